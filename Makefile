@@ -1,0 +1,32 @@
+PYTHON ?= python3
+BIN := .venv/bin
+export MPLBACKEND ?= Agg
+
+.PHONY: help setup demo test lint types clean
+
+help:  ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: .venv/ready  ## a virtual environment with geogan and its tools
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: setup  ## the main job on the embedded synthetic archive: demo/ holds what it made
+	$(BIN)/geogan demo
+
+lint: setup  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup  ## types
+	$(BIN)/mypy
+
+test: lint types  ## style, types, doctests, tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
+
+clean:  ## remove what was built
+	rm -rf .venv build dist demo *.egg-info
