@@ -12,6 +12,7 @@ _RIM = 12  # pixels around the field that are stirred but not returned; beyond t
 _STEP = 0.5  # days
 _SPIN_UP = 45  # days until fronts are as sharp as they become
 _GRADIENT = 0.115  # degree_Celsius per pixel, colder northwards
+_RANGE = 8.0  # degree_Celsius, what the large-scale gradient may span; a large field would freeze and boil
 _RELAXATION = 35.0  # days
 _DIFFUSIVITY = 0.06  # pixels**2 per day
 _RADII = (6.0, 14.0)  # pixels
@@ -201,7 +202,8 @@ def _stirred(days: int, sea: np.ndarray, generator: np.random.Generator) -> np.n
     anomaly = np.zeros(fine_sea.shape)
     stirred = np.empty((days, height - 2 * _RIM, width - 2 * _RIM))
     steps = round(1 / _STEP)
-    background = -_GRADIENT * (y - y.mean())
+    northing = (y - y.mean()) / (height - 2 * _RIM)
+    background = -min(_GRADIENT * (height - 2 * _RIM), _RANGE) * northing
     for day in range(-_SPIN_UP, days):
         for _ in range(steps):
             fresh = generator.standard_normal((3, eddies))

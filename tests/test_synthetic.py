@@ -47,6 +47,11 @@ def test_nan_on_land_alone(sea):
     np.testing.assert_array_equal(np.isfinite(sea["sst"].values[7]), sea["sea_mask"].values == 1)
 
 
+def test_a_large_field_stays_in_the_range_of_the_ocean():
+    sst = synthetic_sst(days=1, size=(320, 32))["sst"].values
+    assert np.nanmin(sst) > 0 and np.nanmax(sst) < 34
+
+
 def test_same_seed_same_bits_and_a_longer_record_begins_with_the_shorter():
     short = synthetic_sst(days=2, size=(20, 24), seed=7, noise=0.1)
     again = synthetic_sst(days=2, size=(20, 24), seed=7, noise=0.1)
