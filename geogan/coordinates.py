@@ -1,0 +1,344 @@
+"""Coordinates of a field: which dimension is time, y, x, and what they measure."""
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from geogan.operators.errors import InputError
+
+# What CF says of an axis comes first; a name is only a habit.
+_STANDARD_NAMES = {
+    "time": ("time", "forecast_reference_time"),
+    "y": ("latitude", "projection_y_coordinate", "grid_latitude"),
+    "x": ("longitude", "projection_x_coordinate", "grid_longitude"),
+}
+_UNITS = {
+    "y": ("degrees_north", "degree_north", "degree_n", "degrees_n", "degreen", "degreesn"),
+    "x": ("degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degreese"),
+}
+_NAMES = {
+    "time": ("time", "t", "date", "dates", "day", "days", "datetime", "valid_time", "time_counter")
+    + ("ocean_time", "month", "year", "step", "frame"),
+    "y": ("lat", "latitude", "lats", "latitudes", "y", "nav_lat", "rlat", "nlat", "n_lat", "nj", "j", "yc")
+    + ("row", "rows", "line", "lines", "y_rho", "eta_rho", "northing", "y_coordinate"),
+    "x": (
+        "lon",
+        "longitude",
+        "lons",
+        "longitudes",
+        "long",
+        "x",
+        "nav_lon",
+        "rlon",
+        "nlon",
+        "n_lon",
+        "ni",
+        "i",
+    )
+    + ("xc", "col", "cols", "column", "columns", "x_rho", "xi_rho", "easting", "x_coordinate"),
+}
+_VERTICAL = ("depth", "z", "lev", "level", "levels", "plev", "pressure", "height", "altitude", "deptht")
+_ROLES = ("time", "y", "x")
+_DEGREES = ("", "degree", "degrees", "deg")  # a coordinate named lat or lon needs no more
+_EPOCH = np.datetime64("1970-01-01")
+
+
+class Axes(NamedTuple):
+    """The names of a field's dimensions.
+
+    Parameters
+    ----------
+    time : str or None
+        None for a single map.
+    y, x : str
+        Rows and columns of the map.
+    """
+
+    time: str | None
+    y: str
+    x: str
+
+
+def find_axes(field: xr.DataArray) -> Axes:
+    """Find which dimension is time, which y and which x.
+
+    CF attributes decide first (``axis``, ``standard_name``, units such as ``degrees_north``), then dates,
+    then usual names. Where y and x are known, the one dimension left over is time, each index one step.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] y, x)
+        In any order of dimensions; only coordinates and attributes are read.
+
+    Returns
+    -------
+    axes : Axes
+
+    Raises
+    ------
+    InputError
+        If y or x is not found, or if a dimension is left that is neither time, y nor x.
+
+    Examples
+    --------
+    >>> find_axes(xr.DataArray(np.zeros((4, 3, 2)), dims=("time", "lat", "lon")))
+    Axes(time='time', y='lat', x='lon')
+    >>> find_axes(xr.DataArray(np.zeros((3, 2)), dims=("row", "col")))
+    Axes(time=None, y='row', x='col')
+    """
+    roles = axis_roles(field)
+    name, dims = _label(field), tuple(str(dim) for dim in field.dims)
+    if "y" not in roles or "x" not in roles:
+        lacking = " and ".join(role for role in ("y", "x") if role not in roles)
+        raise InputError(
+            f"{name} has the dimensions ({', '.join(dims)}), of which none is known as {lacking}; rename "
+            "them to time, y and x with field.rename, or give their coordinates CF attributes"
+        )
+    extra = [dim for dim in dims if dim not in roles.values()]
+    if extra:
+        sizes = ", ".join(f"{dim} ({field.sizes[dim]})" for dim in extra)
+        raise InputError(
+            f"{name} has the dimensions ({', '.join(dims)}), where a map has only time, y and x; choose one "
+            f"entry of {sizes} first, for example field.isel({extra[0]}=0)"
+        )
+    return Axes(roles.get("time"), roles["y"], roles["x"])
+
+
+def axis_roles(field: xr.DataArray) -> dict[str, str]:
+    """Dimensions by role, as far as they can be told: keys ``"time"``, ``"y"``, ``"x"``.
+
+    Examples
+    --------
+    >>> axis_roles(xr.DataArray(np.zeros((4, 3)), dims=("time", "station")))
+    {'time': 'time'}
+    """
+    roles: dict[str, str] = {}
+    for evidence in (_role_by_attributes, _role_by_dates, _role_by_name):
+        for dim in field.dims:
+            role = evidence(field, str(dim))
+            if role and role not in roles and dim not in roles.values():
+                roles[role] = str(dim)
+    rest = [str(dim) for dim in field.dims if dim not in roles.values() and not _is_vertical(field, str(dim))]
+    if "time" not in roles and "y" in roles and "x" in roles:
+        longer = [dim for dim in rest if field.sizes[dim] != 1] or rest
+        if len(longer) == 1:
+            roles["time"] = longer[0]
+    return {role: roles[role] for role in _ROLES if role in roles}
+
+
+def days(field: xr.DataArray, axes: Axes) -> np.ndarray:
+    """Times of a field in days.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] y, x)
+    axes : Axes
+
+    Returns
+    -------
+    days : ndarray of float64, shape (T,)
+        Days since 1970-01-01, in the calendar of the field. Numbers that are no dates are taken as days as
+        they stand; without a time coordinate 0, 1, ..., T-1; without a time dimension one 0.
+
+    Raises
+    ------
+    InputError
+        If a time is missing (NaT) or is neither a date nor a number.
+
+    Examples
+    --------
+    >>> times = np.array(["1970-01-02", "1970-01-03T12"], dtype="datetime64[ns]")
+    >>> field = xr.DataArray(np.zeros((2, 3, 2)), dims=("time", "y", "x"), coords={"time": times})
+    >>> days(field, find_axes(field)).tolist()
+    [1.0, 2.5]
+    """
+    if axes.time is None:
+        return np.zeros(1)
+    times = _times(field, axes)
+    if times is None:
+        return np.arange(field.sizes[axes.time], dtype=np.float64)
+    if np.issubdtype(times.dtype, np.datetime64):
+        if np.isnat(times).any():
+            raise InputError(
+                f"{_label(field)} has missing times along {axes.time!r}; drop them, then run again"
+            )
+        return (times - _EPOCH) / np.timedelta64(1, "D")
+    if _is_cftime(times):
+        import cftime
+
+        return np.asarray(cftime.date2num(times, "days since 1970-01-01"), dtype=np.float64)
+    if np.issubdtype(times.dtype, np.timedelta64):
+        return times / np.timedelta64(1, "D")
+    if not np.issubdtype(times.dtype, np.number):
+        raise InputError(
+            f"{_label(field)} has times of type {times.dtype} along {axes.time!r}, where dates or days "
+            "are expected; convert them, for example with xarray.decode_cf"
+        )
+    return times.astype(np.float64)
+
+
+def day_of_year(field: xr.DataArray, axes: Axes) -> np.ndarray | None:
+    """Days since the start of the year, or None where time is not a date.
+
+    Returns
+    -------
+    day_of_year : ndarray of float64, shape (T,), or None
+        0 at midnight on 1 January; the hour is its fraction. In a calendar of the field's own.
+
+    Examples
+    --------
+    >>> times = np.array(["2001-01-01T12", "2001-02-01"], dtype="datetime64[ns]")
+    >>> field = xr.DataArray(np.zeros((2, 3, 2)), dims=("time", "y", "x"), coords={"time": times})
+    >>> day_of_year(field, find_axes(field)).tolist()
+    [0.5, 31.0]
+    """
+    times = _times(field, axes)
+    if times is None:
+        return None
+    if np.issubdtype(times.dtype, np.datetime64):
+        return (times - times.astype("datetime64[Y]")) / np.timedelta64(1, "D")
+    if _is_cftime(times):
+        hours = [(t.hour + (t.minute + t.second / 60) / 60) / 24 for t in times]
+        return np.array([t.dayofyr - 1 for t in times], dtype=np.float64) + np.array(hours)
+    return None
+
+
+def has_lonlat(field: xr.DataArray, axes: Axes) -> bool:
+    """Whether y is latitude and x longitude, each a coordinate of its own, in degrees.
+
+    Examples
+    --------
+    >>> maps = xr.DataArray(np.zeros((3, 2)), dims=("lat", "lon"), coords={"lat": [3, 2, 1], "lon": [0, 1]})
+    >>> has_lonlat(maps, find_axes(maps))
+    True
+    """
+    return _is_geographic(field, axes.y, "y", limit=90.0) and _is_geographic(field, axes.x, "x", limit=360.0)
+
+
+def is_periodic(field: xr.DataArray, axes: Axes) -> bool:
+    """Whether the last column touches the first: longitudes that go once round the globe.
+
+    Examples
+    --------
+    >>> east = {"lat": [0, 1], "lon": [0, 90, 180, 270]}
+    >>> maps = xr.DataArray(np.zeros((2, 4)), dims=("lat", "lon"), coords=east)
+    >>> is_periodic(maps, find_axes(maps))
+    True
+    """
+    if not has_lonlat(field, axes) or field.sizes[axes.x] < 3:
+        return False
+    longitude = np.asarray(_coordinate(field, axes.x), dtype=np.float64)
+    steps = np.diff(np.unwrap(longitude, period=360.0))
+    step = np.median(steps)
+    evenly = np.allclose(steps, step, rtol=0, atol=0.1 * abs(step))
+    return bool(evenly and abs(abs(step) * longitude.size - 360.0) < 0.5 * abs(step))
+
+
+def grid_step(field: xr.DataArray, axes: Axes) -> tuple[float, float]:
+    """Distance between neighbouring rows and columns, in the units of their coordinates.
+
+    Returns
+    -------
+    dy, dx : float
+        Positive medians; 1.0 where there is no one-dimensional coordinate or only one row or column.
+
+    Examples
+    --------
+    >>> maps = xr.DataArray(np.zeros((3, 2)), dims=("lat", "lon"), coords={"lat": [3, 2, 1], "lon": [0, 0.5]})
+    >>> grid_step(maps, find_axes(maps))
+    (1.0, 0.5)
+    """
+    dy, dx = (_step(_coordinate(field, dim)) for dim in (axes.y, axes.x))
+    return dy, dx
+
+
+def _step(values: np.ndarray | None) -> float:
+    if values is None or values.size < 2 or not np.issubdtype(values.dtype, np.number):
+        return 1.0
+    step = float(np.median(np.abs(np.diff(values.astype(np.float64)))))
+    return step if np.isfinite(step) and step > 0 else 1.0
+
+
+def _along(field: xr.DataArray, dim: str) -> list[xr.DataArray]:
+    """One-dimensional coordinates along a dimension, its own index first."""
+    own = [field.coords[dim]] if dim in field.coords else []
+    return own + [c for name, c in field.coords.items() if c.dims == (dim,) and name != dim]
+
+
+def _coordinate(field: xr.DataArray, dim: str) -> np.ndarray | None:
+    along = _along(field, dim)
+    return along[0].values if along else None
+
+
+def _times(field: xr.DataArray, axes: Axes) -> np.ndarray | None:
+    """Times as dates where any coordinate along time holds dates, else its numbers, else None."""
+    if axes.time is None:
+        along = [c for c in field.coords.values() if c.ndim == 0 and _holds_dates(c)]
+        return np.atleast_1d(along[0].values) if along else None
+    along = _along(field, axes.time)
+    dated = [c for c in along if _holds_dates(c)]
+    return (dated or along)[0].values if along else None
+
+
+def _label(field: xr.DataArray) -> str:
+    return f"variable {str(field.name)!r}" if field.name is not None else "the field"
+
+
+def _role_by_attributes(field: xr.DataArray, dim: str) -> str | None:
+    for coordinate in _along(field, dim):
+        attrs = coordinate.attrs
+        axis = str(attrs.get("axis", "")).upper()
+        standard_name = str(attrs.get("standard_name", "")).lower()
+        units = str(attrs.get("units", "")).lower().replace(" ", "_")
+        for role in _ROLES:
+            if (
+                axis == {"time": "T", "y": "Y", "x": "X"}[role]
+                or standard_name in _STANDARD_NAMES[role]
+                or units in _UNITS.get(role, ())
+            ):
+                return role
+    return None
+
+
+def _role_by_dates(field: xr.DataArray, dim: str) -> str | None:
+    return "time" if any(_holds_dates(c) for c in _along(field, dim)) else None
+
+
+def _role_by_name(field: xr.DataArray, dim: str) -> str | None:
+    names = [dim.lower()] + [str(c.name).lower() for c in _along(field, dim)]
+    for name in names:
+        for role in _ROLES:
+            if name in _NAMES[role]:
+                return role
+    return None
+
+
+def _is_vertical(field: xr.DataArray, dim: str) -> bool:
+    marked = any("positive" in c.attrs or str(c.attrs.get("axis")).upper() == "Z" for c in _along(field, dim))
+    return marked or dim.lower() in _VERTICAL
+
+
+def _is_geographic(field: xr.DataArray, dim: str, role: str, *, limit: float) -> bool:
+    for coordinate in _along(field, dim):
+        if coordinate.size == 0 or not np.issubdtype(coordinate.dtype, np.number):
+            continue
+        standard_name = str(coordinate.attrs.get("standard_name", "")).lower()
+        units = str(coordinate.attrs.get("units", "")).lower().replace(" ", "_")
+        named = str(coordinate.name).lower() in _NAMES[role] and str(coordinate.name).lower().startswith("l")
+        projected = standard_name and standard_name != {"y": "latitude", "x": "longitude"}[role]
+        if projected:
+            continue
+        if standard_name or units in _UNITS[role] or (named and units in _DEGREES):
+            return bool(np.nanmax(np.abs(coordinate.values)) <= limit + 180.0 * (role == "x"))
+    return False
+
+
+def _is_cftime(times: np.ndarray) -> bool:
+    return times.dtype == object and times.size > 0 and hasattr(times.ravel()[0], "calendar")
+
+
+def _holds_dates(coordinate: xr.DataArray) -> bool:
+    if np.issubdtype(coordinate.dtype, np.datetime64):
+        return True
+    return coordinate.dtype == object and _is_cftime(np.atleast_1d(coordinate.values))
