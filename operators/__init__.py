@@ -1,1 +1,72 @@
-"""The physics of measuring: how a field becomes a gappy, noisy, blurred measurement."""
+"""The physics of measuring: how a field becomes a gappy, noisy, blurred measurement.
+
+Names are loaded when they are first used, so that catching an `InputError` costs no torch. The functions
+`corrupt` and `parse` share their names with their modules: import them from there.
+
+Examples
+--------
+>>> from geogan.operators import CloudMask
+>>> from geogan.operators.parse import parse
+>>> parse("cloud_mask:scale=8") == CloudMask(scale=8)
+True
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from geogan.operators.errors import InputError
+
+if TYPE_CHECKING:
+    from geogan.operators.cloud import CloudMask
+    from geogan.operators.compose import Compose
+    from geogan.operators.convolve import ConvolveNoise
+    from geogan.operators.observed import ObservedGaps
+    from geogan.operators.operator import Observation, Operator, Theta, add_noise
+    from geogan.operators.parse import OPERATORS, describe, from_dict, to_dict
+    from geogan.operators.pixels import RemovePixel
+    from geogan.operators.sampling import SparseSampling
+
+__all__ = [
+    "OPERATORS",
+    "CloudMask",
+    "Compose",
+    "ConvolveNoise",
+    "InputError",
+    "Observation",
+    "ObservedGaps",
+    "Operator",
+    "RemovePixel",
+    "SparseSampling",
+    "Theta",
+    "add_noise",
+    "describe",
+    "from_dict",
+    "to_dict",
+]
+
+_HOMES = {
+    "OPERATORS": "parse",
+    "CloudMask": "cloud",
+    "Compose": "compose",
+    "ConvolveNoise": "convolve",
+    "Observation": "operator",
+    "ObservedGaps": "observed",
+    "Operator": "operator",
+    "RemovePixel": "pixels",
+    "SparseSampling": "sampling",
+    "Theta": "operator",
+    "add_noise": "operator",
+    "describe": "parse",
+    "from_dict": "parse",
+    "to_dict": "parse",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"geogan.operators.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

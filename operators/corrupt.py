@@ -1,0 +1,267 @@
+"""An operator applied to a labelled field: the gaps and errors that a measurement of it would have."""
+
+import functools
+from collections.abc import Hashable
+
+import dask.array as da
+import numpy as np
+import torch
+import xarray as xr
+from dask.base import is_dask_collection, tokenize
+
+from geogan.operators.errors import InputError
+from geogan.operators.operator import Operator, dated_generator
+
+_MICROSECONDS = 86_400_000_000
+
+
+def corrupt(
+    field: xr.DataArray,
+    operator: Operator,
+    *,
+    seed: int = 0,
+    time: str | None = None,
+    dims: tuple[str, str] | None = None,
+    scale: float = 1.0,
+    step: float = 1.0,
+) -> xr.DataArray:
+    """Measure a field: hide, blur and disturb it as ``operator`` says.
+
+    What a date suffers depends on ``seed`` and that date alone, not on chunks, nor on which other dates
+    are there. Dask arrays stay lazy. Chunks in time cost nothing; chunks in space make each of them draw
+    the whole frame's gaps, and a blur or noise reads whole frames.
+
+    Parameters
+    ----------
+    field : DataArray, floating point, shape ([time,] [...,] y, x)
+        In its own units; NaN (land, gaps) stays NaN. Other dimensions (bands) share their gaps, not
+        their noise.
+    operator : Operator
+        What measures, its parameters settled.
+    seed : int
+        Two seeds give two independent measurements.
+    time : str, optional
+        The dimension of dates. Default: the one whose coordinate holds dates, else the one named
+        ``time``, else the leading one. Dates may be datetime64, cftime or numbers. A field without it is
+        one frame; if a date is left as a scalar coordinate, it is that date's.
+    dims : (str, str), optional
+        The dimensions (y, x). Default: the last two.
+    scale : float
+        What one standardised anomaly is in the field's units (its standard deviation, say): the
+        operator's ``noise`` is multiplied by it. Not computed from the field, which may be lazy.
+    step : float
+        Time from one frame to the next: days for dates, else the coordinate's unit. Persistence counts
+        in frames.
+
+    Returns
+    -------
+    DataArray
+        As ``field``: name, coordinates, attributes, encoding, type, chunks; NaN where hidden.
+
+    Raises
+    ------
+    InputError
+        If the field is not floating point, a dimension is missing, a date is not a time, or ``scale`` or
+        ``step`` is not a positive number.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from geogan.operators.pixels import RemovePixel
+    >>> field = xr.DataArray(np.ones((3, 20, 30)), dims=("time", "y", "x"))
+    >>> gappy = corrupt(field, RemovePixel(fraction=0.5), seed=1)
+    >>> bool(0.4 < gappy.isnull().mean() < 0.6)
+    True
+    """
+    _check(field, scale=scale, step=step)
+    row, column = _spatial(field, dims)
+    date = _time(field, (row, column), time)
+    steps = _steps(field, date, step)
+    size = field.sizes[row], field.sizes[column]
+    measure = functools.partial(
+        _measure,
+        operator=operator,
+        size=size,
+        seed=seed,
+        scale=scale,
+        axes=tuple(
+            field.get_axis_num(dim) for dim in ((row, column) if date is None else (date, row, column))
+        ),
+    )
+    rows, columns = np.arange(size[0]), np.arange(size[1])
+    if not is_dask_collection(field):
+        return field.copy(data=measure(field.values, steps, rows, columns))
+
+    source = field.data
+    if not operator.exact:
+        # A blur reads across chunks, and the noise of a frame is drawn at once for all its bands.
+        source = source.rechunk({axis: -1 for axis, dim in enumerate(field.dims) if dim != date})
+    chunks = dict(zip(field.dims, source.chunks))
+    axes = dict(zip(field.dims, range(field.ndim)))
+    along_time = (
+        (da.from_array(steps, chunks=chunks[date]), (axes[date],)) if date is not None else (steps, None)
+    )
+    measured = da.blockwise(
+        measure,
+        tuple(range(field.ndim)),
+        source,
+        tuple(range(field.ndim)),
+        *along_time,
+        da.from_array(rows, chunks=chunks[row]),
+        (axes[row],),
+        da.from_array(columns, chunks=chunks[column]),
+        (axes[column],),
+        dtype=field.dtype,
+        meta=np.empty((0,) * field.ndim, dtype=field.dtype),
+        # An operator's parameters do not show what it was fitted to; its state does.
+        name="corrupt-"
+        + tokenize(
+            source.name,
+            repr(operator),
+            {k: v.numpy() for k, v in operator.state().items()},
+            seed,
+            scale,
+            steps,
+            size,
+        ),
+    )
+    return field.copy(data=measured.rechunk(field.chunks))
+
+
+def _check(field: xr.DataArray, *, scale: float, step: float) -> None:
+    if not np.issubdtype(field.dtype, np.floating):
+        raise InputError(
+            f"a field must be floating point to hold NaN in its gaps, got {field.dtype}; convert it with "
+            "field.astype('float32')"
+        )
+    for name, value in (("scale", scale), ("step", step)):
+        if not 0 < value < float("inf"):
+            raise InputError(
+                f"{name} must be more than 0, got {value}; give a positive number, or leave it at 1"
+            )
+
+
+def _spatial(field: xr.DataArray, dims: tuple[str, str] | None) -> tuple[Hashable, Hashable]:
+    if dims is None:
+        if field.ndim < 2:
+            raise InputError(
+                f"a field needs two dimensions (y, x), got {tuple(field.dims)}; give a map or a series of "
+                "maps"
+            )
+        return field.dims[-2], field.dims[-1]
+    if len(set(dims)) != 2 or not set(dims) <= set(field.dims):
+        raise InputError(
+            f"dims must be two dimensions (y, x) of the field, got {tuple(dims)}; choose from "
+            f"{tuple(field.dims)}"
+        )
+    return dims
+
+
+def _time(field: xr.DataArray, spatial: tuple[Hashable, Hashable], time: str | None) -> Hashable | None:
+    """The dimension of dates, or None for a field that is one frame."""
+    others = [dim for dim in field.dims if dim not in spatial]
+    if time is not None:
+        if time not in others:
+            raise InputError(
+                f"time must be a dimension of the field beside {spatial}, got {time!r}; choose from "
+                f"{tuple(others)}"
+            )
+        return time
+    dated = [dim for dim in others if dim in field.coords and _holds_dates(field[dim])]
+    if dated:
+        return dated[0]
+    if "time" in others:
+        return "time"
+    if _scalar_date(field) is not None or not others:
+        return None
+    return others[0]
+
+
+def _holds_dates(coordinate: xr.DataArray) -> bool:
+    # cftime dates come as objects; their class is asked by its attribute, so that cftime stays optional.
+    return np.issubdtype(coordinate.dtype, np.datetime64) or (
+        coordinate.dtype == object and coordinate.size > 0 and hasattr(coordinate.values.flat[0], "calendar")
+    )
+
+
+def _scalar_date(field: xr.DataArray) -> xr.DataArray | None:
+    """The date of a field that is one frame of a series."""
+    scalars = [coordinate for coordinate in field.coords.values() if coordinate.ndim == 0]
+    return next((c for c in scalars if c.name == "time" or _holds_dates(c)), None)
+
+
+def _steps(field: xr.DataArray, date: Hashable | None, step: float) -> np.ndarray:
+    """Dates counted in frames; days are counted from 1970."""
+    if date is None:
+        scalar = _scalar_date(field)
+        values = np.zeros(1) if scalar is None else np.atleast_1d(scalar.values)
+    elif date in field.coords:
+        values = np.asarray(field[date].values)
+    else:
+        values = np.arange(field.sizes[date])
+    if np.issubdtype(values.dtype, np.datetime64):
+        if np.isnat(values).any():
+            raise InputError(
+                "every date must be a time, got NaT among them; drop it with field.dropna on that dimension"
+            )
+        days = values.astype("datetime64[us]").astype(np.int64) / _MICROSECONDS
+    elif values.dtype == object and values.size and hasattr(values.flat[0], "calendar"):
+        import cftime
+
+        days = np.asarray(cftime.date2num(values, "microseconds since 1970-01-01", values.flat[0].calendar))
+        days = days / _MICROSECONDS
+    elif np.issubdtype(values.dtype, np.timedelta64):
+        days = values.astype("timedelta64[us]").astype(np.int64) / _MICROSECONDS
+    elif np.issubdtype(values.dtype, np.number):
+        days = values.astype(np.float64)
+    else:
+        # Names (of bands, of scenes) have no distance: count them.
+        days = np.arange(len(values), dtype=np.float64)
+    if not np.isfinite(days).all():
+        raise InputError(f"every value of {date} must be a number, got NaN among them; drop it first")
+    return days / step
+
+
+def _measure(
+    block: np.ndarray,
+    steps: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    *,
+    operator: Operator,
+    size: tuple[int, int],
+    seed: int,
+    scale: float,
+    axes: tuple[int, ...],
+) -> np.ndarray:
+    """Measure one block: dates ``steps``, and of each frame ``rows`` and ``columns``."""
+    result = np.array(block)
+    if result.size == 0:
+        return result
+    # A view (dates, bands, y, x) of the result, whatever the order of the dimensions.
+    frames = np.moveaxis(result, axes, (*range(len(axes) - 2), -2, -1))
+    if len(axes) == 2:
+        frames = frames[None]
+    for frame, step in zip(frames, steps.tolist(), strict=True):
+        theta = operator.at(size, step, seed=seed)
+        if operator.exact:
+            seen = operator.apply(torch.zeros(1, 1, 1, *size), theta).mask[0, 0, 0].numpy() > 0
+            frame[..., ~seen[np.ix_(rows, columns)]] = np.nan
+            continue
+        bands = frame.reshape(1, 1, -1, *size)
+        x = torch.from_numpy(bands.astype(np.float64))
+        valid = torch.isfinite(x)
+        # Normalised convolution (Knutsson and Westin, 1993): the blur of the values over the blur of the
+        # ones, so that land and gaps weigh nothing. F is linear, so this holds for any order of operators.
+        values, mask = operator.apply(torch.where(valid, x, 0.0), theta)
+        weight = operator.apply(valid.to(x.dtype), theta).values
+        seen_here = valid & (mask > 0)
+        measured = values / torch.where(seen_here, weight, 1.0)
+        if operator.noise:
+            # Its own stream: epsilon must not follow the clouds.
+            generator = dated_generator(seed, step, 1.0)
+            measured = measured + operator.noise * scale * torch.randn(
+                x.shape, generator=generator, dtype=x.dtype
+            )
+        frame[...] = torch.where(seen_here, measured, torch.nan).numpy().reshape(frame.shape)
+    return result

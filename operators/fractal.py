@@ -1,0 +1,143 @@
+"""Fractal random fields: Gaussian, isotropic, rough at every scale below their correlation length."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy.fft import fft2, next_fast_len
+from scipy.optimize import brentq
+from scipy.special import gamma, kv
+from torch import Tensor
+
+
+def correlation(distance: np.ndarray, *, slope: float) -> np.ndarray:
+    """Correlation of a field whose power spectrum falls as ``k**-slope`` (Matern).
+
+    Parameters
+    ----------
+    distance : ndarray
+        Distance in correlation lengths, 0 or more.
+    slope : float
+        Exponent of the two-dimensional power spectrum at short waves, more than 2.
+
+    Returns
+    -------
+    ndarray
+        From 1 at distance 0 down to 0.
+
+    Examples
+    --------
+    A slope of 3 is the exponential correlation:
+
+    >>> bool(np.allclose(correlation(np.array([0.0, 1.0, 2.5]), slope=3.0), np.exp([0.0, -1.0, -2.5])))
+    True
+    """
+    smoothness = slope / 2 - 1
+    near = np.clip(np.asarray(distance, dtype=np.float64), 1e-9, 500.0)
+    value = 2 ** (1 - smoothness) / gamma(smoothness) * near**smoothness * kv(smoothness, near)
+    return np.where(np.asarray(distance) <= 1e-9, 1.0, np.clip(value, 0.0, 1.0))
+
+
+@lru_cache(maxsize=64)
+def half_distance(slope: float) -> float:
+    """Distance, in correlation lengths, at which the sign of the field is half correlated with itself.
+
+    Signs of two normal variables of correlation rho have the correlation ``2 / pi * arcsin(rho)``; that is
+    one half for rho = sin(pi / 4).
+
+    Examples
+    --------
+    >>> round(half_distance(3.0), 4)
+    0.3466
+    """
+    target = math.sin(math.pi / 4)
+    return float(brentq(lambda d: float(correlation(np.array(d), slope=slope)) - target, 1e-9, 10.0))
+
+
+@lru_cache(maxsize=32)
+def amplitudes(size: tuple[int, int], *, length: float, slope: float) -> Tensor:
+    """Square roots of the spectrum of a periodic box that holds a frame which is not periodic.
+
+    Circulant embedding (Dietrich and Newsam, 1997): on a box at least twice as wide as the frame, no two
+    cells of the frame are nearer round the back than across it, so the frame has the wanted correlation
+    exactly, however long the correlation length. Where the correlation has faded out earlier, a smaller
+    box does.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the frame, in cells.
+    length : float
+        Correlation length, in cells.
+    slope : float
+        Exponent of the power spectrum, more than 2.
+
+    Returns
+    -------
+    Tensor of float32, shape (box height, box width)
+        For `fields`. Shared between callers: not to be changed.
+
+    Examples
+    --------
+    >>> amplitudes((20, 30), length=4.0, slope=3.0).shape
+    torch.Size([40, 50])
+    """
+    box = [next_fast_len(max(2, min(2 * side, side + math.ceil(5 * length)))) for side in size]
+    rows, columns = (np.minimum(np.arange(side), side - np.arange(side)) for side in box)
+    covariance = correlation(np.hypot(rows[:, None], columns[None, :]) / length, slope=slope)
+    # A long smooth correlation cut at the box's edge leaves a few negative eigenvalues. Dropping them adds
+    # a little variance, which scaling takes away again: the field's variance is 1 in any case.
+    spectrum = np.clip(np.asarray(fft2(covariance)).real, 0.0, None)
+    spectrum *= spectrum.size / spectrum.sum()
+    return torch.from_numpy(np.sqrt(spectrum).astype(np.float32))
+
+
+def fields(noise: Tensor, *, size: tuple[int, int], length: float, slope: float) -> Tensor:
+    """Turn white noise into fractal fields.
+
+    Parameters
+    ----------
+    noise : Tensor of complex64, shape (N, box height, box width)
+        White, its real and its imaginary part each of variance 1; the box is that of `amplitudes`.
+    size : (int, int)
+        Height H and width W of the frame, in cells.
+    length : float
+        Correlation length, in cells.
+    slope : float
+        Exponent of the power spectrum, more than 2.
+
+    Returns
+    -------
+    Tensor of complex64, shape (N, H, W)
+        The real and the imaginary part are two independent fields of mean 0 and variance 1.
+
+    Examples
+    --------
+    >>> noise = torch.complex(torch.ones(1, 40, 50), torch.zeros(1, 40, 50))
+    >>> fields(noise, size=(20, 30), length=4.0, slope=3.0).shape
+    torch.Size([1, 20, 30])
+    """
+    shaped = noise * amplitudes(size, length=length, slope=slope).to(noise.device)
+    # Columns outside the frame are dropped before the second transform: a third of the work.
+    wide = torch.fft.ifft(shaped, dim=-1, norm="ortho")[..., : size[1]]
+    return torch.fft.ifft(wide, dim=-2, norm="ortho")[..., : size[0], :]
+
+
+def white(
+    count: int, size: tuple[int, int], *, length: float, slope: float, generator: torch.Generator
+) -> Tensor:
+    """White noise for ``count`` calls' worth of `fields`.
+
+    Returns
+    -------
+    Tensor of complex64, shape (count, box height, box width)
+        On the generator's device.
+
+    Examples
+    --------
+    >>> white(2, (20, 30), length=4.0, slope=3.0, generator=torch.Generator()).shape
+    torch.Size([2, 40, 50])
+    """
+    box = amplitudes(size, length=length, slope=slope).shape
+    return torch.view_as_complex(torch.randn((count, *box, 2), generator=generator, device=generator.device))

@@ -1,0 +1,180 @@
+"""Operators as text and as plain data: ``cloud_mask:coverage=0.4,scale=12`` and back."""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from typing import Any
+
+from geogan.operators.cloud import CloudMask
+from geogan.operators.compose import Compose
+from geogan.operators.convolve import ConvolveNoise
+from geogan.operators.errors import InputError
+from geogan.operators.observed import ObservedGaps
+from geogan.operators.operator import Operator
+from geogan.operators.pixels import RemovePixel
+from geogan.operators.sampling import SparseSampling
+
+OPERATORS: dict[str, type] = {
+    "cloud_mask": CloudMask,
+    "observed_gaps": ObservedGaps,
+    "remove_pixel": RemovePixel,
+    "sparse_sampling": SparseSampling,
+    "convolve_noise": ConvolveNoise,
+}
+"""What the command line can name."""
+
+_WORDS: dict[str, bool | None] = {"true": True, "false": False, "none": None}
+
+
+def parse(text: str | Sequence[str] | Operator) -> Operator:
+    """Read an operator.
+
+    Parameters
+    ----------
+    text : str, sequence of str, or Operator
+        A name, with parameters after a colon, such as ``cloud_mask:coverage=0.4,scale=12``. Several, in a
+        sequence or joined by ``" + "``, are composed in order. An operator is returned as it is.
+
+    Returns
+    -------
+    Operator
+
+    Raises
+    ------
+    InputError
+        If a name or a parameter does not exist, or a value is none that it can take.
+
+    Examples
+    --------
+    >>> parse("remove_pixel:fraction=0.5")
+    RemovePixel(fraction=0.5)
+    >>> parse(["convolve_noise:size=5,noise=0.3", "cloud_mask"]).noise
+    0.3
+    >>> parse("clouds")
+    Traceback (most recent call last):
+        ...
+    geogan.operators.errors.InputError: no operator is named 'clouds'; choose from cloud_mask, ...
+    """
+    if isinstance(text, str):
+        parts: Sequence[str] = text.split(" + ")
+    elif isinstance(text, Operator):
+        return text
+    else:
+        parts = [part for item in text for part in item.split(" + ")]
+    operators = tuple(_parse_one(part) for part in parts)
+    return operators[0] if len(operators) == 1 else Compose(operators)
+
+
+def describe(operator: Operator) -> str:
+    """The text that `parse` reads back as ``operator``; parameters at their default are left out.
+
+    What an operator was fitted to (``state``) is no part of it.
+
+    Examples
+    --------
+    >>> describe(CloudMask(coverage=0.4, scale=12))
+    'cloud_mask:coverage=0.4,scale=12'
+    """
+    if isinstance(operator, Compose):
+        return " + ".join(describe(part) for part in operator.operators)
+    changed = [
+        f"{name}={str(value).lower() if isinstance(value, bool) or value is None else repr(value)}"
+        for name, value in _parameters(operator).items()
+        if value != _defaults(type(operator))[name]
+    ]
+    return ":".join([_name(operator), *([",".join(changed)] if changed else [])])
+
+
+def to_dict(operator: Operator) -> dict[str, Any]:
+    """An operator as plain data, for JSON: its name and all its parameters.
+
+    Examples
+    --------
+    >>> to_dict(RemovePixel(fraction=0.5))
+    {'name': 'remove_pixel', 'fraction': 0.5}
+    """
+    if isinstance(operator, Compose):
+        return {"name": "compose", "operators": [to_dict(part) for part in operator.operators]}
+    return {"name": _name(operator), **_parameters(operator)}
+
+
+def from_dict(data: dict[str, Any]) -> Operator:
+    """The operator that `to_dict` wrote.
+
+    Raises
+    ------
+    InputError
+        As `parse`.
+
+    Examples
+    --------
+    >>> from_dict({"name": "remove_pixel", "fraction": 0.5})
+    RemovePixel(fraction=0.5)
+    """
+    parameters = {key: value for key, value in data.items() if key != "name"}
+    if data.get("name") == "compose":
+        return Compose(tuple(from_dict(part) for part in parameters.get("operators", ())))
+    return _build(str(data.get("name")), parameters)
+
+
+def _parse_one(text: str) -> Operator:
+    name, _, rest = text.strip().partition(":")
+    parameters: dict[str, Any] = {}
+    for item in filter(None, rest.split(",")):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals:
+            raise InputError(
+                f"a parameter of {name} is written name=value, got {item!r}; write it as in "
+                "cloud_mask:coverage=0.4"
+            )
+        parameters[key] = _value(name, key, value)
+    return _build(name.strip(), parameters)
+
+
+def _value(name: str, key: str, text: str) -> float | bool | None:
+    """A whole number, a number, true, false or none."""
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    raise InputError(
+        f"{key} of {name} must be a number, true, false or none, got {text!r}; give one of these"
+    )
+
+
+def _build(name: str, parameters: dict[str, Any]) -> Operator:
+    if name not in OPERATORS:
+        raise InputError(f"no operator is named {name!r}; choose from {', '.join(OPERATORS)}")
+    kind = OPERATORS[name]
+    defaults = _defaults(kind)
+    for key, value in parameters.items():
+        if key not in defaults:
+            raise InputError(f"{name} has no parameter {key!r}; it has {', '.join(defaults)}")
+        default = defaults[key]
+        # true is a number to Python and none fails in a comparison: neither may reach the range checks.
+        if isinstance(value, bool) != isinstance(default, bool) or (value is None and default is not None):
+            wanted = "true or false" if isinstance(default, bool) else "a number"
+            raise InputError(
+                f"{key} of {name} must be {wanted}, got {str(value).lower()}; the default is "
+                f"{str(default).lower()}"
+            )
+    return kind(**parameters)
+
+
+def _name(operator: Operator) -> str:
+    for name, kind in OPERATORS.items():
+        if type(operator) is kind:
+            return name
+    raise InputError(
+        f"{type(operator).__name__} has no name that could be written down; use one of {', '.join(OPERATORS)}"
+    )
+
+
+def _parameters(operator: Any) -> dict[str, Any]:
+    return {field.name: getattr(operator, field.name) for field in fields(operator)}
+
+
+def _defaults(kind: type) -> dict[str, Any]:
+    return {field.name: field.default for field in fields(kind) if field.default is not MISSING}
