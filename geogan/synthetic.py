@@ -20,7 +20,7 @@ _SPEED = 1.6  # pixels per day, the typical largest speed around an eddy
 _EDDY_MEMORY = 18.0  # days, of an eddy's strength
 _DRIFT = 0.35  # pixels per day, of an eddy's centre
 _SPACING = 0.05  # degrees
-_SOUTH, _WEST = 36.025, 2.025  # degrees
+_SOUTH, _WEST = 36.025, -45.975  # degrees; the open Atlantic, where no true coast contradicts ours
 _ANNUAL_MEAN, _SEASON = 18.0, 3.0  # degree_Celsius
 _WARMEST_DAY = 228.0  # day of the year, mid-August
 
@@ -102,7 +102,7 @@ def synthetic_sst(
 
     attributes = {
         "standard_name": "sea_surface_temperature",
-        "long_name": "synthetic sea surface temperature",
+        "long_name": "sea surface temperature (synthetic)",
         "units": "degree_Celsius",
     }
     dataset = xr.Dataset(
@@ -152,7 +152,7 @@ def synthetic_sst(
             truth + np.float32(noise) * drawn,
             {
                 **attributes,
-                "long_name": f"synthetic sea surface temperature with white noise of {noise} degree_Celsius",
+                "long_name": f"sea surface temperature (synthetic) with white noise of {noise} °C",
             },
         )
     return dataset

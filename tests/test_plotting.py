@@ -1,0 +1,241 @@
+"""Coastlines are the Earth's, maps say what they show, and nothing reaches for the network."""
+
+import socket
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import shapely
+import xarray as xr
+
+from geogan.operators.errors import InputError
+from geogan.plotting import coastlines, land, plot_field, plot_reconstruction, plot_training
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(*arguments, **named):
+        raise AssertionError("a map reached for the network")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    yield
+    plt.close("all")
+
+
+def a_field(latitude=None, longitude=None, dates=0) -> xr.DataArray:
+    latitude = np.arange(40.0, 30.0, -0.5) if latitude is None else latitude
+    longitude = np.arange(340.0, 352.0, 0.5) if longitude is None else longitude
+    y, x = np.meshgrid(latitude, longitude, indexing="ij")
+    field = xr.DataArray(
+        20 + np.sin(y / 3) + np.cos(x / 2),
+        dims=("lat", "lon"),
+        coords={
+            "lat": ("lat", latitude, {"units": "degrees_north"}),
+            "lon": ("lon", longitude, {"units": "degrees_east"}),
+        },
+        name="sst",
+        attrs={"units": "degree_Celsius", "standard_name": "sea_surface_temperature"},
+    )
+    if dates:
+        time = np.datetime64("2019-03-01", "ns") + np.arange(dates) * np.timedelta64(1, "D")
+        field = (field + xr.DataArray(0.1 * np.arange(dates), dims="time")).assign_coords(time=time)
+        field.attrs = {"units": "degree_Celsius", "standard_name": "sea_surface_temperature"}
+        field.name = "sst"
+    return field
+
+
+def texts(figure) -> str:
+    from cartopy.mpl.gridliner import Gridliner
+
+    figure.canvas.draw()
+    artists = [text for text in figure.findobj(matplotlib.text.Text) if text.get_visible()]
+    for gridliner in figure.findobj(Gridliner):
+        artists += [text for text in gridliner.label_artists if text.get_visible()]
+    return " | ".join(text.get_text() for text in artists)
+
+
+@pytest.mark.parametrize("resolution", ["110m", "50m"])
+def test_known_places(resolution):
+    shape = land(resolution)
+    assert shape.is_valid
+    shapely.prepare(shape)
+    dry = [
+        (2.35, 48.86),
+        (-100, 40),
+        (135, -25),
+        (0, -89.9),
+        (-179.9, -89),
+        (179.9, -85),
+        (-175, 67),
+        (170, 67),
+    ]
+    dry += [(-60, -10), (105, 65), (-42, 72)]
+    wet = [(-30, 30), (0, 0), (160, 0), (-179.9, 0), (179.9, 30), (5, 38), (-150, -60), (51, 42), (0, 89)]
+    assert [point for point in dry if not shapely.contains_xy(shape, *point)] == []
+    assert [point for point in wet if shapely.contains_xy(shape, *point)] == []
+    # The land is 29 % of the globe; the area is weighted with the cosine of latitude.
+    latitude, longitude = np.meshgrid(np.arange(-89.0, 90, 2), np.arange(-179.0, 180, 2), indexing="ij")
+    weight = np.cos(np.deg2rad(latitude))
+    share = np.sum(weight * shapely.contains_xy(shape, longitude, latitude)) / weight.sum()
+    assert 0.27 < share < 0.31
+
+
+@pytest.mark.parametrize("resolution", ["110m", "50m"])
+def test_no_line_crosses_the_map(resolution):
+    lines = coastlines(resolution)
+    assert len(lines) > 100
+    for line in lines:
+        assert line.ndim == 2 and line.shape[1] == 2 and len(line) > 1
+        assert np.abs(np.diff(line[:, 0])).max() < 30
+        assert np.abs(line[:, 0]).max() <= 180 and np.abs(line[:, 1]).max() < 90
+    # Cuts are no coast: nothing runs along the antimeridian or the pole.
+    along = [np.all(np.abs(line[:, 0]) > 180 - 1e-6) for line in lines]
+    assert not any(along)
+
+
+def test_unknown_resolution():
+    with pytest.raises(InputError, match="resolution must be"):
+        land("10m")
+
+
+def test_a_map_has_units_date_and_colours():
+    field = a_field(dates=2).isel(time=1)
+    ax = plot_field(field)
+    words = texts(ax.figure)
+    assert "sea surface temperature [°C]" in words and "2019-03-02" in words
+    assert "15°W" in words  # 0-360 longitudes are shown as what they are
+    mesh = next(c for c in ax.collections if hasattr(c, "get_coordinates"))
+    assert mesh.get_cmap().name in ("inferno", "thermal")
+
+
+def test_north_is_up_and_values_stand_where_they_belong():
+    field = a_field()
+    ax = plot_field(field, coast=False)
+    assert ax.get_ylim() == (30.25, 40.25)
+    corner = next(c for c in ax.collections if hasattr(c, "get_coordinates"))
+    edges, values = corner.get_coordinates(), corner.get_array().reshape(field.shape)
+    assert edges[0, 0].tolist() == pytest.approx([-20.25, 40.25])
+    assert values[0, 0] == field.values[0, 0]
+
+
+@pytest.mark.parametrize(
+    "longitude",
+    [np.arange(0.5, 360, 4), np.arange(-178.0, 180, 4), np.arange(170.0, 200), np.r_[350:360, 0:10]],
+)
+def test_any_longitudes(longitude):
+    field = a_field(latitude=np.arange(-60.0, 61, 5), longitude=longitude.astype(float))
+    ax = plot_field(field)
+    width = np.ptp(ax.get_xlim())
+    assert width == pytest.approx(abs(np.ptp(np.unwrap(longitude, period=360))) + longitude[1] - longitude[0])
+    assert "°" in texts(ax.figure)
+
+
+def test_labels_across_the_antimeridian():
+    ax = plot_field(a_field(latitude=np.arange(-50.0, -20), longitude=np.arange(150.0, 211)))
+    assert "180°" in texts(ax.figure)
+
+
+def test_plain_axes_keep_true_longitudes():
+    _, ax = plt.subplots()
+    assert plot_field(a_field(longitude=np.arange(170.0, 200)), ax=ax) is ax
+    assert ax.get_xlim() == (169.5, 199.5)
+
+
+def test_a_grid_without_longitudes_gets_plain_axes():
+    field = xr.DataArray(np.arange(30.0).reshape(5, 6), dims=("row", "col"), name="ndvi")
+    ax = plot_field(field)
+    assert not hasattr(ax, "projection")
+    assert ax.get_xlabel() == "col" and "ndvi" in texts(ax.figure)
+
+
+def test_an_empty_map_and_a_large_one():
+    plot_field(a_field() * np.nan)
+    large = xr.DataArray(np.zeros((3000, 40)), dims=("y", "x"))
+    ax = plot_field(large)
+    assert ax.collections[0].get_array().size < 1300 * 40
+    assert ax.get_ylim() == (-0.5, 2999.5)
+
+
+def test_reconstruction_with_truth(tmp_path):
+    truth = a_field(dates=3)
+    truth = truth.where((truth.lat < 38) | (truth.lon > 344))
+    observed = truth.where(truth.lon > 345)
+    filled = observed.fillna(truth + 0.5)
+    path = tmp_path / "map.png"
+    figure = plot_reconstruction(observed, filled, truth=truth, date="2019-03-02", path=path)
+    words = texts(figure)
+    for expected in ("observed", "filled − truth: RMSE 0.5 °C in the gaps", "[°C]", "2019-03-02", "land"):
+        assert expected in words
+    assert path.stat().st_size > 10_000
+    panels = [ax for ax in figure.axes if ax.get_title()]
+    meshes = [[c for c in ax.collections if hasattr(c, "get_coordinates")][-1] for ax in panels]
+    assert meshes[0].get_clim() == meshes[1].get_clim()
+    low, high = meshes[2].get_clim()
+    assert low == -high
+    # A gap and the land do not look alike.
+    background = [c for c in panels[0].collections if hasattr(c, "get_coordinates")][0]
+    assert len(np.unique(background.to_rgba(background.get_array()).reshape(-1, 4), axis=0)) == 2
+
+
+def test_reconstruction_with_source_flags(tmp_path):
+    filled = a_field()
+    source = xr.zeros_like(filled, dtype="int8")
+    source.attrs = {"flag_values": np.array([0, 1], "int8"), "flag_meanings": "observed filled"}
+    source[:5] = 1
+    figure = plot_reconstruction(filled.where(source == 0), filled, source=source, path=tmp_path / "map.pdf")
+    assert "source" in texts(figure)
+    assert {text.get_text() for text in figure.axes[2].get_legend().get_texts()} == {"observed", "filled"}
+    with pytest.raises(InputError, match="flag_meanings"):
+        plot_reconstruction(filled, filled, source=filled)
+
+
+def test_the_default_date_is_half_observed():
+    filled = a_field(dates=5)
+    observed = filled.where((filled.time != filled.time[3]) | (filled.lat < 35))
+    figure = plot_reconstruction(observed, filled)
+    assert "2019-03-04" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"date": "2030-01-01"}, "date must lie within 2019-03-01 to 2019-03-03"),
+        ({"date": "someday"}, "date must be one of the record's"),
+        ({"truth": a_field()[::-1]}, "on the grid of the others"),
+        ({"truth": a_field()[:3]}, "on the grid of the others"),
+        ({"truth": a_field().assign_attrs(units="K")}, "convert one of them"),
+        ({"path": "map.doc"}, "path must end in"),
+        ({"path": "nowhere/at/all/map.png"}, "does not exist"),
+    ],
+)
+def test_errors(change, words):
+    field = a_field(dates=3)
+    with pytest.raises(InputError, match=words):
+        plot_reconstruction(field, field, **change)
+
+
+def test_field_errors():
+    with pytest.raises(InputError, match="select one date"):
+        plot_field(a_field(dates=2))
+    with pytest.raises(InputError, match="limits must increase"):
+        plot_field(a_field(), limits=(2, 1))
+    with pytest.raises(InputError, match="single map"):
+        plot_reconstruction(a_field(), a_field(), date="2019-03-01")
+
+
+def test_training_figure(tmp_path):
+    records = [
+        {"step": i, "loss_prior": 1 / (i + 1), "withheld_rmse": 0.5 if i % 2 else None} for i in range(9)
+    ]
+    before = plt.get_fignums()
+    path = plot_training([*records, {"step": 10}], tmp_path / "training.png")
+    assert path.stat().st_size > 5_000
+    assert plt.get_fignums() == before
+    with pytest.raises(InputError, match="first report"):
+        plot_training([{"step": 1}], path)
