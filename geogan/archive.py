@@ -1,0 +1,119 @@
+"""An archive as training and filling see it: standardised pieces, what was seen, what is withheld."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import dask
+import numpy as np
+import xarray as xr
+
+from geogan.coordinates import Axes, day_of_year, days, find_axes
+from geogan.standardise import Standardiser
+from geogan.withheld import Withheld, withhold
+
+# Archives up to this many values are held in memory while training; longer ones are read piece by piece.
+IN_MEMORY = 200_000_000
+
+
+class Piece(NamedTuple):
+    """A part of an archive, in memory; (T, 1, h, w) float32 but for ``domain`` and ``days``."""
+
+    values: np.ndarray  # unitless anomalies, 0 where not observed
+    observed: np.ndarray  # 1 where measured and not withheld
+    withheld: np.ndarray  # 1 where measured and withheld
+    domain: np.ndarray  # (h, w) float32
+    days: np.ndarray  # (T,) float64
+
+
+@dataclass(frozen=True, eq=False)
+class Archive:
+    """A gappy field with what is needed to read standardised pieces of it.
+
+    Attributes
+    ----------
+    field : DataArray, shape (T, H, W)
+        As measured, NaN where unseen; lazy or not. A single image has ``T = 1``.
+    domain : ndarray of bool, shape (H, W)
+        True where the field exists.
+    standardiser : Standardiser
+        What turns values into anomalies.
+    days : ndarray of float64, shape (T,)
+    phase : ndarray of float64, shape (T,), or None
+        Day of the year of each date.
+    withheld : Withheld, optional
+        What pieces must not show; None to show all.
+    """
+
+    field: xr.DataArray
+    domain: np.ndarray
+    standardiser: Standardiser
+    days: np.ndarray
+    phase: np.ndarray | None
+    withheld: Withheld | None = None
+    # One reader per archive: masks are asked for again and again while choosing what to withhold.
+    _seen: Callable[[int], np.ndarray] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_seen", lru_cache(maxsize=128)(self._read_seen))
+
+    @classmethod
+    def of(cls, source: xr.DataArray, domain: np.ndarray, standardiser: Standardiser) -> Archive:
+        """The archive of a field, its dimensions put in order."""
+        axes = find_axes(source)
+        return cls(stacked(source, axes), domain, standardiser, days(source, axes), day_of_year(source, axes))
+
+    def held(self) -> Archive:
+        """The archive in memory, where it is small enough."""
+        if self.field.chunks is None or self.field.size > IN_MEMORY:
+            return self
+        return replace(self, field=self.field.astype(np.float32).compute(scheduler="threads"))
+
+    def withholding(self, share_seen: np.ndarray, *, seed: int) -> Archive:
+        """The archive with some of its observations withheld."""
+        return replace(self, withheld=withhold(self.seen, share_seen, seed=seed))
+
+    def seen(self, date: int) -> np.ndarray:
+        """What was observed on a date, (H, W) bool, withheld or not."""
+        return self._seen(date)
+
+    def _read_seen(self, date: int) -> np.ndarray:
+        return np.isfinite(_values(self.field[date])) & self.domain
+
+    def read(self, t: slice, y: slice = slice(None), x: slice = slice(None)) -> Piece:
+        """The piece of the archive at ``t``, ``y``, ``x``; withheld observations are not among the values."""
+        raw = _values(self.field[t, y, x]).astype(np.float32)
+        phase = None if self.phase is None else self.phase[t]
+        domain = self.domain[y, x]
+        observed = np.isfinite(raw) & domain
+        held = np.zeros_like(observed)
+        if self.withheld is not None:
+            for row, date in enumerate(range(*t.indices(len(self.days)))):
+                hidden = self.withheld.hidden(date, self.seen)
+                if hidden is not None:
+                    held[row] = hidden[y, x]
+        anomaly = self.standardiser.forward(np.where(observed, raw, 1.0), phase, y, x)
+        anomaly = np.where(observed, anomaly, 0).astype(np.float32)
+        return Piece(
+            values=anomaly[:, None],
+            observed=(observed & ~held)[:, None].astype(np.float32),
+            withheld=(observed & held)[:, None].astype(np.float32),
+            domain=domain.astype(np.float32),
+            days=self.days[t],
+        )
+
+
+def stacked(field: xr.DataArray, axes: Axes) -> xr.DataArray:
+    """The field as (T, H, W); an image becomes a stack of one."""
+    if axes.time is None:
+        return field.expand_dims("time").transpose("time", axes.y, axes.x)
+    return field.transpose(axes.time, axes.y, axes.x)
+
+
+def _values(field: xr.DataArray) -> np.ndarray:
+    # Pieces are read from background threads and from Dask's own: no second pool inside them.
+    with dask.config.set(scheduler="synchronous"):
+        return np.asarray(field.values)

@@ -1,0 +1,171 @@
+"""Blocks: pieces of the archive with more hidden and the first guess solved, prepared in the background.
+
+Solving for the first guess at every training step would be too slow, so blocks of some weeks times some
+hundred pixels are prepared by a thread while the network trains, each with a fresh hidden pattern, and
+many windows are drawn from each. Block ``n`` is a function of ``(seed, n)`` alone, and which blocks serve
+a step is a function of the step alone: a resumed run sees what an undisturbed one would have seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geogan.archive import Archive
+from geogan.gaussian import GaussianPrior
+from geogan.operators.operator import Operator
+
+# What a hidden pattern should hide of a frame at most, on average: a training window must resemble the
+# windows that will be filled, which have all their observations.
+HIDE = 0.35
+
+
+class Block(NamedTuple):
+    """A piece of the archive, in memory; (T, C, H, W) but for ``domain`` and ``days``."""
+
+    values: Tensor  # y: anomalies, 0 where not observed
+    mask: Tensor  # 1 where y was observed
+    kept: Tensor  # 1 where y is still shown; the rest of `mask` is to be predicted
+    guess: Tensor  # first guess from what is shown; zeros for none
+    domain: Tensor  # (H, W)
+    days: Tensor  # (T,) float64
+
+
+def hide(
+    operator: Operator, shape: tuple[int, int, int, int, int], coverage: float, *, generator: torch.Generator
+) -> Tensor:
+    """A pattern that hides more of what was observed: 1 where still shown, shape (B, T, C, H, W).
+
+    Runs of frames are hidden by the gaps that several draws of theta have in common (so many that the
+    share hidden stays moderate), the frames between them are left as they are.
+    """
+    draws = 1 if coverage <= HIDE else min(32, int(np.ceil(np.log(HIDE) / np.log(min(coverage, 0.99)))))
+    ones = torch.ones(shape)
+    hidden = ones
+    for _ in range(draws):
+        hidden = hidden * (1 - operator.apply(ones, operator.sample(shape, generator=generator)).mask)
+    batch, frames = shape[:2]
+    # Runs of hidden and of untouched frames, about three frames each.
+    change = torch.rand(batch, frames, generator=generator) < 1 / 3
+    start = (torch.rand(batch, 1, generator=generator) < 0.5).long()
+    active = ((change.long().cumsum(1) + start) % 2 == 0).float()
+    if frames == 1:
+        active = torch.ones(batch, 1)
+    return 1 - hidden * active[:, :, None, None, None]
+
+
+def cut(length: int, size: int, generator: np.random.Generator) -> slice:
+    """A random stretch of ``size`` of an axis of ``length``."""
+    size = min(size, length)
+    start = int(generator.integers(0, length - size + 1))
+    return slice(start, start + size)
+
+
+def prepare(
+    archive: Archive,
+    operator: Operator,
+    prior: GaussianPrior | None,
+    *,
+    number: int,
+    seed: int,
+    frames: int,
+    side: int,
+    coverage: float,
+    share_seen: np.ndarray,
+) -> Block:
+    """Block ``number``: read, hide more, solve.
+
+    Parameters
+    ----------
+    archive : Archive
+    operator : Operator
+        Its gaps hide more of the block; one that hides nothing leaves it as it is.
+    prior : GaussianPrior or None
+        Solved for the first guess; None for zeros.
+    number, seed : int
+        Decide where and when the block is, and what is hidden.
+    frames, side : int
+        Dates and pixels of a block at most.
+    coverage : float
+        Share of the domain under the operator's gaps, on average.
+    share_seen : ndarray, shape (T,)
+        Share of the domain seen on each date: stretches where nothing was seen are passed over.
+    """
+    generator = np.random.default_rng([seed, 0xB10C, number])
+    torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
+    height, width = archive.domain.shape
+    for _ in range(20):
+        t = cut(len(archive.days), frames, generator)
+        y, x = cut(height, side, generator), cut(width, side, generator)
+        if share_seen[t].sum() > 0 and archive.domain[y, x].mean() > 0.1:
+            piece = archive.read(t, y, x)
+            if piece.observed.any():
+                break
+    else:
+        piece = archive.read(t, y, x)
+    values, mask, domain = (torch.from_numpy(part) for part in (piece.values, piece.observed, piece.domain))
+    kept = mask
+    if operator.masks:
+        shape = (1, *mask.shape)
+        kept = mask * hide(operator, shape, coverage, generator=torch_generator)[0]  # type: ignore[arg-type]
+    dates = torch.from_numpy(piece.days)
+    values = values * mask
+    guess = torch.zeros_like(values)
+    if prior is not None:
+        guess = prior.map((values * kept)[None], kept[None], domain, dates)[0]
+    return Block(values, mask, kept, guess, domain, dates)
+
+
+class BlockPool:
+    """The blocks that serve a step, prepared ahead by one background thread.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(number)`` gives block ``number``.
+    size : int
+        Blocks that serve at a time.
+    every : int
+        Steps after which the oldest block is replaced by the next.
+    ahead : int
+        Blocks prepared in advance.
+
+    Attributes
+    ----------
+    waited : float
+        Seconds spent waiting for blocks, after the first ``size``.
+    """
+
+    def __init__(self, make: Callable[[int], Block], *, size: int, every: int, ahead: int = 4) -> None:
+        self.size, self.every, self.ahead = size, every, ahead
+        self.waited = 0.0
+        self._make = make
+        self._blocks: OrderedDict[int, Future[Block]] = OrderedDict()
+        self._executor = ThreadPoolExecutor(
+            1, thread_name_prefix="blocks", initializer=torch.set_num_threads, initargs=(1,)
+        )
+
+    def at(self, step: int) -> list[Block]:
+        """The blocks that serve ``step``."""
+        first = step // self.every
+        for number in range(first, first + self.size + self.ahead):
+            if number not in self._blocks:
+                self._blocks[number] = self._executor.submit(self._make, number)
+        for number in [number for number in self._blocks if number < first]:
+            del self._blocks[number]
+        started = time.perf_counter()
+        blocks = [self._blocks[number].result() for number in range(first, first + self.size)]
+        if step:
+            self.waited += time.perf_counter() - started
+        return blocks
+
+    def close(self) -> None:
+        """Stop preparing."""
+        self._executor.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,260 @@
+"""Multigrid for space-time Markov fields: solves ``(Q_t (x) K^2 + weight) x = right`` on a grid with land.
+
+``K = sqrt(s) (kappa^2 + L)``, ``L`` the Laplacian of the graph of a domain's cells, ``Q_t`` tridiagonal,
+``weight`` what each cell's observation says about it. Conjugate gradients, preconditioned by one V-cycle:
+every grid has cells twice as large as the one before, frames are never coarsened; the smoother is a
+Chebyshev polynomial over the exact solution of each cell's own frames. Stencils only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+# Chebyshev steps before and after the visit to the coarser grid, and on the coarsest.
+SMOOTHING = 3
+COARSEST = 12
+# Eigenvalues of the smoother's operator lie below BOUND; it is meant to damp those above DAMPED.
+BOUND = 3.6
+DAMPED = 0.25
+# Iterations between two looks at the residual: each look waits for the device.
+LOOK_EVERY = 2
+
+
+class Frames(NamedTuple):
+    """Precision of the frames ``Q_t = R^T R``, each part of shape (T, 1, 1) or (B, T, 1, 1)."""
+
+    diagonal: Tensor
+    off: Tensor
+    root_diagonal: Tensor
+    root_below: Tensor
+
+
+class Grid(NamedTuple):
+    """The system on one grid; what has no time in it is (H, W) or, each entry its own, (B, 1, H, W)."""
+
+    domain: Tensor  # (H, W)
+    edge_y: Tensor  # (H - 1, W) couplings of K, 0 across a coast
+    edge_x: Tensor  # (H, W - 1)
+    degree: Tensor  # (H, W) diagonal of K, 0 outside the domain
+    weight: Tensor  # (B, T, H, W) observation precision
+    inverse: Tensor  # (B, T, H, W) factors of the cells' tridiagonal systems in time
+    ratio: Tensor
+    reach: Tensor  # (H, W) 1 / what interpolation from the next coarser grid adds up to
+
+
+class System(NamedTuple):
+    """The system on a hierarchy of grids, the finest first."""
+
+    grids: list[Grid]
+    frames: Frames
+
+
+def build(domain: Tensor, weight: Tensor, frames: Frames, *, kappa2: float, scale: float) -> System:
+    """The hierarchy of grids.
+
+    Parameters
+    ----------
+    domain : Tensor, shape (H, W) or (B, 1, H, W)
+        1 where the field exists.
+    weight : Tensor, shape (B, T, H, W)
+        Observation precision, 0 in a gap.
+    frames : Frames
+        Precision in time.
+    kappa2, scale : float
+        ``kappa^2`` and ``sqrt(s)``.
+    """
+    edge_y, edge_x = domain[..., 1:, :] * domain[..., :-1, :], domain[..., 1:] * domain[..., :-1]
+    shapes = []
+    cell = 1
+    while True:
+        shapes.append((domain, edge_y, edge_x, weight))
+        if min(domain.shape[-2:]) < 6 or cell * math.sqrt(kappa2) > 1:
+            break
+        cell *= 2
+        domain, edge_y, edge_x, weight = _coarser(domain, edge_y, edge_x, weight)
+    grids = []
+    for level, (domain, edge_y, edge_x, weight) in enumerate(shapes):
+        size = scale * 2**level  # a coarse cell carries the energy of its four: sqrt(4) per grid
+        reach = domain
+        if level + 1 < len(shapes):
+            reach = domain / _up(shapes[level + 1][0], domain.shape).clamp_min(0.05)
+        grids.append(_grid(domain, edge_y * size, edge_x * size, kappa2 * size, weight, frames, reach))
+    return System(grids, frames)
+
+
+def _coarser(
+    domain: Tensor, edge_y: Tensor, edge_x: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Cells twice as large, which hold the information of their four."""
+    height, width = domain.shape[-2:]
+    odd_y, odd_x = height % 2, width % 2
+
+    def quads(x: Tensor) -> Tensor:
+        x = pad(x, (0, odd_x, 0, odd_y))
+        return x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]
+
+    # Two fine edges cross between two coarse cells, and a coarse step is twice as long: 1/2 * 1/4.
+    across_y = pad(edge_y[..., 1::2, :], (0, odd_x)) / 8
+    across_x = pad(edge_x[..., 1::2], (0, 0, 0, odd_y)) / 8
+    return (
+        (quads(domain) > 0).to(domain),
+        across_y[..., ::2] + across_y[..., 1::2],
+        across_x[..., ::2, :] + across_x[..., 1::2, :],
+        quads(weight),
+    )
+
+
+def _grid(
+    domain: Tensor,
+    edge_y: Tensor,
+    edge_x: Tensor,
+    kappa2: float,
+    weight: Tensor,
+    frames: Frames,
+    reach: Tensor,
+) -> Grid:
+    degree = torch.full_like(domain, kappa2)
+    squares = torch.zeros_like(domain)
+    for total, power in ((degree, 1), (squares, 2)):
+        total[..., 1:, :] += edge_y**power
+        total[..., :-1, :] += edge_y**power
+        total[..., 1:] += edge_x**power
+        total[..., :-1] += edge_x**power
+    degree *= domain
+    # The diagonal of K^2: a smoothing step solves all the frames of a cell together, its neighbours fixed.
+    space = torch.where(domain > 0, degree**2 + squares, 1.0)
+    space = space[:, 0] if space.ndim == 4 else space
+    inverse, ratio = torch.empty_like(weight), torch.empty_like(weight)
+    for t in range(weight.shape[1]):
+        pivot = space * frames.diagonal[..., t, :, :] + weight[:, t]
+        if t:
+            above = space * frames.off[..., t - 1, :, :]
+            torch.mul(above, inverse[:, t - 1], out=ratio[:, t])
+            pivot = pivot - ratio[:, t] * above
+        torch.reciprocal(pivot, out=inverse[:, t])
+    return Grid(domain, edge_y, edge_x, degree, weight, inverse, ratio, reach)
+
+
+def space_root(grid: Grid, x: Tensor) -> Tensor:
+    """``K x``, shape (B, T, H, W); ``x`` must be 0 outside the domain, and so is the result."""
+    out = grid.degree * x
+    out[..., 1:, :].addcmul_(grid.edge_y, x[..., :-1, :], value=-1)
+    out[..., :-1, :].addcmul_(grid.edge_y, x[..., 1:, :], value=-1)
+    out[..., :, 1:].addcmul_(grid.edge_x, x[..., :, :-1], value=-1)
+    out[..., :, :-1].addcmul_(grid.edge_x, x[..., :, 1:], value=-1)
+    return out
+
+
+def time_root(frames: Frames, x: Tensor) -> Tensor:
+    """``R^T x`` along the frames."""
+    out = frames.root_diagonal * x
+    out[:, :-1].addcmul_(frames.root_below, x[:, 1:])
+    return out
+
+
+def apply(grid: Grid, frames: Frames, x: Tensor) -> Tensor:
+    """``(Q_t (x) K^2 + weight) x``, shape (B, T, H, W)."""
+    smooth = space_root(grid, space_root(grid, x))
+    out = torch.addcmul(grid.weight * x, frames.diagonal, smooth)
+    out[:, :-1].addcmul_(frames.off, smooth[:, 1:])
+    out[:, 1:].addcmul_(frames.off, smooth[:, :-1])
+    return out
+
+
+def _cells(grid: Grid, residual: Tensor) -> Tensor:
+    """Each cell's frames solved together."""
+    out = residual.clone()
+    for t in range(1, out.shape[1]):
+        out[:, t].addcmul_(grid.ratio[:, t], out[:, t - 1], value=-1)
+    out *= grid.inverse
+    for t in range(out.shape[1] - 2, -1, -1):
+        out[:, t].addcmul_(grid.ratio[:, t + 1], out[:, t + 1], value=-1)
+    return out
+
+
+def _smooth(grid: Grid, frames: Frames, right: Tensor, x: Tensor | None, steps: int, low: float) -> Tensor:
+    """Chebyshev iteration on the cells' systems, damping what lies between ``low`` and ``BOUND``."""
+    centre, half = (BOUND + low) / 2, (BOUND - low) / 2
+    residual = right if x is None else right - apply(grid, frames, x)
+    step = _cells(grid, residual) / centre
+    x = step.clone() if x is None else x + step
+    rho = half / centre
+    for _ in range(steps - 1):
+        before, rho = rho, 1 / (2 * centre / half - rho)
+        residual = residual - apply(grid, frames, step)
+        step = torch.add(step * (rho * before), _cells(grid, residual), alpha=2 * rho / half)
+        x += step
+    return x
+
+
+def _up(x: Tensor, shape: torch.Size) -> Tensor:
+    """Bilinear interpolation to cells half as large; beyond the border there is nothing."""
+    for size in shape[-2:]:
+        # Rows now, columns in the second turn: each turn swaps the two.
+        near = pad(x, (0, 0, 1, 1))
+        x = torch.stack([0.75 * x + 0.25 * near[..., :-2, :], 0.75 * x + 0.25 * near[..., 2:, :]], dim=-2)
+        x = x.flatten(-3, -2)[..., :size, :].transpose(-2, -1)
+    return x
+
+
+def _down(x: Tensor) -> Tensor:
+    """The transpose of :func:`_up`."""
+    for _ in range(2):
+        # Rows now, columns in the second turn: each turn swaps the two.
+        x = pad(x, (0, 0, 1, 1 + x.shape[-2] % 2))
+        x = 0.25 * (x[..., 0:-2:2, :] + x[..., 3::2, :]) + 0.75 * (x[..., 1:-1:2, :] + x[..., 2::2, :])
+        x = x.transpose(-2, -1)
+    return x
+
+
+def _cycle(system: System, level: int, right: Tensor) -> Tensor:
+    """One V-cycle from zero: a fixed symmetric positive operator, so it may precondition."""
+    grid = system.grids[level]
+    if level + 1 == len(system.grids):
+        return _smooth(grid, system.frames, right, None, COARSEST, 0.02)
+    x = _smooth(grid, system.frames, right, None, SMOOTHING, DAMPED)
+    residual = (right - apply(grid, system.frames, x)) * grid.reach
+    correction = _cycle(system, level + 1, _down(residual) * system.grids[level + 1].domain)
+    x = torch.addcmul(x, _up(correction, right.shape), grid.reach)
+    return _smooth(grid, system.frames, right, x, SMOOTHING, DAMPED)
+
+
+def solve(system: System, right: Tensor, *, start: Tensor | None, tolerance: float, rounds: int) -> Tensor:
+    """Conjugate gradients preconditioned by V-cycles, every batch entry its own system.
+
+    Parameters
+    ----------
+    right, start : Tensor, shape (B, T, H, W)
+        0 outside the domain.
+    tolerance : float
+        Stop when every residual, relative to its right-hand side, is below it.
+    rounds : int
+        Stop after this many iterations.
+    """
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        return torch.linalg.vecdot(a.flatten(1), b.flatten(1))[:, None, None, None]
+
+    grid = system.grids[0]
+    goal = tolerance**2 * dot(right, right)
+    x = torch.zeros_like(right) if start is None else start.clone()
+    residual = right.clone() if start is None else right - apply(grid, system.frames, x)
+    direction = preconditioned = _cycle(system, 0, residual)
+    energy = dot(residual, preconditioned)
+    tiny = torch.finfo(right.dtype).tiny
+    for count in range(rounds):
+        if count % LOOK_EVERY == 0 and bool((dot(residual, residual) <= goal).all()):
+            break
+        applied = apply(grid, system.frames, direction)
+        step = energy / dot(direction, applied).clamp_min(tiny)
+        x.addcmul_(step, direction)
+        residual.addcmul_(step, applied, value=-1)
+        preconditioned = _cycle(system, 0, residual)
+        previous, energy = energy, dot(residual, preconditioned)
+        direction = torch.addcmul(preconditioned, energy / previous.clamp_min(tiny), direction)
+    return x

@@ -1,0 +1,105 @@
+"""The default generator: a light U-Net over a window of frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
+
+
+class ResidualBlock(nn.Module):
+    """``x + conv(silu(conv(silu(x))))``, the last convolution starting at 0.
+
+    There is no normalisation over space: what a cell gets must not depend on the tile it is computed in.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (B, width, H, W), kept."""
+        silu = nn.functional.silu
+        return x + self.second(silu(self.first(silu(x))))
+
+
+class UNet(nn.Module):
+    """Reconstruct a window: the first guess plus a learned correction.
+
+    Parameters
+    ----------
+    frames : int
+        Frames of a window.
+    channels : int
+        Bands of the field.
+    width : int
+        Channels at full resolution; twice and three times as many at half and quarter resolution.
+
+    Examples
+    --------
+    Untrained, it returns the first guess:
+
+    >>> network = UNet(frames=3, channels=1, width=8)
+    >>> x = torch.randn(2, 3, 1, 10, 14)
+    >>> guess = torch.randn(2, 3, 1, 10, 14)
+    >>> bool((network(x, torch.ones_like(x), guess, torch.ones(2, 1, 1, 10, 14)) == guess).all())
+    True
+    """
+
+    # Cells beyond which nothing reaches the centre: two blocks of two 3x3 convolutions a level, and the ends.
+    reach = 64
+
+    def __init__(self, *, frames: int, channels: int = 1, width: int = 32) -> None:
+        super().__init__()
+        self.frames, self.channels, self.width = frames, channels, width
+        inputs = 3 * frames * channels + 1
+        self.enter = nn.Conv2d(inputs, width, 3, padding=1)
+        self.down_full = ResidualBlock(width)
+        self.to_half = nn.Conv2d(width, 2 * width, 2, stride=2)
+        self.down_half = ResidualBlock(2 * width)
+        self.to_quarter = nn.Conv2d(2 * width, 3 * width, 2, stride=2)
+        self.quarter = nn.Sequential(ResidualBlock(3 * width), ResidualBlock(3 * width))
+        self.from_quarter = nn.Conv2d(3 * width, 2 * width, 1)
+        self.up_half = ResidualBlock(2 * width)
+        self.from_half = nn.Conv2d(2 * width, width, 1)
+        self.up_full = ResidualBlock(width)
+        self.leave = nn.Conv2d(width, frames * channels, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+        # The unit in which innovations come in and corrections go out; set before training.
+        self.register_buffer("scale", torch.ones(()))
+        self.scale: Tensor
+
+    def forward(self, values: Tensor, mask: Tensor, guess: Tensor, domain: Tensor) -> Tensor:
+        """Reconstruction of every frame of the window.
+
+        Parameters
+        ----------
+        values, mask, guess : Tensor, shape (B, T, C, H, W)
+            What was seen (0 in gaps), where (1 = observed), and the first guess (zeros for none).
+        domain : Tensor, shape (B, 1, 1, H, W)
+            1 where the field exists.
+
+        Returns
+        -------
+        field : Tensor, shape (B, T, C, H, W)
+        """
+        shape = guess.shape
+        innovation = (values - guess) * mask / self.scale
+        stack = torch.cat(
+            [innovation.flatten(1, 2), mask.flatten(1, 2), guess.flatten(1, 2), domain.flatten(1, 2)], 1
+        )
+        height, width = shape[-2:]
+        stack = pad(stack, (0, -width % 4, 0, -height % 4))
+        stack = stack.contiguous(memory_format=torch.channels_last)
+        full = self.down_full(self.enter(stack))
+        half = self.down_half(self.to_half(full))
+        quarter = self.quarter(self.to_quarter(half))
+        half = self.up_half(half + interpolate(self.from_quarter(quarter), scale_factor=2, mode="nearest"))
+        full = self.up_full(full + interpolate(self.from_half(half), scale_factor=2, mode="nearest"))
+        correction = self.leave(nn.functional.silu(full))[..., :height, :width]
+        correction = correction.to(guess.dtype) * self.scale
+        return guess + correction.unflatten(1, shape[1:3]) * domain

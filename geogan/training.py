@@ -1,0 +1,300 @@
+"""Algorithm 1 of the paper, with a first guess before it and a withheld term beside it."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from geogan import objective
+from geogan.blocks import BlockPool
+from geogan.gaussian import GaussianPrior
+from geogan.operators.errors import InputError
+from geogan.operators.operator import Observation, Operator, add_noise
+from geogan.windows import Windows, draw_windows
+
+# The discriminator has collapsed when its loss stays under this for that many looks: it then tells real from
+# measured-again with certainty, and G learns nothing from it.
+COLLAPSED, LOOKS = 1e-3, 50
+
+
+class Weights(NamedTuple):
+    """How much each term counts in the generator's loss; 0 leaves it out and costs nothing."""
+
+    prior: float
+    likelihood: float
+    withheld: float
+
+
+class Step(NamedTuple):
+    """What one training step measured; scalars still on the device, so that no step waits for it."""
+
+    losses: dict[str, Tensor]
+
+
+@dataclass
+class TrainState:
+    """Everything that changes while training."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    generator_optimiser: torch.optim.Optimizer
+    discriminator_optimiser: torch.optim.Optimizer
+    average: nn.Module  # exponential moving average of the generator
+    random: torch.Generator
+    step: int = 0
+    seconds: float = 0.0
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights of the best average so far
+    best_score: float = math.inf
+    best_step: int = -1
+
+    @classmethod
+    def start(
+        cls,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        rate_generator: float,
+        rate_discriminator: float,
+        betas: tuple[float, float],
+        seed: int,
+    ) -> TrainState:
+        """The state before the first step."""
+        return cls(
+            generator,
+            discriminator,
+            torch.optim.Adam(generator.parameters(), lr=rate_generator, betas=betas),
+            torch.optim.Adam(discriminator.parameters(), lr=rate_discriminator, betas=betas),
+            copy.deepcopy(generator).requires_grad_(False),
+            torch.Generator().manual_seed(seed),
+        )
+
+
+def train_step(
+    state: TrainState,
+    windows: Windows,
+    operator: Operator,
+    prior: GaussianPrior | None,
+    weights: Weights,
+    *,
+    likelihood_every: int = 1,
+    precision: torch.dtype = torch.float32,
+    averaging: float = 0.998,
+) -> Step:
+    """One step of Algorithm 1.
+
+    A fresh theta measures the reconstruction; the discriminator compares ``(y, mask)`` with
+    ``(y_hat, theta's mask)``; the same theta measures the reconstruction of ``y_hat``.
+
+    Parameters
+    ----------
+    state : TrainState
+        Changed in place.
+    windows : Windows
+        What is shown of real measurements, and what is hidden of them.
+    operator : Operator
+        The measurement process.
+    prior : GaussianPrior or None
+        Solved (some warm-started iterations, no gradient) for the first guess of ``y_hat``.
+    weights : Weights
+    likelihood_every : int
+        The likelihood term, the dearest, comes at every so many steps and counts as many times more.
+    precision : torch.dtype
+        Of the networks' arithmetic; losses are float32.
+    averaging : float
+        Decay of the moving average of weights.
+    """
+    generator, discriminator = state.generator, state.discriminator
+    device = windows.values.device
+    scale = generator.scale
+    cast = torch.autocast(device.type, precision, enabled=precision != torch.float32)
+    adversarial = weights.prior > 0
+    second = weights.likelihood > 0 and state.step % likelihood_every == 0
+
+    shown = windows.kept if weights.withheld > 0 else windows.mask
+    with cast:
+        reconstruction = generator(windows.values * shown, shown, windows.guess, windows.domain)
+    losses: dict[str, Tensor] = {}
+    if weights.withheld > 0:
+        hidden = windows.mask - windows.kept
+        losses["withheld"] = objective.withheld(reconstruction, windows.values, hidden, scale)
+    if adversarial or second:
+        theta = operator.sample(tuple(windows.values.shape), generator=state.random)  # type: ignore[arg-type]
+        theta = to_device(theta, device)
+        measured = add_noise(
+            _inside(operator.apply(reconstruction, theta), windows.domain),
+            operator.noise,
+            generator=state.random,
+        )
+    if adversarial:
+        losses["discriminator"] = _discriminator_step(state, windows, measured, cast)
+        discriminator.requires_grad_(False)
+        with cast:
+            losses["prior"] = objective.prior_generator(discriminator(*measured))
+        discriminator.requires_grad_(True)
+    if second:
+        with torch.no_grad():
+            guess = torch.zeros_like(windows.guess)
+            if prior is not None:
+                guess = prior.map(
+                    *measured,
+                    windows.domain[:, 0, 0],
+                    windows.days,
+                    start=windows.guess,
+                    tolerance=0.03,
+                    rounds=4,
+                )
+        with cast:
+            twice = generator(*measured, guess, windows.domain)
+        again = _inside(operator.apply(twice, theta), windows.domain)
+        losses["likelihood"] = objective.likelihood(measured, again, scale)
+
+    total = torch.zeros((), device=device)
+    for name, weight in weights._asdict().items():
+        if name in losses and weight > 0:
+            total = total + losses[name] * (weight * likelihood_every if name == "likelihood" else weight)
+    state.generator_optimiser.zero_grad(set_to_none=True)
+    total.backward()
+    nn.utils.clip_grad_norm_(generator.parameters(), 10.0)
+    state.generator_optimiser.step()
+    with torch.no_grad():
+        # Early averages follow quickly, or they would remember the untrained weights.
+        decay = min(averaging, (1 + state.step) / (10 + state.step))
+        ours, theirs = list(state.average.parameters()), list(generator.parameters())
+        torch._foreach_lerp_(ours, theirs, 1 - decay)
+    state.step += 1
+    return Step({name: loss.detach() for name, loss in losses.items()})
+
+
+def _discriminator_step(state: TrainState, windows: Windows, measured: Observation, cast: Any) -> Tensor:
+    """One ascent of D on measurements against measurements."""
+    count = len(windows.values)
+    with cast:
+        scores = state.discriminator(
+            torch.cat([windows.values, measured.values.detach()]), torch.cat([windows.mask, measured.mask])
+        )
+    loss = objective.prior_discriminator(scores[:count], scores[count:])
+    state.discriminator_optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    state.discriminator_optimiser.step()
+    return loss.detach()
+
+
+def _inside(observation: Observation, domain: Tensor) -> Observation:
+    """Land carries no information under any theta: it is never observed."""
+    return Observation(observation.values * domain, observation.mask * domain)
+
+
+def to_device(theta: Any, device: torch.device) -> Any:
+    """A draw of theta, drawn on the CPU, on another device."""
+    if isinstance(theta, Tensor):
+        return theta.to(device)
+    return tuple(to_device(part, device) for part in theta)
+
+
+class Progress(NamedTuple):
+    """Where training stands; one record of ``metrics.jsonl``."""
+
+    step: int
+    seconds: float
+    losses: dict[str, float]
+    score: float | None  # error on the withheld clouds, in anomalies; only where it was just measured
+    best_score: float
+    steps_per_second: float
+    waited: float  # share of the time spent waiting for blocks
+
+
+def train(
+    state: TrainState,
+    pool: BlockPool,
+    validate: Callable[[nn.Module], float],
+    *,
+    operator: Operator,
+    prior: GaussianPrior | None,
+    weights: Weights,
+    batch: int,
+    frames: int,
+    crop: tuple[int, int],
+    steps: int | None,
+    minutes: float | None,
+    likelihood_every: int = 1,
+    precision: torch.dtype = torch.float32,
+    averaging: float = 0.998,
+    validate_every: int = 100,
+    report_every: int = 10,
+    device: torch.device | None = None,
+) -> Iterator[Progress]:
+    """Train until the budget of steps or minutes is spent, yielding Progress.
+
+    The weights kept as best are those of the average with the least error on the withheld clouds;
+    ``validate`` measures it. It is measured before the first step too: there the model is its first guess.
+
+    Raises
+    ------
+    InputError
+        When a loss is not finite, or the discriminator has collapsed; the best weights are in ``state``.
+    """
+    device = device or torch.device("cpu")
+    collapsed = 0
+    began, before = time.perf_counter(), state.seconds
+    first_step, waited = state.step, pool.waited
+
+    def record(losses: dict[str, float], score: float | None) -> Progress:
+        spent = time.perf_counter() - began
+        state.seconds = before + spent
+        speed = (state.step - first_step) / spent if spent > 0 else 0.0
+        share = (pool.waited - waited) / spent if spent > 0 else 0.0
+        return Progress(state.step, state.seconds, losses, score, state.best_score, speed, share)
+
+    def judge() -> float:
+        score = validate(state.average)
+        if score < state.best_score:
+            state.best_score, state.best_step = score, state.step
+            state.best = {name: value.detach().clone() for name, value in state.average.state_dict().items()}
+        return score
+
+    if state.step == 0:
+        yield record({}, judge())
+    while True:
+        done = state.step >= steps if steps is not None else False
+        if minutes is not None and before + time.perf_counter() - began >= 60 * minutes:
+            done = True
+        if done:
+            break
+        windows = draw_windows(
+            pool.at(state.step), batch=batch, frames=frames, crop=crop, generator=state.random
+        )
+        step = train_step(
+            state,
+            windows.to(device),
+            operator,
+            prior,
+            weights,
+            likelihood_every=likelihood_every,
+            precision=precision,
+            averaging=averaging,
+        )
+        judged = state.step % validate_every == 0
+        if judged or state.step % report_every == 0:
+            losses = {name: float(value) for name, value in step.losses.items()}
+            if not all(math.isfinite(value) for value in losses.values()):
+                raise InputError(
+                    f"training stopped at step {state.step}: a loss is not finite ({losses}); the best weights so far "
+                    "are kept; lower the learning rate or use --precision float32"
+                )
+            collapsed = collapsed + 1 if losses.get("discriminator", 1.0) < COLLAPSED else 0
+            if collapsed >= LOOKS:
+                raise InputError(
+                    f"training stopped at step {state.step}: the discriminator has collapsed (loss under {COLLAPSED} "
+                    f"for {LOOKS * report_every} steps), so its gaps differ from the simulated ones; the best weights "
+                    "so far are kept; use --operator observed_gaps or lower --weight-prior"
+                )
+            yield record(losses, judge() if judged else None)
+    if state.step % validate_every:
+        yield record({}, judge())

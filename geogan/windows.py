@@ -1,0 +1,61 @@
+"""Training windows: random crops in space and time, drawn from blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from geogan.blocks import Block
+
+
+class Windows(NamedTuple):
+    """A batch of windows, (B, T, C, h, w) but for ``domain`` (B, 1, 1, h, w) and ``days`` (B, T).
+
+    The names are those of :class:`geogan.blocks.Block`.
+    """
+
+    values: Tensor
+    mask: Tensor
+    kept: Tensor
+    guess: Tensor
+    domain: Tensor
+    days: Tensor
+
+    def to(self, device: torch.device) -> Windows:
+        """The same windows on another device."""
+        return Windows(*(part.to(device, non_blocking=True) for part in self))
+
+
+def draw_windows(
+    blocks: Sequence[Block], *, batch: int, frames: int, crop: tuple[int, int], generator: torch.Generator
+) -> Windows:
+    """Draw a batch of windows, turned over at random.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        At least ``frames`` dates and ``crop`` cells large.
+    batch, frames : int
+        Windows to draw, dates of each.
+    crop : (int, int)
+        Height and width of a window, in cells.
+    generator : torch.Generator
+    """
+
+    def below(limit: int) -> int:
+        return int(torch.randint(limit, (), generator=generator))
+
+    drawn = []
+    for _ in range(batch):
+        block = blocks[below(len(blocks))]
+        t = below(block.values.shape[0] - frames + 1)
+        y = below(block.values.shape[-2] - crop[0] + 1)
+        x = below(block.values.shape[-1] - crop[1] + 1)
+        flips = [axis for axis in (-2, -1) if below(2)]
+        space = (slice(y, y + crop[0]), slice(x, x + crop[1]))
+        parts = [part[t : t + frames, :, *space] for part in block[:4]] + [block.domain[None, None, *space]]
+        drawn.append([part.flip(flips) for part in parts] + [block.days[t : t + frames]])
+    return Windows(*(torch.stack(parts) for parts in zip(*drawn, strict=True)))

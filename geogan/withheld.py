@@ -1,0 +1,137 @@
+"""Real observations set aside before training, cloud by cloud: to choose with, to stop by, to report.
+
+On some dates, what was seen under *another date's gaps* is withheld. Runs of consecutive dates borrow
+from runs of consecutive dates, so that clouds which persist are withheld persistently. Only the rule is
+kept (which date borrows from which); what is hidden follows from the archive itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+# A borrowed gap counts if it hides this share of what the date has.
+LEAST, MOST = 0.03, 0.9
+# Consecutive dates hidden together.
+LONGEST_RUN = 4
+# Where a single date's gaps would hide nearly all (stations, tracks), the gaps common to several are used.
+DENSE = 0.6
+
+
+class Withheld(NamedTuple):
+    """Which dates lend their gaps to which.
+
+    Attributes
+    ----------
+    sources : ndarray of int32, shape (T, K)
+        The dates whose common gaps hide what date ``t`` saw; -1 where nothing is withheld.
+    flip : bool
+        The gaps are turned by 180 degrees first: an image has only its own to borrow.
+    """
+
+    sources: np.ndarray
+    flip: bool = False
+
+    @property
+    def dates(self) -> np.ndarray:
+        """Indices of the dates on which something is withheld."""
+        return np.flatnonzero(self.sources[:, 0] >= 0)
+
+    def runs(self) -> list[slice]:
+        """Stretches of consecutive dates with something withheld."""
+        dates = self.dates
+        breaks = np.flatnonzero(np.diff(dates) != 1) + 1
+        return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(dates, breaks) if len(run)]
+
+    def hidden(self, date: int, seen: Callable[[int], np.ndarray]) -> np.ndarray | None:
+        """What is withheld on a date, (H, W) bool, or None where nothing is.
+
+        ``seen(date)`` gives what was observed on a date, (H, W) bool, on the whole grid.
+        """
+        sources = self.sources[date]
+        if sources[0] < 0:
+            return None
+        return _under(seen(date), [seen(int(source)) for source in sources], self.flip)
+
+
+def _under(own: np.ndarray, others: list[np.ndarray], flip: bool) -> np.ndarray:
+    hidden = own
+    for other in others:
+        hidden = hidden & ~(other[::-1, ::-1] if flip else other)
+    return hidden
+
+
+def withhold(
+    seen: Callable[[int], np.ndarray],
+    share_seen: np.ndarray,
+    *,
+    seed: int = 0,
+    share: float = 0.1,
+    most: int = 240,
+) -> Withheld:
+    """Choose what to withhold.
+
+    Parameters
+    ----------
+    seen : callable
+        ``seen(date)`` gives what was observed on a date, (H, W) bool.
+    share_seen : ndarray, shape (T,)
+        Share of the domain observed on each date.
+    seed : int
+        Decides which dates, and whose gaps.
+    share : float
+        Share of the dates on which something is withheld (at least three, where there are so many).
+    most : int
+        Dates at most, however long the archive.
+
+    Returns
+    -------
+    Withheld
+
+    Examples
+    --------
+    >>> masks = np.random.default_rng(0).random((30, 4, 5)) < 0.5
+    >>> chosen = withhold(lambda date: masks[date], masks.mean((1, 2)), seed=1)
+    >>> date = chosen.dates[0]
+    >>> bool((chosen.hidden(date, lambda date: masks[date]) <= masks[date]).all())
+    True
+    """
+    count = len(share_seen)
+    usable = share_seen > 0
+    typical = float(np.median(share_seen[usable])) if usable.any() else 1.0
+    # Gaps shared by `depth` dates hide about half, where one date's would hide more.
+    depth = 1 if 1 - typical <= 1 - (1 - DENSE) / 2 else int(np.ceil(np.log(0.5) / np.log1p(-typical)))
+    depth = min(depth, max(1, count - 1), 64)
+    sources = np.full((count, depth), -1, np.int32)
+    if count == 1:
+        sources[0] = 0
+        chosen = Withheld(sources, flip=True)
+        return (
+            chosen
+            if _counts(chosen.hidden(0, seen), seen(0))
+            else Withheld(np.full((1, 1), -1, np.int32), flip=True)
+        )
+    generator = np.random.default_rng([seed, 0x77])
+    goal = min(most, max(3, round(share * count)), max(1, count // 3))
+    taken = 0
+    for _ in range(40 * goal):
+        if taken >= goal:
+            break
+        length = int(generator.integers(1, min(LONGEST_RUN, goal) + 1))
+        first = int(generator.integers(0, count - length + 1))
+        shifts = generator.choice(np.arange(1, count), size=depth, replace=False)
+        for date in range(first, first + length):
+            lenders = (date + shifts) % count
+            if sources[date, 0] >= 0 or not usable[date] or not usable[lenders].all():
+                continue
+            own = seen(date)
+            if _counts(_under(own, [seen(int(lender)) for lender in lenders], False), own):
+                sources[date] = lenders
+                taken += 1
+    return Withheld(sources)
+
+
+def _counts(hidden: np.ndarray | None, own: np.ndarray) -> bool:
+    return hidden is not None and LEAST * own.sum() < hidden.sum() < MOST * own.sum()
