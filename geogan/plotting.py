@@ -571,9 +571,10 @@ def _frame(ax: Any, grid: _Grid, coast: bool, *, fill: bool, row_labels: bool) -
     y_span, x_span = (sorted((edges[0], edges[-1])) for edges in (grid.y_edges, grid.x_edges))
     if coast and grid.centre is not None:
         _draw_coast(ax, grid, x_span, y_span, fill)
-    if not hasattr(ax, "projection") or ax.projection == _projection(grid):
-        ax.set_xlim(x_span)
-        ax.set_ylim(y_span)
+    if hasattr(ax, "projection") and ax.projection != _projection(grid):
+        return  # another projection is the caller's choice, and so are its extent and labels
+    ax.set_xlim(x_span)
+    ax.set_ylim(y_span)
     if hasattr(ax, "projection") and grid.centre is not None:
         from matplotlib.ticker import FixedLocator, MaxNLocator
 

@@ -147,6 +147,23 @@ def test_plain_axes_keep_true_longitudes():
     assert ax.get_xlim() == (169.5, 199.5)
 
 
+def test_a_projection_of_the_callers_own():
+    from cartopy import crs
+
+    ax = plt.figure().add_subplot(projection=crs.LambertConformal(central_longitude=-14, central_latitude=35))
+    assert plot_field(a_field(), ax=ax) is ax
+    ax.figure.canvas.draw()
+    low, high = ax.get_xlim()
+    assert -1e6 < low < -2e5 and 2e5 < high < 1e6  # metres: the field alone, not the globe
+
+
+def test_calendars_without_leap_days():
+    field = a_field(dates=4)
+    times = xr.date_range("2001-02-27", periods=4, calendar="noleap", use_cftime=True)
+    field = field.assign_coords(time=times)
+    assert "2001-03-01" in plot_reconstruction(field, field, date="2001-03-01").get_suptitle()
+
+
 def test_a_grid_without_longitudes_gets_plain_axes():
     field = xr.DataArray(np.arange(30.0).reshape(5, 6), dims=("row", "col"), name="ndvi")
     ax = plot_field(field)
