@@ -164,6 +164,10 @@ class CloudMask(Operator):
         mean = float(shares.mean())
         if self.coverage is not None:
             mean = self.coverage
+        # Four digits, see below; a gap in ten thousand cells is the least that can be written so.
+        mean = min(max(mean, 1e-4), 1 - 1e-4)
+        # Says so, if the spread given by hand cannot go with the coverage found.
+        replace(self, coverage=mean)
         spread, scale, slope = self._shape(hidden, domain, mean)
         # Rounded because describe() writes them out, and the archive knows no more digits. What was given
         # by hand is kept as it is.

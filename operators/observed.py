@@ -97,7 +97,8 @@ class ObservedGaps(Operator):
                 raise InputError(
                     f"{name} of observed_gaps must be true or false, got {value!r}; give one of the two"
                 )
-        object.__setattr__(self, "_library", library)
+        # On the instance, where replace() finds it again.
+        object.__setattr__(self, "library", library)
 
     @property
     def gaps(self) -> GapLibrary:
@@ -108,7 +109,7 @@ class ObservedGaps(Operator):
         InputError
             Before fitting.
         """
-        library: GapLibrary | None = self.__dict__["_library"]
+        library: GapLibrary | None = self.__dict__["library"]
         if library is None:
             raise InputError(
                 "observed_gaps draws gaps from an archive, but has seen none yet; call fitted(observed, "
@@ -137,7 +138,7 @@ class ObservedGaps(Operator):
         InputError
             If no frame is partly observed.
         """
-        if self.__dict__["_library"] is not None:
+        if self.__dict__["library"] is not None:
             return self
         observed, domain = np.asarray(observed, dtype=bool), np.asarray(domain, dtype=bool)
         cells = int(domain.sum())
@@ -194,7 +195,7 @@ class ObservedGaps(Operator):
 
     def state(self) -> dict[str, Tensor]:
         """The library as tensors: ``packed``, ``runs`` and ``width``; empty before fitting."""
-        if self.__dict__["_library"] is None:
+        if self.__dict__["library"] is None:
             return {}
         library = self.gaps
         return {"packed": library.packed, "runs": library.runs, "width": torch.tensor(library.width)}

@@ -1,0 +1,207 @@
+"""Fractal clouds."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from geogan.operators.cloud import CloudMask
+from geogan.operators.errors import InputError
+from geogan.operators.fractal import correlation, fields, half_distance, white
+
+
+def draw(operator: CloudMask, *shape: int, seed: int = 0) -> np.ndarray:
+    """Hidden cells (B, T, H, W)."""
+    batch, frames, height, width = shape
+    theta = operator.sample((batch, frames, 1, height, width), generator=torch.Generator().manual_seed(seed))
+    assert isinstance(theta, torch.Tensor)
+    return ~theta[:, :, 0].numpy()
+
+
+def together(a: np.ndarray, b: np.ndarray, mean: float) -> float:
+    """Correlation of two masks of known mean."""
+    return float(((a - mean) * (b - mean)).mean() / (mean * (1 - mean)))
+
+
+@pytest.mark.parametrize("slope", [2.5, 3.0, 4.0])
+@pytest.mark.parametrize("length", [3.0, 15.0, 60.0])
+def test_fields_have_the_correlation_asked_for(slope, length):
+    size = (24, 40)
+    noise = white(1500, size, length=length, slope=slope, generator=torch.Generator().manual_seed(0))
+    drawn = fields(noise, size=size, length=length, slope=slope)
+    field = torch.cat([drawn.real, drawn.imag]).numpy()
+    assert field.var() == pytest.approx(1, abs=0.1)
+    # Both across the frame and from one edge to the other: nothing wraps round.
+    for lag in (1, 5, 20, 39):
+        found = (field[..., lag:] * field[..., : 40 - lag]).mean()
+        assert found == pytest.approx(float(correlation(np.array(lag / length), slope=slope)), abs=0.08)
+    assert abs((drawn.real * drawn.imag).mean()) < 0.05
+
+
+@pytest.mark.parametrize("slope", [2.5, 3.0, 4.0])
+def test_scale_is_where_half_the_correlation_is_left(slope):
+    hidden = draw(CloudMask(coverage=0.5, spread=0.0, scale=7, slope=slope), 500, 1, 40, 48)[:, 0]
+    assert together(hidden[..., 7:], hidden[..., :-7], 0.5) == pytest.approx(0.5, abs=0.05)
+    assert together(hidden[:, 7:], hidden[:, :-7], 0.5) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("coverage", [0.1, 0.5, 0.8])
+def test_coverage_is_the_mean_share_and_spread_its_scatter(coverage):
+    # Clouds much smaller than the frame: what the frame shows is the sky's own coverage.
+    hidden = draw(CloudMask(coverage=coverage, spread=0.1, scale=1.0), 400, 1, 64, 56)
+    shares = hidden.mean(axis=(1, 2, 3))
+    assert shares.mean() == pytest.approx(coverage, abs=0.02)
+    assert shares.std() == pytest.approx(0.1, abs=0.02)
+    steady = draw(CloudMask(coverage=coverage, spread=0.0, scale=1.0), 100, 1, 64, 56).mean(axis=(1, 2, 3))
+    assert steady.std() < 0.06
+
+
+def test_small_crops_differ_from_one_another():
+    shares = draw(CloudMask(coverage=0.5, spread=0.0, scale=12), 200, 1, 32, 32).mean(axis=(1, 2, 3))
+    assert shares.std() > 0.2
+    assert shares.min() < 0.1
+    assert shares.max() > 0.9
+
+
+def test_the_law_of_a_crop_does_not_depend_on_what_it_is_cut_from():
+    operator = CloudMask(coverage=0.4, scale=6)
+    whole = draw(operator, 300, 1, 90, 90)[..., 30:50, 40:60].mean(axis=(1, 2, 3))
+    alone = draw(operator, 300, 1, 20, 20, seed=1).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(
+        np.quantile(whole, [0.25, 0.5, 0.75]), np.quantile(alone, [0.25, 0.5, 0.75]), atol=0.1
+    )
+
+
+def test_frames_forget_at_the_rate_of_the_persistence():
+    operator = CloudMask(coverage=0.5, spread=0.0, scale=3, persistence=2.0)
+    hidden = draw(operator, 60, 6, 40, 40)
+    for lag in (1, 2, 4):
+        found = together(hidden[:, lag:], hidden[:, :-lag], 0.5)
+        assert found == pytest.approx(2 / np.pi * np.arcsin(np.exp(-lag / 2)), abs=0.03)
+    independent = draw(replace(operator, persistence=0.0), 60, 6, 40, 40)
+    assert together(independent[:, 1:], independent[:, :-1], 0.5) == pytest.approx(0, abs=0.03)
+
+
+def test_overcast_days_follow_overcast_days():
+    hidden = draw(CloudMask(spread=0.25, scale=1.0, persistence=3.0), 150, 2, 32, 32)
+    shares = hidden.mean(axis=(2, 3))
+    assert np.corrcoef(shares.T)[0, 1] == pytest.approx(np.exp(-1 / 3), abs=0.12)
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        CloudMask(coverage=0.5, spread=0.2, scale=6.0, persistence=0.0, slope=3.0),
+        CloudMask(coverage=0.4, spread=0.15, scale=8.0, persistence=2.0, slope=3.5),
+        CloudMask(coverage=0.3, spread=0.25, scale=5.0, persistence=1.0, slope=4.0),
+    ],
+    ids=str,
+)
+def test_fitting_recovers_the_law(truth):
+    hidden = draw(truth, 6, 64, 80, 96).reshape(-1, 80, 96)
+    domain = np.ones((80, 96), dtype=bool)
+    domain[:30, :40] = False
+    found = CloudMask().fitted(~hidden & domain, domain)
+    for name in ("coverage", "spread", "scale", "slope"):
+        assert getattr(found, name) == pytest.approx(getattr(truth, name), rel=0.2), name
+    assert found.persistence == pytest.approx(truth.persistence, rel=0.2, abs=0.01)
+
+
+def test_fitting_keeps_what_is_given():
+    hidden = draw(CloudMask(scale=4), 20, 1, 32, 40)[:, 0]
+    domain = np.ones((32, 40), dtype=bool)
+    found = CloudMask(scale=9, slope=3.5).fitted(~hidden, domain)
+    assert (found.scale, found.slope) == (9, 3.5)
+    assert found.coverage is not None
+    assert found.spread is not None
+    assert found.fitted(~hidden, domain) is found
+    assert CloudMask(coverage=0.3, spread=0.1).fitted(~hidden, domain).coverage == 0.3
+
+
+def test_empty_frames_teach_nothing_and_clear_ones_do():
+    hidden = draw(CloudMask(scale=3), 40, 1, 48, 40)[:, 0]
+    domain = np.ones((48, 40), dtype=bool)
+    empty = np.ones_like(hidden)
+    fit = CloudMask(persistence=0.0).fitted
+    assert fit(~np.concatenate([hidden, empty]), domain) == fit(~hidden, domain)
+    clear = fit(~np.concatenate([hidden, np.zeros_like(hidden)]), domain).coverage
+    assert clear == pytest.approx(fit(~hidden, domain).coverage / 2, abs=1e-3)
+
+
+def test_fitting_a_single_frame_or_a_single_row_works():
+    hidden = draw(CloudMask(scale=5, spread=0.0), 1, 1, 60, 70)[0]
+    one = CloudMask().fitted(~hidden, np.ones((60, 70), dtype=bool))
+    assert one.persistence == 0
+    row = CloudMask().fitted(~hidden[:, :1], np.ones((1, 70), dtype=bool))
+    assert row.scale is not None
+
+
+def test_what_cannot_be_fitted_is_said():
+    domain = np.ones((5, 6), dtype=bool)
+    complete = np.ones((3, 5, 6), dtype=bool)
+    with pytest.raises(
+        InputError, match="every cell of the domain is observed at every date.*geogan corrupt"
+    ):
+        CloudMask().fitted(complete, domain)
+    with pytest.raises(InputError, match="each is either complete or empty"):
+        CloudMask().fitted(complete & (np.arange(3) > 0)[:, None, None], domain)
+    # A gap on land is no gap.
+    domain[0] = False
+    complete[:, 0] = False
+    with pytest.raises(InputError, match="every cell of the domain"):
+        CloudMask().fitted(complete, domain)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"coverage": 1.2}, r"coverage of cloud_mask must lie in \(0, 1\), got 1.2"),
+        ({"coverage": float("nan")}, "coverage of cloud_mask"),
+        ({"coverage": 0.1, "spread": 0.4}, "spread of cloud_mask must be 0 or more and less than 0.3"),
+        ({"spread": -0.1}, "spread of cloud_mask"),
+        ({"scale": 0}, "scale of cloud_mask must be more than 0, got 0"),
+        ({"persistence": -1}, "persistence of cloud_mask must be 0 or more"),
+        ({"slope": 2}, r"slope of cloud_mask must lie in \(2, 6\]"),
+    ],
+)
+def test_impossible_parameters(parameters, message):
+    with pytest.raises(InputError, match=message):
+        CloudMask(**parameters)
+
+
+def test_defaults_suit_any_coverage():
+    for coverage in (0.01, 0.5, 0.99):
+        CloudMask(coverage=coverage).settled  # noqa: B018
+    assert CloudMask().settled == CloudMask(coverage=0.5, spread=0.2, scale=12, persistence=0, slope=3)
+
+
+def test_dated_skies_obey_the_same_law():
+    operator = CloudMask(coverage=0.5, spread=0.0, scale=2, persistence=2.0)
+    sky = np.stack([~operator.at((48, 40), float(day), seed=1)[0, 0, 0].numpy() for day in range(300)])
+    assert sky.mean() == pytest.approx(0.5, abs=0.03)
+    for lag in (1, 3):
+        found = together(sky[lag:], sky[:-lag], 0.5)
+        assert found == pytest.approx(2 / np.pi * np.arcsin(np.exp(-lag / 2)), abs=0.05)
+    assert together(sky[..., 2:], sky[..., :-2], 0.5) == pytest.approx(0.5, abs=0.05)
+    quarter = ~operator.at((48, 40), 5.25, seed=1)[0, 0, 0].numpy()
+    assert together(quarter, sky[5], 0.5) > together(sky[6], sky[5], 0.5)
+
+
+def test_half_distance_is_where_signs_are_half_correlated():
+    for slope in (2.3, 3.0, 4.0, 6.0):
+        rho = float(correlation(np.array(half_distance(slope)), slope=slope))
+        assert 2 / np.pi * np.arcsin(rho) == pytest.approx(0.5)
+
+
+def test_sampling_is_quick():
+    operator, generator = CloudMask(), torch.Generator().manual_seed(0)
+    operator.sample((16, 3, 1, 64, 64), generator=generator)
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        operator.sample((16, 3, 1, 64, 64), generator=generator)
+        times.append(time.perf_counter() - start)
+    # About 8 ms on one thread; the best of some, for the machine may be shared.
+    assert min(times) < 0.06

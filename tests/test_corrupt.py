@@ -1,0 +1,206 @@
+"""Operators on labelled fields."""
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+
+from geogan.operators.cloud import CloudMask
+from geogan.operators.compose import Compose
+from geogan.operators.convolve import ConvolveNoise
+from geogan.operators.corrupt import corrupt
+from geogan.operators.errors import InputError
+from geogan.operators.observed import ObservedGaps
+from geogan.operators.pixels import RemovePixel
+from geogan.operators.sampling import SparseSampling
+
+ARCHIVE = np.random.default_rng(3).random((12, 9, 14)) > 0.4
+OPERATORS = [
+    RemovePixel(fraction=0.6),
+    SparseSampling(fraction=0.3, fixed=True),
+    ConvolveNoise(size=3, noise=0.2),
+    CloudMask(scale=4),
+    CloudMask(scale=4, persistence=2.0),
+    ObservedGaps().fitted(ARCHIVE, np.ones((9, 14), dtype=bool)),
+    Compose((ConvolveNoise(size=5, noise=0.1), CloudMask(scale=4, persistence=1.0))),
+]
+every = pytest.mark.parametrize("operator", OPERATORS, ids=repr)
+
+
+@pytest.fixture
+def field() -> xr.DataArray:
+    values = np.random.default_rng(0).standard_normal((7, 13, 18)).astype("float32") + 290
+    values[:, :4, :5] = np.nan
+    return xr.DataArray(
+        values,
+        dims=("time", "lat", "lon"),
+        coords={
+            "time": np.arange("2020-02-26", "2020-03-04", dtype="datetime64[D]").astype("datetime64[ns]"),
+            "lat": np.linspace(44, 38, 13),
+            "lon": np.linspace(-5, 3.5, 18),
+            "depth": 0.5,
+        },
+        name="sst",
+        attrs={"units": "kelvin"},
+    )
+
+
+def refuse(*_args, **_kwargs):
+    raise AssertionError("computed what should have stayed lazy")
+
+
+@every
+def test_labels_are_kept_and_nan_stays(field, operator):
+    field.encoding = {"scale_factor": 0.01, "_FillValue": -999}
+    result = corrupt(field, operator, seed=1)
+    xr.testing.assert_equal(result.isnull() * 0, field.isnull() * 0)
+    assert (result.name, result.dtype, result.attrs, result.encoding) == (
+        field.name,
+        field.dtype,
+        field.attrs,
+        field.encoding,
+    )
+    assert result.isnull().where(field.isnull(), True).all()
+    assert np.isfinite(field).sum() == 7 * (13 * 18 - 20), "the input is left alone"
+    if operator.masks:
+        assert result.isnull().sum() > field.isnull().sum()
+    if operator.exact:
+        xr.testing.assert_equal(result, field.where(result.notnull()))
+
+
+@every
+@pytest.mark.parametrize("chunks", [{"time": 3}, {"lat": 5, "lon": 7}, {"time": 2, "lat": 6}, {}])
+def test_chunks_change_nothing_and_nothing_is_computed(field, operator, chunks):
+    whole = corrupt(field, operator, seed=1)
+    chunked = field.chunk(chunks)
+    with dask.config.set(scheduler=refuse):
+        lazy = corrupt(chunked, operator, seed=1)
+    assert lazy.chunks == chunked.chunks
+    assert lazy.dtype == field.dtype
+    xr.testing.assert_identical(lazy.compute(scheduler="synchronous"), whole)
+
+
+@every
+def test_a_date_suffers_the_same_whatever_else_is_there(field, operator):
+    whole = corrupt(field, operator, seed=1)
+    xr.testing.assert_identical(corrupt(field[[5, 2]], operator, seed=1), whole[[5, 2]])
+    xr.testing.assert_identical(corrupt(field[3], operator, seed=1), whole[3])
+    xr.testing.assert_identical(corrupt(field[::-1], operator, seed=1), whole[::-1])
+    assert not corrupt(field, operator, seed=2).identical(whole)
+
+
+def test_the_order_of_dimensions_does_not_matter(field):
+    operator = CloudMask(scale=4)
+    whole = corrupt(field, operator)
+    turned = corrupt(field.transpose("lon", "time", "lat"), operator, dims=("lat", "lon"))
+    xr.testing.assert_identical(turned.transpose(*field.dims), whole)
+
+
+def test_bands_share_their_gaps_not_their_noise(field):
+    bands = field.expand_dims(band=["red", "green"], axis=1).copy()
+    result = corrupt(bands, Compose((ConvolveNoise(size=1, noise=0.5), CloudMask(scale=4))))
+    assert (result[:, 0].isnull() == result[:, 1].isnull()).all()
+    both = result.dropna("time", how="all").values[np.isfinite(result.values)]
+    assert len(np.unique(both)) > 0.9 * len(both)
+    lazy = corrupt(
+        bands.chunk(band=1, time=2), Compose((ConvolveNoise(size=1, noise=0.5), CloudMask(scale=4)))
+    )
+    xr.testing.assert_identical(lazy.compute(), result)
+
+
+def test_clouds_persist_from_day_to_day():
+    days = xr.DataArray(
+        np.ones((60, 30, 40)),
+        dims=("time", "y", "x"),
+        coords={"time": np.datetime64("2000-01-01", "ns") + np.arange(60) * np.timedelta64(1, "D")},
+    )
+    hidden = corrupt(days, CloudMask(spread=0.0, scale=3, persistence=2.0)).isnull().values - 0.5
+
+    def memory(lag: int) -> float:
+        return float((hidden[lag:] * hidden[:-lag]).mean() * 4)
+
+    assert memory(1) == pytest.approx(2 / np.pi * np.arcsin(np.exp(-0.5)), abs=0.1)
+    assert memory(1) > memory(2) > memory(4) > memory(20) - 0.1
+    assert memory(20) == pytest.approx(0, abs=0.1)
+    # Counted in frames of two days, clouds last twice as long.
+    slow = corrupt(days, CloudMask(spread=0.0, scale=3, persistence=2.0), step=2.0).isnull().values - 0.5
+    assert (slow[1:] * slow[:-1]).mean() * 4 > memory(1) + 0.1
+
+
+def test_dates_of_all_kinds_agree(field):
+    operator = CloudMask(scale=4, persistence=1.5)
+    whole = corrupt(field, operator)
+    kinds = [
+        xr.date_range("2020-02-26", periods=7, use_cftime=True, calendar="standard"),
+        (field.time.values - np.datetime64("1970-01-01")) / np.timedelta64(1, "D"),
+        field.time.values - np.datetime64("1970-01-01"),
+    ]
+    for dates in kinds:
+        np.testing.assert_array_equal(corrupt(field.assign_coords(time=dates), operator).values, whole.values)
+
+
+def test_hours_of_a_day_differ(field):
+    hours = field.assign_coords(
+        time=np.datetime64("2020-01-01", "ns") + np.arange(7) * np.timedelta64(1, "h")
+    )
+    gaps = corrupt(hours, RemovePixel(fraction=0.5)).isnull().values
+    assert all((gaps[i] != gaps[i + 1]).any() for i in range(6))
+
+
+def test_fields_without_dates(field):
+    operator = RemovePixel(fraction=0.5)
+    plain = field.drop_vars("time").rename(time="scene")
+    stack = corrupt(plain, operator)
+    assert (stack[0].isnull() != stack[1].isnull()).any()
+    named = corrupt(plain.assign_coords(scene=list("abcdefg")), operator)
+    np.testing.assert_array_equal(named.values, stack.values)
+    assert corrupt(plain[0], operator).isnull().sum() > 20
+    np.testing.assert_array_equal(corrupt(field.drop_vars("time"), operator).values, stack.values)
+
+
+def test_noise_is_in_units_of_scale(field):
+    noisy = corrupt(field, ConvolveNoise(size=1, noise=0.2), scale=3.0)
+    error = (noisy - field).values
+    assert np.nanstd(error) == pytest.approx(0.6, rel=0.06)
+    assert abs(np.nanmean(error)) < 0.06
+
+
+def test_a_blur_takes_nothing_from_land(field):
+    flat = xr.where(field.isnull(), np.nan, np.float32(290.0)).astype("float32")
+    blurred = corrupt(flat, ConvolveNoise(size=5, noise=0.0))
+    np.testing.assert_array_equal(blurred.values, flat.values)
+    smooth = corrupt(field, ConvolveNoise(size=3, noise=0.0))
+    window = field.values[2, 3:6, 4:7]
+    assert smooth.values[2, 4, 5] == pytest.approx(np.nanmean(window), abs=1e-4)
+
+
+def test_two_libraries_are_two_graphs(field):
+    domain = np.ones((9, 14), dtype=bool)
+    one, other = (ObservedGaps().fitted(archive, domain) for archive in (ARCHIVE, ~ARCHIVE))
+    lazy = field.chunk(time=2)
+    names = {corrupt(lazy, operator).data.name for operator in (one, one, other)}
+    assert len(names) == 2
+
+
+def test_mistakes_are_named(field):
+    operator = RemovePixel()
+    with pytest.raises(InputError, match="must be floating point to hold NaN in its gaps, got int64"):
+        corrupt(xr.DataArray(np.ones((3, 4), dtype="int64")), operator)
+    with pytest.raises(InputError, match="dims must be two dimensions .* got .'y', 'x'.; choose from"):
+        corrupt(field, operator, dims=("y", "x"))
+    with pytest.raises(InputError, match="time must be a dimension .* got 'date'; choose from"):
+        corrupt(field, operator, time="date")
+    with pytest.raises(InputError, match="scale must be more than 0, got 0"):
+        corrupt(field, operator, scale=0)
+    with pytest.raises(InputError, match="needs two dimensions"):
+        corrupt(field[0, 0], operator)
+    with pytest.raises(InputError, match="got NaT among them"):
+        corrupt(field.assign_coords(time=[np.datetime64("NaT", "ns"), *field.time.values[1:]]), operator)
+
+
+def test_large_chunks_stay_dask():
+    lazy = corrupt(
+        xr.DataArray(da.zeros((1000, 400, 500), chunks=(10, 400, 500)), dims=("t", "y", "x")), CloudMask()
+    )
+    assert lazy[500, :3, :3].compute().shape == (3, 3)
