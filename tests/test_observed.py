@@ -135,7 +135,10 @@ def test_packing_keeps_every_cell():
 
 def test_sampling_is_quick(archive):
     gaps = ObservedGaps().fitted(*archive)
-    start = time.perf_counter()
+    times = []
     for _ in range(5):
+        start = time.perf_counter()
         gaps.sample((16, 3, 1, 64, 64), generator=generator())
-    assert (time.perf_counter() - start) / 5 < 0.15
+        times.append(time.perf_counter() - start)
+    # About a millisecond; the machine may be shared.
+    assert min(times) < 0.03
