@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import dask
@@ -54,11 +54,6 @@ class Archive:
     days: np.ndarray
     phase: np.ndarray | None
     withheld: Withheld | None = None
-    # One reader per archive: masks are asked for again and again while choosing what to withhold.
-    _seen: Callable[[int], np.ndarray] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_seen", lru_cache(maxsize=128)(self._read_seen))
 
     @classmethod
     def of(cls, source: xr.DataArray, domain: np.ndarray, standardiser: Standardiser) -> Archive:
@@ -78,10 +73,12 @@ class Archive:
 
     def seen(self, date: int) -> np.ndarray:
         """What was observed on a date, (H, W) bool, withheld or not."""
-        return self._seen(date)
+        return self._masks(date)
 
-    def _read_seen(self, date: int) -> np.ndarray:
-        return np.isfinite(_values(self.field[date])) & self.domain
+    @cached_property
+    def _masks(self) -> Callable[[int], np.ndarray]:
+        # Masks are asked for again and again while choosing what to withhold, and while reading past it.
+        return lru_cache(maxsize=128)(lambda date: np.isfinite(_values(self.field[date])) & self.domain)
 
     def read(self, t: slice, y: slice = slice(None), x: slice = slice(None)) -> Piece:
         """The piece of the archive at ``t``, ``y``, ``x``; withheld observations are not among the values."""

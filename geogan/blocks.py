@@ -114,7 +114,7 @@ def prepare(
     kept = mask
     if operator.masks:
         shape = (1, *mask.shape)
-        kept = mask * hide(operator, shape, coverage, generator=torch_generator)[0]  # type: ignore[arg-type]
+        kept = mask * hide(operator, shape, coverage, generator=torch_generator)[0]
     dates = torch.from_numpy(piece.days)
     values = values * mask
     guess = torch.zeros_like(values)

@@ -160,9 +160,7 @@ def days(field: xr.DataArray, axes: Axes) -> np.ndarray:
         return np.arange(field.sizes[axes.time], dtype=np.float64)
     if np.issubdtype(times.dtype, np.datetime64):
         if np.isnat(times).any():
-            raise InputError(
-                f"{_label(field)} has missing times along {axes.time!r}; drop them, then run again"
-            )
+            raise InputError(f"{_label(field)} has missing times along {axes.time!r}; drop them, then run again")
         return (times - _EPOCH) / np.timedelta64(1, "D")
     if _is_cftime(times):
         import cftime

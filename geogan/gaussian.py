@@ -20,10 +20,14 @@ is solved by multigrid (:mod:`geogan.multigrid`).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import Tensor
 
 from geogan import multigrid
@@ -128,14 +132,10 @@ class GaussianPrior:
         """
         system = self._system(_fold(mask), domain, days)
         finest = system.grids[0]
-        draws = torch.randn(
-            (2, *finest.weight.shape), generator=generator, device=values.device, dtype=values.dtype
-        )
+        draws = torch.randn((2, *finest.weight.shape), generator=generator, device=values.device, dtype=values.dtype)
         prior = multigrid.time_root(system.frames, multigrid.space_root(finest, draws[0] * finest.domain))
         right = finest.weight * _fold(values) + finest.weight.sqrt() * draws[1] + prior
-        return _unfold(
-            multigrid.solve(system, right, start=None, tolerance=tolerance, rounds=rounds), values.shape
-        )
+        return _unfold(multigrid.solve(system, right, start=None, tolerance=tolerance, rounds=rounds), values.shape)
 
     def _system(self, mask: Tensor, domain: Tensor, days: Tensor) -> multigrid.System:
         dtype, device = mask.dtype, mask.device
@@ -153,9 +153,7 @@ class GaussianPrior:
         steps = days.to(device=device, dtype=torch.float64).diff()
         correlation = torch.exp(-steps.clamp_min(1e-3) / self.persistence)
         innovation = (1 - correlation**2).rsqrt()
-        root_diagonal = torch.cat(
-            [torch.ones_like(days[..., :1], device=device, dtype=torch.float64), innovation], -1
-        )
+        root_diagonal = torch.cat([torch.ones_like(days[..., :1], device=device, dtype=torch.float64), innovation], -1)
         root_below = -correlation * innovation
         diagonal = root_diagonal**2
         diagonal[..., :-1] += root_below**2
@@ -186,3 +184,72 @@ def _unit_variance(length: float) -> float:
     size = max(128, 2 ** math.ceil(math.log2(6 * length)))
     wave = 2 - 2 * torch.cos(2 * math.pi * torch.arange(size, dtype=torch.float64) / size)
     return float(((kappa2 + wave[:, None] + wave) ** -2).mean())
+
+
+class Hidden(NamedTuple):
+    """A piece of an archive with some of its observations hidden, to choose parameters with.
+
+    Tensors are (T, C, H, W) but for ``domain`` (H, W) and ``days`` (T,).
+    """
+
+    values: Tensor
+    kept: Tensor  # 1 where shown
+    hidden: Tensor  # 1 where observed but hidden
+    domain: Tensor
+    days: Tensor
+
+
+def hidden_error(prior: GaussianPrior, pieces: Sequence[Hidden], *, tolerance: float = 3e-3) -> float:
+    """Root mean square error of the first guess on what is hidden, in units of the anomalies."""
+    square = count = 0.0
+    for piece in pieces:
+        guess = prior.map(
+            (piece.values * piece.kept)[None], piece.kept[None], piece.domain, piece.days, tolerance=tolerance
+        )[0]
+        square += float((piece.hidden * (guess - piece.values) ** 2).sum())
+        count += float(piece.hidden.sum())
+    return math.sqrt(square / max(count, 1.0))
+
+
+def fit_prior(pieces: Sequence[Hidden], *, evaluations: int = 40, start: GaussianPrior | None = None) -> GaussianPrior:
+    """Find length, persistence and noise that predict hidden observations best.
+
+    Parameters
+    ----------
+    pieces : sequence of Hidden
+        Cloud-shaped parts of real observations hidden; the same pieces judge every candidate.
+    evaluations : int
+        Candidates to try (Nelder-Mead in the logarithms).
+    start : GaussianPrior, optional
+        Where to start.
+
+    Raises
+    ------
+    InputError
+        Where nothing is hidden in any piece.
+    """
+    if not any(bool(piece.hidden.any()) for piece in pieces):
+        raise InputError(
+            "no observation could be hidden to fit the first guess with; give an operator with more gaps, "
+            "more dates, or --no-first-guess"
+        )
+    step = min((float(piece.days.diff().median()) for piece in pieces if len(piece.days) > 1), default=1.0)
+    side = max(max(piece.domain.shape) for piece in pieces)
+    start = start or GaussianPrior(length=16.0, persistence=8.0 * step, noise=0.15)
+    temporal = any(len(piece.days) > 1 for piece in pieces)
+    # Too short a length cannot be told from noise, too long a one from a constant.
+    low = np.log([2.0, 0.1 * step, 0.01])
+    high = np.log([8.0 * side, 1000.0 * step, 3.0])
+
+    def unpack(point: np.ndarray) -> GaussianPrior:
+        length, persistence, noise = (float(part) for part in np.exp(np.clip(point, low, high)))
+        return GaussianPrior(length, persistence if temporal else start.persistence, noise)
+
+    def loss(point: np.ndarray) -> float:
+        outside = np.abs(point - np.clip(point, low, high)).sum()
+        return math.log(hidden_error(unpack(point), pieces) + 1e-9) + float(outside)
+
+    centre = np.log([start.length, start.persistence, start.noise])
+    simplex = np.vstack([centre, centre + np.diag([0.9, 0.9, 0.6])])
+    found = minimize(loss, centre, method="Nelder-Mead", options={"maxfev": evaluations, "initial_simplex": simplex})
+    return unpack(found.x)

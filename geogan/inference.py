@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from geogan.gaussian import GaussianPrior
+from geogan.networks import UNet
 
 # Cells that go through the generator at a time.
 CELLS = 400_000
 
 
 def reconstruct(
-    network: nn.Module | None,
+    network: UNet | None,
     values: Tensor,
     mask: Tensor,
     guess: Tensor,
@@ -25,7 +26,7 @@ def reconstruct(
 
     Parameters
     ----------
-    network : Module or None
+    network : UNet or None
         The generator; None returns the first guess.
     values, mask, guess : Tensor, shape (T, C, H, W)
         What was seen, where, and the first guess.
@@ -43,7 +44,7 @@ def reconstruct(
     frames, length = network.frames, len(values)
     if length < frames:
         raise ValueError(f"a block needs at least the {frames} frames of a window, got {length}")
-    starts = torch.arange(length - frames + 1)
+    starts = torch.arange(length - int(frames) + 1)
     rows = starts[:, None] + torch.arange(frames)
     total = torch.zeros_like(guess)
     count = torch.zeros(length, 1, 1, 1, device=guess.device, dtype=guess.dtype)
@@ -60,7 +61,7 @@ def reconstruct(
 
 
 def fill_block(
-    network: nn.Module | None,
+    network: UNet | None,
     prior: GaussianPrior | None,
     values: np.ndarray,
     observed: np.ndarray,
@@ -75,7 +76,7 @@ def fill_block(
 
     Parameters
     ----------
-    network : Module or None
+    network : UNet or None
         The generator; None for the first guess alone.
     prior : GaussianPrior or None
         None for no first guess (zeros).
@@ -88,13 +89,9 @@ def fill_block(
     ndarray of float32, shape (T, C, H, W)
     """
     device = device or torch.device("cpu")
-    y, mask, sea = (
-        torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (values, observed, domain)
-    )
+    y, mask, sea = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (values, observed, domain))
     guess = torch.zeros_like(y)
     with torch.no_grad():
         if prior is not None:
-            guess = prior.map(
-                y[None], mask[None], sea, torch.from_numpy(days).to(device), tolerance=tolerance
-            )[0]
+            guess = prior.map(y[None], mask[None], sea, torch.from_numpy(days).to(device), tolerance=tolerance)[0]
         return reconstruct(network, y, mask, guess, sea, precision=precision).cpu().numpy()

@@ -198,9 +198,7 @@ def select_time(field: xr.DataArray, time: str) -> xr.DataArray:
     axes = find_axes(field)
     index = field.indexes.get(axes.time) if axes.time else None
     if index is None or not (np.issubdtype(index.dtype, np.datetime64) or isinstance(index, xr.CFTimeIndex)):
-        raise InputError(
-            f"time {time!r} cannot be selected, since {_named(field)} has no dates; leave time out"
-        )
+        raise InputError(f"time {time!r} cannot be selected, since {_named(field)} has no dates; leave time out")
     start, slash, stop = (part.strip() for part in time.partition("/"))
     try:
         part = index.sort_values().slice_indexer(start or None, (stop or None) if slash else start)
@@ -287,9 +285,7 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
         values = mask.values
     values = np.where(np.isnan(values), 0, values) if values.dtype.kind == "f" else values
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
-        raise InputError(
-            f"variable {name!r} of {path} must hold 1 at sea and 0 on land, and holds other values"
-        )
+        raise InputError(f"variable {name!r} of {path} must hold 1 at sea and 0 on land, and holds other values")
     if not values.any():
         raise InputError(f"variable {name!r} of {path} is 0 everywhere, where 1 marks the sea; invert it")
     return values.astype(bool)
@@ -347,13 +343,9 @@ def check_field(field: xr.DataArray, axes: Axes) -> Survey:
             "store, that its copy is complete"
         )
     if not (np.isfinite(lowest) and np.isfinite(highest)):
-        raise InputError(
-            f"{name} holds infinite values; set them to NaN, for example field.where(abs(field) < 1e30)"
-        )
+        raise InputError(f"{name} holds infinite values; set them to NaN, for example field.where(abs(field) < 1e30)")
     if lowest == highest:
-        raise InputError(
-            f"{name} is {float(lowest):g} wherever it is seen; a constant field has nothing to learn"
-        )
+        raise InputError(f"{name} is {float(lowest):g} wherever it is seen; a constant field has nothing to learn")
     first, last = (times[0], times[-1]) if times is not None else (None, None)
     return Survey(
         cells=cells,
@@ -518,9 +510,7 @@ def _is_zarr(path: str) -> bool:
             hint = f"; for the NetCDF files in it give {str(folder / '*.nc')!r}"
         raise InputError(f"{path} is a folder but not a Zarr store: it has no zarr.json or .zgroup{hint}")
     if (folder / ".zarray").exists():
-        raise InputError(
-            f"{path} is one Zarr array, where a group with named variables is expected; give its parent"
-        )
+        raise InputError(f"{path} is one Zarr array, where a group with named variables is expected; give its parent")
     return True
 
 
@@ -560,9 +550,7 @@ def _fetch_netcdf(url: str) -> str:
 def _choose_variable(dataset: xr.Dataset, variable: str | None, path: str) -> str:
     if variable is not None:
         if variable not in dataset.variables:
-            raise InputError(
-                f"{path} has no variable {variable!r}; it has {_listed(map(str, dataset.data_vars))}"
-            )
+            raise InputError(f"{path} has no variable {variable!r}; it has {_listed(map(str, dataset.data_vars))}")
         return variable
     gridded = [str(name) for name, array in dataset.data_vars.items() if _is_gridded(array)]
     measured = [name for name in gridded if not _is_mask(dataset[name])]
@@ -570,9 +558,7 @@ def _choose_variable(dataset: xr.Dataset, variable: str | None, path: str) -> st
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
-        raise InputError(
-            f"{path} has several gridded variables, {_listed(candidates)}; choose one with variable"
-        )
+        raise InputError(f"{path} has several gridded variables, {_listed(candidates)}; choose one with variable")
     raise InputError(
         f"{path} has no numeric variable on a grid of y and x; it has {_listed(map(str, dataset.data_vars))}"
     )
@@ -619,14 +605,10 @@ def _gridded(dataset: xr.Dataset, name: str, path: str) -> xr.DataArray:
 
 def _check_kind(field: xr.DataArray, label: str) -> None:
     if field.dtype.kind not in "iuf":
-        raise InputError(
-            f"{label} has values of type {field.dtype}, where numbers are expected; choose another one"
-        )
+        raise InputError(f"{label} has values of type {field.dtype}, where numbers are expected; choose another one")
     for dim, size in field.sizes.items():
         if size == 0:
-            raise InputError(
-                f"{label} has no entry along {str(dim)!r}; check how the file was made or selected"
-            )
+            raise InputError(f"{label} has no entry along {str(dim)!r}; check how the file was made or selected")
 
 
 def _squeeze(array: xr.DataArray) -> xr.DataArray:
@@ -651,13 +633,9 @@ def _dask_chunks(array: xr.DataArray, axes: Axes) -> dict[str, int]:
 def _along_time(pieces: list[xr.DataArray], paths: list[str]) -> xr.DataArray:
     """Several files as one field; each holds the same grid at other times."""
     first, axes = pieces[0], find_axes(pieces[0])
-    name = axes.time or next(
-        (str(c) for c in first.coords if first[c].ndim == 0 and "time" in str(c).lower()), None
-    )
+    name = axes.time or next((str(c) for c in first.coords if first[c].ndim == 0 and "time" in str(c).lower()), None)
     if name is None:
-        raise InputError(
-            f"{paths[0]} has no time, so {len(paths)} files cannot be put in order; give one file"
-        )
+        raise InputError(f"{paths[0]} has no time, so {len(paths)} files cannot be put in order; give one file")
     films = []
     for piece, path in zip(pieces, paths):
         own = find_axes(piece)
@@ -667,22 +645,16 @@ def _along_time(pieces: list[xr.DataArray], paths: list[str]) -> xr.DataArray:
             raise InputError(f"{path} is on another grid than {paths[0]}; give files of one grid")
         film = piece.expand_dims(name) if own.time is None and name in piece.coords else piece
         if name not in film.dims or name not in film.coords:
-            raise InputError(
-                f"{path} has no {name!r} coordinate, so the files cannot be put in order; add one"
-            )
+            raise InputError(f"{path} has no {name!r} coordinate, so the files cannot be put in order; add one")
         films.append(film)
     films.sort(key=lambda film: film[name].values.min())
-    field = xr.concat(
-        films, dim=name, coords="minimal", compat="override", join="override", combine_attrs="override"
-    )
+    field = xr.concat(films, dim=name, coords="minimal", compat="override", join="override", combine_attrs="override")
     field.encoding = dict(films[0].encoding)
     field[name].encoding = dict(films[0][name].encoding)
     times = field.indexes[name]
     if not times.is_unique:
         double = _date(times[times.duplicated()][0])
-        raise InputError(
-            f"{double} is found in more than one of the {len(paths)} files; leave one of them out"
-        )
+        raise InputError(f"{double} is found in more than one of the {len(paths)} files; leave one of them out")
     return field if times.is_monotonic_increasing else field.sortby(name)
 
 
@@ -703,9 +675,7 @@ def _chunk_files(path: str | Path, variable: str) -> tuple[zarr.Array, list[tupl
     array = zarr.open_array(str(Path(path) / variable), mode="r")
     folder = Path(path) / variable
     present = [
-        index
-        for index in np.ndindex(_file_grid(array))
-        if (folder / array.metadata.encode_chunk_key(index)).is_file()
+        index for index in np.ndindex(_file_grid(array)) if (folder / array.metadata.encode_chunk_key(index)).is_file()
     ]
     return array, present
 
@@ -726,9 +696,7 @@ def _check_chunks(path: str, name: str, field: xr.DataArray) -> None:
     array = zarr.open_array(str(Path(path) / name), mode="r")
     fill = np.asarray(array.fill_value)
     missing = [field.encoding.get(key) for key in ("_FillValue", "missing_value")]
-    if (fill.dtype.kind == "f" and np.isnan(fill)) or any(
-        fill == value for value in missing if value is not None
-    ):
+    if (fill.dtype.kind == "f" and np.isnan(fill)) or any(fill == value for value in missing if value is not None):
         return
     array, present = _chunk_files(path, name)
     total = math.prod(_file_grid(array))
@@ -736,15 +704,11 @@ def _check_chunks(path: str, name: str, field: xr.DataArray) -> None:
     if absent == 0:
         return
     if not present:
-        raise InputError(
-            f"variable {name!r} of {path} has none of its {total} chunks on disk; copy the store again"
-        )
+        raise InputError(f"variable {name!r} of {path} has none of its {total} chunks on disk; copy the store again")
     sizes = array.shards or array.chunks
     # The neighbours of what is absent are the likeliest to share its value; four chunks are a cheap look.
     absents = set(np.ndindex(_file_grid(array))) - set(present)
-    near = sorted(
-        present, key=lambda index: min(sum(abs(a - b) for a, b in zip(index, gap)) for gap in absents)
-    )
+    near = sorted(present, key=lambda index: min(sum(abs(a - b) for a, b in zip(index, gap)) for gap in absents))
     for index in near[:4]:
         with _reading(path, name):
             chunk = array[tuple(slice(i * n, (i + 1) * n) for i, n in zip(index, sizes))]

@@ -94,15 +94,13 @@ class Tally:
             )
         if where.dtype != bool:
             raise InputError(
-                f"where must be boolean, True on the cells to score, got {where.dtype}; "
-                "compare with 0 to make it so"
+                f"where must be boolean, True on the cells to score, got {where.dtype}; compare with 0 to make it so"
             )
         try:
             where = np.broadcast_to(where, truth.shape)
         except ValueError as problem:
             raise InputError(
-                f"where must broadcast to the shape of truth, {truth.shape}, got {where.shape}; "
-                "give one flag a cell"
+                f"where must broadcast to the shape of truth, {truth.shape}, got {where.shape}; give one flag a cell"
             ) from problem
         asked = where & np.isfinite(truth)
         filled = asked & np.isfinite(estimate)

@@ -87,9 +87,7 @@ def build(domain: Tensor, weight: Tensor, frames: Frames, *, kappa2: float, scal
     return System(grids, frames)
 
 
-def _coarser(
-    domain: Tensor, edge_y: Tensor, edge_x: Tensor, weight: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _coarser(domain: Tensor, edge_y: Tensor, edge_x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Cells twice as large, which hold the information of their four."""
     height, width = domain.shape[-2:]
     odd_y, odd_x = height % 2, width % 2

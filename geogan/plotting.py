@@ -237,9 +237,7 @@ def plot_reconstruction(
     for name, other in (("observed", observed), ("truth", truth)):
         units = "" if other is None else str(other.attrs.get("units", ""))
         if units and _units(filled) and _units(other) != _units(filled):
-            raise InputError(
-                f"{name} is in {units} and filled in {filled.attrs['units']}; convert one of them first"
-            )
+            raise InputError(f"{name} is in {units} and filled in {filled.attrs['units']}; convert one of them first")
 
     flags = None if source is None or true is not None else _map_values(source, grid, "source")
     domain = np.isfinite(full) | np.isfinite(seen)
@@ -339,9 +337,7 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path) -> Path:
             "metrics must hold records with a step and a loss or a withheld_rmse, got none of them; "
             "draw after the first report"
         )
-    groups = [
-        (curves, title) for curves, title in ((losses, "loss"), (errors, "RMSE on withheld cells")) if curves
-    ]
+    groups = [(curves, title) for curves, title in ((losses, "loss"), (errors, "RMSE on withheld cells")) if curves]
     figure = Figure(figsize=(4.6 * len(groups), 3.2), layout="constrained")
     for i, (curves, title) in enumerate(groups):
         ax = figure.add_subplot(1, len(groups), i + 1)
@@ -426,9 +422,7 @@ def _grid(field: xr.DataArray) -> _Grid:
     from geogan.coordinates import find_axes, has_lonlat
 
     if field.ndim != 2:
-        raise InputError(
-            f"a single map (y, x) is expected, got the dimensions {field.dims}; select one date first"
-        )
+        raise InputError(f"a single map (y, x) is expected, got the dimensions {field.dims}; select one date first")
     axes = find_axes(field)
     if axes.time is not None:
         raise InputError(
@@ -471,9 +465,7 @@ def _edges(centres: np.ndarray) -> np.ndarray:
 def _map_values(field: xr.DataArray, grid: _Grid, name: str = "field") -> np.ndarray:
     """Values as float64 in the order (y, x), on this grid and no other."""
     if set(field.dims) != {grid.y, grid.x}:
-        raise InputError(
-            f"{name} must have the dimensions ({grid.y}, {grid.x}), got {field.dims}; rename them"
-        )
+        raise InputError(f"{name} must have the dimensions ({grid.y}, {grid.x}), got {field.dims}; rename them")
     values = np.asarray(field.transpose(grid.y, grid.x).values, dtype="float64")
     expected = (grid.y_edges.size - 1, grid.x_edges.size - 1)
     here = _grid(field)
@@ -619,15 +611,11 @@ def _draw_coast(ax: Any, grid: _Grid, x_span: Sequence[float], y_span: Sequence[
         return
     outlines = []
     for turn in turns:
-        near = shapely.clip_by_rect(
-            land(resolution), x_span[0] - turn, y_span[0], x_span[1] - turn, y_span[1]
-        )
+        near = shapely.clip_by_rect(land(resolution), x_span[0] - turn, y_span[0], x_span[1] - turn, y_span[1])
         for polygon in shapely.get_parts(shapely.transform(near, lambda points, by=turn: points + [by, 0])):
             if isinstance(polygon, shapely.Polygon):
                 polygon = shapely.orient_polygons(polygon)
-                rings = [
-                    Outline(np.asarray(r.coords), closed=True) for r in (polygon.exterior, *polygon.interiors)
-                ]
+                rings = [Outline(np.asarray(r.coords), closed=True) for r in (polygon.exterior, *polygon.interiors)]
                 outlines.append(Outline.make_compound_path(*rings))
     ax.add_collection(
         PathCollection(outlines, facecolors=_LAND, edgecolors="none", zorder=0.5, **placed), autolim=False
@@ -707,9 +695,7 @@ def _one_date(
             raise InputError(f"{name} has many dates and filled has none; select one date of {name} first")
         where = np.flatnonzero(field[time].values == wanted)
         if not where.size:
-            raise InputError(
-                f"{name} has no map of {_written(wanted)}, which filled has; select common dates"
-            )
+            raise InputError(f"{name} has no map of {_written(wanted)}, which filled has; select common dates")
         return field.isel({time: int(where[0])})
 
     seen, full = select(observed, "observed"), select(filled, "filled")
@@ -749,14 +735,10 @@ def _nearest(field: xr.DataArray, time: str, date: str | float | np.datetime64) 
     return index
 
 
-def _curves(
-    metrics: Sequence[dict[str, Any]], names: dict[str, str]
-) -> dict[str, tuple[list[float], list[float]]]:
+def _curves(metrics: Sequence[dict[str, Any]], names: dict[str, str]) -> dict[str, tuple[list[float], list[float]]]:
     curves = {}
     for key, label in names.items():
-        points = [
-            (m["step"], m[key]) for m in metrics if m.get(key) is not None and m.get("step") is not None
-        ]
+        points = [(m["step"], m[key]) for m in metrics if m.get(key) is not None and m.get("step") is not None]
         if points:
             curves[label] = ([float(step) for step, _ in points], [float(value) for _, value in points])
     return curves
@@ -777,9 +759,7 @@ def _extend(values: list[np.ndarray], limits: tuple[float, float]) -> str:
     seen = [v[np.isfinite(v)] for v in values]
     below = any((v < limits[0]).any() for v in seen)
     above = any((v > limits[1]).any() for v in seen)
-    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[
-        below, above
-    ]
+    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[below, above]
 
 
 def _words(field: xr.DataArray) -> str:

@@ -122,9 +122,7 @@ class Product:
                     "digest": digest,
                     "sizes": sizes,
                     "chunks": {dim: min(int(chunks.get(dim, size)), size) for dim, size in sizes.items()},
-                    "dims": {
-                        str(k): [str(d) for d in v.dims] for k, v in template.data_vars.items() if v.ndim
-                    },
+                    "dims": {str(k): [str(d) for d in v.dims] for k, v in template.data_vars.items() if v.ndim},
                 }
                 if _state(partial) != state:
                     _empty(partial)
@@ -265,9 +263,7 @@ class Product:
     def _whole(self, region: Region) -> dict[str, slice]:
         unknown = set(region) - set(self._sizes)
         if unknown:
-            raise ValueError(
-                f"region names {', '.join(sorted(unknown))}; the product has {', '.join(self._sizes)}"
-            )
+            raise ValueError(f"region names {', '.join(sorted(unknown))}; the product has {', '.join(self._sizes)}")
         return {dim: self._span(dim, region[dim]) for dim in sorted(region)}
 
     def _key(self, region: Region) -> tuple[Any, ...]:
@@ -321,9 +317,7 @@ class Product:
                     os.close(descriptor)
 
 
-def write_dataset(
-    dataset: xr.Dataset, path: str | Path, *, overwrite: bool = False, digest: str | None = None
-) -> Path:
+def write_dataset(dataset: xr.Dataset, path: str | Path, *, overwrite: bool = False, digest: str | None = None) -> Path:
     """Write a whole dataset safely, a region at a time.
 
     Parameters
@@ -400,9 +394,7 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
         raise InputError(f"the output {text!r} is a URL, where a name on this machine is expected")
     given = Path(text).expanduser()
     if given.name in ("", "..", ".") or "\0" in text:
-        raise InputError(
-            f"the output {text!r} is no name of a file; give one such as filled.zarr or filled.nc"
-        )
+        raise InputError(f"the output {text!r} is no name of a file; give one such as filled.zarr or filled.nc")
     if given.suffix.lower() not in (".zarr", *_NETCDF) or given.name.startswith("."):
         raise InputError(f"the output {text!r} must end in .zarr or .nc")
     folder = given.parent.resolve()
@@ -545,9 +537,7 @@ def _write_template(store: Path, template: xr.Dataset, chunks: Mapping[str, int]
         if array.ndim == 0:
             continue
         sizes = tuple(chunks[str(dim)] for dim in array.dims)
-        variable = xr.Variable(
-            array.dims, dask.array.zeros(array.shape, chunks=-1, dtype=array.dtype), array.attrs
-        )
+        variable = xr.Variable(array.dims, dask.array.zeros(array.shape, chunks=-1, dtype=array.dtype), array.attrs)
         variable.encoding = _meaning(array) | {"chunks": sizes}
         dataset[name] = variable
     with warnings.catch_warnings():
@@ -620,9 +610,7 @@ def _packing(store: Path, name: str) -> tuple[float, float] | None:
         return None
     info = np.iinfo(dtype)
     low, high = int(info.min), int(info.max)
-    fills = {
-        attrs[key] for key in ("_FillValue", "missing_value") if isinstance(attrs.get(key), (int, float))
-    }
+    fills = {attrs[key] for key in ("_FillValue", "missing_value") if isinstance(attrs.get(key), (int, float))}
     low, high = low + (low in fills), high - (high in fills)
     scale, offset = float(attrs.get("scale_factor", 1)), float(attrs.get("add_offset", 0))
     ends = sorted((low * scale + offset, high * scale + offset))
@@ -634,9 +622,7 @@ def _consolidate(store: Path) -> None:
     import zarr
 
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # Zarr v3 has not specified it yet; readers that do not know it ignore it
+        warnings.simplefilter("ignore")  # Zarr v3 has not specified it yet; readers that do not know it ignore it
         zarr.consolidate_metadata(str(store))
 
 
@@ -673,14 +659,9 @@ def _even_chunks(dataset: xr.Dataset) -> dict[str, int]:
     return chunks
 
 
-def _regions(
-    dataset: xr.Dataset, dims: tuple[str, ...], chunks: Mapping[str, int]
-) -> Iterator[dict[str, slice]]:
+def _regions(dataset: xr.Dataset, dims: tuple[str, ...], chunks: Mapping[str, int]) -> Iterator[dict[str, slice]]:
     steps = [
-        [
-            slice(i, min(i + chunks[dim], dataset.sizes[dim]))
-            for i in range(0, dataset.sizes[dim], chunks[dim])
-        ]
+        [slice(i, min(i + chunks[dim], dataset.sizes[dim])) for i in range(0, dataset.sizes[dim], chunks[dim])]
         for dim in dims
     ]
     for spans in itertools.product(*steps):

@@ -114,9 +114,7 @@ class Standardiser:
             moment += (rows.T @ block.reshape(len(rows), -1)).reshape(moment.shape)
             square += (block**2).sum(0)
         if offset is None:
-            raise InputError(
-                "the field has no value inside its domain; give another domain or another variable"
-            )
+            raise InputError("the field has no value inside its domain; give another domain or another variable")
         keep = count
         while keep > 1 and not _well_conditioned(normal[:keep, :keep].sum((-1, -2))):
             keep -= 2
@@ -127,20 +125,14 @@ class Standardiser:
         aims = moment.reshape(keep, -1).T + draw @ pooled
         solved = np.linalg.solve(cells, aims[..., None])[..., 0]
         fitted = solved.T.reshape(keep, height, width)
-        residual = (
-            square - 2 * (fitted * moment).sum(0) + np.einsum("khw,klhw,lhw->hw", fitted, normal, fitted)
-        )
+        residual = square - 2 * (fitted * moment).sum(0) + np.einsum("khw,klhw,lhw->hw", fitted, normal, fitted)
         scale = float(np.sqrt(max(residual.sum(), 0.0) / normal[0, 0].sum()))
         if not scale > 1e-6 * max(abs(offset), 1e-30):
-            raise InputError(
-                f"{field.name or 'the field'} is constant ({offset:g}): there is nothing to learn from it"
-            )
+            raise InputError(f"{field.name or 'the field'} is constant ({offset:g}): there is nothing to learn from it")
         fitted[0] += offset
         return cls(fitted.astype(np.float32), scale, transform, _note(seasonal, keep, harmonics, dates))
 
-    def climatology(
-        self, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)
-    ) -> np.ndarray:
+    def climatology(self, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)) -> np.ndarray:
         """Climatology in transformed units, (T, h, w), at the days of the year ``phase`` (T,)."""
         coefficients = self.coefficients[:, y, x]
         count = 1 if phase is None else len(phase)

@@ -215,13 +215,10 @@ def _stirred(days: int, sea: np.ndarray, generator: np.random.Generator) -> np.n
             # A Gaussian eddy is fastest, exp(-1/2) * amplitude / radius, one radius from its centre.
             amplitude = _SPEED * radius * np.exp(0.5) * strength
             stream = damping * (
-                (_bumps(y, centre_y, radius, height) * amplitude[:, None]).T
-                @ _bumps(x, centre_x, radius, width)
+                (_bumps(y, centre_y, radius, height) * amplitude[:, None]).T @ _bumps(x, centre_x, radius, width)
             )
             # In fine pixels a step: the stream function is in pixels**2 per day.
-            speed_y, speed_x = (
-                _REFINE**2 * _STEP * sign * _slope(stream, axis) for sign, axis in ((1, 1), (-1, 0))
-            )
+            speed_y, speed_x = (_REFINE**2 * _STEP * sign * _slope(stream, axis) for sign, axis in ((1, 1), (-1, 0)))
             # Semi-Lagrangian with the midpoint rule: where did this water stand one step ago?
             half = np.stack([rows - speed_y / 2, columns - speed_x / 2])
             back_y = ndimage.map_coordinates(speed_y, half, order=1, mode="grid-wrap")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from geogan import objective
 from geogan.blocks import BlockPool
 from geogan.gaussian import GaussianPrior
+from geogan.networks import Discriminator, UNet
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, add_noise
 from geogan.windows import Windows, draw_windows
@@ -42,11 +43,11 @@ class Step(NamedTuple):
 class TrainState:
     """Everything that changes while training."""
 
-    generator: nn.Module
-    discriminator: nn.Module
+    generator: UNet
+    discriminator: Discriminator
     generator_optimiser: torch.optim.Optimizer
     discriminator_optimiser: torch.optim.Optimizer
-    average: nn.Module  # exponential moving average of the generator
+    average: UNet  # exponential moving average of the generator
     random: torch.Generator
     step: int = 0
     seconds: float = 0.0
@@ -57,8 +58,8 @@ class TrainState:
     @classmethod
     def start(
         cls,
-        generator: nn.Module,
-        discriminator: nn.Module,
+        generator: UNet,
+        discriminator: Discriminator,
         *,
         rate_generator: float,
         rate_discriminator: float,
@@ -166,7 +167,8 @@ def train_step(
     with torch.no_grad():
         # Early averages follow quickly, or they would remember the untrained weights.
         decay = min(averaging, (1 + state.step) / (10 + state.step))
-        ours, theirs = list(state.average.parameters()), list(generator.parameters())
+        ours: list[Tensor] = list(state.average.parameters())
+        theirs: list[Tensor] = list(generator.parameters())
         torch._foreach_lerp_(ours, theirs, 1 - decay)
     state.step += 1
     return Step({name: loss.detach() for name, loss in losses.items()})
@@ -213,7 +215,7 @@ class Progress(NamedTuple):
 def train(
     state: TrainState,
     pool: BlockPool,
-    validate: Callable[[nn.Module], float],
+    validate: Callable[[UNet], float],
     *,
     operator: Operator,
     prior: GaussianPrior | None,
@@ -267,9 +269,7 @@ def train(
             done = True
         if done:
             break
-        windows = draw_windows(
-            pool.at(state.step), batch=batch, frames=frames, crop=crop, generator=state.random
-        )
+        windows = draw_windows(pool.at(state.step), batch=batch, frames=frames, crop=crop, generator=state.random)
         step = train_step(
             state,
             windows.to(device),

@@ -109,9 +109,7 @@ def withhold(
         sources[0] = 0
         chosen = Withheld(sources, flip=True)
         return (
-            chosen
-            if _counts(chosen.hidden(0, seen), seen(0))
-            else Withheld(np.full((1, 1), -1, np.int32), flip=True)
+            chosen if _counts(chosen.hidden(0, seen), seen(0)) else Withheld(np.full((1, 1), -1, np.int32), flip=True)
         )
     generator = np.random.default_rng([seed, 0x77])
     goal = min(most, max(3, round(share * count)), max(1, count // 3))

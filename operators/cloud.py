@@ -213,8 +213,7 @@ class CloudMask(Operator):
                 return misfits
             # The variance of a mean is the mean covariance of all its pairs.
             variance = (
-                mean * (1 - mean)
-                - _differing(correlation(distances * unit, slope=slope), mean, spread).mean() / 2
+                mean * (1 - mean) - _differing(correlation(distances * unit, slope=slope), mean, spread).mean() / 2
             )
             return np.append(misfits, 3 * (math.sqrt(max(variance, 0.0)) - scatter))
 
@@ -232,9 +231,7 @@ class CloudMask(Operator):
         settled = self.settled
         count = batch * frames
         # Real and imaginary parts are two frames: half the noise, half the transforms.
-        field = settled._fields(
-            settled._white((count + 1) // 2, (height, width), generator=generator), (height, width)
-        )
+        field = settled._fields(settled._white((count + 1) // 2, (height, width), generator=generator), (height, width))
         field = torch.cat([field.real, field.imag])[:count].reshape(batch, frames, height, width)
         sky = torch.randn((batch, frames), generator=generator, device=generator.device)
         memory = settled._memory
@@ -429,9 +426,7 @@ def _persistence(dates: np.ndarray, hidden: np.ndarray, coverage: float, spread:
     if len(first) < 3:
         return 0.0
     here, there = hidden[first], hidden[first + 1]
-    covariance = (
-        (here & there).mean(axis=1) - coverage * (here.mean(axis=1) + there.mean(axis=1)) + coverage**2
-    )
+    covariance = (here & there).mean(axis=1) - coverage * (here.mean(axis=1) + there.mean(axis=1)) + coverage**2
     if covariance.mean() < 2 * covariance.std(ddof=1) / math.sqrt(len(first)):
         return 0.0
     # Under the law, by drawing: the same normal variables for each memory, so the curve is smooth. The seed

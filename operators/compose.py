@@ -104,9 +104,7 @@ class Compose(Operator):
         """The date's draw of each operator."""
         # Each its own stream: the same seed would put the stations of two operators on the same cells.
         streams = np.random.SeedSequence(seed % 2**64).generate_state(len(self.operators), np.uint64).tolist()
-        return tuple(
-            operator.at(size, step, seed=stream) for operator, stream in zip(self.operators, streams)
-        )
+        return tuple(operator.at(size, step, seed=stream) for operator, stream in zip(self.operators, streams))
 
     def state(self) -> dict[str, Tensor]:
         """The arrays of all operators; each name led by the operator's position."""

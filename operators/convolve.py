@@ -46,13 +46,11 @@ class ConvolveNoise(Operator):
     def __post_init__(self) -> None:
         if not isinstance(self.size, int) or self.size < 1 or self.size % 2 == 0:
             raise InputError(
-                f"size of convolve_noise must be an odd whole number, got {self.size}; give 1, 3, 5 or "
-                "more cells"
+                f"size of convolve_noise must be an odd whole number, got {self.size}; give 1, 3, 5 or more cells"
             )
         if not 0 <= self.noise < float("inf"):
             raise InputError(
-                f"noise of convolve_noise must be 0 or more, got {self.noise}; give a standard deviation "
-                "such as 0.15"
+                f"noise of convolve_noise must be 0 or more, got {self.noise}; give a standard deviation such as 0.15"
             )
 
     @property

@@ -84,9 +84,7 @@ def corrupt(
         size=size,
         seed=seed,
         scale=scale,
-        axes=tuple(
-            field.get_axis_num(dim) for dim in ((row, column) if date is None else (date, row, column))
-        ),
+        axes=tuple(field.get_axis_num(dim) for dim in ((row, column) if date is None else (date, row, column))),
     )
     rows, columns = np.arange(size[0]), np.arange(size[1])
     if not is_dask_collection(field):
@@ -98,9 +96,7 @@ def corrupt(
         source = source.rechunk({axis: -1 for axis, dim in enumerate(field.dims) if dim != date})
     chunks = dict(zip(field.dims, source.chunks))
     axes = dict(zip(field.dims, range(field.ndim)))
-    along_time = (
-        (da.from_array(steps, chunks=chunks[date]), (axes[date],)) if date is not None else (steps, None)
-    )
+    along_time = (da.from_array(steps, chunks=chunks[date]), (axes[date],)) if date is not None else (steps, None)
     measured = da.blockwise(
         measure,
         tuple(range(field.ndim)),
@@ -136,23 +132,19 @@ def _check(field: xr.DataArray, *, scale: float, step: float) -> None:
         )
     for name, value in (("scale", scale), ("step", step)):
         if not 0 < value < float("inf"):
-            raise InputError(
-                f"{name} must be more than 0, got {value}; give a positive number, or leave it at 1"
-            )
+            raise InputError(f"{name} must be more than 0, got {value}; give a positive number, or leave it at 1")
 
 
 def _spatial(field: xr.DataArray, dims: tuple[str, str] | None) -> tuple[Hashable, Hashable]:
     if dims is None:
         if field.ndim < 2:
             raise InputError(
-                f"a field needs two dimensions (y, x), got {tuple(field.dims)}; give a map or a series of "
-                "maps"
+                f"a field needs two dimensions (y, x), got {tuple(field.dims)}; give a map or a series of maps"
             )
         return field.dims[-2], field.dims[-1]
     if len(set(dims)) != 2 or not set(dims) <= set(field.dims):
         raise InputError(
-            f"dims must be two dimensions (y, x) of the field, got {tuple(dims)}; choose from "
-            f"{tuple(field.dims)}"
+            f"dims must be two dimensions (y, x) of the field, got {tuple(dims)}; choose from {tuple(field.dims)}"
         )
     return dims
 
@@ -163,8 +155,7 @@ def _time(field: xr.DataArray, spatial: tuple[Hashable, Hashable], time: str | N
     if time is not None:
         if time not in others:
             raise InputError(
-                f"time must be a dimension of the field beside {spatial}, got {time!r}; choose from "
-                f"{tuple(others)}"
+                f"time must be a dimension of the field beside {spatial}, got {time!r}; choose from {tuple(others)}"
             )
         return time
     dated = [dim for dim in others if dim in field.coords and _holds_dates(field[dim])]
@@ -260,8 +251,6 @@ def _measure(
         if operator.noise:
             # Its own stream: epsilon must not follow the clouds.
             generator = dated_generator(seed, step, 1.0)
-            measured = measured + operator.noise * scale * torch.randn(
-                x.shape, generator=generator, dtype=x.dtype
-            )
+            measured = measured + operator.noise * scale * torch.randn(x.shape, generator=generator, dtype=x.dtype)
         frame[...] = torch.where(seen_here, measured, torch.nan).numpy().reshape(frame.shape)
     return result

@@ -124,9 +124,7 @@ def fields(noise: Tensor, *, size: tuple[int, int], length: float, slope: float)
     return torch.fft.ifft(wide, dim=-2, norm="ortho")[..., : size[0], :]
 
 
-def white(
-    count: int, size: tuple[int, int], *, length: float, slope: float, generator: torch.Generator
-) -> Tensor:
+def white(count: int, size: tuple[int, int], *, length: float, slope: float, generator: torch.Generator) -> Tensor:
     """White noise for ``count`` calls' worth of `fields`.
 
     Returns

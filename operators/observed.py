@@ -94,9 +94,7 @@ class ObservedGaps(Operator):
         for name in ("flip", "shift"):
             value = getattr(self, name)
             if not isinstance(value, bool):
-                raise InputError(
-                    f"{name} of observed_gaps must be true or false, got {value!r}; give one of the two"
-                )
+                raise InputError(f"{name} of observed_gaps must be true or false, got {value!r}; give one of the two")
         # On the instance, where replace() finds it again.
         object.__setattr__(self, "library", library)
 
@@ -112,8 +110,7 @@ class ObservedGaps(Operator):
         library: GapLibrary | None = self.__dict__["library"]
         if library is None:
             raise InputError(
-                "observed_gaps draws gaps from an archive, but has seen none yet; call fitted(observed, "
-                "domain) first"
+                "observed_gaps draws gaps from an archive, but has seen none yet; call fitted(observed, domain) first"
             )
         return library
 

@@ -186,9 +186,7 @@ def masked(x: Tensor, mask: Tensor) -> Observation:
     """
     seen = mask.to(x.device).expand(x.shape)
     # where, not a product: a NaN under a cloud must not come through as NaN * 0.
-    return Observation(
-        torch.where(seen, x, torch.zeros((), dtype=x.dtype, device=x.device)), seen.to(x.dtype)
-    )
+    return Observation(torch.where(seen, x, torch.zeros((), dtype=x.dtype, device=x.device)), seen.to(x.dtype))
 
 
 def add_noise(observation: Observation, noise: float, *, generator: torch.Generator) -> Observation:

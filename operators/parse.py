@@ -123,8 +123,7 @@ def _parse_one(text: str) -> Operator:
         key, equals, value = (part.strip() for part in item.partition("="))
         if not equals:
             raise InputError(
-                f"a parameter of {name} is written name=value, got {item!r}; write it as in "
-                "cloud_mask:coverage=0.4"
+                f"a parameter of {name} is written name=value, got {item!r}; write it as in cloud_mask:coverage=0.4"
             )
         parameters[key] = _value(name, key, value)
     return _build(name.strip(), parameters)
@@ -139,9 +138,7 @@ def _value(name: str, key: str, text: str) -> float | bool | None:
             return kind(text)
         except ValueError:
             continue
-    raise InputError(
-        f"{key} of {name} must be a number, true, false or none, got {text!r}; give one of these"
-    )
+    raise InputError(f"{key} of {name} must be a number, true, false or none, got {text!r}; give one of these")
 
 
 def _build(name: str, parameters: dict[str, Any]) -> Operator:
@@ -157,8 +154,7 @@ def _build(name: str, parameters: dict[str, Any]) -> Operator:
         if isinstance(value, bool) != isinstance(default, bool) or (value is None and default is not None):
             wanted = "true or false" if isinstance(default, bool) else "a number"
             raise InputError(
-                f"{key} of {name} must be {wanted}, got {str(value).lower()}; the default is "
-                f"{str(default).lower()}"
+                f"{key} of {name} must be {wanted}, got {str(value).lower()}; the default is {str(default).lower()}"
             )
     return kind(**parameters)
 

@@ -49,10 +49,7 @@ class RemovePixel(Operator):
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
         """Draw which pixels are seen: a boolean tensor (B, T, 1, H, W), True where observed."""
         frames, height_width = shape[:2], shape[3:]
-        return (
-            torch.rand((*frames, 1, *height_width), generator=generator, device=generator.device)
-            >= self.fraction
-        )
+        return torch.rand((*frames, 1, *height_width), generator=generator, device=generator.device) >= self.fraction
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
         """``x`` with the hidden pixels set to 0; shapes (B, T, C, H, W)."""

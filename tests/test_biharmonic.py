@@ -18,9 +18,7 @@ def gap(field, rows, columns):
     return gappy
 
 
-@pytest.mark.parametrize(
-    "field", [280 + 0.3 * Y - 0.1 * X, (Y - 12) * (X - 15), (Y - 11) ** 2 - (X - 14) ** 2]
-)
+@pytest.mark.parametrize("field", [280 + 0.3 * Y - 0.1 * X, (Y - 12) * (X - 15), (Y - 11) ** 2 - (X - 14) ** 2])
 def test_exact_on_harmonic_fields(field):
     filled = biharmonic(gap(field[None], slice(6, 15), slice(9, 19)), domain=SEA)
     np.testing.assert_allclose(filled[0], field, atol=1e-8)

@@ -69,9 +69,7 @@ def test_the_law_of_a_crop_does_not_depend_on_what_it_is_cut_from():
     operator = CloudMask(coverage=0.4, scale=6)
     whole = draw(operator, 300, 1, 90, 90)[..., 30:50, 40:60].mean(axis=(1, 2, 3))
     alone = draw(operator, 300, 1, 20, 20, seed=1).mean(axis=(1, 2, 3))
-    np.testing.assert_allclose(
-        np.quantile(whole, [0.25, 0.5, 0.75]), np.quantile(alone, [0.25, 0.5, 0.75]), atol=0.1
-    )
+    np.testing.assert_allclose(np.quantile(whole, [0.25, 0.5, 0.75]), np.quantile(alone, [0.25, 0.5, 0.75]), atol=0.1)
 
 
 def test_frames_forget_at_the_rate_of_the_persistence():
@@ -141,9 +139,7 @@ def test_fitting_a_single_frame_or_a_single_row_works():
 def test_what_cannot_be_fitted_is_said():
     domain = np.ones((5, 6), dtype=bool)
     complete = np.ones((3, 5, 6), dtype=bool)
-    with pytest.raises(
-        InputError, match="every cell of the domain is observed at every date.*geogan corrupt"
-    ):
+    with pytest.raises(InputError, match="every cell of the domain is observed at every date.*geogan corrupt"):
         CloudMask().fitted(complete, domain)
     with pytest.raises(InputError, match="each is either complete or empty"):
         CloudMask().fitted(complete & (np.arange(3) > 0)[:, None, None], domain)

@@ -38,9 +38,7 @@ def test_it_is_linear_and_keeps_frames_and_bands_apart():
     a, b = torch.randn(2, 1, 2, 3, 8, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     both = operator.apply(2 * a - 3 * b, ()).values
     torch.testing.assert_close(both, 2 * operator.apply(a, ()).values - 3 * operator.apply(b, ()).values)
-    torch.testing.assert_close(
-        operator.apply(a, ()).values[:, 1:, 2:], operator.apply(a[:, 1:, 2:], ()).values
-    )
+    torch.testing.assert_close(operator.apply(a, ()).values[:, 1:, 2:], operator.apply(a[:, 1:, 2:], ()).values)
 
 
 def test_what_it_says_of_itself():

@@ -53,18 +53,14 @@ def test_coordinates_beside_the_index_count():
 
 
 def test_unknown_dimensions_are_listed():
-    with pytest.raises(
-        InputError, match=r"'sst' has the dimensions \(station, lon\).*none is known as y; rename"
-    ):
+    with pytest.raises(InputError, match=r"'sst' has the dimensions \(station, lon\).*none is known as y; rename"):
         find_axes(field((4, 3), ("station", "lon")))
     with pytest.raises(InputError, match="y and x"):
         find_axes(field((4, 3), ("pattern", "image")))
 
 
 def test_levels_are_never_time():
-    with pytest.raises(
-        InputError, match=r"choose one entry of depth \(5\) first, for example field.isel\(depth=0\)"
-    ):
+    with pytest.raises(InputError, match=r"choose one entry of depth \(5\) first, for example field.isel\(depth=0\)"):
         find_axes(field((5, 3, 2), ("depth", "lat", "lon")))
     with pytest.raises(InputError, match=r"a map has only time, y and x"):
         find_axes(field((4, 5, 3, 2), ("time", "band", "lat", "lon")))

@@ -103,9 +103,7 @@ def test_bands_share_their_gaps_not_their_noise(field):
     assert (result[:, 0].isnull() == result[:, 1].isnull()).all()
     both = result.dropna("time", how="all").values[np.isfinite(result.values)]
     assert len(np.unique(both)) > 0.9 * len(both)
-    lazy = corrupt(
-        bands.chunk(band=1, time=2), Compose((ConvolveNoise(size=1, noise=0.5), CloudMask(scale=4)))
-    )
+    lazy = corrupt(bands.chunk(band=1, time=2), Compose((ConvolveNoise(size=1, noise=0.5), CloudMask(scale=4))))
     xr.testing.assert_identical(lazy.compute(), result)
 
 
@@ -141,9 +139,7 @@ def test_dates_of_all_kinds_agree(field):
 
 
 def test_hours_of_a_day_differ(field):
-    hours = field.assign_coords(
-        time=np.datetime64("2020-01-01", "ns") + np.arange(7) * np.timedelta64(1, "h")
-    )
+    hours = field.assign_coords(time=np.datetime64("2020-01-01", "ns") + np.arange(7) * np.timedelta64(1, "h"))
     gaps = corrupt(hours, RemovePixel(fraction=0.5)).isnull().values
     assert all((gaps[i] != gaps[i + 1]).any() for i in range(6))
 
@@ -200,7 +196,5 @@ def test_mistakes_are_named(field):
 
 
 def test_large_chunks_stay_dask():
-    lazy = corrupt(
-        xr.DataArray(da.zeros((1000, 400, 500), chunks=(10, 400, 500)), dims=("t", "y", "x")), CloudMask()
-    )
+    lazy = corrupt(xr.DataArray(da.zeros((1000, 400, 500), chunks=(10, 400, 500)), dims=("t", "y", "x")), CloudMask())
     assert lazy[500, :3, :3].compute().shape == (3, 3)

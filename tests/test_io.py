@@ -75,9 +75,7 @@ def test_every_kind_of_file_comes_back_as_it_was(tmp_path, kind):
 def test_packing_is_undone_and_remembered(tmp_path):
     dataset = film()
     packing = {"dtype": "int16", "scale_factor": 0.01, "add_offset": 20.0, "_FillValue": -999}
-    dataset.to_netcdf(
-        tmp_path / "a.nc", encoding={"sst": packing, "time": {"units": "hours since 1950-01-01"}}
-    )
+    dataset.to_netcdf(tmp_path / "a.nc", encoding={"sst": packing, "time": {"units": "hours since 1950-01-01"}})
     field = open_field(tmp_path / "a.nc")
     np.testing.assert_allclose(field, dataset.sst, atol=1e-6)
     assert {key: field.encoding[key] for key in packing} == packing
@@ -200,9 +198,7 @@ def test_the_variable_is_told_or_asked_for(tmp_path):
         open_field(tmp_path / "b.nc")
     with pytest.raises(InputError, match=r"'a' of .*b\.nc has the dimensions \('station',\), where a map"):
         open_field(tmp_path / "b.nc", variable="a")
-    xr.Dataset({"a": (("p", "q"), [[1.0, 2.0]]), "s": (("y", "x"), [["a", "b"]])}).to_netcdf(
-        tmp_path / "c.nc"
-    )
+    xr.Dataset({"a": (("p", "q"), [[1.0, 2.0]]), "s": (("y", "x"), [["a", "b"]])}).to_netcdf(tmp_path / "c.nc")
     with pytest.raises(InputError, match="none is known as y and x; rename"):
         open_field(tmp_path / "c.nc", variable="a")
     with pytest.raises(InputError, match="where numbers are expected"):
@@ -258,11 +254,7 @@ def test_a_netcdf_cut_short_is_noticed(tmp_path, form, share):
 
 
 def test_times_that_cannot_be_decoded(tmp_path):
-    dataset = (
-        film()
-        .drop_vars("time")
-        .assign_coords(time=("time", np.arange(6), {"units": "moons since 2001-01-01"}))
-    )
+    dataset = film().drop_vars("time").assign_coords(time=("time", np.arange(6), {"units": "moons since 2001-01-01"}))
     dataset.to_netcdf(tmp_path / "a.nc")
     with pytest.raises(InputError, match=r"the times of .*a\.nc cannot be decoded"):
         open_field(tmp_path / "a.nc")
@@ -287,9 +279,7 @@ def test_a_lost_chunk_that_would_read_as_a_measurement_is_refused(tmp_path):
     assert missing_chunks(path, "sst") == (0, 3)
     shutil.rmtree(path / "sst" / "c" / "1")
     assert missing_chunks(path, "sst") == (1, 3)
-    with pytest.raises(
-        InputError, match=r"'sst' of .*a\.zarr lacks 1 of its 3 chunk files, which would read as 0"
-    ):
+    with pytest.raises(InputError, match=r"'sst' of .*a\.zarr lacks 1 of its 3 chunk files, which would read as 0"):
         open_field(path)
     shutil.rmtree(path / "sst" / "c")
     with pytest.raises(InputError, match="none of its 3 chunks on disk; copy the store again"):

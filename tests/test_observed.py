@@ -53,9 +53,7 @@ def test_crops_larger_than_the_archive_go_on_mirrored(archive):
     crop = gaps.sample((1, 1, 1, 18, 42), generator=generator())[0, 0, 0]
     assert torch.equal(crop, crop.flip(0))
     assert torch.equal(crop, crop.flip(1))
-    assert ObservedGaps().fitted(observed, domain).sample(
-        (2, 40, 1, 30, 50), generator=generator()
-    ).shape == (
+    assert ObservedGaps().fitted(observed, domain).sample((2, 40, 1, 30, 50), generator=generator()).shape == (
         2,
         40,
         1,

@@ -9,9 +9,7 @@ from geogan.operators.pixels import RemovePixel
 
 @pytest.mark.parametrize("fraction", [0.0, 0.5, 0.9, 0.95])
 def test_the_fraction_is_hidden(fraction):
-    theta = RemovePixel(fraction=fraction).sample(
-        (4, 2, 3, 64, 48), generator=torch.Generator().manual_seed(0)
-    )
+    theta = RemovePixel(fraction=fraction).sample((4, 2, 3, 64, 48), generator=torch.Generator().manual_seed(0))
     hidden = 1 - theta.float().mean()
     assert hidden == pytest.approx(fraction, abs=0.01)
 

@@ -247,9 +247,7 @@ def test_field_errors():
 
 
 def test_training_figure(tmp_path):
-    records = [
-        {"step": i, "loss_prior": 1 / (i + 1), "withheld_rmse": 0.5 if i % 2 else None} for i in range(9)
-    ]
+    records = [{"step": i, "loss_prior": 1 / (i + 1), "withheld_rmse": 0.5 if i % 2 else None} for i in range(9)]
     before = plt.get_fignums()
     path = plot_training([*records, {"step": 10}], tmp_path / "training.png")
     assert path.stat().st_size > 5_000

@@ -321,9 +321,7 @@ def test_regions_that_cut_chunks_and_wrong_arrays_are_refused(tmp_path):
 
 
 def test_empty_looking_chunks_are_on_disk(tmp_path):
-    out = write_dataset(
-        xr.zeros_like(film()).astype("uint8").to_dataset(name="source"), tmp_path / "out.zarr"
-    )
+    out = write_dataset(xr.zeros_like(film()).astype("uint8").to_dataset(name="source"), tmp_path / "out.zarr")
     assert (out / "source" / "c" / "0" / "0" / "0").exists()
 
 
@@ -361,9 +359,7 @@ def test_write_dataset_holds_one_block_at_a_time(tmp_path):
         return np.full(block_info[None]["chunk-shape"], 1.0)
 
     values = dask.array.map_blocks(block, chunks=((3, 3, 1), (4, 4)), dtype=float)
-    dataset = xr.Dataset(
-        {"sst": (("y", "x"), values), "mask": (("y", "x"), np.ones((7, 8), "i1")), "crs": 4326}
-    )
+    dataset = xr.Dataset({"sst": (("y", "x"), values), "mask": (("y", "x"), np.ones((7, 8), "i1")), "crs": 4326})
     seen = []
     write = Product.write
 

@@ -17,9 +17,7 @@ def test_the_fraction_is_observed(fixed):
 
 def test_fixed_stations_stay_and_floats_drift():
     fixed, drifting = (
-        SparseSampling(fraction=0.2, fixed=fixed).sample(
-            (2, 3, 1, 30, 40), generator=torch.Generator().manual_seed(0)
-        )
+        SparseSampling(fraction=0.2, fixed=fixed).sample((2, 3, 1, 30, 40), generator=torch.Generator().manual_seed(0))
         for fixed in (True, False)
     )
     assert (fixed == fixed[:, :1]).all()

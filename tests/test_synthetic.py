@@ -90,9 +90,7 @@ def test_size_and_pace_of_the_anomaly(anomaly):
 
 
 def test_a_seasonal_cycle_of_three_degrees():
-    mean = [
-        float(synthetic_sst(days=1, size=24, start=f"2015-{month:02d}-15")["sst"].mean()) for month in (2, 8)
-    ]
+    mean = [float(synthetic_sst(days=1, size=24, start=f"2015-{month:02d}-15")["sst"].mean()) for month in (2, 8)]
     # The same seed gives the same anomaly, so the season is all that differs.
     assert mean[1] - mean[0] == pytest.approx(6, abs=0.3)
 

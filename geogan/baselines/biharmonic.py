@@ -49,9 +49,7 @@ def biharmonic(values: np.ndarray, *, domain: np.ndarray) -> np.ndarray:
             "order the dimensions so"
         )
     if min(domain.shape) < 5:
-        raise InputError(
-            f"maps must have at least 5 cells along each side, got {domain.shape}; the stencil spans five"
-        )
+        raise InputError(f"maps must have at least 5 cells along each side, got {domain.shape}; the stencil spans five")
     from scipy.sparse.linalg import MatrixRankWarning
     from skimage.restoration import inpaint_biharmonic
 

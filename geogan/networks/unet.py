@@ -89,9 +89,7 @@ class UNet(nn.Module):
         """
         shape = guess.shape
         innovation = (values - guess) * mask / self.scale
-        stack = torch.cat(
-            [innovation.flatten(1, 2), mask.flatten(1, 2), guess.flatten(1, 2), domain.flatten(1, 2)], 1
-        )
+        stack = torch.cat([innovation.flatten(1, 2), mask.flatten(1, 2), guess.flatten(1, 2), domain.flatten(1, 2)], 1)
         height, width = shape[-2:]
         stack = pad(stack, (0, -width % 4, 0, -height % 4))
         stack = stack.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,219 @@
+"""A run on disk: a folder of safetensors and JSON, never pickle.
+
+``model.safetensors`` and ``model.json`` hold what filling needs; ``state.safetensors`` holds what going on
+with training needs. Each file is written aside and renamed, so a kill leaves the one before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from geogan.gaussian import GaussianPrior
+from geogan.model import Model
+from geogan.networks import UNet
+from geogan.operators.errors import InputError
+from geogan.operators.parse import from_dict, to_dict
+from geogan.standardise import Standardiser
+from geogan.training import TrainState
+from geogan.withheld import Withheld
+
+FORMAT = 1
+MODEL, STATE, TEXT = "model.safetensors", "state.safetensors", "model.json"
+
+
+def save_model(path: str | Path, model: Model) -> Path:
+    """Write a model into the folder ``path``; it is created where it is missing."""
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        "standardiser.coefficients": torch.from_numpy(model.standardiser.coefficients),
+        "domain": torch.from_numpy(model.domain),
+        "withheld.sources": torch.from_numpy(model.withheld.sources),
+    }
+    tensors |= _prefixed("operator", model.operator.state())
+    if model.network is not None:
+        tensors |= _prefixed("network", model.network.state_dict())
+    tensors |= {
+        f"grid.{name}": torch.from_numpy(values)
+        for name, values in (("y", model.y), ("x", model.x))
+        if values is not None
+    }
+    text = {
+        "geogan": FORMAT,
+        "variable": model.variable,
+        "units": model.units,
+        "frames": model.frames,
+        "network": None if model.network is None else {"width": model.network.width},
+        "prior": None if model.prior is None else asdict(model.prior),
+        "operator": to_dict(model.operator),
+        "standardiser": {name: getattr(model.standardiser, name) for name in ("scale", "transform", "note")},
+        "withheld": {"flip": model.withheld.flip, "dates": len(model.withheld.dates)},
+        "precision": model.precision,
+        "scores": model.scores,
+        "settings": model.settings,
+    }
+    # The text travels inside the tensors' file too: the two can never be of different moments.
+    write_tensors(path / MODEL, tensors, text)
+    _replace(path / TEXT, json.dumps(text, indent=2).encode())
+    return path
+
+
+def load_model(path: str | Path) -> Model:
+    """Read the model of a run.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or it is damaged, or not geogan's.
+    """
+    tensors, text = read_tensors(Path(path) / MODEL)
+    try:
+        operator = from_dict(text["operator"]).with_state(_stripped("operator", tensors))
+        network = None
+        if text["network"] is not None:
+            network = UNet(frames=text["frames"], channels=1, width=text["network"]["width"])
+            network.load_state_dict(_stripped("network", tensors))
+            network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return Model(
+            network=network,
+            prior=None if text["prior"] is None else GaussianPrior(**text["prior"]),
+            operator=operator,
+            standardiser=Standardiser(tensors["standardiser.coefficients"].numpy(), **text["standardiser"]),
+            domain=tensors["domain"].numpy(),
+            withheld=Withheld(tensors["withheld.sources"].numpy(), text["withheld"]["flip"]),
+            frames=text["frames"],
+            variable=text["variable"],
+            units=text["units"],
+            y=tensors["grid.y"].numpy() if "grid.y" in tensors else None,
+            x=tensors["grid.x"].numpy() if "grid.x" in tensors else None,
+            precision=text["precision"],
+            scores=text["scores"],
+            settings=text["settings"],
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} is a damaged geogan model ({error}); train it again") from error
+
+
+def save_state(path: str | Path, state: TrainState) -> None:
+    """Write all that training needs to go on, into the folder ``path``."""
+    tensors = {"random": state.random.get_state()}
+    tensors |= _prefixed("generator", state.generator.state_dict())
+    tensors |= _prefixed("discriminator", state.discriminator.state_dict())
+    tensors |= _prefixed("average", state.average.state_dict())
+    tensors |= _prefixed("best", state.best)
+    tensors |= _prefixed("generator_optimiser", _flat(state.generator_optimiser))
+    tensors |= _prefixed("discriminator_optimiser", _flat(state.discriminator_optimiser))
+    text = {
+        "geogan": FORMAT,
+        "step": state.step,
+        "seconds": state.seconds,
+        "best_score": state.best_score,
+        "best_step": state.best_step,
+    }
+    write_tensors(Path(path) / STATE, tensors, text)
+
+
+def load_state(path: str | Path, state: TrainState) -> None:
+    """Put back into ``state`` what :func:`save_state` wrote.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or it is damaged or of another network.
+    """
+    tensors, text = read_tensors(Path(path) / STATE)
+    try:
+        for name in ("generator", "discriminator", "average"):
+            getattr(state, name).load_state_dict(_stripped(name, tensors))
+        for name in ("generator_optimiser", "discriminator_optimiser"):
+            _unflat(getattr(state, name), _stripped(name, tensors))
+        state.best = _stripped("best", tensors)
+        state.random.set_state(tensors["random"])
+        state.step, state.seconds = int(text["step"]), float(text["seconds"])
+        state.best_score, state.best_step = float(text["best_score"]), int(text["best_step"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} cannot be resumed ({error}); train it again") from error
+
+
+def digest(path: str | Path) -> str:
+    """A short name for the exact weights of a run's model."""
+    return hashlib.sha256((Path(path) / MODEL).read_bytes()).hexdigest()[:16]
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether a folder holds a run of geogan."""
+    return (Path(path) / MODEL).is_file()
+
+
+def write_tensors(file: Path, tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> None:
+    """Write tensors with a JSON text into one file, aside and renamed."""
+    aside = file.with_name(f".{file.name}.partial")
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(ready, aside, metadata={"geogan": json.dumps(text)})
+        with aside.open("rb") as written:
+            os.fsync(written.fileno())
+        aside.replace(file)
+    except (OSError, SafetensorError) as error:
+        aside.unlink(missing_ok=True)
+        raise InputError(f"{file} could not be written ({error}); the one before is kept; free some space") from error
+
+
+def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`write_tensors` wrote."""
+    if not file.is_file():
+        raise InputError(f"{file.parent} is no geogan run: it has no {file.name}; give a folder made by geogan train")
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            text = json.loads(metadata["geogan"])
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except KeyError as error:
+        raise InputError(f"{file} was not written by geogan; give a folder made by geogan train") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{file} is damaged ({error}); train it again") from error
+    if text.get("geogan") != FORMAT:
+        raise InputError(f"{file} is of format {text.get('geogan')}, this geogan reads {FORMAT}; train it again")
+    return tensors, text
+
+
+def _replace(file: Path, content: bytes) -> None:
+    aside = file.with_name(f".{file.name}.partial")
+    aside.write_bytes(content)
+    aside.replace(file)
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # Copies: safetensors refuses tensors that share memory.
+    return {f"{prefix}.{name}": tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def _stripped(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(prefix + ".")}
+
+
+def _flat(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    moments = optimiser.state_dict()["state"]
+    return {
+        f"{index}.{name}": torch.as_tensor(value) for index, part in moments.items() for name, value in part.items()
+    }
+
+
+def _unflat(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    whole = optimiser.state_dict()
+    whole["state"] = {}
+    for name, tensor in tensors.items():
+        index, part = name.split(".", 1)
+        whole["state"].setdefault(int(index), {})[part] = tensor
+    optimiser.load_state_dict(whole)

@@ -1,0 +1,419 @@
+"""The command line: one short function a verb; the work is done in `geogan.pipelines`.
+
+Nothing heavy is imported before a verb is chosen, so that ``geogan --help`` answers at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from geogan import defaults
+from geogan.operators.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_USAGE, _INTERRUPTED = 2, 130  # exit codes; 130 is what shells give a command stopped by Ctrl-C
+
+
+class _Verbs(TyperGroup):
+    """All verbs, with one way out for what goes wrong."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb; an `InputError` is its sentence alone, any other error is a defect and keeps its trace."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except InputError as error:
+            if ctx.params.get("verbose"):
+                raise
+            typer.echo(str(error), err=True)
+            raise typer.Exit(_USAGE) from None
+        except KeyboardInterrupt:
+            if ctx.params.get("verbose"):
+                raise
+            typer.echo("stopped; what was finished is kept", err=True)
+            raise typer.Exit(_INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader (head, less) has gone; the interpreter must not complain about it at its end either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Verbs,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+Data = Annotated[
+    list[str],
+    typer.Option(help="Field to read: Zarr store, NetCDF file, glob in quotes, or URL; may be given several times."),
+]
+Model = Annotated[Path, typer.Option(help="Folder of a run, made by geogan train.")]
+Variable = Annotated[
+    str | None,
+    typer.Option(help="Name of the variable.", show_default="the only measured one"),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        help="Dates: a year, month or day such as 2001-07-14, or two with a slash between, both included.",
+        show_default="all",
+    ),
+]
+OperatorNames = Annotated[
+    list[str],
+    typer.Option(
+        help="How the field is measured: a name with parameters after a colon, such as "
+        "cloud_mask:coverage=0.4,scale=12 (share hidden; size of clouds in grid cells); several are applied "
+        "in order."
+    ),
+]
+Domain = Annotated[
+    str | None,
+    typer.Option(
+        help="Variable that is 1 where the quantity exists (sea) and 0 elsewhere (land).",
+        show_default="where anything was ever observed",
+    ),
+]
+Minutes = Annotated[float, typer.Option(min=0.0, help="Length of training, in minutes.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random draw, a whole number.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads to compute with.", show_default="all cores of the machine")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an output that geogan made before.", show_default="no")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", show_default="no")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"geogan {version('geogan')}")
+        raise typer.Exit
+
+
+def _console(*, results: bool = False) -> "Console":
+    """Results go to stdout, all else to stderr, so that output can be piped."""
+    from rich.console import Console
+
+    return Console(stderr=not results)
+
+
+@app.callback()
+def geogan(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show where an error comes from.", show_default="no")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.", show_default="no"),
+    ] = False,
+) -> None:
+    """Fill the gaps in geophysical fields by learning from the gappy measurements alone."""
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    data: Data = [],  # noqa: B006 (typer copies it)
+    operator: OperatorNames = ["cloud_mask"],  # noqa: B006
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run.", show_default="runs/<name of data>"),
+    ] = None,
+    variable: Variable = None,
+    domain: Domain = None,
+    time: Time = None,
+    transform: Annotated[str, typer.Option(help="none, or log for positive quantities spread over decades.")] = "none",
+    window: Annotated[
+        int, typer.Option(min=0, help="Dates seen on each side of the one filled, in time steps.")
+    ] = defaults.WINDOW,
+    width: Annotated[int, typer.Option(min=1, help="Channels of the network's first layer.")] = defaults.WIDTH,
+    crop: Annotated[int, typer.Option(min=1, help="Side of a training window, in grid cells.")] = defaults.CROP,
+    batch: Annotated[int, typer.Option(min=1, help="Training windows a step.")] = defaults.BATCH,
+    weight_prior: Annotated[
+        float, typer.Option(min=0.0, help="Weight of the adversarial term, unitless; 0 leaves it out.")
+    ] = defaults.WEIGHT_PRIOR,
+    weight_likelihood: Annotated[
+        float, typer.Option(min=0.0, help="Weight of the likelihood term, unitless; 0 leaves it out.")
+    ] = defaults.WEIGHT_LIKELIHOOD,
+    weight_withheld: Annotated[
+        float, typer.Option(min=0.0, help="Weight of the withheld term, unitless; 0 leaves it out.")
+    ] = defaults.WEIGHT_WITHHELD,
+    first_guess: Annotated[
+        bool, typer.Option(help="Start from the Gaussian estimate, or let the network do all.")
+    ] = True,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Length of training, in steps.", show_default="by minutes")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Length of training, in minutes.",
+            show_default=f"{defaults.MINUTES:g} where no steps are given",
+        ),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    seed: Seed = defaults.SEED,
+    threads: Threads = None,
+    device: Device = "auto",
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a run to go on with, under its own settings; needs no --data.",
+            show_default="start anew",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a reconstructor on a gappy field."""
+    if not data and resume is None:
+        raise InputError("training needs a field or a run, got neither; give --data FIELD or --resume RUN")
+    from geogan.pipelines.train import train as run
+
+    path = run(
+        data or None,
+        operator=operator,
+        out=out,
+        variable=variable,
+        domain=domain,
+        time=time,
+        transform=transform,
+        window=window,
+        width=width,
+        crop=crop,
+        batch=batch,
+        weight_prior=weight_prior,
+        weight_likelihood=weight_likelihood,
+        weight_withheld=weight_withheld,
+        first_guess=first_guess,
+        steps=steps,
+        minutes=minutes,
+        precision=precision,
+        seed=seed,
+        threads=threads,
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        console=_console(),
+    )
+    typer.echo(path)
+
+
+@app.command()
+def fill(
+    data: Data,
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Product to write, .zarr or .nc.")],
+    variable: Variable = None,
+    time: Time = None,
+    keep_observed: Annotated[
+        bool | None,
+        typer.Option(
+            help="Return measured cells as they were measured, or estimate them too.",
+            show_default="keep, unless the operator says that they are noisy or blurred",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+    device: Device = "auto",
+) -> None:
+    """Fill the gaps of a field with a trained model."""
+    from geogan.pipelines.fill import fill as run
+
+    path = run(
+        data,
+        model,
+        out,
+        variable=variable,
+        time=time,
+        keep_observed=keep_observed,
+        overwrite=overwrite,
+        threads=threads,
+        device=device,
+        console=_console(),
+    )
+    typer.echo(path)
+
+
+@app.command()
+def evaluate(
+    data: Data,
+    model: Model,
+    variable: Variable = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(
+            help="Fuller field of the same grid and unit: cells that are in it but not in the data are scored.",
+            show_default="the observations withheld from training",
+        ),
+    ] = None,
+    method: Annotated[
+        list[str],
+        typer.Option(help="Rival to score; may be given several times.", show_default="all rivals"),
+    ] = [],  # noqa: B006
+    ablation: Annotated[bool, typer.Option(help="Score the first guess without the network too.")] = True,
+    json: Annotated[
+        Path | None,
+        typer.Option(help="Write the scores to a JSON file too, - for stdout.", show_default="no"),
+    ] = None,
+    threads: Threads = None,
+    device: Device = "auto",
+) -> None:
+    """Compare a model with simpler methods on the same hidden cells."""
+    from geogan.pipelines.evaluate import evaluate as run
+
+    run(
+        data,
+        model,
+        variable=variable,
+        truth=truth,
+        methods=method or None,
+        ablation=ablation,
+        json=json,
+        threads=threads,
+        device=device,
+        # JSON on stdout must not be mixed with a table.
+        console=_console(results=str(json) != "-"),
+    )
+
+
+@app.command()
+def corrupt(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Product to write, .zarr or .nc.")],
+    operator: OperatorNames = ["cloud_mask"],  # noqa: B006
+    variable: Variable = None,
+    time: Time = None,
+    seed: Seed = defaults.SEED,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a field gappy, to try methods where the truth is known."""
+    from geogan.pipelines.corrupt import corrupt as run
+
+    path = run(
+        data,
+        out,
+        operator=operator,
+        variable=variable,
+        time=time,
+        seed=seed,
+        overwrite=overwrite,
+        console=_console(),
+    )
+    typer.echo(path)
+
+
+@app.command()
+def plot(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Filled product, gappy field, or folder of a run.")],
+    out: Annotated[Path, typer.Option(help="Figure to write: .png, .pdf or .svg.")],
+    variable: Variable = None,
+    date: Annotated[
+        str | None,
+        typer.Option(
+            help="Date of the map, such as 2015-01-31; the nearest one is drawn.",
+            show_default="one that is about half observed",
+        ),
+    ] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(help="Field of the same grid and unit to subtract.", show_default="no difference"),
+    ] = None,
+    observed: Annotated[
+        str | None,
+        typer.Option(
+            help="Gappy field to show beside the filled one.",
+            show_default="what the product marks as observed",
+        ),
+    ] = None,
+    domain: Domain = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing figure.", show_default="no")
+    ] = False,
+) -> None:
+    """Draw a product, a field, or the course of a training."""
+    from geogan.pipelines.plot import plot as run
+
+    path = run(
+        data,
+        out=out,
+        variable=variable,
+        date=date,
+        truth=truth,
+        observed=observed,
+        domain=domain,
+        overwrite=overwrite,
+        console=_console(),
+    )
+    typer.echo(path)
+
+
+@app.command()
+def info(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Field, filled product, or folder of a run.")],
+    variable: Variable = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is in a field or a run, and what to do with it."""
+    from geogan.pipelines.info import info as run
+
+    found = run(path, variable=variable, console=None if as_json else _console(results=True))
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found, indent=2))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for what is made.")] = Path("demo"),
+    days: Annotated[int, typer.Option(min=1, help="Daily maps of the synthetic sea.")] = 160,
+    size: Annotated[int, typer.Option(min=16, help="Side of its maps, in grid cells.")] = 64,
+    minutes: Minutes = 2.0,
+    seed: Seed = defaults.SEED,
+    threads: Threads = None,
+) -> None:
+    """Make a synthetic sea, hide it under clouds, train, fill, evaluate and draw."""
+    from geogan.pipelines.demo import demo as run
+
+    path = run(out, days=days, size=size, minutes=minutes, seed=seed, threads=threads, console=_console())
+    typer.echo(path)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line and leave the interpreter with its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows ``geogan``; by default what the process was started with.
+
+    Raises
+    ------
+    SystemExit
+        0 when all went well, 2 for what cannot be used, 130 when interrupted.
+
+    Examples
+    --------
+    >>> try:
+    ...     main(["corrupt", "--data", "nowhere.zarr", "--out", "gappy.zarr"])
+    ... except SystemExit as end:
+    ...     end.code
+    2
+    """
+    app(arguments, prog_name="geogan")

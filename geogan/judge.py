@@ -1,0 +1,101 @@
+"""The error on withheld clouds: what chooses the best weights, and when to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geogan.archive import Archive
+from geogan.gaussian import GaussianPrior
+from geogan.inference import reconstruct
+from geogan.networks import UNet
+from geogan.operators.errors import InputError
+
+# Stretches of withheld clouds looked at: enough to be sure, few enough to be quick.
+STRETCHES = 16
+# Dates around a stretch that its first guess is solved on, and cells from its centre on large grids.
+MARGIN, SIDE = 6, 128
+
+
+class Stretch(NamedTuple):
+    """Consecutive dates around a withheld cloud; (T, 1, h, w) but for ``domain`` (h, w)."""
+
+    values: Tensor
+    mask: Tensor  # 1 where shown
+    guess: Tensor
+    hidden: Tensor  # 1 where withheld
+    domain: Tensor
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Measures a generator on observations withheld from its training.
+
+    Attributes
+    ----------
+    stretches : tuple of Stretch
+        With their first guess solved, once.
+    """
+
+    stretches: tuple[Stretch, ...]
+
+    @classmethod
+    def of(cls, archive: Archive, prior: GaussianPrior | None, *, frames: int) -> Judge:
+        """A judge for an archive that withholds something.
+
+        Parameters
+        ----------
+        archive : Archive
+        prior : GaussianPrior or None
+        frames : int
+            Frames of a window.
+
+        Raises
+        ------
+        InputError
+            Where nothing is withheld.
+        """
+        withheld = archive.withheld
+        runs = withheld.runs() if withheld is not None else []
+        if withheld is None or not runs:
+            raise InputError(
+                "no observation could be withheld to choose the best weights by: no date's gaps hide a part of another "
+                "date's observations; give more dates, or observations with more varied gaps"
+            )
+        count, (height, width) = len(archive.days), archive.domain.shape
+        random = np.random.default_rng(0)
+        margin = max(MARGIN, frames - 1)
+        stretches = []
+        for run in [runs[index] for index in np.unique(np.linspace(0, len(runs) - 1, STRETCHES).astype(int))]:
+            t = slice(max(0, run.start - margin), min(count, run.stop + margin))
+            y, x = slice(0, height), slice(0, width)
+            if height * width > 4 * SIDE**2:
+                row, column = random.choice(np.argwhere(withheld.hidden(run.start, archive.seen)))  # type: ignore[arg-type]
+                y = slice(max(0, row - SIDE), min(height, row + SIDE))
+                x = slice(max(0, column - SIDE), min(width, column + SIDE))
+            piece = archive.read(t, y, x)
+            values, mask, hidden, domain = (
+                torch.from_numpy(part) for part in (piece.values, piece.observed, piece.withheld, piece.domain)
+            )
+            guess = torch.zeros_like(values)
+            if prior is not None:
+                guess = prior.map((values * mask)[None], mask[None], domain, torch.from_numpy(piece.days))[0]
+            first, last = run.start - t.start - frames + 1, run.stop - t.start + frames - 1
+            near = slice(max(0, first), min(len(values), last))
+            stretches.append(Stretch(values[near], mask[near], guess[near], hidden[near], domain))
+        return cls(tuple(stretches))
+
+    def error(self, network: UNet | None, *, precision: torch.dtype = torch.float32) -> float:
+        """Root mean square error on what is withheld, in anomalies; None judges the first guess."""
+        square = count = 0.0
+        device = torch.device("cpu") if network is None else network.scale.device
+        for stretch in self.stretches:
+            values, mask, guess, hidden, domain = (part.to(device) for part in stretch)
+            field = reconstruct(network, values * mask, mask, guess, domain, precision=precision)
+            square += float((hidden * (field - values) ** 2).sum())
+            count += float(hidden.sum())
+        return (square / count) ** 0.5

@@ -1,0 +1,116 @@
+"""A trained model: all that is needed to fill, and to say how good it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from geogan.coordinates import find_axes
+from geogan.gaussian import GaussianPrior
+from geogan.networks import UNet
+from geogan.operators.errors import InputError
+from geogan.operators.operator import Operator
+from geogan.standardise import Standardiser
+from geogan.withheld import Withheld
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained model.
+
+    Attributes
+    ----------
+    network : UNet or None
+        The generator with its best averaged weights; None for the first guess alone.
+    prior : GaussianPrior or None
+        Solved for the first guess; None for none.
+    operator : Operator
+        The measurement process it was trained for, fitted.
+    standardiser : Standardiser
+    domain : ndarray of bool, shape (H, W)
+    withheld : Withheld
+        What was set aside, never trained on.
+    frames : int
+        Frames of a window.
+    variable, units : str
+        Of the field it was trained on.
+    y, x : ndarray or None
+        Coordinates of the grid, where there are any.
+    precision : str
+        Of the network's arithmetic.
+    scores : dict
+        Errors on the withheld clouds, and what they were measured with.
+    settings : dict
+        How it was trained, as JSON can hold it.
+    """
+
+    network: UNet | None
+    prior: GaussianPrior | None
+    operator: Operator
+    standardiser: Standardiser
+    domain: np.ndarray
+    withheld: Withheld
+    frames: int
+    variable: str
+    units: str
+    y: np.ndarray | None
+    x: np.ndarray | None
+    precision: str = "float32"
+    scores: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def place(self, source: xr.DataArray) -> tuple[slice, slice]:
+        """Where on the model's grid a field lies: rows and columns.
+
+        Raises
+        ------
+        InputError
+            Where units or grid differ: the climatology belongs to its cells, so another grid has none.
+        """
+        axes = find_axes(source)
+        units = str(source.attrs.get("units", ""))
+        if units != self.units:
+            raise InputError(
+                f"the model was trained on {self.variable} in {self.units or 'no units'}, but {source.name} is in "
+                f"{units or 'no units'}; convert it, or train on it"
+            )
+        found = []
+        for name, own, size in (
+            (axes.y, self.y, self.domain.shape[0]),
+            (axes.x, self.x, self.domain.shape[1]),
+        ):
+            theirs = _numbers(source, name)
+            if own is None or theirs is None:
+                if source.sizes[name] != size:
+                    raise InputError(
+                        f"the model's grid has {size} cells along {name}, but {source.name} has "
+                        f"{source.sizes[name]}; fill the grid it was trained on, or train on this one"
+                    )
+                found.append(slice(0, size))
+                continue
+            step = np.abs(np.diff(own)).min() if size > 1 else 1.0
+            start = int(np.abs(own - theirs[0]).argmin())
+            part = own[start : start + len(theirs)]
+            if len(part) != len(theirs) or np.abs(part - theirs).max() > 0.01 * step:
+                raise InputError(
+                    f"{name} of {source.name} ({theirs[0]:g} to {theirs[-1]:g}, {len(theirs)} cells) is not part of "
+                    f"the model's grid ({own[0]:g} to {own[-1]:g}, {size} cells); fill the grid it was trained on, or "
+                    "train on this one"
+                )
+            found.append(slice(start, start + len(theirs)))
+        return found[0], found[1]
+
+
+def _numbers(source: xr.DataArray, name: str) -> np.ndarray | None:
+    if name not in source.coords or source[name].dtype.kind not in "fiu":
+        return None
+    return source[name].values.astype(np.float64)
+
+
+def grid_of(source: xr.DataArray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Coordinates of a field's grid along y and x, where there are any."""
+    axes = find_axes(source)
+    return _numbers(source, axes.y), _numbers(source, axes.x)

@@ -1,0 +1,187 @@
+"""What is found out about a gappy field before a network is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+
+from geogan.archive import Archive
+from geogan.blocks import Block, prepare
+from geogan.coordinates import Axes, find_axes
+from geogan.gaussian import GaussianPrior, Hidden, fit_prior, hidden_error
+from geogan.io import Survey
+from geogan.model import Model, grid_of
+from geogan.operators.errors import InputError
+from geogan.operators.operator import Operator
+from geogan.operators.parse import describe
+from geogan.standardise import Standardiser
+from geogan.withheld import Withheld
+
+# Dates and cells of a block.
+BLOCK_DATES, BLOCK_SIDE = 16, 128
+# Blocks on which the first guess is fitted, and how many dates of gaps an operator is fitted to.
+FIT_BLOCKS, FIT_DATES = 4, 256
+# Blocks to fit on are numbered from here on: training never sees the same hidden patterns.
+FIT_NUMBER = 10**9
+# Cells a grid needs each way.
+SMALLEST = 8
+
+
+class Prepared(NamedTuple):
+    """A model without a network (its first guess alone), and the archive it will be trained on."""
+
+    model: Model
+    archive: Archive
+    share_seen: np.ndarray  # (T,): share of the domain seen on each date
+    scale: float  # error of the first guess on hidden clouds, in anomalies; 1 for none
+
+
+def prepare_model(
+    field: xr.DataArray,
+    survey: Survey,
+    domain: np.ndarray,
+    operator: Operator,
+    *,
+    window: int,
+    transform: str,
+    first_guess: bool,
+    seed: int,
+    message: Callable[[str], None],
+) -> Prepared:
+    """Fit climatology, operator and first guess; set observations aside.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] y, x)
+    survey : Survey
+        Of the field, from :func:`geogan.io.check_field`.
+    domain : ndarray of bool, shape (y, x)
+    operator : Operator
+        Its open parameters are fitted to the field's own gaps.
+    window : int
+        Dates looked at before and after each.
+    transform : {"none", "log"}
+    first_guess : bool
+    seed : int
+    message : callable
+        Called with sentences about what was found.
+
+    Raises
+    ------
+    InputError
+        Where the field cannot be trained on with this operator.
+    """
+    check_gaps(field, survey, domain, operator)
+    axes: Axes = find_axes(field)
+    standardiser = Standardiser.fit(field, axes, domain, transform=transform)
+    message(f"climatology: {standardiser.note}")
+    archive = Archive.of(field, domain, standardiser).held()
+    share = share_seen(survey, domain)
+    archive = archive.withholding(share, seed=seed)
+    withheld = archive.withheld or Withheld(np.full((len(archive.days), 1), -1, np.int32))
+    message(f"withheld: what other dates' gaps hide on {len(withheld.dates)} of {len(archive.days)} dates")
+    operator = operator.fitted(_gaps(archive), domain, seed=seed)
+    message(f"operator: {describe(operator)}")
+    frames = min(2 * window + 1, len(archive.days))
+    prior, scale = None, 1.0
+    if first_guess:
+        make = block_maker(archive, operator, share, seed=seed, frames=frames, side=BLOCK_SIDE)
+        pieces = _hidden([make(None, FIT_NUMBER + number) for number in range(FIT_BLOCKS)], operator)
+        prior = fit_prior(pieces)
+        scale = hidden_error(prior, pieces)
+        message(
+            f"first guess: length {prior.length:.1f} cells, persistence {prior.persistence:.1f} days, "
+            f"noise {prior.noise:.2f}; error {scale * standardiser.scale:.4g} on hidden clouds"
+        )
+    y, x = grid_of(field)
+    model = Model(
+        network=None,
+        prior=prior,
+        operator=operator,
+        standardiser=standardiser,
+        domain=domain,
+        withheld=withheld,
+        frames=frames,
+        variable=str(field.name or "field"),
+        units=str(field.attrs.get("units", "")),
+        y=y,
+        x=x,
+    )
+    return Prepared(model, archive, share, scale)
+
+
+def block_maker(
+    archive: Archive, operator: Operator, share: np.ndarray, *, seed: int, frames: int, side: int
+) -> Callable[[GaussianPrior | None, int], Block]:
+    """What makes the blocks of an archive: a function of the first guess's prior and a number."""
+
+    def make(prior: GaussianPrior | None, number: int) -> Block:
+        return prepare(
+            archive,
+            operator,
+            prior,
+            number=number,
+            seed=seed,
+            frames=min(max(BLOCK_DATES, frames), len(archive.days)),
+            side=side,
+            coverage=1 - float(share[share > 0].mean()),
+            share_seen=share,
+        )
+
+    return make
+
+
+def share_seen(survey: Survey, domain: np.ndarray) -> np.ndarray:
+    """Share of the domain seen on each date."""
+    cells = max(1, int(domain.sum()))
+    return np.minimum(1.0, survey.seen_share * survey.cells / cells)
+
+
+def check_gaps(field: xr.DataArray, survey: Survey, domain: np.ndarray, operator: Operator) -> None:
+    """Refuse what could never be trained on: gaps and operator must belong together."""
+    name = field.name or "the field"
+    if domain.shape != survey.domain.shape:
+        raise InputError(f"the domain has shape {domain.shape}, {name} has {survey.domain.shape}; give one on its grid")
+    if min(domain.shape) < SMALLEST:
+        raise InputError(
+            f"{name} has {domain.shape[0]} x {domain.shape[1]} cells, the network needs at least {SMALLEST} each way; "
+            "give a larger grid"
+        )
+    if not (survey.domain & domain).any():
+        raise InputError(f"{name} has no value inside the domain; give the mask whose 1 is where {name} exists")
+    gap_free = survey.gap_free and not (domain & ~survey.domain).any()
+    if gap_free and operator.masks:
+        raise InputError(
+            f"{name} has no gaps, but the operator {describe(operator)} makes gaps, so real and simulated measurements "
+            "could never look alike; make a gappy archive of it first with geogan corrupt"
+        )
+    if not gap_free and not operator.masks:
+        raise InputError(
+            f"{name} has gaps, but the operator {describe(operator)} makes none; add one that does, such as "
+            "--operator observed_gaps"
+        )
+
+
+def _gaps(archive: Archive) -> np.ndarray:
+    """Masks of some runs of dates, for an operator to be fitted to."""
+    count = len(archive.days)
+    run = min(count, 16)
+    starts = np.unique(np.linspace(0, count - run, max(1, FIT_DATES // run)).astype(int)) if count > FIT_DATES else [0]
+    dates = [date for start in starts for date in range(start, start + (run if count > FIT_DATES else count))]
+    return np.stack([archive.seen(date) for date in dates])
+
+
+def _hidden(blocks: list[Block], operator: Operator) -> list[Hidden]:
+    """Blocks as the first guess is fitted on them; an operator without gaps hides a random third."""
+    pieces = []
+    for block in blocks:
+        kept = block.kept
+        if not operator.masks:
+            random = torch.Generator().manual_seed(int(block.mask.sum()))
+            kept = block.mask * (torch.rand(block.mask.shape, generator=random) > 0.3)
+        pieces.append(Hidden(block.values, kept, block.mask - kept, block.domain, block.days))
+    return pieces

@@ -1,0 +1,397 @@
+"""Reconstructor: learn from a gappy field, fill it, keep what was learned."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+import xarray as xr
+
+from geogan import defaults
+from geogan.blocks import BlockPool
+from geogan.checkpoint import load_model, load_state, save_model, save_state
+from geogan.coordinates import find_axes
+from geogan.filling import fill, prepared
+from geogan.io import check_field
+from geogan.judge import Judge
+from geogan.model import Model
+from geogan.networks import Discriminator, UNet
+from geogan.operators.errors import InputError
+from geogan.operators.operator import Operator
+from geogan.operators.parse import describe, parse
+from geogan.preparation import BLOCK_SIDE, SMALLEST, block_maker, prepare_model, share_seen
+from geogan.training import Progress, TrainState, Weights, train
+
+# Blocks that serve at a time, and steps after which the oldest is replaced.
+BLOCKS, REPLACE = 12, 8
+SAVE_SECONDS = 30.0
+
+
+class Reconstructor:
+    """Learn to fill a gappy field from that field alone.
+
+    Parameters
+    ----------
+    operator : str, sequence of str, or Operator
+        How the field is measured, e.g. ``"cloud_mask"`` or ``"cloud_mask:coverage=0.4,scale=12"``. What is
+        left open is fitted to the field's own gaps.
+    window : int
+        Dates looked at before and after each.
+    width : int
+        Channels of the generator at full resolution.
+    weight_prior, weight_likelihood, weight_withheld : float
+        Weights of the adversarial prior, the likelihood and the withheld term; 0 leaves a term out. The
+        paper's objective is ``1, 2, 0`` without a first guess.
+    first_guess : bool
+        Start from the Gaussian MAP and learn a correction.
+    transform : {"none", "log"}
+    batch, crop : int
+        Windows of a step, and their side in cells at most.
+    steps : int, optional
+    minutes : float, optional
+        Budget of training; ten minutes where neither is given, whatever ends first where both are.
+    rate_generator, rate_discriminator : float
+        Learning rates (Adam).
+    likelihood_every : int
+        The likelihood term comes at every so many steps, and counts as many times more.
+    averaging : float
+        Decay of the moving average of the generator's weights.
+    precision : {"auto", "float32", "bfloat16"}
+        Of the networks' arithmetic; auto measures which is quicker.
+    seed : int
+    threads : int, optional
+        Of the networks' arithmetic while training; by default one core is left to prepare blocks.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+
+    Attributes
+    ----------
+    model_ : Model
+        What was learned; its ``scores`` hold the errors on the withheld clouds.
+
+    Examples
+    --------
+    >>> from geogan.operators.cloud import CloudMask
+    >>> from geogan.operators.corrupt import corrupt
+    >>> from geogan.synthetic import synthetic_sst
+    >>> truth = synthetic_sst(days=12, size=16).sst
+    >>> gappy = corrupt(truth, CloudMask(coverage=0.4, scale=4.0), seed=1)
+    >>> reconstructor = Reconstructor("cloud_mask", window=1, width=4, crop=16, steps=2)
+    >>> filled = reconstructor.fit(gappy).fill(gappy)
+    >>> bool(filled.sst.isnull().sum() == truth.isnull().sum())
+    True
+    """
+
+    def __init__(
+        self,
+        operator: str | Sequence[str] | Operator = "cloud_mask",
+        *,
+        window: int = defaults.WINDOW,
+        width: int = defaults.WIDTH,
+        weight_prior: float = defaults.WEIGHT_PRIOR,
+        weight_likelihood: float = defaults.WEIGHT_LIKELIHOOD,
+        weight_withheld: float = defaults.WEIGHT_WITHHELD,
+        first_guess: bool = True,
+        transform: str = "none",
+        batch: int = defaults.BATCH,
+        crop: int = defaults.CROP,
+        steps: int | None = None,
+        minutes: float | None = None,
+        rate_generator: float = 1e-3,
+        rate_discriminator: float = 4e-4,
+        likelihood_every: int = 4,
+        averaging: float = 0.998,
+        precision: str = "auto",
+        seed: int = defaults.SEED,
+        threads: int | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.operator = operator
+        self.window = window
+        self.width = width
+        self.weight_prior = weight_prior
+        self.weight_likelihood = weight_likelihood
+        self.weight_withheld = weight_withheld
+        self.first_guess = first_guess
+        self.transform = transform
+        self.batch = batch
+        self.crop = crop
+        self.steps = steps
+        self.minutes = minutes
+        self.rate_generator = rate_generator
+        self.rate_discriminator = rate_discriminator
+        self.likelihood_every = likelihood_every
+        self.averaging = averaging
+        self.precision = precision
+        self.seed = seed
+        self.threads = threads
+        self.device = device
+
+    def fit(
+        self,
+        field: xr.DataArray,
+        *,
+        domain: np.ndarray | None = None,
+        path: str | Path | None = None,
+        resume: bool = False,
+        progress: Callable[[Progress, float], None] | None = None,
+        message: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Train on a gappy field.
+
+        Parameters
+        ----------
+        field : DataArray, shape ([time,] y, x)
+            NaN where unseen; lazy or not. A field without time is an archive of its own crops.
+        domain : ndarray of bool, shape (y, x), optional
+            True where the quantity exists; by default, where it was ever observed.
+        path : str or Path, optional
+            Folder that the model and the state of training are saved to, at least every minute.
+        resume : bool
+            Go on with the training saved in ``path``.
+        progress : callable, optional
+            Called with a :class:`~geogan.training.Progress` now and then, and with what turns its scores
+            from anomalies into the field's units.
+        message : callable, optional
+            Called with sentences about what was found and decided.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            Where the field, or a parameter, cannot be trained with.
+        """
+        say = message or (lambda _: None)
+        device = find_device(self.device)
+        self._check()
+        survey = check_field(field, find_axes(field))
+        domain = survey.domain if domain is None else np.asarray(domain, bool)
+        if resume:
+            if path is None:
+                raise InputError("resume needs the folder of the run; give path")
+            first = load_model(path)
+            archive = prepared(first, field, withheld=True).held()
+            share, scale = share_seen(survey, archive.domain), 1.0
+        else:
+            first, archive, share, scale = prepare_model(
+                field,
+                survey,
+                domain,
+                parse(self.operator),
+                window=self.window,
+                transform=self.transform,
+                first_guess=self.first_guess,
+                seed=self.seed,
+                message=say,
+            )
+        frames, shape = first.frames, archive.domain.shape
+        crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
+        judge = Judge.of(archive, first.prior, frames=frames)
+        guessed = judge.error(None)
+        with _threads(self.threads):
+            state = self._start(frames, scale, device)
+            if resume:
+                load_state(path, state)  # type: ignore[arg-type]
+                precision = first.precision
+                say(f"resumed at step {state.step}")
+            else:
+                precision = self.precision
+                if precision == "auto":
+                    precision = _quicker(state.generator, self.batch, frames, crop, device)
+            dtype = getattr(torch, precision)
+            unit = archive.standardiser.scale
+
+            def current() -> Model:
+                network = UNet(frames=frames, width=self.width)
+                network.load_state_dict(state.best)
+                return replace(
+                    first,
+                    network=network.eval().requires_grad_(False).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+                    precision=precision,
+                    settings=self._settings() | {"dates": len(archive.days)},
+                    scores={
+                        "withheld": state.best_score * unit,
+                        "first_guess": guessed * unit,
+                        "units": f"ln {first.units}".strip() if self.transform == "log" else first.units,
+                        "dates": len(first.withheld.dates),
+                        "step": state.best_step,
+                        "steps": state.step,
+                        "seconds": state.seconds,
+                    },
+                )
+
+            def save() -> None:
+                if path is not None and state.best:
+                    save_model(path, current())
+                    save_state(path, state)
+
+            make = block_maker(
+                archive, first.operator, share, seed=self.seed, frames=frames, side=max(BLOCK_SIDE, *crop)
+            )
+            pool = BlockPool(partial(make, first.prior), size=BLOCKS, every=REPLACE)
+            saved = time.perf_counter()
+            try:
+                for report in train(
+                    state,
+                    pool,
+                    lambda network: judge.error(network, precision=dtype),
+                    operator=first.operator,
+                    prior=first.prior,
+                    weights=Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld),
+                    batch=self.batch,
+                    frames=frames,
+                    crop=crop,
+                    steps=self.steps,
+                    minutes=self._minutes(),
+                    likelihood_every=self.likelihood_every,
+                    precision=dtype,
+                    averaging=self.averaging,
+                    device=device,
+                ):
+                    if report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS:
+                        save()
+                        saved = time.perf_counter()
+                    if progress is not None:
+                        progress(report, unit)
+            finally:
+                # Also where it was stopped or failed: the best weights so far are kept.
+                pool.close()
+                save()
+            self.model_ = current()
+        return self
+
+    def _start(self, frames: int, scale: float, device: torch.device) -> TrainState:
+        # Weights are drawn from the seed without touching the caller's own random state.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            generator, discriminator = UNet(frames=frames, width=self.width), Discriminator(frames=frames)
+        generator.scale.fill_(scale)
+        return TrainState.start(
+            generator.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+            discriminator.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+            rate_generator=self.rate_generator,
+            rate_discriminator=self.rate_discriminator,
+            betas=(0.5, 0.99) if self.weight_prior > 0 else (0.9, 0.99),
+            seed=self.seed,
+        )
+
+    def fill(self, field: xr.DataArray, *, keep_observed: bool | None = None) -> xr.Dataset:
+        """Fill the gaps of a field; lazily where it is lazy.
+
+        Parameters
+        ----------
+        field : DataArray, shape ([time,] y, x)
+            The field trained on, other dates of it, or a part of its grid.
+        keep_observed : bool, optional
+            Return measured values bit for bit; by default, unless the operator blurs or adds noise.
+
+        Returns
+        -------
+        Dataset
+            The filled variable and ``*_source``: 0 observed, 1 filled, 2 land.
+        """
+        return fill(self._model(), field, keep_observed=keep_observed, device=find_device(self.device))
+
+    def save(self, path: str | Path) -> Path:
+        """Write what was learned into a folder."""
+        return save_model(path, self._model())
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "auto") -> Self:
+        """Read what :meth:`save`, or ``geogan train``, wrote."""
+        model = load_model(path)
+        known = cls()._settings().keys() - {"operator"}
+        settings = {name: value for name, value in model.settings.items() if name in known}
+        reconstructor = cls(model.operator, device=device, **settings)
+        reconstructor.model_ = model
+        return reconstructor
+
+    def _model(self) -> Model:
+        if not hasattr(self, "model_"):
+            raise InputError("nothing was learned yet; call fit, or Reconstructor.load")
+        return self.model_
+
+    def _settings(self) -> dict[str, Any]:
+        """The parameters, as JSON can hold them."""
+        own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
+        own["operator"] = describe(parse(self.operator))
+        del own["device"]
+        return own
+
+    def _check(self) -> None:
+        limits = (("window", 0), ("width", 2), ("batch", 1), ("crop", SMALLEST), ("likelihood_every", 1))
+        for name, least in limits:
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name in ("weight_prior", "weight_likelihood", "weight_withheld", "minutes", "steps"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise InputError(f"{name} must not be negative, got {value}")
+        if not any((self.weight_prior, self.weight_likelihood, self.weight_withheld)):
+            raise InputError("all three weights are 0, so there is nothing to learn; give one of them a weight")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise InputError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
+
+    def _minutes(self) -> float | None:
+        return defaults.MINUTES if self.minutes is None and self.steps is None else self.minutes
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name; ``"auto"`` is a GPU where there is one.
+
+    Raises
+    ------
+    InputError
+        Where it is unknown or not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} is not to be had on this machine; use --device cpu") from error
+    return device
+
+
+@contextmanager
+def _threads(threads: int | None) -> Iterator[None]:
+    """Threads of the networks' arithmetic; one core is left for the blocks, or both would crawl."""
+    if threads is not None and threads < 1:
+        raise InputError(f"threads must be at least 1, got {threads}")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or max(1, min(before, (os.cpu_count() or 2) - 1)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _quicker(network: UNet, batch: int, frames: int, crop: tuple[int, int], device: torch.device) -> str:
+    """Which precision trains quicker here, measured."""
+    shape = (batch, frames, 1, *crop)
+    x, domain = torch.zeros(shape, device=device), torch.ones((batch, 1, 1, *crop), device=device)
+    took = {}
+    for name in ("float32", "bfloat16"):
+        rounds = []
+        for _ in range(3):
+            began = time.perf_counter()
+            with torch.autocast(device.type, getattr(torch, name), enabled=name != "float32"):
+                loss = network(x, x, x, domain).square().mean()
+            loss.backward()
+            float(loss)
+            rounds.append(time.perf_counter() - began)
+        took[name] = min(rounds)
+    network.zero_grad(set_to_none=True)
+    return min(took, key=took.__getitem__)
