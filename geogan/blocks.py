@@ -22,9 +22,9 @@ from geogan.archive import Archive
 from geogan.gaussian import GaussianPrior
 from geogan.operators.operator import Operator
 
-# What a hidden pattern should hide of a frame at most, on average: a training window must resemble the
-# windows that will be filled, which have all their observations.
-HIDE = 0.35
+# What a pattern may hide of a hidden frame, on average; beyond that, only what several draws of theta have
+# in common is hidden. Gaps must stay as large as they come, yet leave a frame something to show.
+HIDE = 0.65
 
 
 class Block(NamedTuple):
@@ -52,10 +52,10 @@ def hide(
     for _ in range(draws):
         hidden = hidden * (1 - operator.apply(ones, operator.sample(shape, generator=generator)).mask)
     batch, frames = shape[:2]
-    # Runs of hidden and of untouched frames, about three frames each.
+    # Runs of about three hidden frames between about six untouched ones: these keep all they had.
     change = torch.rand(batch, frames, generator=generator) < 1 / 3
-    start = (torch.rand(batch, 1, generator=generator) < 0.5).long()
-    active = ((change.long().cumsum(1) + start) % 2 == 0).float()
+    start = torch.randint(3, (batch, 1), generator=generator)
+    active = ((change.long().cumsum(1) + start) % 3 == 0).float()
     if frames == 1:
         active = torch.ones(batch, 1)
     return 1 - hidden * active[:, :, None, None, None]

@@ -43,21 +43,23 @@ class Plan(NamedTuple):
     columns: list[Tile]
 
 
-def plan(model: Model, archive: Archive) -> Plan:
-    """Slabs and tiles for an archive: a function of its size and the model alone."""
+def plan(model: Model, archive: Archive, *, dates: slice = slice(None)) -> Plan:
+    """Slabs and tiles for some dates of an archive: a function of its size and the model alone."""
+    first, last, _ = dates.indices(len(archive.days))
     count, (height, width) = len(archive.days), archive.domain.shape
-    dates = max(1, min(DATES, SLAB // (height * width)))
+    size = max(1, min(DATES, SLAB // (height * width)))
     margin = model.frames - 1
     if model.prior is not None and count > 1:
         step = float(np.median(np.diff(archive.days)))
         margin = max(margin, math.ceil(2 * model.prior.persistence / max(step, 1e-6)))
     margin = max(model.frames - 1, min(margin, MARGIN))
+    slabs = [
+        Tile(slice(start, min(start + size, last)), slice(max(0, start - margin), min(count, start + size + margin)))
+        for start in range(first, last, size)
+    ]
     # The generator's coarser levels start at multiples of 4: a tile's must be those of the whole grid.
-    return Plan(
-        tile_axis(count, dates, margin),
-        tile_axis(height, TILE, HALO, multiple=4),
-        tile_axis(width, TILE, HALO, multiple=4),
-    )
+    rows, columns = (tile_axis(length, TILE, HALO, multiple=4) for length in (height, width))
+    return Plan(slabs, rows, columns)
 
 
 def fill_slab(

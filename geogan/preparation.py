@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 from geogan.archive import Archive
-from geogan.blocks import Block, prepare
+from geogan.blocks import Block, cut, prepare
 from geogan.coordinates import Axes, find_axes
 from geogan.gaussian import GaussianPrior, Hidden, fit_prior, hidden_error
 from geogan.io import Survey
@@ -19,14 +19,16 @@ from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe
 from geogan.standardise import Standardiser
-from geogan.withheld import Withheld
+from geogan.withheld import Withheld, withhold
 
 # Dates and cells of a block.
 BLOCK_DATES, BLOCK_SIDE = 16, 128
-# Blocks on which the first guess is fitted, and how many dates of gaps an operator is fitted to.
-FIT_BLOCKS, FIT_DATES = 4, 256
-# Blocks to fit on are numbered from here on: training never sees the same hidden patterns.
-FIT_NUMBER = 10**9
+# The first guess is fitted on pieces of so many dates and cells a side, so many values together.
+FIT_DATES, FIT_SIDE, FIT_VALUES = 20, 192, 600_000
+# Share of a piece's dates that are hidden under other dates' gaps.
+FIT_HIDDEN = 0.34
+# Dates of gaps that an operator is fitted to.
+GAP_DATES = 256
 # Cells a grid needs each way.
 SMALLEST = 8
 
@@ -89,8 +91,7 @@ def prepare_model(
     frames = min(2 * window + 1, len(archive.days))
     prior, scale = None, 1.0
     if first_guess:
-        make = block_maker(archive, operator, share, seed=seed, frames=frames, side=BLOCK_SIDE)
-        pieces = _hidden([make(None, FIT_NUMBER + number) for number in range(FIT_BLOCKS)], operator)
+        pieces = _hidden_pieces(archive, share, seed=seed)
         prior = fit_prior(pieces)
         scale = hidden_error(prior, pieces)
         message(
@@ -170,18 +171,42 @@ def _gaps(archive: Archive) -> np.ndarray:
     """Masks of some runs of dates, for an operator to be fitted to."""
     count = len(archive.days)
     run = min(count, 16)
-    starts = np.unique(np.linspace(0, count - run, max(1, FIT_DATES // run)).astype(int)) if count > FIT_DATES else [0]
-    dates = [date for start in starts for date in range(start, start + (run if count > FIT_DATES else count))]
+    starts = np.unique(np.linspace(0, count - run, max(1, GAP_DATES // run)).astype(int)) if count > GAP_DATES else [0]
+    dates = [date for start in starts for date in range(start, start + (run if count > GAP_DATES else count))]
     return np.stack([archive.seen(date) for date in dates])
 
 
-def _hidden(blocks: list[Block], operator: Operator) -> list[Hidden]:
-    """Blocks as the first guess is fitted on them; an operator without gaps hides a random third."""
-    pieces = []
-    for block in blocks:
-        kept = block.kept
-        if not operator.masks:
-            random = torch.Generator().manual_seed(int(block.mask.sum()))
-            kept = block.mask * (torch.rand(block.mask.shape, generator=random) > 0.3)
-        pieces.append(Hidden(block.values, kept, block.mask - kept, block.domain, block.days))
+def _hidden_pieces(archive: Archive, share: np.ndarray, *, seed: int) -> list[Hidden]:
+    """Pieces of the archive in which other dates' gaps hide some of what was seen.
+
+    Whole gaps, as large as they come: in small ones any first guess is good, and the search would forget
+    that time must carry it through the large ones.
+    """
+    generator = np.random.default_rng([seed, 0xF17])
+    count, (height, width) = len(archive.days), archive.domain.shape
+    size = min(FIT_DATES, count) * min(FIT_SIDE, height) * min(FIT_SIDE, width)
+    wanted = int(np.clip(FIT_VALUES // size, 2, 6))
+    pieces: list[Hidden] = []
+    for attempt in range(4 * wanted):
+        t, y, x = cut(count, FIT_DATES, generator), cut(height, FIT_SIDE, generator), cut(width, FIT_SIDE, generator)
+        rule = withhold(
+            lambda date, first=t.start: archive.seen(first + date),  # type: ignore[misc]
+            share[t],
+            seed=seed + 1 + attempt,
+            share=FIT_HIDDEN,
+        )
+        piece = archive.read(t, y, x)
+        hidden = np.zeros_like(piece.observed)
+        for date in rule.dates:
+            under = rule.hidden(int(date), lambda date, first=t.start: archive.seen(first + date))  # type: ignore[misc]
+            hidden[date, 0] = np.asarray(under)[y, x]
+        hidden *= piece.observed
+        if not hidden.any():
+            continue
+        values, kept, gone, domain, days = (
+            torch.from_numpy(part) for part in (piece.values, piece.observed - hidden, hidden, piece.domain, piece.days)
+        )
+        pieces.append(Hidden(values, kept, gone, domain, days))
+        if len(pieces) == wanted:
+            break
     return pieces

@@ -253,7 +253,7 @@ class Reconstructor:
                     frames=frames,
                     crop=crop,
                     steps=self.steps,
-                    minutes=self._minutes(),
+                    minutes=self.budget()[1],
                     likelihood_every=self.likelihood_every,
                     precision=dtype,
                     averaging=self.averaging,
@@ -343,8 +343,10 @@ class Reconstructor:
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise InputError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
 
-    def _minutes(self) -> float | None:
-        return defaults.MINUTES if self.minutes is None and self.steps is None else self.minutes
+    def budget(self) -> tuple[int | None, float | None]:
+        """Steps and minutes to train for, None for no limit."""
+        neither = self.steps is None and self.minutes is None
+        return self.steps, defaults.MINUTES if neither else self.minutes
 
 
 def find_device(name: str) -> torch.device:

@@ -1,0 +1,148 @@
+"""A league table: methods that fill the same gaps, scored on the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+
+from geogan.archive import Archive
+from geogan.baselines.biharmonic import biharmonic
+from geogan.baselines.climatology import climatology
+from geogan.baselines.linear_time import linear_time
+from geogan.filling import Plan, fill_slab, plan
+from geogan.metrics import Score, Tally
+from geogan.model import Model
+from geogan.operators.errors import InputError
+from geogan.tiles import Tile
+
+METHODS = ("climatology", "linear_time", "biharmonic", "gaussian", "model")
+# Dates on either side in which linear interpolation looks for observations.
+LOOK = 60
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    method: str
+    score: Score
+
+
+def league(
+    models: dict[str, Model],
+    archive: Archive,
+    *,
+    truth: xr.DataArray | None = None,
+    methods: Sequence[str] = METHODS,
+    device: torch.device | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Row]:
+    """Score every method on the same cells.
+
+    Parameters
+    ----------
+    models : dict of Model
+        By name; the first also gives the Gaussian MAP of the table.
+    archive : Archive
+        What the methods see. Without ``truth`` its withheld observations are what they are scored on.
+    truth : DataArray, shape (T, H, W), optional
+        A fuller field: methods are scored on what is in it and not in the archive.
+    methods : sequence of str
+        Of :data:`METHODS`.
+    device : torch.device, optional
+    progress : callable, optional
+        Called with the stretches done and their number.
+
+    Returns
+    -------
+    list of Row
+        In the order of the methods; every score over the same cells.
+
+    Raises
+    ------
+    InputError
+        For an unknown method, or when there is no cell to score on.
+    """
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown:
+        raise InputError(f"unknown method {unknown[0]!r}; there are {', '.join(METHODS)}")
+    model = next(iter(models.values()))
+    fillers: dict[str, Model | str] = {}
+    for name in methods:
+        if name == "model":
+            fillers |= models
+        elif name == "gaussian":
+            if model.prior is not None:
+                fillers[name] = replace(model, network=None)
+        else:
+            fillers[name] = name
+    cut = plan(model, archive)
+    stretches = cut.slabs if truth is not None else _withheld(archive, cut)
+    tallies = {name: Tally() for name in fillers}
+    for count, stretch in enumerate(stretches):
+        if progress is not None:
+            progress(count, len(stretches))
+        true, where = _cells(archive, stretch.core, truth)
+        if not where.any():
+            continue
+        for name, filler in fillers.items():
+            if isinstance(filler, Model):
+                estimate = fill_slab(filler, archive, stretch, cut, device=device)
+            else:
+                estimate = _baseline(filler, archive, stretch.core)
+            tallies[name] = tallies[name].add(estimate, true, where)
+    if progress is not None:
+        progress(len(stretches), len(stretches))
+    rows = [Row(name, tally.score()) for name, tally in tallies.items()]
+    if not rows or rows[0].score.cells == 0:
+        raise InputError(
+            "there is no cell to score on: nothing was withheld, or the truth has no value where the data have none"
+        )
+    return rows
+
+
+def _withheld(archive: Archive, cut: Plan) -> list[Tile]:
+    """Stretches of dates with something withheld, each with the margins of the plan."""
+    if archive.withheld is None:
+        return []
+    slab = max(cut.slabs, key=lambda tile: tile.read.stop - tile.read.start)
+    margin = max(slab.core.start - slab.read.start, slab.read.stop - slab.core.stop)
+    count = len(archive.days)
+    return [
+        Tile(run, slice(max(0, run.start - margin), min(count, run.stop + margin))) for run in archive.withheld.runs()
+    ]
+
+
+def _cells(archive: Archive, dates: slice, truth: xr.DataArray | None) -> tuple[np.ndarray, np.ndarray]:
+    """True values, and where to score, (t, H, W)."""
+    raw = np.asarray(archive.field[dates].values, np.float64)
+    if truth is None:
+        return raw, archive.read(dates).withheld[:, 0] > 0
+    true = np.asarray(truth[dates].values, np.float64)
+    return true, np.isfinite(true) & ~np.isfinite(raw) & archive.domain
+
+
+def _shown(archive: Archive, dates: slice) -> Iterator[np.ndarray]:
+    """Raw values of each date, NaN where unseen, withheld or outside the domain."""
+    for date in range(dates.start, dates.stop):
+        raw = np.asarray(archive.field[date].values, np.float64)
+        hidden = None if archive.withheld is None else archive.withheld.hidden(date, archive.seen)
+        yield np.where(archive.domain if hidden is None else archive.domain & ~hidden, raw, np.nan)
+
+
+def _baseline(name: str, archive: Archive, dates: slice) -> np.ndarray:
+    if name == "linear_time":
+        wide = slice(max(0, dates.start - LOOK), min(len(archive.days), dates.stop + LOOK))
+        shown = np.stack(list(_shown(archive, wide)))
+        filled = linear_time(shown, domain=archive.domain, days=archive.days[wide])
+        return filled[dates.start - wide.start : dates.stop - wide.start]
+    shown = np.stack(list(_shown(archive, dates)))
+    if name == "climatology":
+        phase = None if archive.phase is None else archive.phase[dates]
+        none = np.zeros(shown.shape, np.float32)
+        return climatology(shown, domain=archive.domain, background=archive.standardiser.inverse(none, phase))
+    return biharmonic(shown, domain=archive.domain)

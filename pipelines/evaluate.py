@@ -1,0 +1,210 @@
+"""``geogan evaluate``: a league table on withheld clouds, or against a truth."""
+
+from __future__ import annotations
+
+import json as json_text
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from geogan.archive import stacked
+from geogan.checkpoint import is_run, load_model
+from geogan.coordinates import find_axes
+from geogan.filling import prepared
+from geogan.io import open_source
+from geogan.league import METHODS, Row, league
+from geogan.model import Model
+from geogan.operators.errors import InputError
+from geogan.pipelines.train import RUN, read_run, train
+from geogan.reconstructor import find_device
+
+ABLATION = "without-prior"
+TITLES = {
+    "climatology": "climatology",
+    "linear_time": "linear in time",
+    "biharmonic": "biharmonic",
+    "gaussian": "Gaussian MAP",
+    "model": "model",
+    ABLATION: "model, prior term off",
+}
+
+
+def evaluate(
+    data: str | Path | Sequence[str | Path],
+    model: Path,
+    *,
+    variable: str | None = None,
+    truth: str | Path | None = None,
+    methods: Sequence[str] | None = None,
+    ablation: bool = True,
+    json: Path | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+    console: Console | None = None,
+) -> list[Row]:
+    """Score the model and its rivals on the same cells.
+
+    Parameters
+    ----------
+    data : path or URL, or several
+        The archive that the model was trained on.
+    model : Path
+        Folder of its run.
+    variable : str, optional
+    truth : path or URL, optional
+        A fuller archive: score on what is in it and not in the data, instead of on the withheld clouds.
+    methods : sequence of str, optional
+        Of :data:`geogan.league.METHODS`; by default all.
+    ablation : bool
+        Also train, once, for as many steps, with the prior term off, and score that; kept in the run.
+    json : Path, optional
+        Write the rows there too; ``-`` for standard output.
+    threads : int, optional
+    device : str
+    console : Console, optional
+        Where to show the table and the progress; None for silence.
+
+    Returns
+    -------
+    list of Row
+
+    Raises
+    ------
+    InputError
+        Where something cannot be used.
+    """
+    trained = load_model(model)
+    place = find_device(device)
+    described = read_run(model) if (model / RUN).is_file() else {"variable": trained.variable, "time": None}
+    source = open_source(data, variable=variable or described["variable"], time=described["time"])
+    archive = prepared(trained, source.field, withheld=truth is None).held()
+    fuller = None
+    if truth is not None:
+        other = open_source(truth, variable=described["variable"], time=described["time"]).field
+        axes = find_axes(source.field)
+        fuller = stacked(other, find_axes(other))
+        if fuller.shape != stacked(source.field, axes).shape:
+            raise InputError(
+                f"the truth has shape {fuller.shape}, the data {stacked(source.field, axes).shape}; give the same dates "
+                "on the same grid"
+            )
+    models: dict[str, Model] = {"model": trained}
+    if ablation and (methods is None or "model" in methods) and trained.settings.get("weight_prior", 0) > 0:
+        models[ABLATION] = _ablation(data, model, trained, described, threads, device, console)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        with Progress(console=console, transient=True, disable=console is None) as bar:
+            task = bar.add_task("scoring", total=None)
+            rows = league(
+                models,
+                archive,
+                truth=fuller,
+                methods=methods or METHODS,
+                device=place,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+    finally:
+        torch.set_num_threads(before)
+    kind = (
+        "cells hidden from the data" if truth is not None else f"withheld clouds on {len(trained.withheld.dates)} dates"
+    )
+    if console is not None:
+        console.print(table(rows, trained, kind))
+    if json is not None:
+        _write(rows, trained, kind, json)
+    return rows
+
+
+def table(rows: Sequence[Row], model: Model, kind: str) -> Table:
+    """The rows as a table, the least error in bold."""
+    units = model.units or "1"
+    shown = Table(title=f"{model.variable}: error on {kind}", title_justify="left")
+    shown.add_column("method")
+    for name in ("RMSE", "bias", "MAE"):
+        shown.add_column(f"{name} [{units}]".replace("[", "\\["), justify="right")
+    shown.add_column("cells", justify="right")
+    shown.add_column("filled", justify="right")
+    best = min((row.score.rmse for row in rows if row.score.share > 0.999), default=None)
+    for row in rows:
+        score = row.score
+        shown.add_row(
+            TITLES.get(row.method, row.method),
+            f"{score.rmse:.4f}",
+            f"{score.bias:+.4f}",
+            f"{score.mae:.4f}",
+            f"{score.cells:,}",
+            f"{score.share:.1%}",
+            style="bold" if score.rmse == best else None,
+        )
+    return shown
+
+
+def _ablation(
+    data: str | Path | Sequence[str | Path],
+    run: Path,
+    model: Model,
+    described: dict[str, Any],
+    threads: int | None,
+    device: str,
+    console: Console | None,
+) -> Model:
+    """The same training without the prior term, for as many steps; trained once and kept in the run."""
+    path = run / ABLATION
+    settings = model.settings
+    if not is_run(path) or load_model(path).scores["steps"] < model.scores["steps"]:
+        if console is not None:
+            seconds = model.scores["seconds"]
+            console.print(
+                f"training without the prior term, once, {model.scores['steps']} steps (at most {seconds:.0f} s)"
+            )
+        train(
+            data,
+            operator=[settings["operator"]] if isinstance(settings["operator"], str) else settings["operator"],
+            out=path,
+            variable=described["variable"],
+            domain=described.get("domain"),
+            time=described["time"],
+            transform=settings["transform"],
+            window=settings["window"],
+            width=settings["width"],
+            crop=settings["crop"],
+            batch=settings["batch"],
+            weight_prior=0.0,
+            weight_likelihood=settings["weight_likelihood"],
+            weight_withheld=settings["weight_withheld"],
+            first_guess=settings["first_guess"],
+            steps=model.scores["steps"],
+            precision=model.precision,
+            seed=settings["seed"],
+            threads=threads or settings["threads"],
+            device=device,
+            overwrite=True,
+            console=console,
+        )
+    return load_model(path)
+
+
+def _write(rows: Sequence[Row], model: Model, kind: str, json: Path) -> None:
+    content = {
+        "variable": model.variable,
+        "units": model.units,
+        "cells": kind,
+        "rows": [{"method": row.method, **row.score._asdict()} for row in rows],
+    }
+    text = json_text.dumps(content, indent=2)
+    if str(json) == "-":
+        sys.stdout.write(text + "\n")
+        return
+    aside = json.with_name(f".{json.name}.partial")
+    try:
+        aside.write_text(text + "\n")
+        aside.replace(json)
+    except OSError as error:
+        raise InputError(f"{json} could not be written ({error}); give another --json") from error

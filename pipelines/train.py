@@ -1,0 +1,235 @@
+"""``geogan train``: from a gappy archive to a trained model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from geogan import defaults
+from geogan.checkpoint import is_run, load_model
+from geogan.io import open_domain, open_source
+from geogan.operators.errors import InputError
+from geogan.reconstructor import Reconstructor
+from geogan.training import Progress
+
+METRICS, RUN = "metrics.jsonl", "run.json"
+
+
+def train(
+    data: str | Path | Sequence[str | Path] | None,
+    *,
+    operator: Sequence[str] = ("cloud_mask",),
+    out: Path | None = None,
+    variable: str | None = None,
+    domain: str | None = None,
+    time: str | None = None,
+    transform: str = "none",
+    window: int = defaults.WINDOW,
+    width: int = defaults.WIDTH,
+    crop: int = defaults.CROP,
+    batch: int = defaults.BATCH,
+    weight_prior: float = defaults.WEIGHT_PRIOR,
+    weight_likelihood: float = defaults.WEIGHT_LIKELIHOOD,
+    weight_withheld: float = defaults.WEIGHT_WITHHELD,
+    first_guess: bool = True,
+    steps: int | None = None,
+    minutes: float | None = None,
+    precision: str = "auto",
+    seed: int = defaults.SEED,
+    threads: int | None = None,
+    device: str = "auto",
+    resume: Path | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> Path:
+    """Train a model on a gappy archive.
+
+    Parameters
+    ----------
+    data : path or URL, or several
+        The archive; with ``resume``, by default the one of that run.
+    operator : sequence of str
+        How the field is measured, one after another.
+    out : Path, optional
+        Folder of the run; by default ``runs/`` and the name of the data.
+    variable, domain, time : str, optional
+        Which variable, its land mask (1 = exists) and which dates.
+    resume : Path, optional
+        Go on with the run in that folder; ``steps`` and ``minutes`` may be raised, all else is as it was.
+    overwrite : bool
+        Replace a run that is there; its files are replaced when the new ones are ready.
+    console : Console, optional
+        Where to show progress; None for silence.
+
+    The other parameters are those of :class:`geogan.reconstructor.Reconstructor`.
+
+    Returns
+    -------
+    Path
+        The folder of the run.
+
+    Raises
+    ------
+    InputError
+        Where the data or a parameter cannot be used; nothing is written then.
+    """
+    if resume is not None:
+        out = Path(resume)
+        described = read_run(out)
+        data = data or described["data"]
+        variable, domain, time = described["variable"], described["domain"], described["time"]
+        # Also where it stands: both raise the sentence that a damaged run deserves.
+        load_model(out)
+        reconstructor = Reconstructor.load(out, device=device)
+        reconstructor.threads = threads or reconstructor.threads
+        if steps is not None or minutes is not None:
+            reconstructor.steps, reconstructor.minutes = steps, minutes
+    else:
+        if not data:
+            raise InputError("train needs --data, the archive to learn from")
+        out = Path(out) if out is not None else Path("runs") / _name(data)
+        check_run(out, overwrite=overwrite)
+        reconstructor = Reconstructor(
+            operator,
+            window=window,
+            width=width,
+            crop=crop,
+            batch=batch,
+            weight_prior=weight_prior,
+            weight_likelihood=weight_likelihood,
+            weight_withheld=weight_withheld,
+            first_guess=first_guess,
+            transform=transform,
+            steps=steps,
+            minutes=minutes,
+            precision=precision,
+            seed=seed,
+            threads=threads,
+            device=device,
+        )
+    source = open_source(data, variable=variable, time=time)
+    mask = None if domain is None else open_domain(data, domain, source.field)
+    described = {
+        "data": [str(path) for path in source.paths],
+        "variable": str(source.field.name),
+        "domain": domain,
+        "time": time,
+    }
+    with _Report(out, described, reconstructor, console, fresh=resume is None) as report:
+        reconstructor.fit(
+            source.field, domain=mask, path=out, resume=resume is not None, progress=report.show, message=report.say
+        )
+    scores = reconstructor.model_.scores
+    report.say(
+        f"withheld error {scores['withheld']:.4g} {scores['units']} (first guess {scores['first_guess']:.4g}) "
+        f"after {scores['steps']} steps; {out} is ready"
+    )
+    return out
+
+
+class _Report:
+    """The progress bar, and ``metrics.jsonl`` beside it."""
+
+    def __init__(
+        self,
+        out: Path,
+        described: dict[str, Any],
+        reconstructor: Reconstructor,
+        console: Console | None,
+        *,
+        fresh: bool,
+    ) -> None:
+        self.out, self.described, self.reconstructor, self.console = out, described, reconstructor, console
+        self.fresh = fresh
+        self.losses: dict[str, float] = {}
+        self.score = float("nan")
+        self.bar: Bar | None = None
+        if console is not None:
+            self.bar = Bar(
+                SpinnerColumn(),
+                TextColumn("[bold]{task.description}"),
+                BarColumn(bar_width=20),
+                TextColumn("{task.fields[text]}"),
+                TimeRemainingColumn(compact=True),
+                console=console,
+                transient=True,
+            )
+            self.task = self.bar.add_task("preparing", total=None, text="")
+
+    def __enter__(self) -> _Report:
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def say(self, sentence: str) -> None:
+        if self.console is not None:
+            self.console.print(sentence, highlight=False, soft_wrap=True)
+
+    def show(self, report: Progress, unit: float) -> None:
+        """One record: a line of ``metrics.jsonl``, and the bar."""
+        if report.step == 0 or not (self.out / RUN).is_file():
+            (self.out / RUN).write_text(json.dumps(self.described, indent=2))
+        if self.fresh:
+            (self.out / METRICS).unlink(missing_ok=True)
+            self.fresh = False
+        line: dict[str, Any] = {"step": report.step, "seconds": round(report.seconds, 3)}
+        line |= {f"loss_{name}": value for name, value in report.losses.items()}
+        line |= {"steps_per_second": round(report.steps_per_second, 3), "waited": round(report.waited, 4)}
+        if report.score is not None:
+            line["withheld_rmse"] = self.score = report.score * unit
+        with (self.out / METRICS).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        if self.bar is None:
+            return
+        self.losses |= report.losses
+        losses = "  ".join(f"{name} {value:.3g}" for name, value in self.losses.items())
+        budget = self.reconstructor.budget()
+        done, total = (report.step, budget[0]) if budget[0] is not None else (report.seconds, 60 * (budget[1] or 0))
+        self.bar.update(
+            self.task,
+            description="training",
+            completed=done,
+            total=total,
+            text=f"step {report.step}  {losses}  withheld {self.score:.4g} (best {report.best_score * unit:.4g})  "
+            f"{report.steps_per_second:.1f}/s",
+        )
+
+
+def check_run(out: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that is not free for a run."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give another --out")
+    if is_run(out) and not overwrite:
+        raise InputError(
+            f"{out} holds a run already; go on with --resume {out}, replace it with --overwrite, or give --out"
+        )
+    if out.is_dir() and not is_run(out) and any(out.iterdir()):
+        raise InputError(f"{out} is a folder with other things in it; give another --out")
+
+
+def read_run(out: Path) -> dict[str, Any]:
+    """From which data a run was made."""
+    try:
+        return json.loads((out / RUN).read_text())
+    except FileNotFoundError:
+        raise InputError(
+            f"{out} is no geogan run that can be gone on with: it has no {RUN}; give a folder made by geogan train"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{out / RUN} is damaged ({error}); train it again") from error
+
+
+def _name(data: str | Path | Sequence[str | Path]) -> str:
+    first = data if isinstance(data, str | Path) else data[0]
+    stem = Path(str(first).rstrip("/")).name.split(".")[0]
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stem).strip("_") or "run"
