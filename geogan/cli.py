@@ -18,6 +18,8 @@ from geogan.operators.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+# What a run that is gone on with may be given anew.
+_WITH_RESUME = ("data", "resume", "steps", "minutes", "threads", "device")
 _USAGE, _INTERRUPTED = 2, 130  # exit codes; 130 is what shells give a command stopped by Ctrl-C
 
 
@@ -32,12 +34,13 @@ class _Verbs(TyperGroup):
             return result
         except InputError as error:
             if ctx.params.get("verbose"):
-                raise
-            typer.echo(str(error), err=True)
+                import traceback
+
+                traceback.print_exception(error)
+            else:
+                typer.echo(str(error), err=True)
             raise typer.Exit(_USAGE) from None
         except KeyboardInterrupt:
-            if ctx.params.get("verbose"):
-                raise
             typer.echo("stopped; what was finished is kept", err=True)
             raise typer.Exit(_INTERRUPTED) from None
         except BrokenPipeError:
@@ -73,9 +76,10 @@ Time = Annotated[
 OperatorNames = Annotated[
     list[str],
     typer.Option(
+        metavar="NAME[:PARAMETERS]",
         help="How the field is measured: a name with parameters after a colon, such as "
         "cloud_mask:coverage=0.4,scale=12 (share hidden; size of clouds in grid cells); several are applied "
-        "in order."
+        "in order.",
     ),
 ]
 Domain = Annotated[
@@ -88,7 +92,7 @@ Domain = Annotated[
 Minutes = Annotated[float, typer.Option(min=0.0, help="Length of training, in minutes.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw, a whole number.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads to compute with.", show_default="all cores of the machine")
+    int | None, typer.Option(min=1, help="Threads to compute with.", show_default="what suits the machine")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.")]
 Overwrite = Annotated[
@@ -103,6 +107,17 @@ def _show_version(wanted: bool) -> None:
 
         typer.echo(f"geogan {version('geogan')}")
         raise typer.Exit
+
+
+def _check_resume(ctx: typer.Context, run: Path | None) -> None:
+    """A resumed run keeps its settings: one that is given again would be ignored without a word."""
+    if run is None:
+        return
+    given = [name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    for name in given:
+        if name not in _WITH_RESUME:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{run} is resumed under its own settings, but {option} was given; leave {option} out")
 
 
 def _console(*, results: bool = False) -> "Console":
@@ -141,7 +156,7 @@ def train(
     window: Annotated[
         int, typer.Option(min=0, help="Dates seen on each side of the one filled, in time steps.")
     ] = defaults.WINDOW,
-    width: Annotated[int, typer.Option(min=1, help="Channels of the network's first layer.")] = defaults.WIDTH,
+    width: Annotated[int, typer.Option(min=2, help="Channels of the network's first layer.")] = defaults.WIDTH,
     crop: Annotated[int, typer.Option(min=1, help="Side of a training window, in grid cells.")] = defaults.CROP,
     batch: Annotated[int, typer.Option(min=1, help="Training windows a step.")] = defaults.BATCH,
     weight_prior: Annotated[
@@ -181,6 +196,7 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a reconstructor on a gappy field."""
+    _check_resume(ctx, resume)
     if not data and resume is None:
         raise InputError("training needs a field or a run, got neither; give --data FIELD or --resume RUN")
     from geogan.pipelines.train import train as run
@@ -264,9 +280,15 @@ def evaluate(
     ] = None,
     method: Annotated[
         list[str],
-        typer.Option(help="Rival to score; may be given several times.", show_default="all rivals"),
+        typer.Option(
+            metavar="NAME",
+            help="climatology, linear_time, biharmonic, gaussian or model; may be given several times.",
+            show_default="all",
+        ),
     ] = [],  # noqa: B006
-    ablation: Annotated[bool, typer.Option(help="Score the first guess without the network too.")] = True,
+    ablation: Annotated[
+        bool, typer.Option(help="Train once more, for as many steps, without the adversarial term, and score that too.")
+    ] = True,
     json: Annotated[
         Path | None,
         typer.Option(help="Write the scores to a JSON file too, - for stdout.", show_default="no"),
@@ -388,11 +410,11 @@ def demo(
     seed: Seed = defaults.SEED,
     threads: Threads = None,
 ) -> None:
-    """Make a synthetic sea, hide it under clouds, train, fill, evaluate and draw."""
+    """Do all of it on a small synthetic sea under clouds."""
     from geogan.pipelines.demo import demo as run
 
-    path = run(out, days=days, size=size, minutes=minutes, seed=seed, threads=threads, console=_console())
-    typer.echo(path)
+    run(out, days=days, size=size, minutes=minutes, seed=seed, threads=threads, console=_console())
+    typer.echo(out)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -408,6 +430,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     SystemExit
         0 when all went well, 2 for what cannot be used, 130 when interrupted.
 
+    Notes
+    -----
+    Figures go to files here, so that neither a window nor a display is needed.
+
     Examples
     --------
     >>> try:
@@ -416,4 +442,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ...     end.code
     2
     """
+    os.environ.setdefault("MPLBACKEND", "agg")
     app(arguments, prog_name="geogan")

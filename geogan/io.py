@@ -1,16 +1,14 @@
 """Fields opened lazily: Zarr, NetCDF, many files, URLs."""
 
-import asyncio
 import atexit
 import glob
 import math
 import shutil
 import tempfile
-import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +17,9 @@ import dask.array
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from geogan.coordinates import Axes, axis_roles, find_axes
+from geogan.http_store import HttpStore
 from geogan.operators.errors import InputError
 
 Data = str | Path | Sequence[str | Path]
@@ -130,7 +127,7 @@ def open_source(data: Data, *, variable: str | None = None, time: str | None = N
     """
     paths = find_paths(data)
     datasets = [_open_dataset(path) for path in paths]
-    name = _choose_variable(datasets[0], variable, paths[0])
+    name = choose_variable(datasets[0], variable, label=paths[0])
     pieces = [_gridded(dataset, name, path) for dataset, path in zip(datasets, paths)]
     field = pieces[0] if len(pieces) == 1 else _along_time(pieces, paths)
     if time is not None:
@@ -264,7 +261,7 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
     """
     path = find_paths(data)[0]
     dataset = _open_dataset(path)
-    _choose_variable(dataset, name, path)
+    choose_variable(dataset, name, label=path)
     mask, axes = _squeeze(dataset[name]), find_axes(like)
     shape = (like.sizes[axes.y], like.sizes[axes.x])
     if mask.ndim != 2:
@@ -289,6 +286,118 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
     if not values.any():
         raise InputError(f"variable {name!r} of {path} is 0 everywhere, where 1 marks the sea; invert it")
     return values.astype(bool)
+
+
+def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: str = "the dataset") -> str:
+    """Name of the measured variable: the one asked for, or the only one there is.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    variable : str, optional
+        Needed where there are several; masks and flags do not count, nor does what comes with a variable of
+        a filled product.
+    label : str
+        What errors call the dataset.
+
+    Returns
+    -------
+    name : str
+
+    Raises
+    ------
+    InputError
+        If there is no such variable, none on a grid, or more than one.
+
+    Examples
+    --------
+    >>> choose_variable(xr.Dataset({"sst": (("y", "x"), np.ones((3, 2))), "area": 1.0}))
+    'sst'
+    """
+    if variable is not None:
+        if variable not in dataset.variables:
+            raise InputError(f"{label} has no variable {variable!r}; it has {_listed(map(str, dataset.data_vars))}")
+        return variable
+    gridded = [str(name) for name, array in dataset.data_vars.items() if _is_gridded(array)]
+    # In a filled product the error estimate goes with its variable, as the flags do.
+    filled = [name for name in gridded if f"{name}_source" in dataset.data_vars]
+    measured = filled or [name for name in gridded if not _is_mask(dataset[name])]
+    candidates = measured or gridded
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        raise InputError(f"{label} has several gridded variables, {_listed(candidates)}; choose one with variable")
+    raise InputError(
+        f"{label} has no numeric variable on a grid of y and x; it has {_listed(map(str, dataset.data_vars))}"
+    )
+
+
+def variable_names(data: Data) -> list[str]:
+    """Names of all variables, coordinates apart; of several files those of the first.
+
+    Parameters
+    ----------
+    data : str, Path or a sequence of them
+        As in `open_field`.
+
+    Returns
+    -------
+    names : list of str
+
+    Raises
+    ------
+    InputError
+        If nothing is found, or the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> xr.Dataset({"sst": ("x", [1.0])}).to_netcdf(Path(folder.name) / "sst.nc")
+    >>> variable_names(Path(folder.name) / "sst.nc")
+    ['sst']
+    """
+    return [str(name) for name in _open_dataset(find_paths(data)[0]).data_vars]
+
+
+def open_masks(data: Data, like: xr.DataArray) -> xr.Dataset:
+    """Masks of land and sea that come with a field: maps without time, on its dimensions.
+
+    Parameters
+    ----------
+    data : str, Path or a sequence of them
+        As in `open_field`; of several files those of the first.
+    like : DataArray, shape ([time,] y, x)
+        The field, opened from the same data.
+
+    Returns
+    -------
+    masks : Dataset
+        Each (y, x), as stored; without coordinates, for those are the field's. Empty where there is none.
+
+    Raises
+    ------
+    InputError
+        If nothing is found, or the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> sea = xr.Dataset({"sst": (("y", "x"), np.ones((3, 2))), "sea_mask": (("y", "x"), np.ones((3, 2), "i1"))})
+    >>> sea.to_netcdf(Path(folder.name) / "sea.nc")
+    >>> list(open_masks(Path(folder.name) / "sea.nc", sea.sst))
+    ['sea_mask']
+    """
+    dataset, axes = _open_dataset(find_paths(data)[0]), find_axes(like)
+    masks = {}
+    for name, array in dataset.data_vars.items():
+        mask = _squeeze(array) if _is_gridded(array) and _is_mask(array) else None
+        if mask is None or set(mask.dims) != {axes.y, axes.x} or name == like.name:
+            continue
+        if all(mask.sizes[dim] == like.sizes[dim] for dim in mask.dims):
+            masks[name] = mask.transpose(axes.y, axes.x).drop_vars(mask.coords)
+    return xr.Dataset(masks)
 
 
 def check_field(field: xr.DataArray, axes: Axes) -> Survey:
@@ -382,82 +491,6 @@ def missing_chunks(path: str | Path, variable: str) -> tuple[int, int]:
     return total - len(present), total
 
 
-class HttpStore(Store):
-    """A Zarr store behind a web server, read-only.
-
-    The standard library reads it, so that no further package is needed; proxies are those of the
-    environment. A web server lists no folders: the store needs consolidated metadata.
-
-    Parameters
-    ----------
-    url : str
-    """
-
-    supports_writes = False
-    supports_deletes = False
-    supports_listing = False
-
-    def __init__(self, url: str) -> None:
-        super().__init__(read_only=True)
-        self.url = url.rstrip("/")
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, HttpStore) and other.url == self.url
-
-    async def get(
-        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        content = await asyncio.to_thread(self._fetch, key, byte_range)
-        buffer = (prototype or default_buffer_prototype()).buffer
-        return None if content is None else buffer.from_bytes(content)
-
-    async def get_partial_values(
-        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
-    ) -> list[Buffer | None]:
-        return list(await asyncio.gather(*[self.get(key, prototype, part) for key, part in key_ranges]))
-
-    async def exists(self, key: str) -> bool:
-        return await self.get(key) is not None
-
-    async def set(self, key: str, value: Buffer) -> None:
-        raise NotImplementedError("a store behind a web server is read-only")
-
-    async def delete(self, key: str) -> None:
-        raise NotImplementedError("a store behind a web server is read-only")
-
-    async def list(self) -> AsyncIterator[str]:
-        raise NotImplementedError("a web server does not list its folders")
-        yield ""
-
-    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        raise NotImplementedError("a web server does not list its folders")
-        yield ""
-
-    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        raise NotImplementedError("a web server does not list its folders")
-        yield ""
-
-    def _fetch(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
-        request = urllib.request.Request(f"{self.url}/{urllib.parse.quote(key)}")
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                content = answer.read()
-        except urllib.error.HTTPError as error:
-            # Many object stores answer 403 for a key that is not there; anything else is a failure, and a
-            # failure taken for an absent chunk would come out as a gap.
-            if error.code in (403, 404):
-                return None
-            raise
-        match byte_range:
-            case RangeByteRequest(start, end):
-                return content[start:end]
-            case OffsetByteRequest(offset):
-                return content[offset:]
-            case SuffixByteRequest(suffix):
-                return content[-suffix:]
-        return content
-
-
 def _open_dataset(path: str) -> xr.Dataset:
     """Open anything readable without dask, so that chunks can be chosen from those stored."""
     options: dict[str, Any] = {"chunks": None, "decode_timedelta": False, "decode_coords": "all"}
@@ -545,23 +578,6 @@ def _fetch_netcdf(url: str) -> str:
         with fsspec.open(url, "rb") as remote, copy.open("wb") as file:
             shutil.copyfileobj(remote, file)
     return str(copy)
-
-
-def _choose_variable(dataset: xr.Dataset, variable: str | None, path: str) -> str:
-    if variable is not None:
-        if variable not in dataset.variables:
-            raise InputError(f"{path} has no variable {variable!r}; it has {_listed(map(str, dataset.data_vars))}")
-        return variable
-    gridded = [str(name) for name, array in dataset.data_vars.items() if _is_gridded(array)]
-    measured = [name for name in gridded if not _is_mask(dataset[name])]
-    candidates = measured or gridded
-    if len(candidates) == 1:
-        return candidates[0]
-    if candidates:
-        raise InputError(f"{path} has several gridded variables, {_listed(candidates)}; choose one with variable")
-    raise InputError(
-        f"{path} has no numeric variable on a grid of y and x; it has {_listed(map(str, dataset.data_vars))}"
-    )
 
 
 def _is_gridded(array: xr.DataArray) -> bool:

@@ -1,18 +1,16 @@
 """Maps with coastlines that need no network."""
 
-import json
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from geogan.coastlines import coastlines, land
 from geogan.operators.errors import InputError
 
 if TYPE_CHECKING:
-    import shapely
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
@@ -32,79 +30,6 @@ _UNITS = {
 }
 _LARGEST = 1200  # cells along a side; a figure has no more pixels than that for a panel
 _SUFFIXES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
-
-
-@cache
-def land(resolution: Literal["110m", "50m"] = "50m") -> "shapely.MultiPolygon":
-    """Land polygons of Natural Earth, decoded from the file that comes with geogan.
-
-    Parameters
-    ----------
-    resolution : {"110m", "50m"}
-        110m for the globe, 50m for a sea.
-
-    Returns
-    -------
-    land : MultiPolygon
-        In degrees, longitudes in [-180, 180]; cut at the antimeridian, Antarctica closed at the pole.
-
-    Raises
-    ------
-    InputError
-        For another resolution.
-
-    Examples
-    --------
-    >>> import shapely
-    >>> bool(land("110m").contains(shapely.Point(2.35, 48.86)))  # Paris
-    True
-    """
-    import shapely
-
-    if resolution not in ("110m", "50m"):
-        raise InputError(f"resolution must be '110m' or '50m', got {resolution!r}; take 50m for a sea")
-    file = Path(__file__).with_name(f"land-{resolution}.json")
-    topology = json.loads(file.read_text(encoding="utf-8"))
-    scale, translate = (np.array(topology["transform"][key]) for key in ("scale", "translate"))
-    # TopoJSON stores each arc as steps from an integer starting point.
-    arcs = [np.cumsum(arc, axis=0) * scale + translate for arc in topology["arcs"]]
-    pieces: list[shapely.Geometry] = []
-    for geometry in topology["objects"]["land"]["geometries"]:
-        polygons = geometry["arcs"] if geometry["type"] == "MultiPolygon" else [geometry["arcs"]]
-        for rings in polygons:
-            shell, *holes = (_unwrapped(_ring(arcs, indices)) for indices in rings)
-            middle = shell[:, 0].mean()
-            holes = [hole - [360 * np.round((hole[:, 0].mean() - middle) / 360), 0] for hole in holes]
-            pieces += _within_180(shapely.make_valid(shapely.Polygon(shell, holes)))
-    return shapely.MultiPolygon(pieces)
-
-
-def coastlines(resolution: Literal["110m", "50m"] = "50m") -> list[np.ndarray]:
-    """Coastlines of the world as lines to draw.
-
-    Parameters
-    ----------
-    resolution : {"110m", "50m"}
-        110m for the globe, 50m for a sea.
-
-    Returns
-    -------
-    lines : list of ndarray, each of shape (n, 2)
-        Longitude in [-180, 180] and latitude, in degrees. The cuts along the antimeridian and the pole,
-        which are no coast, are left out, so that no line crosses the map.
-
-    Raises
-    ------
-    InputError
-        For another resolution.
-
-    Examples
-    --------
-    >>> lines = coastlines("110m")
-    >>> bool(max(abs(np.diff(line[:, 0])).max() for line in lines) < 30)
-    True
-    """
-    return list(_coastlines(resolution))
 
 
 def plot_field(
@@ -229,7 +154,7 @@ def plot_reconstruction(
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
 
-    target = None if path is None else _figure_path(path)
+    target = None if path is None else figure_path(path)
     observed, filled, truth, source = _one_date(observed, filled, truth, source, date)
     grid = _grid(filled)
     seen, full = _map_values(observed, grid, "observed"), _map_values(filled, grid)
@@ -241,6 +166,8 @@ def plot_reconstruction(
 
     flags = None if source is None or true is not None else _map_values(source, grid, "source")
     domain = np.isfinite(full) | np.isfinite(seen)
+    if true is not None:
+        domain |= np.isfinite(true)
     if flags is not None:
         names = _flag_names(source)
         # A refused cell is sea without an answer, not land.
@@ -326,7 +253,7 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path) -> Path:
     # Not through pyplot: nothing is left open for the caller of a loop to close.
     from matplotlib.figure import Figure
 
-    target = _figure_path(path)
+    target = figure_path(path)
     losses = _curves(
         metrics,
         {"loss_prior": "prior", "loss_likelihood": "likelihood", "loss_withheld": "withheld"},
@@ -353,6 +280,116 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path) -> Path:
     return target
 
 
+def select_date(field: xr.DataArray, date: str | float | np.datetime64 | None = None) -> xr.DataArray:
+    """One map of a field.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] y, x)
+        NaN where unseen.
+    date : str, float or datetime64, optional
+        The map nearest to it; by default, of up to twenty dates, the one that is nearest to half observed.
+
+    Returns
+    -------
+    field : DataArray, shape (y, x)
+
+    Raises
+    ------
+    InputError
+        If the date is none, lies outside the record, or is asked of a field without time.
+
+    Examples
+    --------
+    >>> from geogan.synthetic import synthetic_sst
+    >>> select_date(synthetic_sst(days=4, size=24)["sst"], "2015-01-03").time.dt.day.item()
+    3
+    """
+    from geogan.coordinates import find_axes
+
+    axes = find_axes(field)
+    if axes.time is None:
+        if date is not None:
+            raise InputError(f"date {date} cannot be selected: the field is a single map; leave date out")
+        return field
+    if date is not None:
+        return field.isel({axes.time: _nearest(field, axes.time, date)})
+    return field.isel({axes.time: _half_observed(field, field)})
+
+
+def observed_part(filled: xr.DataArray, source: xr.DataArray) -> xr.DataArray:
+    """What of a filled product was observed.
+
+    Parameters
+    ----------
+    filled : DataArray, shape ([time,] y, x)
+    source : DataArray of int, same shape
+        CF flags of each cell (``flag_values``, ``flag_meanings``), one of which means ``observed``.
+
+    Returns
+    -------
+    observed : DataArray, shape ([time,] y, x)
+        NaN where the product was filled; lazy where it is.
+
+    Raises
+    ------
+    InputError
+        If no flag means ``observed``.
+
+    Examples
+    --------
+    >>> flags = {"flag_values": [0, 1], "flag_meanings": "observed filled"}
+    >>> source = xr.DataArray([[0, 1]], dims=("y", "x"), attrs=flags)
+    >>> observed_part(xr.DataArray([[5.0, 6.0]], dims=("y", "x")), source).values.tolist()
+    [[5.0, nan]]
+    """
+    for value, meaning in _flag_names(source).items():
+        if meaning == "observed":
+            return filled.where(source == value)
+    raise InputError(
+        f"flag_meanings of {source.name} must name observed, got {source.attrs['flag_meanings']!r}; pass the "
+        "gappy field as observed"
+    )
+
+
+def figure_path(path: str | Path, *, overwrite: bool = True) -> Path:
+    """Whether a figure may be written there; nothing is touched.
+
+    Parameters
+    ----------
+    path : str or Path
+    overwrite : bool
+        Whether a file of that name may be replaced.
+
+    Returns
+    -------
+    path : Path
+
+    Raises
+    ------
+    InputError
+        If its ending is none of a figure, its folder does not exist, it is a folder itself, or it exists
+        while ``overwrite`` is False.
+
+    Examples
+    --------
+    >>> figure_path("map.txt")
+    Traceback (most recent call last):
+        ...
+    geogan.operators.errors.InputError: path must end in .png, .pdf or .svg, got 'map.txt'; add one of them
+    """
+    target = Path(path)
+    if target.suffix.lower() not in _SUFFIXES:
+        raise InputError(f"path must end in .png, .pdf or .svg, got {str(path)!r}; add one of them")
+    if not target.parent.is_dir():
+        raise InputError(f"the folder of {str(path)!r} does not exist; make it first")
+    if target.is_dir():
+        raise InputError(f"{str(path)!r} is a folder, where a figure should go; give another name")
+    if target.exists() and not overwrite:
+        raise InputError(f"{str(path)!r} exists; give another name, or overwrite to replace it")
+    return target
+
+
 class _Grid(NamedTuple):
     """Edges of the cells as they are drawn.
 
@@ -369,53 +406,6 @@ class _Grid(NamedTuple):
     x_label: str
     same_units: bool
     first: float
-
-
-def _ring(arcs: list[np.ndarray], indices: list[int]) -> np.ndarray:
-    """Join arcs to a ring; ~i is arc i backwards, and neighbours share their end points."""
-    parts = [arcs[i] if i >= 0 else arcs[~i][::-1] for i in indices]
-    return np.concatenate([part[:-1] for part in parts] + [parts[-1][-1:]])
-
-
-def _unwrapped(ring: np.ndarray) -> np.ndarray:
-    """Undo the stitching over the antimeridian; close a ring that goes round the globe at its pole."""
-    ring = ring.copy()
-    ring[:, 0] = np.unwrap(ring[:, 0], period=360)
-    if abs(ring[-1, 0] - ring[0, 0]) > 180:
-        pole = np.copysign(90.0, ring[:, 1].mean())
-        ring = np.concatenate([ring, [[ring[-1, 0], pole], [ring[0, 0], pole]]])
-    return ring
-
-
-def _within_180(shape: "shapely.Geometry") -> "list[shapely.Geometry]":
-    """Polygons of a shape, cut at every antimeridian it crosses and moved back to [-180, 180]."""
-    import shapely
-
-    pieces = []
-    for turn in (-2, -1, 0, 1, 2):
-        cut = shapely.intersection(shape, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
-        moved = shapely.transform(cut, lambda points, by=360 * turn: points - [by, 0])
-        parts = shapely.get_parts(shapely.get_parts(moved))
-        pieces += [part for part in parts if isinstance(part, shapely.Polygon) and part.area > 0]
-    return pieces
-
-
-@cache
-def _coastlines(resolution: Literal["110m", "50m"]) -> tuple[np.ndarray, ...]:
-    lines = []
-    for polygon in land(resolution).geoms:
-        for ring in (polygon.exterior, *polygon.interiors):
-            points = np.asarray(ring.coords)
-            edge = (np.abs(np.abs(points[:, 0]) - 180) < 1e-6) | (np.abs(points[:, 1]) > 90 - 1e-6)
-            no_coast = edge[1:] & edge[:-1]
-            pieces = np.split(np.arange(len(points) - 1), np.flatnonzero(no_coast))
-            for piece in pieces:
-                segments = piece[~no_coast[piece]]
-                if len(segments):
-                    line = points[segments[0] : segments[-1] + 2]
-                    line.flags.writeable = False
-                    lines.append(line)
-    return tuple(lines)
 
 
 def _grid(field: xr.DataArray) -> _Grid:
@@ -597,7 +587,7 @@ def _draw_coast(ax: Any, grid: _Grid, x_span: Sequence[float], y_span: Sequence[
     if placed:
         placed = {"transform": placed["transform"]._as_mpl_transform(ax)}
     turns = [360 * turn - grid.centre for turn in (-1, 0, 1)]
-    lines = [line + [turn, 0] for turn in turns for line in _coastlines(resolution)]
+    lines = [line + [turn, 0] for turn in turns for line in coastlines(resolution)]
     lines = [
         line
         for line in lines
@@ -675,12 +665,8 @@ def _one_date(
     elif date is not None:
         wanted = filled[axes.time].values[_nearest(filled, axes.time, date)]
     else:
-        candidates = np.unique(np.linspace(0, filled.sizes[axes.time] - 1, 20).round().astype(int))
-        chosen = candidates[0]
-        if axes.time in observed.dims and observed.sizes[axes.time] == filled.sizes[axes.time]:
-            counts = observed.isel({axes.time: candidates}).notnull().sum([axes.y, axes.x]).values
-            ever = max(int(filled.isel({axes.time: int(chosen)}).notnull().sum()), 1)
-            chosen = candidates[np.argmin(np.abs(counts / ever - 0.5))]
+        same = axes.time in observed.dims and observed.sizes[axes.time] == filled.sizes[axes.time]
+        chosen = _half_observed(observed, filled) if same else 0
         wanted = filled[axes.time].values[chosen]
 
     def select(field: xr.DataArray | None, name: str) -> xr.DataArray | None:
@@ -701,6 +687,20 @@ def _one_date(
     seen, full = select(observed, "observed"), select(filled, "filled")
     assert seen is not None and full is not None
     return seen, full, select(truth, "truth"), select(source, "source")
+
+
+def _half_observed(observed: xr.DataArray, filled: xr.DataArray) -> int:
+    """Index of the map, of up to twenty, that is nearest to half observed."""
+    from geogan.coordinates import find_axes
+
+    axes = find_axes(filled)
+    candidates = np.unique(np.linspace(0, filled.sizes[axes.time] - 1, 20).round().astype(int))
+    counts = observed.isel({axes.time: candidates}).notnull().sum([axes.y, axes.x]).values
+    if filled is observed:
+        ever = max(int(counts.max()), 1)
+    else:
+        ever = max(int(filled.isel({axes.time: int(candidates[0])}).notnull().sum()), 1)
+    return int(candidates[np.argmin(np.abs(counts / ever - 0.5))])
 
 
 def _nearest(field: xr.DataArray, time: str, date: str | float | np.datetime64) -> int:
@@ -829,12 +829,3 @@ def _written(time: Any) -> str:
     else:
         text = time.strftime("%Y-%m-%dT%H:%M") if hasattr(time, "strftime") else str(time)
     return text.removesuffix("T00:00").replace("T", " ")
-
-
-def _figure_path(path: str | Path) -> Path:
-    target = Path(path)
-    if target.suffix.lower() not in _SUFFIXES:
-        raise InputError(f"path must end in .png, .pdf or .svg, got {str(path)!r}; add one of them")
-    if not target.parent.is_dir():
-        raise InputError(f"the folder of {str(path)!r} does not exist; make it first")
-    return target

@@ -16,11 +16,14 @@ import xarray as xr
 from geogan.coordinates import find_axes
 from geogan.io import (
     check_field,
+    choose_variable,
     missing_chunks,
     observed_anywhere,
     open_domain,
     open_field,
+    open_masks,
     open_source,
+    variable_names,
 )
 from geogan.operators.errors import InputError
 
@@ -436,3 +439,24 @@ def test_real_fields_open(path):
     assert survey.domain.shape == (field.sizes[axes.y], field.sizes[axes.x])
     with xr.open_dataset(path, decode_timedelta=False) as plain:
         np.testing.assert_array_equal(field[..., -1, -1], plain[field.name][..., -1, -1])
+
+
+def test_masks_come_with_a_field(tmp_path):
+    dataset = film().assign(depth_mask=("lat", np.ones(5, "int8")), bathymetry=(("lat", "lon"), np.ones((5, 7))))
+    path = quiet(dataset, tmp_path / "a.zarr")
+    masks = open_masks(path, open_field(path, variable="sst"))
+    assert list(masks) == ["sea_mask"] and not masks.coords
+    np.testing.assert_array_equal(masks.sea_mask, dataset.sea_mask)
+    assert set(variable_names(path)) == {"sst", "sea_mask", "depth_mask", "bathymetry"}
+
+
+def test_the_variable_of_a_filled_product(tmp_path):
+    filled = film()
+    filled["sst_source"] = filled.sst.notnull().astype("int8").assign_attrs(flag_values=[0, 1])
+    filled["sst_std"] = filled.sst * 0
+    assert choose_variable(filled) == "sst"
+    assert choose_variable(filled, "sst_std") == "sst_std"
+    with pytest.raises(InputError, match="several gridded variables, sst, sst_std"):
+        choose_variable(filled.drop_vars("sst_source"))
+    with pytest.raises(InputError, match="the dataset has no variable 'ice'"):
+        choose_variable(filled, "ice")

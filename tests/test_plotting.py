@@ -1,4 +1,4 @@
-"""Coastlines are the Earth's, maps say what they show, and nothing reaches for the network."""
+"""Maps say what they show, and nothing reaches for the network."""
 
 import socket
 
@@ -9,11 +9,17 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import shapely
 import xarray as xr
 
 from geogan.operators.errors import InputError
-from geogan.plotting import coastlines, land, plot_field, plot_reconstruction, plot_training
+from geogan.plotting import (
+    figure_path,
+    observed_part,
+    plot_field,
+    plot_reconstruction,
+    plot_training,
+    select_date,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -58,50 +64,6 @@ def texts(figure) -> str:
     for gridliner in figure.findobj(Gridliner):
         artists += [text for text in gridliner.label_artists if text.get_visible()]
     return " | ".join(text.get_text() for text in artists)
-
-
-@pytest.mark.parametrize("resolution", ["110m", "50m"])
-def test_known_places(resolution):
-    shape = land(resolution)
-    assert shape.is_valid
-    shapely.prepare(shape)
-    dry = [
-        (2.35, 48.86),
-        (-100, 40),
-        (135, -25),
-        (0, -89.9),
-        (-179.9, -89),
-        (179.9, -85),
-        (-175, 67),
-        (170, 67),
-    ]
-    dry += [(-60, -10), (105, 65), (-42, 72)]
-    wet = [(-30, 30), (0, 0), (160, 0), (-179.9, 0), (179.9, 30), (5, 38), (-150, -60), (51, 42), (0, 89)]
-    assert [point for point in dry if not shapely.contains_xy(shape, *point)] == []
-    assert [point for point in wet if shapely.contains_xy(shape, *point)] == []
-    # The land is 29 % of the globe; the area is weighted with the cosine of latitude.
-    latitude, longitude = np.meshgrid(np.arange(-89.0, 90, 2), np.arange(-179.0, 180, 2), indexing="ij")
-    weight = np.cos(np.deg2rad(latitude))
-    share = np.sum(weight * shapely.contains_xy(shape, longitude, latitude)) / weight.sum()
-    assert 0.27 < share < 0.31
-
-
-@pytest.mark.parametrize("resolution", ["110m", "50m"])
-def test_no_line_crosses_the_map(resolution):
-    lines = coastlines(resolution)
-    assert len(lines) > 100
-    for line in lines:
-        assert line.ndim == 2 and line.shape[1] == 2 and len(line) > 1
-        assert np.abs(np.diff(line[:, 0])).max() < 30
-        assert np.abs(line[:, 0]).max() <= 180 and np.abs(line[:, 1]).max() < 90
-    # Cuts are no coast: nothing runs along the antimeridian or the pole.
-    along = [np.all(np.abs(line[:, 0]) > 180 - 1e-6) for line in lines]
-    assert not any(along)
-
-
-def test_unknown_resolution():
-    with pytest.raises(InputError, match="resolution must be"):
-        land("10m")
 
 
 def test_a_map_has_units_date_and_colours():
@@ -254,3 +216,45 @@ def test_training_figure(tmp_path):
     assert plt.get_fignums() == before
     with pytest.raises(InputError, match="first report"):
         plot_training([{"step": 1}], path)
+
+
+def test_one_date_is_selected():
+    field = a_field(dates=5)
+    gappy = field.where((field.time != field.time[3]) | (field.lat < 35))
+    assert select_date(gappy).time == field.time[3]
+    assert select_date(gappy, "2019-03-02").time == field.time[1]
+    assert select_date(field.isel(time=0)).ndim == 2
+    with pytest.raises(InputError, match="single map"):
+        select_date(field.isel(time=0), "2019-03-02")
+    with pytest.raises(InputError, match="2019-03-01 to 2019-03-05, got 2020-01-01"):
+        select_date(field, "2020-01-01")
+
+
+def test_what_was_observed_of_a_product():
+    filled = a_field(dates=2)
+    source = xr.zeros_like(filled, dtype="int8")
+    source.attrs = {"flag_values": np.array([3, 1], "int8"), "flag_meanings": "observed filled"}
+    source[:] = 1
+    source[1, 4:] = 3
+    seen = observed_part(filled, source)
+    assert seen.notnull().values.tolist() == (source == 3).values.tolist()
+    source.attrs["flag_meanings"] = "measured filled"
+    with pytest.raises(InputError, match="must name observed"):
+        observed_part(filled, source)
+
+
+def test_where_a_figure_may_go(tmp_path):
+    (tmp_path / "map.png").write_text("old")
+    (tmp_path / "folder.png").mkdir()
+    assert figure_path(tmp_path / "map.png") == tmp_path / "map.png"
+    with pytest.raises(InputError, match="exists; give another name"):
+        figure_path(tmp_path / "map.png", overwrite=False)
+    with pytest.raises(InputError, match="is a folder"):
+        figure_path(tmp_path / "folder.png")
+
+
+def test_a_cell_with_a_truth_is_no_land():
+    truth = a_field()
+    gappy = truth.where(truth.lon > 345)
+    figure = plot_reconstruction(gappy, gappy, truth=truth)
+    assert "land" not in texts(figure)

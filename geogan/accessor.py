@@ -1,0 +1,151 @@
+"""``da.geogan`` and ``ds.geogan``: what geogan does, from xarray objects; delegates, nothing more.
+
+Importing this module registers both.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from geogan.operators.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+    from geogan.operators.operator import Operator
+
+
+@xr.register_dataarray_accessor("geogan")
+class FieldAccessor:
+    """Methods of a field, ``DataArray.geogan``.
+
+    Examples
+    --------
+    >>> import geogan.accessor
+    >>> from geogan.synthetic import synthetic_sst
+    >>> gappy = synthetic_sst(days=2, size=24).sst.geogan.corrupt("remove_pixel:fraction=0.5", seed=1)
+    >>> gappy.geogan.coverage().dims
+    ('time',)
+    """
+
+    def __init__(self, field: xr.DataArray) -> None:
+        self._field = field
+
+    def corrupt(self, operator: "str | Sequence[str] | Operator" = "cloud_mask", *, seed: int = 0) -> xr.DataArray:
+        """Measure the field; see `geogan.corruption.corrupt`."""
+        from geogan.corruption import corrupt
+
+        return corrupt(self._field, operator, seed=seed)
+
+    def fill(self, model: str | Path, *, keep_observed: bool | None = None, device: str = "auto") -> xr.Dataset:
+        """Fill the gaps with the run in the folder ``model``; see `geogan.reconstructor.Reconstructor.fill`."""
+        from geogan.reconstructor import Reconstructor
+
+        return Reconstructor.load(model, device=device).fill(self._field, keep_observed=keep_observed)
+
+    def plot(
+        self,
+        *,
+        date: str | float | np.datetime64 | None = None,
+        ax: "Axes | None" = None,
+        cmap: "str | Colormap | None" = None,
+        limits: tuple[float, float] | None = None,
+        coast: bool = True,
+        domain: xr.DataArray | None = None,
+    ) -> "Axes":
+        """Draw the map of a date; see `geogan.plotting.select_date` and `geogan.plotting.plot_field`."""
+        from geogan.plotting import plot_field, select_date
+
+        return plot_field(select_date(self._field, date), ax=ax, cmap=cmap, limits=limits, coast=coast, domain=domain)
+
+    def coverage(self, *, domain: xr.DataArray | None = None) -> xr.DataArray:
+        """Share of the domain under gaps, date by date; see `geogan.coverage.coverage`."""
+        from geogan.coverage import coverage
+
+        return coverage(self._field, domain=domain)
+
+
+@xr.register_dataset_accessor("geogan")
+class DatasetAccessor:
+    """Methods of a dataset with one field, or of a filled product, ``Dataset.geogan``.
+
+    Where there are several measured variables, each method needs ``variable``.
+
+    Examples
+    --------
+    >>> import geogan.accessor
+    >>> from geogan.synthetic import synthetic_sst
+    >>> sea = synthetic_sst(days=2, size=24)
+    >>> sorted(sea.geogan.corrupt("remove_pixel:fraction=0.5").data_vars)
+    ['sea_mask', 'sst']
+    """
+
+    def __init__(self, dataset: xr.Dataset) -> None:
+        self._dataset = dataset
+
+    def corrupt(
+        self,
+        operator: "str | Sequence[str] | Operator" = "cloud_mask",
+        *,
+        variable: str | None = None,
+        seed: int = 0,
+    ) -> xr.Dataset:
+        """The dataset with its field measured; see `geogan.corruption.corrupt`."""
+        from geogan.corruption import corrupt
+
+        field = self._one(variable)
+        return self._dataset.assign({str(field.name): corrupt(field, operator, seed=seed)})
+
+    def fill(
+        self,
+        model: str | Path,
+        *,
+        variable: str | None = None,
+        keep_observed: bool | None = None,
+        device: str = "auto",
+    ) -> xr.Dataset:
+        """Fill the gaps of the field; see `geogan.reconstructor.Reconstructor.fill`."""
+        from geogan.reconstructor import Reconstructor
+
+        return Reconstructor.load(model, device=device).fill(self._one(variable), keep_observed=keep_observed)
+
+    def plot(
+        self,
+        *,
+        variable: str | None = None,
+        date: str | float | np.datetime64 | None = None,
+        truth: xr.DataArray | None = None,
+        path: str | Path | None = None,
+    ) -> "Figure":
+        """Draw a filled product: observed, filled, and the source or the error of each cell.
+
+        See `geogan.plotting.plot_reconstruction`.
+        """
+        from geogan.plotting import observed_part, plot_reconstruction
+
+        filled = self._one(variable)
+        if f"{filled.name}_source" not in self._dataset:
+            raise InputError(
+                f"the dataset has no {filled.name}_source, so it is no filled product; draw its field with "
+                f"dataset[{str(filled.name)!r}].geogan.plot()"
+            )
+        source = self._dataset[f"{filled.name}_source"]
+        return plot_reconstruction(
+            observed_part(filled, source), filled, truth=truth, source=source, date=date, path=path
+        )
+
+    def coverage(self, *, variable: str | None = None, domain: xr.DataArray | None = None) -> xr.DataArray:
+        """Share of the domain under gaps, date by date; see `geogan.coverage.coverage`."""
+        from geogan.coverage import coverage
+
+        return coverage(self._one(variable), domain=domain)
+
+    def _one(self, variable: str | None) -> xr.DataArray:
+        from geogan.io import choose_variable
+
+        return self._dataset[choose_variable(self._dataset, variable)]

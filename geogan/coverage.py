@@ -1,0 +1,46 @@
+"""Coverage: the share of the domain that is under gaps."""
+
+import xarray as xr
+
+from geogan.coordinates import find_axes
+from geogan.operators.errors import InputError
+
+
+def coverage(field: xr.DataArray, *, domain: xr.DataArray | None = None) -> xr.DataArray:
+    """Share of the domain under gaps, date by date.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] y, x)
+        NaN where unseen; lazy or not.
+    domain : DataArray of bool, shape (y, x), optional
+        True where the quantity exists; by default where it was ever observed.
+
+    Returns
+    -------
+    coverage : DataArray, shape ([time])
+        In [0, 1]: 0 where all of the domain is observed; NaN where there is no domain. Lazy where the field is.
+
+    Raises
+    ------
+    InputError
+        If y or x is not found, or the domain has other dimensions.
+
+    Examples
+    --------
+    >>> maps = xr.DataArray([[[1.0, float("nan")]], [[2.0, 3.0]]], dims=("time", "y", "x"))
+    >>> coverage(maps).values.tolist()
+    [0.5, 0.0]
+    """
+    axes = find_axes(field)
+    seen = field.notnull()
+    if domain is None:
+        domain = seen.any(axes.time) if axes.time else seen
+    elif set(domain.dims) != {axes.y, axes.x}:
+        raise InputError(
+            f"domain must have the dimensions ({axes.y}, {axes.x}), got {domain.dims}; rename or select them"
+        )
+    domain = domain.astype(bool)
+    covered = 1 - (seen & domain).sum([axes.y, axes.x]) / domain.sum()
+    covered.attrs = {"long_name": "share of the domain under gaps", "units": "1"}
+    return covered.rename("coverage")

@@ -1,0 +1,94 @@
+"""``geogan corrupt``: a field made gappy, to try methods where the truth is known."""
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geogan.corruption import corrupt as make_gappy
+from geogan.io import Data, open_masks, open_source
+from geogan.operators.operator import Operator
+from geogan.operators.parse import describe, parse
+from geogan.product import check_output, write_dataset
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def corrupt(
+    data: Data,
+    out: str | Path,
+    *,
+    operator: str | Sequence[str] | Operator = "cloud_mask",
+    variable: str | None = None,
+    time: str | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    console: "Console | None" = None,
+) -> Path:
+    """Write a field as an operator would have measured it.
+
+    Only the gaps, the blur and the noise are new: units, coordinates, attributes and packing are those of the
+    source, and so are its masks of land and sea. What a date suffers depends on the seed and that date alone.
+
+    Parameters
+    ----------
+    data : str, Path or a sequence of them
+        As in `geogan.io.open_field`; read block by block.
+    out : str or Path
+        Product to write, ``.zarr`` or ``.nc``.
+    operator : str, sequence of str, or Operator
+        As in `geogan.operators.parse.parse`. Parameters that are not given take their defaults. Noise is
+        counted in standard deviations of the field; see `geogan.corruption.corrupt`.
+    variable : str, optional
+        Needed where there are several measured variables.
+    time : str, optional
+        Dates, as in `geogan.io.open_field`.
+    seed : int
+        Two seeds give two independent measurements.
+    overwrite : bool
+        Replace a product of that name.
+    console : Console, optional
+        Where to say what is done.
+
+    Returns
+    -------
+    path : Path
+
+    Raises
+    ------
+    InputError
+        If the data cannot be read, the operator not understood, or the output not written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from geogan.synthetic import synthetic_sst
+    >>> import xarray as xr
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     truth = f"{folder}/truth.nc"
+    ...     synthetic_sst(days=2, size=24).to_netcdf(truth)
+    ...     path = corrupt(truth, f"{folder}/gappy.nc", operator="remove_pixel:fraction=0.5")
+    ...     with xr.open_dataset(path) as gappy:
+    ...         sorted(gappy.data_vars)
+    ['sea_mask', 'sst']
+    """
+    # All that can be refused at once is refused before anything is read.
+    out = check_output(out, overwrite=overwrite)
+    measuring = parse(operator)
+    source = open_source(data, variable=variable, time=time)
+    gappy = make_gappy(source.field, measuring, seed=seed)
+    command = ["geogan", "corrupt", *(f"--data={path}" for path in source.paths), f"--out={out}"]
+    command += [f"--operator={describe(measuring)}", f"--seed={seed}"]
+    command += [f"--time={time}"] if time else []
+    line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {shlex.join(command)}"
+    history = "\n".join(filter(None, [str(source.attrs.get("history", "")).rstrip(), line]))
+    dataset = gappy.to_dataset().assign(open_masks(data, source.field).data_vars)
+    dataset.attrs = source.attrs | {"history": history}
+    if console is None:
+        return write_dataset(dataset, out, overwrite=overwrite)
+    with console.status(f"writing {out}"):
+        path = write_dataset(dataset, out, overwrite=overwrite)
+    console.print(f"next: geogan info {shlex.quote(str(path))}", highlight=False, soft_wrap=True)
+    return path

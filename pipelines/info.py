@@ -1,0 +1,245 @@
+"""``geogan info``: what is in a field or a run, and what to do with it."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from geogan.checkpoint import STATE, is_run, load_model, read_tensors
+from geogan.coordinates import Axes, days, find_axes, grid_step
+from geogan.io import Survey, check_field, open_domain, open_field, open_masks, variable_names
+from geogan.operators.errors import InputError
+from geogan.operators.parse import describe
+from geogan.pipelines.train import RUN, read_run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Section = dict[str, Any]
+
+
+def info(
+    path: str | Path, *, variable: str | None = None, console: "Console | None" = None
+) -> dict[str, Section | str]:
+    """Look at a field, a filled product, or a run.
+
+    Parameters
+    ----------
+    path : str or Path
+        As in `geogan.io.open_field`, or the folder of a run. A field is read once, block by block.
+    variable : str, optional
+        Needed where there are several measured variables.
+    console : Console, optional
+        Where to print it as tables.
+
+    Returns
+    -------
+    info : dict
+        Sections by name, each a dict of plain values that JSON can hold, in the units that they name;
+        ``kind`` is ``"data"`` or ``"run"``, ``next`` a command to go on with.
+
+    Raises
+    ------
+    InputError
+        If nothing is there, it cannot be read, or it holds no field that could be filled.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from geogan.synthetic import synthetic_sst
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     synthetic_sst(days=3, size=24).to_netcdf(f"{folder}/sea.nc")
+    ...     found = info(f"{folder}/sea.nc")
+    >>> found["variable"]["units"], found["coverage"]["observed_share"]
+    ('degree_Celsius', 1.0)
+    """
+    if is_run(path):
+        if variable is not None:
+            raise InputError(f"{path} is a run, which has one variable; leave variable out")
+        found = _run(Path(path))
+    else:
+        found = _data(path, variable)
+    if console is not None:
+        _print(found, console)
+    return found
+
+
+def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
+    field = open_field(path, variable=variable)
+    axes = find_axes(field)
+    survey = check_field(field, axes)
+    dy, dx = grid_step(field, axes)
+    shares = survey.seen_share
+    stored = field.encoding.get("preferred_chunks") or {}
+    return {
+        "kind": "data",
+        "variable": {
+            "name": str(field.name),
+            "long_name": field.attrs.get("long_name") or field.attrs.get("standard_name"),
+            "units": field.attrs.get("units"),
+            "smallest": survey.minimum,
+            "largest": survey.maximum,
+        },
+        "grid": {
+            "sizes": {str(dim): int(size) for dim, size in field.sizes.items()},
+            "stored_chunks": {str(dim): int(size) for dim, size in stored.items()} or None,
+            f"step_{axes.y}": _with_units(dy, field, axes.y),
+            f"step_{axes.x}": _with_units(dx, field, axes.x),
+        },
+        "time": _time(field, axes, survey),
+        "coverage": {
+            "domain_cells": survey.cells,
+            "all_cells": int(survey.domain.size),
+            "observed_share": survey.observed / (survey.cells * shares.size),
+            "observed_share_of_a_date": {
+                "smallest": float(shares.min()),
+                "median": float(np.median(shares)),
+                "largest": float(shares.max()),
+            },
+            "dates_without_any": int((shares == 0).sum()),
+        },
+        "next": _next(path, variable, field, survey),
+    }
+
+
+def _time(field: xr.DataArray, axes: Axes, survey: Survey) -> Section:
+    if axes.time is None:
+        return {"dates": 1}
+    apart = np.diff(days(field, axes))
+    return {
+        "dates": int(field.sizes[axes.time]),
+        "first": _written(survey.first),
+        "last": _written(survey.last),
+        "median_step_days": float(np.median(apart)) if apart.size else None,
+    }
+
+
+def _next(path: str | Path, variable: str | None, field: xr.DataArray, survey: Survey) -> str:
+    name = shlex.quote(str(path))
+    chosen = f" --variable {shlex.quote(variable)}" if variable else ""
+    if f"{field.name}_source" in variable_names(path):
+        return f"geogan plot {name}{chosen} --out map.png"
+    if survey.gap_free:
+        return f"geogan corrupt --data {name}{chosen} --operator cloud_mask --out gappy.zarr"
+    return f"geogan train --data {name}{chosen}{_domain_option(path, field, survey)} --operator cloud_mask"
+
+
+def _domain_option(path: str | Path, field: xr.DataArray, survey: Survey) -> str:
+    """The first mask that is 1 at sea: 1 wherever anything was seen, which a mask of land is not."""
+    for name in open_masks(path, field):
+        try:
+            sea = open_domain(path, str(name), field)
+        except InputError:
+            continue  # flags of another kind
+        if sea[survey.domain].all():
+            return f" --domain {shlex.quote(str(name))}"
+    return ""
+
+
+def _run(path: Path) -> dict[str, Section | str]:
+    model = load_model(path)
+    settings, scores = dict(model.settings), model.scores
+    described = read_run(path) if (path / RUN).is_file() else {}
+    trained_on = described.get("data")
+    resumable = (path / STATE).is_file()
+    state = read_tensors(path / STATE)[1] if resumable else {}
+    steps, seconds = state.get("step", scores.get("steps")), state.get("seconds", scores.get("seconds"))
+    prior = model.prior
+    name = shlex.quote(str(path))
+    data = " ".join(f"--data {shlex.quote(str(part))}" for part in trained_on or ["DATA"])
+    return {
+        "kind": "run",
+        "trained_on": {
+            "data": trained_on,
+            "variable": model.variable,
+            "units": model.units,
+            "cells": list(model.domain.shape),
+            "domain": described.get("domain"),
+            "domain_cells": int(model.domain.sum()),
+            "time": described.get("time"),
+            "climatology": model.standardiser.note,
+            "transform": model.standardiser.transform,
+        },
+        "operator": {"operator": describe(model.operator)},
+        "first_guess": {"used": False}
+        if prior is None
+        else {
+            "used": True,
+            "length_cells": _number(prior.length),
+            "persistence_days": _number(prior.persistence),
+            "noise": _number(prior.noise),
+        },
+        "training": {
+            "steps": steps,
+            "minutes": None if seconds is None else seconds / 60,
+            "network_parameters": 0
+            if model.network is None
+            else sum(parameter.numel() for parameter in model.network.parameters()),
+            "precision": model.precision,
+            "can_be_resumed": resumable,
+        },
+        "errors_on_withheld_observations": {
+            "units": scores.get("units", model.units),
+            "rmse": _number(scores.get("withheld")),
+            "rmse_of_first_guess": _number(scores.get("first_guess")),
+            "cells": scores.get("cells"),
+            "dates": scores.get("dates"),
+        },
+        "settings": settings,
+        "next": f"geogan fill {data} --model {name} --out filled.zarr",
+    }
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None: JSON has no NaN."""
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
+def _with_units(step: float, field: xr.DataArray, dim: str) -> str:
+    units = str(field[dim].attrs.get("units", "")) if dim in field.coords else "index"
+    return f"{step:.6g} {units}".strip()
+
+
+def _written(time: Any) -> str | None:
+    if time is None:
+        return None
+    text = str(np.datetime64(time).astype("M8[s]")) if isinstance(time, np.datetime64) else str(time)
+    return text.replace("T", " ").removesuffix(" 00:00:00")
+
+
+def _print(found: dict[str, Section | str], console: "Console") -> None:
+    for title, section in found.items():
+        if isinstance(section, dict):
+            console.print(_table(title, section))
+            console.print()
+    console.print(f"[bold]next[/bold]\n{found['next']}", highlight=False, soft_wrap=True)
+
+
+def _table(title: str, section: Section) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title.replace("_", " "), title_justify="left", title_style="bold", box=None)
+    table.show_header = False
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in section.items():
+        table.add_row(name.replace("_", " "), escape(_shown(name, value)))
+    return table
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(name, part)}" for key, part in value.items())
+    if isinstance(value, (list, tuple)):
+        return " × ".join(map(str, value)) if name == "cells" else " ".join(map(str, value))
+    if isinstance(value, float) and "share" in name:
+        return f"{value:.1%}"
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,155 @@
+"""``geogan plot``: a product, a field, or the course of a training as a figure."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from geogan.checkpoint import is_run
+from geogan.coordinates import find_axes
+from geogan.io import open_domain, open_field, variable_names
+from geogan.operators.errors import InputError
+from geogan.pipelines.train import METRICS
+from geogan.plotting import figure_path, observed_part, plot_field, plot_reconstruction, plot_training, select_date
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def plot(
+    data: str | Path,
+    *,
+    out: str | Path,
+    variable: str | None = None,
+    date: str | None = None,
+    truth: str | Path | None = None,
+    observed: str | Path | None = None,
+    domain: str | None = None,
+    overwrite: bool = False,
+    console: "Console | None" = None,
+) -> Path:
+    """Draw what ``data`` is.
+
+    A filled product is drawn as it was observed, as it was filled, and where its values come from; with
+    ``truth``, how far it is from the truth. A field alone is one map. A run is the course of its training.
+
+    Parameters
+    ----------
+    data : str or Path
+        Product, field, or folder of a run.
+    out : str or Path
+        Figure to write: ``.png``, ``.pdf`` or ``.svg``. It is complete or not there.
+    variable : str, optional
+        Needed where there are several measured variables.
+    date : str, optional
+        The map nearest to it is drawn; by default one that is about half observed.
+    truth : str or Path, optional
+        Field of the same grid and unit.
+    observed : str or Path, optional
+        Gappy field of the same grid and unit; by default what a product marks as observed.
+    domain : str, optional
+        Variable of ``data`` that is 1 at sea and 0 on land, for a single map.
+    overwrite : bool
+        Replace an existing figure.
+    console : Console, optional
+        Where to say what is done.
+
+    Returns
+    -------
+    path : Path
+
+    Raises
+    ------
+    InputError
+        If the data cannot be read or drawn, or the figure not written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from geogan.synthetic import synthetic_sst
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     synthetic_sst(days=2, size=24).to_netcdf(f"{folder}/sea.nc")
+    ...     plot(f"{folder}/sea.nc", out=f"{folder}/sea.png", date="2015-01-02").name
+    'sea.png'
+    """
+    out = figure_path(out, overwrite=overwrite)
+    if is_run(data):
+        for name, given in (("variable", variable), ("date", date), ("truth", truth), ("observed", observed)):
+            if given is not None:
+                raise InputError(f"{data} is a run, whose curves have no {name}; leave {name} out")
+        metrics = _metrics(Path(data))
+        with _beside(out) as partial:
+            plot_training(metrics, partial)
+        return out
+    field = open_field(str(data), variable=variable)
+    flags = f"{field.name}_source"
+    source = open_field(str(data), variable=flags) if flags in variable_names(str(data)) else None
+    true = None if truth is None else open_field(truth, variable=_same_name(truth, field))
+    seen = None if observed is None else open_field(observed, variable=_same_name(observed, field))
+    if source is None and true is None and seen is None:
+        chosen = select_date(field, date)
+        sea = _domain(str(data), domain, field)
+        with _beside(out) as partial:
+            figure: Any = plot_field(chosen, domain=sea).figure
+            figure.savefig(partial, dpi=150)
+        return out
+    if seen is None:
+        seen = field if source is None else observed_part(field, source)
+    with _beside(out) as partial:
+        plot_reconstruction(seen, field, truth=true, source=source, date=date, path=partial)
+    return out
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """A name beside the final one, which the figure gets when it is complete."""
+    import matplotlib.pyplot as plt
+
+    partial = out.with_name(f".{out.stem}.partial{out.suffix}")
+    open_before = set(plt.get_fignums())
+    try:
+        yield partial
+        partial.replace(out)
+    except OSError as error:
+        if str(error.filename) != str(partial):
+            raise
+        raise InputError(f"{out} cannot be written ({error.strerror}); give another place") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        # The caller's own figures stay open.
+        for number in set(plt.get_fignums()) - open_before:
+            plt.close(number)
+
+
+def _same_name(path: str | Path, field: xr.DataArray) -> str | None:
+    """The field's name, where another file has it; else None, and the only variable there is meant."""
+    return str(field.name) if str(field.name) in variable_names(path) else None
+
+
+def _domain(data: str, name: str | None, field: xr.DataArray) -> xr.DataArray | None:
+    if name is None:
+        return None
+    axes = find_axes(field)
+    sea = open_domain(data, name, field)
+    coords = {dim: field[dim] for dim in (axes.y, axes.x) if dim in field.coords}
+    return xr.DataArray(sea, dims=(axes.y, axes.x), coords=coords)
+
+
+def _metrics(run: Path) -> list[dict[str, Any]]:
+    """Records of a training; a line that was being written when the run was stopped does not count."""
+    file = run / METRICS
+    if not file.is_file():
+        raise InputError(f"{run} holds no {METRICS}, so there is no training to draw; train it again")
+    records = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+    return records

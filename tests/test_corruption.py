@@ -1,0 +1,75 @@
+"""Step, scale and borrowed gaps come from the field itself."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from geogan.corruption import corrupt
+from geogan.operators.cloud import CloudMask
+from geogan.operators.errors import InputError
+
+
+def film(steps=6, *, apart=1):
+    values = np.random.default_rng(1).normal(15, 3, (steps, 20, 31))
+    values[:, 0, :4] = np.nan
+    time = np.datetime64("2001-06-28", "ns") + apart * np.arange(steps) * np.timedelta64(1, "D")
+    return xr.DataArray(
+        values,
+        dims=("time", "lat", "lon"),
+        coords={"time": time},
+        name="sst",
+        attrs={"units": "degree_Celsius"},
+    )
+
+
+def test_text_and_operator_are_the_same_and_land_stays():
+    truth = film()
+    gappy = corrupt(truth, "cloud_mask:coverage=0.4,scale=6", seed=3)
+    xr.testing.assert_identical(gappy, corrupt(truth, CloudMask(coverage=0.4, scale=6), seed=3))
+    assert gappy.isnull().sum() > truth.isnull().sum()
+    assert gappy.attrs == truth.attrs
+    np.testing.assert_array_equal(gappy, truth.where(gappy.notnull()))
+
+
+def test_lazy_in_any_order_of_dimensions():
+    truth = film()
+    lazy = corrupt(truth.transpose("lon", "time", "lat").chunk(time=2), "remove_pixel:fraction=0.3", seed=3)
+    assert lazy.chunks is not None
+    xr.testing.assert_identical(
+        lazy.transpose("time", "lat", "lon").compute(), corrupt(truth, "remove_pixel:fraction=0.3", seed=3)
+    )
+
+
+def test_noise_is_counted_in_the_fields_own_spread():
+    truth = film(30)
+    for factor in (1.0, 100.0):
+        noisy = corrupt(truth * factor, "convolve_noise:size=1,noise=0.3")
+        assert float((noisy - truth * factor).std()) == pytest.approx(0.3 * factor * float(truth.std()), rel=0.05)
+
+
+def test_persistence_is_counted_in_the_records_own_steps():
+    daily, weekly = (
+        corrupt(film(40, apart=apart), "cloud_mask:coverage=0.5,scale=6,persistence=10", seed=1).isnull()
+        for apart in (1, 7)
+    )
+    changed = [float((gaps[1:].values != gaps[:-1].values).mean()) for gaps in (daily, weekly)]
+    assert changed[1] == pytest.approx(changed[0], rel=0.35)
+
+
+def test_gaps_to_borrow_are_the_fields_own():
+    gappy = film().where(film().time != film().time[1])
+    gappy[2, 5:, 7:19] = np.nan
+    more = corrupt(gappy, "observed_gaps", seed=2)
+    assert more.isnull().sum() > gappy.isnull().sum()
+    with pytest.raises(InputError, match="needs dates that are partly observed"):
+        corrupt(film(), ["observed_gaps"])
+
+
+def test_whole_numbers_and_their_packing_get_room_for_gaps():
+    counts = film().fillna(0).astype("int16")
+    assert corrupt(counts, "remove_pixel:fraction=0.3").dtype == np.float32
+    packed = film()
+    packed.encoding = {"dtype": "int16", "scale_factor": 0.01}
+    assert corrupt(packed, "remove_pixel:fraction=0.3").encoding == {}
+    packed.encoding["_FillValue"] = -999
+    assert corrupt(packed, "remove_pixel:fraction=0.3").encoding == packed.encoding
