@@ -22,6 +22,7 @@ from geogan.coordinates import find_axes
 from geogan.inference import fill_block
 from geogan.model import Model
 from geogan.operators.errors import InputError
+from geogan.parallel import side_by_side
 from geogan.tiles import Tile, blend_weights, tile_axis
 
 # Cells of one side of a tile, and those it reads beyond.
@@ -198,7 +199,7 @@ def fill(
         return compose(raw, fill_slab(model, archive, tile, cut, device=device), keep_observed=keep)
 
     if field.chunks is None:
-        parts = [slab(tile) for tile in cut.slabs]
+        parts = list(side_by_side(slab, cut.slabs))
         values, source = (np.concatenate(part) for part in zip(*parts, strict=True))
     else:
         lazy = [dask.delayed(slab, pure=False)(tile) for tile in cut.slabs]

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from geogan import multigrid
 from geogan.operators.errors import InputError
+from geogan.parallel import side_by_side
 
 
 @dataclass(frozen=True)
@@ -201,13 +202,14 @@ class Hidden(NamedTuple):
 
 def hidden_error(prior: GaussianPrior, pieces: Sequence[Hidden], *, tolerance: float = 3e-3) -> float:
     """Root mean square error of the first guess on what is hidden, in units of the anomalies."""
-    square = count = 0.0
-    for piece in pieces:
+
+    def judge(piece: Hidden) -> tuple[float, float]:
         guess = prior.map(
             (piece.values * piece.kept)[None], piece.kept[None], piece.domain, piece.days, tolerance=tolerance
         )[0]
-        square += float((piece.hidden * (guess - piece.values) ** 2).sum())
-        count += float(piece.hidden.sum())
+        return float((piece.hidden * (guess - piece.values) ** 2).sum()), float(piece.hidden.sum())
+
+    square, count = (sum(part) for part in zip(*side_by_side(judge, pieces)))
     return math.sqrt(square / max(count, 1.0))
 
 

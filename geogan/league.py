@@ -18,6 +18,7 @@ from geogan.filling import Plan, fill_slab, plan
 from geogan.metrics import Score, Tally
 from geogan.model import Model
 from geogan.operators.errors import InputError
+from geogan.parallel import side_by_side
 from geogan.tiles import Tile
 
 METHODS = ("climatology", "linear_time", "biharmonic", "gaussian", "model")
@@ -39,6 +40,7 @@ def league(
     truth: xr.DataArray | None = None,
     methods: Sequence[str] = METHODS,
     device: torch.device | None = None,
+    threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
     """Score every method on the same cells.
@@ -54,6 +56,8 @@ def league(
     methods : sequence of str
         Of :data:`METHODS`.
     device : torch.device, optional
+    threads : int, optional
+        Stretches at a time; by default one a core.
     progress : callable, optional
         Called with the stretches done and their number.
 
@@ -82,22 +86,26 @@ def league(
             fillers[name] = name
     cut = plan(model, archive)
     stretches = cut.slabs if truth is not None else _withheld(archive, cut)
-    tallies = {name: Tally() for name in fillers}
-    for count, stretch in enumerate(stretches):
-        if progress is not None:
-            progress(count, len(stretches))
+
+    def work(stretch: Tile) -> dict[str, Tally]:
         true, where = _cells(archive, stretch.core, truth)
+        tallies = {name: Tally() for name in fillers}
         if not where.any():
-            continue
+            return tallies
         for name, filler in fillers.items():
             if isinstance(filler, Model):
                 estimate = fill_slab(filler, archive, stretch, cut, device=device)
             else:
                 estimate = _baseline(filler, archive, stretch.core)
             tallies[name] = tallies[name].add(estimate, true, where)
-    if progress is not None:
-        progress(len(stretches), len(stretches))
-    rows = [Row(name, tally.score()) for name, tally in tallies.items()]
+        return tallies
+
+    total = {name: Tally() for name in fillers}
+    for count, tallies in enumerate(side_by_side(work, stretches, threads=threads), 1):
+        total = {name: total[name] + tallies[name] for name in fillers}
+        if progress is not None:
+            progress(count, len(stretches))
+    rows = [Row(name, tally.score()) for name, tally in total.items()]
     if not rows or rows[0].score.cells == 0:
         raise InputError(
             "there is no cell to score on: nothing was withheld, or the truth has no value where the data have none"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +25,7 @@ from geogan.networks import Discriminator, UNet
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
+from geogan.parallel import torch_threads, workers
 from geogan.preparation import BLOCK_SIDE, SMALLEST, block_maker, prepare_model, share_seen
 from geogan.training import Progress, TrainState, Weights, train
 
@@ -175,6 +174,7 @@ class Reconstructor:
         say = message or (lambda _: None)
         device = find_device(self.device)
         self._check()
+        workers(self.threads)
         survey = check_field(field, find_axes(field))
         domain = survey.domain if domain is None else np.asarray(domain, bool)
         if resume:
@@ -199,7 +199,8 @@ class Reconstructor:
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
         judge = Judge.of(archive, first.prior, frames=frames)
         guessed = judge.error(None)
-        with _threads(self.threads):
+        # One core is left to prepare blocks, or both would crawl.
+        with torch_threads(self.threads or max(1, workers(None) - 1)):
             state = self._start(frames, scale, device)
             if resume:
                 load_state(path, state)  # type: ignore[arg-type]
@@ -367,19 +368,6 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-@contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    """Threads of the networks' arithmetic; one core is left for the blocks, or both would crawl."""
-    if threads is not None and threads < 1:
-        raise InputError(f"threads must be at least 1, got {threads}")
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or max(1, min(before, (os.cpu_count() or 2) - 1)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _quicker(network: UNet, batch: int, frames: int, crop: tuple[int, int], device: torch.device) -> str:
     """Which precision trains quicker here, measured."""
     shape = (batch, frames, 1, *crop)
@@ -392,7 +380,7 @@ def _quicker(network: UNet, batch: int, frames: int, crop: tuple[int, int], devi
             with torch.autocast(device.type, getattr(torch, name), enabled=name != "float32"):
                 loss = network(x, x, x, domain).square().mean()
             loss.backward()
-            float(loss)
+            float(loss.detach())
             rounds.append(time.perf_counter() - began)
         took[name] = min(rounds)
     network.zero_grad(set_to_none=True)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -91,27 +90,23 @@ def evaluate(
         fuller = stacked(other, find_axes(other))
         if fuller.shape != stacked(source.field, axes).shape:
             raise InputError(
-                f"the truth has shape {fuller.shape}, the data {stacked(source.field, axes).shape}; give the same dates "
-                "on the same grid"
+                f"the truth has shape {fuller.shape}, the data {stacked(source.field, axes).shape}; give the same "
+                "dates on the same grid"
             )
     models: dict[str, Model] = {"model": trained}
     if ablation and (methods is None or "model" in methods) and trained.settings.get("weight_prior", 0) > 0:
         models[ABLATION] = _ablation(data, model, trained, described, threads, device, console)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        with Progress(console=console, transient=True, disable=console is None) as bar:
-            task = bar.add_task("scoring", total=None)
-            rows = league(
-                models,
-                archive,
-                truth=fuller,
-                methods=methods or METHODS,
-                device=place,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-    finally:
-        torch.set_num_threads(before)
+    with Progress(console=console, transient=True, disable=console is None) as bar:
+        task = bar.add_task("scoring", total=None)
+        rows = league(
+            models,
+            archive,
+            truth=fuller,
+            methods=methods or METHODS,
+            device=place,
+            threads=threads,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
     kind = (
         "cells hidden from the data" if truth is not None else f"withheld clouds on {len(trained.withheld.dates)} dates"
     )

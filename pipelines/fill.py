@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dask
 import dask.array as da
 import numpy as np
-import torch
 import xarray as xr
 from rich.console import Console
 from rich.progress import Progress
@@ -25,6 +22,7 @@ from geogan.coordinates import find_axes
 from geogan.filling import compose, fill_slab, plan, prepared, product_of
 from geogan.io import open_source, select_time
 from geogan.operators.errors import InputError
+from geogan.parallel import side_by_side, workers
 from geogan.product import Product, check_output
 from geogan.reconstructor import find_device
 from geogan.tiles import Tile
@@ -83,8 +81,7 @@ def fill(
         Where something cannot be used; nothing is written under the name ``out`` then.
     """
     out = check_output(out, overwrite=overwrite)
-    if threads is not None and threads < 1:
-        raise InputError(f"threads must be at least 1, got {threads}")
+    workers(threads)
     trained = load_model(model)
     place = find_device(device)
     source = open_source(data, variable=variable or _known(data, trained.variable))
@@ -129,45 +126,15 @@ def fill(
         todo = [slab for slab, part in zip(cut.slabs, regions) if part in missing]
         if console is not None and len(todo) < len(cut.slabs):
             console.print(f"going on: {len(cut.slabs) - len(todo)} of {len(cut.slabs)} regions are there already")
-        _work(work, todo, threads, console, done=len(cut.slabs) - len(todo))
+        done = len(cut.slabs) - len(todo)
+        with Progress(console=console, transient=True, disable=console is None) as bar:
+            task = bar.add_task("filling", total=len(cut.slabs), completed=done)
+            for _ in side_by_side(work, todo, threads=threads):
+                bar.advance(task)
         finished = product.finish()
     if console is not None:
         console.print(f"{finished} is ready", highlight=False, soft_wrap=True)
     return finished
-
-
-def _work(
-    work: Callable[[Tile], None], todo: list[Tile], threads: int | None, console: Console | None, *, done: int
-) -> None:
-    """Slabs side by side, each on one core: as quick as two cores get, and the memory is a few slabs'."""
-    workers = max(1, min(threads or os.cpu_count() or 1, len(todo)))
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if workers > 1 else (threads or before))
-    bar = Progress(console=console, transient=True, disable=console is None)
-    task = bar.add_task("filling", total=done + len(todo), completed=done)
-    waiting: set[Future[None]] = set()
-    queue = iter(todo)
-    try:
-        with (
-            bar,
-            ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as pool,
-        ):
-            try:
-                for slab in queue:
-                    waiting.add(pool.submit(work, slab))
-                    if len(waiting) >= workers + 1:
-                        finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                        for future in finished:
-                            future.result()
-                            bar.advance(task)
-                for future in waiting:
-                    future.result()
-                    bar.advance(task)
-            finally:
-                for future in waiting:
-                    future.cancel()
-    finally:
-        torch.set_num_threads(before)
 
 
 def _known(data: str | Path | Sequence[str | Path], name: str) -> str | None:
