@@ -79,6 +79,7 @@ def prepare(
     side: int,
     coverage: float,
     share_seen: np.ndarray,
+    hiding: bool = True,
 ) -> Block:
     """Block ``number``: read, hide more, solve.
 
@@ -97,6 +98,8 @@ def prepare(
         Share of the domain under the operator's gaps, on average.
     share_seen : ndarray, shape (T,)
         Share of the domain seen on each date: stretches where nothing was seen are passed over.
+    hiding : bool
+        False to hide nothing more: the first guess then sees all of y.
     """
     generator = np.random.default_rng([seed, 0xB10C, number])
     torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
@@ -112,7 +115,7 @@ def prepare(
         piece = archive.read(t, y, x)
     values, mask, domain = (torch.from_numpy(part) for part in (piece.values, piece.observed, piece.domain))
     kept = mask
-    if operator.masks:
+    if operator.masks and hiding:
         shape = (1, *mask.shape)
         kept = mask * hide(operator, shape, coverage, generator=torch_generator)[0]
     dates = torch.from_numpy(piece.days)

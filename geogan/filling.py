@@ -42,10 +42,15 @@ class Plan(NamedTuple):
     slabs: list[Tile]
     rows: list[Tile]
     columns: list[Tile]
+    margin: int  # dates looked at before and after a slab, where there are as many
 
 
 def plan(model: Model, archive: Archive, *, dates: slice = slice(None)) -> Plan:
-    """Slabs and tiles for some dates of an archive: a function of its size and the model alone."""
+    """Slabs and tiles for some dates of an archive: a function of its size and the model alone.
+
+    A slab sees the same dates around it whichever dates are asked for, so a part of a record is filled as the
+    whole record is.
+    """
     first, last, _ = dates.indices(len(archive.days))
     count, (height, width) = len(archive.days), archive.domain.shape
     size = max(1, min(DATES, SLAB // (height * width)))
@@ -55,12 +60,15 @@ def plan(model: Model, archive: Archive, *, dates: slice = slice(None)) -> Plan:
         margin = max(margin, math.ceil(2 * model.prior.persistence / max(step, 1e-6)))
     margin = max(model.frames - 1, min(margin, MARGIN))
     slabs = [
-        Tile(slice(start, min(start + size, last)), slice(max(0, start - margin), min(count, start + size + margin)))
-        for start in range(first, last, size)
+        Tile(
+            slice(max(first, start), min(start + size, last)),
+            slice(max(0, start - margin), min(count, start + size + margin)),
+        )
+        for start in range(first - first % size, last, size)
     ]
     # The generator's coarser levels start at multiples of 4: a tile's must be those of the whole grid.
     rows, columns = (tile_axis(length, TILE, HALO, multiple=4) for length in (height, width))
-    return Plan(slabs, rows, columns)
+    return Plan(slabs, rows, columns, margin)
 
 
 def fill_slab(

@@ -84,6 +84,8 @@ def league(
                 fillers[name] = replace(model, network=None)
         else:
             fillers[name] = name
+    if not fillers:
+        raise InputError("the model has no first guess, so there is no Gaussian MAP to score; name another method")
     cut = plan(model, archive)
     stretches = cut.slabs if truth is not None else _withheld(archive, cut)
 
@@ -105,23 +107,21 @@ def league(
         total = {name: total[name] + tallies[name] for name in fillers}
         if progress is not None:
             progress(count, len(stretches))
-    rows = [Row(name, tally.score()) for name, tally in total.items()]
-    if not rows or rows[0].score.cells == 0:
+    if not any(tally.asked for tally in total.values()):
         raise InputError(
             "there is no cell to score on: nothing was withheld, or the truth has no value where the data have none"
         )
-    return rows
+    return [Row(name, tally.score()) for name, tally in total.items()]
 
 
 def _withheld(archive: Archive, cut: Plan) -> list[Tile]:
     """Stretches of dates with something withheld, each with the margins of the plan."""
     if archive.withheld is None:
         return []
-    slab = max(cut.slabs, key=lambda tile: tile.read.stop - tile.read.start)
-    margin = max(slab.core.start - slab.read.start, slab.read.stop - slab.core.stop)
     count = len(archive.days)
     return [
-        Tile(run, slice(max(0, run.start - margin), min(count, run.stop + margin))) for run in archive.withheld.runs()
+        Tile(run, slice(max(0, run.start - cut.margin), min(count, run.stop + cut.margin)))
+        for run in archive.withheld.runs()
     ]
 
 

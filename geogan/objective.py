@@ -7,7 +7,6 @@ paper's form.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -61,8 +60,3 @@ def masked_square(a: Tensor, b: Tensor, where: Tensor, scale: Tensor | float = 1
     """Mean of ``((a - b) / scale)^2`` where ``where`` is 1; 0 where that is nowhere."""
     difference = (a - b) / scale
     return (where * difference * difference).sum() / where.sum().clamp_min(1)
-
-
-def finite(losses: dict[str, Tensor]) -> bool:
-    """Whether every loss is a finite number."""
-    return bool(torch.stack([loss.detach() for loss in losses.values()]).isfinite().all())

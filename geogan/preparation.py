@@ -116,7 +116,7 @@ def prepare_model(
 
 
 def block_maker(
-    archive: Archive, operator: Operator, share: np.ndarray, *, seed: int, frames: int, side: int
+    archive: Archive, operator: Operator, share: np.ndarray, *, seed: int, frames: int, side: int, hiding: bool
 ) -> Callable[[GaussianPrior | None, int], Block]:
     """What makes the blocks of an archive: a function of the first guess's prior and a number."""
 
@@ -131,6 +131,7 @@ def block_maker(
             side=side,
             coverage=1 - float(share[share > 0].mean()),
             share_seen=share,
+            hiding=hiding,
         )
 
     return make

@@ -238,7 +238,13 @@ class Reconstructor:
                     save_state(path, state)
 
             make = block_maker(
-                archive, first.operator, share, seed=self.seed, frames=frames, side=max(BLOCK_SIDE, *crop)
+                archive,
+                first.operator,
+                share,
+                seed=self.seed,
+                frames=frames,
+                side=max(BLOCK_SIDE, *crop),
+                hiding=self.weight_withheld > 0,
             )
             pool = BlockPool(partial(make, first.prior), size=BLOCKS, every=REPLACE)
             saved = time.perf_counter()

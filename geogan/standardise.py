@@ -102,8 +102,10 @@ class Standardiser:
         offset = None
         slab = max(1, SLAB // (height * width))
         for start in range(0, len(dates), slab):
-            block = _transformed(field[start : start + slab].values, transform, field.name)
-            seen = np.isfinite(block) & domain
+            # Outside the domain there may be anything, also what has no logarithm.
+            raw = np.where(domain, field[start : start + slab].values, np.nan)
+            block = _transformed(raw, transform, field.name)
+            seen = np.isfinite(block)
             if offset is None and seen.any():
                 offset = float(block[seen].mean())  # keeps the sums of squares small
             block = np.where(seen, block - (offset or 0.0), 0.0)

@@ -116,6 +116,8 @@ def train_step(
     scale = generator.scale
     cast = torch.autocast(device.type, precision, enabled=precision != torch.float32)
     adversarial = weights.prior > 0
+    if not adversarial and weights.withheld == 0:
+        likelihood_every = 1  # a step without any term would learn nothing
     second = weights.likelihood > 0 and state.step % likelihood_every == 0
 
     shown = windows.kept if weights.withheld > 0 else windows.mask
@@ -149,7 +151,7 @@ def train_step(
                     windows.days,
                     start=windows.guess,
                     tolerance=0.03,
-                    rounds=4,
+                    rounds=2,
                 )
         with cast:
             twice = generator(*measured, guess, windows.domain)

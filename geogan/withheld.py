@@ -16,8 +16,9 @@ import numpy as np
 LEAST, MOST = 0.03, 0.9
 # Consecutive dates hidden together.
 LONGEST_RUN = 4
-# Where a single date's gaps would hide nearly all (stations, tracks), the gaps common to several are used.
-DENSE = 0.6
+# Where dates see less than this share (stations, tracks), a single one's gaps would hide nearly all: the gaps
+# common to several are used.
+SPARSE = 0.2
 
 
 class Withheld(NamedTuple):
@@ -102,7 +103,7 @@ def withhold(
     usable = share_seen > 0
     typical = float(np.median(share_seen[usable])) if usable.any() else 1.0
     # Gaps shared by `depth` dates hide about half, where one date's would hide more.
-    depth = 1 if 1 - typical <= 1 - (1 - DENSE) / 2 else int(np.ceil(np.log(0.5) / np.log1p(-typical)))
+    depth = 1 if typical >= SPARSE else int(np.ceil(np.log(0.5) / np.log1p(-typical)))
     depth = min(depth, max(1, count - 1), 64)
     sources = np.full((count, depth), -1, np.int32)
     if count == 1:
@@ -122,7 +123,7 @@ def withhold(
         shifts = generator.choice(np.arange(1, count), size=depth, replace=False)
         for date in range(first, first + length):
             lenders = (date + shifts) % count
-            if sources[date, 0] >= 0 or not usable[date] or not usable[lenders].all():
+            if taken >= goal or sources[date, 0] >= 0 or not usable[date] or not usable[lenders].all():
                 continue
             own = seen(date)
             if _counts(_under(own, [seen(int(lender)) for lender in lenders], False), own):

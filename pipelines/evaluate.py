@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import xarray as xr
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from geogan.archive import stacked
 from geogan.checkpoint import is_run, load_model
-from geogan.coordinates import find_axes
+from geogan.coordinates import days, find_axes
 from geogan.filling import prepared
 from geogan.io import open_source
 from geogan.league import METHODS, Row, league
-from geogan.model import Model
+from geogan.model import Model, grid_of
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import RUN, read_run, train
 from geogan.reconstructor import find_device
@@ -86,13 +88,8 @@ def evaluate(
     fuller = None
     if truth is not None:
         other = open_source(truth, variable=described["variable"], time=described["time"]).field
-        axes = find_axes(source.field)
         fuller = stacked(other, find_axes(other))
-        if fuller.shape != stacked(source.field, axes).shape:
-            raise InputError(
-                f"the truth has shape {fuller.shape}, the data {stacked(source.field, axes).shape}; give the same "
-                "dates on the same grid"
-            )
+        _check_truth(source.field, other)
     models: dict[str, Model] = {"model": trained}
     if ablation and (methods is None or "model" in methods) and trained.settings.get("weight_prior", 0) > 0:
         models[ABLATION] = _ablation(data, model, trained, described, threads, device, console)
@@ -141,6 +138,23 @@ def table(rows: Sequence[Row], model: Model, kind: str) -> Table:
     return shown
 
 
+def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
+    """Refuse a truth of other cells, dates or units: its errors would be numbers without meaning."""
+    own, theirs = (stacked(field, find_axes(field)).shape for field in (data, truth))
+    if own != theirs:
+        raise InputError(f"the truth has shape {theirs}, the data {own}; give the same dates on the same grid")
+    units, others = (str(field.attrs.get("units", "")) for field in (data, truth))
+    if units != others:
+        raise InputError(f"the truth is in {others or 'no units'}, the data in {units or 'no units'}; convert it")
+    ours, theirs_grid = ((*grid_of(field), days(field, find_axes(field))) for field in (data, truth))
+    for name, a, b in zip(("y", "x", "time"), ours, theirs_grid):
+        if a is not None and b is not None and np.abs(a - b).max() > 0.01 * np.abs(np.diff(a)).min(initial=1.0):
+            raise InputError(
+                f"the truth has other coordinates along {name} ({b[0]:g} to {b[-1]:g}) than the data ({a[0]:g} to "
+                f"{a[-1]:g}); give the same dates on the same grid"
+            )
+
+
 def _ablation(
     data: str | Path | Sequence[str | Path],
     run: Path,
@@ -153,7 +167,7 @@ def _ablation(
     """The same training without the prior term, for as many steps; trained once and kept in the run."""
     path = run / ABLATION
     settings = model.settings
-    if not is_run(path) or load_model(path).scores["steps"] < model.scores["steps"]:
+    if not is_run(path) or not _is_ablation(load_model(path), model):
         if console is not None:
             seconds = model.scores["seconds"]
             console.print(
@@ -184,6 +198,19 @@ def _ablation(
             console=console,
         )
     return load_model(path)
+
+
+def _is_ablation(other: Model, model: Model) -> bool:
+    """Whether a model differs from another in its prior term alone; a run that was replaced leaves an old one."""
+    free = ("weight_prior", "steps", "minutes", "threads", "precision", "operator")
+    settings = [{name: value for name, value in each.settings.items() if name not in free} for each in (other, model)]
+    return (
+        settings[0] == settings[1]
+        and other.scores["steps"] >= model.scores["steps"]
+        and other.operator == model.operator
+        and np.array_equal(other.withheld.sources, model.withheld.sources)
+        and np.array_equal(other.standardiser.coefficients, model.standardiser.coefficients)
+    )
 
 
 def _write(rows: Sequence[Row], model: Model, kind: str, json: Path) -> None:

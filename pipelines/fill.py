@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,10 +100,11 @@ def fill(
     template.attrs = dict(source.attrs) | {"history": _history(source.attrs, trained.variable, model)}
     identity = [digest_of(model), *source.paths, str(field.name), str(shape), str(dates), str(keep), str(source.attrs)]
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
-    size = cut.slabs[0].core.stop - cut.slabs[0].core.start
     chunks = {axes.y: CHUNK, axes.x: CHUNK}
     if axes.time is not None:
-        chunks[axes.time] = max(part for part in range(1, CHUNK_DATES + 1) if size % part == 0)
+        # Regions must begin where chunks do.
+        common = math.gcd(*(slab.core.start - dates.start for slab in cut.slabs))
+        chunks[axes.time] = max(part for part in range(1, CHUNK_DATES + 1) if common % part == 0)
     names = [str(name) for name in template.data_vars]
     order = template[names[0]].dims
 

@@ -146,7 +146,7 @@ class _Report:
         fresh: bool,
     ) -> None:
         self.out, self.described, self.reconstructor, self.console = out, described, reconstructor, console
-        self.fresh = fresh
+        self.fresh, self.first = fresh, True
         self.losses: dict[str, float] = {}
         self.score = float("nan")
         self.bar: Bar | None = None
@@ -181,7 +181,11 @@ class _Report:
             (self.out / RUN).write_text(json.dumps(self.described, indent=2))
         if self.fresh:
             (self.out / METRICS).unlink(missing_ok=True)
-            self.fresh = False
+        elif self.first and (self.out / METRICS).is_file():
+            # What a killed run had reported after it last saved is done, and reported, again.
+            lines = (self.out / METRICS).read_text().splitlines(keepends=True)
+            (self.out / METRICS).write_text("".join(line for line in lines if _step(line) < report.step))
+        self.fresh = self.first = False
         line: dict[str, Any] = {"step": report.step, "seconds": round(report.seconds, 3)}
         line |= {f"loss_{name}": value for name, value in report.losses.items()}
         line |= {"steps_per_second": round(report.steps_per_second, 3), "waited": round(report.waited, 4)}
@@ -203,6 +207,14 @@ class _Report:
             text=f"step {report.step}  {losses}  withheld {self.score:.4g} (best {report.best_score * unit:.4g})  "
             f"{report.steps_per_second:.1f}/s",
         )
+
+
+def _step(line: str) -> float:
+    """The step of a record; a line that a kill cut short has none."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 def check_run(out: Path, *, overwrite: bool) -> None:

@@ -49,8 +49,9 @@ class UNet(nn.Module):
     True
     """
 
-    # Cells beyond which nothing reaches the centre: two blocks of two 3x3 convolutions a level, and the ends.
-    reach = 64
+    # Cells from which a cell may be reached: 1 + 2 + 2 * 2 + 4 * 4 + 2 * 2 + 2 + 1 through the convolutions,
+    # and 3 more where it is not the first (or last) of the four cells that share a coarsest one.
+    reach = 33
 
     def __init__(self, *, frames: int, channels: int = 1, width: int = 32) -> None:
         super().__init__()

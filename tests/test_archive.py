@@ -1,0 +1,82 @@
+"""Pieces show what was seen in the domain, and never what is withheld."""
+
+import numpy as np
+import pytest
+
+from geogan import archive as module
+from geogan.archive import Archive
+from geogan.coordinates import find_axes
+from geogan.standardise import Standardiser
+
+
+def archive_of(field, domain, *, seed=5):
+    archive = Archive.of(field, domain, Standardiser.fit(field, find_axes(field), domain))
+    share = np.array([archive.seen(date).sum() / domain.sum() for date in range(len(archive.days))])
+    return archive.withholding(share, seed=seed)
+
+
+@pytest.fixture
+def archive(gappy, domain):
+    return archive_of(gappy, domain)
+
+
+def test_a_piece_is_what_was_measured(archive, gappy, domain):
+    piece = archive.read(slice(None))
+    raw = gappy.values
+    seen = np.isfinite(raw) & domain
+    np.testing.assert_array_equal((piece.observed + piece.withheld)[:, 0] == 1, seen)
+    assert (piece.observed * piece.withheld == 0).all() and piece.withheld.sum() > 50
+    assert (piece.values[:, 0][~seen] == 0).all()
+    back = archive.standardiser.inverse(piece.values[:, 0], archive.phase)
+    np.testing.assert_allclose(back[seen], raw[seen], atol=1e-4)
+    assert {part.dtype for part in piece[:4]} == {np.dtype(np.float32)} and piece.days.tolist() == sorted(piece.days)
+
+
+def test_what_is_withheld_is_never_observed(archive):
+    dates = archive.withheld.dates
+    assert len(dates) >= 3
+    for date in dates:
+        hidden = archive.withheld.hidden(date, archive.seen)
+        piece = archive.read(slice(date, date + 1))
+        assert not piece.observed[0, 0][hidden].any()
+        np.testing.assert_array_equal(piece.withheld[0, 0] == 1, hidden)
+
+
+def test_a_part_is_the_part_of_the_whole(archive):
+    whole = archive.read(slice(None))
+    t, y, x = slice(7, 19), slice(3, 17), slice(5, 23)
+    part = archive.read(t, y, x)
+    for mine, all_of_it in zip(part[:3], whole[:3]):
+        np.testing.assert_array_equal(mine, all_of_it[t, :, y, x])
+    np.testing.assert_array_equal(part.domain, whole.domain[y, x])
+    np.testing.assert_array_equal(part.days, whole.days[t])
+
+
+def test_lazy_is_the_same_and_stays_lazy(gappy, domain, archive, monkeypatch):
+    lazy = archive_of(gappy.chunk(time=4, lat=7), domain)
+    for mine, other in zip(lazy.read(slice(2, 20), slice(1, 18)), archive.read(slice(2, 20), slice(1, 18))):
+        np.testing.assert_array_equal(mine, other)
+    assert lazy.field.chunks is not None and lazy.held().field.chunks is None
+    assert archive.held() is archive
+    monkeypatch.setattr(module, "IN_MEMORY", 10)
+    assert lazy.held() is lazy
+
+
+def test_any_order_of_dimensions(gappy, domain, archive):
+    for mine, other in zip(archive_of(gappy.transpose("lon", "time", "lat"), domain).read(slice(None)),
+                           archive.read(slice(None))):  # fmt: skip
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_land_is_not_observed_whatever_is_on_it(gappy, domain, archive):
+    wild = gappy.where(domain, 1e9)
+    for mine, other in zip(archive_of(wild, domain).read(slice(None)), archive.read(slice(None))):
+        np.testing.assert_array_equal(mine, other)
+    assert not archive.read(slice(None)).observed[:, 0][:, ~domain].any()
+
+
+def test_an_image_is_an_archive_of_one_date(gappy, domain):
+    archive = archive_of(gappy[9].drop_vars("time"), domain)
+    piece = archive.read(slice(None))
+    assert piece.values.shape == (1, 1, 20, 24) and archive.phase is None and archive.days.tolist() == [0.0]
+    assert piece.withheld.any()

@@ -1,0 +1,57 @@
+"""Each term is its equation."""
+
+import math
+
+import pytest
+import torch
+
+from geogan import objective
+from geogan.operators.operator import Observation
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def test_the_prior_terms_are_those_of_the_paper():
+    real, again = [0.3, -1.2, 2.0], [0.1, 0.7, -3.0]
+    expected = -sum(math.log(sigmoid(s)) for s in real) / 3 - sum(math.log(1 - sigmoid(s)) for s in again) / 3
+    assert float(objective.prior_discriminator(torch.tensor(real), torch.tensor(again))) == pytest.approx(expected)
+    expected = -sum(math.log(sigmoid(s)) for s in again) / 3
+    assert float(objective.prior_generator(torch.tensor(again))) == pytest.approx(expected)
+
+
+def test_one_score_for_all_cannot_beat_two_logarithms_of_two():
+    """So a D whose two inputs are the same can learn nothing."""
+    for score in (-40.0, -1.0, 0.0, 2.0, 90.0):
+        both = torch.tensor([score])
+        assert float(objective.prior_discriminator(both, both)) >= 2 * math.log(2) - 1e-6
+
+
+def test_certain_scores_stay_finite():
+    for score in (-1e4, 1e4):
+        loss = objective.prior_generator(torch.tensor([score])) + objective.prior_discriminator(
+            torch.tensor([-score]), torch.tensor([score])
+        )
+        assert loss.isfinite()
+
+
+def test_squares_are_means_over_the_cells_asked_for():
+    random = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(2, 3, 1, 5, 7, generator=random).requires_grad_() for _ in range(2))
+    where = (torch.rand(2, 3, 1, 5, 7, generator=random) < 0.3).float()
+    expected = (
+        sum(((x - y) / 0.4) ** 2 for x, y, w in zip(a.flatten(), b.flatten(), where.flatten()) if w) / where.sum()
+    )
+    for term in (
+        objective.withheld(a, b, where, 0.4),
+        objective.likelihood(Observation(a, where), Observation(b, where), torch.tensor(0.4)),
+    ):
+        torch.testing.assert_close(term, expected)
+        for gradient in torch.autograd.grad(term, (a, b)):
+            assert ((gradient != 0) == (where > 0)).all()
+
+
+def test_nowhere_is_nothing():
+    a = torch.randn(1, 1, 1, 2, 3)
+    assert float(objective.withheld(a, a + 1, torch.zeros_like(a))) == 0

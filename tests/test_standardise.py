@@ -1,0 +1,134 @@
+"""Anomalies go back to the field exactly; a climatology is found where the dates can carry one, and only there."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geogan import standardise
+from geogan.coordinates import day_of_year, find_axes
+from geogan.operators.errors import InputError
+from geogan.standardise import YEAR, Standardiser
+
+SEA = np.ones((3, 5), bool)
+SEA[0, :2] = False
+
+
+def labelled(values, times):
+    return xr.DataArray(values, dims=("time", "y", "x"), coords={"time": times}, name="chl")
+
+
+def daily(count, start="2001-02-03", step=1):
+    return np.datetime64(start, "ns") + np.arange(count) * np.timedelta64(step, "D")
+
+
+def seasonal(times, *, noise=0.1, gaps=0.6, seed=0):
+    """A cycle of two harmonics that differs from cell to cell, and its truth."""
+    random = np.random.default_rng(seed)
+    phase = 2 * np.pi * (times - times.astype("M8[Y]")) / np.timedelta64(1, "D") / YEAR
+    size = np.linspace(1, 4, SEA.size).reshape(SEA.shape)
+    cycle = 280 + size * np.cos(phase - 2)[:, None, None] + 0.5 * size * np.sin(2 * phase)[:, None, None]
+    values = cycle + noise * random.standard_normal(cycle.shape)
+    values[random.random(cycle.shape) < gaps] = np.nan
+    return labelled(np.where(SEA, values, np.nan), times), cycle
+
+
+def fit(field, domain=SEA, **options):
+    return Standardiser.fit(field, find_axes(field), domain, **options)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    transform=st.sampled_from(["none", "log"]),
+    count=st.integers(2, 40),
+    step=st.integers(1, 40),
+    seed=st.integers(0, 99),
+)
+def test_forward_and_back_is_the_field(transform, count, step, seed):
+    random = np.random.default_rng(seed)
+    values = np.exp(random.standard_normal((count, 3, 5)) + 3)
+    values[random.random(values.shape) < 0.4] = np.nan
+    values[0, 1, 1], values[1, 1, 1] = 5.0, 9.0
+    field = labelled(values, daily(count, step=step))
+    phase = day_of_year(field, find_axes(field))
+    fitted = fit(field, transform=transform)
+    np.testing.assert_allclose(fitted.inverse(fitted.forward(values, phase), phase), values, rtol=1e-9)
+    y, x = slice(1, 3), slice(2, 5)
+    part = fitted.forward(values[:, y, x], phase, y, x)
+    np.testing.assert_allclose(part, fitted.forward(values, phase)[:, y, x], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(fitted.inverse(part, phase, y, x), values[:, y, x], rtol=1e-9)
+
+
+def test_the_season_is_found_under_gaps():
+    field, cycle = seasonal(daily(365, step=3))
+    fitted = fit(field)
+    found = fitted.climatology(day_of_year(field, find_axes(field)))
+    assert fitted.note == "mean and 2 harmonics of the year in every cell"
+    assert np.abs(found - cycle)[:, SEA].max() < 0.35 and np.sqrt(((found - cycle)[:, SEA] ** 2).mean()) < 0.15
+    assert fitted.scale == pytest.approx(0.1, rel=0.5)
+
+
+def test_the_scale_is_the_spread_of_the_anomalies():
+    random = np.random.default_rng(0)
+    field = labelled(np.where(SEA, 15 + 0.7 * random.standard_normal((400, 3, 5)), np.nan), daily(400))
+    assert fit(field).scale == pytest.approx(0.7, rel=0.05)
+
+
+def test_dates_that_cover_two_months_a_year_get_no_season():
+    """An unchecked fit explodes in the other ten months."""
+    times = np.concatenate([daily(8, f"{year}-06-01", step=8) for year in range(2001, 2008)])
+    field, cycle = seasonal(times, gaps=0.2)
+    fitted = fit(field)
+    assert len(fitted.coefficients) == 1 and "too little of the year" in fitted.note
+    whole_year = fitted.climatology(np.arange(0.0, 365.0, 30.0))
+    assert np.abs(whole_year - cycle.mean(0))[:, SEA].max() < 2.5
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        (seasonal(daily(300))[0], "a record of 299 days is too short"),
+        (seasonal(daily(300))[0].drop_vars("time"), "a record of 299 days is too short"),
+        (seasonal(daily(1), gaps=0)[0][0], "no dates, so no seasonal cycle"),
+    ],
+)
+def test_what_was_left_out_is_said(field, words):
+    assert words in fit(field).note
+
+
+def test_a_cell_seen_on_few_dates_borrows_from_the_domain():
+    values = np.full((50, 3, 5), np.nan)
+    values[:, 1:] = 10 + np.random.default_rng(0).standard_normal((50, 2, 5))
+    values[:2, 0, 4] = 20.0
+    assert fit(labelled(values, daily(50))).coefficients[0, 0, 4] < 12
+
+
+def test_slabs_order_and_land_make_no_difference(monkeypatch):
+    field, _ = seasonal(daily(300, step=3))
+    whole = fit(field)
+    monkeypatch.setattr(standardise, "SLAB", 7 * SEA.size)
+    for other in (field, field.transpose("x", "time", "y"), field.fillna(-5e9).where(field.notnull() | ~SEA)):
+        again = fit(other.chunk(time=50))
+        np.testing.assert_allclose(again.coefficients, whole.coefficients, rtol=1e-4, atol=1e-4)
+        assert again.scale == pytest.approx(whole.scale, rel=1e-6) and again.note == whole.note
+
+
+def test_a_logarithm_asks_for_nothing_on_land():
+    values = np.where(SEA, np.exp(np.random.default_rng(0).standard_normal((9, 3, 5))), 0.0)
+    assert fit(labelled(values, daily(9)), transform="log").scale > 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "words"),
+    [
+        (3.0, {}, r"chl is constant \(3\): there is nothing to learn"),
+        (-2.0, {"transform": "log"}, "log needs positive values, but chl goes down to -2; use --transform none"),
+        (0.0, {"transform": "log"}, "log needs positive values"),
+        (np.nan, {}, "no value inside its domain"),
+        (3.0, {"transform": "sqrt"}, "transform must be one of none, log, got 'sqrt'"),
+    ],
+)
+def test_what_cannot_be_standardised(values, options, words):
+    with pytest.raises(InputError, match=words):
+        fit(labelled(np.full((4, 3, 5), values), daily(4)), **options)

@@ -1,0 +1,59 @@
+"""Windows are crops of blocks, all their parts from one place."""
+
+import torch
+
+from geogan.blocks import Block
+from geogan.windows import draw_windows
+
+
+def block(first, frames=6, height=11, width=14):
+    """Every cell's value says where it is; every other part is a function of it."""
+    values = first + torch.arange(frames * height * width, dtype=torch.float32).view(frames, 1, height, width)
+    place = torch.arange(height * width, dtype=torch.float32).view(height, width)
+    return Block(values, values % 7, values % 5, -values, place, first + torch.arange(frames, dtype=torch.float64))
+
+
+BLOCKS = [block(0.0), block(10_000.0), block(20_000.0, frames=9)]
+
+
+def draw(seed=0, *, batch=200, frames=3, crop=(4, 6)):
+    return draw_windows(BLOCKS, batch=batch, frames=frames, crop=crop, generator=torch.Generator().manual_seed(seed))
+
+
+def test_all_parts_come_from_one_place():
+    windows = draw()
+    assert windows.values.shape == (200, 3, 1, 4, 6) and windows.domain.shape == (200, 1, 1, 4, 6)
+    assert torch.equal(windows.mask, windows.values % 7) and torch.equal(windows.kept, windows.values % 5)
+    assert torch.equal(windows.guess, -windows.values)
+    first = windows.values // 10_000 * 10_000
+    cell = windows.values - first
+    assert torch.equal(cell % (11 * 14), windows.domain.expand_as(cell))
+    assert torch.equal(first[:, :, 0, 0, 0] + cell[:, :, 0, 0, 0] // (11 * 14), windows.days.float())
+
+
+def test_windows_are_whole_crops_turned_over_or_not():
+    cells = draw().domain[:, 0, 0]
+    down, right = cells[:, 1, 0] - cells[:, 0, 0], cells[:, 0, 1] - cells[:, 0, 0]
+    assert set(down.tolist()) == {14.0, -14.0} and set(right.tolist()) == {1.0, -1.0}
+    rows, columns = down[:, None, None] * torch.arange(4)[:, None], right[:, None, None] * torch.arange(6)
+    assert torch.equal(cells - cells[:, :1, :1], rows + columns)
+
+
+def test_every_place_is_reached():
+    windows = draw(batch=800)
+    starts = windows.domain.amin((1, 2, 3, 4)).long()
+    assert set((starts // 14).tolist()) == set(range(8)) and set((starts % 14).tolist()) == set(range(9))
+    assert {day for window in windows.days.tolist() for day in window} == {
+        *map(float, range(6)), *(10_000.0 + day for day in range(6)), *(20_000.0 + day for day in range(9))
+    }  # fmt: skip
+
+
+def test_the_generator_decides():
+    assert all(torch.equal(a, b) for a, b in zip(draw(3), draw(3)))
+    assert not torch.equal(draw(3).values, draw(4).values)
+
+
+def test_a_crop_as_large_as_the_block():
+    windows = draw(crop=(11, 14), frames=6, batch=5)
+    assert windows.values.shape == (5, 6, 1, 11, 14)
+    assert all(torch.equal(part, part.to(torch.device("cpu"))) for part in windows)
