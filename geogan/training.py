@@ -290,7 +290,7 @@ def train(
                     f"training stopped at step {state.step}: a loss is not finite ({losses}); the best weights so far "
                     "are kept; lower the learning rate or use --precision float32"
                 )
-            collapsed = collapsed + 1 if losses.get("discriminator", 1.0) < COLLAPSED else 0
+            collapsed = collapsed + 1 if losses.get("discriminator", math.inf) < COLLAPSED else 0
             if collapsed >= LOOKS:
                 raise InputError(
                     f"training stopped at step {state.step}: the discriminator has collapsed (loss under {COLLAPSED} "

@@ -1,0 +1,199 @@
+"""A filled field: what was measured is kept, gaps are filled, land stays; however it is cut."""
+
+import dataclasses
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+from geogan import filling
+from geogan.filling import FILLED, LAND, OBSERVED, compose, fill, fill_slab, plan, prepared
+from geogan.operators.errors import InputError
+
+
+def filled_of(model, field, **options):
+    return fill(model, field, **options)["sst"]
+
+
+def check(product, field, domain):
+    """What every product promises."""
+    values, source, raw = (
+        part.transpose(..., "lat", "lon").values for part in (product["sst"], product["sst_source"], field)
+    )
+    seen = np.isfinite(raw)
+    assert values.dtype == raw.dtype and source.dtype == np.int8
+    np.testing.assert_array_equal(values[seen], raw[seen])
+    assert np.isfinite(values[..., domain]).all() and np.isnan(values[..., ~domain]).all()
+    expected = np.where(domain, np.where(seen, OBSERVED, FILLED), LAND)
+    np.testing.assert_array_equal(source, np.broadcast_to(expected, source.shape))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("order", [("time", "lat", "lon"), ("lon", "time", "lat")])
+def test_observed_kept_gaps_filled_land_left(model, gappy, domain, dtype, order):
+    field = (gappy.astype(dtype) + (1e-9 if dtype == "float64" else 0)).transpose(*order)
+    product = fill(model, field)
+    check(product, field, domain)
+    assert product["sst"].dims == product["sst_source"].dims == order
+    assert product["sst"].attrs == field.attrs | {"ancillary_variables": "sst_source"}
+    assert product["sst_source"].attrs["flag_meanings"] == "observed filled land"
+    xr.testing.assert_equal(product["time"], field["time"])
+
+
+def test_the_first_guess_is_near_the_truth(model, gappy, truth, domain):
+    first = dataclasses.replace(model, network=None)
+    gaps = gappy.isnull().values & domain
+    error, climatology = (
+        float(np.sqrt((((filled_of(each, gappy) - truth).values[gaps]) ** 2).mean()))
+        for each in (first, dataclasses.replace(first, prior=None))
+    )
+    assert error < 0.6 * climatology
+
+
+def test_estimates_everywhere_where_that_is_asked_for(model, gappy, domain):
+    everywhere = filled_of(model, gappy, keep_observed=False)
+    kept = filled_of(model, gappy)
+    gaps = gappy.isnull().values
+    np.testing.assert_array_equal(everywhere.values[gaps], kept.values[gaps])
+    assert (everywhere != kept).values[~gaps].mean() > 0.9
+    noisy = dataclasses.replace(model, operator=model_operator_with_noise())
+    xr.testing.assert_equal(filled_of(noisy, gappy), everywhere)
+    xr.testing.assert_equal(filled_of(noisy, gappy, keep_observed=True), kept)
+
+
+def model_operator_with_noise():
+    from geogan.operators.convolve import ConvolveNoise
+
+    return ConvolveNoise(size=1, noise=0.1)
+
+
+def test_lazy_is_the_same_and_stays_lazy(model, gappy, monkeypatch):
+    monkeypatch.setattr(filling, "DATES", 7)
+    eager = fill(model, gappy)
+
+    def never(*_, **__):
+        raise AssertionError("computed")
+
+    with dask.config.set(scheduler=never):
+        lazy = fill(model, gappy.chunk(time=4, lat=11))
+        part = lazy.isel(time=slice(3, 5))
+    xr.testing.assert_identical(lazy.compute(), eager)
+    xr.testing.assert_identical(part.compute(), eager.isel(time=slice(3, 5)))
+    xr.testing.assert_equal(lazy.compute(scheduler="threads"), eager)
+
+
+@pytest.mark.parametrize("dates", [3, 5, 11])
+def test_slabs_of_any_length_are_the_same_without_a_first_guess(bare, gappy, monkeypatch, dates):
+    """A window reaches two frames further: what a slab reads beyond is enough."""
+    whole = filled_of(bare, gappy)
+    monkeypatch.setattr(filling, "DATES", dates)
+    assert len(plan(bare, prepared(bare, gappy)).slabs) == -(-gappy.sizes["time"] // dates)
+    np.testing.assert_allclose(filled_of(bare, gappy).values, whole.values, atol=1e-4)
+
+
+@pytest.mark.parametrize(("dates", "tile", "halo"), [(6, 192, 32), (24, 8, 12), (9, 12, 16)])
+def test_any_cut_gives_nearly_the_same(model, gappy, truth, monkeypatch, dates, tile, halo):
+    first = dataclasses.replace(model, network=None)
+    whole = filled_of(first, gappy)
+    for name, value in (("DATES", dates), ("TILE", tile), ("HALO", halo)):
+        monkeypatch.setattr(filling, name, value)
+    difference = (filled_of(first, gappy) - whole).values
+    assert 0 < np.nanmax(np.abs(difference))
+    gaps = gappy.isnull().values
+    assert np.sqrt(np.nanmean(difference[gaps] ** 2)) < 0.03 * float((truth - truth.mean("time")).std())
+
+
+def test_tiles_with_a_wide_halo_are_the_whole(bare, gappy, monkeypatch):
+    whole = filled_of(bare, gappy)
+    monkeypatch.setattr(filling, "TILE", 8)
+    monkeypatch.setattr(filling, "HALO", 24)
+    np.testing.assert_allclose(filled_of(bare, gappy).values, whole.values, atol=1e-4)
+
+
+def test_a_part_of_the_dates_is_filled_as_in_the_whole(model, gappy, monkeypatch):
+    monkeypatch.setattr(filling, "DATES", 8)
+    archive = prepared(model, gappy)
+    cut = plan(model, archive)
+    whole = np.concatenate([fill_slab(model, archive, slab, cut) for slab in cut.slabs])
+    for dates in (slice(0, 8), slice(5, 21), slice(11, 12), slice(29, 30)):
+        part = plan(model, archive, dates=dates)
+        assert (part.slabs[0].core.start, part.slabs[-1].core.stop) == (dates.start, dates.stop)
+        found = np.concatenate([fill_slab(model, archive, slab, part) for slab in part.slabs])
+        np.testing.assert_array_equal(found, whole[dates])
+
+
+def test_a_part_of_the_grid(bare, model, gappy, domain):
+    """It has its own climatology, wherever it lies."""
+    y, x = slice(4, 18), slice(3, 24)
+    part = gappy[:, y, x]
+    product = fill(model, part)
+    check(product, part, domain[y, x])
+    none = dataclasses.replace(model, network=None, prior=None)
+    np.testing.assert_array_equal(filled_of(none, part).values, filled_of(none, gappy).values[:, y, x])
+
+
+def test_one_date_few_dates_and_an_image(model, gappy, domain):
+    """Fewer than the window holds."""
+    for field in (gappy[4:5], gappy[4:6], gappy[4], gappy[4].drop_vars("time")):
+        product = fill(model, field)
+        check(product, field, domain)
+        assert product["sst"].shape == field.shape
+    lazily = fill(model, gappy[4].chunk(lat=7))
+    assert lazily["sst"].chunks is not None
+    xr.testing.assert_identical(lazily.compute(), fill(model, gappy[4]))
+
+
+def test_a_date_that_saw_nothing(model, gappy, domain):
+    field = gappy.copy(deep=True)
+    field[7] = np.nan
+    check(fill(model, field), field, domain)
+
+
+def test_land_is_without_consequence(model, gappy, domain):
+    wild = gappy.where(domain, 1e4)
+    product, plain = fill(model, wild), fill(model, gappy)
+    np.testing.assert_array_equal(product["sst"].values[:, domain], plain["sst"].values[:, domain])
+    # What was measured where nothing should be is returned, as measured.
+    assert (product["sst"].values[:, ~domain] == 1e4).all() and (product["sst_source"].values[:, ~domain] == 0).all()
+
+
+def test_infinite_values_are_gaps(model, gappy, domain):
+    field = gappy.copy(deep=True)
+    where = np.isfinite(field.values)
+    where[5:] = False
+    field.values[where] = np.inf
+    values = filled_of(model, field).values
+    assert np.isfinite(values[:, domain]).all()
+    np.testing.assert_array_equal(values, filled_of(model, gappy.where(~where)).values)
+
+
+def test_another_unit_or_grid_is_refused(model, gappy):
+    kelvin = (gappy + 273.15).assign_attrs(units="K")
+    with pytest.raises(InputError, match="trained on sst in degree_Celsius, but sst is in K; convert it"):
+        fill(model, kelvin)
+    with pytest.raises(InputError, match="lat of sst .* is not part of the model's grid"):
+        fill(model, gappy.assign_coords(lat=gappy.lat + 0.02))
+    with pytest.raises(InputError, match="lat of sst .* is not part of the model's grid"):
+        fill(model, gappy[:, ::-1])
+    with pytest.raises(InputError, match="lon of sst .* is not part of the model's grid"):
+        fill(model, gappy[..., ::2])
+    with pytest.raises(InputError, match="the model's grid has 24 cells along lon, but sst has 10"):
+        fill(model, gappy[..., :10].drop_vars("lon").assign_attrs(gappy.attrs))
+
+
+def test_what_was_withheld_is_hidden_on_demand_and_on_its_own_record_alone(model, gappy):
+    archive = prepared(model, gappy, withheld=True)
+    assert archive.read(slice(None)).withheld.any() and not prepared(model, gappy).read(slice(None)).withheld.any()
+    with pytest.raises(InputError, match="withheld observations of a record of 30 dates .* has 29 dates"):
+        prepared(model, gappy[1:], withheld=True)
+
+
+def test_compose_keeps_or_not():
+    raw = np.array([[[1.0, np.nan, np.nan, 7.0]]], np.float32)
+    estimate = np.array([[[2.0, 3.0, np.nan, np.nan]]], np.float64)
+    values, source = compose(raw, estimate, keep_observed=True)
+    np.testing.assert_array_equal(values, [[[1.0, 3.0, np.nan, 7.0]]])
+    np.testing.assert_array_equal(source, [[[0, 1, 2, 0]]])
+    np.testing.assert_array_equal(compose(raw, estimate, keep_observed=False)[0], [[[2.0, 3.0, np.nan, 7.0]]])
+    assert values.dtype == np.float32

@@ -1,0 +1,81 @@
+"""A block is filled frame by frame from every window that holds the frame."""
+
+import numpy as np
+import pytest
+import torch
+
+from geogan import inference
+from geogan.inference import fill_block, reconstruct
+from geogan.networks import UNet
+
+
+def network(frames=3):
+    torch.manual_seed(0)
+    made = UNet(frames=frames, width=4)
+    torch.nn.init.normal_(made.leave.weight, std=0.3)
+    return made
+
+
+def block(length=7, height=10, width=13):
+    generator = torch.Generator().manual_seed(1)
+    shape = (length, 1, height, width)
+    domain = torch.ones(height, width)
+    domain[:3, :4] = 0
+    mask = (torch.rand(shape, generator=generator) < 0.5).float() * domain
+    return torch.randn(shape, generator=generator) * mask, mask, torch.randn(shape, generator=generator), domain
+
+
+def test_a_frame_is_the_mean_of_its_windows():
+    values, mask, guess, domain = block()
+    made = network()
+    said = [[] for _ in range(7)]
+    with torch.no_grad():
+        for start in range(5):
+            t = slice(start, start + 3)
+            window = made(values[None, t], mask[None, t], guess[None, t], domain[None, None, None])[0]
+            for frame in range(3):
+                said[start + frame].append(window[frame])
+    expected = torch.stack([torch.stack(each).mean(0) for each in said])
+    torch.testing.assert_close(reconstruct(made, values, mask, guess, domain), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cells", [1, 900, 10**9])
+def test_batches_make_no_difference(monkeypatch, cells):
+    expected = reconstruct(network(), *block())
+    monkeypatch.setattr(inference, "CELLS", cells)
+    torch.testing.assert_close(reconstruct(network(), *block()), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_network_it_is_the_first_guess():
+    values, mask, guess, domain = block()
+    assert reconstruct(None, values, mask, guess, domain) is guess
+
+
+def test_a_block_shorter_than_the_window_is_a_defect():
+    with pytest.raises(ValueError, match="at least the 3 frames of a window, got 2"):
+        reconstruct(network(), *block(2)[:3], block(2)[3])
+
+
+def test_numpy_in_and_out(prior):
+    values, mask, _, domain = block()
+    days = np.arange(7.0)
+    parts = (values.numpy(), mask.numpy(), domain.numpy(), days)
+    exact = prior.map(values[None], mask[None], domain, torch.from_numpy(days), tolerance=1e-6)[0]
+    first = fill_block(None, prior, *parts, tolerance=1e-6)
+    assert isinstance(first, np.ndarray) and first.dtype == np.float32
+    np.testing.assert_allclose(first, exact.numpy(), atol=1e-4)
+    np.testing.assert_allclose(
+        fill_block(network(), prior, *parts, tolerance=1e-6),
+        reconstruct(network(), values, mask, exact, domain).numpy(),
+        atol=1e-3,
+    )
+    assert (fill_block(None, None, *parts) == 0).all()
+    np.testing.assert_array_equal(
+        fill_block(network(), None, *parts), reconstruct(network(), values, mask, 0 * values, domain).numpy()
+    )
+
+
+def test_half_precision_is_near():
+    whole = reconstruct(network(), *block())
+    half = reconstruct(network(), *block(), precision=torch.bfloat16)
+    assert half.dtype == torch.float32 and (half - whole).abs().max() < 0.1 * whole.abs().max()

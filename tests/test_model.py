@@ -1,0 +1,65 @@
+"""A model knows where on its grid a field lies, and refuses what is not on it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from geogan.model import grid_of
+from geogan.operators.errors import InputError
+
+
+def field(rows, columns, *, y=None, x=None, units="K"):
+    coords = {name: values for name, values in (("lat", y), ("lon", x)) if values is not None}
+    return xr.DataArray(np.zeros((2, rows, columns)), dims=("time", "lat", "lon"), coords=coords, name="t",
+                        attrs={"units": units})  # fmt: skip
+
+
+@pytest.fixture
+def kelvins(model):
+    return dataclasses.replace(
+        model, y=np.linspace(50, 40, 11), x=np.arange(0.0, 7.0), domain=np.ones((11, 7), bool), units="K"
+    )
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(slice(0, 11), slice(0, 7)), (slice(3, 9), slice(6, 7))])
+def test_a_part_is_found(kelvins, rows, columns):
+    part = field(11, 7, y=kelvins.y, x=kelvins.x)[:, rows, columns]
+    assert kelvins.place(part) == (rows, columns)
+    assert kelvins.place(part.transpose("lon", "time", "lat")) == (rows, columns)
+    nudged = part.assign_coords(lat=part.lat.astype(np.float32) + 1e-3)
+    assert kelvins.place(nudged) == (rows, columns)
+
+
+def test_without_coordinates_sizes_decide(kelvins):
+    assert kelvins.place(field(11, 7)) == (slice(0, 11), slice(0, 7))
+    gridless = dataclasses.replace(kelvins, y=None, x=None)
+    assert gridless.place(field(11, 7, y=np.arange(11), x=np.arange(7))) == (slice(0, 11), slice(0, 7))
+    with pytest.raises(InputError, match="the model's grid has 11 cells along lat, but t has 6"):
+        kelvins.place(field(6, 7))
+
+
+@pytest.mark.parametrize(
+    "y", [np.linspace(40, 50, 11), np.linspace(50, 40, 11) + 0.4, np.linspace(51, 41, 11), np.linspace(50, 45, 11)]
+)
+def test_other_rows_are_refused(kelvins, y):
+    with pytest.raises(InputError, match=r"lat of t .* 11 cells\) is not part of the model's grid \(50 to 40"):
+        kelvins.place(field(11, 7, y=y, x=kelvins.x))
+
+
+def test_a_larger_grid_is_refused(kelvins):
+    with pytest.raises(InputError, match="lon of t .* 9 cells.* is not part of the model's grid"):
+        kelvins.place(field(11, 9, y=kelvins.y, x=np.arange(0.0, 9.0)))
+
+
+def test_other_units_are_refused(kelvins):
+    with pytest.raises(InputError, match="in K, but t is in degC; convert it"):
+        kelvins.place(field(11, 7, units="degC"))
+    with pytest.raises(InputError, match="in K, but t is in no units"):
+        kelvins.place(field(11, 7, units=""))
+
+
+def test_the_grid_of_a_field():
+    y, x = grid_of(field(3, 2, y=[3, 2, 1], x=["a", "b"]))
+    assert y.tolist() == [3.0, 2.0, 1.0] and y.dtype == np.float64 and x is None

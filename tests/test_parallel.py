@@ -1,0 +1,80 @@
+"""Items side by side: in order, few at a time, errors heard of, torch's threads put back."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from geogan.operators.errors import InputError
+from geogan.parallel import side_by_side, torch_threads, workers
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_results_in_the_order_of_the_items(threads):
+    def late(item):
+        time.sleep(0.002 * (7 - item) if item < 7 else 0)
+        return item * item
+
+    assert list(side_by_side(late, range(20), threads=threads)) == [item * item for item in range(20)]
+    assert list(side_by_side(late, [], threads=threads)) == []
+
+
+def test_items_are_taken_only_as_fast_as_they_are_used():
+    taken = []
+
+    def items():
+        for item in range(1000):
+            taken.append(item)
+            yield item
+
+    results = side_by_side(lambda item: item, items(), threads=2)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+    assert len(taken) <= 5 + 3
+    results.close()
+    assert len(taken) <= 5 + 3
+
+
+def test_never_more_than_asked_for_at_a_time():
+    lock, running, most = threading.Lock(), 0, 0
+
+    def work(item):
+        nonlocal running, most
+        with lock:
+            running, most = running + 1, max(most, running + 1)
+        time.sleep(0.002)
+        with lock:
+            running -= 1
+
+    list(side_by_side(work, range(30), threads=3))
+    assert 1 <= most <= 3
+
+
+def test_the_first_error_stops_it():
+    done = []
+
+    def work(item):
+        if item == 3:
+            raise InputError("item 3 is bad")
+        done.append(item)
+
+    with pytest.raises(InputError, match="item 3 is bad"):
+        list(side_by_side(work, range(500), threads=2))
+    assert len(done) < 20
+
+
+def test_torch_works_on_one_thread_inside_and_as_before_outside():
+    before = torch.get_num_threads()
+    seen = set(side_by_side(lambda _: torch.get_num_threads(), range(8), threads=2))
+    assert seen == {1} and torch.get_num_threads() == before
+    with pytest.raises(RuntimeError, match="x"), torch_threads(3):
+        assert torch.get_num_threads() == 3
+        raise RuntimeError("x")
+    assert torch.get_num_threads() == before
+
+
+def test_how_many():
+    assert workers(3) == 3 and workers(None) >= 1
+    for wrong in (0, -2):
+        with pytest.raises(InputError, match=f"threads must be at least 1, got {wrong}"):
+            workers(wrong)
