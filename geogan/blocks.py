@@ -22,9 +22,9 @@ from geogan.archive import Archive
 from geogan.gaussian import GaussianPrior
 from geogan.operators.operator import Operator
 
-# What a pattern may hide of a hidden frame, on average; beyond that, only what several draws of theta have
-# in common is hidden. Gaps must stay as large as they come, yet leave a frame something to show.
-HIDE = 0.65
+# What a pattern may hide of a frame, on average; beyond that, only what several draws of theta have in common
+# is hidden: training windows must resemble those that will be filled, which have all their observations.
+HIDE = 0.35
 
 
 class Block(NamedTuple):
@@ -43,22 +43,15 @@ def hide(
 ) -> Tensor:
     """A pattern that hides more of what was observed: 1 where still shown, shape (B, T, C, H, W).
 
-    Runs of frames are hidden by the gaps that several draws of theta have in common (so many that the
-    share hidden stays moderate), the frames between them are left as they are.
+    What is hidden are the gaps that several draws of theta have in common: so many that the share hidden stays
+    moderate.
     """
     draws = 1 if coverage <= HIDE else min(32, int(np.ceil(np.log(HIDE) / np.log(min(coverage, 0.99)))))
     ones = torch.ones(shape)
     hidden = ones
     for _ in range(draws):
         hidden = hidden * (1 - operator.apply(ones, operator.sample(shape, generator=generator)).mask)
-    batch, frames = shape[:2]
-    # Runs of about three hidden frames between about six untouched ones: these keep all they had.
-    change = torch.rand(batch, frames, generator=generator) < 1 / 3
-    start = torch.randint(3, (batch, 1), generator=generator)
-    active = ((change.long().cumsum(1) + start) % 3 == 0).float()
-    if frames == 1:
-        active = torch.ones(batch, 1)
-    return 1 - hidden * active[:, :, None, None, None]
+    return 1 - hidden
 
 
 def cut(length: int, size: int, generator: np.random.Generator) -> slice:

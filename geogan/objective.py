@@ -8,9 +8,12 @@ paper's form.
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import avg_pool2d, softplus
 
 from geogan.operators.operator import Observation
+
+# Cells around a cell, a side, that say how much can be known of it.
+AROUND = 9
 
 
 def prior_generator(score_measured_again: Tensor) -> Tensor:
@@ -48,12 +51,43 @@ def likelihood(measured: Observation, again: Observation, scale: Tensor | float 
 
 
 def withheld(reconstruction: Tensor, values: Tensor, hidden: Tensor, scale: Tensor | float = 1.0) -> Tensor:
-    """Withheld term: mean square error on observations that were hidden from the generator.
+    """Withheld term: weighted mean square error on observations that were hidden from the generator.
 
     Not in the paper. The hidden cells are real measurements, and their gap was drawn independently of
-    them, so this is an unbiased estimate of the reconstruction's error in such gaps.
+    them: in every cell the best reconstruction is still the mean of what it can be, whatever the weights.
+
+    Parameters
+    ----------
+    reconstruction, values : Tensor, shape (B, T, C, H, W)
+    hidden : Tensor, shape (B, T, C, H, W)
+        Weight of each cell, 0 where it was not hidden; see :func:`confidence`.
+    scale : Tensor or float
+        Unit of the differences.
     """
     return masked_square(reconstruction, values, hidden, scale)
+
+
+def confidence(kept: Tensor) -> Tensor:
+    """How much can be known of a cell, from what is shown around it: weights for the withheld term.
+
+    Deep in a large gap the error is large whatever the network does, and drowns what can be learned
+    nearer to its rim. Weighting like an inverse variance (here: by the share of the cells around, over all
+    frames of the window, that are shown) leaves the optimum where it is and makes the gradient far less
+    noisy.
+
+    Parameters
+    ----------
+    kept : Tensor, shape (B, T, C, H, W)
+        1 where shown.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, 1, H, W)
+        Between 0.05 and 1.05.
+    """
+    share = kept.flatten(1, 2).mean(1, keepdim=True)
+    around = avg_pool2d(share, AROUND, stride=1, padding=AROUND // 2, count_include_pad=False)
+    return around[:, None] + 0.05
 
 
 def masked_square(a: Tensor, b: Tensor, where: Tensor, scale: Tensor | float = 1.0) -> Tensor:

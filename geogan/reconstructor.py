@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -32,6 +33,8 @@ from geogan.training import Progress, TrainState, Weights, train
 # Blocks that serve at a time, and steps after which the oldest is replaced.
 BLOCKS, REPLACE = 12, 8
 SAVE_SECONDS = 30.0
+# Norm that the generator's gradient is cut to, and steps over which its learning rate rises.
+CLIP, WARM_UP = 1.0, 50
 
 
 class Reconstructor:
@@ -106,7 +109,7 @@ class Reconstructor:
         minutes: float | None = None,
         rate_generator: float = 1e-3,
         rate_discriminator: float = 4e-4,
-        likelihood_every: int = 4,
+        likelihood_every: int = 8,
         averaging: float = 0.998,
         precision: str = "auto",
         seed: int = defaults.SEED,
@@ -214,7 +217,7 @@ class Reconstructor:
             unit = archive.standardiser.scale
 
             def current() -> Model:
-                network = UNet(frames=frames, width=self.width)
+                network = copy.deepcopy(state.average).cpu()
                 network.load_state_dict(state.best)
                 return replace(
                     first,
@@ -264,6 +267,8 @@ class Reconstructor:
                     likelihood_every=self.likelihood_every,
                     precision=dtype,
                     averaging=self.averaging,
+                    clip=CLIP,
+                    warm_up=WARM_UP,
                     device=device,
                 ):
                     if report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS:
@@ -289,7 +294,7 @@ class Reconstructor:
             discriminator.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
             rate_generator=self.rate_generator,
             rate_discriminator=self.rate_discriminator,
-            betas=(0.5, 0.99) if self.weight_prior > 0 else (0.9, 0.99),
+            betas=(0.5, 0.999) if self.weight_prior > 0 else (0.9, 0.999),
             seed=self.seed,
         )
 

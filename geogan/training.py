@@ -87,6 +87,8 @@ def train_step(
     likelihood_every: int = 1,
     precision: torch.dtype = torch.float32,
     averaging: float = 0.998,
+    clip: float | None = None,
+    warm_up: int = 0,
 ) -> Step:
     """One step of Algorithm 1.
 
@@ -110,6 +112,10 @@ def train_step(
         Of the networks' arithmetic; losses are float32.
     averaging : float
         Decay of the moving average of weights.
+    clip : float, optional
+        Norm that the generator's gradient is cut to: fronts make it heavy-tailed.
+    warm_up : int
+        Steps over which the generator's learning rate rises, while Adam learns the gradient's size.
     """
     generator, discriminator = state.generator, state.discriminator
     device = windows.values.device
@@ -125,7 +131,7 @@ def train_step(
         reconstruction = generator(windows.values * shown, shown, windows.guess, windows.domain)
     losses: dict[str, Tensor] = {}
     if weights.withheld > 0:
-        hidden = windows.mask - windows.kept
+        hidden = (windows.mask - windows.kept) * objective.confidence(windows.kept)
         losses["withheld"] = objective.withheld(reconstruction, windows.values, hidden, scale)
     if adversarial or second:
         theta = operator.sample(tuple(windows.values.shape), generator=state.random)  # type: ignore[arg-type]
@@ -164,7 +170,10 @@ def train_step(
             total = total + losses[name] * (weight * likelihood_every if name == "likelihood" else weight)
     state.generator_optimiser.zero_grad(set_to_none=True)
     total.backward()
-    nn.utils.clip_grad_norm_(generator.parameters(), 10.0)
+    if clip is not None:
+        nn.utils.clip_grad_norm_(generator.parameters(), clip)
+    for group in state.generator_optimiser.param_groups:
+        group["lr"] = state.generator_optimiser.defaults["lr"] * min(1.0, (state.step + 1) / max(1, warm_up))
     state.generator_optimiser.step()
     with torch.no_grad():
         # Early averages follow quickly, or they would remember the untrained weights.
@@ -230,6 +239,8 @@ def train(
     likelihood_every: int = 1,
     precision: torch.dtype = torch.float32,
     averaging: float = 0.998,
+    clip: float | None = None,
+    warm_up: int = 0,
     validate_every: int = 100,
     report_every: int = 10,
     device: torch.device | None = None,
@@ -281,6 +292,8 @@ def train(
             likelihood_every=likelihood_every,
             precision=precision,
             averaging=averaging,
+            clip=clip,
+            warm_up=warm_up,
         )
         judged = state.step % validate_every == 0
         if judged or state.step % report_every == 0:

@@ -55,3 +55,18 @@ def test_squares_are_means_over_the_cells_asked_for():
 def test_nowhere_is_nothing():
     a = torch.randn(1, 1, 1, 2, 3)
     assert float(objective.withheld(a, a + 1, torch.zeros_like(a))) == 0
+
+
+def test_confidence_is_high_where_much_is_shown_and_moves_no_optimum():
+    kept = torch.ones(1, 3, 1, 24, 20)
+    kept[..., 6:18, :] = 0
+    confidence = objective.confidence(kept)
+    assert confidence.shape == (1, 1, 1, 24, 20)
+    assert float(confidence[0, 0, 0, 0, 0]) == pytest.approx(1.05)
+    assert float(confidence[0, 0, 0, 12, 10]) == pytest.approx(0.05)
+    # With any weights, the constant that fits best one cell's draws is their mean.
+    draws = torch.tensor([1.0, 2.0, 6.0]).reshape(3, 1, 1, 1, 1)
+    guess = torch.zeros(1, requires_grad=True)
+    weight = confidence[..., :1, :1].expand(3, 1, 1, 1, 1)
+    objective.withheld((guess + 3.0).expand(3, 1, 1, 1, 1), draws, weight).backward()
+    assert float(guess.grad) == pytest.approx(0, abs=1e-6)

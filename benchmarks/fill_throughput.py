@@ -1,0 +1,128 @@
+"""Fill throughput, Zarr to Zarr, against the first guess and the network alone on the same tiles in memory.
+
+    python benchmarks/fill_throughput.py [--days 96] [--side 256] [--rounds 3] [--threads 2]
+
+Prints the shares and one ratio: (first guess + network alone) / fill, at the same number of threads. One
+process, alternating, medians.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from geogan.checkpoint import save_model
+from geogan.filling import plan, prepared
+from geogan.gaussian import GaussianPrior
+from geogan.inference import reconstruct
+from geogan.io import open_field
+from geogan.model import Model, grid_of
+from geogan.networks import UNet
+from geogan.operators.cloud import CloudMask
+from geogan.operators.corrupt import corrupt
+from geogan.parallel import side_by_side
+from geogan.pipelines.fill import fill
+from geogan.standardise import Standardiser
+from geogan.withheld import Withheld
+
+
+def gappy_archive(days: int, side: int) -> xr.DataArray:
+    """A smooth moving field of any size under clouds, with a land border: cheap to make, dear to fill."""
+    y, x = np.mgrid[:side, :side] / 24.0
+    t = np.arange(days)[:, None, None]
+    values = 15 + np.sin(x + 0.1 * t) * np.cos(y - 0.07 * t) + 0.3 * np.sin(3.1 * x - 2.3 * y + 0.2 * t)
+    values[:, : side // 10] = np.nan
+    coords = {
+        "time": np.datetime64("2001-01-01", "ns") + np.arange(days) * np.timedelta64(1, "D"),
+        "lat": 30 + 0.02 * np.arange(side),
+        "lon": -20 + 0.02 * np.arange(side),
+    }
+    field = xr.DataArray(values.astype("f4"), dims=("time", "lat", "lon"), coords=coords, name="sst")
+    field.attrs["units"] = "degree_Celsius"
+    return corrupt(field, CloudMask(coverage=0.5, spread=0.2, scale=12.0, persistence=2.0), seed=0)
+
+
+def untrained(field: xr.DataArray, precision: str) -> Model:
+    """A model of the default size: speed does not depend on what was learned."""
+    domain = np.isfinite(field.values).any(0)
+    network = UNet(frames=5, width=32).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    torch.nn.init.normal_(network.leave.weight, std=1e-3)
+    y, x = grid_of(field)
+    from geogan.coordinates import find_axes
+
+    return Model(
+        network=network,
+        prior=GaussianPrior(length=10.0, persistence=5.0, noise=0.15),
+        operator=CloudMask(),
+        standardiser=Standardiser.fit(field, find_axes(field), domain),
+        domain=domain,
+        withheld=Withheld(np.full((field.sizes["time"], 1), -1, np.int32)),
+        frames=5,
+        variable="sst",
+        units="degree_Celsius",
+        y=y,
+        x=x,
+        precision=precision,
+    )
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--days", type=int, default=96)
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", default="bfloat16")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        data, run = Path(folder) / "gappy.zarr", Path(folder) / "run"
+        field = gappy_archive(given.days, given.side)
+        field.to_dataset().chunk(time=8).to_zarr(data, consolidated=False)
+        model = untrained(field, given.precision)
+        save_model(run, model)
+        archive = prepared(model, open_field(data)).held()
+        cut = plan(model, archive)
+        pieces = [
+            archive.read(slab.read, row.read, column.read)
+            for slab in cut.slabs
+            for row in cut.rows
+            for column in cut.columns
+        ]
+        tensors = [[torch.from_numpy(part) for part in (p.values, p.observed, p.domain, p.days)] for p in pieces]
+        precision = getattr(torch, given.precision)
+
+        def first_guess(part: list[torch.Tensor]) -> torch.Tensor:
+            values, mask, domain, days = part
+            with torch.no_grad():
+                return model.prior.map(values[None], mask[None], domain, days)[0]  # type: ignore[union-attr]
+
+        def network(part: list[torch.Tensor]) -> torch.Tensor:
+            values, mask, domain, _ = part
+            return reconstruct(model.network, values, mask, values, domain, precision=precision)
+
+        times: dict[str, list[float]] = {"first guess": [], "network": [], "fill": []}
+        for turn in range(given.rounds):
+            for name, work in (("first guess", first_guess), ("network", network)):
+                began = time.perf_counter()
+                for _ in side_by_side(work, tensors, threads=given.threads):
+                    pass
+                times[name].append(time.perf_counter() - began)
+            began = time.perf_counter()
+            fill(data, run, Path(folder) / f"filled{turn}.zarr", threads=given.threads)
+            times["fill"].append(time.perf_counter() - began)
+        median = {name: statistics.median(values) for name, values in times.items()}
+        cells = given.days * given.side**2
+        for name, seconds in median.items():
+            print(f"{name:12s} {seconds:7.2f} s  {seconds / cells * 1e6:6.2f} us per pixel of the product")
+        print(f"first guess / network              {median['first guess'] / median['network']:.2f}")
+        print(f"(first guess + network) / fill     {(median['first guess'] + median['network']) / median['fill']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
