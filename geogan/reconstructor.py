@@ -154,7 +154,7 @@ class Reconstructor:
         field : DataArray, shape ([time,] y, x)
             NaN where unseen; lazy or not. A field without time is an archive of its own crops.
         domain : ndarray of bool, shape (y, x), optional
-            True where the quantity exists; by default, where it was ever observed.
+            True where the quantity exists; by default, where it was ever observed (in a single scene, everywhere).
         path : str or Path, optional
             Folder that the model and the state of training are saved to, at least every minute.
         resume : bool
@@ -179,7 +179,13 @@ class Reconstructor:
         self._check()
         workers(self.threads)
         survey = check_field(field, find_axes(field))
-        domain = survey.domain if domain is None else np.asarray(domain, bool)
+        if domain is None:
+            domain = survey.domain
+            if len(survey.seen_share) == 1:
+                # What one scene does not show may be land or cloud: nobody could tell.
+                domain = np.ones_like(domain)
+                say("a single scene: every cell counts as domain; give a domain to keep land out")
+        domain = np.asarray(domain, bool)
         if resume:
             if path is None:
                 raise InputError("resume needs the folder of the run; give path")

@@ -21,6 +21,10 @@ LONGEST_RUN = 4
 SPARSE = 0.2
 
 
+_BACK, _ALL = slice(None, None, -1), slice(None)
+_FLIPS = ((_ALL, _ALL), (_BACK, _BACK), (_BACK, _ALL), (_ALL, _BACK))
+
+
 class Withheld(NamedTuple):
     """Which dates lend their gaps to which.
 
@@ -28,12 +32,12 @@ class Withheld(NamedTuple):
     ----------
     sources : ndarray of int32, shape (T, K)
         The dates whose common gaps hide what date ``t`` saw; -1 where nothing is withheld.
-    flip : bool
-        The gaps are turned by 180 degrees first: an image has only its own to borrow.
+    flip : int
+        An image has only its own gaps to borrow: 1 turns them by 180 degrees, 2 upside down, 3 mirrors them.
     """
 
     sources: np.ndarray
-    flip: bool = False
+    flip: int = 0
 
     @property
     def dates(self) -> np.ndarray:
@@ -57,10 +61,10 @@ class Withheld(NamedTuple):
         return _under(seen(date), [seen(int(source)) for source in sources], self.flip)
 
 
-def _under(own: np.ndarray, others: list[np.ndarray], flip: bool) -> np.ndarray:
+def _under(own: np.ndarray, others: list[np.ndarray], flip: int) -> np.ndarray:
     hidden = own
     for other in others:
-        hidden = hidden & ~(other[::-1, ::-1] if flip else other)
+        hidden = hidden & ~other[_FLIPS[flip]]
     return hidden
 
 
@@ -107,11 +111,11 @@ def withhold(
     depth = min(depth, max(1, count - 1), 64)
     sources = np.full((count, depth), -1, np.int32)
     if count == 1:
-        sources[0] = 0
-        chosen = Withheld(sources, flip=True)
-        return (
-            chosen if _counts(chosen.hidden(0, seen), seen(0)) else Withheld(np.full((1, 1), -1, np.int32), flip=True)
-        )
+        for turn in range(3):
+            chosen = Withheld(np.zeros((1, 1), np.int32), flip=1 + (seed + turn) % 3)
+            if _counts(chosen.hidden(0, seen), seen(0)):
+                return chosen
+        return Withheld(np.full((1, 1), -1, np.int32))
     generator = np.random.default_rng([seed, 0x77])
     goal = min(most, max(3, round(share * count)), max(1, count // 3))
     taken = 0
@@ -126,7 +130,7 @@ def withhold(
             if taken >= goal or sources[date, 0] >= 0 or not usable[date] or not usable[lenders].all():
                 continue
             own = seen(date)
-            if _counts(_under(own, [seen(int(lender)) for lender in lenders], False), own):
+            if _counts(_under(own, [seen(int(lender)) for lender in lenders], 0), own):
                 sources[date] = lenders
                 taken += 1
     return Withheld(sources)
