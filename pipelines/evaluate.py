@@ -87,9 +87,7 @@ def evaluate(
     archive = prepared(trained, source.field, withheld=truth is None).held()
     fuller = None
     if truth is not None:
-        other = open_source(truth, variable=described["variable"], time=described["time"]).field
-        fuller = stacked(other, find_axes(other))
-        _check_truth(source.field, other)
+        fuller = _same_cells(open_source(truth, variable=described["variable"]).field, source.field)
     models: dict[str, Model] = {"model": trained}
     if ablation and (methods is None or "model" in methods) and trained.settings.get("weight_prior", 0) > 0:
         models[ABLATION] = _ablation(data, model, trained, described, threads, device, console)
@@ -112,6 +110,25 @@ def evaluate(
     if json is not None:
         _write(rows, trained, kind, json)
     return rows
+
+
+def _same_cells(truth: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
+    """The truth on the dates of the data, as (T, H, W)."""
+    axes, theirs = find_axes(field), find_axes(truth)
+    shown = stacked(field, axes)
+    if axes.time in field.coords and theirs.time in truth.coords:
+        try:
+            truth = truth.sel({theirs.time: field[axes.time].values})
+        except KeyError as error:
+            raise InputError(
+                f"the truth lacks dates that {field.name} has ({error}); give a truth that covers them all"
+            ) from error
+    fuller = stacked(truth, theirs)
+    if fuller.shape != shown.shape:
+        raise InputError(
+            f"the truth has shape {fuller.shape}, {field.name} has {shown.shape}; give the same dates on the same grid"
+        )
+    return fuller
 
 
 def table(rows: Sequence[Row], model: Model, kind: str) -> Table:
