@@ -152,6 +152,7 @@ def plot_reconstruction(
     >>> plt.close(figure)
     """
     import matplotlib.pyplot as plt
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.patches import Patch
 
     target = None if path is None else figure_path(path)
@@ -176,7 +177,8 @@ def plot_reconstruction(
     colours = _colours(filled)
 
     panels = 2 if true is None and flags is None else 3
-    figure = plt.figure(figsize=_figure_size(grid, panels), layout="constrained")
+    # The layout does not see titles of map axes: the one of the figure gets room of its own.
+    figure = plt.figure(figsize=_figure_size(grid, panels), layout=ConstrainedLayoutEngine(rect=(0, 0, 1, 0.97)))
     axes = [figure.add_subplot(1, panels, i + 1, projection=_projection(grid)) for i in range(panels)]
     for i, (ax, values, title) in enumerate(zip(axes, (seen, full), ("observed", "filled"))):
         mesh = _draw(ax, grid, values, domain, colours, limits, True, row_labels=i == 0)
