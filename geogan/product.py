@@ -636,6 +636,11 @@ def _write_netcdf(store: Path, path: Path) -> None:
             variable = dataset[name]
             sizes = variable.encoding.get("chunks")
             variable.encoding = _meaning(variable)
+            stored = np.dtype(variable.encoding.get("dtype", variable.dtype))
+            for key in ("flag_values", "flag_masks"):
+                if key in variable.attrs and stored.kind in "iu":
+                    # Zarr keeps attributes as JSON, which forgets their type; CF wants that of the variable.
+                    variable.attrs[key] = np.asarray(variable.attrs[key], dtype=stored)
             if name in dataset.coords:
                 variable.encoding.setdefault("_FillValue", None)
             elif variable.ndim and variable.dtype.kind in "biuf":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dask
 import dask.array
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -392,3 +393,11 @@ def test_a_grid_mapping_travels_and_dangling_bounds_do_not(tmp_path):
     assert raw.sst.attrs["grid_mapping"] == "crs"
     assert "bounds" not in raw.lat.attrs
     assert raw.crs.attrs["grid_mapping_name"] == "latitude_longitude"
+
+
+def test_flags_keep_their_type_in_netcdf(tmp_path):
+    flags = xr.DataArray(np.zeros((4, 6), np.int8), dims=("y", "x"), name="source")
+    flags.attrs = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "observed filled"}
+    write_dataset(flags.to_dataset(), tmp_path / "flags.nc")
+    with netCDF4.Dataset(tmp_path / "flags.nc") as file:
+        assert file["source"].flag_values.dtype == file["source"].dtype == np.int8
