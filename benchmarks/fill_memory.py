@@ -6,7 +6,6 @@ Every fill runs in a process of its own; prints both peaks and their ratio.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -45,7 +44,7 @@ def main() -> None:
             del field
             peaks.append(peak(data, run, Path(folder) / f"filled{times}.zarr"))
             print(f"{given.days * times:5d} days of {given.side} x {given.side}: {peaks[-1]:.0f} MiB")
-    print(f"ratio {peaks[1] / peaks[0]:.3f}  (this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB)")
+    print(f"ratio {peaks[1] / peaks[0]:.3f}")
 
 
 if __name__ == "__main__":
