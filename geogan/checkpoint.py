@@ -24,12 +24,13 @@ from geogan.model import Model
 from geogan.networks import UNet
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
+from geogan.run_folder import MODEL, STATE, TEXT
+from geogan.run_folder import is_run as is_run
 from geogan.standardise import Standardiser
 from geogan.training import TrainState
 from geogan.withheld import Withheld
 
 FORMAT = 1
-MODEL, STATE, TEXT = "model.safetensors", "state.safetensors", "model.json"
 
 
 def save_model(path: str | Path, model: Model) -> Path:
@@ -151,17 +152,14 @@ def digest(path: str | Path) -> str:
     return hashlib.sha256((Path(path) / MODEL).read_bytes()).hexdigest()[:16]
 
 
-def is_run(path: str | Path) -> bool:
-    """Whether a folder holds a run of geogan."""
-    return (Path(path) / MODEL).is_file()
-
-
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> None:
     """Write tensors with a JSON text into one file, aside and renamed."""
     aside = file.with_name(f".{file.name}.partial")
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         save_file(ready, aside, metadata={"geogan": json.dumps(text)})
+        # The library lets nobody else read it; who may read the folder may read the run.
+        aside.chmod(file.parent.stat().st_mode & 0o666)
         with aside.open("rb") as written:
             os.fsync(written.fileno())
         aside.replace(file)

@@ -86,7 +86,7 @@ def plot_field(
     if ax is None:
         import matplotlib.pyplot as plt
 
-        figure = plt.figure(figsize=_figure_size(grid, 1), layout="constrained")
+        figure = plt.figure(figsize=_figure_size(grid, 1), layout="compressed")
         ax = figure.add_subplot(projection=_projection(grid))
     inside = None if domain is None else _map_values(domain, grid, "domain").astype(bool)
     mesh = _draw(ax, grid, _map_values(field, grid), inside, cmap or _colours(field), limits, coast)
@@ -224,7 +224,7 @@ def plot_reconstruction(
     return figure
 
 
-def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path) -> Path:
+def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path, *, units: str = "") -> Path:
     """Draw the losses of a training and its error on the withheld cells.
 
     Parameters
@@ -234,6 +234,8 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path) -> Path:
         and ``withheld_rmse``; missing and None values are skipped.
     path : str or Path
         Where to save the figure: PNG, PDF, SVG.
+    units : str
+        Of the error.
 
     Returns
     -------
@@ -266,7 +268,8 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path) -> Path:
             "metrics must hold records with a step and a loss or a withheld_rmse, got none of them; "
             "draw after the first report"
         )
-    groups = [(curves, title) for curves, title in ((losses, "loss"), (errors, "RMSE on withheld cells")) if curves]
+    error = "RMSE on withheld cells" + (f" [{units}]" if units else "")
+    groups = [(curves, title) for curves, title in ((losses, "loss"), (errors, error)) if curves]
     figure = Figure(figsize=(4.6 * len(groups), 3.2), layout="constrained")
     for i, (curves, title) in enumerate(groups):
         ax = figure.add_subplot(1, len(groups), i + 1)
@@ -484,6 +487,9 @@ def _figure_size(grid: _Grid, panels: int) -> tuple[float, float]:
     if grid.centre is not None or grid.same_units:
         aspect = abs(float(np.ptp(grid.y_edges) / np.ptp(grid.x_edges)))
     width = 4.4 if panels > 1 else 6.4
+    if panels == 1 and 1.3 * aspect >= 1:
+        # The colour bar stands beside the map, which is that much narrower.
+        return width, float(np.clip((width - 1.5) * aspect, 1.8, 9.0)) + 0.8
     return width * panels, float(np.clip(width * aspect, 1.8, 9.0)) + 1.3
 
 

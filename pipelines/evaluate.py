@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from geogan.archive import stacked
-from geogan.checkpoint import is_run, load_model
+from geogan.checkpoint import load_model
 from geogan.coordinates import days, find_axes
 from geogan.filling import prepared
 from geogan.io import open_source
 from geogan.league import METHODS, Row, league
 from geogan.model import Model, grid_of
 from geogan.operators.errors import InputError
-from geogan.pipelines.train import RUN, read_run, train
+from geogan.pipelines.train import train
 from geogan.reconstructor import find_device
+from geogan.run_folder import RUN, is_run, read_run
 
 ABLATION = "without-prior"
 TITLES = {
@@ -91,7 +93,7 @@ def evaluate(
     models: dict[str, Model] = {"model": trained}
     if ablation and (methods is None or "model" in methods) and trained.settings.get("weight_prior", 0) > 0:
         models[ABLATION] = _ablation(data, model, trained, described, threads, device, console)
-    with Progress(console=console, transient=True, disable=console is None) as bar:
+    with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
         task = bar.add_task("scoring", total=None)
         rows = league(
             models,
@@ -115,7 +117,6 @@ def evaluate(
 def _same_cells(truth: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
     """The truth on the dates of the data, as (T, H, W)."""
     axes, theirs = find_axes(field), find_axes(truth)
-    shown = stacked(field, axes)
     if axes.time in field.coords and theirs.time in truth.coords:
         try:
             truth = truth.sel({theirs.time: field[axes.time].values})
@@ -123,36 +124,8 @@ def _same_cells(truth: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
             raise InputError(
                 f"the truth lacks dates that {field.name} has ({error}); give a truth that covers them all"
             ) from error
-    fuller = stacked(truth, theirs)
-    if fuller.shape != shown.shape:
-        raise InputError(
-            f"the truth has shape {fuller.shape}, {field.name} has {shown.shape}; give the same dates on the same grid"
-        )
-    return fuller
-
-
-def table(rows: Sequence[Row], model: Model, kind: str) -> Table:
-    """The rows as a table, the least error in bold."""
-    units = model.units or "1"
-    shown = Table(title=f"{model.variable}: error on {kind}", title_justify="left")
-    shown.add_column("method")
-    for name in ("RMSE", "bias", "MAE"):
-        shown.add_column(f"{name} [{units}]".replace("[", "\\["), justify="right")
-    shown.add_column("cells", justify="right")
-    shown.add_column("filled", justify="right")
-    best = min((row.score.rmse for row in rows if row.score.share > 0.999), default=None)
-    for row in rows:
-        score = row.score
-        shown.add_row(
-            TITLES.get(row.method, row.method),
-            f"{score.rmse:.4f}",
-            f"{score.bias:+.4f}",
-            f"{score.mae:.4f}",
-            f"{score.cells:,}",
-            f"{score.share:.1%}",
-            style="bold" if score.rmse == best else None,
-        )
-    return shown
+    _check_truth(field, truth)
+    return stacked(truth, theirs)
 
 
 def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
@@ -170,6 +143,31 @@ def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
                 f"the truth has other coordinates along {name} ({b[0]:g} to {b[-1]:g}) than the data ({a[0]:g} to "
                 f"{a[-1]:g}); give the same dates on the same grid"
             )
+
+
+def table(rows: Sequence[Row], model: Model, kind: str) -> Table:
+    """The rows as a table, the least error in bold."""
+    # The unit is said once, so that the columns fit into 80 characters.
+    units = f", in {model.units}" if model.units else ""
+    shown = Table(title=escape(f"{model.variable}: error on {kind}{units}"), title_justify="left")
+    shown.add_column("method", no_wrap=True)
+    for name in ("RMSE", "bias", "MAE"):
+        shown.add_column(name, justify="right")
+    shown.add_column("cells", justify="right")
+    shown.add_column("filled", justify="right")
+    best = min((row.score.rmse for row in rows if row.score.share > 0.999), default=None)
+    for row in rows:
+        score = row.score
+        shown.add_row(
+            TITLES.get(row.method, row.method),
+            f"{score.rmse:.4f}",
+            f"{score.bias:+.4f}",
+            f"{score.mae:.4f}",
+            f"{score.cells:,}",
+            f"{score.share:.1%}",
+            style="bold" if score.rmse == best else None,
+        )
+    return shown
 
 
 def _ablation(

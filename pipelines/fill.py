@@ -129,7 +129,7 @@ def fill(
         if console is not None and len(todo) < len(cut.slabs):
             console.print(f"going on: {len(cut.slabs) - len(todo)} of {len(cut.slabs)} regions are there already")
         done = len(cut.slabs) - len(todo)
-        with Progress(console=console, transient=True, disable=console is None) as bar:
+        with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
             task = bar.add_task("filling", total=len(cut.slabs), completed=done)
             for _ in side_by_side(work, todo, threads=threads):
                 bar.advance(task)

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from geogan.checkpoint import STATE, is_run, load_model, read_tensors
 from geogan.coordinates import Axes, days, find_axes, grid_step
 from geogan.io import Survey, check_field, open_domain, open_field, open_masks, variable_names
 from geogan.operators.errors import InputError
-from geogan.operators.parse import describe
-from geogan.pipelines.train import RUN, read_run
+from geogan.run_folder import RUN, STATE, is_run, read_run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,6 +138,10 @@ def _domain_option(path: str | Path, field: xr.DataArray, survey: Survey) -> str
 
 
 def _run(path: Path) -> dict[str, Section | str]:
+    # Here, for a field needs no torch and is looked at in a third of the time.
+    from geogan.checkpoint import load_model, read_tensors
+    from geogan.operators.parse import describe
+
     model = load_model(path)
     settings, scores = dict(model.settings), model.scores
     described = read_run(path) if (path / RUN).is_file() else {}

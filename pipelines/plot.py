@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from geogan.checkpoint import is_run
 from geogan.coordinates import find_axes
 from geogan.io import open_domain, open_field, variable_names
 from geogan.operators.errors import InputError
-from geogan.pipelines.train import METRICS
 from geogan.plotting import figure_path, observed_part, plot_field, plot_reconstruction, plot_training, select_date
+from geogan.run_folder import METRICS, TEXT, is_run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,7 +81,7 @@ def plot(
                 raise InputError(f"{data} is a run, whose curves have no {name}; leave {name} out")
         metrics = _metrics(Path(data))
         with _beside(out) as partial:
-            plot_training(metrics, partial)
+            plot_training(metrics, partial, units=_error_units(Path(data)))
         return out
     field = open_field(str(data), variable=variable)
     flags = f"{field.name}_source"
@@ -137,6 +136,14 @@ def _domain(data: str, name: str | None, field: xr.DataArray) -> xr.DataArray | 
     sea = open_domain(data, name, field)
     coords = {dim: field[dim] for dim in (axes.y, axes.x) if dim in field.coords}
     return xr.DataArray(sea, dims=(axes.y, axes.x), coords=coords)
+
+
+def _error_units(run: Path) -> str:
+    """In what a run's errors are; nothing where it does not say."""
+    try:
+        return str(json.loads((run / TEXT).read_text(encoding="utf-8"))["scores"]["units"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _metrics(run: Path) -> list[dict[str, Any]]:

@@ -12,13 +12,12 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingCol
 from rich.progress import Progress as Bar
 
 from geogan import defaults
-from geogan.checkpoint import is_run, load_model
+from geogan.checkpoint import load_model
 from geogan.io import open_domain, open_source
 from geogan.operators.errors import InputError
 from geogan.reconstructor import Reconstructor
+from geogan.run_folder import METRICS, RUN, is_run, read_run
 from geogan.training import Progress
-
-METRICS, RUN = "metrics.jsonl", "run.json"
 
 
 def train(
@@ -150,7 +149,8 @@ class _Report:
         self.losses: dict[str, float] = {}
         self.score = float("nan")
         self.bar: Bar | None = None
-        if console is not None:
+        # Where nobody looks, in a log, a bar would leave empty lines only.
+        if console is not None and console.is_terminal:
             self.bar = Bar(
                 SpinnerColumn(),
                 TextColumn("[bold]{task.description}"),
@@ -227,18 +227,6 @@ def check_run(out: Path, *, overwrite: bool) -> None:
         )
     if out.is_dir() and not is_run(out) and any(out.iterdir()):
         raise InputError(f"{out} is a folder with other things in it; give another --out")
-
-
-def read_run(out: Path) -> dict[str, Any]:
-    """From which data a run was made."""
-    try:
-        return json.loads((out / RUN).read_text())
-    except FileNotFoundError:
-        raise InputError(
-            f"{out} is no geogan run that can be gone on with: it has no {RUN}; give a folder made by geogan train"
-        ) from None
-    except ValueError as error:
-        raise InputError(f"{out / RUN} is damaged ({error}); train it again") from error
 
 
 def _name(data: str | Path | Sequence[str | Path]) -> str:

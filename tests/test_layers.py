@@ -20,7 +20,7 @@ cli
 -> blocks, model, inference, io, product
 -> archive, gaussian
 -> standardise, withheld, multigrid, objective, tiles, networks, http_store, coastlines
--> coordinates, defaults, parallel
+-> coordinates, defaults, parallel, run_folder
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]
