@@ -181,8 +181,9 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{file} was not written by geogan; give a folder made by geogan train") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{file} is damaged ({error}); train it again") from error
-    if text.get("geogan") != FORMAT:
-        raise InputError(f"{file} is of format {text.get('geogan')}, this geogan reads {FORMAT}; train it again")
+    found = text.get("geogan") if isinstance(text, dict) else None
+    if found != FORMAT:
+        raise InputError(f"{file} is of format {found}, this geogan reads {FORMAT}; train it again")
     return tensors, text
 
 

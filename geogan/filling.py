@@ -196,6 +196,7 @@ def fill(
     Dataset
         The filled variable and ``*_source``: 0 observed, 1 filled, 2 land.
     """
+    model = model.on(device)
     archive = prepared(model, field)
     keep = model.operator.exact if keep_observed is None else keep_observed
     cut = plan(model, archive)

@@ -74,6 +74,7 @@ def league(
     unknown = [name for name in methods if name not in METHODS]
     if unknown:
         raise InputError(f"unknown method {unknown[0]!r}; there are {', '.join(METHODS)}")
+    models = {name: each.on(device) for name, each in models.items()}
     model = next(iter(models.values()))
     fillers: dict[str, Model | str] = {}
     for name in methods:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 
 from geogan.coordinates import find_axes
@@ -61,6 +63,12 @@ class Model:
     precision: str = "float32"
     scores: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def on(self, device: torch.device | None) -> Model:
+        """The model with its network on a device; itself where that is nothing to do."""
+        if self.network is None or device is None or self.network.scale.device == device:
+            return self
+        return replace(self, network=copy.deepcopy(self.network).to(device))
 
     def place(self, source: xr.DataArray) -> tuple[slice, slice]:
         """Where on the model's grid a field lies: rows and columns.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -190,17 +190,10 @@ def _hidden_pieces(archive: Archive, share: np.ndarray, *, seed: int) -> list[Hi
     pieces: list[Hidden] = []
     for attempt in range(4 * wanted):
         t, y, x = cut(count, FIT_DATES, generator), cut(height, FIT_SIDE, generator), cut(width, FIT_SIDE, generator)
-        rule = withhold(
-            lambda date, first=t.start: archive.seen(first + date),  # type: ignore[misc]
-            share[t],
-            seed=seed + 1 + attempt,
-            share=FIT_HIDDEN,
-        )
         piece = archive.read(t, y, x)
         hidden = np.zeros_like(piece.observed)
-        for date in rule.dates:
-            under = rule.hidden(int(date), lambda date, first=t.start: archive.seen(first + date))  # type: ignore[misc]
-            hidden[date, 0] = np.asarray(under)[y, x]
+        for date, under in _hidden_dates(archive, t, share, seed=seed + 1 + attempt):
+            hidden[date, 0] = under[y, x]
         hidden *= piece.observed
         if not hidden.any():
             continue
@@ -211,3 +204,19 @@ def _hidden_pieces(archive: Archive, share: np.ndarray, *, seed: int) -> list[Hi
         if len(pieces) == wanted:
             break
     return pieces
+
+
+def _hidden_dates(archive: Archive, t: slice, share: np.ndarray, *, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+    """What to hide of some of the dates ``t``, each counted from the first, (H, W) bool."""
+    if len(archive.days) == 1:
+        # Turned round, an image's own gaps hide what is withheld already; mirrored, they hide something else.
+        own = archive.seen(0)
+        yield 0, own & ~(own[::-1] if seed % 2 else own[:, ::-1])
+        return
+
+    def seen(date: int) -> np.ndarray:
+        return archive.seen(t.start + date)
+
+    rule = withhold(seen, share[t], seed=seed, share=FIT_HIDDEN)
+    for date in rule.dates:
+        yield int(date), np.asarray(rule.hidden(int(date), seen))

@@ -83,8 +83,8 @@ def fill(
     """
     out = check_output(out, overwrite=overwrite)
     workers(threads)
-    trained = load_model(model)
     place = find_device(device)
+    trained = load_model(model).on(place)
     source = open_source(data, variable=variable or _known(data, trained.variable))
     field = source.field
     archive = prepared(trained, field)
@@ -97,7 +97,9 @@ def fill(
     shape = stacked(chosen, axes).shape
     empty = tuple(da.empty(shape if axes.time else shape[1:], dtype=kind) for kind in (field.dtype, np.int8))
     template = product_of(trained, chosen, *empty)
-    template.attrs = dict(source.attrs) | {"history": _history(source.attrs, trained.variable, model)}
+    named = field.attrs.get("long_name", trained.variable)
+    template.attrs = {"title": f"{named}, gaps filled", **source.attrs}
+    template.attrs["history"] = _history(source.attrs, trained.variable, model)
     identity = [digest_of(model), *source.paths, str(field.name), str(shape), str(dates), str(keep), str(source.attrs)]
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
     chunks = {axes.y: CHUNK, axes.x: CHUNK}

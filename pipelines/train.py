@@ -83,8 +83,7 @@ def train(
         described = read_run(out)
         data = data or described["data"]
         variable, domain, time = described["variable"], described["domain"], described["time"]
-        # Also where it stands: both raise the sentence that a damaged run deserves.
-        load_model(out)
+        since = load_model(out).scores["steps"]
         reconstructor = Reconstructor.load(out, device=device)
         reconstructor.threads = threads or reconstructor.threads
         if steps is not None or minutes is not None:
@@ -94,6 +93,7 @@ def train(
             raise InputError("train needs --data, the archive to learn from")
         out = Path(out) if out is not None else Path("runs") / _name(data)
         check_run(out, overwrite=overwrite)
+        since = -1
         reconstructor = Reconstructor(
             operator,
             window=window,
@@ -120,11 +120,13 @@ def train(
         "domain": domain,
         "time": time,
     }
-    with _Report(out, described, reconstructor, console, fresh=resume is None) as report:
+    with _Report(out, described, reconstructor, console, since=since) as report:
         reconstructor.fit(
             source.field, domain=mask, path=out, resume=resume is not None, progress=report.show, message=report.say
         )
     scores = reconstructor.model_.scores
+    if scores["steps"] == since:
+        report.say(f"{out} was trained for {since} steps already; give more --steps or --minutes to go on")
     report.say(
         f"withheld error {scores['withheld']:.4g} {scores['units']} (first guess {scores['first_guess']:.4g}) "
         f"after {scores['steps']} steps; {out} is ready"
@@ -142,10 +144,10 @@ class _Report:
         reconstructor: Reconstructor,
         console: Console | None,
         *,
-        fresh: bool,
+        since: int,
     ) -> None:
         self.out, self.described, self.reconstructor, self.console = out, described, reconstructor, console
-        self.fresh, self.first = fresh, True
+        self.since, self.begun = since, False
         self.losses: dict[str, float] = {}
         self.score = float("nan")
         self.bar: Bar | None = None
@@ -179,13 +181,11 @@ class _Report:
         """One record: a line of ``metrics.jsonl``, and the bar."""
         if report.step == 0 or not (self.out / RUN).is_file():
             (self.out / RUN).write_text(json.dumps(self.described, indent=2))
-        if self.fresh:
-            (self.out / METRICS).unlink(missing_ok=True)
-        elif self.first and (self.out / METRICS).is_file():
-            # What a killed run had reported after it last saved is done, and reported, again.
+        if not self.begun and (self.out / METRICS).is_file():
+            # What an earlier run reported, or this one after it was last saved: that is done again.
             lines = (self.out / METRICS).read_text().splitlines(keepends=True)
-            (self.out / METRICS).write_text("".join(line for line in lines if _step(line) < report.step))
-        self.fresh = self.first = False
+            (self.out / METRICS).write_text("".join(line for line in lines if _step(line) <= self.since))
+        self.begun = True
         line: dict[str, Any] = {"step": report.step, "seconds": round(report.seconds, 3)}
         line |= {f"loss_{name}": value for name, value in report.losses.items()}
         line |= {"steps_per_second": round(report.steps_per_second, 3), "waited": round(report.waited, 4)}

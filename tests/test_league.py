@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from geogan import filling, league as module
+from geogan import filling
+from geogan import league as module
 from geogan.archive import Archive
 from geogan.filling import fill_slab, plan, prepared
 from geogan.league import METHODS, league

@@ -152,6 +152,7 @@ def test_with_a_fresh_theta_the_identity_is_bad():
     assert float(losses["discriminator"]) < 0.8 and float(losses["prior"]) > 1.2
     windows = windows_of(3, 16)
     hidden = windows.mask - windows.kept
+    hidden = hidden * objective.confidence(windows.kept)
     variance = float((hidden * windows.values**2).sum() / hidden.sum())
     assert float(step(state, windows, PIXELS, None, weights)["withheld"]) == pytest.approx(variance, rel=1e-5)
 

@@ -1,0 +1,43 @@
+"""geogan demo: all of it on a small sea, and nobody else's folder touched."""
+
+import json
+
+import pytest
+
+from geogan.io import open_field
+from geogan.operators.errors import InputError
+from geogan.pipelines.demo import demo
+
+
+@pytest.fixture
+def brief(monkeypatch, quick):
+    """Without the search for the first guess, which takes seconds."""
+
+
+def test_a_demo(tmp_path, brief):
+    out = tmp_path / "demo"
+    rows = {row.method: row.score for row in demo(out, days=14, size=24, minutes=0.01, seed=3, threads=1)}
+    assert {"truth.zarr", "gappy.zarr", "model", "filled.zarr", "table.json", "map.png"} <= {
+        file.name for file in out.iterdir()
+    }
+    assert list(rows) == ["climatology", "linear_time", "biharmonic", "gaussian", "model"]
+    assert rows["model"].rmse < rows["climatology"].rmse and rows["model"].share == 1
+    table = json.loads((out / "table.json").read_text())
+    assert [row["rmse"] for row in table["rows"]] == [score.rmse for score in rows.values()]
+    truth, gappy, filled = (open_field(out / f"{name}.zarr", variable="sst") for name in ("truth", "gappy", "filled"))
+    assert gappy.count() < truth.count() == filled.count()
+    assert (out / "map.png").stat().st_size > 5000
+    # Its own it replaces.
+    (out / "left over").touch()
+    demo(out, days=10, size=24, minutes=0.0, threads=1)
+    assert not (out / "left over").exists() and open_field(out / "truth.zarr", variable="sst").sizes["time"] == 10
+
+
+def test_nobody_else_s_folder_is_touched(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    (tmp_path / "file").write_text("x")
+    for name in ("mine", "file"):
+        with pytest.raises(InputError, match="is there already and no demo of geogan"):
+            demo(tmp_path / name)
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "x" and (tmp_path / "file").read_text() == "x"

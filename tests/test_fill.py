@@ -1,0 +1,237 @@
+"""geogan fill: raw numbers of what was measured, whole products, gone on with after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from geogan import filling
+from geogan.checkpoint import save_model
+from geogan.filling import fill as fill_field
+from geogan.io import open_field
+from geogan.operators.errors import InputError
+from geogan.pipelines import fill as module
+from geogan.pipelines.fill import fill
+
+PACKED = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 15.0, "_FillValue": -32768}
+
+
+@pytest.fixture(scope="module")
+def run(model, tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model") / "run", model)
+
+
+@pytest.fixture(scope="module")
+def data(gappy, tmp_path_factory):
+    """A NetCDF file packed as satellites' are."""
+    path = tmp_path_factory.mktemp("data") / "gappy.nc"
+    packed = gappy.to_dataset().assign_attrs(title="a sea", history="born")
+    packed.to_netcdf(path, encoding={"sst": PACKED | {"zlib": True}})
+    return path
+
+
+def raw(path):
+    """The stored integers, not decoded."""
+    opened = xr.open_zarr if path.suffix == ".zarr" else xr.open_dataset
+    with opened(path, mask_and_scale=False) as dataset:
+        return dataset.load()
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+def test_packed_numbers_come_back_bit_for_bit(run, data, domain, tmp_path, ending):
+    out = fill(data, run, tmp_path / f"filled.{ending}")
+    before, after = raw(data)["sst"], raw(out)
+    numbers, source = after["sst"], after["sst_source"].values
+    assert numbers.dtype == before.dtype == np.int16
+    assert {key: numbers.attrs[key] for key in ("scale_factor", "add_offset", "_FillValue", "units")} == {
+        key: before.attrs[key] for key in ("scale_factor", "add_offset", "_FillValue", "units")
+    }
+    seen = before.values != -32768
+    np.testing.assert_array_equal(numbers.values[seen], before.values[seen])
+    assert (numbers.values[:, domain] != -32768).all() and (numbers.values[:, ~domain] == -32768).all()
+    np.testing.assert_array_equal(source, np.where(seen, 0, np.where(domain, 1, 2)))
+    field, original = open_field(out, variable="sst"), open_field(data)
+    xr.testing.assert_equal(field.time, original.time)
+    assert field.dims == original.dims
+    lines = after.attrs["history"].split("\n")
+    assert after.attrs["title"] == "a sea" and lines[1] == "born" and "filled with the model" in lines[0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_come_back_bit_for_bit_and_the_rest_as_in_memory(run, model, gappy, tmp_path, dtype):
+    field = gappy.astype(dtype) + (1e-9 if dtype == "float64" else 0)
+    field.attrs = gappy.attrs
+    field.to_netcdf(tmp_path / "gappy.nc")
+    found = open_field(fill(tmp_path / "gappy.nc", run, tmp_path / "filled.zarr"), variable="sst").compute()
+    assert found.dtype == dtype
+    seen = field.notnull().values
+    np.testing.assert_array_equal(found.values[seen], field.values[seen])
+    np.testing.assert_allclose(found.values, fill_field(model, field)["sst"].values, rtol=1e-5)
+
+
+def test_some_dates_are_filled_as_in_the_whole(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(filling, "DATES", 8)
+    whole = raw(fill(data, run, tmp_path / "whole.zarr"))
+    for number, time in enumerate(("2015-01-10/2015-01-28", "2015-01-06", "2015-02")):
+        part = raw(fill(data, run, tmp_path / f"part{number}.nc", time=time))
+        chosen = whole.sel(time=slice(*time.split("/")) if "/" in time else time)
+        assert 0 < part.sizes["time"] < 30
+        for name in ("sst", "sst_source"):
+            np.testing.assert_array_equal(part[name].values, chosen[name].values.reshape(part[name].shape))
+
+
+def test_threads_make_no_difference(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(filling, "DATES", 8)
+    one, three = (raw(fill(data, run, tmp_path / f"{count}.zarr", threads=count)) for count in (1, 3))
+    np.testing.assert_array_equal(one["sst"].values, three["sst"].values)
+
+
+def test_a_part_of_the_grid_and_an_image(run, gappy, domain, tmp_path):
+    part = gappy[:, 3:18, 2:22]
+    part.to_netcdf(tmp_path / "part.nc")
+    found = open_field(fill(tmp_path / "part.nc", run, tmp_path / "part.zarr"), variable="sst")
+    np.testing.assert_array_equal(found.notnull().all("time").values, domain[3:18, 2:22])
+    gappy[4].to_netcdf(tmp_path / "image.nc")
+    image = open_field(fill(tmp_path / "image.nc", run, tmp_path / "filled.nc"), variable="sst")
+    assert image.dims == ("lat", "lon")
+    np.testing.assert_array_equal(image.notnull().values, domain)
+
+
+def test_estimates_everywhere_on_demand(run, data, tmp_path):
+    out = fill(data, run, tmp_path / "a.zarr", keep_observed=False)
+    seen = raw(data)["sst"].values != -32768
+    assert (raw(out)["sst"].values[seen] != raw(data)["sst"].values[seen]).mean() > 0.9
+
+
+def test_a_stopped_fill_goes_on_with_what_is_missing(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(filling, "DATES", 8)
+    whole = fill(data, run, tmp_path / "whole.zarr")
+    real, done = module.fill_slab, []
+
+    def third_fails(*args, **named):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(args[2].core)
+        return real(*args, **named)
+
+    monkeypatch.setattr(module, "fill_slab", third_fails)
+    out = tmp_path / "filled.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        fill(data, run, out, threads=1)
+    assert not out.exists() and (tmp_path / ".filled.zarr.partial").exists()
+    first, done = done.copy(), []
+    monkeypatch.setattr(
+        module, "fill_slab", lambda *args, **named: (done.append(args[2].core), real(*args, **named))[1]
+    )
+    fill(data, run, out, threads=1)
+    assert len(first) == 2 and len(done) == 2 and not set(map(str, first)) & set(map(str, done))
+    xr.testing.assert_equal(raw(out), raw(whole))
+    assert not (tmp_path / ".filled.zarr.partial").exists()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from geogan import filling
+from geogan.pipelines import fill as module
+filling.DATES = 8
+real, count = module.fill_slab, 0
+def slow(*args, **named):
+    global count
+    count += 1
+    if count == 3:
+        print("here", flush=True)
+        import time; time.sleep(60)
+    return real(*args, **named)
+module.fill_slab = slow
+module.fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), threads=1)
+"""
+
+
+def test_a_killed_fill_ends_equal(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(filling, "DATES", 8)
+    out = tmp_path / "filled.nc"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(data), str(run), str(out)], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert process.stdout.readline() == "here\n", process.stderr.read()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not out.exists()
+    done = (tmp_path / ".filled.nc.partial" / "done.jsonl").read_text().splitlines()
+    assert len(done) == 2 and json.loads(done[0])["names"] == ["sst", "sst_source"]
+    count = []
+    real = module.fill_slab
+    monkeypatch.setattr(module, "fill_slab", lambda *args, **named: (count.append(1), real(*args, **named))[1])
+    fill(data, run, out, threads=1)
+    assert len(count) == 2
+    xr.testing.assert_equal(raw(out), raw(fill(data, run, tmp_path / "whole.nc", threads=1)))
+
+
+def test_another_model_does_not_go_on_with_it(run, model, data, tmp_path, monkeypatch):
+    import dataclasses
+
+    monkeypatch.setattr(filling, "DATES", 8)
+    other = save_model(tmp_path / "other", dataclasses.replace(model, network=None))
+    real, count = module.fill_slab, []
+
+    def fails(*args, **named):
+        count.append(1)
+        if len(count) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **named)
+
+    monkeypatch.setattr(module, "fill_slab", fails)
+    with pytest.raises(KeyboardInterrupt):
+        fill(data, run, tmp_path / "a.zarr", threads=1)
+    before = len(count)
+    fill(data, other, tmp_path / "a.zarr", threads=1)
+    assert len(count) - before == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "nowhere"}, "is no geogan run"),
+        ({"data": "no.nc"}, "does not exist"),
+        ({"out": "filled.csv"}, "must end in .zarr or .nc"),
+        ({"variable": "salt"}, "no variable 'salt'"),
+        ({"time": "1999"}, "1999"),
+        ({"threads": 0}, "threads must be at least 1"),
+        ({"device": "cuda:99"}, "not to be had"),
+    ],
+)
+def test_a_refusal_leaves_nothing(run, data, tmp_path, changes, words):
+    options = {"data": data, "model": run, "out": tmp_path / "filled.zarr"} | {
+        key: tmp_path / value if key in ("model", "data", "out") else value for key, value in changes.items()
+    }
+    with pytest.raises(InputError, match=words):
+        fill(**options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_unit_and_a_product_that_is_there(run, gappy, data, tmp_path):
+    (gappy + 273).assign_attrs(units="K").to_netcdf(tmp_path / "kelvin.nc")
+    with pytest.raises(InputError, match="sst is in K; convert it"):
+        fill(tmp_path / "kelvin.nc", run, tmp_path / "x.zarr")
+    gappy[:, :, ::-1].to_netcdf(tmp_path / "turned.nc")
+    with pytest.raises(InputError, match="is not part of the model's grid"):
+        fill(tmp_path / "turned.nc", run, tmp_path / "x.zarr")
+    assert not (tmp_path / "x.zarr").exists()
+    out = fill(data, run, tmp_path / "y.nc", time="2015-01-07")
+    with pytest.raises(InputError, match="exists"):
+        fill(data, run, out)
+    assert fill(data, run, out, overwrite=True, time="2015-01-06") == out
+
+
+def test_the_data_are_not_touched(run, data, tmp_path):
+    before = data.read_bytes()
+    fill(data, run, tmp_path / "a.nc", time="2015-01-07")
+    assert data.read_bytes() == before

@@ -1,0 +1,225 @@
+"""fit, fill, save, load: from any field that can be learned from."""
+
+import cftime
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import geogan
+from geogan import Reconstructor, defaults
+from geogan.checkpoint import load_state
+from geogan.operators.errors import InputError
+from geogan.reconstructor import find_device
+
+SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1}
+
+
+def small(operator="cloud_mask", **options):
+    return Reconstructor(operator, **SMALL | options)
+
+
+def weights(fitted):
+    return fitted.model_.network.state_dict()
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def check(fitted, field, domain):
+    product = fitted.fill(field)
+    values = product[field.name].transpose(*field.dims).values
+    raw, seen = field.values, field.notnull().values
+    np.testing.assert_array_equal(values[seen], raw[seen])
+    inside = xr.DataArray(domain, dims=("lat", "lon")).broadcast_like(field).transpose(*field.dims).values
+    np.testing.assert_array_equal(np.isnan(values), ~inside & ~seen)
+    return product
+
+
+def test_fit_returns_itself_with_a_model_and_its_scores(gappy, domain, quick):
+    reports, said = [], []
+    fitted = small()
+    assert (
+        fitted.fit(gappy, domain=domain, progress=lambda *report: reports.append(report), message=said.append) is fitted
+    )
+    scores = fitted.model_.scores
+    assert scores["units"] == "degree_Celsius" and scores["steps"] == 2 and scores["step"] in (0, 2)
+    assert 0 < scores["withheld"] <= scores["first_guess"] * 1.0001
+    assert reports[0][0].step == 0 and reports[-1][0].step == 2 and reports[0][1] == fitted.model_.standardiser.scale
+    assert len(said) == 4
+    check(fitted, gappy, domain)
+
+
+def test_the_seed_decides_and_nothing_else(gappy, domain, quick):
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = small(steps=3).fit(gappy, domain=domain)
+    assert torch.equal(torch.get_rng_state(), state), "the caller's random numbers were used"
+    torch.manual_seed(2)
+    assert equal(weights(first), weights(small(steps=3).fit(gappy, domain=domain)))
+    assert equal(weights(first), weights(small(steps=3).fit(gappy.chunk(time=7, lat=9), domain=domain)))
+    assert equal(weights(first), weights(small(steps=3).fit(gappy.transpose("lon", "lat", "time"), domain=domain)))
+    assert not equal(weights(first), weights(small(steps=3, seed=1).fit(gappy, domain=domain)))
+
+
+def test_values_on_land_change_nothing(gappy, domain, quick):
+    wild = gappy.where(domain, 1e6)
+    first, second = (small(steps=3).fit(field, domain=domain) for field in (gappy, wild))
+    assert (
+        equal(weights(first), weights(second)) and first.model_.scores["withheld"] == second.model_.scores["withheld"]
+    )
+
+
+def test_a_resumed_run_has_the_same_weights(gappy, domain, quick, tmp_path):
+    states = {}
+    for name, lengths in (("whole", [5]), ("parts", [2, 5])):
+        for number, steps in enumerate(lengths):
+            small(steps=steps).fit(gappy, domain=domain, path=tmp_path / name, resume=number > 0)
+        states[name] = small()._start(3, 1.0, torch.device("cpu"))
+        load_state(tmp_path / name, states[name])
+    for part in ("generator", "discriminator", "average"):
+        assert equal(*(getattr(state, part).state_dict() for state in states.values())), part
+    for part in ("generator_optimiser", "discriminator_optimiser"):
+        mine, other = (getattr(state, part).state_dict()["state"] for state in states.values())
+        assert all(torch.equal(mine[i][key], other[i][key]) for i in mine for key in mine[i]), part
+    assert states["whole"].step == states["parts"].step == 5
+
+
+def test_saved_and_loaded_it_fills_the_same(reconstructor, gappy, tmp_path):
+    loaded = Reconstructor.load(reconstructor.save(tmp_path / "run"))
+    xr.testing.assert_allclose(loaded.fill(gappy), reconstructor.fill(gappy), rtol=1e-5)
+    for name in ("window", "width", "crop", "batch", "steps", "weight_prior", "seed", "first_guess", "precision"):
+        assert getattr(loaded, name) == getattr(reconstructor, name)
+    assert loaded.model_.operator == reconstructor.model_.operator
+    assert geogan.Reconstructor is Reconstructor
+
+
+@pytest.mark.parametrize("changes", [{"first_guess": False}, {"weight_withheld": 0.0}, {"weight_prior": 0.0},
+                                     {"weight_likelihood": 0.0}, {"weight_prior": 0.0, "weight_withheld": 0.0},
+                                     {"operator": "observed_gaps"}, {"precision": "bfloat16"}])  # fmt: skip
+def test_every_way_to_train(gappy, domain, quick, changes):
+    fitted = small(**changes, likelihood_every=2).fit(gappy, domain=domain)
+    check(fitted, gappy, domain)
+    assert (fitted.model_.prior is None) == (changes.get("first_guess") is False)
+
+
+def test_a_field_of_stations(truth, domain, quick):
+    field = geogan.corrupt(truth, "sparse_sampling:fraction=0.08", seed=1)
+    check(small("sparse_sampling:fraction=0.08").fit(field, domain=domain), field, domain)
+
+
+def test_an_image(gappy, domain):
+    """Its own crops are the archive, its own gaps what is hidden; the first guess is fitted to it too."""
+    image = gappy[9].drop_vars("time")
+    fitted = small(window=2).fit(image, domain=domain)
+    assert fitted.model_.frames == 1
+    product = check(fitted, image, domain)
+    assert product["sst"].dims == ("lat", "lon")
+    check(fitted, gappy[9:10], domain)
+
+
+def test_a_record_shorter_than_the_window(gappy, domain, quick):
+    field = gappy[8:12]
+    fitted = small(window=4).fit(field, domain=domain)
+    assert fitted.model_.frames == 4
+    check(fitted, field, domain)
+    check(fitted, field[:1], domain)
+
+
+def test_decreasing_latitude(gappy, domain, quick):
+    turned = gappy[:, ::-1]
+    check(small().fit(turned, domain=domain[::-1]), turned, domain[::-1])
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "360_day"])
+def test_other_calendars(gappy, domain, quick, calendar):
+    start = cftime.datetime(2000, 2, 1, calendar=calendar)
+    days = (gappy.time.values - gappy.time.values[0]) / np.timedelta64(1, "D")
+    times = [start + cftime_delta(day) for day in days]
+    field = gappy.assign_coords(time=times)
+    fitted = small().fit(field, domain=domain)
+    product = check(fitted, field, domain)
+    assert product.time.values[0] == start
+
+
+def cftime_delta(day):
+    from datetime import timedelta
+
+    return timedelta(days=float(day))
+
+
+def test_a_log_of_positive_values(gappy, domain, quick):
+    field = np.exp(gappy - 18).assign_attrs(units="mg m-3").rename("chl")
+    fitted = small(transform="log").fit(field, domain=domain)
+    product = check(fitted, field, domain)
+    assert float(product["chl"].min()) > 0 and fitted.model_.scores["units"] == "ln mg m-3"
+
+
+def test_by_default_the_domain_is_where_anything_was_seen(gappy, quick):
+    fitted = small().fit(gappy)
+    np.testing.assert_array_equal(fitted.model_.domain, gappy.notnull().any("time").values)
+
+
+def test_no_network_s_weights_are_worse_than_the_first_guess(gappy, domain, quick):
+    """A ruinous learning rate: the best weights are those before the first step."""
+    fitted = small(rate_generator=1.0, averaging=0.0, steps=4).fit(gappy, domain=domain)
+    scores = fitted.model_.scores
+    assert scores["step"] == 0 and scores["withheld"] == pytest.approx(scores["first_guess"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"window": -1}, "window must be at least 0, got -1"),
+        ({"width": 1}, "width must be at least 2"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"crop": 4}, "crop must be at least 8, got 4"),
+        ({"likelihood_every": 0}, "likelihood_every must be at least 1"),
+        ({"weight_prior": -1.0}, "weight_prior must not be negative, got -1"),
+        ({"minutes": -1}, "minutes must not be negative"),
+        ({"weight_prior": 0, "weight_likelihood": 0, "weight_withheld": 0}, "all three weights are 0"),
+        ({"precision": "float16"}, "precision must be auto, float32 or bfloat16, got 'float16'"),
+        ({"transform": "sqrt"}, "transform must be one of none, log"),
+        ({"threads": 0}, "threads must be at least 1"),
+        ({"device": "cuda:77"}, "device 'cuda:77' is not to be had on this machine; use --device cpu"),
+        ({"device": "toaster"}, "device 'toaster' is not to be had"),
+        ({"operator": "fog"}, "no operator is named 'fog'"),
+    ],
+)
+def test_what_cannot_be_trained_with(gappy, changes, words, tmp_path):
+    with pytest.raises(InputError, match=words):
+        small(**changes).fit(gappy, path=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_trained_on(truth, gappy, domain, tmp_path):
+    for field, words in (
+        (truth, "has no gaps, but the operator cloud_mask makes gaps.* geogan corrupt"),
+        (gappy * 0 + 3, "is 3 wherever it is seen"),
+        (gappy.where(False), "holds no value at all"),
+        (gappy[::-1], "do not increase"),
+        (gappy[:, 8:13], "the network needs at least 8 each way"),
+    ):
+        with pytest.raises(InputError, match=words):
+            small(first_guess=False).fit(field, path=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_nothing_learned_yet(gappy, tmp_path):
+    for call in (lambda: small().fill(gappy), lambda: small().save(tmp_path)):
+        with pytest.raises(InputError, match="nothing was learned yet; call fit"):
+            call()
+    with pytest.raises(InputError, match="resume needs the folder of the run"):
+        small().fit(gappy, resume=True)
+
+
+def test_budgets():
+    assert Reconstructor().budget() == (None, defaults.MINUTES)
+    assert Reconstructor(steps=3).budget() == (3, None)
+    assert Reconstructor(minutes=1).budget() == (None, 1)
+    assert Reconstructor(steps=3, minutes=1).budget() == (3, 1)
+
+
+def test_devices():
+    assert find_device("cpu") == torch.device("cpu") and find_device("auto").type in ("cpu", "cuda")

@@ -1,0 +1,226 @@
+"""geogan train: a folder that holds the run, gone on with after any stop, and nothing behind a refusal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from geogan.checkpoint import load_model, read_tensors
+from geogan.operators.errors import InputError
+from geogan.pipelines.train import METRICS, train
+
+SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "first_guess": False, "precision": "float32", "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def data(sea, gappy, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "a field.zarr"
+    xr.Dataset({"sst": gappy, "sea_mask": sea["sea_mask"], "sst_error": 0 * gappy}).to_zarr(path)
+    return path
+
+
+def run(data, out, **options):
+    return train(data, out=out, **SMALL | {"variable": "sst", "domain": "sea_mask", "steps": 2} | options)
+
+
+def lines(out):
+    return [json.loads(line) for line in (out / METRICS).read_text().splitlines()]
+
+
+def state(out):
+    tensors, text = read_tensors(out / "state.safetensors")
+    # When, not what.
+    return {name: value for name, value in tensors.items() if not name.startswith("best.")}, text["step"]
+
+
+def assert_equal(a, b):
+    (mine, step), (other, theirs) = state(a), state(b)
+    assert step == theirs and mine.keys() == other.keys()
+    different = [name for name in mine if not torch.equal(mine[name], other[name])]
+    assert not different
+
+
+def test_a_run_holds_its_model_its_state_and_its_course(data, domain, tmp_path):
+    out = tmp_path / "runs" / "x"
+    assert run(data, out, steps=11, time="2015-01-03/2015-01-30") == out
+    assert {file.name for file in out.iterdir()} == {
+        "model.safetensors", "model.json", "state.safetensors", "metrics.jsonl", "run.json"
+    }  # fmt: skip
+    described = json.loads((out / "run.json").read_text())
+    assert described == {"data": [str(data)], "variable": "sst", "domain": "sea_mask", "time": "2015-01-03/2015-01-30"}
+    course = lines(out)
+    assert [line["step"] for line in course] == [0, 10, 11]
+    assert "withheld_rmse" in course[0] and "loss_prior" in course[1]
+    model = load_model(out)
+    np.testing.assert_array_equal(model.domain, domain)
+    assert model.scores["steps"] == 11 and model.settings["window"] == 1 and model.variable == "sst"
+    assert course[0]["withheld_rmse"] == pytest.approx(model.scores["first_guess"])
+
+
+def test_by_default_a_run_is_named_after_its_data(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(data, None) == Path("runs/a_field")
+
+
+def test_a_run_gone_on_with_is_an_undisturbed_one(data, tmp_path):
+    run(data, tmp_path / "whole", steps=5)
+    run(data, tmp_path / "parts", steps=2)
+    assert train(None, resume=tmp_path / "parts", steps=5) == tmp_path / "parts"
+    assert_equal(tmp_path / "whole", tmp_path / "parts")
+    assert load_model(tmp_path / "parts").settings["steps"] == 5
+    steps = [line["step"] for line in lines(tmp_path / "parts")]
+    assert steps == sorted(steps) and steps[0] == 0 and steps[-1] == 5
+    # The data may have moved.
+    moved = data.rename(data.with_name("moved.zarr"))
+    try:
+        train(moved, resume=tmp_path / "parts", steps=6)
+    finally:
+        moved.rename(data)
+    assert load_model(tmp_path / "parts").scores["steps"] == 6
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from geogan import reconstructor, training
+from geogan.pipelines.train import train
+reconstructor.SAVE_SECONDS = 0.0
+real = training.train_step
+def step(state, *args, **named):
+    if state.step == 14:
+        print("here", flush=True)
+        import time; time.sleep(60)
+    return real(state, *args, **named)
+training.train_step = step
+train(sys.argv[1], out=Path(sys.argv[2]), variable="sst", domain="sea_mask", steps=20, window=1, width=4, crop=16,
+      batch=2, first_guess=False, precision="float32", threads=1)
+"""
+
+
+def test_a_killed_run_goes_on_where_it_last_saved(data, tmp_path):
+    out = tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(data), str(out)], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert process.stdout.readline() == "here\n", process.stderr.read()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert state(out)[1] == 10 and load_model(out).scores["steps"] == 10
+    with (out / METRICS).open("a") as file:
+        file.write('{"step": 13, "seconds": 1.0}\n{"ste')  # reported after the last save, and cut short
+    train(None, resume=out, steps=20)
+    run(data, tmp_path / "whole", steps=20)
+    assert_equal(out, tmp_path / "whole")
+    assert [line["step"] for line in lines(out)] == [0, 10, 20, 20]
+
+
+def test_an_interrupted_run_is_kept(data, tmp_path, monkeypatch):
+    """Ctrl-C between two saves loses nothing."""
+    from geogan import training
+
+    real = training.train_step
+
+    def step(state, *args, **named):
+        if state.step == 3:
+            raise KeyboardInterrupt
+        return real(state, *args, **named)
+
+    monkeypatch.setattr(training, "train_step", step)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "x", steps=5)
+    monkeypatch.undo()
+    assert state(tmp_path / "x")[1] == 3
+    train(None, resume=tmp_path / "x", steps=5)
+    assert state(tmp_path / "x")[1] == 5 and [line["step"] for line in lines(tmp_path / "x")] == [0, 5]
+
+
+def test_a_run_is_replaced_only_when_told(data, tmp_path):
+    out = tmp_path / "x"
+    run(data, out, steps=3)
+    before = (out / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match=r"holds a run already; go on with --resume .*, replace it with --overwrite"):
+        run(data, out)
+    with pytest.raises(InputError, match="no operator is named"):
+        run(data, out, operator=["fog"], overwrite=True)
+    assert (out / "model.safetensors").read_bytes() == before
+    run(data, out, seed=1, overwrite=True)
+    assert [line["step"] for line in lines(out)] == [0, 2] and load_model(out).settings["seed"] == 1
+
+
+def test_what_is_not_geogan_s_is_left_alone(data, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    (tmp_path / "file").write_text("x")
+    for name, words in (("mine", "is a folder with other things in it"), ("file", "is a file; give another --out")):
+        for overwrite in (False, True):
+            with pytest.raises(InputError, match=words):
+                run(data, tmp_path / name, overwrite=overwrite)
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"operator": ["fog"]}, "no operator is named 'fog'"),
+        ({"operator": ["convolve_noise"]}, "has gaps, but the operator convolve_noise makes none"),
+        ({"variable": "salt"}, "no variable 'salt'"),
+        ({"variable": None}, "sst_error"),
+        ({"domain": "land"}, "no variable 'land'"),
+        ({"time": "1999"}, "1999"),
+        ({"transform": "sqrt"}, "transform must be one of"),
+        ({"weight_prior": 0, "weight_likelihood": 0, "weight_withheld": 0}, "all three weights are 0"),
+        ({"crop": 2}, "crop must be at least 8"),
+        ({"precision": "half"}, "precision must be"),
+        ({"device": "cuda:99"}, "is not to be had on this machine"),
+        ({"threads": 0}, "threads must be at least 1"),
+    ],
+)
+def test_a_refusal_leaves_nothing(data, tmp_path, changes, words):
+    with pytest.raises(InputError, match=words) as caught:
+        run(data, tmp_path / "x", **changes)
+    assert "\n" not in str(caught.value) and not (tmp_path / "x").exists()
+
+
+def test_a_field_without_gaps_is_sent_to_corrupt(sea, tmp_path):
+    sea.to_netcdf(tmp_path / "whole.nc")
+    with pytest.raises(InputError, match="no gaps, but .* make a gappy archive of it first with geogan corrupt"):
+        run(tmp_path / "whole.nc", tmp_path / "x")
+    with pytest.raises(InputError, match="does not exist"):
+        run(tmp_path / "no.nc", tmp_path / "x")
+    with pytest.raises(InputError, match="train needs --data"):
+        run(None, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_tiny_grid_and_a_long_window(gappy, domain, tmp_path):
+    gappy[:, 10:16, :20].to_netcdf(tmp_path / "tiny.nc")
+    with pytest.raises(InputError, match="sst has 6 x 20 cells, the network needs at least 8 each way"):
+        run(tmp_path / "tiny.nc", tmp_path / "x", domain=None)
+    assert not (tmp_path / "x").exists()
+    gappy[:5].to_netcdf(tmp_path / "short.nc")
+    assert load_model(run(tmp_path / "short.nc", tmp_path / "short", domain=None, window=9)).frames == 5
+
+
+def test_what_cannot_be_gone_on_with(data, tmp_path):
+    with pytest.raises(InputError, match=r"is no geogan run that can be gone on with: it has no run.json"):
+        train(None, resume=tmp_path)
+    out = run(data, tmp_path / "x")
+    (out / "state.safetensors").write_bytes(b"x")
+    with pytest.raises(InputError, match="state.safetensors is damaged"):
+        train(None, resume=out, steps=3)
+    (out / "run.json").write_text("{")
+    with pytest.raises(InputError, match="run.json (cannot be read|is damaged)"):
+        train(None, resume=out, steps=3)
+    with pytest.raises(InputError, match="evaluate on the archive it was trained on|is not part of the model's grid"):
+        (out / "run.json").write_text(json.dumps({"data": [str(data)], "variable": "sst", "domain": None,
+                                                  "time": "2015-01-01/2015-01-20"}))  # fmt: skip
+        train(None, resume=out, steps=3)
