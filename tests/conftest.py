@@ -45,7 +45,8 @@ def prior():
 
 @pytest.fixture
 def quick(monkeypatch, prior):
-    """The search for the first guess's parameters, which takes seconds, left out."""
+    """The search for the first guess's parameters, which takes seconds, left out; few blocks."""
+    monkeypatch.setattr("geogan.reconstructor.BLOCKS", 2)
     monkeypatch.setattr("geogan.preparation.fit_prior", lambda pieces: prior)
 
 
