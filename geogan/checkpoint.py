@@ -24,7 +24,7 @@ from geogan.model import Model
 from geogan.networks import UNet
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
-from geogan.run_folder import MODEL, STATE, TEXT
+from geogan.run_folder import MODEL, STATE, TEXT, writing
 from geogan.run_folder import is_run as is_run
 from geogan.standardise import Standardiser
 from geogan.training import TrainState
@@ -36,7 +36,8 @@ FORMAT = 1
 def save_model(path: str | Path, model: Model) -> Path:
     """Write a model into the folder ``path``; it is created where it is missing."""
     path = Path(path)
-    path.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
     tensors = {
         "standardiser.coefficients": torch.from_numpy(model.standardiser.coefficients),
         "domain": torch.from_numpy(model.domain),
@@ -103,7 +104,7 @@ def load_model(path: str | Path) -> Model:
             settings=text["settings"],
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} is a damaged geogan model ({error}); train it again") from error
+        raise InputError(f"{path} is a damaged geogan model ({_shortly(error)}); train it again") from error
 
 
 def save_state(path: str | Path, state: TrainState) -> None:
@@ -144,7 +145,7 @@ def load_state(path: str | Path, state: TrainState) -> None:
         state.step, state.seconds = int(text["step"]), float(text["seconds"])
         state.best_score, state.best_step = float(text["best_score"]), int(text["best_step"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} cannot be resumed ({error}); train it again") from error
+        raise InputError(f"{path} cannot be resumed ({_shortly(error)}); train it again") from error
 
 
 def digest(path: str | Path) -> str:
@@ -189,8 +190,14 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _replace(file: Path, content: bytes) -> None:
     aside = file.with_name(f".{file.name}.partial")
-    aside.write_bytes(content)
-    aside.replace(file)
+    with writing(file):
+        aside.write_bytes(content)
+        aside.replace(file)
+
+
+def _shortly(error: Exception) -> str:
+    """What an error says, on one line: torch lists every tensor on lines of its own."""
+    return " ".join(str(error).split())[:200]
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

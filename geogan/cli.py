@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # What a run that is gone on with may be given anew.
 _WITH_RESUME = ("data", "resume", "steps", "minutes", "threads", "device")
+# Typer names the mother of what is wrong with a command line by its daughters only.
+_USAGE_ERROR: Any = typer.BadParameter.__base__
 _USAGE, _INTERRUPTED = 2, 130  # exit codes; 130 is what shells give a command stopped by Ctrl-C
 
 
@@ -39,6 +41,10 @@ class _Verbs(TyperGroup):
                 traceback.print_exception(error)
             else:
                 typer.echo(str(error), err=True)
+            raise typer.Exit(_USAGE) from None
+        except _USAGE_ERROR as error:
+            command = error.ctx.command_path if error.ctx else "geogan"
+            typer.echo(f"{error.format_message().rstrip('.')}; see {command} --help", err=True)
             raise typer.Exit(_USAGE) from None
         except KeyboardInterrupt:
             typer.echo("stopped; what was finished is kept", err=True)

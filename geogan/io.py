@@ -278,7 +278,7 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
             f"variable {name!r} of {path} is on a grid of {mask.shape}, which is not the grid of "
             f"{_named(like)}, {shape}; bring both to one grid and one order of rows"
         )
-    with _reading(path, name):
+    with reading(path, name):
         values = mask.values
     values = np.where(np.isnan(values), 0, values) if values.dtype.kind == "f" else values
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
@@ -316,7 +316,8 @@ def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: 
     """
     if variable is not None:
         if variable not in dataset.variables:
-            raise InputError(f"{label} has no variable {variable!r}; it has {_listed(map(str, dataset.data_vars))}")
+            names = _listed(map(str, dataset.data_vars))
+            raise InputError(f"{label} has no variable {variable!r}; it has {names}, choose one of them")
         return variable
     gridded = [str(name) for name, array in dataset.data_vars.items() if _is_gridded(array)]
     # In a filled product the error estimate goes with its variable, as the flags do.
@@ -326,7 +327,10 @@ def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: 
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
-        raise InputError(f"{label} has several gridded variables, {_listed(candidates)}; choose one with variable")
+        raise InputError(
+            f"{label} has several gridded variables, {_listed(candidates)}; choose one with "
+            "--variable (variable= in Python)"
+        )
     raise InputError(
         f"{label} has no numeric variable on a grid of y and x; it has {_listed(map(str, dataset.data_vars))}"
     )
@@ -438,7 +442,7 @@ def check_field(field: xr.DataArray, axes: Axes) -> Survey:
     values = dask.array.asarray(field.transpose(*dims).data)
     values = values if axes.time else values[np.newaxis]
     seen = ~dask.array.isnan(values)
-    with _reading(str(field.encoding.get("source", "the data")), str(field.name)):
+    with reading(str(field.encoding.get("source", "the data")), str(field.name)):
         domain, counts, lowest, highest = dask.compute(
             seen.any(axis=0),
             seen.sum(axis=(1, 2)),
@@ -726,7 +730,7 @@ def _check_chunks(path: str, name: str, field: xr.DataArray) -> None:
     absents = set(np.ndindex(_file_grid(array))) - set(present)
     near = sorted(present, key=lambda index: min(sum(abs(a - b) for a, b in zip(index, gap)) for gap in absents))
     for index in near[:4]:
-        with _reading(path, name):
+        with reading(path, name):
             chunk = array[tuple(slice(i * n, (i + 1) * n) for i, n in zip(index, sizes))]
             if np.any(np.asarray(chunk) == fill):
                 return
@@ -737,8 +741,21 @@ def _check_chunks(path: str, name: str, field: xr.DataArray) -> None:
 
 
 @contextmanager
-def _reading(path: str, name: str) -> Iterator[None]:
-    """Say which file is damaged, whatever the decoder deep below says."""
+def reading(path: str, name: str) -> Iterator[None]:
+    """Say which file is damaged, whatever the decoder deep below says.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    name : str
+        The variable that is read from it.
+
+    Raises
+    ------
+    InputError
+        If what is done inside cannot read.
+    """
     try:
         yield
     except (OSError, RuntimeError, ValueError, EOFError) as error:

@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import shutil
 import threading
 import uuid
@@ -390,8 +391,11 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
     geogan.operators.errors.InputError: the output 'sst.csv' must end in .zarr or .nc
     """
     text = str(path)
-    if "://" in text:
-        raise InputError(f"the output {text!r} is a URL, where a name on this machine is expected")
+    # A Path makes s3://bucket into s3:/bucket.
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        raise InputError(
+            f"the output {text!r} is a URL, where a name on this machine is expected; write it here, and copy it there"
+        )
     given = Path(text).expanduser()
     if given.name in ("", "..", ".") or "\0" in text:
         raise InputError(f"the output {text!r} is no name of a file; give one such as filled.zarr or filled.nc")

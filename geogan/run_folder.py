@@ -1,6 +1,8 @@
 """The files of a run: what tells its folder from others, and from which data it was made; needs no torch."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,22 @@ def is_run(path: str | Path) -> bool:
     False
     """
     return (Path(path) / MODEL).is_file()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one sentence that the disk, not geogan, is the matter.
+
+    Raises
+    ------
+    InputError
+        Where ``path`` could not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path} could not be written ({reason}); free some space, or give another place") from error
 
 
 def read_run(path: Path) -> dict[str, Any]:

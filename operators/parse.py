@@ -125,6 +125,8 @@ def _parse_one(text: str) -> Operator:
             raise InputError(
                 f"a parameter of {name} is written name=value, got {item!r}; write it as in cloud_mask:coverage=0.4"
             )
+        if key in parameters:
+            raise InputError(f"{key} of {name} is given twice in {text.strip()!r}; give it once")
         parameters[key] = _value(name, key, value)
     return _build(name.strip(), parameters)
 

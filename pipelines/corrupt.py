@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geogan.coordinates import find_axes
 from geogan.corruption import corrupt as make_gappy
-from geogan.io import Data, open_masks, open_source
+from geogan.io import Data, check_field, open_masks, open_source
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
 from geogan.product import check_output, write_dataset
@@ -78,6 +79,7 @@ def corrupt(
     out = check_output(out, overwrite=overwrite)
     measuring = parse(operator)
     source = open_source(data, variable=variable, time=time)
+    check_field(source.field, find_axes(source.field))
     gappy = make_gappy(source.field, measuring, seed=seed)
     command = ["geogan", "corrupt", *(f"--data={path}" for path in source.paths), f"--out={out}"]
     command += [f"--operator={describe(measuring)}", f"--seed={seed}"]

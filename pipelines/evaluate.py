@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_text
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from geogan.archive import stacked
 from geogan.checkpoint import load_model
 from geogan.coordinates import days, find_axes
 from geogan.filling import prepared
-from geogan.io import open_source
+from geogan.io import check_field, open_source
 from geogan.league import METHODS, Row, league
 from geogan.model import Model, grid_of
 from geogan.operators.errors import InputError
@@ -67,7 +68,7 @@ def evaluate(
     ablation : bool
         Also train, once, for as many steps, with the prior term off, and score that; kept in the run.
     json : Path, optional
-        Write the rows there too; ``-`` for standard output.
+        Write the rows there too; ``-`` for standard output. Of what is there, only an earlier table is replaced.
     threads : int, optional
     device : str
     console : Console, optional
@@ -82,11 +83,15 @@ def evaluate(
     InputError
         Where something cannot be used.
     """
+    if json is not None:
+        _check_json(json)
     trained = load_model(model)
     place = find_device(device)
     described = read_run(model) if (model / RUN).is_file() else {"variable": trained.variable, "time": None}
     source = open_source(data, variable=variable or described["variable"], time=described["time"])
-    archive = prepared(trained, source.field, withheld=truth is None).held()
+    archive = prepared(trained, source.field, withheld=truth is None)
+    check_field(source.field, find_axes(source.field))
+    archive = archive.held()
     fuller = None
     if truth is not None:
         fuller = _same_cells(open_source(truth, variable=described["variable"]).field, source.field)
@@ -244,4 +249,27 @@ def _write(rows: Sequence[Row], model: Model, kind: str, json: Path) -> None:
         aside.write_text(text + "\n")
         aside.replace(json)
     except OSError as error:
-        raise InputError(f"{json} could not be written ({error}); give another --json") from error
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise InputError(f"{json} could not be written ({reason}); give another --json") from error
+
+
+def _check_json(json: Path) -> None:
+    """Refuse, before anything is scored, a place that is not free for a table."""
+    if str(json) == "-":
+        return
+    if json.is_dir():
+        raise InputError(f"{json} is a folder, where a file should go; give another --json")
+    if not json.parent.is_dir():
+        raise InputError(f"{json} could not be written: its folder does not exist; make it first")
+    if json.exists() and not _is_table(json):
+        raise InputError(f"{json} exists and is no table of geogan, so it stays; give another --json")
+
+
+def _is_table(file: Path) -> bool:
+    try:
+        content = json_text.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and {"variable", "units", "cells", "rows"} <= content.keys()

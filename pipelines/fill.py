@@ -21,7 +21,7 @@ from geogan.checkpoint import digest as digest_of
 from geogan.checkpoint import load_model
 from geogan.coordinates import find_axes
 from geogan.filling import compose, fill_slab, plan, prepared, product_of
-from geogan.io import open_source, select_time
+from geogan.io import check_field, open_source, select_time
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side, workers
 from geogan.product import Product, check_output
@@ -89,6 +89,13 @@ def fill(
     field = source.field
     archive = prepared(trained, field)
     axes = find_axes(field)
+    check_field(field, axes)
+    if field.name != trained.variable and console is not None:
+        console.print(
+            f"the model was trained on {trained.variable}, and fills {field.name}: right only if they are one quantity",
+            highlight=False,
+            soft_wrap=True,
+        )
     chosen = field if time is None else select_time(field, time)
     dates = _where(field, chosen, axes.time)
     keep = trained.operator.exact if keep_observed is None else keep_observed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from geogan.coordinates import find_axes
-from geogan.io import open_domain, open_field, variable_names
+from geogan.io import open_domain, open_field, reading, variable_names
 from geogan.operators.errors import InputError
 from geogan.plotting import figure_path, observed_part, plot_field, plot_reconstruction, plot_training, select_date
 from geogan.run_folder import METRICS, TEXT, is_run
@@ -76,7 +76,13 @@ def plot(
     """
     out = figure_path(out, overwrite=overwrite)
     if is_run(data):
-        for name, given in (("variable", variable), ("date", date), ("truth", truth), ("observed", observed)):
+        for name, given in (
+            ("variable", variable),
+            ("date", date),
+            ("truth", truth),
+            ("observed", observed),
+            ("domain", domain),
+        ):
             if given is not None:
                 raise InputError(f"{data} is a run, whose curves have no {name}; leave {name} out")
         metrics = _metrics(Path(data))
@@ -88,6 +94,11 @@ def plot(
     source = open_field(str(data), variable=flags) if flags in variable_names(str(data)) else None
     true = None if truth is None else open_field(truth, variable=_same_name(truth, field))
     seen = None if observed is None else open_field(observed, variable=_same_name(observed, field))
+    for path, part in ((data, field), (data, source), (truth, true), (observed, seen)):
+        if part is not None:
+            # A damaged file is noticed here, where its name is known.
+            with reading(str(path), str(part.name)):
+                select_date(part, date).load()
     if source is None and true is None and seen is None:
         chosen = select_date(field, date)
         sea = _domain(str(data), domain, field)

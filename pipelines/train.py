@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from geogan.checkpoint import load_model
 from geogan.io import open_domain, open_source
 from geogan.operators.errors import InputError
 from geogan.reconstructor import Reconstructor
-from geogan.run_folder import METRICS, RUN, is_run, read_run
+from geogan.run_folder import METRICS, RUN, is_run, read_run, writing
 from geogan.training import Progress
 
 
@@ -120,10 +122,17 @@ def train(
         "domain": domain,
         "time": time,
     }
-    with _Report(out, described, reconstructor, console, since=since) as report:
-        reconstructor.fit(
-            source.field, domain=mask, path=out, resume=resume is not None, progress=report.show, message=report.say
-        )
+    absent = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        with _Report(out, described, reconstructor, console, since=since) as report:
+            reconstructor.fit(
+                source.field, domain=mask, path=out, resume=resume is not None, progress=report.show, message=report.say
+            )
+    except BaseException:
+        for folder in absent:
+            with suppress(OSError):
+                folder.rmdir()  # no folder is left in which nothing could be written
+        raise
     scores = reconstructor.model_.scores
     if scores["steps"] == since:
         report.say(f"{out} was trained for {since} steps already; give more --steps or --minutes to go on")
@@ -179,20 +188,13 @@ class _Report:
 
     def show(self, report: Progress, unit: float) -> None:
         """One record: a line of ``metrics.jsonl``, and the bar."""
-        if report.step == 0 or not (self.out / RUN).is_file():
-            (self.out / RUN).write_text(json.dumps(self.described, indent=2))
-        if not self.begun and (self.out / METRICS).is_file():
-            # What an earlier run reported, or this one after it was last saved: that is done again.
-            lines = (self.out / METRICS).read_text().splitlines(keepends=True)
-            (self.out / METRICS).write_text("".join(line for line in lines if _step(line) <= self.since))
-        self.begun = True
         line: dict[str, Any] = {"step": report.step, "seconds": round(report.seconds, 3)}
         line |= {f"loss_{name}": value for name, value in report.losses.items()}
         line |= {"steps_per_second": round(report.steps_per_second, 3), "waited": round(report.waited, 4)}
         if report.score is not None:
             line["withheld_rmse"] = self.score = report.score * unit
-        with (self.out / METRICS).open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        with writing(self.out):
+            self._write(report.step, json.dumps(line) + "\n")
         if self.bar is None:
             return
         self.losses |= report.losses
@@ -208,6 +210,18 @@ class _Report:
             f"{report.steps_per_second:.1f}/s",
         )
 
+    def _write(self, step: int, line: str) -> None:
+        run, metrics = self.out / RUN, self.out / METRICS
+        if step == 0 or not run.is_file():
+            run.write_text(json.dumps(self.described, indent=2))
+        if not self.begun and metrics.is_file():
+            # What an earlier run reported, or this one after it was last saved: that is done again.
+            lines = metrics.read_text().splitlines(keepends=True)
+            metrics.write_text("".join(old for old in lines if _step(old) <= self.since))
+        self.begun = True
+        with metrics.open("a") as file:
+            file.write(line)
+
 
 def _step(line: str) -> float:
     """The step of a record; a line that a kill cut short has none."""
@@ -219,8 +233,11 @@ def _step(line: str) -> float:
 
 def check_run(out: Path, *, overwrite: bool) -> None:
     """Refuse a folder that is not free for a run."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; give another --out")
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise InputError(f"{there} is a file; give another --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there} may not be written to, so {out} cannot be made; give another --out")
     if is_run(out) and not overwrite:
         raise InputError(
             f"{out} holds a run already; go on with --resume {out}, replace it with --overwrite, or give --out"
