@@ -207,7 +207,9 @@ def select_time(field: xr.DataArray, time: str) -> xr.DataArray:
     keep = index.isin(index.sort_values()[part])
     if not keep.any():
         span = f"{_date(index.min())} to {_date(index.max())}"
-        raise InputError(f"time {time!r} selects nothing of {_named(field)}, whose dates go from {span}")
+        raise InputError(
+            f"time {time!r} selects nothing of {_named(field)}, whose dates go from {span}; choose among them"
+        )
     first, last = np.flatnonzero(keep)[[0, -1]]
     whole = keep[first : last + 1].all()
     # A slice keeps the chunks; picking by number is for files whose dates are in disorder.
@@ -332,7 +334,8 @@ def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: 
             "--variable (variable= in Python)"
         )
     raise InputError(
-        f"{label} has no numeric variable on a grid of y and x; it has {_listed(map(str, dataset.data_vars))}"
+        f"{label} has no numeric variable on a grid of y and x; it has {_listed(map(str, dataset.data_vars))}, "
+        "rename its dimensions to time, y and x, or give another file"
     )
 
 
@@ -542,10 +545,10 @@ def _is_zarr(path: str) -> bool:
     if not folder.is_dir():
         return False
     if not any((folder / name).exists() for name in _ZARR_FILES):
-        hint = ""
+        hint = "give the folder that has one of them"
         if any(folder.glob("*.nc")):
-            hint = f"; for the NetCDF files in it give {str(folder / '*.nc')!r}"
-        raise InputError(f"{path} is a folder but not a Zarr store: it has no zarr.json or .zgroup{hint}")
+            hint = f"for the NetCDF files in it give {str(folder / '*.nc')!r}"
+        raise InputError(f"{path} is a folder but not a Zarr store: it has no zarr.json or .zgroup; {hint}")
     if (folder / ".zarray").exists():
         raise InputError(f"{path} is one Zarr array, where a group with named variables is expected; give its parent")
     return True
@@ -557,8 +560,10 @@ def _check_netcdf(path: str, shown: str) -> None:
     with Path(path).open("rb") as file:
         magic = file.read(8)
     if not magic.startswith((b"CDF", b"\x89HDF")):
-        hint = "; convert GRIB to NetCDF first, for example with cfgrib" if magic.startswith(b"GRIB") else ""
-        raise InputError(f"{shown} is neither a Zarr store nor a NetCDF file{hint}")
+        hint = (
+            "convert GRIB to NetCDF first, for example with cfgrib" if magic.startswith(b"GRIB") else "give one of them"
+        )
+        raise InputError(f"{shown} is neither a Zarr store nor a NetCDF file; {hint}")
     if magic.startswith((b"CDF\x01", b"CDF\x02")):
         # The NetCDF library reads garbage past the end of a classic file; scipy maps it, and notices.
         from scipy.io import netcdf_file

@@ -391,7 +391,7 @@ def figure_path(path: str | Path, *, overwrite: bool = True) -> Path:
     if target.is_dir():
         raise InputError(f"{str(path)!r} is a folder, where a figure should go; give another name")
     if target.exists() and not overwrite:
-        raise InputError(f"{str(path)!r} exists; give another name, or overwrite to replace it")
+        raise InputError(f"{str(path)!r} exists; give another name, or overwrite it with --overwrite")
     return target
 
 

@@ -411,7 +411,7 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
         if not is_product(given):
             raise InputError(f"{given} exists and was not made by geogan, so it stays; give another name")
         if not overwrite:
-            raise InputError(f"{given} exists; give another name, or overwrite to replace it")
+            raise InputError(f"{given} exists; give another name, or overwrite it with --overwrite")
     return given
 
 

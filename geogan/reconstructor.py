@@ -28,6 +28,7 @@ from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
 from geogan.parallel import torch_threads, workers
 from geogan.preparation import BLOCK_SIDE, SMALLEST, block_maker, prepare_model, share_seen
+from geogan.standardise import TRANSFORMS
 from geogan.training import Progress, TrainState, Weights, train
 
 # Blocks that serve at a time, and steps after which the oldest is replaced.
@@ -351,7 +352,7 @@ class Reconstructor:
         limits = (("window", 0), ("width", 2), ("batch", 1), ("crop", SMALLEST), ("likelihood_every", 1))
         for name, least in limits:
             if getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
+                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}; give a larger one")
         for name in ("weight_prior", "weight_likelihood", "weight_withheld", "minutes", "steps"):
             value = getattr(self, name)
             if value is not None and value < 0:
@@ -362,6 +363,8 @@ class Reconstructor:
             raise InputError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
 
     def budget(self) -> tuple[int | None, float | None]:
+        if self.transform not in TRANSFORMS:
+            raise InputError(f"transform must be one of {', '.join(TRANSFORMS)}, got {self.transform!r}")
         """Steps and minutes to train for, None for no limit."""
         neither = self.steps is None and self.minutes is None
         return self.steps, defaults.MINUTES if neither else self.minutes

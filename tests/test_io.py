@@ -232,7 +232,7 @@ def test_files_that_are_something_else(tmp_path):
     (tmp_path / "folder").mkdir()
     film().to_netcdf(tmp_path / "folder" / "a.nc")
     for name, words in [
-        ("a.nc", "neither a Zarr store nor a NetCDF file$"),
+        ("a.nc", "neither a Zarr store nor a NetCDF file; give one of them$"),
         ("e.nc", "is empty; copy"),
         ("g.grib", "convert GRIB to NetCDF first"),
         ("folder", r"is a folder but not a Zarr store.*for the NetCDF files in it give '.*/folder/\*\.nc'"),
