@@ -1,6 +1,6 @@
 """Share of training time spent waiting for blocks.
 
-    python benchmarks/train_waiting.py [--minutes 1] [--days 160] [--size 64]
+python benchmarks/train_waiting.py [--minutes 1] [--days 160] [--size 64]
 """
 
 import argparse

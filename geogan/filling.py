@@ -124,8 +124,9 @@ def compose(raw: np.ndarray, filled: np.ndarray, *, keep_observed: bool) -> tupl
         The flags of :data:`FLAGS`.
     """
     seen = np.isfinite(raw)
-    source = np.where(seen, OBSERVED, np.where(np.isfinite(filled), FILLED, LAND)).astype(np.int8)
     kept = seen if keep_observed else seen & ~np.isfinite(filled)
+    # A value that was measured but is reconstructed all the same is an estimate, and flagged as one.
+    source = np.where(kept, OBSERVED, np.where(np.isfinite(filled), FILLED, LAND)).astype(np.int8)
     return np.where(kept, raw, filled.astype(raw.dtype)), source
 
 

@@ -14,6 +14,7 @@ from geogan.gaussian import GaussianPrior
 from geogan.inference import reconstruct
 from geogan.networks import UNet
 from geogan.operators.errors import InputError
+from geogan.operators.operator import Operator
 
 # Stretches of withheld clouds looked at: enough to be sure, few enough to be quick.
 STRETCHES = 16
@@ -37,19 +38,23 @@ class Judge:
 
     Attributes
     ----------
+    operator : Operator
     stretches : tuple of Stretch
         With their first guess solved, once.
     """
 
+    operator: Operator
     stretches: tuple[Stretch, ...]
 
     @classmethod
-    def of(cls, archive: Archive, prior: GaussianPrior | None, *, frames: int) -> Judge:
+    def of(cls, archive: Archive, operator: Operator, prior: GaussianPrior | None, *, frames: int) -> Judge:
         """A judge for an archive that withholds something.
 
         Parameters
         ----------
         archive : Archive
+        operator : Operator
+            What was withheld is compared with what it would measure.
         prior : GaussianPrior or None
         frames : int
             Frames of a window.
@@ -87,7 +92,7 @@ class Judge:
             first, last = run.start - t.start - frames + 1, run.stop - t.start + frames - 1
             near = slice(max(0, first), min(len(values), last))
             stretches.append(Stretch(values[near], mask[near], guess[near], hidden[near], domain))
-        return cls(tuple(stretches))
+        return cls(operator, tuple(stretches))
 
     def error(self, network: UNet | None, *, precision: torch.dtype = torch.float32) -> float:
         """Root mean square error on what is withheld, in anomalies; None judges the first guess."""
@@ -96,6 +101,7 @@ class Judge:
         for stretch in self.stretches:
             values, mask, guess, hidden, domain = (part.to(device) for part in stretch)
             field = reconstruct(network, values * mask, mask, guess, domain, precision=precision)
-            square += float((hidden * (field - values) ** 2).sum())
+            measured = self.operator.blur(field[None])[0]
+            square += float((hidden * (measured - values) ** 2).sum())
             count += float(hidden.sum())
         return (square / count) ** 0.5

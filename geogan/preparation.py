@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from geogan.coordinates import Axes, find_axes
 from geogan.gaussian import GaussianPrior, Hidden, fit_prior, hidden_error
 from geogan.io import Survey
 from geogan.model import Model, grid_of
+from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe
@@ -27,6 +29,8 @@ BLOCK_DATES, BLOCK_SIDE = 16, 128
 FIT_DATES, FIT_SIDE, FIT_VALUES = 20, 192, 600_000
 # Share of a piece's dates that are hidden under other dates' gaps.
 FIT_HIDDEN = 0.34
+# What hides instead, where an archive has no gaps of its own.
+DRAWN = CloudMask(coverage=0.3, spread=0.1, scale=4.0, persistence=0.0)
 # Dates of gaps that an operator is fitted to.
 GAP_DATES = 256
 # Cells a grid needs each way.
@@ -79,19 +83,23 @@ def prepare_model(
     """
     check_gaps(field, survey, domain, operator)
     axes: Axes = find_axes(field)
-    standardiser = Standardiser.fit(field, axes, domain, transform=transform)
-    message(f"climatology: {standardiser.note}")
-    archive = Archive.of(field, domain, standardiser).held()
     share = share_seen(survey, domain)
-    archive = archive.withholding(share, seed=seed)
+    # First of all observations are withheld: nothing may be fitted to them, the climatology neither.
+    plain = Standardiser(np.zeros((1, *domain.shape), np.float32), 1.0)
+    archive = Archive.of(field, domain, plain).held().withholding(share, seed=seed)
     withheld = archive.withheld or Withheld(np.full((len(archive.days), 1), -1, np.int32))
     message(f"withheld: what other dates' gaps hide on {len(withheld.dates)} of {len(archive.days)} dates")
+    standardiser = Standardiser.fit(
+        field, axes, domain, transform=transform, hidden=lambda date: withheld.hidden(date, archive.seen)
+    )
+    message(f"climatology: {standardiser.note}")
+    archive = replace(archive, standardiser=standardiser)
     operator = operator.fitted(_gaps(archive), domain, seed=seed)
     message(f"operator: {describe(operator)}")
     frames = min(2 * window + 1, len(archive.days))
     prior, scale = None, 1.0
     if first_guess:
-        pieces = _hidden_pieces(archive, share, seed=seed)
+        pieces = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
         prior = fit_prior(pieces)
         scale = hidden_error(prior, pieces)
         message(
@@ -177,8 +185,8 @@ def _gaps(archive: Archive) -> np.ndarray:
     return np.stack([archive.seen(date) for date in dates])
 
 
-def _hidden_pieces(archive: Archive, share: np.ndarray, *, seed: int) -> list[Hidden]:
-    """Pieces of the archive in which other dates' gaps hide some of what was seen.
+def _hidden_pieces(archive: Archive, drawn: Operator | None, share: np.ndarray, *, seed: int) -> list[Hidden]:
+    """Pieces of the archive in which other dates' gaps (or ``drawn``, if there are none) hide what was seen.
 
     Whole gaps, as large as they come: in small ones any first guess is good, and the search would forget
     that time must carry it through the large ones.
@@ -192,9 +200,14 @@ def _hidden_pieces(archive: Archive, share: np.ndarray, *, seed: int) -> list[Hi
         t, y, x = cut(count, FIT_DATES, generator), cut(height, FIT_SIDE, generator), cut(width, FIT_SIDE, generator)
         piece = archive.read(t, y, x)
         hidden = np.zeros_like(piece.observed)
-        for date, under in _hidden_dates(archive, t, share, seed=seed + 1 + attempt):
-            hidden[date, 0] = under[y, x]
-        hidden *= piece.observed
+        if drawn is None:
+            for date, under in _hidden_dates(archive, t, share, seed=seed + 1 + attempt):
+                hidden[date, 0] = under[y, x]
+        else:
+            shape = (1, *piece.observed.shape)
+            theta = drawn.sample(shape, generator=torch.Generator().manual_seed(seed + attempt))
+            hidden = 1 - drawn.apply(torch.ones(shape), theta).mask[0].numpy()
+        hidden = hidden * piece.observed
         if not hidden.any():
             continue
         values, kept, gone, domain, days = (

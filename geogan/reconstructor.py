@@ -207,8 +207,11 @@ class Reconstructor:
             )
         frames, shape = first.frames, archive.domain.shape
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
-        judge = Judge.of(archive, first.prior, frames=frames)
-        guessed = judge.error(None)
+        judge = None
+        if first.operator.masks or len(first.withheld.dates):
+            judge = Judge.of(archive, first.operator, first.prior, frames=frames)
+        else:
+            say("without gaps nothing can be withheld: the last weights are kept, and there is no error to report")
         # One core is left to prepare blocks, or both would crawl.
         with torch_threads(self.threads or max(1, workers(None) - 1)):
             state = self._start(frames, scale, device)
@@ -222,6 +225,7 @@ class Reconstructor:
                     precision = _quicker(state.generator, self.batch, frames, crop, device)
             dtype = getattr(torch, precision)
             unit = archive.standardiser.scale
+            guessed = 0.0 if judge is None else judge.error(None)
 
             def current() -> Model:
                 network = copy.deepcopy(state.average).cpu()
@@ -232,8 +236,8 @@ class Reconstructor:
                     precision=precision,
                     settings=self._settings() | {"dates": len(archive.days)},
                     scores={
-                        "withheld": state.best_score * unit,
-                        "first_guess": guessed * unit,
+                        "withheld": None if judge is None else state.best_score * unit,
+                        "first_guess": None if judge is None else guessed * unit,
                         "units": f"ln {first.units}".strip() if self.transform == "log" else first.units,
                         "dates": len(first.withheld.dates),
                         "step": state.best_step,
@@ -262,7 +266,7 @@ class Reconstructor:
                 for report in train(
                     state,
                     pool,
-                    lambda network: judge.error(network, precision=dtype),
+                    None if judge is None else partial(judge.error, precision=dtype),
                     operator=first.operator,
                     prior=first.prior,
                     weights=Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld),
@@ -359,12 +363,12 @@ class Reconstructor:
                 raise InputError(f"{name} must not be negative, got {value}")
         if not any((self.weight_prior, self.weight_likelihood, self.weight_withheld)):
             raise InputError("all three weights are 0, so there is nothing to learn; give one of them a weight")
+        if self.transform not in TRANSFORMS:
+            raise InputError(f"transform must be one of {', '.join(TRANSFORMS)}, got {self.transform!r}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise InputError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
 
     def budget(self) -> tuple[int | None, float | None]:
-        if self.transform not in TRANSFORMS:
-            raise InputError(f"transform must be one of {', '.join(TRANSFORMS)}, got {self.transform!r}")
         """Steps and minutes to train for, None for no limit."""
         neither = self.steps is None and self.minutes is None
         return self.steps, defaults.MINUTES if neither else self.minutes

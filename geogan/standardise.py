@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,7 @@ class Standardiser:
         *,
         transform: str = "none",
         harmonics: int = 2,
+        hidden: Callable[[int], np.ndarray | None] | None = None,
     ) -> Standardiser:
         """Fit climatology and scale on what is observed.
 
@@ -78,6 +80,8 @@ class Standardiser:
             Applied before anything else.
         harmonics : int
             Harmonics of the year to fit at most; fewer where the record cannot carry them.
+        hidden : callable, optional
+            ``hidden(date)`` gives what must not be looked at on a date, (H, W) bool, or None.
 
         Raises
         ------
@@ -104,6 +108,10 @@ class Standardiser:
         for start in range(0, len(dates), slab):
             # Outside the domain there may be anything, also what has no logarithm.
             raw = np.where(domain, field[start : start + slab].values, np.nan)
+            for row, date in enumerate(range(start, start + len(raw)) if hidden is not None else ()):
+                under = hidden(date)  # type: ignore[misc]
+                if under is not None:
+                    raw[row, under] = np.nan
             block = _transformed(raw, transform, field.name)
             seen = np.isfinite(block)
             if offset is None and seen.any():

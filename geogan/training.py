@@ -132,7 +132,7 @@ def train_step(
     losses: dict[str, Tensor] = {}
     if weights.withheld > 0:
         hidden = (windows.mask - windows.kept) * objective.confidence(windows.kept)
-        losses["withheld"] = objective.withheld(reconstruction, windows.values, hidden, scale)
+        losses["withheld"] = objective.withheld(operator.blur(reconstruction), windows.values, hidden, scale)
     if adversarial or second:
         theta = operator.sample(tuple(windows.values.shape), generator=state.random)  # type: ignore[arg-type]
         theta = to_device(theta, device)
@@ -226,7 +226,7 @@ class Progress(NamedTuple):
 def train(
     state: TrainState,
     pool: BlockPool,
-    validate: Callable[[UNet], float],
+    validate: Callable[[UNet], float] | None,
     *,
     operator: Operator,
     prior: GaussianPrior | None,
@@ -249,6 +249,7 @@ def train(
 
     The weights kept as best are those of the average with the least error on the withheld clouds;
     ``validate`` measures it. It is measured before the first step too: there the model is its first guess.
+    Where nothing could be withheld there is no ``validate``, and the last average is kept.
 
     Raises
     ------
@@ -267,10 +268,11 @@ def train(
         share = (pool.waited - waited) / spent if spent > 0 else 0.0
         return Progress(state.step, state.seconds, losses, score, state.best_score, speed, share)
 
-    def judge() -> float:
-        score = validate(state.average)
-        if score < state.best_score:
-            state.best_score, state.best_step = score, state.step
+    def judge() -> float | None:
+        score = None if validate is None else validate(state.average)
+        if score is None or score < state.best_score:
+            state.best_score = state.best_score if score is None else score
+            state.best_step = state.step
             state.best = {name: value.detach().clone() for name, value in state.average.state_dict().items()}
         return score
 

@@ -100,6 +100,12 @@ class Compose(Operator):
         # Nothing may be left where an earlier operator hid the cell, whatever the later ones put there.
         return Observation(torch.where(mask > 0, values, torch.zeros_like(values)), mask)
 
+    def blur(self, x: Tensor) -> Tensor:
+        """``x`` blurred by each operator in turn, shape (B, T, C, H, W)."""
+        for operator in self.operators:
+            x = operator.blur(x)
+        return x
+
     def at(self, size: tuple[int, int], step: float, *, seed: int) -> Theta:
         """The date's draw of each operator."""
         # Each its own stream: the same seed would put the stations of two operators on the same cells.

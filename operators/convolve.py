@@ -69,6 +69,10 @@ class ConvolveNoise(Operator):
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
         """``x`` filtered, and a mask of ones; shapes (B, T, C, H, W)."""
+        return Observation(self.blur(x), torch.ones_like(x))
+
+    def blur(self, x: Tensor) -> Tensor:
+        """``x`` filtered, shape (B, T, C, H, W)."""
         frames = x.reshape(-1, 1, *x.shape[-2:])
         blurred = avg_pool2d(frames, self.size, stride=1, padding=self.size // 2, count_include_pad=False)
-        return Observation(blurred.reshape(x.shape), torch.ones_like(x))
+        return blurred.reshape(x.shape)

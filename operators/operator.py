@@ -110,6 +110,14 @@ class Operator(Protocol):
         """
         ...
 
+    def blur(self, x: Tensor) -> Tensor:
+        """What would be measured of ``x`` if nothing were hidden and there were no noise, (B, T, C, H, W).
+
+        ``x`` itself for most operators; differentiable. Measurements must be compared with this, never with
+        ``x``, or a reconstruction would be drawn towards its own blur.
+        """
+        return x
+
     def at(self, size: tuple[int, int], step: float, *, seed: int) -> Theta:
         """The parameters of one date: a function of ``seed``, ``step`` and the frame's size alone.
 

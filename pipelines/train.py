@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -136,10 +137,10 @@ def train(
     scores = reconstructor.model_.scores
     if scores["steps"] == since:
         report.say(f"{out} was trained for {since} steps already; give more --steps or --minutes to go on")
-    report.say(
-        f"withheld error {scores['withheld']:.4g} {scores['units']} (first guess {scores['first_guess']:.4g}) "
-        f"after {scores['steps']} steps; {out} is ready"
-    )
+    error = "no error on withheld observations"
+    if scores["withheld"] is not None:
+        error = f"withheld error {scores['withheld']:.4g} {scores['units']} (first guess {scores['first_guess']:.4g})"
+    report.say(f"{error} after {scores['steps']} steps; {out} is ready")
     return out
 
 
@@ -199,6 +200,7 @@ class _Report:
             return
         self.losses |= report.losses
         losses = "  ".join(f"{name} {value:.3g}" for name, value in self.losses.items())
+        judged = "" if math.isnan(self.score) else f"withheld {self.score:.4g} (best {report.best_score * unit:.4g})  "
         budget = self.reconstructor.budget()
         done, total = (report.step, budget[0]) if budget[0] is not None else (report.seconds, 60 * (budget[1] or 0))
         self.bar.update(
@@ -206,8 +208,7 @@ class _Report:
             description="training",
             completed=done,
             total=total,
-            text=f"step {report.step}  {losses}  withheld {self.score:.4g} (best {report.best_score * unit:.4g})  "
-            f"{report.steps_per_second:.1f}/s",
+            text=f"step {report.step}  {losses}  {judged}{report.steps_per_second:.1f}/s",
         )
 
     def _write(self, step: int, line: str) -> None:

@@ -235,3 +235,27 @@ def test_the_data_are_not_touched(run, data, tmp_path):
     before = data.read_bytes()
     fill(data, run, tmp_path / "a.nc", time="2015-01-07")
     assert data.read_bytes() == before
+
+
+def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path, monkeypatch):
+    """A partial product of what the file held before is not mixed with what it holds now."""
+    monkeypatch.setattr(filling, "DATES", 8)
+    (tmp_path / "later").mkdir()
+    path, out = tmp_path / "gappy.nc", tmp_path / "filled.zarr"
+    gappy.to_netcdf(path)
+    real, done = module.fill_slab, []
+
+    def second_fails(*args, **named):
+        if done:
+            raise KeyboardInterrupt
+        done.append(args[2].core)
+        return real(*args, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "fill_slab", second_fails)
+        with pytest.raises(KeyboardInterrupt):
+            fill(path, run, out, threads=1)
+    (gappy + 1).assign_attrs(gappy.attrs).to_netcdf(tmp_path / "later" / "gappy.nc")
+    (tmp_path / "later" / "gappy.nc").replace(path)
+    fill(path, run, out, threads=1)
+    xr.testing.assert_equal(raw(out), raw(fill(path, run, tmp_path / "anew.zarr", threads=1)))

@@ -25,7 +25,7 @@ def prepare(field, domain, operator, **options):
 def test_what_is_found_is_said(gappy, domain, quick, prior):
     said = []
     prepared = prepare(gappy, domain, CloudMask(), first_guess=True, message=said.append)
-    assert [sentence.split(":")[0] for sentence in said] == ["climatology", "withheld", "operator", "first guess"]
+    assert [sentence.split(":")[0] for sentence in said] == ["withheld", "climatology", "operator", "first guess"]
     model = prepared.model
     assert model.network is None and model.prior == prior and model.frames == 3
     assert (model.variable, model.units) == ("sst", "degree_Celsius")
@@ -34,7 +34,7 @@ def test_what_is_found_is_said(gappy, domain, quick, prior):
     assert model.operator.coverage == pytest.approx(covered, abs=0.02) and model.operator.scale is not None
     np.testing.assert_allclose(prepared.share_seen, gappy.notnull().sum(("lat", "lon")) / domain.sum())
     assert 0 < prepared.scale < 1
-    guess = Judge.of(prepared.archive, prior, frames=3).error(None)
+    guess = Judge.of(prepared.archive, prepared.model.operator, prior, frames=3).error(None)
     assert prepared.scale == pytest.approx(guess, rel=1.0)
 
 
@@ -64,8 +64,8 @@ def test_the_search_does_not_see_what_is_withheld(gappy, domain, quick, monkeypa
         poisoned.values[date][archive.withheld.hidden(date, archive.seen)] = 1e6
     wild = dataclasses.replace(archive, field=poisoned)
     for mine, other in zip(
-        preparation._hidden_pieces(archive, prepared.share_seen, seed=0),
-        preparation._hidden_pieces(wild, prepared.share_seen, seed=0),
+        preparation._hidden_pieces(archive, None, prepared.share_seen, seed=0),
+        preparation._hidden_pieces(wild, None, prepared.share_seen, seed=0),
         strict=True,
     ):
         for piece in (mine, other):

@@ -223,3 +223,15 @@ def test_budgets():
 
 def test_devices():
     assert find_device("cpu") == torch.device("cpu") and find_device("auto").type in ("cpu", "cuda")
+
+
+def test_a_blurred_noisy_field_without_gaps_is_learned_from(truth, domain, quick):
+    """Nothing can be withheld of it; the last weights are kept, and every value is reconstructed."""
+    measured = geogan.corrupt(truth, "convolve_noise:size=3,noise=0.2", seed=1)
+    said = []
+    fitted = small("convolve_noise:size=3,noise=0.2", steps=3).fit(measured, domain=domain, message=said.append)
+    scores = fitted.model_.scores
+    assert scores["withheld"] is None and scores["step"] == 3
+    assert any("nothing can be withheld" in sentence for sentence in said)
+    filled = fitted.fill(measured)
+    assert (filled.sst_source.values[:, domain] == 1).all() and np.isfinite(filled.sst.values[:, domain]).all()

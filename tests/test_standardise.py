@@ -132,3 +132,17 @@ def test_a_logarithm_asks_for_nothing_on_land():
 def test_what_cannot_be_standardised(values, options, words):
     with pytest.raises(InputError, match=words):
         fit(labelled(np.full((4, 3, 5), values), daily(4)), **options)
+
+
+def test_what_is_hidden_is_not_looked_at():
+    values = np.random.default_rng(0).normal(10, 1, (40, 5, 4))
+    hidden = np.random.default_rng(1).random(values.shape) < 0.3
+    fields = [
+        xr.DataArray(np.where(hidden, poison, values), dims=("time", "y", "x"), name="sst") for poison in (np.nan, 1e9)
+    ]
+    first, second = (
+        Standardiser.fit(field, find_axes(field), np.ones((5, 4), bool), hidden=lambda date: hidden[date])
+        for field in fields
+    )
+    np.testing.assert_array_equal(first.coefficients, second.coefficients)
+    assert first.scale == second.scale
