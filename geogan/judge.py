@@ -91,8 +91,16 @@ class Judge:
                 guess = prior.map((values * mask)[None], mask[None], domain, torch.from_numpy(piece.days))[0]
             first, last = run.start - t.start - frames + 1, run.stop - t.start + frames - 1
             near = slice(max(0, first), min(len(values), last))
+            # Only the stretch's own dates count: those of a neighbour would count twice, and with less around them.
+            hidden[: run.start - t.start] = 0
+            hidden[run.stop - t.start :] = 0
             stretches.append(Stretch(values[near], mask[near], guess[near], hidden[near], domain))
         return cls(operator, tuple(stretches))
+
+    @property
+    def cells(self) -> int:
+        """Withheld observations that are looked at."""
+        return int(sum(float(stretch.hidden.sum()) for stretch in self.stretches))
 
     def error(self, network: UNet | None, *, precision: torch.dtype = torch.float32) -> float:
         """Root mean square error on what is withheld, in anomalies; None judges the first guess."""

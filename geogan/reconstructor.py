@@ -240,6 +240,7 @@ class Reconstructor:
                         "first_guess": None if judge is None else guessed * unit,
                         "units": f"ln {first.units}".strip() if self.transform == "log" else first.units,
                         "dates": len(first.withheld.dates),
+                        "cells": None if judge is None else judge.cells,
                         "step": state.best_step,
                         "steps": state.step,
                         "seconds": state.seconds,
