@@ -268,7 +268,7 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path, *, units:
             "metrics must hold records with a step and a loss or a withheld_rmse, got none of them; "
             "draw after the first report"
         )
-    error = "RMSE on withheld cells" + (f" [{units}]" if units else "")
+    error = "withheld RMSE" + (f" [{units}]" if units else "")
     groups = [(curves, title) for curves, title in ((losses, "loss"), (errors, error)) if curves]
     figure = Figure(figsize=(4.6 * len(groups), 3.2), layout="constrained")
     for i, (curves, title) in enumerate(groups):
