@@ -24,7 +24,7 @@ from geogan.operators.errors import InputError
 
 Data = str | Path | Sequence[str | Path]
 
-_BLOCK_BYTES = 48 * 2**20  # a dask chunk: large enough to be quick, small enough for some to fit in memory
+_BLOCK_BYTES = 8 * 2**20  # a dask chunk: large enough to be quick, small enough for some to fit in memory
 _MASK_WORDS = ("mask", "flag", "flags", "lsm", "qc", "quality")
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,8 +14,26 @@ import torch
 
 from geogan.operators.errors import InputError
 
+# Names of mallopt(3).
+_TRIM_THRESHOLD, _ARENA_MAX = -1, -8
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def steady_memory() -> None:
+    """Ask the C library to give freed memory back at once, for the rest of the process.
+
+    glibc keeps an arena of freed blocks for every thread; filling slab after slab its peak crept up with the length
+    of the archive (1.2 to 1.9 GiB for 120 to 960 days of 256 x 256 cells), though no more was ever in use.
+    Elsewhere than on glibc this does nothing.
+    """
+    try:
+        tune = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    tune(_ARENA_MAX, 2)
+    tune(_TRIM_THRESHOLD, 100_000)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from geogan.coordinates import find_axes
 from geogan.filling import compose, fill_slab, plan, prepared, product_of
 from geogan.io import check_field, open_source, select_time
 from geogan.operators.errors import InputError
-from geogan.parallel import side_by_side, workers
+from geogan.parallel import side_by_side, steady_memory, workers
 from geogan.product import Product, check_output
 from geogan.reconstructor import find_device
 from geogan.tiles import Tile
@@ -83,6 +83,7 @@ def fill(
     """
     out = check_output(out, overwrite=overwrite)
     workers(threads)
+    steady_memory()
     place = find_device(device)
     trained = load_model(model).on(place)
     source = open_source(data, variable=variable or _known(data, trained.variable))

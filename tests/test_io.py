@@ -110,7 +110,7 @@ def test_dask_chunks_are_whole_stored_chunks_of_a_sensible_size(tmp_path):
     for blocks, size in zip(field.chunks, stored):
         assert all(block % size == 0 for block in blocks[:-1])
     assert field.chunks[1:] == ((300,), (400,))
-    assert 24 * 2**20 < field.data.nbytes / field.data.numblocks[0] <= 48 * 2**20
+    assert 3 * 2**20 < field.data.nbytes / field.data.numblocks[0] <= 8 * 2**20
 
 
 def test_dimensions_are_ordered_and_single_levels_squeezed(tmp_path):
