@@ -62,6 +62,14 @@ def test_observed_cells_are_kept_bit_for_bit():
     np.testing.assert_array_equal(filled[seen], values[seen])
 
 
+def test_each_band_is_inpainted_by_itself():
+    bands = np.random.default_rng(1).normal(290, 5, (2, 3, 24, 31))
+    bands[np.random.default_rng(2).random(bands.shape) < 0.5] = np.nan
+    filled = biharmonic(bands, domain=SEA)
+    for band in range(3):
+        np.testing.assert_array_equal(filled[:, band], biharmonic(bands[:, band], domain=SEA))
+
+
 @pytest.mark.parametrize("cells", [1, 2, 5])
 def test_a_handful_of_cells_gives_no_nonsense_and_no_warning(cells):
     values = np.full((1, 24, 31), np.nan)
