@@ -1,6 +1,23 @@
-"""The generator and the discriminator."""
+"""The generators and the discriminators."""
+
+from collections.abc import Callable
 
 from geogan.networks.discriminator import Discriminator
+from geogan.networks.protocol import Critic, Generator
+from geogan.networks.sagan import SaganDiscriminator, SaganGenerator
 from geogan.networks.unet import UNet
 
-__all__ = ["Discriminator", "UNet"]
+# By the names of the command line; all take frames, channels and width.
+GENERATORS: dict[str, Callable[..., Generator]] = {"unet": UNet, "sagan": SaganGenerator}
+DISCRIMINATORS: dict[str, Callable[..., Critic]] = {"convolutional": Discriminator, "sagan": SaganDiscriminator}
+
+__all__ = [
+    "DISCRIMINATORS",
+    "GENERATORS",
+    "Critic",
+    "Discriminator",
+    "Generator",
+    "SaganDiscriminator",
+    "SaganGenerator",
+    "UNet",
+]
