@@ -28,7 +28,7 @@ class FieldAccessor:
     --------
     >>> import geogan.accessor
     >>> from geogan.synthetic import synthetic_sst
-    >>> gappy = synthetic_sst(days=2, size=24).sst.geogan.corrupt("remove_pixel:fraction=0.5", seed=1)
+    >>> gappy = synthetic_sst(days=2, size=24).sst.geogan.corrupt("remove_pixel:p=0.5", seed=1)
     >>> gappy.geogan.coverage().dims
     ('time',)
     """
@@ -81,7 +81,7 @@ class DatasetAccessor:
     >>> import geogan.accessor
     >>> from geogan.synthetic import synthetic_sst
     >>> sea = synthetic_sst(days=2, size=24)
-    >>> sorted(sea.geogan.corrupt("remove_pixel:fraction=0.5").data_vars)
+    >>> sorted(sea.geogan.corrupt("remove_pixel:p=0.5").data_vars)
     ['sea_mask', 'sst']
     """
 

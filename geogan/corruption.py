@@ -46,7 +46,7 @@ def corrupt(
     --------
     >>> from geogan.synthetic import synthetic_sst
     >>> truth = synthetic_sst(days=2, size=24)["sst"]
-    >>> gappy = corrupt(truth, "remove_pixel:fraction=0.5", seed=1)
+    >>> gappy = corrupt(truth, "remove_pixel:p=0.5", seed=1)
     >>> bool(gappy.count() < 0.6 * truth.count())
     True
     """

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from geogan.operators.errors import InputError
 
 if TYPE_CHECKING:
+    from geogan.operators.band import PatchBand
     from geogan.operators.cloud import CloudMask
     from geogan.operators.compose import Compose
     from geogan.operators.convolve import ConvolveNoise
     from geogan.operators.observed import ObservedGaps
     from geogan.operators.operator import Observation, Operator, Theta, add_noise
     from geogan.operators.parse import OPERATORS, describe, from_dict, to_dict
-    from geogan.operators.pixels import RemovePixel
+    from geogan.operators.pixels import RemovePixel, RemovePixelChannel
     from geogan.operators.sampling import SparseSampling
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "Observation",
     "ObservedGaps",
     "Operator",
+    "PatchBand",
     "RemovePixel",
+    "RemovePixelChannel",
     "SparseSampling",
     "Theta",
     "add_noise",
@@ -52,7 +55,9 @@ _HOMES = {
     "Observation": "operator",
     "ObservedGaps": "observed",
     "Operator": "operator",
+    "PatchBand": "band",
     "RemovePixel": "pixels",
+    "RemovePixelChannel": "pixels",
     "SparseSampling": "sampling",
     "Theta": "operator",
     "add_noise": "operator",

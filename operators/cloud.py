@@ -140,8 +140,9 @@ class CloudMask(Operator):
 
         Parameters
         ----------
-        observed : ndarray of bool, shape (N, H, W)
-            True where measured; consecutive rows are consecutive dates.
+        observed : ndarray of bool, shape (N, H, W) or (N, C, H, W)
+            True where measured; consecutive rows are consecutive dates. Clouds are what all channels share:
+            a cell is under one where no channel sees it.
         domain : ndarray of bool, shape (H, W)
             True where the quantity exists.
         seed : int
@@ -158,8 +159,10 @@ class CloudMask(Operator):
         """
         if None not in (self.coverage, self.spread, self.scale, self.persistence, self.slope):
             return self
-        dates, hidden = _informative(np.asarray(observed, dtype=bool), np.asarray(domain, dtype=bool))
-        domain = np.asarray(domain, dtype=bool)
+        observed, domain = np.asarray(observed, dtype=bool), np.asarray(domain, dtype=bool)
+        if observed.ndim == 4:
+            observed = np.any(observed, axis=1)
+        dates, hidden = _informative(observed, domain)
         shares = hidden[:, domain].mean(axis=1)
         mean = float(shares.mean())
         if self.coverage is not None:
@@ -244,7 +247,7 @@ class CloudMask(Operator):
         assert isinstance(theta, Tensor)
         return masked(x, theta)
 
-    def at(self, size: tuple[int, int], step: float, *, seed: int) -> Theta:
+    def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
         """The sky of one date, a boolean tensor (1, 1, 1, H, W).
 
         With persistence, the sky of a date is a sum of independent noises, one for each frame before it,
@@ -253,7 +256,7 @@ class CloudMask(Operator):
         """
         settled = self.settled
         if not settled.persistence:
-            return self.sample((1, 1, 1, *size), generator=dated_generator(seed, step))
+            return self.sample((1, 1, channels, *size), generator=dated_generator(seed, step))
         weights = _ages(step, settled.persistence)
         noise, sky = torch.zeros(()), torch.zeros((1, 1))
         for frame, weight in weights.items():

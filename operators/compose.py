@@ -34,7 +34,7 @@ class Compose(Operator):
     --------
     >>> from geogan.operators.convolve import ConvolveNoise
     >>> from geogan.operators.pixels import RemovePixel
-    >>> both = Compose((ConvolveNoise(size=3, noise=0.1), RemovePixel(fraction=0.5)))
+    >>> both = Compose((ConvolveNoise(l=3, sigma=0.1), RemovePixel(p=0.5)))
     >>> both.masks, both.exact, both.noise
     (True, False, 0.1)
     """
@@ -76,6 +76,16 @@ class Compose(Operator):
         """Whether all of them let the field's own values through."""
         return all(operator.exact for operator in self.operators)
 
+    @property
+    def channelwise(self) -> bool:
+        """Whether any of them gives channels gaps of their own."""
+        return any(operator.channelwise for operator in self.operators)
+
+    def check_shape(self, shape: tuple[int, int, int, int, int]) -> None:
+        """Refuse what any of them refuses."""
+        for operator in self.operators:
+            operator.check_shape(shape)
+
     def fitted(self, observed: np.ndarray, domain: np.ndarray, *, seed: int = 0) -> Self:
         """Each operator fitted to the same gaps.
 
@@ -106,11 +116,13 @@ class Compose(Operator):
             x = operator.blur(x)
         return x
 
-    def at(self, size: tuple[int, int], step: float, *, seed: int) -> Theta:
+    def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
         """The date's draw of each operator."""
         # Each its own stream: the same seed would put the stations of two operators on the same cells.
         streams = np.random.SeedSequence(seed % 2**64).generate_state(len(self.operators), np.uint64).tolist()
-        return tuple(operator.at(size, step, seed=stream) for operator, stream in zip(self.operators, streams))
+        return tuple(
+            operator.at(size, step, seed=stream, channels=channels) for operator, stream in zip(self.operators, streams)
+        )
 
     def state(self) -> dict[str, Tensor]:
         """The arrays of all operators; each name led by the operator's position."""

@@ -19,39 +19,45 @@ class ConvolveNoise(Operator):
 
     Parameters
     ----------
-    size : int
+    l : int
         Side of the filter in cells, odd; 1 does not blur.
-    noise : float
-        Standard deviation of the noise, in units of the standardised anomaly. The paper's pairs
-        (sigma, l) are (``noise``, ``size``); its sigma**2 is the variance.
+    sigma : float
+        STANDARD DEVIATION of the noise, in units of the standardised anomaly. The text of the paper writes
+        sigma**2 for the variance, and its experiments quote the pairs (sigma, l) = (0.15, 3) and (0.3, 5):
+        these are taken as standard deviations.
 
     Raises
     ------
     InputError
-        If ``size`` is not an odd whole number, or ``noise`` is negative or not finite.
+        If ``l`` is not an odd whole number, or ``sigma`` is negative or not finite.
 
     Examples
     --------
     >>> import torch
-    >>> operator = ConvolveNoise(size=3, noise=0.0)
+    >>> operator = ConvolveNoise(l=3, sigma=0.0)
     >>> x = torch.zeros(1, 1, 1, 1, 5)
     >>> x[..., 2] = 3.0
     >>> operator.apply(x, ()).values.flatten().tolist()
     [0.0, 1.0, 1.0, 1.0, 0.0]
     """
 
-    size: int = 3
-    noise: float = 0.15
+    l: int = 3  # noqa: E741, the paper's name
+    sigma: float = 0.15
 
     def __post_init__(self) -> None:
-        if not isinstance(self.size, int) or self.size < 1 or self.size % 2 == 0:
+        if not isinstance(self.l, int) or self.l < 1 or self.l % 2 == 0:
             raise InputError(
-                f"size of convolve_noise must be an odd whole number, got {self.size}; give 1, 3, 5 or more cells"
+                f"l of convolve_noise must be an odd whole number, got {self.l}; give 1, 3, 5 or more cells"
             )
-        if not 0 <= self.noise < float("inf"):
+        if not 0 <= self.sigma < float("inf"):
             raise InputError(
-                f"noise of convolve_noise must be 0 or more, got {self.noise}; give a standard deviation such as 0.15"
+                f"sigma of convolve_noise must be 0 or more, got {self.sigma}; give a standard deviation such as 0.15"
             )
+
+    @property
+    def noise(self) -> float:
+        """``sigma``."""
+        return self.sigma
 
     @property
     def masks(self) -> bool:
@@ -61,7 +67,7 @@ class ConvolveNoise(Operator):
     @property
     def blurs(self) -> bool:
         """True for a filter wider than a cell."""
-        return self.size > 1
+        return self.l > 1
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
         """Nothing is random before the noise: ``()``."""
@@ -74,5 +80,5 @@ class ConvolveNoise(Operator):
     def blur(self, x: Tensor) -> Tensor:
         """``x`` filtered, shape (B, T, C, H, W)."""
         frames = x.reshape(-1, 1, *x.shape[-2:])
-        blurred = avg_pool2d(frames, self.size, stride=1, padding=self.size // 2, count_include_pad=False)
+        blurred = avg_pool2d(frames, self.l, stride=1, padding=self.l // 2, count_include_pad=False)
         return blurred.reshape(x.shape)

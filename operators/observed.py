@@ -21,7 +21,7 @@ class GapLibrary:
 
     Attributes
     ----------
-    packed : Tensor of uint8, shape (N, H, ceil(W / 8))
+    packed : Tensor of uint8, shape (N, C, H, ceil(W / 8))
         Rows of cells, True where observed or land; the highest bit is the westernmost column.
     runs : Tensor of int64, shape (N,)
         Frames with the same number follow one another in the archive.
@@ -33,7 +33,7 @@ class GapLibrary:
     >>> import numpy as np
     >>> library = GapLibrary.of(np.eye(5, 11, dtype=bool)[None], runs=np.array([0]))
     >>> library.packed.shape, library.size
-    (torch.Size([1, 5, 2]), (5, 11))
+    (torch.Size([1, 1, 5, 2]), (5, 11))
     """
 
     packed: Tensor
@@ -42,17 +42,23 @@ class GapLibrary:
 
     @classmethod
     def of(cls, frames: np.ndarray, *, runs: np.ndarray) -> Self:
-        """Pack boolean frames (N, H, W)."""
+        """Pack boolean frames (N, H, W) or (N, C, H, W)."""
+        frames = frames.reshape(len(frames), -1, *frames.shape[-2:])
         return cls(torch.from_numpy(np.packbits(frames, axis=-1)), torch.from_numpy(runs), frames.shape[-1])
+
+    @property
+    def channels(self) -> int:
+        """Number of channels that have gaps of their own; 1 where they share them."""
+        return self.packed.shape[1]
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of a frame, in cells."""
-        return self.packed.shape[1], self.width
+        return self.packed.shape[2], self.width
 
     def crop(self, frames: list[int], rows: np.ndarray, columns: np.ndarray) -> Tensor:
-        """Cells of some frames: a boolean tensor (len(frames), len(rows), len(columns))."""
-        packed = self.packed.numpy()[np.ix_(np.asarray(frames), rows, columns // 8)]
+        """Cells of some frames: a boolean tensor (len(frames), C, len(rows), len(columns))."""
+        packed = self.packed.numpy()[np.ix_(np.asarray(frames), np.arange(self.channels), rows, columns // 8)]
         return torch.from_numpy((packed >> (7 - columns % 8).astype(np.uint8)) & 1 > 0)
 
 
@@ -63,7 +69,8 @@ class ObservedGaps(Operator):
     The gaps must be fitted before any can be drawn. The library then holds at most 512 frames: all of
     them, or runs of 16 spread over the archive. Frames of which nothing was seen are left out, for a
     measurement without a value teaches nothing; so are frames without any gap, for they hide nothing to
-    be reconstructed. A film is made of frames that follow one another among those kept.
+    be reconstructed. A film is made of frames that follow one another among those kept. Fitted to gaps that
+    differ between channels, it draws such gaps, all channels from one date and place.
 
     Parameters
     ----------
@@ -119,8 +126,8 @@ class ObservedGaps(Operator):
 
         Parameters
         ----------
-        observed : ndarray of bool, shape (N, H, W)
-            True where measured; consecutive rows are consecutive dates.
+        observed : ndarray of bool, shape (N, H, W) or (N, C, H, W)
+            True where measured; consecutive rows are consecutive dates. With C channels, what is drawn has C.
         domain : ndarray of bool, shape (H, W)
             True where the quantity exists. The other cells count as observed: land is no gap.
         seed : int
@@ -138,7 +145,7 @@ class ObservedGaps(Operator):
         if self.__dict__["library"] is not None:
             return self
         observed, domain = np.asarray(observed, dtype=bool), np.asarray(domain, dtype=bool)
-        cells = int(domain.sum())
+        cells = int(domain.sum()) * (observed.shape[1] if observed.ndim == 4 else 1)
         gaps = np.array([int((domain & ~frame).sum()) for frame in observed])
         kept = np.flatnonzero((gaps > 0) & (gaps < cells))
         if not len(kept):
@@ -158,12 +165,26 @@ class ObservedGaps(Operator):
             runs = np.repeat(np.arange(count), _RUN)
         return replace(self, library=GapLibrary.of(observed[kept] | ~domain, runs=runs))
 
+    @property
+    def channelwise(self) -> bool:
+        """Whether it was fitted to channels with gaps of their own."""
+        return self.__dict__["library"] is not None and self.gaps.channels > 1
+
+    def check_shape(self, shape: tuple[int, int, int, int, int]) -> None:
+        """Refuse another number of channels than the library has."""
+        if self.gaps.channels not in (1, shape[2]):
+            raise InputError(
+                f"observed_gaps was fitted to {self.gaps.channels} channels, each with gaps of its own, but {shape[2]} "
+                "are to be measured; fit it to a field of as many"
+            )
+
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
-        """Draw gaps: a boolean tensor (B, T, 1, H, W), True where observed.
+        """Draw gaps: a boolean tensor (B, T, 1, H, W), or (B, T, C, H, W) where channels differ; True = observed.
 
         Crops larger than the library's frames go on in its mirror image; films longer than its runs turn
         round at the end.
         """
+        self.check_shape(shape)
         batch, frames, _, height, width = shape
         library = self.gaps
         starts = _starts(library.runs.numpy(), frames)
@@ -176,17 +197,17 @@ class ObservedGaps(Operator):
             rows = self._cells(height, library.size[0], top, north)
             columns = self._cells(width, library.size[1], left, east)
             films.append(library.crop(dates, rows, columns))
-        return torch.stack(films)[:, :, None].to(generator.device)
+        return torch.stack(films).to(generator.device)
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
         """``x`` with the borrowed gaps set to 0; shapes (B, T, C, H, W)."""
         assert isinstance(theta, Tensor)
         return masked(x, theta)
 
-    def at(self, size: tuple[int, int], step: float, *, seed: int) -> Theta:
+    def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
         """The gaps of one date: successive dates take successive frames, for eight frames on end."""
         episode, position = divmod(np.floor(step), 8)
-        film = self.sample((1, 8, 1, *size), generator=dated_generator(seed, episode))
+        film = self.sample((1, 8, channels, *size), generator=dated_generator(seed, episode))
         assert isinstance(film, Tensor)
         return film[:, int(position), None]
 
@@ -201,8 +222,10 @@ class ObservedGaps(Operator):
         """The operator with the library that ``state`` gave; itself where that is empty."""
         if not state:
             return self
-        # Checkpoints may come back on a GPU; the library is cropped with NumPy.
-        library = GapLibrary(state["packed"].cpu(), state["runs"].cpu(), int(state["width"]))
+        # Checkpoints may come back on a GPU; the library is cropped with NumPy. Some have no dimension of channels.
+        packed = state["packed"].cpu()
+        packed = packed.reshape(len(packed), -1, *packed.shape[-2:])
+        library = GapLibrary(packed, state["runs"].cpu(), int(state["width"]))
         return replace(self, library=library)
 
     def _cells(self, wanted: int, there: int, offset: int, mirror: int) -> np.ndarray:

@@ -42,7 +42,7 @@ class Operator(Protocol):
     --------
     >>> import torch
     >>> from geogan.operators.pixels import RemovePixel
-    >>> operator = RemovePixel(fraction=0.5)
+    >>> operator = RemovePixel(p=0.5)
     >>> isinstance(operator, Operator), operator.masks, operator.exact
     (True, True, True)
     >>> theta = operator.sample((2, 3, 1, 8, 6), generator=torch.Generator().manual_seed(0))
@@ -70,12 +70,20 @@ class Operator(Protocol):
         """Whether what it lets through is the field's own value: no blur, no noise."""
         return self.noise == 0 and not self.blurs
 
+    @property
+    def channelwise(self) -> bool:
+        """Whether channels have gaps of their own; else theta does not depend on how many there are."""
+        return False
+
+    def check_shape(self, shape: tuple[int, int, int, int, int]) -> None:
+        """Say at once, with an `InputError`, that films of ``shape`` (B, T, C, H, W) cannot be measured."""
+
     def fitted(self, observed: np.ndarray, domain: np.ndarray, *, seed: int = 0) -> Self:
         """The operator with the parameters left ``None`` fitted to an archive's own gaps.
 
         Parameters
         ----------
-        observed : ndarray of bool, shape (N, H, W)
+        observed : ndarray of bool, shape (N, H, W) or (N, C, H, W)
             True where measured; consecutive rows are consecutive dates.
         domain : ndarray of bool, shape (H, W)
             True where the quantity exists; gaps elsewhere (land) are no gaps.
@@ -118,8 +126,8 @@ class Operator(Protocol):
         """
         return x
 
-    def at(self, size: tuple[int, int], step: float, *, seed: int) -> Theta:
-        """The parameters of one date: a function of ``seed``, ``step`` and the frame's size alone.
+    def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
+        """The parameters of one date: a function of ``seed``, ``step`` and the frame's shape alone.
 
         Parameters
         ----------
@@ -129,14 +137,16 @@ class Operator(Protocol):
             The date, counted in frames.
         seed : int
             Two seeds give two independent histories.
+        channels : int
+            Number of channels of the frame; it matters to operators that are ``channelwise``.
 
         Returns
         -------
         Theta
-            As ``sample((1, 1, 1, *size))`` would give, on the CPU. Operators with a memory override this,
+            As ``sample((1, 1, channels, *size))`` would give, on the CPU. Operators with a memory override this,
             so that neighbouring dates resemble each other.
         """
-        return self.sample((1, 1, 1, *size), generator=dated_generator(seed, step))
+        return self.sample((1, 1, channels, *size), generator=dated_generator(seed, step))
 
     def state(self) -> dict[str, Tensor]:
         """Fitted arrays too large to be parameters, by name; empty for most operators."""

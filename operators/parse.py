@@ -4,19 +4,22 @@ from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
+from geogan.operators.band import PatchBand
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator
-from geogan.operators.pixels import RemovePixel
+from geogan.operators.pixels import RemovePixel, RemovePixelChannel
 from geogan.operators.sampling import SparseSampling
 
 OPERATORS: dict[str, type] = {
     "cloud_mask": CloudMask,
     "observed_gaps": ObservedGaps,
     "remove_pixel": RemovePixel,
+    "remove_pixel_channel": RemovePixelChannel,
+    "patch_band": PatchBand,
     "sparse_sampling": SparseSampling,
     "convolve_noise": ConvolveNoise,
 }
@@ -45,9 +48,9 @@ def parse(text: str | Sequence[str] | Operator) -> Operator:
 
     Examples
     --------
-    >>> parse("remove_pixel:fraction=0.5")
-    RemovePixel(fraction=0.5)
-    >>> parse(["convolve_noise:size=5,noise=0.3", "cloud_mask"]).noise
+    >>> parse("remove_pixel:p=0.5")
+    RemovePixel(p=0.5)
+    >>> parse(["convolve_noise:l=5,sigma=0.3", "cloud_mask"]).noise
     0.3
     >>> parse("clouds")
     Traceback (most recent call last):
@@ -89,8 +92,8 @@ def to_dict(operator: Operator) -> dict[str, Any]:
 
     Examples
     --------
-    >>> to_dict(RemovePixel(fraction=0.5))
-    {'name': 'remove_pixel', 'fraction': 0.5}
+    >>> to_dict(RemovePixel(p=0.5))
+    {'name': 'remove_pixel', 'p': 0.5}
     """
     if isinstance(operator, Compose):
         return {"name": "compose", "operators": [to_dict(part) for part in operator.operators]}
@@ -107,8 +110,8 @@ def from_dict(data: dict[str, Any]) -> Operator:
 
     Examples
     --------
-    >>> from_dict({"name": "remove_pixel", "fraction": 0.5})
-    RemovePixel(fraction=0.5)
+    >>> from_dict({"name": "remove_pixel", "p": 0.5})
+    RemovePixel(p=0.5)
     """
     parameters = {key: value for key, value in data.items() if key != "name"}
     if data.get("name") == "compose":

@@ -1,4 +1,4 @@
-"""Remove-Pixel: single pixels that go missing at random."""
+"""Remove-Pixel and Remove-Pixel-Channel: single values that go missing at random."""
 
 from dataclasses import dataclass
 
@@ -11,47 +11,96 @@ from geogan.operators.operator import Observation, Operator, Theta, masked
 
 @dataclass(frozen=True)
 class RemovePixel(Operator):
-    """Hide a random fraction of the pixels, in all channels at once (section 4.2 of the paper).
+    """Hide a random share of the pixels, in all channels at once (section 4.2 of the paper).
 
     Each pixel of each frame is hidden independently of all others, so the hidden share of one frame
-    scatters around ``fraction`` as counts do.
+    scatters around ``p`` as counts do.
 
     Parameters
     ----------
-    fraction : float
-        Probability that a pixel is hidden, in [0, 1).
+    p : float
+        Probability that a pixel is hidden, in [0, 1). The paper: 0.9 and 0.95.
 
     Raises
     ------
     InputError
-        If ``fraction`` is not in [0, 1).
+        If ``p`` is not in [0, 1).
 
     Examples
     --------
     >>> import torch
-    >>> operator = RemovePixel(fraction=0.9)
+    >>> operator = RemovePixel(p=0.9)
     >>> theta = operator.sample((1, 1, 3, 100, 80), generator=torch.Generator().manual_seed(0))
     >>> observation = operator.apply(torch.ones(1, 1, 3, 100, 80), theta)
     >>> round(float(observation.mask.mean()), 1)
     0.1
     """
 
-    fraction: float = 0.9
+    p: float = 0.9
 
     def __post_init__(self) -> None:
-        if not 0 <= self.fraction < 1:
-            raise InputError(
-                f"fraction of remove_pixel must lie in [0, 1), got {self.fraction}; give the share of the "
-                "pixels "
-                "to hide, such as 0.9"
-            )
+        _check("remove_pixel", self.p)
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
         """Draw which pixels are seen: a boolean tensor (B, T, 1, H, W), True where observed."""
-        frames, height_width = shape[:2], shape[3:]
-        return torch.rand((*frames, 1, *height_width), generator=generator, device=generator.device) >= self.fraction
+        batch, frames, _, height, width = shape
+        return _seen((batch, frames, 1, height, width), self.p, generator)
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
         """``x`` with the hidden pixels set to 0; shapes (B, T, C, H, W)."""
         assert isinstance(theta, Tensor)
         return masked(x, theta)
+
+
+@dataclass(frozen=True)
+class RemovePixelChannel(Operator):
+    """Hide a random share of the values, each channel of a pixel by itself (section 4.2 of the paper).
+
+    On a single channel this is `RemovePixel`: one generator draws the same gaps for both.
+
+    Parameters
+    ----------
+    p : float
+        Probability that a value is hidden, in [0, 1). The paper: 0.9 and 0.95.
+
+    Raises
+    ------
+    InputError
+        If ``p`` is not in [0, 1).
+
+    Examples
+    --------
+    >>> import torch
+    >>> operator = RemovePixelChannel(p=0.5)
+    >>> mask = operator.sample((1, 1, 3, 100, 80), generator=torch.Generator().manual_seed(0))
+    >>> mask.shape, bool((mask[:, :, 0] == mask[:, :, 1]).all())
+    (torch.Size([1, 1, 3, 100, 80]), False)
+    """
+
+    p: float = 0.9
+
+    def __post_init__(self) -> None:
+        _check("remove_pixel_channel", self.p)
+
+    @property
+    def channelwise(self) -> bool:
+        """True: each channel has gaps of its own."""
+        return True
+
+    def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
+        """Draw which values are seen: a boolean tensor (B, T, C, H, W), True where observed."""
+        return _seen(shape, self.p, generator)
+
+    def apply(self, x: Tensor, theta: Theta) -> Observation:
+        """``x`` with the hidden values set to 0; shapes (B, T, C, H, W)."""
+        assert isinstance(theta, Tensor)
+        return masked(x, theta)
+
+
+def _seen(shape: tuple[int, ...], p: float, generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device) >= p
+
+
+def _check(name: str, p: float) -> None:
+    if not 0 <= p < 1:
+        raise InputError(f"p of {name} must lie in [0, 1), got {p}; give the share to hide, such as 0.9")

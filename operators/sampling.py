@@ -58,7 +58,7 @@ class SparseSampling(Operator):
         assert isinstance(theta, Tensor)
         return masked(x, theta)
 
-    def at(self, size: tuple[int, int], step: float, *, seed: int) -> Theta:
+    def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
         """The stations of one date; of every date alike where they are fixed."""
         # A fixed network is drawn once for the whole history: its date is left out of the seed.
-        return self.sample((1, 1, 1, *size), generator=dated_generator(seed, *([] if self.fixed else [step])))
+        return self.sample((1, 1, channels, *size), generator=dated_generator(seed, *([] if self.fixed else [step])))

@@ -70,7 +70,7 @@ def corrupt(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     truth = f"{folder}/truth.nc"
     ...     synthetic_sst(days=2, size=24).to_netcdf(truth)
-    ...     path = corrupt(truth, f"{folder}/gappy.nc", operator="remove_pixel:fraction=0.5")
+    ...     path = corrupt(truth, f"{folder}/gappy.nc", operator="remove_pixel:p=0.5")
     ...     with xr.open_dataset(path) as gappy:
     ...         sorted(gappy.data_vars)
     ['sea_mask', 'sst']

@@ -322,7 +322,7 @@ OPERATORS = [
         ("operator", "clouds", ("no operator is named 'clouds'", "choose from cloud_mask")),
         ("parameter", "cloud_mask:size=3", ("cloud_mask has no parameter 'size'", "it has coverage")),
         ("range", "cloud_mask:coverage=1.4", ("coverage of cloud_mask must lie in (0, 1), got 1.4",)),
-        ("negative", "convolve_noise:noise=-1", ("noise", "-1")),
+        ("negative", "convolve_noise:sigma=-1", ("sigma", "-1")),
         ("malformed", "cloud_mask:coverage", ("'coverage'", "cloud_mask:coverage=0.4")),
         ("no-number", "cloud_mask:coverage=much", ("coverage of cloud_mask must be a number", "'much'")),
         ("nan", "cloud_mask:scale=nan", ("scale", "nan")),

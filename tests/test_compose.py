@@ -13,7 +13,7 @@ from geogan.operators.pixels import RemovePixel
 
 
 def test_masks_multiply_and_values_are_blurred_before_they_are_hidden():
-    blur, pixels, clouds = ConvolveNoise(size=3, noise=0.0), RemovePixel(fraction=0.4), CloudMask(scale=4)
+    blur, pixels, clouds = ConvolveNoise(l=3, sigma=0.0), RemovePixel(p=0.4), CloudMask(scale=4)
     shape = (2, 2, 2, 14, 11)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     theta = Compose((blur, pixels, clouds)).sample(shape, generator=torch.Generator().manual_seed(1))
@@ -24,7 +24,7 @@ def test_masks_multiply_and_values_are_blurred_before_they_are_hidden():
 
 
 def test_noises_add_in_quadrature():
-    composed = Compose((ConvolveNoise(size=3, noise=0.3), ConvolveNoise(size=1, noise=0.4)))
+    composed = Compose((ConvolveNoise(l=3, sigma=0.3), ConvolveNoise(l=1, sigma=0.4)))
     assert composed.noise == pytest.approx(0.5)
     assert not composed.masks
     assert not composed.exact
@@ -33,8 +33,8 @@ def test_noises_add_in_quadrature():
 
 def test_a_blur_after_a_gap_is_refused():
     with pytest.raises(InputError, match="ConvolveNoise blurs and must come before CloudMask"):
-        Compose((CloudMask(), ConvolveNoise(size=3)))
-    Compose((CloudMask(), ConvolveNoise(size=1, noise=0.1)))
+        Compose((CloudMask(), ConvolveNoise(l=3)))
+    Compose((CloudMask(), ConvolveNoise(l=1, sigma=0.1)))
 
 
 def test_nothing_to_compose():
@@ -45,9 +45,9 @@ def test_nothing_to_compose():
 def test_each_is_fitted_and_keeps_its_own_state():
     observed = np.random.default_rng(0).random((6, 8, 10)) > 0.5
     domain = np.ones((8, 10), dtype=bool)
-    plain = Compose((RemovePixel(), ConvolveNoise(size=1)))
+    plain = Compose((RemovePixel(), ConvolveNoise(l=1)))
     assert plain.fitted(observed, domain) is plain
-    composed = Compose((RemovePixel(fraction=0.1), ObservedGaps()))
+    composed = Compose((RemovePixel(p=0.1), ObservedGaps()))
     fitted = composed.fitted(observed, domain)
     assert set(fitted.state()) == {"1.packed", "1.runs", "1.width"}
     again = composed.with_state(fitted.state())
@@ -56,5 +56,5 @@ def test_each_is_fitted_and_keeps_its_own_state():
 
 
 def test_two_of_a_kind_draw_apart():
-    first, second = Compose((RemovePixel(fraction=0.5), RemovePixel(fraction=0.5))).at((20, 30), 1.0, seed=0)
+    first, second = Compose((RemovePixel(p=0.5), RemovePixel(p=0.5))).at((20, 30), 1.0, seed=0)
     assert not torch.equal(first, second)

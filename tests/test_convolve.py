@@ -23,18 +23,18 @@ def filtered(x: np.ndarray, size: int) -> np.ndarray:
 @given(st.integers(1, 9), st.integers(1, 11), st.sampled_from([1, 3, 5, 7]))
 def test_it_is_the_mean_over_the_cells_that_exist(height, width, size):
     x = np.random.default_rng(0).standard_normal((height, width))
-    values, mask = ConvolveNoise(size=size).apply(torch.from_numpy(x)[None, None, None], ())
+    values, mask = ConvolveNoise(l=size).apply(torch.from_numpy(x)[None, None, None], ())
     np.testing.assert_allclose(values[0, 0, 0].numpy(), filtered(x, size), atol=1e-12)
     assert mask.all()
 
 
 def test_constants_stay_constant():
     x = torch.full((1, 2, 3, 7, 9), 3.25)
-    torch.testing.assert_close(ConvolveNoise(size=5).apply(x, ()).values, x)
+    torch.testing.assert_close(ConvolveNoise(l=5).apply(x, ()).values, x)
 
 
 def test_it_is_linear_and_keeps_frames_and_bands_apart():
-    operator = ConvolveNoise(size=3)
+    operator = ConvolveNoise(l=3)
     a, b = torch.randn(2, 1, 2, 3, 8, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     both = operator.apply(2 * a - 3 * b, ()).values
     torch.testing.assert_close(both, 2 * operator.apply(a, ()).values - 3 * operator.apply(b, ()).values)
@@ -42,20 +42,21 @@ def test_it_is_linear_and_keeps_frames_and_bands_apart():
 
 
 def test_what_it_says_of_itself():
-    assert (ConvolveNoise().size, ConvolveNoise().noise) == (3, 0.15)
+    assert (ConvolveNoise().l, ConvolveNoise().sigma) == (3, 0.15)
+    assert ConvolveNoise(sigma=0.3).noise == 0.3
     assert not ConvolveNoise().masks
-    assert not ConvolveNoise(noise=0.0).exact
-    assert ConvolveNoise(size=1, noise=0.0).exact
-    assert not ConvolveNoise(size=1).blurs
+    assert not ConvolveNoise(sigma=0.0).exact
+    assert ConvolveNoise(l=1, sigma=0.0).exact
+    assert not ConvolveNoise(l=1).blurs
 
 
 @pytest.mark.parametrize("size", [0, 2, -3, 3.0])
 def test_impossible_sizes(size):
-    with pytest.raises(InputError, match="size of convolve_noise must be an odd whole number"):
-        ConvolveNoise(size=size)
+    with pytest.raises(InputError, match="l of convolve_noise must be an odd whole number"):
+        ConvolveNoise(l=size)
 
 
 @pytest.mark.parametrize("noise", [-0.1, float("nan"), float("inf")])
 def test_impossible_noise(noise):
-    with pytest.raises(InputError, match="noise of convolve_noise must be 0 or more"):
-        ConvolveNoise(noise=noise)
+    with pytest.raises(InputError, match="sigma of convolve_noise must be 0 or more"):
+        ConvolveNoise(sigma=noise)

@@ -17,13 +17,13 @@ from geogan.operators.sampling import SparseSampling
 
 ARCHIVE = np.random.default_rng(3).random((12, 9, 14)) > 0.4
 OPERATORS = [
-    RemovePixel(fraction=0.6),
+    RemovePixel(p=0.6),
     SparseSampling(fraction=0.3, fixed=True),
-    ConvolveNoise(size=3, noise=0.2),
+    ConvolveNoise(l=3, sigma=0.2),
     CloudMask(scale=4),
     CloudMask(scale=4, persistence=2.0),
     ObservedGaps().fitted(ARCHIVE, np.ones((9, 14), dtype=bool)),
-    Compose((ConvolveNoise(size=5, noise=0.1), CloudMask(scale=4, persistence=1.0))),
+    Compose((ConvolveNoise(l=5, sigma=0.1), CloudMask(scale=4, persistence=1.0))),
 ]
 every = pytest.mark.parametrize("operator", OPERATORS, ids=repr)
 
@@ -99,11 +99,11 @@ def test_the_order_of_dimensions_does_not_matter(field):
 
 def test_bands_share_their_gaps_not_their_noise(field):
     bands = field.expand_dims(band=["red", "green"], axis=1).copy()
-    result = corrupt(bands, Compose((ConvolveNoise(size=1, noise=0.5), CloudMask(scale=4))))
+    result = corrupt(bands, Compose((ConvolveNoise(l=1, sigma=0.5), CloudMask(scale=4))))
     assert (result[:, 0].isnull() == result[:, 1].isnull()).all()
     both = result.dropna("time", how="all").values[np.isfinite(result.values)]
     assert len(np.unique(both)) > 0.9 * len(both)
-    lazy = corrupt(bands.chunk(band=1, time=2), Compose((ConvolveNoise(size=1, noise=0.5), CloudMask(scale=4))))
+    lazy = corrupt(bands.chunk(band=1, time=2), Compose((ConvolveNoise(l=1, sigma=0.5), CloudMask(scale=4))))
     xr.testing.assert_identical(lazy.compute(), result)
 
 
@@ -140,12 +140,12 @@ def test_dates_of_all_kinds_agree(field):
 
 def test_hours_of_a_day_differ(field):
     hours = field.assign_coords(time=np.datetime64("2020-01-01", "ns") + np.arange(7) * np.timedelta64(1, "h"))
-    gaps = corrupt(hours, RemovePixel(fraction=0.5)).isnull().values
+    gaps = corrupt(hours, RemovePixel(p=0.5)).isnull().values
     assert all((gaps[i] != gaps[i + 1]).any() for i in range(6))
 
 
 def test_fields_without_dates(field):
-    operator = RemovePixel(fraction=0.5)
+    operator = RemovePixel(p=0.5)
     plain = field.drop_vars("time").rename(time="scene")
     stack = corrupt(plain, operator)
     assert (stack[0].isnull() != stack[1].isnull()).any()
@@ -156,7 +156,7 @@ def test_fields_without_dates(field):
 
 
 def test_noise_is_in_units_of_scale(field):
-    noisy = corrupt(field, ConvolveNoise(size=1, noise=0.2), scale=3.0)
+    noisy = corrupt(field, ConvolveNoise(l=1, sigma=0.2), scale=3.0)
     error = (noisy - field).values
     assert np.nanstd(error) == pytest.approx(0.6, rel=0.06)
     assert abs(np.nanmean(error)) < 0.06
@@ -164,9 +164,9 @@ def test_noise_is_in_units_of_scale(field):
 
 def test_a_blur_takes_nothing_from_land(field):
     flat = xr.where(field.isnull(), np.nan, np.float32(290.0)).astype("float32")
-    blurred = corrupt(flat, ConvolveNoise(size=5, noise=0.0))
+    blurred = corrupt(flat, ConvolveNoise(l=5, sigma=0.0))
     np.testing.assert_array_equal(blurred.values, flat.values)
-    smooth = corrupt(field, ConvolveNoise(size=3, noise=0.0))
+    smooth = corrupt(field, ConvolveNoise(l=3, sigma=0.0))
     window = field.values[2, 3:6, 4:7]
     assert smooth.values[2, 4, 5] == pytest.approx(np.nanmean(window), abs=1e-4)
 

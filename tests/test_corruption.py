@@ -33,17 +33,17 @@ def test_text_and_operator_are_the_same_and_land_stays():
 
 def test_lazy_in_any_order_of_dimensions():
     truth = film()
-    lazy = corrupt(truth.transpose("lon", "time", "lat").chunk(time=2), "remove_pixel:fraction=0.3", seed=3)
+    lazy = corrupt(truth.transpose("lon", "time", "lat").chunk(time=2), "remove_pixel:p=0.3", seed=3)
     assert lazy.chunks is not None
     xr.testing.assert_identical(
-        lazy.transpose("time", "lat", "lon").compute(), corrupt(truth, "remove_pixel:fraction=0.3", seed=3)
+        lazy.transpose("time", "lat", "lon").compute(), corrupt(truth, "remove_pixel:p=0.3", seed=3)
     )
 
 
 def test_noise_is_counted_in_the_fields_own_spread():
     truth = film(30)
     for factor in (1.0, 100.0):
-        noisy = corrupt(truth * factor, "convolve_noise:size=1,noise=0.3")
+        noisy = corrupt(truth * factor, "convolve_noise:l=1,sigma=0.3")
         assert float((noisy - truth * factor).std()) == pytest.approx(0.3 * factor * float(truth.std()), rel=0.05)
 
 
@@ -67,9 +67,9 @@ def test_gaps_to_borrow_are_the_fields_own():
 
 def test_whole_numbers_and_their_packing_get_room_for_gaps():
     counts = film().fillna(0).astype("int16")
-    assert corrupt(counts, "remove_pixel:fraction=0.3").dtype == np.float32
+    assert corrupt(counts, "remove_pixel:p=0.3").dtype == np.float32
     packed = film()
     packed.encoding = {"dtype": "int16", "scale_factor": 0.01}
-    assert corrupt(packed, "remove_pixel:fraction=0.3").encoding == {}
+    assert corrupt(packed, "remove_pixel:p=0.3").encoding == {}
     packed.encoding["_FillValue"] = -999
-    assert corrupt(packed, "remove_pixel:fraction=0.3").encoding == packed.encoding
+    assert corrupt(packed, "remove_pixel:p=0.3").encoding == packed.encoding

@@ -65,7 +65,7 @@ def test_estimates_everywhere_where_that_is_asked_for(model, gappy, domain):
 def model_operator_with_noise():
     from geogan.operators.convolve import ConvolveNoise
 
-    return ConvolveNoise(size=1, noise=0.1)
+    return ConvolveNoise(l=1, sigma=0.1)
 
 
 def test_lazy_is_the_same_and_stays_lazy(model, gappy, monkeypatch):

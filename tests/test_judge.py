@@ -79,7 +79,7 @@ def test_nothing_withheld_is_said(archive):
 
 def test_what_was_withheld_is_compared_with_its_like(archive):
     """Behind a blur, the field itself is a bad guess of what was withheld, and its blur a perfect one."""
-    blur = ConvolveNoise(size=5, noise=0.0)
+    blur = ConvolveNoise(l=5, sigma=0.0)
     sharp = torch.randn(6, 1, 20, 24, generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(sharp)
     measured = blur.blur(sharp[None])[0]

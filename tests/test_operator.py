@@ -22,14 +22,14 @@ from geogan.operators.sampling import SparseSampling
 ARCHIVE = np.random.default_rng(3).random((12, 9, 14)) > 0.4
 GAPS = ObservedGaps().fitted(ARCHIVE, np.ones((9, 14), dtype=bool))
 OPERATORS = [
-    RemovePixel(fraction=0.6),
+    RemovePixel(p=0.6),
     SparseSampling(fraction=0.3),
     SparseSampling(fraction=0.3, fixed=True),
-    ConvolveNoise(size=3, noise=0.2),
+    ConvolveNoise(l=3, sigma=0.2),
     CloudMask(scale=4),
     CloudMask(scale=4, persistence=2.0),
     GAPS,
-    Compose((ConvolveNoise(size=3, noise=0.1), CloudMask(scale=4), RemovePixel(fraction=0.2))),
+    Compose((ConvolveNoise(l=3, sigma=0.1), CloudMask(scale=4), RemovePixel(p=0.2))),
 ]
 every = pytest.mark.parametrize("operator", OPERATORS, ids=repr)
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geogan.operators.band import PatchBand
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
@@ -13,12 +14,14 @@ from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator
 from geogan.operators.parse import OPERATORS, describe, from_dict, parse, to_dict
-from geogan.operators.pixels import RemovePixel
+from geogan.operators.pixels import RemovePixel, RemovePixelChannel
 from geogan.operators.sampling import SparseSampling
 
 share = st.floats(0.01, 0.99)
 one = st.one_of(
-    st.builds(RemovePixel, fraction=share),
+    st.builds(RemovePixel, p=share),
+    st.builds(RemovePixelChannel, p=share),
+    st.builds(PatchBand, h=st.integers(1, 99)),
     st.builds(SparseSampling, fraction=share, fixed=st.booleans()),
     st.builds(ObservedGaps, flip=st.booleans(), shift=st.booleans()),
     st.builds(
@@ -28,7 +31,7 @@ one = st.one_of(
         persistence=st.floats(0, 9) | st.none(),
     ),
 )
-blur = st.builds(ConvolveNoise, size=st.sampled_from([1, 3, 5]), noise=st.floats(0, 2))
+blur = st.builds(ConvolveNoise, l=st.sampled_from([1, 3, 5]), sigma=st.floats(0, 2))
 composed = st.builds(lambda first, rest: Compose((first, *rest)), blur, st.lists(one, min_size=1, max_size=3))
 
 
@@ -58,9 +61,9 @@ def test_parameters_are_read():
 
 
 def test_several_are_composed_in_order():
-    expected = Compose((ConvolveNoise(size=5), CloudMask()))
-    assert parse(["convolve_noise:size=5", "cloud_mask"]) == expected
-    assert parse("convolve_noise:size=5 + cloud_mask") == expected
+    expected = Compose((ConvolveNoise(l=5), CloudMask()))
+    assert parse(["convolve_noise:l=5", "cloud_mask"]) == expected
+    assert parse("convolve_noise:l=5 + cloud_mask") == expected
     assert parse(["cloud_mask"]) == CloudMask()
 
 
@@ -80,9 +83,12 @@ def test_several_are_composed_in_order():
             "cloud_mask:coverage=true",
             "coverage of cloud_mask must be a number, got true; the default is none",
         ),
-        ("remove_pixel:fraction=none", "fraction of remove_pixel must be a number, got none"),
+        ("remove_pixel:p=none", "p of remove_pixel must be a number, got none"),
         ("sparse_sampling:fixed=1", "fixed of sparse_sampling must be true or false, got 1"),
-        ("convolve_noise:size=2.5", "size of convolve_noise must be an odd whole number"),
+        ("remove_pixel:fraction=0.5", "remove_pixel has no parameter 'fraction'; it has p"),
+        ("remove_pixel_channel:p=1", r"p of remove_pixel_channel must lie in \[0, 1\), got 1"),
+        ("patch_band:h=0", "h of patch_band must be a whole number of rows, 1 or more, got 0"),
+        ("convolve_noise:l=2.5", "l of convolve_noise must be an odd whole number"),
         ("observed_gaps:library=1", "observed_gaps has no parameter 'library'; it has flip, shift"),
         ("cloud_mask + convolve_noise", "ConvolveNoise blurs and must come before CloudMask"),
     ],

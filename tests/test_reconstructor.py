@@ -227,9 +227,9 @@ def test_devices():
 
 def test_a_blurred_noisy_field_without_gaps_is_learned_from(truth, domain, quick):
     """Nothing can be withheld of it; the last weights are kept, and every value is reconstructed."""
-    measured = geogan.corrupt(truth, "convolve_noise:size=3,noise=0.2", seed=1)
+    measured = geogan.corrupt(truth, "convolve_noise:l=3,sigma=0.2", seed=1)
     said = []
-    fitted = small("convolve_noise:size=3,noise=0.2", steps=3).fit(measured, domain=domain, message=said.append)
+    fitted = small("convolve_noise:l=3,sigma=0.2", steps=3).fit(measured, domain=domain, message=said.append)
     scores = fitted.model_.scores
     assert scores["withheld"] is None and scores["step"] == 3
     assert any("nothing can be withheld" in sentence for sentence in said)

@@ -205,7 +205,7 @@ def test_d_sees_measurements_never_a_reconstruction():
         assert (masks * (1 - windows.domain).repeat(2, 1, 1, 1, 1) == 0).all()
 
 
-@pytest.mark.parametrize("operator", [PIXELS, Compose((ConvolveNoise(size=3, noise=0.3), PIXELS))])
+@pytest.mark.parametrize("operator", [PIXELS, Compose((ConvolveNoise(l=3, sigma=0.3), PIXELS))])
 def test_the_papers_weights_are_algorithm_1_written_by_hand(operator):
     state = state_of(seed=5)
     generator, discriminator = copy.deepcopy(state.generator), copy.deepcopy(state.discriminator)
