@@ -46,8 +46,8 @@ class PatchBand(Operator):
         height = shape[3]
         if height <= self.h:
             raise InputError(
-                f"h of patch_band must be less than the height of the frame, {height} rows, got {self.h}; "
-                f"give a lower band{f', such as {height // 3 or 1}' if height > 1 else ''}, or larger frames"
+                f"h of patch_band must be less than the number of rows of the frame ({height}), got {self.h}; "
+                f"give {f'a lower band, such as {height // 3 or 1}' if height > 1 else 'larger frames'}"
             )
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:

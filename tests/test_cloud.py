@@ -136,6 +136,14 @@ def test_fitting_a_single_frame_or_a_single_row_works():
     assert row.scale is not None
 
 
+def test_clouds_are_what_all_channels_share():
+    hidden = draw(CloudMask(scale=5), 20, 1, 32, 40)[:, 0]
+    stripes = np.random.default_rng(0).random((20, 3, 32, 40)) < 0.3
+    stripes[:, 0] = False
+    domain = np.ones((32, 40), dtype=bool)
+    assert CloudMask().fitted(~(hidden[:, None] | stripes), domain) == CloudMask().fitted(~hidden, domain)
+
+
 def test_what_cannot_be_fitted_is_said():
     domain = np.ones((5, 6), dtype=bool)
     complete = np.ones((3, 5, 6), dtype=bool)

@@ -9,7 +9,7 @@ from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
-from geogan.operators.pixels import RemovePixel
+from geogan.operators.pixels import RemovePixel, RemovePixelChannel
 
 
 def test_masks_multiply_and_values_are_blurred_before_they_are_hidden():
@@ -53,6 +53,17 @@ def test_each_is_fitted_and_keeps_its_own_state():
     again = composed.with_state(fitted.state())
     draws = [o.sample((2, 2, 1, 5, 6), generator=torch.Generator().manual_seed(0)) for o in (fitted, again)]
     assert all(torch.equal(a, b) for a, b in zip(*draws))
+
+
+def test_channels_differ_where_one_of_them_says_so():
+    both = Compose((RemovePixel(p=0.5), RemovePixelChannel(p=0.3)))
+    assert both.channelwise
+    assert not Compose((RemovePixel(), CloudMask())).channelwise
+    mask = both.apply(torch.ones(1, 1, 3, 20, 30), both.at((20, 30), 1.0, seed=0, channels=3)).mask
+    alone = both.apply(torch.ones(1, 1, 1, 20, 30), both.at((20, 30), 1.0, seed=0)).mask
+    assert not torch.equal(mask[:, :, 0], mask[:, :, 1])
+    assert 1 - float(mask.mean()) == pytest.approx(1 - 0.5 * 0.7, abs=0.05)
+    assert alone.shape == (1, 1, 1, 20, 30)
 
 
 def test_two_of_a_kind_draw_apart():

@@ -6,24 +6,36 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from geogan.operators.band import PatchBand
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.corrupt import corrupt
 from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
-from geogan.operators.pixels import RemovePixel
+from geogan.operators.pixels import RemovePixel, RemovePixelChannel
 from geogan.operators.sampling import SparseSampling
 
 ARCHIVE = np.random.default_rng(3).random((12, 9, 14)) > 0.4
 OPERATORS = [
     RemovePixel(p=0.6),
+    RemovePixelChannel(p=0.6),
+    PatchBand(h=3),
     SparseSampling(fraction=0.3, fixed=True),
     ConvolveNoise(l=3, sigma=0.2),
     CloudMask(scale=4),
     CloudMask(scale=4, persistence=2.0),
     ObservedGaps().fitted(ARCHIVE, np.ones((9, 14), dtype=bool)),
     Compose((ConvolveNoise(l=5, sigma=0.1), CloudMask(scale=4, persistence=1.0))),
+]
+CHANNEL_GAPS = ObservedGaps().fitted(
+    np.random.default_rng(4).random((12, 3, 9, 14)) > 0.4, np.ones((9, 14), dtype=bool)
+)
+BANDED = [
+    *OPERATORS,
+    CHANNEL_GAPS,
+    Compose((ConvolveNoise(l=3, sigma=0.1), RemovePixelChannel(p=0.4))),
+    Compose((PatchBand(h=2), RemovePixelChannel(p=0.4))),
 ]
 every = pytest.mark.parametrize("operator", OPERATORS, ids=repr)
 
@@ -44,6 +56,14 @@ def field() -> xr.DataArray:
         name="sst",
         attrs={"units": "kelvin"},
     )
+
+
+@pytest.fixture
+def images(field) -> xr.DataArray:
+    """Seven images of three bands, without dates."""
+    values = np.random.default_rng(5).uniform(-1, 1, (7, 3, 13, 18)).astype("float32")
+    values[:, :, :4, :5] = np.nan
+    return xr.DataArray(values, dims=("sample", "band", "y", "x"), coords={"sample": np.arange(10, 17)})
 
 
 def refuse(*_args, **_kwargs):
@@ -105,6 +125,91 @@ def test_bands_share_their_gaps_not_their_noise(field):
     assert len(np.unique(both)) > 0.9 * len(both)
     lazy = corrupt(bands.chunk(band=1, time=2), Compose((ConvolveNoise(l=1, sigma=0.5), CloudMask(scale=4))))
     xr.testing.assert_identical(lazy.compute(), result)
+
+
+@pytest.mark.parametrize("operator", BANDED, ids=repr)
+@pytest.mark.parametrize("leading", ["sample", "time"])
+def test_a_chunk_of_one_band_sees_the_gaps_of_that_band(images, operator, leading):
+    images = images.rename(sample=leading)
+    whole = corrupt(images, operator, seed=1)
+    assert whole.isnull().where(images.isnull(), True).all(), "land stays"
+    for chunks in ({"band": 1}, {leading: 2, "band": 2, "x": 7}):
+        xr.testing.assert_identical(corrupt(images.chunk(chunks), operator, seed=1).compute(), whole)
+    turned = corrupt(images.transpose("band", "y", leading, "x"), operator, seed=1, dims=("y", "x"))
+    xr.testing.assert_identical(turned.transpose(*images.dims), whole)
+    sea = whole.isnull().values[..., 4:, :]
+    assert operator.channelwise == bool((sea != sea[:, :1]).any())
+    if not operator.channelwise and operator.exact:
+        # As of a field with one band.
+        alone = corrupt(images[:, 1], operator, seed=1)
+        np.testing.assert_array_equal(alone.values, whole[:, 1].values)
+
+
+def test_a_single_image_keeps_its_bands_together(images):
+    one = images[0].drop_vars("sample")
+    gaps = corrupt(one, RemovePixel(p=0.5)).isnull().values
+    assert (gaps == gaps[:1]).all()
+    gaps = corrupt(one, RemovePixelChannel(p=0.5)).isnull().values[:, 4:]
+    pairs = [(gaps[i] != gaps[j]).mean() for i in range(3) for j in range(i)]
+    assert np.mean(pairs) == pytest.approx(0.5, abs=0.08)
+
+
+def test_one_band_goes_as_all_bands_do(images):
+    grey = images[:, :1]
+    one, all_bands = (corrupt(grey, kind(p=0.6), seed=2) for kind in (RemovePixelChannel, RemovePixel))
+    xr.testing.assert_identical(one, all_bands)
+
+
+def test_more_dimensions_than_bands_share_their_gaps(images):
+    field = images.expand_dims(level=2, axis=2).rename(sample="time")
+    gaps = corrupt(field, RemovePixelChannel(p=0.5)).isnull().values
+    assert (gaps == gaps[:, :1, :1]).all()
+
+
+@pytest.mark.parametrize("operator", BANDED, ids=repr)
+@pytest.mark.parametrize("named", [False, True])
+def test_an_image_is_corrupted_once_and_stays_so(images, operator, named):
+    if named:
+        images = images.assign_coords(sample=[f"{name}.png" for name in "abcdefg"])
+    whole = corrupt(images, operator, seed=1)
+    some = [5, 0, 3]
+    xr.testing.assert_identical(corrupt(images[some], operator, seed=1), whole[some])
+    xr.testing.assert_identical(corrupt(images[4], operator, seed=1), whole[4])
+    # Time between dates means nothing to images.
+    xr.testing.assert_identical(corrupt(images, operator, seed=1, step=3.0), whole)
+    assert not corrupt(images, operator, seed=2).identical(whole)
+    gaps = whole.isnull().values
+    if operator.masks:
+        # Nine different bands there are: two images may have the same.
+        assert len(np.unique(gaps, axis=0)) > (3 if isinstance(operator, PatchBand) else 6)
+
+
+@pytest.mark.parametrize("name", ["sample", "Images", "n"])
+def test_images_do_not_remember_their_neighbours(name):
+    images = xr.DataArray(np.ones((60, 30, 40)), dims=(name, "y", "x"))
+    clouds = CloudMask(spread=0.0, scale=3, persistence=8.0)
+
+    def likeness(**options) -> float:
+        hidden = corrupt(images, clouds, **options).isnull().values - 0.5
+        return float((hidden[1:] * hidden[:-1]).mean() * 4)
+
+    assert likeness() == pytest.approx(0, abs=0.1)
+    assert likeness(independent=False) > 0.5
+    assert likeness(time=name, independent=True) == pytest.approx(0, abs=0.1)
+
+
+def test_samples_with_dates_are_dated(field):
+    operator = CloudMask(scale=4, persistence=2.0)
+    np.testing.assert_array_equal(
+        corrupt(field.rename(time="sample"), operator).values, corrupt(field, operator).values
+    )
+
+
+def test_a_band_that_does_not_fit_is_refused_before_anything_is_computed(field):
+    with pytest.raises(InputError, match=r"h of patch_band must be less than the number of rows of the frame \(13\)"):
+        corrupt(field.chunk(time=1), PatchBand(h=20))
+    with pytest.raises(InputError, match="fitted to 3 channels, each with gaps of its own, but 1 are to be measured"):
+        corrupt(field, CHANNEL_GAPS)
 
 
 def test_clouds_persist_from_day_to_day():

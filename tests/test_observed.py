@@ -86,6 +86,41 @@ def test_the_library_is_no_parameter(archive):
     assert gaps.fitted(*archive) is gaps
 
 
+def test_channels_keep_gaps_of_their_own_from_one_date_and_place(archive):
+    observed, domain = archive
+    bands = np.stack([observed, observed[::-1], ~observed], axis=1)
+    gaps = ObservedGaps().fitted(bands, domain)
+    assert gaps.channelwise
+    assert not ObservedGaps().fitted(observed, domain).channelwise
+    windows = np.lib.stride_tricks.sliding_window_view(bands | ~domain, (5, 6), axis=(2, 3))
+    windows = np.moveaxis(windows, 1, 3).reshape(-1, 3, 5, 6)
+    drawn = gaps.sample((20, 2, 3, 5, 6), generator=generator())
+    assert drawn.shape == (20, 2, 3, 5, 6)
+    for crop in drawn[:, 0].numpy():
+        variants = (crop, crop[:, ::-1], crop[..., ::-1], crop[:, ::-1, ::-1])
+        assert any((windows == variant).all(axis=(1, 2, 3)).any() for variant in variants)
+    assert torch.equal(gaps.at((5, 6), 3.0, seed=1, channels=3), gaps.at((5, 6), 3.0, seed=1, channels=3))
+    again = ObservedGaps().with_state(gaps.state())
+    assert torch.equal(*(g.sample((2, 1, 3, 5, 6), generator=generator()) for g in (gaps, again)))
+
+
+def test_one_channel_is_as_none(archive):
+    observed, domain = archive
+    draws = [
+        ObservedGaps().fitted(gaps, domain).sample((4, 2, 3, 5, 6), generator=generator())
+        for gaps in (observed, observed[:, None])
+    ]
+    assert torch.equal(*draws)
+    assert draws[0].shape == (4, 2, 1, 5, 6)
+
+
+def test_a_state_without_channels_can_be_read(archive):
+    gaps = ObservedGaps().fitted(*archive)
+    state = gaps.state()
+    again = ObservedGaps().with_state({**state, "packed": state["packed"][:, 0]})
+    assert torch.equal(*(g.sample((2, 1, 1, 5, 6), generator=generator()) for g in (gaps, again)))
+
+
 def test_state_goes_round(archive):
     gaps = ObservedGaps().fitted(*archive)
     state = gaps.state()
