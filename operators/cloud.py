@@ -155,13 +155,19 @@ class CloudMask(Operator):
         Raises
         ------
         InputError
-            If the archive has no gap in its domain, or nothing but gaps.
+            If the archive has no gap in its domain that all channels share, or nothing but gaps.
         """
         if None not in (self.coverage, self.spread, self.scale, self.persistence, self.slope):
             return self
         observed, domain = np.asarray(observed, dtype=bool), np.asarray(domain, dtype=bool)
         if observed.ndim == 4:
-            observed = np.any(observed, axis=1)
+            shared = np.any(observed, axis=1)
+            if (shared | ~domain).all() and not (observed | ~domain).all():
+                raise InputError(
+                    "cloud_mask hides all bands of a cell at once, but each cell of the archive is seen in some band "
+                    "at every date; use observed_gaps, which borrows the gaps of each band, or remove_pixel_channel"
+                )
+            observed = shared
         dates, hidden = _informative(observed, domain)
         shares = hidden[:, domain].mean(axis=1)
         mean = float(shares.mean())

@@ -15,7 +15,7 @@ from geogan.operators.operator import Operator, dated_generator
 
 _MICROSECONDS = 86_400_000_000
 _SAMPLES = ("sample", "samples", "image", "images", "n")
-_BANDS = ("band", "bands", "channel", "channels")
+_BANDS = ("band", "bands", "channel", "channels", "rgb", "rgba", "colour", "color", "wavelength", "wavelengths", "c")
 
 
 def corrupt(
@@ -25,6 +25,7 @@ def corrupt(
     seed: int = 0,
     time: str | None = None,
     dims: tuple[str, str] | None = None,
+    band: str | None = None,
     scale: float = 1.0,
     step: float = 1.0,
     independent: bool | None = None,
@@ -41,20 +42,21 @@ def corrupt(
     Parameters
     ----------
     field : DataArray, floating point, shape ([time,] [...,] y, x)
-        In its own units; NaN (land, gaps) stays NaN. One further dimension holds the channels (bands): they
-        share their gaps, unless the operator is ``channelwise``, and never their noise. Where there are more
-        dimensions, all of them share their gaps.
+        In its own units; NaN (land, gaps) stays NaN. Channels (bands) share their gaps, unless the operator
+        is ``channelwise``, and never their noise. Where there are more dimensions, all of them share their gaps.
     operator : Operator
         What measures, its parameters settled.
     seed : int
         Two seeds give two independent measurements.
     time : str, optional
         The dimension of dates. Default: the one whose coordinate holds dates, else the one named
-        ``time``, else the one named ``sample`` or ``image``, else the leading one that is not named ``band``
-        or ``channel``. Dates may be datetime64, cftime or numbers. A field without it is one frame; if a date
+        ``time``, else the one named ``sample`` or ``image``, else the leading one that is not ``band``
+        nor named so. Dates may be datetime64, cftime or numbers. A field without it is one frame; if a date
         (or a sample's number) is left as a scalar coordinate, it is that date's.
     dims : (str, str), optional
         The dimensions (y, x). Default: the last two.
+    band : str, optional
+        The dimension of channels. Default: the one that is left, if it is one.
     scale : float
         What one standardised anomaly is in the field's units (its standard deviation, say): the
         operator's ``noise`` is multiplied by it. Not computed from the field, which may be lazy.
@@ -89,15 +91,15 @@ def corrupt(
     """
     _check(field, scale=scale, step=step)
     row, column = _spatial(field, dims)
-    date = _time(field, (row, column), time)
+    date = _time(field, (row, column), time, band)
     if independent is None:
         independent = _are_samples(field, date)
     steps = _steps(field, date, 1.0 if independent else step, named=independent)
     size = field.sizes[row], field.sizes[column]
     others = [dim for dim in field.dims if dim not in (date, row, column)]
     # Only operators that tell channels apart are asked to draw them all.
-    band = others[0] if len(others) == 1 and operator.channelwise else None
-    bands = np.arange(1 if band is None else field.sizes[band])
+    channel = others[0] if len(others) == 1 and operator.channelwise else None
+    bands = np.arange(1 if channel is None else field.sizes[channel])
     operator.check_shape((1, 1, len(bands), *size))
     measure = functools.partial(
         _measure,
@@ -128,7 +130,7 @@ def corrupt(
         source,
         tuple(range(field.ndim)),
         *along(steps, date),
-        *along(bands, band),
+        *along(bands, channel),
         *along(rows, row),
         *along(columns, column),
         dtype=field.dtype,
@@ -174,9 +176,16 @@ def _spatial(field: xr.DataArray, dims: tuple[str, str] | None) -> tuple[Hashabl
     return dims
 
 
-def _time(field: xr.DataArray, spatial: tuple[Hashable, Hashable], time: str | None) -> Hashable | None:
+def _time(
+    field: xr.DataArray, spatial: tuple[Hashable, Hashable], time: str | None, band: str | None
+) -> Hashable | None:
     """The dimension of dates, or None for a field that is one frame."""
     others = [dim for dim in field.dims if dim not in spatial]
+    if band is not None and band not in others:
+        raise InputError(
+            f"band must be a dimension of the field beside {spatial}, got {band!r}; choose from {tuple(others)}"
+        )
+    others = [dim for dim in others if dim != band]
     if time is not None:
         if time not in others:
             raise InputError(

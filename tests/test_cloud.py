@@ -142,6 +142,10 @@ def test_clouds_are_what_all_channels_share():
     stripes[:, 0] = False
     domain = np.ones((32, 40), dtype=bool)
     assert CloudMask().fitted(~(hidden[:, None] | stripes), domain) == CloudMask().fitted(~hidden, domain)
+    with pytest.raises(InputError, match="hides all bands of a cell at once, but .*; use observed_gaps"):
+        CloudMask().fitted(~stripes, domain)
+    with pytest.raises(InputError, match="every cell of the domain is observed at every date"):
+        CloudMask().fitted(np.ones_like(stripes), domain)
 
 
 def test_what_cannot_be_fitted_is_said():

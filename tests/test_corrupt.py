@@ -154,6 +154,14 @@ def test_a_single_image_keeps_its_bands_together(images):
     assert np.mean(pairs) == pytest.approx(0.5, abs=0.08)
 
 
+def test_a_band_may_have_any_name(images):
+    one = images[0].drop_vars("sample")
+    named = corrupt(one.rename(band="polarisation"), RemovePixel(p=0.5), band="polarisation")
+    np.testing.assert_array_equal(named.values, corrupt(one, RemovePixel(p=0.5)).values)
+    with pytest.raises(InputError, match="band must be a dimension of the field beside .* got 'colour'; choose from"):
+        corrupt(one, RemovePixel(), band="colour")
+
+
 def test_one_band_goes_as_all_bands_do(images):
     grey = images[:, :1]
     one, all_bands = (corrupt(grey, kind(p=0.6), seed=2) for kind in (RemovePixelChannel, RemovePixel))
