@@ -10,7 +10,9 @@ Lindström 2011), times an Ornstein-Uhlenbeck process in time:
     Q = Q_t (x) Q_s,    Q_s = s (kappa^2 + L)^2,    kappa^2 = 8 / length^2
 
 with ``L`` the Laplacian of the graph whose edges join neighbouring cells of the domain only: land never
-bleeds into sea. With observations ``y`` on the cells of ``mask`` and noise ``sigma``,
+bleeds into sea. Edges along x count ``aspect``, along y ``1 / aspect``: cells need not be square (on a grid of degrees
+they are not), nor do fields reach equally far both ways. With observations ``y`` on the cells of ``mask`` and noise
+``sigma``,
 
     (Q + mask / sigma^2) x = mask y / sigma^2
 
@@ -42,11 +44,14 @@ class GaussianPrior:
     Parameters
     ----------
     length : float
-        Distance in cells at which the correlation has fallen to about 0.14 (the Matérn range).
+        Distance in cells at which the correlation has fallen to about 0.14 (the Matérn range); the geometric mean of
+        those along x and y.
     persistence : float
         e-folding time of the temporal correlation, in days.
     noise : float
         Standard deviation of the observation error, as a fraction of the field's.
+    aspect : float
+        Range along x over range along y, in cells.
 
     Raises
     ------
@@ -68,9 +73,10 @@ class GaussianPrior:
     length: float = 12.0
     persistence: float = 5.0
     noise: float = 0.1
+    aspect: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("length", "persistence", "noise"):
+        for name in ("length", "persistence", "noise", "aspect"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise InputError(f"{name} of a Gaussian prior must be positive and finite, got {value}")
@@ -165,6 +171,7 @@ class GaussianPrior:
             multigrid.Frames(*(part.to(dtype)[..., None, None] for part in parts)),
             kappa2=8.0 / self.length**2,
             scale=math.sqrt(_unit_variance(self.length)),
+            aspect=self.aspect,
         )
 
 
@@ -213,8 +220,14 @@ def hidden_error(prior: GaussianPrior, pieces: Sequence[Hidden], *, tolerance: f
     return math.sqrt(square / max(count, 1.0))
 
 
-def fit_prior(pieces: Sequence[Hidden], *, evaluations: int = 40, start: GaussianPrior | None = None) -> GaussianPrior:
-    """Find length, persistence and noise that predict hidden observations best.
+def fit_prior(
+    pieces: Sequence[Hidden],
+    *,
+    evaluations: int = 50,
+    start: GaussianPrior | None = None,
+    temporal: bool = True,
+) -> GaussianPrior:
+    """Find length, persistence, noise and aspect that predict hidden observations best.
 
     Parameters
     ----------
@@ -224,6 +237,8 @@ def fit_prior(pieces: Sequence[Hidden], *, evaluations: int = 40, start: Gaussia
         Candidates to try (Nelder-Mead in the logarithms).
     start : GaussianPrior, optional
         Where to start.
+    temporal : bool
+        False for frames that are no film but samples: their persistence is no matter, and is not searched.
 
     Raises
     ------
@@ -235,23 +250,23 @@ def fit_prior(pieces: Sequence[Hidden], *, evaluations: int = 40, start: Gaussia
             "no observation could be hidden to fit the first guess with; give an operator with more gaps, "
             "more dates, or --no-first-guess"
         )
-    step = min((float(piece.days.diff().median()) for piece in pieces if len(piece.days) > 1), default=1.0)
+    temporal = temporal and any(len(piece.days) > 1 for piece in pieces)
+    step = min((float(piece.days.diff().median()) for piece in pieces if temporal and len(piece.days) > 1), default=1.0)
     side = max(max(piece.domain.shape) for piece in pieces)
     start = start or GaussianPrior(length=16.0, persistence=8.0 * step, noise=0.15)
-    temporal = any(len(piece.days) > 1 for piece in pieces)
     # Too short a length cannot be told from noise, too long a one from a constant.
-    low = np.log([2.0, 0.1 * step, 0.01])
-    high = np.log([8.0 * side, 1000.0 * step, 3.0])
+    low = np.log([2.0, 0.1 * step, 0.01, 0.25])
+    high = np.log([8.0 * side, 1000.0 * step, 3.0, 4.0])
 
     def unpack(point: np.ndarray) -> GaussianPrior:
-        length, persistence, noise = (float(part) for part in np.exp(np.clip(point, low, high)))
-        return GaussianPrior(length, persistence if temporal else start.persistence, noise)
+        length, persistence, noise, aspect = (float(part) for part in np.exp(np.clip(point, low, high)))
+        return GaussianPrior(length, persistence if temporal else start.persistence, noise, aspect)
 
     def loss(point: np.ndarray) -> float:
         outside = np.abs(point - np.clip(point, low, high)).sum()
         return math.log(hidden_error(unpack(point), pieces) + 1e-9) + float(outside)
 
-    centre = np.log([start.length, start.persistence, start.noise])
-    simplex = np.vstack([centre, centre + np.diag([0.9, 0.9, 0.6])])
+    centre = np.log([start.length, start.persistence, start.noise, start.aspect])
+    simplex = np.vstack([centre, centre + np.diag([0.9, 0.9, 0.6, 0.4])])
     found = minimize(loss, centre, method="Nelder-Mead", options={"maxfev": evaluations, "initial_simplex": simplex})
     return unpack(found.x)

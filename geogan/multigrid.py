@@ -54,7 +54,9 @@ class System(NamedTuple):
     frames: Frames
 
 
-def build(domain: Tensor, weight: Tensor, frames: Frames, *, kappa2: float, scale: float) -> System:
+def build(
+    domain: Tensor, weight: Tensor, frames: Frames, *, kappa2: float, scale: float, aspect: float = 1.0
+) -> System:
     """The hierarchy of grids.
 
     Parameters
@@ -67,8 +69,12 @@ def build(domain: Tensor, weight: Tensor, frames: Frames, *, kappa2: float, scal
         Precision in time.
     kappa2, scale : float
         ``kappa^2`` and ``sqrt(s)``.
+    aspect : float
+        How many times farther the field reaches along x than along y, in cells.
     """
-    edge_y, edge_x = domain[..., 1:, :] * domain[..., :-1, :], domain[..., 1:] * domain[..., :-1]
+    # A coupling is the square of a length; the product of the two stays 1, and with it the field's variance.
+    edge_y = domain[..., 1:, :] * domain[..., :-1, :] / aspect
+    edge_x = domain[..., 1:] * domain[..., :-1] * aspect
     shapes = []
     cell = 1
     while True:
