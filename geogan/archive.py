@@ -11,7 +11,7 @@ import dask
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import Axes, day_of_year, days, find_axes
+from geogan.coordinates import day_of_year, days, find_axes, stacked
 from geogan.standardise import Standardiser
 from geogan.withheld import Withheld, withhold
 
@@ -20,7 +20,7 @@ IN_MEMORY = 200_000_000
 
 
 class Piece(NamedTuple):
-    """A part of an archive, in memory; (T, 1, h, w) float32 but for ``domain`` and ``days``."""
+    """A part of an archive, in memory; (T, C, h, w) float32 but for ``domain`` and ``days``."""
 
     values: np.ndarray  # unitless anomalies, 0 where not observed
     observed: np.ndarray  # 1 where measured and not withheld
@@ -35,8 +35,8 @@ class Archive:
 
     Attributes
     ----------
-    field : DataArray, shape (T, H, W)
-        As measured, NaN where unseen; lazy or not. A single image has ``T = 1``.
+    field : DataArray, shape (T, C, H, W)
+        As measured, NaN where unseen; lazy or not. A single map has ``T = 1``, a field without bands ``C = 1``.
     domain : ndarray of bool, shape (H, W)
         True where the field exists.
     standardiser : Standardiser
@@ -46,6 +46,8 @@ class Archive:
         Day of the year of each date.
     withheld : Withheld, optional
         What pieces must not show; None to show all.
+    independent : bool
+        Whether the dates are no dates but samples that have nothing to do with each other.
     """
 
     field: xr.DataArray
@@ -54,12 +56,25 @@ class Archive:
     days: np.ndarray
     phase: np.ndarray | None
     withheld: Withheld | None = None
+    independent: bool = False
 
     @classmethod
     def of(cls, source: xr.DataArray, domain: np.ndarray, standardiser: Standardiser) -> Archive:
         """The archive of a field, its dimensions put in order."""
         axes = find_axes(source)
-        return cls(stacked(source, axes), domain, standardiser, days(source, axes), day_of_year(source, axes))
+        return cls(
+            stacked(source, axes),
+            domain,
+            standardiser,
+            days(source, axes),
+            day_of_year(source, axes),
+            independent=axes.independent,
+        )
+
+    @property
+    def bands(self) -> int:
+        """Bands of the field."""
+        return self.field.shape[1]
 
     def held(self) -> Archive:
         """The archive in memory, where it is small enough."""
@@ -69,10 +84,10 @@ class Archive:
 
     def withholding(self, share_seen: np.ndarray, *, seed: int) -> Archive:
         """The archive with some of its observations withheld."""
-        return replace(self, withheld=withhold(self.seen, share_seen, seed=seed))
+        return replace(self, withheld=withhold(self.seen, share_seen, seed=seed, independent=self.independent))
 
     def seen(self, date: int) -> np.ndarray:
-        """What was observed on a date, (H, W) bool, withheld or not."""
+        """What was observed on a date, (C, H, W) bool, withheld or not."""
         return self._masks(date)
 
     @cached_property
@@ -80,34 +95,30 @@ class Archive:
         # Masks are asked for again and again while choosing what to withhold, and while reading past it.
         return lru_cache(maxsize=128)(lambda date: np.isfinite(_values(self.field[date])) & self.domain)
 
-    def read(self, t: slice, y: slice = slice(None), x: slice = slice(None)) -> Piece:
-        """The piece of the archive at ``t``, ``y``, ``x``; withheld observations are not among the values."""
-        raw = _values(self.field[t, y, x]).astype(np.float32)
+    def read(self, t: slice | np.ndarray, y: slice = slice(None), x: slice = slice(None)) -> Piece:
+        """The piece of the archive at ``t``, ``y``, ``x``; withheld observations are not among the values.
+
+        ``t`` is a stretch of dates, or numbers of some of them, in order.
+        """
+        raw = _values(self.field[t, :, y, x]).astype(np.float32)
         phase = None if self.phase is None else self.phase[t]
         domain = self.domain[y, x]
         observed = np.isfinite(raw) & domain
         held = np.zeros_like(observed)
         if self.withheld is not None:
-            for row, date in enumerate(range(*t.indices(len(self.days)))):
-                hidden = self.withheld.hidden(date, self.seen)
+            for row, date in enumerate(np.arange(len(self.days))[t]):
+                hidden = self.withheld.hidden(int(date), self.seen)
                 if hidden is not None:
-                    held[row] = hidden[y, x]
+                    held[row] = hidden[:, y, x]
         anomaly = self.standardiser.forward(np.where(observed, raw, 1.0), phase, y, x)
         anomaly = np.where(observed, anomaly, 0).astype(np.float32)
         return Piece(
-            values=anomaly[:, None],
-            observed=(observed & ~held)[:, None].astype(np.float32),
-            withheld=(observed & held)[:, None].astype(np.float32),
+            values=anomaly,
+            observed=(observed & ~held).astype(np.float32),
+            withheld=(observed & held).astype(np.float32),
             domain=domain.astype(np.float32),
             days=self.days[t],
         )
-
-
-def stacked(field: xr.DataArray, axes: Axes) -> xr.DataArray:
-    """The field as (T, H, W); an image becomes a stack of one."""
-    if axes.time is None:
-        return field.expand_dims("time").transpose("time", axes.y, axes.x)
-    return field.transpose(axes.time, axes.y, axes.x)
 
 
 def _values(field: xr.DataArray) -> np.ndarray:

@@ -25,6 +25,8 @@ from geogan.operators.operator import Operator
 # What a pattern may hide of a frame, on average; beyond that, only what several draws of theta have in common
 # is hidden: training windows must resemble those that will be filled, which have all their observations.
 HIDE = 0.35
+# Values of a block of independent samples, and samples of one: each comes with a hidden pattern of its own.
+SAMPLES_VALUES, FEWEST_SAMPLES, MOST_SAMPLES = 130_000, 16, 64
 
 
 class Block(NamedTuple):
@@ -36,6 +38,8 @@ class Block(NamedTuple):
     guess: Tensor  # first guess from what is shown; zeros for none
     domain: Tensor  # (H, W)
     days: Tensor  # (T,) float64
+    clean: Tensor | None = None  # fields without gaps, of this place and time or of any other
+    noise: Tensor | None = None  # drawn like the measurement's, to be put on top of it
 
 
 def hide(
@@ -59,6 +63,13 @@ def cut(length: int, size: int, generator: np.random.Generator) -> slice:
     size = min(size, length)
     start = int(generator.integers(0, length - size + 1))
     return slice(start, start + size)
+
+
+def some_samples(archive: Archive, values: int, generator: np.random.Generator) -> np.ndarray:
+    """Numbers of random samples of an archive, in order: so many that they hold about ``values``."""
+    each = archive.bands * archive.domain.size
+    size = int(np.clip(values // each, FEWEST_SAMPLES, MOST_SAMPLES))
+    return np.sort(generator.choice(len(archive.days), min(size, len(archive.days)), replace=False))
 
 
 def prepare(
@@ -90,7 +101,8 @@ def prepare(
     coverage : float
         Share of the domain under the operator's gaps, on average.
     share_seen : ndarray, shape (T,)
-        Share of the domain seen on each date: stretches where nothing was seen are passed over.
+        Share of the domain seen on each date: stretches where nothing was seen are passed over. Of independent
+        samples a block holds random ones.
     hiding : bool
         False to hide nothing more: the first guess then sees all of y.
     """
@@ -98,7 +110,9 @@ def prepare(
     torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
     height, width = archive.domain.shape
     for _ in range(20):
-        t = cut(len(archive.days), frames, generator)
+        t: slice | np.ndarray = cut(len(archive.days), frames, generator)
+        if archive.independent:
+            t = some_samples(archive, SAMPLES_VALUES, generator)
         y, x = cut(height, side, generator), cut(width, side, generator)
         if share_seen[t].sum() > 0 and archive.domain[y, x].mean() > 0.1:
             piece = archive.read(t, y, x)
@@ -109,8 +123,10 @@ def prepare(
     values, mask, domain = (torch.from_numpy(part) for part in (piece.values, piece.observed, piece.domain))
     kept = mask
     if operator.masks and hiding:
-        shape = (1, *mask.shape)
-        kept = mask * hide(operator, shape, coverage, generator=torch_generator)[0]
+        # Samples are no film: nothing of a pattern is carried from one to the next.
+        film = mask[:, None] if archive.independent else mask[None]
+        pattern = hide(operator, tuple(film.shape), coverage, generator=torch_generator)  # type: ignore[arg-type]
+        kept = (film * pattern).view_as(mask)
     dates = torch.from_numpy(piece.days)
     values = values * mask
     guess = torch.zeros_like(values)

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -30,7 +31,7 @@ from geogan.standardise import Standardiser
 from geogan.training import TrainState
 from geogan.withheld import Withheld
 
-FORMAT = 1
+FORMAT = 2  # 2: bands
 
 
 def save_model(path: str | Path, model: Model) -> Path:
@@ -56,10 +57,17 @@ def save_model(path: str | Path, model: Model) -> Path:
         "variable": model.variable,
         "units": model.units,
         "frames": model.frames,
-        "network": None if model.network is None else {"width": model.network.width},
+        "bands": list(model.bands),
+        "network": None
+        if model.network is None
+        else {"width": model.network.width, "channels": model.network.channels},
         "prior": None if model.prior is None else asdict(model.prior),
         "operator": to_dict(model.operator),
-        "standardiser": {name: getattr(model.standardiser, name) for name in ("scale", "transform", "note")},
+        "standardiser": {
+            "scale": model.standardiser.scale.tolist(),
+            "transform": model.standardiser.transform,
+            "note": model.standardiser.note,
+        },
         "withheld": {"flip": model.withheld.flip, "dates": len(model.withheld.dates)},
         "precision": model.precision,
         "scores": model.scores,
@@ -84,14 +92,15 @@ def load_model(path: str | Path) -> Model:
         operator = from_dict(text["operator"]).with_state(_stripped("operator", tensors))
         network = None
         if text["network"] is not None:
-            network = UNet(frames=text["frames"], channels=1, width=text["network"]["width"])
+            network = UNet(frames=text["frames"], **text["network"])
             network.load_state_dict(_stripped("network", tensors))
             network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        standardiser = text["standardiser"] | {"scale": np.array(text["standardiser"]["scale"])}
         return Model(
             network=network,
             prior=None if text["prior"] is None else GaussianPrior(**text["prior"]),
             operator=operator,
-            standardiser=Standardiser(tensors["standardiser.coefficients"].numpy(), **text["standardiser"]),
+            standardiser=Standardiser(tensors["standardiser.coefficients"].numpy(), **standardiser),
             domain=tensors["domain"].numpy(),
             withheld=Withheld(tensors["withheld.sources"].numpy(), text["withheld"]["flip"]),
             frames=text["frames"],
@@ -102,6 +111,7 @@ def load_model(path: str | Path) -> Model:
             precision=text["precision"],
             scores=text["scores"],
             settings=text["settings"],
+            bands=tuple(text["bands"]),
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is a damaged geogan model ({_shortly(error)}); train it again") from error
@@ -184,7 +194,9 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{file} is damaged ({error}); train it again") from error
     found = text.get("geogan") if isinstance(text, dict) else None
     if found != FORMAT:
-        raise InputError(f"{file} is of format {found}, this geogan reads {FORMAT}; train it again")
+        raise InputError(
+            f"{file} is of format {found} and this geogan reads {FORMAT}, in which models have bands; train it again"
+        )
     return tensors, text
 
 

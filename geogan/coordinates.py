@@ -1,6 +1,6 @@
-"""Coordinates of a field: which dimension is time, y, x, and what they measure."""
+"""Coordinates of a field: which dimension is time, band, y, x, and what they measure."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,7 @@ _STANDARD_NAMES = {
     "time": ("time", "forecast_reference_time"),
     "y": ("latitude", "projection_y_coordinate", "grid_latitude"),
     "x": ("longitude", "projection_x_coordinate", "grid_longitude"),
+    "band": ("radiation_wavelength", "sensor_band_identifier", "sensor_band_central_radiation_wavelength"),
 }
 _UNITS = {
     "y": ("degrees_north", "degree_north", "degree_n", "degrees_n", "degreen", "degreesn"),
@@ -37,9 +38,25 @@ _NAMES = {
         "i",
     )
     + ("xc", "col", "cols", "column", "columns", "x_rho", "xi_rho", "easting", "x_coordinate"),
+    "band": (
+        "band",
+        "bands",
+        "channel",
+        "channels",
+        "rgb",
+        "rgba",
+        "colour",
+        "color",
+        "wavelength",
+        "wavelengths",
+        "c",
+    ),
 }
+# Entries that have nothing to do with each other; dates along them make them dates all the same.
+_SAMPLES = ("sample", "samples", "image", "images", "n")
+_APART = 1e6  # days from one such entry to the next: no memory reaches so far
 _VERTICAL = ("depth", "z", "lev", "level", "levels", "plev", "pressure", "height", "altitude", "deptht")
-_ROLES = ("time", "y", "x")
+_ROLES = ("time", "y", "x", "band")
 _DEGREES = ("", "degree", "degrees", "deg")  # a coordinate named lat or lon needs no more
 _EPOCH = np.datetime64("1970-01-01")
 
@@ -50,25 +67,32 @@ class Axes(NamedTuple):
     Parameters
     ----------
     time : str or None
-        None for a single map.
+        The dimension of dates, or of samples; None for a single map.
     y, x : str
         Rows and columns of the map.
+    band : str or None
+        Bands of one measurement, each with gaps of its own.
+    independent : bool
+        Whether ``time`` counts samples that have nothing to do with each other, instead of dates.
     """
 
     time: str | None
     y: str
     x: str
+    band: str | None = None
+    independent: bool = False
 
 
 def find_axes(field: xr.DataArray) -> Axes:
-    """Find which dimension is time, which y and which x.
+    """Find which dimension is time (or counts samples), which band, y and x.
 
     CF attributes decide first (``axis``, ``standard_name``, units such as ``degrees_north``), then dates,
     then usual names. Where y and x are known, the one dimension left over is time, each index one step.
+    Samples are told by their name (sample, image, n, or in the plural) or by the ``standard_name`` realization.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] y, x)
+    field : DataArray, shape ([time,] [band,] y, x)
         In any order of dimensions; only coordinates and attributes are read.
 
     Returns
@@ -78,14 +102,14 @@ def find_axes(field: xr.DataArray) -> Axes:
     Raises
     ------
     InputError
-        If y or x is not found, or if a dimension is left that is neither time, y nor x.
+        If y or x is not found, or if a dimension is left that is none of these.
 
     Examples
     --------
     >>> find_axes(xr.DataArray(np.zeros((4, 3, 2)), dims=("time", "lat", "lon")))
-    Axes(time='time', y='lat', x='lon')
-    >>> find_axes(xr.DataArray(np.zeros((3, 2)), dims=("row", "col")))
-    Axes(time=None, y='row', x='col')
+    Axes(time='time', y='lat', x='lon', band=None, independent=False)
+    >>> find_axes(xr.DataArray(np.zeros((9, 3, 4, 2)), dims=("image", "rgb", "row", "col")))
+    Axes(time='image', y='row', x='col', band='rgb', independent=True)
     """
     roles = axis_roles(field)
     name, dims = _label(field), tuple(str(dim) for dim in field.dims)
@@ -99,14 +123,40 @@ def find_axes(field: xr.DataArray) -> Axes:
     if extra:
         sizes = ", ".join(f"{dim} ({field.sizes[dim]})" for dim in extra)
         raise InputError(
-            f"{name} has the dimensions ({', '.join(dims)}), where a map has only time, y and x; choose one "
+            f"{name} has the dimensions ({', '.join(dims)}), where a field has only time, band, y and x; choose one "
             f"entry of {sizes} first, for example field.isel({extra[0]}=0)"
         )
-    return Axes(roles.get("time"), roles["y"], roles["x"])
+    time = roles.get("time")
+    return Axes(time, roles["y"], roles["x"], roles.get("band"), time is not None and _counts_samples(field, time))
+
+
+def stacked(field: xr.DataArray, axes: Axes) -> xr.DataArray:
+    """The field as (T, C, H, W): a map becomes a stack of one, a field without bands has one; lazy where it is.
+
+    Examples
+    --------
+    >>> maps = xr.DataArray(np.zeros((3, 2, 4)), dims=("lat", "lon", "time"))
+    >>> stacked(maps, find_axes(maps)).sizes
+    Frozen({'time': 4, 'band': 1, 'lat': 3, 'lon': 2})
+    """
+    time, band = axes.time or "time", axes.band or "band"
+    lacking = [name for name, own in ((time, axes.time), (band, axes.band)) if own is None]
+    return (field.expand_dims(lacking) if lacking else field).transpose(time, band, axes.y, axes.x)
+
+
+def unstacked(values: Any, axes: Axes) -> Any:
+    """An array (T, C, H, W) without the dimensions that a field of these axes lacks."""
+    values = values if axes.band else values[:, 0]
+    return values if axes.time else values[0]
+
+
+def ordered(axes: Axes) -> tuple[str, ...]:
+    """The dimensions that there are, in the order time, band, y, x."""
+    return tuple(name for name in (axes.time, axes.band, axes.y, axes.x) if name is not None)
 
 
 def axis_roles(field: xr.DataArray) -> dict[str, str]:
-    """Dimensions by role, as far as they can be told: keys ``"time"``, ``"y"``, ``"x"``.
+    """Dimensions by role, as far as they can be told: keys ``"time"``, ``"y"``, ``"x"``, ``"band"``.
 
     Examples
     --------
@@ -114,7 +164,7 @@ def axis_roles(field: xr.DataArray) -> dict[str, str]:
     {'time': 'time'}
     """
     roles: dict[str, str] = {}
-    for evidence in (_role_by_attributes, _role_by_dates, _role_by_name):
+    for evidence in (_role_by_attributes, _role_by_dates, _role_by_name, _role_of_samples):
         for dim in field.dims:
             role = evidence(field, str(dim))
             if role and role not in roles and dim not in roles.values():
@@ -139,7 +189,8 @@ def days(field: xr.DataArray, axes: Axes) -> np.ndarray:
     -------
     days : ndarray of float64, shape (T,)
         Days since 1970-01-01, in the calendar of the field. Numbers that are no dates are taken as days as
-        they stand; without a time coordinate 0, 1, ..., T-1; without a time dimension one 0.
+        they stand; without a time coordinate 0, 1, ..., T-1; without a time dimension one 0. Independent
+        samples are so many days apart that nothing lasts from one to the next.
 
     Raises
     ------
@@ -155,6 +206,8 @@ def days(field: xr.DataArray, axes: Axes) -> np.ndarray:
     """
     if axes.time is None:
         return np.zeros(1)
+    if axes.independent:
+        return np.arange(field.sizes[axes.time]) * _APART
     times = _times(field, axes)
     if times is None:
         return np.arange(field.sizes[axes.time], dtype=np.float64)
@@ -177,7 +230,7 @@ def days(field: xr.DataArray, axes: Axes) -> np.ndarray:
 
 
 def day_of_year(field: xr.DataArray, axes: Axes) -> np.ndarray | None:
-    """Days since the start of the year, or None where time is not a date.
+    """Days since the start of the year, or None where time is not a date or counts samples.
 
     Returns
     -------
@@ -191,7 +244,7 @@ def day_of_year(field: xr.DataArray, axes: Axes) -> np.ndarray | None:
     >>> day_of_year(field, find_axes(field)).tolist()
     [0.5, 31.0]
     """
-    times = _times(field, axes)
+    times = None if axes.independent else _times(field, axes)
     if times is None:
         return None
     if np.issubdtype(times.dtype, np.datetime64):
@@ -200,6 +253,19 @@ def day_of_year(field: xr.DataArray, axes: Axes) -> np.ndarray | None:
         hours = [(t.hour + (t.minute + t.second / 60) / 60) / 24 for t in times]
         return np.array([t.dayofyr - 1 for t in times], dtype=np.float64) + np.array(hours)
     return None
+
+
+def band_names(field: xr.DataArray, axes: Axes) -> tuple[str, ...]:
+    """Names of the bands, in order; empty where there are none.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros((2, 3, 2)), dims=("band", "y", "x"), coords={"band": ["red", "nir"]})
+    >>> band_names(field, find_axes(field))
+    ('red', 'nir')
+    """
+    names = None if axes.band is None else _coordinate(field, axes.band)
+    return () if names is None else tuple(str(name) for name in names)
 
 
 def has_lonlat(field: xr.DataArray, axes: Axes) -> bool:
@@ -291,7 +357,7 @@ def _role_by_attributes(field: xr.DataArray, dim: str) -> str | None:
         units = str(attrs.get("units", "")).lower().replace(" ", "_")
         for role in _ROLES:
             if (
-                axis == {"time": "T", "y": "Y", "x": "X"}[role]
+                axis == {"time": "T", "y": "Y", "x": "X"}.get(role, "none")
                 or standard_name in _STANDARD_NAMES[role]
                 or units in _UNITS.get(role, ())
             ):
@@ -310,6 +376,16 @@ def _role_by_name(field: xr.DataArray, dim: str) -> str | None:
             if name in _NAMES[role]:
                 return role
     return None
+
+
+def _role_of_samples(field: xr.DataArray, dim: str) -> str | None:
+    return "time" if _counts_samples(field, dim) else None
+
+
+def _counts_samples(field: xr.DataArray, dim: str) -> bool:
+    along = _along(field, dim)
+    named = dim.lower() in _SAMPLES or any(c.attrs.get("standard_name") == "realization" for c in along)
+    return named and not any(_holds_dates(c) for c in along)
 
 
 def _is_vertical(field: xr.DataArray, dim: str) -> bool:

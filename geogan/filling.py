@@ -18,7 +18,7 @@ import torch
 import xarray as xr
 
 from geogan.archive import Archive
-from geogan.coordinates import find_axes
+from geogan.coordinates import find_axes, ordered, unstacked
 from geogan.inference import fill_block
 from geogan.model import Model
 from geogan.operators.errors import InputError
@@ -31,6 +31,8 @@ TILE, HALO = 192, 32
 DATES, MARGIN = 24, 8
 # Cells of a slab at most: fewer dates on large grids, so that memory stays bounded.
 SLAB = 48_000_000
+# Values of a slab of independent samples, where those of DATES are fewer.
+SAMPLES_VALUES = 1_000_000
 
 OBSERVED, FILLED, LAND = 0, 1, 2
 FLAGS = {"flag_values": np.array([OBSERVED, FILLED, LAND], np.int8), "flag_meanings": "observed filled land"}
@@ -53,9 +55,12 @@ def plan(model: Model, archive: Archive, *, dates: slice = slice(None)) -> Plan:
     """
     first, last, _ = dates.indices(len(archive.days))
     count, (height, width) = len(archive.days), archive.domain.shape
-    size = max(1, min(DATES, SLAB // (height * width)))
+    each = archive.bands * height * width
+    size = max(1, min(DATES, SLAB // each))
+    if archive.independent:
+        size = max(size, SAMPLES_VALUES // each)
     margin = model.frames - 1
-    if model.prior is not None and count > 1:
+    if model.prior is not None and count > 1 and not archive.independent:
         step = float(np.median(np.diff(archive.days)))
         margin = max(margin, math.ceil(2 * model.prior.persistence / max(step, 1e-6)))
     margin = max(model.frames - 1, min(margin, MARGIN))
@@ -74,9 +79,9 @@ def plan(model: Model, archive: Archive, *, dates: slice = slice(None)) -> Plan:
 def fill_slab(
     model: Model, archive: Archive, slab: Tile, cut: Plan, *, device: torch.device | None = None
 ) -> np.ndarray:
-    """The reconstruction of one slab, shape (t, H, W), in the field's units; NaN outside the domain."""
+    """The reconstruction of one slab, shape (t, C, H, W), in the field's units; NaN outside the domain."""
     height, width = archive.domain.shape
-    total = np.zeros((slab.core.stop - slab.core.start, height, width), np.float32)
+    total = np.zeros((slab.core.stop - slab.core.start, archive.bands, height, width), np.float32)
     weights_y, weights_x = blend_weights(cut.rows, height), blend_weights(cut.columns, width)
     precision = getattr(torch, model.precision)
     for row, weight_y in zip(cut.rows, weights_y):
@@ -99,8 +104,7 @@ def fill_slab(
                 device=device,
                 precision=precision,
             )
-            inner = field[slab.inner, 0]
-            total[:, row.read, column.read] += (weight_y[:, None] * weight_x).astype(np.float32) * inner
+            total[..., row.read, column.read] += (weight_y[:, None] * weight_x).astype(np.float32) * field[slab.inner]
     phase = None if archive.phase is None else archive.phase[slab.core]
     filled = archive.standardiser.inverse(total, phase)
     return np.where(archive.domain, filled, np.nan)
@@ -111,7 +115,7 @@ def compose(raw: np.ndarray, filled: np.ndarray, *, keep_observed: bool) -> tupl
 
     Parameters
     ----------
-    raw, filled : ndarray, shape (t, H, W)
+    raw, filled : ndarray, shape (t, C, H, W)
         As measured (NaN where unseen), and the reconstruction (NaN outside the domain).
     keep_observed : bool
         Measured values are returned bit for bit.
@@ -141,11 +145,10 @@ def prepared(model: Model, field: xr.DataArray, *, withheld: bool = False) -> Ar
     Raises
     ------
     InputError
-        Where units or grid differ from the model's, or the record from the one it was trained on.
+        Where units, bands or grid differ from the model's, or the record from the one it was trained on.
     """
     y, x = model.place(field)
-    standardiser = replace(model.standardiser, coefficients=model.standardiser.coefficients[:, y, x])
-    archive = Archive.of(field, model.domain[y, x], standardiser)
+    archive = Archive.of(field, model.domain[y, x], model.standardiser.part(y, x))
     if not withheld:
         return archive
     if len(model.withheld.sources) != len(archive.days) or archive.domain.shape != model.domain.shape:
@@ -159,8 +162,7 @@ def prepared(model: Model, field: xr.DataArray, *, withheld: bool = False) -> Ar
 
 def product_of(model: Model, field: xr.DataArray, values: object, source: object) -> xr.Dataset:
     """The product: the filled variable and its ``*_source``, labelled; dimensions in the field's order."""
-    axes = find_axes(field)
-    dims = tuple(name for name in (axes.time, axes.y, axes.x) if name is not None)
+    dims = ordered(find_axes(field))
     name = str(field.name or model.variable)
     template = field.transpose(*dims)
     filled = template.copy(data=values).rename(name)
@@ -186,7 +188,7 @@ def fill(
     Parameters
     ----------
     model : Model
-    field : DataArray, shape ([time,] y, x)
+    field : DataArray, shape ([time,] [band,] y, x)
         In the model's units, on its grid or a part of it.
     keep_observed : bool, optional
         Return measured values bit for bit; by default, unless the model's operator blurs or adds noise.
@@ -213,11 +215,10 @@ def fill(
         values, source = (np.concatenate(part) for part in zip(*parts, strict=True))
     else:
         lazy = [dask.delayed(slab, pure=False)(tile) for tile in cut.slabs]
-        sizes = [(tile.core.stop - tile.core.start, *shape) for tile in cut.slabs]
+        sizes = [(tile.core.stop - tile.core.start, archive.bands, *shape) for tile in cut.slabs]
         values, source = (
             da.concatenate([da.from_delayed(part[index], size, dtype) for part, size in zip(lazy, sizes)])
             for index, dtype in ((0, archive.field.dtype), (1, np.int8))
         )
-    if find_axes(field).time is None:
-        values, source = values[0], source[0]
-    return product_of(model, field, values, source)
+    axes = find_axes(field)
+    return product_of(model, field, unstacked(values, axes), unstacked(source, axes))

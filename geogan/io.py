@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from geogan.coordinates import Axes, axis_roles, find_axes
+from geogan.coordinates import Axes, axis_roles, find_axes, ordered, stacked
 from geogan.http_store import HttpStore
 from geogan.operators.errors import InputError
 
@@ -34,7 +34,7 @@ class Source(NamedTuple):
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] y, x)
+    field : DataArray, shape ([time,] [band,] y, x)
         Lazy; CF decoded, NaN where unseen; coordinates, attributes and encoding as in the file.
     attrs : dict
         Global attributes of the (first) file.
@@ -63,9 +63,9 @@ class Survey(NamedTuple):
     domain : ndarray of bool, shape (y, x)
         True where a value was ever seen.
     seen_share : ndarray of float64, shape (T,)
-        Share of the domain seen at each date.
+        Share of the domain seen at each date, all bands together.
     gap_free : bool
-        Whether every cell of the domain is seen at every date.
+        Whether every cell of the domain is seen at every date, in every band.
     """
 
     cells: int
@@ -95,7 +95,7 @@ def open_field(data: Data, *, variable: str | None = None, time: str | None = No
 
     Returns
     -------
-    field : DataArray, shape ([time,] y, x)
+    field : DataArray, shape ([time,] [band,] y, x)
         Dask array in whole multiples of the stored chunks. Further dimensions of length one stay as scalar
         coordinates.
 
@@ -221,7 +221,7 @@ def observed_anywhere(field: xr.DataArray) -> np.ndarray:
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] y, x)
+    field : DataArray, shape ([time,] [band,] y, x)
 
     Returns
     -------
@@ -235,8 +235,7 @@ def observed_anywhere(field: xr.DataArray) -> np.ndarray:
     """
     axes = find_axes(field)
     seen = field.notnull()
-    seen = seen.any(axes.time) if axes.time else seen
-    return seen.transpose(axes.y, axes.x).values
+    return seen.any([dim for dim in (axes.time, axes.band) if dim]).transpose(axes.y, axes.x).values
 
 
 def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
@@ -248,7 +247,7 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
         As in `open_field`; of several files the first is read.
     name : str
         Name of the mask variable.
-    like : DataArray, shape ([time,] y, x)
+    like : DataArray, shape ([time,] [band,] y, x)
         The field the mask must match.
 
     Returns
@@ -374,7 +373,7 @@ def open_masks(data: Data, like: xr.DataArray) -> xr.Dataset:
     ----------
     data : str, Path or a sequence of them
         As in `open_field`; of several files those of the first.
-    like : DataArray, shape ([time,] y, x)
+    like : DataArray, shape ([time,] [band,] y, x)
         The field, opened from the same data.
 
     Returns
@@ -412,7 +411,7 @@ def check_field(field: xr.DataArray, axes: Axes) -> Survey:
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] y, x)
+    field : DataArray, shape ([time,] [band,] y, x)
         Read chunk by chunk; memory is bounded by a few chunks.
     axes : Axes
 
@@ -435,20 +434,18 @@ def check_field(field: xr.DataArray, axes: Axes) -> Survey:
     """
     name = _named(field)
     _check_kind(field, name)
-    times = field.indexes.get(axes.time) if axes.time else None
+    times = field.indexes.get(axes.time) if axes.time and not axes.independent else None
     if times is not None and not (times.is_monotonic_increasing and times.is_unique):
         raise InputError(
             f"the times of {name} do not increase from one to the next; sort them with "
             f"field.sortby({axes.time!r}) and drop doubles with field.drop_duplicates({axes.time!r})"
         )
-    dims = (axes.time, axes.y, axes.x) if axes.time else (axes.y, axes.x)
-    values = dask.array.asarray(field.transpose(*dims).data)
-    values = values if axes.time else values[np.newaxis]
+    values = dask.array.asarray(stacked(field, axes).data)
     seen = ~dask.array.isnan(values)
     with reading(str(field.encoding.get("source", "the data")), str(field.name)):
         domain, counts, lowest, highest = dask.compute(
-            seen.any(axis=0),
-            seen.sum(axis=(1, 2)),
+            seen.any(axis=(0, 1)),
+            seen.sum(axis=(1, 2, 3)),
             dask.array.where(seen, values, np.inf).min(),
             dask.array.where(seen, values, -np.inf).max(),
         )
@@ -471,8 +468,8 @@ def check_field(field: xr.DataArray, axes: Axes) -> Survey:
         first=first,
         last=last,
         domain=domain,
-        seen_share=counts / cells,
-        gap_free=observed == cells * counts.size,
+        seen_share=counts / (cells * values.shape[1]),
+        gap_free=observed == cells * values.shape[1] * counts.size,
     )
 
 
@@ -609,7 +606,7 @@ def _is_mask(array: xr.DataArray) -> bool:
 
 
 def _gridded(dataset: xr.Dataset, name: str, path: str) -> xr.DataArray:
-    """One variable of one file: squeezed, in the order (time, y, x), in dask chunks."""
+    """One variable of one file: squeezed, in the order (time, band, y, x), in dask chunks."""
     if name not in dataset.variables:
         raise InputError(f"{path} has no variable {name!r}, which the first file has; leave this file out")
     array = dataset[name]
@@ -623,7 +620,7 @@ def _gridded(dataset: xr.Dataset, name: str, path: str) -> xr.DataArray:
     axes = find_axes(array)
     chunks = _dask_chunks(array, axes)
     array = array.chunk(chunks)
-    array = array.transpose(*([axes.time] if axes.time else []), axes.y, axes.x)
+    array = array.transpose(*ordered(axes))
     array.encoding["source"] = path
     return array
 
@@ -643,9 +640,9 @@ def _squeeze(array: xr.DataArray) -> xr.DataArray:
 
 
 def _dask_chunks(array: xr.DataArray, axes: Axes) -> dict[str, int]:
-    """Stored chunks, merged along x, then y, then time, up to a sensible size."""
+    """Stored chunks, merged along x, then y, then bands, then time, up to a sensible size."""
     stored: Mapping[Any, int] = array.encoding.get("preferred_chunks") or {}
-    order = [axes.x, axes.y] + ([axes.time] if axes.time else [])
+    order = ordered(axes)[::-1]
     chunks = {dim: min(int(stored.get(dim, 1)), array.sizes[dim]) for dim in order}
     room = _BLOCK_BYTES // array.dtype.itemsize
     for dim in order:

@@ -20,10 +20,12 @@ from geogan.operators.operator import Operator
 STRETCHES = 16
 # Dates around a stretch that its first guess is solved on, and cells from its centre on large grids.
 MARGIN, SIDE = 6, 128
+# Independent samples that are looked at, and those of a stretch.
+SAMPLES, TOGETHER = 128, 16
 
 
 class Stretch(NamedTuple):
-    """Consecutive dates around a withheld cloud; (T, 1, h, w) but for ``domain`` (h, w)."""
+    """Consecutive dates around a withheld cloud, or samples; (T, C, h, w) but for ``domain`` (h, w)."""
 
     values: Tensor
     mask: Tensor  # 1 where shown
@@ -71,17 +73,22 @@ class Judge:
                 "no observation could be withheld to choose the best weights by: no date's gaps hide a part of another "
                 "date's observations; give more dates, or observations with more varied gaps"
             )
-        count, (height, width) = len(archive.days), archive.domain.shape
+        count = len(archive.days)
         random = np.random.default_rng(0)
-        margin = max(MARGIN, frames - 1)
-        stretches = []
-        for run in [runs[index] for index in np.unique(np.linspace(0, len(runs) - 1, STRETCHES).astype(int))]:
-            t = slice(max(0, run.start - margin), min(count, run.stop + margin))
-            y, x = slice(0, height), slice(0, width)
-            if height * width > 4 * SIDE**2:
-                row, column = random.choice(np.argwhere(withheld.hidden(run.start, archive.seen)))  # type: ignore[arg-type]
-                y = slice(max(0, row - SIDE), min(height, row + SIDE))
-                x = slice(max(0, column - SIDE), min(width, column + SIDE))
+        stretches: list[Stretch] = []
+
+        def around(date: int) -> tuple[slice, slice]:
+            """Cells to look at: all of them, or those around something that is withheld on a date."""
+            height, width = archive.domain.shape
+            if height * width <= 4 * SIDE**2:
+                return slice(0, height), slice(0, width)
+            _, row, column = random.choice(np.argwhere(withheld.hidden(date, archive.seen)))  # type: ignore[arg-type]
+            return (
+                slice(max(0, row - SIDE), min(height, row + SIDE)),
+                slice(max(0, column - SIDE), min(width, column + SIDE)),
+            )
+
+        def solved(t: slice | np.ndarray, y: slice, x: slice) -> Stretch:
             piece = archive.read(t, y, x)
             values, mask, hidden, domain = (
                 torch.from_numpy(part) for part in (piece.values, piece.observed, piece.withheld, piece.domain)
@@ -89,6 +96,17 @@ class Judge:
             guess = torch.zeros_like(values)
             if prior is not None:
                 guess = prior.map((values * mask)[None], mask[None], domain, torch.from_numpy(piece.days))[0]
+            return Stretch(values, mask, guess, hidden, domain)
+
+        if archive.independent:
+            chosen = withheld.dates[np.unique(np.linspace(0, len(withheld.dates) - 1, SAMPLES).astype(int))]
+            for some in np.array_split(chosen, -(-len(chosen) // TOGETHER)):
+                stretches.append(solved(some, *around(int(some[0]))))
+            return cls(operator, tuple(stretches))
+        margin = max(MARGIN, frames - 1)
+        for run in [runs[index] for index in np.unique(np.linspace(0, len(runs) - 1, STRETCHES).astype(int))]:
+            t = slice(max(0, run.start - margin), min(count, run.stop + margin))
+            values, mask, guess, hidden, domain = solved(t, *around(run.start))
             first, last = run.start - t.start - frames + 1, run.stop - t.start + frames - 1
             near = slice(max(0, first), min(len(values), last))
             # Only the stretch's own dates count: those of a neighbour would count twice, and with less around them.

@@ -14,6 +14,7 @@ from geogan.archive import Archive
 from geogan.baselines.biharmonic import biharmonic
 from geogan.baselines.climatology import climatology
 from geogan.baselines.linear_time import linear_time
+from geogan.coordinates import find_axes, stacked
 from geogan.filling import Plan, fill_slab, plan
 from geogan.metrics import Score, Tally
 from geogan.model import Model
@@ -51,7 +52,7 @@ def league(
         By name; the first also gives the Gaussian MAP of the table.
     archive : Archive
         What the methods see. Without ``truth`` its withheld observations are what they are scored on.
-    truth : DataArray, shape (T, H, W), optional
+    truth : DataArray, shape ([T,] [C,] H, W), optional
         A fuller field: methods are scored on what is in it and not in the archive.
     methods : sequence of str
         Of :data:`METHODS`.
@@ -64,7 +65,9 @@ def league(
     Returns
     -------
     list of Row
-        In the order of the methods; every score over the same cells.
+        In the order of the methods; every score over the same cells, all bands together: in the field's units,
+        or in anomalies where its bands have no unit in common. Samples have no time to interpolate in, so
+        ``linear_time`` is left out.
 
     Raises
     ------
@@ -74,6 +77,7 @@ def league(
     unknown = [name for name in methods if name not in METHODS]
     if unknown:
         raise InputError(f"unknown method {unknown[0]!r}; there are {', '.join(METHODS)}")
+    truth = None if truth is None else stacked(truth, find_axes(truth))
     models = {name: each.on(device) for name, each in models.items()}
     model = next(iter(models.values()))
     fillers: dict[str, Model | str] = {}
@@ -83,10 +87,12 @@ def league(
         elif name == "gaussian":
             if model.prior is not None:
                 fillers[name] = replace(model, network=None)
-        else:
+        elif name != "linear_time" or not archive.independent:
             fillers[name] = name
     if not fillers:
-        raise InputError("the model has no first guess, so there is no Gaussian MAP to score; name another method")
+        reason = "the model has no first guess" if "gaussian" in methods else "samples have no time to interpolate in"
+        raise InputError(f"none of {', '.join(methods)} can be scored: {reason}; name another method")
+    alike = archive.standardiser.error_unit("")[1] != "anomalies"
     cut = plan(model, archive)
     stretches = cut.slabs if truth is not None else _withheld(archive, cut)
 
@@ -95,12 +101,17 @@ def league(
         tallies = {name: Tally() for name in fillers}
         if not where.any():
             return tallies
+        phase = None if archive.phase is None else archive.phase[stretch.core]
+
+        def unit(values: np.ndarray) -> np.ndarray:
+            return values if alike else archive.standardiser.forward(values, phase)
+
         for name, filler in fillers.items():
             if isinstance(filler, Model):
                 estimate = fill_slab(filler, archive, stretch, cut, device=device)
             else:
                 estimate = _baseline(filler, archive, stretch.core)
-            tallies[name] = tallies[name].add(estimate, true, where)
+            tallies[name] = tallies[name].add(unit(estimate), unit(true), where)
         return tallies
 
     total = {name: Tally() for name in fillers}
@@ -127,16 +138,16 @@ def _withheld(archive: Archive, cut: Plan) -> list[Tile]:
 
 
 def _cells(archive: Archive, dates: slice, truth: xr.DataArray | None) -> tuple[np.ndarray, np.ndarray]:
-    """True values, and where to score, (t, H, W)."""
+    """True values, and where to score, (t, C, H, W)."""
     raw = np.asarray(archive.field[dates].values, np.float64)
     if truth is None:
-        return raw, archive.read(dates).withheld[:, 0] > 0
+        return raw, archive.read(dates).withheld > 0
     true = np.asarray(truth[dates].values, np.float64)
     return true, np.isfinite(true) & ~np.isfinite(raw) & archive.domain
 
 
 def _shown(archive: Archive, dates: slice) -> Iterator[np.ndarray]:
-    """Raw values of each date, NaN where unseen, withheld or outside the domain."""
+    """Raw values of each date, (C, H, W); NaN where unseen, withheld or outside the domain."""
     for date in range(dates.start, dates.stop):
         raw = np.asarray(archive.field[date].values, np.float64)
         hidden = None if archive.withheld is None else archive.withheld.hidden(date, archive.seen)
@@ -144,14 +155,22 @@ def _shown(archive: Archive, dates: slice) -> Iterator[np.ndarray]:
 
 
 def _baseline(name: str, archive: Archive, dates: slice) -> np.ndarray:
+    """What a method says, (t, C, H, W): of each band by itself."""
+    wide = dates
     if name == "linear_time":
         wide = slice(max(0, dates.start - LOOK), min(len(archive.days), dates.stop + LOOK))
-        shown = np.stack(list(_shown(archive, wide)))
-        filled = linear_time(shown, domain=archive.domain, days=archive.days[wide])
-        return filled[dates.start - wide.start : dates.stop - wide.start]
-    shown = np.stack(list(_shown(archive, dates)))
-    if name == "climatology":
-        phase = None if archive.phase is None else archive.phase[dates]
-        none = np.zeros(shown.shape, np.float32)
-        return climatology(shown, domain=archive.domain, background=archive.standardiser.inverse(none, phase))
-    return biharmonic(shown, domain=archive.domain)
+    shown = np.stack(list(_shown(archive, wide)))
+    phase = None if archive.phase is None else archive.phase[dates]
+    bands = []
+    for band in range(archive.bands):
+        values = shown[:, band]
+        if name == "linear_time":
+            filled = linear_time(values, domain=archive.domain, days=archive.days[wide])
+            bands.append(filled[dates.start - wide.start : dates.stop - wide.start])
+        elif name == "climatology":
+            none = np.zeros((len(values), archive.bands, *archive.domain.shape), np.float32)
+            background = archive.standardiser.inverse(none, phase)[:, band]
+            bands.append(climatology(values, domain=archive.domain, background=background))
+        else:
+            bands.append(biharmonic(values, domain=archive.domain))
+    return np.stack(bands, 1)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.coordinates import find_axes
+from geogan.coordinates import band_names, find_axes
 from geogan.gaussian import GaussianPrior
 from geogan.networks import UNet
 from geogan.operators.errors import InputError
@@ -47,6 +47,8 @@ class Model:
         Errors on the withheld clouds, and what they were measured with.
     settings : dict
         How it was trained, as JSON can hold it.
+    bands : tuple of str
+        Names of the bands, where they have any.
     """
 
     network: UNet | None
@@ -63,6 +65,7 @@ class Model:
     precision: str = "float32"
     scores: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    bands: tuple[str, ...] = ()
 
     def on(self, device: torch.device | None) -> Model:
         """The model with its network on a device; itself where that is nothing to do."""
@@ -76,9 +79,20 @@ class Model:
         Raises
         ------
         InputError
-            Where units or grid differ: the climatology belongs to its cells, so another grid has none.
+            Where units, bands or grid differ: the climatology belongs to its cells, so another grid has none.
         """
         axes = find_axes(source)
+        own, count = len(self.standardiser.scale), 1 if axes.band is None else source.sizes[axes.band]
+        names = band_names(source, axes)
+        if count != own or (self.bands and names and names != self.bands):
+            trained, given = (
+                " ".join([f"{size} band{'s' * (size > 1)}", f"({', '.join(listed)})" * bool(listed)]).strip()
+                for size, listed in ((own, self.bands), (count, names))
+            )
+            raise InputError(
+                f"the model was trained on {trained} of {self.variable}, but {source.name} has {given}; "
+                "give the same bands in the same order"
+            )
         units = str(source.attrs.get("units", ""))
         if units != self.units:
             raise InputError(
@@ -86,12 +100,12 @@ class Model:
                 f"{units or 'no units'}; convert it, or train on it"
             )
         found = []
-        for name, own, size in (
+        for name, ours, size in (
             (axes.y, self.y, self.domain.shape[0]),
             (axes.x, self.x, self.domain.shape[1]),
         ):
             theirs = _numbers(source, name)
-            if own is None or theirs is None:
+            if ours is None or theirs is None:
                 if source.sizes[name] != size:
                     raise InputError(
                         f"the model's grid has {size} cells along {name}, but {source.name} has "
@@ -99,14 +113,14 @@ class Model:
                     )
                 found.append(slice(0, size))
                 continue
-            step = np.abs(np.diff(own)).min() if size > 1 else 1.0
-            start = int(np.abs(own - theirs[0]).argmin())
-            part = own[start : start + len(theirs)]
+            step = np.abs(np.diff(ours)).min() if size > 1 else 1.0
+            start = int(np.abs(ours - theirs[0]).argmin())
+            part = ours[start : start + len(theirs)]
             if len(part) != len(theirs) or np.abs(part - theirs).max() > 0.01 * step:
                 raise InputError(
                     f"{name} of {source.name} ({theirs[0]:g} to {theirs[-1]:g}, {len(theirs)} cells) is not part of "
-                    f"the model's grid ({own[0]:g} to {own[-1]:g}, {size} cells); fill the grid it was trained on, or "
-                    "train on this one"
+                    f"the model's grid ({ours[0]:g} to {ours[-1]:g}, {size} cells); fill the grid it was trained on, "
+                    "or train on this one"
                 )
             found.append(slice(start, start + len(theirs)))
         return found[0], found[1]

@@ -11,8 +11,8 @@ import torch
 import xarray as xr
 
 from geogan.archive import Archive
-from geogan.blocks import Block, cut, prepare
-from geogan.coordinates import Axes, find_axes
+from geogan.blocks import Block, cut, prepare, some_samples
+from geogan.coordinates import Axes, band_names, find_axes
 from geogan.gaussian import GaussianPrior, Hidden, fit_prior, hidden_error
 from geogan.io import Survey
 from geogan.model import Model, grid_of
@@ -62,7 +62,7 @@ def prepare_model(
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] y, x)
+    field : DataArray, shape ([time,] [band,] y, x)
     survey : Survey
         Of the field, from :func:`geogan.io.check_field`.
     domain : ndarray of bool, shape (y, x)
@@ -70,7 +70,8 @@ def prepare_model(
         Its open parameters are fitted to the field's own gaps.
     window : int
         Dates looked at before and after each.
-    transform : {"none", "log"}
+    transform : {"none", "log", "identity"}
+        Or one a band, with commas between.
     first_guess : bool
     seed : int
     message : callable
@@ -85,10 +86,11 @@ def prepare_model(
     axes: Axes = find_axes(field)
     share = share_seen(survey, domain)
     # First of all observations are withheld: nothing may be fitted to them, the climatology neither.
-    plain = Standardiser(np.zeros((1, *domain.shape), np.float32), 1.0)
-    archive = Archive.of(field, domain, plain).held().withholding(share, seed=seed)
+    bands = 1 if axes.band is None else field.sizes[axes.band]
+    archive = Archive.of(field, domain, Standardiser.identity(bands, domain)).held().withholding(share, seed=seed)
     withheld = archive.withheld or Withheld(np.full((len(archive.days), 1), -1, np.int32))
-    message(f"withheld: what other dates' gaps hide on {len(withheld.dates)} of {len(archive.days)} dates")
+    dates = "samples" if archive.independent else "dates"
+    message(f"withheld: what other {dates}' gaps hide on {len(withheld.dates)} of {len(archive.days)} {dates}")
     standardiser = Standardiser.fit(
         field, axes, domain, transform=transform, hidden=lambda date: withheld.hidden(date, archive.seen)
     )
@@ -97,14 +99,20 @@ def prepare_model(
     operator = operator.fitted(_gaps(archive), domain, seed=seed)
     message(f"operator: {describe(operator)}")
     frames = min(2 * window + 1, len(archive.days))
+    if archive.independent and frames > 1:
+        frames = 1
+        message("samples have nothing to do with each other: each is reconstructed from itself alone (window 0)")
     prior, scale = None, 1.0
     if first_guess:
         pieces = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
-        prior = fit_prior(pieces)
+        prior = fit_prior(pieces, temporal=not archive.independent)
         scale = hidden_error(prior, pieces)
+        unit, units = standardiser.error_unit("")
+        lasting = "" if archive.independent else f"persistence {prior.persistence:.1f} days, "
+        error = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
         message(
-            f"first guess: length {prior.length:.1f} cells, persistence {prior.persistence:.1f} days, "
-            f"noise {prior.noise:.2f}; error {scale * standardiser.scale:.4g} on hidden clouds"
+            f"first guess: length {prior.length:.1f} cells, {lasting}noise {prior.noise:.2f}; "
+            f"error {error} on hidden clouds"
         )
     y, x = grid_of(field)
     model = Model(
@@ -119,6 +127,7 @@ def prepare_model(
         units=str(field.attrs.get("units", "")),
         y=y,
         x=x,
+        bands=band_names(field, axes),
     )
     return Prepared(model, archive, share, scale)
 
@@ -177,12 +186,13 @@ def check_gaps(field: xr.DataArray, survey: Survey, domain: np.ndarray, operator
 
 
 def _gaps(archive: Archive) -> np.ndarray:
-    """Masks of some runs of dates, for an operator to be fitted to."""
+    """Masks of some runs of dates, for an operator to be fitted to: (N, H, W), or (N, C, H, W) of several bands."""
     count = len(archive.days)
     run = min(count, 16)
     starts = np.unique(np.linspace(0, count - run, max(1, GAP_DATES // run)).astype(int)) if count > GAP_DATES else [0]
     dates = [date for start in starts for date in range(start, start + (run if count > GAP_DATES else count))]
-    return np.stack([archive.seen(date) for date in dates])
+    gaps = np.stack([archive.seen(date) for date in dates])
+    return gaps if archive.bands > 1 else gaps[:, 0]
 
 
 def _hidden_pieces(archive: Archive, drawn: Operator | None, share: np.ndarray, *, seed: int) -> list[Hidden]:
@@ -193,20 +203,24 @@ def _hidden_pieces(archive: Archive, drawn: Operator | None, share: np.ndarray, 
     """
     generator = np.random.default_rng([seed, 0xF17])
     count, (height, width) = len(archive.days), archive.domain.shape
-    size = min(FIT_DATES, count) * min(FIT_SIDE, height) * min(FIT_SIDE, width)
+    size = min(FIT_DATES, count) * archive.bands * min(FIT_SIDE, height) * min(FIT_SIDE, width)
     wanted = int(np.clip(FIT_VALUES // size, 2, 6))
     pieces: list[Hidden] = []
     for attempt in range(4 * wanted):
         t, y, x = cut(count, FIT_DATES, generator), cut(height, FIT_SIDE, generator), cut(width, FIT_SIDE, generator)
-        piece = archive.read(t, y, x)
+        dates = np.arange(count)[t]
+        if archive.independent:
+            dates = some_samples(archive, FIT_VALUES // 6, generator)
+        piece = archive.read(dates if archive.independent else t, y, x)
         hidden = np.zeros_like(piece.observed)
         if drawn is None:
-            for date, under in _hidden_dates(archive, t, share, seed=seed + 1 + attempt):
-                hidden[date, 0] = under[y, x]
+            for date, under in _hidden_dates(archive, dates, share, seed=seed + 1 + attempt):
+                hidden[date] = under[:, y, x]
         else:
-            shape = (1, *piece.observed.shape)
-            theta = drawn.sample(shape, generator=torch.Generator().manual_seed(seed + attempt))
-            hidden = 1 - drawn.apply(torch.ones(shape), theta).mask[0].numpy()
+            ones = torch.ones(piece.observed.shape)
+            film = ones[:, None] if archive.independent else ones[None]
+            theta = drawn.sample(tuple(film.shape), generator=torch.Generator().manual_seed(seed + attempt))  # type: ignore[arg-type]
+            hidden = 1 - drawn.apply(film, theta).mask.view_as(ones).numpy()
         hidden = hidden * piece.observed
         if not hidden.any():
             continue
@@ -219,17 +233,19 @@ def _hidden_pieces(archive: Archive, drawn: Operator | None, share: np.ndarray, 
     return pieces
 
 
-def _hidden_dates(archive: Archive, t: slice, share: np.ndarray, *, seed: int) -> Iterator[tuple[int, np.ndarray]]:
-    """What to hide of some of the dates ``t``, each counted from the first, (H, W) bool."""
+def _hidden_dates(
+    archive: Archive, dates: np.ndarray, share: np.ndarray, *, seed: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """What to hide of some of these dates, each counted from the first of them, (C, H, W) bool."""
     if len(archive.days) == 1:
         # Turned round, an image's own gaps hide what is withheld already; mirrored, they hide something else.
         own = archive.seen(0)
-        yield 0, own & ~(own[::-1] if seed % 2 else own[:, ::-1])
+        yield 0, own & ~(own[:, ::-1] if seed % 2 else own[:, :, ::-1])
         return
 
     def seen(date: int) -> np.ndarray:
-        return archive.seen(t.start + date)
+        return archive.seen(int(dates[date]))
 
-    rule = withhold(seen, share[t], seed=seed, share=FIT_HIDDEN)
+    rule = withhold(seen, share[dates], seed=seed, share=FIT_HIDDEN, independent=archive.independent)
     for date in rule.dates:
         yield int(date), np.asarray(rule.hidden(int(date), seen))

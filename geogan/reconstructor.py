@@ -28,7 +28,7 @@ from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
 from geogan.parallel import torch_threads, workers
 from geogan.preparation import BLOCK_SIDE, SMALLEST, block_maker, prepare_model, share_seen
-from geogan.standardise import TRANSFORMS
+from geogan.standardise import transforms
 from geogan.training import Progress, TrainState, Weights, train
 
 # Blocks that serve at a time, and steps after which the oldest is replaced.
@@ -55,7 +55,8 @@ class Reconstructor:
         paper's objective is ``1, 2, 0`` without a first guess.
     first_guess : bool
         Start from the Gaussian MAP and learn a correction.
-    transform : {"none", "log"}
+    transform : {"none", "log", "identity"}
+        What is done to the values first; or one a band, with commas between. Images stand as they are.
     batch, crop : int
         Windows of a step, and their side in cells at most.
     steps : int, optional
@@ -152,7 +153,7 @@ class Reconstructor:
 
         Parameters
         ----------
-        field : DataArray, shape ([time,] y, x)
+        field : DataArray, shape ([time,] [band,] y, x)
             NaN where unseen; lazy or not. A field without time is an archive of its own crops.
         domain : ndarray of bool, shape (y, x), optional
             True where the quantity exists; by default, where it was ever observed (in a single scene, everywhere).
@@ -179,10 +180,15 @@ class Reconstructor:
         device = find_device(self.device)
         self._check()
         workers(self.threads)
-        survey = check_field(field, find_axes(field))
+        axes = find_axes(field)
+        transforms(self.transform, 1 if axes.band is None else field.sizes[axes.band])
+        survey = check_field(field, axes)
         if domain is None:
             domain = survey.domain
-            if len(survey.seen_share) == 1:
+            if axes.independent:
+                # Whatever a cell is in one sample, it is something else in another.
+                domain = np.ones_like(domain)
+            elif len(survey.seen_share) == 1:
                 # What one scene does not show may be land or cloud: nobody could tell.
                 domain = np.ones_like(domain)
                 say("a single scene: every cell counts as domain; give a domain to keep land out")
@@ -214,7 +220,7 @@ class Reconstructor:
             say("without gaps nothing can be withheld: the last weights are kept, and there is no error to report")
         # One core is left to prepare blocks, or both would crawl.
         with torch_threads(self.threads or max(1, workers(None) - 1)):
-            state = self._start(frames, scale, device)
+            state = self._start(frames, archive.bands, scale, device)
             if resume:
                 load_state(path, state)  # type: ignore[arg-type]
                 precision = first.precision
@@ -222,9 +228,9 @@ class Reconstructor:
             else:
                 precision = self.precision
                 if precision == "auto":
-                    precision = _quicker(state.generator, self.batch, frames, crop, device)
+                    precision = _quicker(state.generator, self.batch, crop, device)
             dtype = getattr(torch, precision)
-            unit = archive.standardiser.scale
+            unit, units = archive.standardiser.error_unit(first.units)
             guessed = 0.0 if judge is None else judge.error(None)
 
             def current() -> Model:
@@ -238,7 +244,7 @@ class Reconstructor:
                     scores={
                         "withheld": None if judge is None else state.best_score * unit,
                         "first_guess": None if judge is None else guessed * unit,
-                        "units": f"ln {first.units}".strip() if self.transform == "log" else first.units,
+                        "units": units,
                         "dates": len(first.withheld.dates),
                         "cells": None if judge is None else judge.cells,
                         "step": state.best_step,
@@ -295,11 +301,12 @@ class Reconstructor:
             self.model_ = current()
         return self
 
-    def _start(self, frames: int, scale: float, device: torch.device) -> TrainState:
+    def _start(self, frames: int, channels: int, scale: float, device: torch.device) -> TrainState:
         # Weights are drawn from the seed without touching the caller's own random state.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            generator, discriminator = UNet(frames=frames, width=self.width), Discriminator(frames=frames)
+            generator = UNet(frames=frames, channels=channels, width=self.width)
+            discriminator = Discriminator(frames=frames, channels=channels)
         generator.scale.fill_(scale)
         return TrainState.start(
             generator.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
@@ -315,7 +322,7 @@ class Reconstructor:
 
         Parameters
         ----------
-        field : DataArray, shape ([time,] y, x)
+        field : DataArray, shape ([time,] [band,] y, x)
             The field trained on, other dates of it, or a part of its grid.
         keep_observed : bool, optional
             Return measured values bit for bit; by default, unless the operator blurs or adds noise.
@@ -364,8 +371,6 @@ class Reconstructor:
                 raise InputError(f"{name} must not be negative, got {value}")
         if not any((self.weight_prior, self.weight_likelihood, self.weight_withheld)):
             raise InputError("all three weights are 0, so there is nothing to learn; give one of them a weight")
-        if self.transform not in TRANSFORMS:
-            raise InputError(f"transform must be one of {', '.join(TRANSFORMS)}, got {self.transform!r}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise InputError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
 
@@ -393,9 +398,9 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def _quicker(network: UNet, batch: int, frames: int, crop: tuple[int, int], device: torch.device) -> str:
+def _quicker(network: UNet, batch: int, crop: tuple[int, int], device: torch.device) -> str:
     """Which precision trains quicker here, measured."""
-    shape = (batch, frames, 1, *crop)
+    shape = (batch, network.frames, network.channels, *crop)
     x, domain = torch.zeros(shape, device=device), torch.ones((batch, 1, 1, *crop), device=device)
     took = {}
     for name in ("float32", "bfloat16"):

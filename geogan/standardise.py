@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import Axes, day_of_year, days
+from geogan.coordinates import Axes, band_names, day_of_year, days, stacked
 from geogan.operators.errors import InputError
 
 YEAR = 365.2425
@@ -22,38 +22,44 @@ SHRINKAGE = 30.0
 # Memory for one slab of the pass, in values.
 SLAB = 8_000_000
 
-TRANSFORMS = ("none", "log")
+TRANSFORMS = ("none", "log", "identity")
 
 
 @dataclass(frozen=True, eq=False)
 class Standardiser:
-    """Turns a field into unitless anomalies, and back.
+    """Turns a field into unitless anomalies, and back; each of its bands by itself.
 
     Attributes
     ----------
-    coefficients : ndarray of float32, shape (K, H, W)
+    coefficients : ndarray of float32, shape (K, C, H, W)
         Climatology of every cell in transformed units: the mean, then cosine and sine of one and two
         cycles a year; ``K`` is 1, 3 or 5.
-    scale : float
-        Standard deviation of the anomalies, in transformed units.
+    scale : ndarray of float64, shape (C,)
+        Standard deviation of the anomalies of each band, in transformed units.
     transform : str
-        ``"none"``, or ``"log"`` for quantities that are positive and spread over decades.
+        ``"none"``; ``"log"`` for quantities that are positive and spread over decades; ``"identity"`` for values
+        that stand as they are. Or one a band, with commas between.
     note : str
         What was fitted, in words, and why.
 
     Examples
     --------
-    >>> field = xr.DataArray(np.array([[[1.0, 3.0]], [[np.nan, 5.0]]]), dims=("time", "y", "x"))
-    >>> fitted = Standardiser.fit(field, Axes("time", "y", "x"), np.ones((1, 2), bool))
+    >>> field = xr.DataArray(np.array([[[[1.0, 3.0]]], [[[np.nan, 5.0]]]]), dims=("time", "band", "y", "x"))
+    >>> fitted = Standardiser.fit(field, Axes("time", "y", "x", "band"), np.ones((1, 2), bool))
     >>> anomaly = fitted.forward(field.values, None)
     >>> np.allclose(fitted.inverse(anomaly, None), field, equal_nan=True)
     True
     """
 
     coefficients: np.ndarray
-    scale: float
+    scale: np.ndarray
     transform: str = "none"
     note: str = ""
+
+    @classmethod
+    def identity(cls, bands: int, domain: np.ndarray, note: str = "values as they are") -> Standardiser:
+        """What leaves every value as it is, on the grid of ``domain`` (H, W)."""
+        return cls(np.zeros((1, bands, *domain.shape), np.float32), np.ones(bands), "identity", note)
 
     @classmethod
     def fit(
@@ -70,41 +76,49 @@ class Standardiser:
 
         Parameters
         ----------
-        field : DataArray, shape (T, H, W) or (H, W)
+        field : DataArray, shape ([T,] [C,] H, W)
             NaN where unseen; read once, slab by slab.
         axes : Axes
             Which dimension is which.
         domain : ndarray of bool, shape (H, W)
             True where the field exists.
-        transform : {"none", "log"}
-            Applied before anything else.
+        transform : {"none", "log", "identity"}
+            Applied before anything else; or one a band, with commas between. ``"identity"`` fits nothing. So do
+            independent samples that say that they lie within [-1, 1] (``valid_min``, ``valid_max``): images.
         harmonics : int
             Harmonics of the year to fit at most; fewer where the record cannot carry them.
         hidden : callable, optional
-            ``hidden(date)`` gives what must not be looked at on a date, (H, W) bool, or None.
+            ``hidden(date)`` gives what must not be looked at on a date, (C, H, W) bool, or None.
 
         Raises
         ------
         InputError
             For an unknown transform, a logarithm of what is not positive, or a constant field.
         """
-        if transform not in TRANSFORMS:
-            raise InputError(f"transform must be one of {', '.join(TRANSFORMS)}, got {transform!r}")
+        bands = 1 if axes.band is None else field.sizes[axes.band]
+        names = band_names(field, axes)
+        each = transforms(transform, bands)
+        if within_unity(field, axes):
+            return cls.identity(bands, domain, "values as they are: images")
+        if set(each) == {"identity"}:
+            return cls.identity(bands, domain)
         phase = day_of_year(field, axes)
         dates = days(field, axes)
-        if axes.time is None:
-            field = field.expand_dims("time")
-        else:
-            field = field.transpose(axes.time, axes.y, axes.x)
+
+        def called(band: int) -> str:
+            name = str(field.name or "the field")
+            return name if bands == 1 else f"band {names[band] if names else band} of {name}"
+
+        field = stacked(field, axes)
         seasonal = phase is not None and dates[-1] - dates[0] >= SEASONAL_RECORD
         count = 1 + 2 * harmonics if seasonal else 1
         basis = _basis(phase, len(dates), count)
-        height, width = domain.shape
-        normal = np.zeros((count, count, height, width))
-        moment = np.zeros((count, height, width))
-        square = np.zeros((height, width))
-        offset = None
-        slab = max(1, SLAB // (height * width))
+        shape = (bands, *domain.shape)
+        normal = np.zeros((count, count, *shape))
+        moment = np.zeros((count, *shape))
+        square = np.zeros(shape)
+        offset = np.full((bands, 1, 1), np.nan)
+        slab = max(1, SLAB // int(np.prod(shape)))
         for start in range(0, len(dates), slab):
             # Outside the domain there may be anything, also what has no logarithm.
             raw = np.where(domain, field[start : start + slab].values, np.nan)
@@ -112,54 +126,128 @@ class Standardiser:
                 under = hidden(date)  # type: ignore[misc]
                 if under is not None:
                     raw[row, under] = np.nan
-            block = _transformed(raw, transform, field.name)
+            block = _transformed(raw, each, called)
             seen = np.isfinite(block)
-            if offset is None and seen.any():
-                offset = float(block[seen].mean())  # keeps the sums of squares small
-            block = np.where(seen, block - (offset or 0.0), 0.0)
+            for band in np.flatnonzero(np.isnan(offset[:, 0, 0]) & seen.any((0, 2, 3))).tolist():
+                offset[band] = block[:, band][seen[:, band]].mean()  # keeps the sums of squares small
+            block = np.where(seen, block - np.nan_to_num(offset), 0.0)
             rows = basis[start : start + slab]
             outer = np.einsum("tk,tl->tkl", rows, rows).reshape(len(rows), -1)
             # Matrix products over the dates: the quickest way through memory.
             normal += (outer.T @ seen.reshape(len(rows), -1).astype(np.float64)).reshape(normal.shape)
             moment += (rows.T @ block.reshape(len(rows), -1)).reshape(moment.shape)
             square += (block**2).sum(0)
-        if offset is None:
-            raise InputError("the field has no value inside its domain; give another domain or another variable")
+        unseen = np.flatnonzero(np.isnan(offset)).tolist()
+        if unseen:
+            raise InputError(f"{called(unseen[0])} has no value inside its domain; give another domain or leave it out")
         keep = count
-        while keep > 1 and not _well_conditioned(normal[:keep, :keep].sum((-1, -2))):
+        while keep > 1 and not all(_well_conditioned(part) for part in _per_band(normal[:keep, :keep])):
             keep -= 2
         normal, moment = normal[:keep, :keep], moment[:keep]
-        pooled = np.linalg.solve(normal.sum((-1, -2)), moment.sum((-1, -2)))
         draw = SHRINKAGE * np.diag([1.0] + [0.5] * (keep - 1))
-        cells = normal.reshape(keep, keep, -1).transpose(2, 0, 1) + draw
-        aims = moment.reshape(keep, -1).T + draw @ pooled
+        pooled = np.linalg.solve(_per_band(normal), _per_band(moment)[..., None])[..., 0]
+        cells = normal.reshape(keep, keep, bands, -1).transpose(2, 3, 0, 1) + draw
+        aims = moment.reshape(keep, bands, -1).transpose(1, 2, 0) + (pooled @ draw)[:, None]
         solved = np.linalg.solve(cells, aims[..., None])[..., 0]
-        fitted = solved.T.reshape(keep, height, width)
-        residual = square - 2 * (fitted * moment).sum(0) + np.einsum("khw,klhw,lhw->hw", fitted, normal, fitted)
-        scale = float(np.sqrt(max(residual.sum(), 0.0) / normal[0, 0].sum()))
-        if not scale > 1e-6 * max(abs(offset), 1e-30):
-            raise InputError(f"{field.name or 'the field'} is constant ({offset:g}): there is nothing to learn from it")
+        fitted = solved.transpose(2, 0, 1).reshape(moment.shape)
+        residual = square - 2 * (fitted * moment).sum(0) + np.einsum("kchw,klchw,lchw->chw", fitted, normal, fitted)
+        scale = np.sqrt(np.maximum(residual.sum((1, 2)), 0.0) / normal[0, 0].sum((1, 2)))
+        for band, (level, spread) in enumerate(zip(offset.ravel(), scale)):
+            if not spread > 1e-6 * max(abs(level), 1e-30) and each[band] != "identity":
+                raise InputError(f"{called(band)} is constant ({level:g}): there is nothing to learn from it")
         fitted[0] += offset
+        as_it_is = [band for band, name in enumerate(each) if name == "identity"]
+        fitted[:, as_it_is], scale[as_it_is] = 0.0, 1.0
         return cls(fitted.astype(np.float32), scale, transform, _note(seasonal, keep, harmonics, dates))
 
+    @property
+    def transforms(self) -> tuple[str, ...]:
+        """The transform of each band."""
+        return transforms(self.transform, len(self.scale))
+
+    def part(self, y: slice, x: slice) -> Standardiser:
+        """That of a part of the grid."""
+        return replace(self, coefficients=self.coefficients[..., y, x])
+
+    def error_unit(self, units: str) -> tuple[float, str]:
+        """What an error in anomalies is multiplied by, and the units it is in then.
+
+        Bands of different scales or transforms have no unit in common: their errors stay anomalies.
+
+        Examples
+        --------
+        >>> Standardiser(np.zeros((1, 1, 2, 2), "f4"), np.array([0.5]), "log").error_unit("mg m-3")
+        (0.5, 'ln mg m-3')
+        >>> Standardiser(np.zeros((1, 2, 2, 2), "f4"), np.array([0.5, 3.0])).error_unit("m")
+        (1.0, 'anomalies')
+        """
+        if len(set(self.scale)) > 1 or len(set(self.transforms)) > 1:
+            return 1.0, "anomalies"
+        units = "" if units == "1" else units
+        return float(self.scale[0]), f"ln {units}".strip() if self.transforms[0] == "log" else units
+
     def climatology(self, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)) -> np.ndarray:
-        """Climatology in transformed units, (T, h, w), at the days of the year ``phase`` (T,)."""
-        coefficients = self.coefficients[:, y, x]
+        """Climatology in transformed units, (T, C, h, w), at the days of the year ``phase`` (T,)."""
+        coefficients = self.coefficients[..., y, x]
         count = 1 if phase is None else len(phase)
         return np.tensordot(_basis(phase, count, len(coefficients)).astype(np.float32), coefficients, 1)
 
     def forward(
         self, values: np.ndarray, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)
     ) -> np.ndarray:
-        """Unitless anomalies of ``values`` (T, h, w), which cover ``y`` and ``x`` of the grid."""
-        return (_transformed(values, self.transform, None) - self.climatology(phase, y, x)) / self.scale
+        """Unitless anomalies of ``values`` (T, C, h, w), which cover ``y`` and ``x`` of the grid."""
+        if self.transform == "identity":
+            return values
+        anomaly = _transformed(values, self.transforms) - self.climatology(phase, y, x)
+        anomaly /= self.scale[:, None, None]
+        return anomaly
 
     def inverse(
         self, anomaly: np.ndarray, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)
     ) -> np.ndarray:
-        """The field of ``anomaly`` (T, h, w), in its own units."""
-        values = anomaly * self.scale + self.climatology(phase, y, x)
-        return np.exp(values) if self.transform == "log" else values
+        """The field of ``anomaly`` (T, C, h, w), in its own units; of its type."""
+        if self.transform == "identity":
+            return anomaly
+        values = anomaly * self.scale[:, None, None].astype(anomaly.dtype) + self.climatology(phase, y, x)
+        for band in _logarithmic(self.transforms):
+            values[:, band] = np.exp(values[:, band])
+        return values
+
+
+def within_unity(field: xr.DataArray, axes: Axes) -> bool:
+    """Whether a field is an archive of images: independent samples that say that they lie within [-1, 1].
+
+    Examples
+    --------
+    >>> image = xr.DataArray(np.zeros((2, 4, 4)), dims=("sample", "y", "x"), attrs={"valid_min": -1, "valid_max": 1})
+    >>> within_unity(image, Axes("sample", "y", "x", independent=True))
+    True
+    """
+    return axes.independent and field.attrs.get("valid_min") == -1 and field.attrs.get("valid_max") == 1
+
+
+def transforms(text: str, bands: int) -> tuple[str, ...]:
+    """The transform of each band, from one for all or one a band with commas between.
+
+    Raises
+    ------
+    InputError
+        If one is unknown, or there are neither one nor as many as bands.
+
+    Examples
+    --------
+    >>> transforms("none,log", 2), transforms("log", 2)
+    (('none', 'log'), ('log', 'log'))
+    """
+    each = tuple(part.strip() for part in text.split(","))
+    for part in each:
+        if part not in TRANSFORMS:
+            raise InputError(f"transform must be one of {', '.join(TRANSFORMS)}, got {part!r}")
+    if len(each) == 1:
+        return each * bands
+    if len(each) != bands:
+        raise InputError(f"transform names {len(each)} bands, the field has {bands}; give one for all, or one a band")
+    return each
 
 
 def _basis(phase: np.ndarray | None, count: int, terms: int) -> np.ndarray:
@@ -171,16 +259,32 @@ def _basis(phase: np.ndarray | None, count: int, terms: int) -> np.ndarray:
     )
 
 
-def _transformed(values: np.ndarray, transform: str, name: object) -> np.ndarray:
+def _logarithmic(each: tuple[str, ...]) -> list[slice]:
+    """The bands under a logarithm; all at once where they all are."""
+    if set(each) == {"log"}:
+        return [slice(None)]
+    return [slice(band, band + 1) for band, name in enumerate(each) if name == "log"]
+
+
+def _transformed(values: np.ndarray, each: tuple[str, ...], called: Callable[[int], str] | None = None) -> np.ndarray:
     values = np.asarray(values, np.float64)
-    if transform == "none":
+    if "log" not in each:
         return values
-    if (values <= 0).any():
-        raise InputError(
-            f"transform log needs positive values, but {name or 'the field'} goes down to {np.nanmin(values):g}; "
-            "use --transform none or mask those values"
-        )
-    return np.log(values)
+    values = values.copy()
+    for bands in _logarithmic(each):
+        if (values[:, bands] <= 0).any():
+            band = next(b for b, name in enumerate(each) if name == "log" and (values[:, b] <= 0).any())
+            raise InputError(
+                f"transform log needs positive values, but {called(band) if called else 'the field'} goes down to "
+                f"{np.nanmin(values[:, band]):g}; use --transform none or mask those values"
+            )
+        np.log(values[:, bands], out=values[:, bands])
+    return values
+
+
+def _per_band(sums: np.ndarray) -> np.ndarray:
+    """Sums over the cells of each band, (C, ...), of (..., C, H, W)."""
+    return np.moveaxis(sums.sum((-1, -2)), -1, 0)
 
 
 def _well_conditioned(normal: np.ndarray) -> bool:

@@ -17,9 +17,10 @@ LEAST, MOST = 0.03, 0.9
 # Consecutive dates hidden together.
 LONGEST_RUN = 4
 # Where dates see less than this share (stations, tracks), a single one's gaps would hide nearly all: the gaps
-# common to several are used.
-SPARSE = 0.2
-
+# common to several are used, which hide this share.
+SPARSE, HALF = 0.2, 0.5
+# A sample has only itself to be reconstructed from: no more than about this share of what it has is hidden.
+OF_A_SAMPLE = 0.12
 
 _BACK, _ALL = slice(None, None, -1), slice(None)
 _FLIPS = ((_ALL, _ALL), (_BACK, _BACK), (_BACK, _ALL), (_ALL, _BACK))
@@ -51,9 +52,10 @@ class Withheld(NamedTuple):
         return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(dates, breaks) if len(run)]
 
     def hidden(self, date: int, seen: Callable[[int], np.ndarray]) -> np.ndarray | None:
-        """What is withheld on a date, (H, W) bool, or None where nothing is.
+        """What is withheld on a date, (C, H, W) bool, or None where nothing is.
 
-        ``seen(date)`` gives what was observed on a date, (H, W) bool, on the whole grid.
+        ``seen(date)`` gives what was observed on a date, (C, H, W) bool, on the whole grid: what is withheld
+        of a band follows the gaps of that band.
         """
         sources = self.sources[date]
         if sources[0] < 0:
@@ -64,7 +66,7 @@ class Withheld(NamedTuple):
 def _under(own: np.ndarray, others: list[np.ndarray], flip: int) -> np.ndarray:
     hidden = own
     for other in others:
-        hidden = hidden & ~other[_FLIPS[flip]]
+        hidden = hidden & ~other[..., *_FLIPS[flip]]
     return hidden
 
 
@@ -75,13 +77,14 @@ def withhold(
     seed: int = 0,
     share: float = 0.1,
     most: int = 240,
+    independent: bool = False,
 ) -> Withheld:
     """Choose what to withhold.
 
     Parameters
     ----------
     seen : callable
-        ``seen(date)`` gives what was observed on a date, (H, W) bool.
+        ``seen(date)`` gives what was observed on a date, ([C,] H, W) bool.
     share_seen : ndarray, shape (T,)
         Share of the domain observed on each date.
     seed : int
@@ -90,6 +93,8 @@ def withhold(
         Share of the dates on which something is withheld (at least three, where there are so many).
     most : int
         Dates at most, however long the archive.
+    independent : bool
+        Whether the dates are samples instead: each is chosen by itself, and loses little.
 
     Returns
     -------
@@ -106,8 +111,9 @@ def withhold(
     count = len(share_seen)
     usable = share_seen > 0
     typical = float(np.median(share_seen[usable])) if usable.any() else 1.0
-    # Gaps shared by `depth` dates hide about half, where one date's would hide more.
-    depth = 1 if typical >= SPARSE else int(np.ceil(np.log(0.5) / np.log1p(-typical)))
+    # Gaps shared by `depth` dates hide about as much as they should, where one date's would hide more.
+    aim, few = (OF_A_SAMPLE, 1 - OF_A_SAMPLE) if independent else (HALF, SPARSE)
+    depth = 1 if typical >= few else int(np.ceil(np.log(aim) / np.log1p(-typical)))
     depth = min(depth, max(1, count - 1), 64)
     sources = np.full((count, depth), -1, np.int32)
     if count == 1:
@@ -122,7 +128,7 @@ def withhold(
     for _ in range(40 * goal):
         if taken >= goal:
             break
-        length = int(generator.integers(1, min(LONGEST_RUN, goal) + 1))
+        length = 1 if independent else int(generator.integers(1, min(LONGEST_RUN, goal) + 1))
         first = int(generator.integers(0, count - length + 1))
         shifts = generator.choice(np.arange(1, count), size=depth, replace=False)
         for date in range(first, first + length):

@@ -16,9 +16,8 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from geogan.archive import stacked
 from geogan.checkpoint import load_model
-from geogan.coordinates import days, find_axes
+from geogan.coordinates import days, find_axes, stacked
 from geogan.filling import prepared
 from geogan.io import check_field, open_source
 from geogan.league import METHODS, Row, league
@@ -120,7 +119,7 @@ def evaluate(
 
 
 def _same_cells(truth: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
-    """The truth on the dates of the data, as (T, H, W)."""
+    """The truth on the dates of the data, as (T, C, H, W)."""
     axes, theirs = find_axes(field), find_axes(truth)
     if axes.time in field.coords and theirs.time in truth.coords:
         try:
@@ -137,6 +136,7 @@ def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
     """Refuse a truth of other cells, dates or units: its errors would be numbers without meaning."""
     own, theirs = (stacked(field, find_axes(field)).shape for field in (data, truth))
     if own != theirs:
+        own, theirs = data.shape, truth.shape
         raise InputError(f"the truth has shape {theirs}, the data {own}; give the same dates on the same grid")
     units, others = (str(field.attrs.get("units", "")) for field in (data, truth))
     if units != others:

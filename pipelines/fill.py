@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 import geogan
-from geogan.archive import Archive, stacked
+from geogan.archive import Archive
 from geogan.checkpoint import digest as digest_of
 from geogan.checkpoint import load_model
-from geogan.coordinates import find_axes
+from geogan.coordinates import find_axes, ordered, unstacked
 from geogan.filling import compose, fill_slab, plan, prepared, product_of
 from geogan.io import check_field, open_source, select_time
 from geogan.operators.errors import InputError
@@ -28,8 +28,8 @@ from geogan.product import Product, check_output
 from geogan.reconstructor import find_device
 from geogan.tiles import Tile
 
-# Cells of a stored chunk along y and x, and dates of one at most.
-CHUNK, CHUNK_DATES = 512, 8
+# Cells of a stored chunk along y and x, and dates of one at most; of samples so many that they hold these values.
+CHUNK, CHUNK_DATES, CHUNK_VALUES = 512, 8, 500_000
 
 
 def fill(
@@ -102,8 +102,8 @@ def fill(
     keep = trained.operator.exact if keep_observed is None else keep_observed
     cut = plan(trained, archive, dates=dates)
 
-    shape = stacked(chosen, axes).shape
-    empty = tuple(da.empty(shape if axes.time else shape[1:], dtype=kind) for kind in (field.dtype, np.int8))
+    shape = tuple(chosen.sizes[dim] for dim in ordered(axes))
+    empty = tuple(da.empty(shape, dtype=kind) for kind in (field.dtype, np.int8))
     template = product_of(trained, chosen, *empty)
     named = field.attrs.get("long_name", trained.variable)
     template.attrs = {"title": f"{named}, gaps filled", **source.attrs}
@@ -115,7 +115,10 @@ def fill(
     if axes.time is not None:
         # Regions must begin where chunks do.
         common = math.gcd(*(slab.core.start - dates.start for slab in cut.slabs))
-        chunks[axes.time] = max(part for part in range(1, CHUNK_DATES + 1) if common % part == 0)
+        most = CHUNK_DATES
+        if axes.independent:
+            most = max(most, CHUNK_VALUES // (archive.bands * archive.domain.size))
+        chunks[axes.time] = max(part for part in range(1, most + 1) if common % part == 0)
     names = [str(name) for name in template.data_vars]
     order = template[names[0]].dims
 
@@ -128,9 +131,7 @@ def fill(
         with dask.config.set(scheduler="synchronous"):
             raw = np.asarray(archive.field[slab.core].values)
         parts = compose(raw, fill_slab(trained, archive, slab, cut, device=place), keep_observed=keep)
-        labelled = [xr.DataArray(part, dims=stacked(chosen, axes).dims) for part in parts]
-        if axes.time is None:
-            labelled = [part[0] for part in labelled]
+        labelled = [xr.DataArray(unstacked(part, axes), dims=ordered(axes)) for part in parts]
         product.write(region(slab), {name: part.transpose(*order).values for name, part in zip(names, labelled)})
 
     with Product.begin(out, template, chunks=chunks, digest=digest, overwrite=overwrite) as product:

@@ -47,14 +47,14 @@ def prior():
 def quick(monkeypatch, prior):
     """The search for the first guess's parameters, which takes seconds, left out; few blocks."""
     monkeypatch.setattr("geogan.reconstructor.BLOCKS", 2)
-    monkeypatch.setattr("geogan.preparation.fit_prior", lambda pieces: prior)
+    monkeypatch.setattr("geogan.preparation.fit_prior", lambda pieces, **_: prior)
 
 
 @pytest.fixture(scope="session")
 def reconstructor(gappy, domain, prior):
     """A few steps of training, then a last layer that is far from nothing, so that the network counts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("geogan.preparation.fit_prior", lambda pieces: prior)
+        patch.setattr("geogan.preparation.fit_prior", lambda pieces, **_: prior)
         fitted = geogan.Reconstructor(
             "cloud_mask:scale=5", window=1, width=4, crop=16, batch=2, steps=2, precision="float32", threads=1
         ).fit(gappy, domain=domain)

@@ -11,7 +11,8 @@ from geogan.standardise import Standardiser
 
 def archive_of(field, domain, *, seed=5):
     archive = Archive.of(field, domain, Standardiser.fit(field, find_axes(field), domain))
-    share = np.array([archive.seen(date).sum() / domain.sum() for date in range(len(archive.days))])
+    cells = domain.sum() * archive.bands
+    share = np.array([archive.seen(date).sum() / cells for date in range(len(archive.days))])
     return archive.withholding(share, seed=seed)
 
 
@@ -27,7 +28,7 @@ def test_a_piece_is_what_was_measured(archive, gappy, domain):
     np.testing.assert_array_equal((piece.observed + piece.withheld)[:, 0] == 1, seen)
     assert (piece.observed * piece.withheld == 0).all() and piece.withheld.sum() > 50
     assert (piece.values[:, 0][~seen] == 0).all()
-    back = archive.standardiser.inverse(piece.values[:, 0], archive.phase)
+    back = archive.standardiser.inverse(piece.values, archive.phase)[:, 0]
     np.testing.assert_allclose(back[seen], raw[seen], atol=1e-4)
     assert {part.dtype for part in piece[:4]} == {np.dtype(np.float32)} and piece.days.tolist() == sorted(piece.days)
 
@@ -38,8 +39,8 @@ def test_what_is_withheld_is_never_observed(archive):
     for date in dates:
         hidden = archive.withheld.hidden(date, archive.seen)
         piece = archive.read(slice(date, date + 1))
-        assert not piece.observed[0, 0][hidden].any()
-        np.testing.assert_array_equal(piece.withheld[0, 0] == 1, hidden)
+        assert not piece.observed[0][hidden].any()
+        np.testing.assert_array_equal(piece.withheld[0] == 1, hidden)
 
 
 def test_a_part_is_the_part_of_the_whole(archive):

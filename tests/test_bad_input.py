@@ -62,7 +62,7 @@ def originals(tmp_path_factory):
     (folder / "notes" / "thesis.txt").write_text("of three years")
     with pytest.MonkeyPatch.context() as patch:
         prior = GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
-        patch.setattr("geogan.preparation.fit_prior", lambda pieces: prior)
+        patch.setattr("geogan.preparation.fit_prior", lambda pieces, **_: prior)
         train(
             folder / "sst.nc", out=folder / "model", domain="sea_mask", window=1, width=4, crop=16, batch=2, steps=2,
             precision="float32", threads=1,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from geogan.coordinates import Axes, day_of_year, days, find_axes, grid_step, has_lonlat, is_periodic
+from geogan.coordinates import Axes, band_names, day_of_year, days, find_axes, grid_step, has_lonlat, is_periodic
 from geogan.operators.errors import InputError
 
 
@@ -20,12 +20,16 @@ def field(shape, dims, **coords):
         (("longitude", "latitude", "date"), ("date", "latitude", "longitude")),
         (("t", "nj", "ni"), ("t", "nj", "ni")),
         (("pattern", "y", "x"), ("pattern", "y", "x")),
-        (("row", "bands", "col"), ("bands", "row", "col")),
+        (("row", "bands", "col"), (None, "row", "col", "bands")),
+        (("lat", "lon", "channel", "time"), ("time", "lat", "lon", "channel")),
+        (("C", "N", "y", "x"), ("N", "y", "x", "C", True)),
+        (("image", "y", "x"), ("image", "y", "x", None, True)),
+        (("pattern", "rgb", "y", "x"), ("pattern", "y", "x", "rgb")),
         (("X", "Y", "T"), ("T", "Y", "X")),
     ],
 )
 def test_usual_names_in_any_order(dims, expected):
-    assert find_axes(field((4, 3, 2), dims)) == Axes(*expected)
+    assert find_axes(field((4, 3, 2, 5)[: len(dims)], dims)) == Axes(*expected)
 
 
 def test_attributes_win_over_names():
@@ -62,8 +66,29 @@ def test_unknown_dimensions_are_listed():
 def test_levels_are_never_time():
     with pytest.raises(InputError, match=r"choose one entry of depth \(5\) first, for example field.isel\(depth=0\)"):
         find_axes(field((5, 3, 2), ("depth", "lat", "lon")))
-    with pytest.raises(InputError, match=r"a map has only time, y and x"):
-        find_axes(field((4, 5, 3, 2), ("time", "band", "lat", "lon")))
+    with pytest.raises(InputError, match=r"a field has only time, band, y and x; choose one entry of member \(5\)"):
+        find_axes(field((4, 5, 3, 2), ("time", "member", "lat", "lon")))
+    with pytest.raises(InputError, match=r"choose one entry of sample \(4\)"):
+        find_axes(field((4, 5, 3, 2), ("sample", "time", "lat", "lon")))
+
+
+def test_bands_are_told_by_what_they_are():
+    nanometres = xr.DataArray([400.0, 500.0], dims="optics", attrs={"standard_name": "radiation_wavelength"})
+    found = field((2, 6, 4, 3), ("optics", "time", "y", "x"), optics=nanometres)
+    axes = find_axes(found)
+    assert axes == Axes("time", "y", "x", "optics") and band_names(found, axes) == ("400.0", "500.0")
+    assert band_names(found.drop_vars("optics").rename(optics="band"), axes) == ()
+
+
+def test_samples_have_no_dates_and_nothing_in_common():
+    images = field((3, 4, 3), ("sample", "y", "x"), sample=[2001, 2002, 2003])
+    axes = find_axes(images)
+    assert axes.independent and (np.diff(days(images, axes)) > 1e5).all() and day_of_year(images, axes) is None
+    drawn = xr.DataArray([1, 2, 3], dims="member", attrs={"standard_name": "realization"})
+    assert find_axes(field((3, 4, 3), ("member", "y", "x"), member=drawn)).independent
+    when = np.array(["2001-01-01", "2001-01-02", "2001-01-05"], dtype="datetime64[ns]")
+    scenes = field((3, 4, 3), ("image", "y", "x"), image=when)
+    assert not find_axes(scenes).independent and np.diff(days(scenes, find_axes(scenes))).tolist() == [1.0, 3.0]
 
 
 def test_days_of_every_kind_of_time():

@@ -79,7 +79,7 @@ def test_a_run(tmp_path):
         network=None,
         prior=GaussianPrior(length=11.0, persistence=4.0, noise=0.2),
         operator=CloudMask(coverage=0.4),
-        standardiser=Standardiser(np.zeros((1, 24, 30), "f4"), 2.0, "none", "mean of every cell"),
+        standardiser=Standardiser(np.zeros((1, 1, 24, 30), "f4"), np.array([2.0]), "none", "mean of every cell"),
         domain=domain,
         withheld=Withheld(np.full((6, 1), -1), False),
         frames=3,

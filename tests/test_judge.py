@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from geogan import judge as module
-from geogan.archive import Archive
 from geogan.filling import prepared
 from geogan.judge import Judge
 from geogan.operators.cloud import CloudMask
@@ -53,8 +52,8 @@ def test_withheld_values_are_no_part_of_the_answer(archive, prior, model, gappy,
     """Shift them all: errors move by the shift, so no estimate did."""
     moved = gappy.copy(deep=True)
     for date in archive.withheld.dates:
-        moved.values[date][archive.withheld.hidden(date, archive.seen)] += 1000 * archive.standardiser.scale
-    wild = Archive(moved, domain, archive.standardiser, archive.days, archive.phase, archive.withheld)
+        moved.values[date][archive.withheld.hidden(date, archive.seen)[0]] += 1000 * archive.standardiser.scale
+    wild = dataclasses.replace(archive, field=moved.expand_dims("band", 1))
     for network in (None, model.network):
         assert Judge.of(wild, CLOUDS, prior, frames=3).error(network) == pytest.approx(1000, rel=0.01)
 

@@ -43,7 +43,7 @@ def test_the_first_guess_is_fitted_to_this_field(truth, domain, gappy, monkeypat
     found = {}
     real = preparation.fit_prior
 
-    def few(pieces):
+    def few(pieces, **_):
         found["before"] = preparation.hidden_error(real(pieces, evaluations=1), pieces)
         fitted = real(pieces, evaluations=12)
         found["after"] = preparation.hidden_error(fitted, pieces)

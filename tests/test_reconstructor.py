@@ -76,7 +76,7 @@ def test_a_resumed_run_has_the_same_weights(gappy, domain, quick, tmp_path):
     for name, lengths in (("whole", [5]), ("parts", [2, 5])):
         for number, steps in enumerate(lengths):
             small(steps=steps).fit(gappy, domain=domain, path=tmp_path / name, resume=number > 0)
-        states[name] = small()._start(3, 1.0, torch.device("cpu"))
+        states[name] = small()._start(3, 1, 1.0, torch.device("cpu"))
         load_state(tmp_path / name, states[name])
     for part in ("generator", "discriminator", "average"):
         assert equal(*(getattr(state, part).state_dict() for state in states.values())), part

@@ -53,17 +53,19 @@ def test_forward_and_back_is_the_field(transform, count, step, seed):
     field = labelled(values, daily(count, step=step))
     phase = day_of_year(field, find_axes(field))
     fitted = fit(field, transform=transform)
+    values = values[:, None]
     np.testing.assert_allclose(fitted.inverse(fitted.forward(values, phase), phase), values, rtol=1e-9)
     y, x = slice(1, 3), slice(2, 5)
-    part = fitted.forward(values[:, y, x], phase, y, x)
-    np.testing.assert_allclose(part, fitted.forward(values, phase)[:, y, x], rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(fitted.inverse(part, phase, y, x), values[:, y, x], rtol=1e-9)
+    part = fitted.forward(values[..., y, x], phase, y, x)
+    np.testing.assert_allclose(part, fitted.forward(values, phase)[..., y, x], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(part, fitted.part(y, x).forward(values[..., y, x], phase), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(fitted.inverse(part, phase, y, x), values[..., y, x], rtol=1e-9)
 
 
 def test_the_season_is_found_under_gaps():
     field, cycle = seasonal(daily(365, step=3))
     fitted = fit(field)
-    found = fitted.climatology(day_of_year(field, find_axes(field)))
+    found = fitted.climatology(day_of_year(field, find_axes(field)))[:, 0]
     assert fitted.note == "mean and 2 harmonics of the year in every cell"
     assert np.abs(found - cycle)[:, SEA].max() < 0.35 and np.sqrt(((found - cycle)[:, SEA] ** 2).mean()) < 0.15
     assert fitted.scale == pytest.approx(0.1, rel=0.5)
@@ -81,7 +83,7 @@ def test_dates_that_cover_two_months_a_year_get_no_season():
     field, cycle = seasonal(times, gaps=0.2)
     fitted = fit(field)
     assert len(fitted.coefficients) == 1 and "too little of the year" in fitted.note
-    whole_year = fitted.climatology(np.arange(0.0, 365.0, 30.0))
+    whole_year = fitted.climatology(np.arange(0.0, 365.0, 30.0))[:, 0]
     assert np.abs(whole_year - cycle.mean(0))[:, SEA].max() < 2.5
 
 
@@ -101,7 +103,7 @@ def test_a_cell_seen_on_few_dates_borrows_from_the_domain():
     values = np.full((50, 3, 5), np.nan)
     values[:, 1:] = 10 + np.random.default_rng(0).standard_normal((50, 2, 5))
     values[:2, 0, 4] = 20.0
-    assert fit(labelled(values, daily(50))).coefficients[0, 0, 4] < 12
+    assert fit(labelled(values, daily(50))).coefficients[0, 0, 0, 4] < 12
 
 
 def test_slabs_order_and_land_make_no_difference(monkeypatch):
@@ -125,8 +127,9 @@ def test_a_logarithm_asks_for_nothing_on_land():
         (3.0, {}, r"chl is constant \(3\): there is nothing to learn"),
         (-2.0, {"transform": "log"}, "log needs positive values, but chl goes down to -2; use --transform none"),
         (0.0, {"transform": "log"}, "log needs positive values"),
+        (3.0, {"transform": "none,log"}, "transform names 2 bands, the field has 1"),
         (np.nan, {}, "no value inside its domain"),
-        (3.0, {"transform": "sqrt"}, "transform must be one of none, log, got 'sqrt'"),
+        (3.0, {"transform": "sqrt"}, "transform must be one of none, log, identity, got 'sqrt'"),
     ],
 )
 def test_what_cannot_be_standardised(values, options, words):
@@ -141,8 +144,66 @@ def test_what_is_hidden_is_not_looked_at():
         xr.DataArray(np.where(hidden, poison, values), dims=("time", "y", "x"), name="sst") for poison in (np.nan, 1e9)
     ]
     first, second = (
-        Standardiser.fit(field, find_axes(field), np.ones((5, 4), bool), hidden=lambda date: hidden[date])
+        Standardiser.fit(field, find_axes(field), np.ones((5, 4), bool), hidden=lambda date: hidden[date][None])
         for field in fields
     )
     np.testing.assert_array_equal(first.coefficients, second.coefficients)
     assert first.scale == second.scale
+
+
+def two_bands(count=60):
+    """Temperature and chlorophyll, each with gaps of its own; (band, time, y, x)."""
+    random = np.random.default_rng(4)
+    warm = 15 + 2.0 * random.standard_normal((count, 3, 5))
+    green = np.exp(0.4 * random.standard_normal((count, 3, 5)) - 1)
+    values = np.stack([warm, green])
+    values[random.random(values.shape) < 0.3] = np.nan
+    bands = {"time": daily(count), "band": ["sst", "chl"]}
+    return xr.DataArray(np.where(SEA, values, np.nan), dims=("band", "time", "y", "x"), coords=bands, name="sea")
+
+
+@pytest.mark.parametrize("transform", ["none", "log,log", "none,log", "identity,log"])
+def test_every_band_is_standardised_as_if_alone(transform):
+    field = abs(two_bands())
+    fitted = fit(field, transform=transform)
+    assert fitted.coefficients.shape == (1, 2, 3, 5) and fitted.scale.shape == (2,)
+    values = field.transpose("time", "band", "y", "x").values
+    anomalies = fitted.forward(values, None)
+    np.testing.assert_allclose(fitted.inverse(anomalies, None), values, rtol=1e-9)
+    for band in (0, 1):
+        alone = fit(field.isel(band=band, drop=True), transform=fitted.transforms[band])
+        np.testing.assert_allclose(alone.coefficients[:, 0], fitted.coefficients[:, band], rtol=1e-6)
+        np.testing.assert_allclose(alone.scale, fitted.scale[band : band + 1])
+        np.testing.assert_allclose(alone.forward(values[:, band : band + 1], None), anomalies[:, band : band + 1])
+
+
+def test_errors_are_told_in_units_only_where_bands_share_them():
+    one, two = fit(two_bands()[0]), fit(two_bands())
+    assert one.error_unit("K") == (one.scale[0], "K") and two.error_unit("K") == (1.0, "anomalies")
+    same = fit(two_bands()[[0, 0]])
+    assert same.error_unit("K") == (one.scale[0], "K")
+    assert fit(two_bands()[1], transform="log").error_unit("")[1] == "ln"
+
+
+def test_a_band_that_cannot_be_standardised_is_named():
+    field = two_bands()
+    with pytest.raises(InputError, match=r"log needs positive values, but band sst of sea goes down to -"):
+        fit(field - 15, transform="log,none")
+    with pytest.raises(InputError, match=r"band chl of sea is constant \(2\)"):
+        fit(field.where(field.band == "sst", 2.0))
+    with pytest.raises(InputError, match=r"band chl of sea has no value inside its domain"):
+        fit(field.where(field.band == "sst"))
+
+
+def test_images_and_identities_stand_as_they_are():
+    random = np.random.default_rng(0)
+    images = xr.DataArray(random.uniform(-1, 1, (9, 3, 5)), dims=("sample", "y", "x"))
+    bounded = images.assign_attrs(valid_min=-1.0, valid_max=1.0)
+    assert fit(images).transform == "none" and fit(bounded).note == "values as they are: images"
+    dated = bounded.rename(sample="time")
+    assert fit(dated).transform == "none"
+    for fitted in (fit(bounded), fit(dated, transform="identity")):
+        values = images.values[:, None]
+        np.testing.assert_array_equal(fitted.forward(values, None), values)
+        np.testing.assert_array_equal(fitted.inverse(values, None), values)
+        assert fitted.error_unit("1") == (1.0, "") and not fitted.coefficients.any()
