@@ -22,7 +22,7 @@ def hide(maps, fraction, seed=0):
 def test_a_front_is_restored_from_a_fifth_of_its_cells():
     gappy, observed = hide(STEP[None, None], 0.8)
     filled = total_variation(gappy, domain=SEA)
-    # Beside the front the nearest observation decides, and sometimes lies across it; elsewhere TV lowers the step a bit.
+    # Beside the front the nearest observation decides, and sometimes lies across it; elsewhere TV lowers it a little.
     assert np.abs(filled[0, 0] - STEP)[(X < 10) | (X > 15)].max() < 0.05 * 10
     assert np.std(filled - STEP) < 0.3 * np.std(STEP)
     np.testing.assert_array_equal(filled[observed], gappy[observed])
