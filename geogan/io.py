@@ -1,4 +1,4 @@
-"""Fields opened lazily: Zarr, NetCDF, many files, URLs."""
+"""Fields opened lazily: Zarr, NetCDF, many files, URLs, images."""
 
 import atexit
 import glob
@@ -20,6 +20,7 @@ import zarr
 
 from geogan.coordinates import Axes, axis_roles, find_axes, ordered, stacked
 from geogan.http_store import HttpStore
+from geogan.images import are_images, open_images
 from geogan.operators.errors import InputError
 
 Data = str | Path | Sequence[str | Path]
@@ -86,7 +87,8 @@ def open_field(data: Data, *, variable: str | None = None, time: str | None = No
     ----------
     data : str, Path or a sequence of them
         A Zarr store (v2 or v3), a NetCDF file, several of either, a glob such as ``"sst_*.nc"``, or a URL
-        (``http://``, ``s3://``, ``file://``; a NetCDF file behind a URL is copied to a temporary folder).
+        (``http://``, ``s3://``, ``file://``; a NetCDF file behind a URL is copied to a temporary folder). Or images,
+        as in `geogan.images.open_images`.
     variable : str, optional
         Needed where there are several gridded variables; masks and flags do not count.
     time : str, optional
@@ -126,6 +128,9 @@ def open_source(data: Data, *, variable: str | None = None, time: str | None = N
     source : Source
     """
     paths = find_paths(data)
+    if are_images(paths):
+        field = open_images(paths, variable)
+        return Source(field if time is None else select_time(field, time), {}, tuple(paths))
     datasets = [_open_dataset(path) for path in paths]
     name = choose_variable(datasets[0], variable, label=paths[0])
     pieces = [_gridded(dataset, name, path) for dataset, path in zip(datasets, paths)]
@@ -497,6 +502,8 @@ def missing_chunks(path: str | Path, variable: str) -> tuple[int, int]:
 
 def _open_dataset(path: str) -> xr.Dataset:
     """Open anything readable without dask, so that chunks can be chosen from those stored."""
+    if are_images([path]):
+        return open_images([path]).to_dataset()
     options: dict[str, Any] = {"chunks": None, "decode_timedelta": False, "decode_coords": "all"}
     try:
         with warnings.catch_warnings():
@@ -542,10 +549,12 @@ def _is_zarr(path: str) -> bool:
     if not folder.is_dir():
         return False
     if not any((folder / name).exists() for name in _ZARR_FILES):
-        hint = "give the folder that has one of them"
+        hint = "give the folder that has them"
         if any(folder.glob("*.nc")):
             hint = f"for the NetCDF files in it give {str(folder / '*.nc')!r}"
-        raise InputError(f"{path} is a folder but not a Zarr store: it has no zarr.json or .zgroup; {hint}")
+        raise InputError(
+            f"{path} is a folder but not a Zarr store: it has no zarr.json or .zgroup, nor PNG or JPEG images; {hint}"
+        )
     if (folder / ".zarray").exists():
         raise InputError(f"{path} is one Zarr array, where a group with named variables is expected; give its parent")
     return True

@@ -19,7 +19,7 @@ cli
 -> windows
 -> blocks, model, inference, io, product
 -> archive, gaussian
--> standardise, withheld, multigrid, objective, tiles, networks, http_store, coastlines
+-> standardise, withheld, multigrid, objective, tiles, networks, http_store, images, coastlines
 -> coordinates, defaults, parallel, run_folder
 -> operators
 """
