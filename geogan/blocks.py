@@ -25,6 +25,8 @@ from geogan.operators.operator import Operator
 # What a pattern may hide of a frame, on average; beyond that, only what several draws of theta have in common
 # is hidden: training windows must resemble those that will be filled, which have all their observations.
 HIDE = 0.35
+# How strongly noisy measurements are disturbed again, where noise is all that can be withheld.
+RECORRUPTION = 0.5
 # Values of a block of independent samples, and samples of one: each comes with a hidden pattern of its own.
 SAMPLES_VALUES, FEWEST_SAMPLES, MOST_SAMPLES = 130_000, 16, 64
 
@@ -65,10 +67,9 @@ def cut(length: int, size: int, generator: np.random.Generator) -> slice:
     return slice(start, start + size)
 
 
-def some_samples(archive: Archive, values: int, generator: np.random.Generator) -> np.ndarray:
-    """Numbers of random samples of an archive, in order: so many that they hold about ``values``."""
-    each = archive.bands * archive.domain.size
-    size = int(np.clip(values // each, FEWEST_SAMPLES, MOST_SAMPLES))
+def some_samples(archive: Archive, generator: np.random.Generator) -> np.ndarray:
+    """Numbers of random samples of an archive, in order."""
+    size = int(np.clip(SAMPLES_VALUES // (archive.bands * archive.domain.size), FEWEST_SAMPLES, MOST_SAMPLES))
     return np.sort(generator.choice(len(archive.days), min(size, len(archive.days)), replace=False))
 
 
@@ -84,6 +85,8 @@ def prepare(
     coverage: float,
     share_seen: np.ndarray,
     hiding: bool = True,
+    clean: Archive | None = None,
+    pairs: bool = True,
 ) -> Block:
     """Block ``number``: read, hide more, solve.
 
@@ -104,7 +107,12 @@ def prepare(
         Share of the domain seen on each date: stretches where nothing was seen are passed over. Of independent
         samples a block holds random ones.
     hiding : bool
-        False to hide nothing more: the first guess then sees all of y.
+        False to hide nothing more: the first guess then sees all of y. Where an operator hides nothing but is noisy,
+        noise is put on top instead: see :func:`geogan.objective.recorrupted`.
+    clean : Archive, optional
+        Fields without gaps.
+    pairs : bool
+        The clean fields are those that were measured, date by date; otherwise any will do.
     """
     generator = np.random.default_rng([seed, 0xB10C, number])
     torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
@@ -112,7 +120,7 @@ def prepare(
     for _ in range(20):
         t: slice | np.ndarray = cut(len(archive.days), frames, generator)
         if archive.independent:
-            t = some_samples(archive, SAMPLES_VALUES, generator)
+            t = some_samples(archive, generator)
         y, x = cut(height, side, generator), cut(width, side, generator)
         if share_seen[t].sum() > 0 and archive.domain[y, x].mean() > 0.1:
             piece = archive.read(t, y, x)
@@ -129,10 +137,20 @@ def prepare(
         kept = (film * pattern).view_as(mask)
     dates = torch.from_numpy(piece.days)
     values = values * mask
-    guess = torch.zeros_like(values)
+    guess, noise, whole = torch.zeros_like(values), None, None
+    shown = values * kept
+    if operator.noise > 0 and not operator.masks and hiding:
+        noise = operator.noise * torch.randn(values.shape, generator=torch_generator) * mask
+        shown = shown + RECORRUPTION * noise
     if prior is not None:
-        guess = prior.map((values * kept)[None], kept[None], domain, dates)[0]
-    return Block(values, mask, kept, guess, domain, dates)
+        guess = prior.map(shown[None], kept[None], domain, dates)[0]
+    if clean is not None:
+        if not pairs and clean.independent:
+            t = np.sort(generator.choice(len(clean.days), len(values), replace=len(clean.days) < len(values)))
+        elif not pairs:
+            t = cut(len(clean.days), len(values), generator)
+        whole = torch.from_numpy(clean.read(t, y, x).values)
+    return Block(values, mask, kept, guess, domain, dates, whole, noise)
 
 
 class BlockPool:

@@ -7,6 +7,7 @@ with training needs. Each file is written aside and renamed, so a kill leaves th
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from geogan.gaussian import GaussianPrior
 from geogan.model import Model
-from geogan.networks import UNet
+from geogan.networks import GENERATORS, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
 from geogan.run_folder import MODEL, STATE, TEXT, writing
@@ -58,9 +59,7 @@ def save_model(path: str | Path, model: Model) -> Path:
         "units": model.units,
         "frames": model.frames,
         "bands": list(model.bands),
-        "network": None
-        if model.network is None
-        else {"width": model.network.width, "channels": model.network.channels},
+        "network": None if model.network is None else _plan_of(model.network),
         "prior": None if model.prior is None else asdict(model.prior),
         "operator": to_dict(model.operator),
         "standardiser": {
@@ -92,9 +91,10 @@ def load_model(path: str | Path) -> Model:
         operator = from_dict(text["operator"]).with_state(_stripped("operator", tensors))
         network = None
         if text["network"] is not None:
-            network = UNet(frames=text["frames"], **text["network"])
+            sizes = dict(text["network"])
+            network = GENERATORS[sizes.pop("kind")](**sizes)
             network.load_state_dict(_stripped("network", tensors))
-            network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         standardiser = text["standardiser"] | {"scale": np.array(text["standardiser"]["scale"])}
         return Model(
             network=network,
@@ -115,6 +115,12 @@ def load_model(path: str | Path) -> Model:
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is a damaged geogan model ({_shortly(error)}); train it again") from error
+
+
+def _plan_of(network: Generator) -> dict[str, Any]:
+    """What a network is built from: its name, and every argument of its constructor, which it keeps by that name."""
+    kind = next(name for name, made in GENERATORS.items() if type(network) is made)
+    return {"kind": kind} | {name: getattr(network, name) for name in inspect.signature(type(network)).parameters}
 
 
 def save_state(path: str | Path, state: TrainState) -> None:

@@ -159,24 +159,78 @@ def train(
     domain: Domain = None,
     time: Time = None,
     transform: Annotated[str, typer.Option(help="none, or log for positive quantities spread over decades.")] = "none",
+    preset: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME",
+            help="unir (the paper's objective, networks and optimisers), paired or unpaired (its variants that learn "
+            "from --clean); several are applied in order, and options given beside them hold.",
+            show_default="geogan's own",
+        ),
+    ] = [],  # noqa: B006
+    clean: Annotated[
+        list[str] | None,
+        typer.Option(help="Fields without gaps, for the presets paired and unpaired.", show_default="none"),
+    ] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="unet, or the paper's sagan.", show_default="unet, or the preset's")
+    ] = None,
+    discriminator: Annotated[
+        str | None,
+        typer.Option(help="convolutional, or the paper's sagan.", show_default="convolutional, or the preset's"),
+    ] = None,
     window: Annotated[
-        int, typer.Option(min=0, help="Dates seen on each side of the one filled, in time steps.")
-    ] = defaults.WINDOW,
-    width: Annotated[int, typer.Option(min=2, help="Channels of the network's first layer.")] = defaults.WIDTH,
-    crop: Annotated[int, typer.Option(min=1, help="Side of a training window, in grid cells.")] = defaults.CROP,
-    batch: Annotated[int, typer.Option(min=1, help="Training windows a step.")] = defaults.BATCH,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Dates seen on each side of the one filled, in time steps.",
+            show_default=f"{defaults.WINDOW}, or the preset's",
+        ),
+    ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(min=2, help="Channels of the network's first layer.", show_default=str(defaults.WIDTH)),
+    ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(min=1, help="Side of a training window, in grid cells.", show_default=str(defaults.CROP)),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Training windows a step.", show_default=f"{defaults.BATCH}, or the preset's"),
+    ] = None,
     weight_prior: Annotated[
-        float, typer.Option(min=0.0, help="Weight of the adversarial term, unitless; 0 leaves it out.")
-    ] = defaults.WEIGHT_PRIOR,
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Weight of the adversarial term, unitless; 0 leaves it out.",
+            show_default=f"{defaults.WEIGHT_PRIOR:g}, or the preset's",
+        ),
+    ] = None,
     weight_likelihood: Annotated[
-        float, typer.Option(min=0.0, help="Weight of the likelihood term, unitless; 0 leaves it out.")
-    ] = defaults.WEIGHT_LIKELIHOOD,
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Weight of the likelihood term, unitless; 0 leaves it out.",
+            show_default=f"{defaults.WEIGHT_LIKELIHOOD:g}, or the preset's",
+        ),
+    ] = None,
     weight_withheld: Annotated[
-        float, typer.Option(min=0.0, help="Weight of the withheld term, unitless; 0 leaves it out.")
-    ] = defaults.WEIGHT_WITHHELD,
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Weight of the withheld term, unitless; 0 leaves it out.",
+            show_default=f"{defaults.WEIGHT_WITHHELD:g}, or the preset's",
+        ),
+    ] = None,
     first_guess: Annotated[
-        bool, typer.Option(help="Start from the Gaussian estimate, or let the network do all.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--first-guess/--no-first-guess",
+            help="Start from the Gaussian estimate, or let the network do all.",
+            show_default="first-guess, or the preset's",
+        ),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Length of training, in steps.", show_default="by minutes")
     ] = None,
@@ -215,6 +269,10 @@ def train(
         domain=domain,
         time=time,
         transform=transform,
+        clean=clean,
+        preset=preset,
+        generator=generator,
+        discriminator=discriminator,
         window=window,
         width=width,
         crop=crop,
@@ -354,8 +412,15 @@ def plot(
     date: Annotated[
         str | None,
         typer.Option(
-            help="Date of the map, such as 2015-01-31; the nearest one is drawn.",
+            help="Date of the map, such as 2015-01-31, the nearest one is drawn; or number of the sample.",
             show_default="one that is about half observed",
+        ),
+    ] = None,
+    band: Annotated[
+        str | None,
+        typer.Option(
+            help="Name or number of the band to draw.",
+            show_default="red, green and blue together, or the first",
         ),
     ] = None,
     truth: Annotated[
@@ -382,6 +447,7 @@ def plot(
         out=out,
         variable=variable,
         date=date,
+        band=band,
         truth=truth,
         observed=observed,
         domain=domain,

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from geogan.gaussian import GaussianPrior
-from geogan.networks import UNet
+from geogan.networks import Generator
 
 # Cells that go through the generator at a time.
 CELLS = 400_000
 
 
 def reconstruct(
-    network: UNet | None,
+    network: Generator | None,
     values: Tensor,
     mask: Tensor,
     guess: Tensor,
@@ -26,7 +26,7 @@ def reconstruct(
 
     Parameters
     ----------
-    network : UNet or None
+    network : Generator or None
         The generator; None returns the first guess.
     values, mask, guess : Tensor, shape (T, C, H, W)
         What was seen, where, and the first guess.
@@ -61,7 +61,7 @@ def reconstruct(
 
 
 def fill_block(
-    network: UNet | None,
+    network: Generator | None,
     prior: GaussianPrior | None,
     values: np.ndarray,
     observed: np.ndarray,
@@ -76,7 +76,7 @@ def fill_block(
 
     Parameters
     ----------
-    network : UNet or None
+    network : Generator or None
         The generator; None for the first guess alone.
     prior : GaussianPrior or None
         None for no first guess (zeros).

@@ -12,7 +12,7 @@ from torch import Tensor
 from geogan.archive import Archive
 from geogan.gaussian import GaussianPrior
 from geogan.inference import reconstruct
-from geogan.networks import UNet
+from geogan.networks import Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 
@@ -120,7 +120,7 @@ class Judge:
         """Withheld observations that are looked at."""
         return int(sum(float(stretch.hidden.sum()) for stretch in self.stretches))
 
-    def error(self, network: UNet | None, *, precision: torch.dtype = torch.float32) -> float:
+    def error(self, network: Generator | None, *, precision: torch.dtype = torch.float32) -> float:
         """Root mean square error on what is withheld, in anomalies; None judges the first guess."""
         square = count = 0.0
         device = torch.device("cpu") if network is None else network.scale.device

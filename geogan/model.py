@@ -12,7 +12,7 @@ import xarray as xr
 
 from geogan.coordinates import band_names, find_axes
 from geogan.gaussian import GaussianPrior
-from geogan.networks import UNet
+from geogan.networks import Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.standardise import Standardiser
@@ -25,7 +25,7 @@ class Model:
 
     Attributes
     ----------
-    network : UNet or None
+    network : Generator or None
         The generator with its best averaged weights; None for the first guess alone.
     prior : GaussianPrior or None
         Solved for the first guess; None for none.
@@ -51,7 +51,7 @@ class Model:
         Names of the bands, where they have any.
     """
 
-    network: UNet | None
+    network: Generator | None
     prior: GaussianPrior | None
     operator: Operator
     standardiser: Standardiser

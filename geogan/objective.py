@@ -67,6 +67,42 @@ def withheld(reconstruction: Tensor, values: Tensor, hidden: Tensor, scale: Tens
     return masked_square(reconstruction, values, hidden, scale)
 
 
+def paired(reconstruction: Tensor, clean: Tensor, domain: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Regression on clean fields, for the paper's paired variant: mean square error on the domain.
+
+    Parameters
+    ----------
+    reconstruction, clean : Tensor, shape (B, T, C, H, W)
+    domain : Tensor, shape (B, 1, 1, H, W)
+        1 where the field exists.
+    scale : Tensor or float
+        Unit of the differences.
+    """
+    return masked_square(reconstruction, clean, domain.expand(clean.shape), scale)
+
+
+def recorrupted(reconstruction: Tensor, again: Tensor, mask: Tensor, noise: float) -> Tensor:
+    """Withheld term where values are noisy: mean square error against a second, independent noise.
+
+    Not in the paper. Of ``y = F(x) + epsilon`` the generator sees ``y + alpha n`` and is asked, through the operator,
+    for ``y - n / alpha`` with ``n`` drawn like ``epsilon``: the two errors are uncorrelated, so the best answer is the
+    mean of ``F(x)`` (Pang, Zheng, Quan, Ji 2021, "Recorrupted-to-Recorrupted"). A square of noises stays that no
+    reconstruction can lessen; in units of the noise its gradient is of order one.
+
+    Parameters
+    ----------
+    reconstruction : Tensor, shape (B, T, C, H, W)
+        ``F(G(y + alpha n))``, without noise.
+    again : Tensor, shape (B, T, C, H, W)
+        ``y - n / alpha``.
+    mask : Tensor, shape (B, T, C, H, W)
+        1 where shown.
+    noise : float
+        Standard deviation of ``epsilon``.
+    """
+    return masked_square(reconstruction, again, mask, noise)
+
+
 def confidence(kept: Tensor) -> Tensor:
     """How much can be known of a cell, from what is shown around it: weights for the withheld term.
 

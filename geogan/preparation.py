@@ -26,7 +26,9 @@ from geogan.withheld import Withheld, withhold
 # Dates and cells of a block.
 BLOCK_DATES, BLOCK_SIDE = 16, 128
 # The first guess is fitted on pieces of so many dates and cells a side, so many values together.
-FIT_DATES, FIT_SIDE, FIT_VALUES = 20, 192, 600_000
+FIT_DATES, FIT_SIDE, FIT_VALUES, MOST_PIECES = 20, 192, 600_000, 12
+# Pieces of independent samples that it is fitted on: there is no time to look along.
+FIT_SAMPLES = 3
 # Share of a piece's dates that are hidden under other dates' gaps.
 FIT_HIDDEN = 0.34
 # What hides instead, where an archive has no gaps of its own.
@@ -133,7 +135,16 @@ def prepare_model(
 
 
 def block_maker(
-    archive: Archive, operator: Operator, share: np.ndarray, *, seed: int, frames: int, side: int, hiding: bool
+    archive: Archive,
+    operator: Operator,
+    share: np.ndarray,
+    *,
+    seed: int,
+    frames: int,
+    side: int,
+    hiding: bool,
+    clean: Archive | None = None,
+    pairs: bool = True,
 ) -> Callable[[GaussianPrior | None, int], Block]:
     """What makes the blocks of an archive: a function of the first guess's prior and a number."""
 
@@ -149,6 +160,8 @@ def block_maker(
             coverage=1 - float(share[share > 0].mean()),
             share_seen=share,
             hiding=hiding,
+            clean=clean,
+            pairs=pairs,
         )
 
     return make
@@ -204,13 +217,15 @@ def _hidden_pieces(archive: Archive, drawn: Operator | None, share: np.ndarray, 
     generator = np.random.default_rng([seed, 0xF17])
     count, (height, width) = len(archive.days), archive.domain.shape
     size = min(FIT_DATES, count) * archive.bands * min(FIT_SIDE, height) * min(FIT_SIDE, width)
-    wanted = int(np.clip(FIT_VALUES // size, 2, 6))
+    wanted = int(np.clip(FIT_VALUES // size, 2, MOST_PIECES))
+    if archive.independent:
+        wanted = FIT_SAMPLES
     pieces: list[Hidden] = []
     for attempt in range(4 * wanted):
         t, y, x = cut(count, FIT_DATES, generator), cut(height, FIT_SIDE, generator), cut(width, FIT_SIDE, generator)
         dates = np.arange(count)[t]
         if archive.independent:
-            dates = some_samples(archive, FIT_VALUES // 6, generator)
+            dates = some_samples(archive, generator)
         piece = archive.read(dates if archive.independent else t, y, x)
         hidden = np.zeros_like(piece.observed)
         if drawn is None:

@@ -15,6 +15,7 @@ import torch
 import xarray as xr
 
 from geogan import defaults
+from geogan.archive import Archive
 from geogan.blocks import BlockPool
 from geogan.checkpoint import load_model, load_state, save_model, save_state
 from geogan.coordinates import find_axes
@@ -22,20 +23,20 @@ from geogan.filling import fill, prepared
 from geogan.io import check_field
 from geogan.judge import Judge
 from geogan.model import Model
-from geogan.networks import Discriminator, UNet
+from geogan.networks import DISCRIMINATORS, GENERATORS, Generator
+from geogan.operators.band import PatchBand
+from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
 from geogan.parallel import torch_threads, workers
 from geogan.preparation import BLOCK_SIDE, SMALLEST, block_maker, prepare_model, share_seen
-from geogan.standardise import transforms
+from geogan.standardise import transforms, within_unity
 from geogan.training import Progress, TrainState, Weights, train
 
 # Blocks that serve at a time, and steps after which the oldest is replaced.
 BLOCKS, REPLACE = 12, 8
 SAVE_SECONDS = 30.0
-# Norm that the generator's gradient is cut to, and steps over which its learning rate rises.
-CLIP, WARM_UP = 1.0, 50
 
 
 class Reconstructor:
@@ -50,9 +51,16 @@ class Reconstructor:
         Dates looked at before and after each.
     width : int
         Channels of the generator at full resolution.
-    weight_prior, weight_likelihood, weight_withheld : float
-        Weights of the adversarial prior, the likelihood and the withheld term; 0 leaves a term out. The
-        paper's objective is ``1, 2, 0`` without a first guess.
+    generator, discriminator : str
+        Networks: ``"unet"`` and ``"convolutional"``, or the paper's ``"sagan"``.
+    show_mask : bool
+        Whether the paper's generator sees where it was measured.
+    weight_prior, weight_likelihood, weight_withheld, weight_paired : float
+        Weights of the adversarial prior, the likelihood, the withheld term and the regression on clean fields; 0
+        leaves a term out. The paper's objective is ``1, 2, 0, 0`` without a first guess:
+        :data:`geogan.presets.PRESETS`.
+    clean_unrelated : bool
+        The clean fields given to :meth:`fit` are not those that were measured.
     first_guess : bool
         Start from the Gaussian MAP and learn a correction.
     transform : {"none", "log", "identity"}
@@ -64,6 +72,14 @@ class Reconstructor:
         Budget of training; ten minutes where neither is given, whatever ends first where both are.
     rate_generator, rate_discriminator : float
         Learning rates (Adam).
+    betas : (float, float), optional
+        Of Adam; by default its usual ones, with less inertia against a discriminator.
+    decay, decay_every : float, int
+        Both learning rates are multiplied by ``decay`` every so many steps.
+    warm_up : int
+        Steps over which the generator's learning rate rises.
+    clip : float, optional
+        Norm that the generator's gradient is cut to; None leaves it.
     likelihood_every : int
         The likelihood term comes at every so many steps, and counts as many times more.
     averaging : float
@@ -99,10 +115,15 @@ class Reconstructor:
         operator: str | Sequence[str] | Operator = "cloud_mask",
         *,
         window: int = defaults.WINDOW,
+        generator: str = "unet",
+        discriminator: str = "convolutional",
         width: int = defaults.WIDTH,
+        show_mask: bool = True,
         weight_prior: float = defaults.WEIGHT_PRIOR,
         weight_likelihood: float = defaults.WEIGHT_LIKELIHOOD,
         weight_withheld: float = defaults.WEIGHT_WITHHELD,
+        weight_paired: float = 0.0,
+        clean_unrelated: bool = False,
         first_guess: bool = True,
         transform: str = "none",
         batch: int = defaults.BATCH,
@@ -111,6 +132,11 @@ class Reconstructor:
         minutes: float | None = None,
         rate_generator: float = 1e-3,
         rate_discriminator: float = 4e-4,
+        betas: tuple[float, float] | None = None,
+        decay: float = 1.0,
+        decay_every: int = 400,
+        warm_up: int = 50,
+        clip: float | None = 1.0,
         likelihood_every: int = 8,
         averaging: float = 0.998,
         precision: str = "auto",
@@ -120,10 +146,15 @@ class Reconstructor:
     ) -> None:
         self.operator = operator
         self.window = window
+        self.generator = generator
+        self.discriminator = discriminator
         self.width = width
+        self.show_mask = show_mask
         self.weight_prior = weight_prior
         self.weight_likelihood = weight_likelihood
         self.weight_withheld = weight_withheld
+        self.weight_paired = weight_paired
+        self.clean_unrelated = clean_unrelated
         self.first_guess = first_guess
         self.transform = transform
         self.batch = batch
@@ -132,6 +163,11 @@ class Reconstructor:
         self.minutes = minutes
         self.rate_generator = rate_generator
         self.rate_discriminator = rate_discriminator
+        self.betas = betas
+        self.decay = decay
+        self.decay_every = decay_every
+        self.warm_up = warm_up
+        self.clip = clip
         self.likelihood_every = likelihood_every
         self.averaging = averaging
         self.precision = precision
@@ -144,6 +180,7 @@ class Reconstructor:
         field: xr.DataArray,
         *,
         domain: np.ndarray | None = None,
+        clean: xr.DataArray | None = None,
         path: str | Path | None = None,
         resume: bool = False,
         progress: Callable[[Progress, float], None] | None = None,
@@ -157,6 +194,9 @@ class Reconstructor:
             NaN where unseen; lazy or not. A field without time is an archive of its own crops.
         domain : ndarray of bool, shape (y, x), optional
             True where the quantity exists; by default, where it was ever observed (in a single scene, everywhere).
+        clean : DataArray, optional
+            Fields without gaps, for the paper's variants that see some: those that were measured, in their order
+            (``weight_paired``), or any others (``clean_unrelated``).
         path : str or Path, optional
             Folder that the model and the state of training are saved to, at least every minute.
         resume : bool
@@ -179,6 +219,11 @@ class Reconstructor:
         say = message or (lambda _: None)
         device = find_device(self.device)
         self._check()
+        wanted = self.weight_paired > 0 or self.clean_unrelated
+        if wanted and clean is None:
+            raise InputError("the paired and unpaired presets learn from clean fields; give them with --clean")
+        if clean is not None and not wanted:
+            raise InputError("clean fields are of no use to this training; give --preset paired or unpaired")
         workers(self.threads)
         axes = find_axes(field)
         transforms(self.transform, 1 if axes.band is None else field.sizes[axes.band])
@@ -211,6 +256,7 @@ class Reconstructor:
                 seed=self.seed,
                 message=say,
             )
+        whole = self._clean(clean, archive)
         frames, shape = first.frames, archive.domain.shape
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
         judge = None
@@ -220,7 +266,7 @@ class Reconstructor:
             say("without gaps nothing can be withheld: the last weights are kept, and there is no error to report")
         # One core is left to prepare blocks, or both would crawl.
         with torch_threads(self.threads or max(1, workers(None) - 1)):
-            state = self._start(frames, archive.bands, scale, device)
+            state = self._start(first, scale, device, images=within_unity(field, axes))
             if resume:
                 load_state(path, state)  # type: ignore[arg-type]
                 precision = first.precision
@@ -234,11 +280,11 @@ class Reconstructor:
             guessed = 0.0 if judge is None else judge.error(None)
 
             def current() -> Model:
-                network = copy.deepcopy(state.average).cpu()
+                network = copy.deepcopy(state.average).to("cpu")
                 network.load_state_dict(state.best)
                 return replace(
                     first,
-                    network=network.eval().requires_grad_(False).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+                    network=network.eval().requires_grad_(False).to(memory_format=torch.channels_last),
                     precision=precision,
                     settings=self._settings() | {"dates": len(archive.days)},
                     scores={
@@ -266,7 +312,10 @@ class Reconstructor:
                 frames=frames,
                 side=max(BLOCK_SIDE, *crop),
                 hiding=self.weight_withheld > 0,
+                clean=whole,
+                pairs=not self.clean_unrelated,
             )
+            weights = Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)
             pool = BlockPool(partial(make, first.prior), size=BLOCKS, every=REPLACE)
             saved = time.perf_counter()
             try:
@@ -276,7 +325,7 @@ class Reconstructor:
                     None if judge is None else partial(judge.error, precision=dtype),
                     operator=first.operator,
                     prior=first.prior,
-                    weights=Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld),
+                    weights=weights,
                     batch=self.batch,
                     frames=frames,
                     crop=crop,
@@ -285,8 +334,10 @@ class Reconstructor:
                     likelihood_every=self.likelihood_every,
                     precision=dtype,
                     averaging=self.averaging,
-                    clip=CLIP,
-                    warm_up=WARM_UP,
+                    clip=self.clip,
+                    warm_up=self.warm_up,
+                    decay=self.decay,
+                    decay_every=self.decay_every,
                     device=device,
                 ):
                     if report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS:
@@ -301,21 +352,49 @@ class Reconstructor:
             self.model_ = current()
         return self
 
-    def _start(self, frames: int, channels: int, scale: float, device: torch.device) -> TrainState:
+    def _start(self, first: Model, scale: float, device: torch.device, *, images: bool) -> TrainState:
+        sizes: dict[str, Any] = {"frames": first.frames, "channels": len(first.standardiser.scale), "width": self.width}
+        more: dict[str, Any] = {}
+        if self.generator == "sagan":
+            # The paper's generator adds to the measurement where most of it can be seen.
+            most_seen = isinstance(first.operator, PatchBand | ConvolveNoise)
+            more["skip"] = "guess" if self.first_guess else "measurement" if most_seen else "none"
+            more |= {"bounded": images, "show_mask": self.show_mask}
         # Weights are drawn from the seed without touching the caller's own random state.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            generator = UNet(frames=frames, channels=channels, width=self.width)
-            discriminator = Discriminator(frames=frames, channels=channels)
+            generator = GENERATORS[self.generator](**sizes, **more)
+            critic = DISCRIMINATORS[self.discriminator](**sizes)
         generator.scale.fill_(scale)
         return TrainState.start(
-            generator.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
-            discriminator.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+            generator.to(device=device, memory_format=torch.channels_last),
+            critic.to(device=device, memory_format=torch.channels_last),
             rate_generator=self.rate_generator,
             rate_discriminator=self.rate_discriminator,
-            betas=(0.5, 0.999) if self.weight_prior > 0 else (0.9, 0.999),
+            betas=self.betas or ((0.5, 0.999) if self.weight_prior > 0 else (0.9, 0.999)),
             seed=self.seed,
         )
+
+    def _clean(self, clean: xr.DataArray | None, archive: Archive) -> Archive | None:
+        """The archive of clean fields, where there are any."""
+        if clean is None:
+            return None
+        whole = Archive.of(clean, archive.domain, archive.standardiser)
+        ours, theirs = archive.field.shape, whole.field.shape
+        if theirs[1:] != ours[1:]:
+            raise InputError(
+                f"the clean fields have {' x '.join(map(str, theirs[1:]))} bands and cells, the measurements "
+                f"{' x '.join(map(str, ours[1:]))}; give clean fields of the same bands and size"
+            )
+        if not self.clean_unrelated and theirs[0] != ours[0]:
+            raise InputError(
+                f"there are {theirs[0]} clean fields for {ours[0]} measurements; pairs need one for each, in their "
+                "order, or use --preset unpaired"
+            )
+        seen = share_seen(check_field(clean, find_axes(clean)), archive.domain)
+        if (seen < 1).any():
+            raise InputError(f"{clean.name or 'the clean field'} has gaps of its own; give clean fields without any")
+        return whole
 
     def fill(self, field: xr.DataArray, *, keep_observed: bool | None = None) -> xr.Dataset:
         """Fill the gaps of a field; lazily where it is lazy.
@@ -365,12 +444,18 @@ class Reconstructor:
         for name, least in limits:
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}; give a larger one")
-        for name in ("weight_prior", "weight_likelihood", "weight_withheld", "minutes", "steps"):
+        if self.generator not in GENERATORS:
+            raise InputError(f"no generator is named {self.generator!r}; choose from {', '.join(GENERATORS)}")
+        if self.discriminator not in DISCRIMINATORS:
+            raise InputError(
+                f"no discriminator is named {self.discriminator!r}; choose from {', '.join(DISCRIMINATORS)}"
+            )
+        for name in ("weight_prior", "weight_likelihood", "weight_withheld", "weight_paired", "minutes", "steps"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise InputError(f"{name} must not be negative, got {value}")
-        if not any((self.weight_prior, self.weight_likelihood, self.weight_withheld)):
-            raise InputError("all three weights are 0, so there is nothing to learn; give one of them a weight")
+        if not any((self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)):
+            raise InputError("all weights are 0, so there is nothing to learn; give one of them a weight")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise InputError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
 
@@ -398,8 +483,9 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def _quicker(network: UNet, batch: int, crop: tuple[int, int], device: torch.device) -> str:
-    """Which precision trains quicker here, measured."""
+def _quicker(network: Generator, batch: int, crop: tuple[int, int], device: torch.device) -> str:
+    """Which precision trains quicker here, measured on a copy."""
+    network = copy.deepcopy(network)
     shape = (batch, network.frames, network.channels, *crop)
     x, domain = torch.zeros(shape, device=device), torch.ones((batch, 1, 1, *crop), device=device)
     took = {}
@@ -413,5 +499,4 @@ def _quicker(network: UNet, batch: int, crop: tuple[int, int], device: torch.dev
             float(loss.detach())
             rounds.append(time.perf_counter() - began)
         took[name] = min(rounds)
-    network.zero_grad(set_to_none=True)
     return min(took, key=took.__getitem__)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from geogan import objective
-from geogan.blocks import BlockPool
+from geogan.blocks import RECORRUPTION, BlockPool
 from geogan.gaussian import GaussianPrior
-from geogan.networks import Discriminator, UNet
+from geogan.networks import Critic, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, add_noise
 from geogan.windows import Windows, draw_windows
@@ -31,6 +31,7 @@ class Weights(NamedTuple):
     prior: float
     likelihood: float
     withheld: float
+    paired: float = 0.0
 
 
 class Step(NamedTuple):
@@ -43,11 +44,11 @@ class Step(NamedTuple):
 class TrainState:
     """Everything that changes while training."""
 
-    generator: UNet
-    discriminator: Discriminator
+    generator: Generator
+    discriminator: Critic
     generator_optimiser: torch.optim.Optimizer
     discriminator_optimiser: torch.optim.Optimizer
-    average: UNet  # exponential moving average of the generator
+    average: Generator  # exponential moving average of the generator
     random: torch.Generator
     step: int = 0
     seconds: float = 0.0
@@ -58,8 +59,8 @@ class TrainState:
     @classmethod
     def start(
         cls,
-        generator: UNet,
-        discriminator: Discriminator,
+        generator: Generator,
+        discriminator: Critic,
         *,
         rate_generator: float,
         rate_discriminator: float,
@@ -72,7 +73,7 @@ class TrainState:
             discriminator,
             torch.optim.Adam(generator.parameters(), lr=rate_generator, betas=betas),
             torch.optim.Adam(discriminator.parameters(), lr=rate_discriminator, betas=betas),
-            copy.deepcopy(generator).requires_grad_(False),
+            copy.deepcopy(generator).requires_grad_(False).eval(),
             torch.Generator().manual_seed(seed),
         )
 
@@ -89,11 +90,14 @@ def train_step(
     averaging: float = 0.998,
     clip: float | None = None,
     warm_up: int = 0,
+    decay: float = 1.0,
+    decay_every: int = 400,
 ) -> Step:
     """One step of Algorithm 1.
 
     A fresh theta measures the reconstruction; the discriminator compares ``(y, mask)`` with
-    ``(y_hat, theta's mask)``; the same theta measures the reconstruction of ``y_hat``.
+    ``(y_hat, theta's mask)``; the same theta measures the reconstruction of ``y_hat``. Where windows bring
+    clean fields (the paper's paired and unpaired variants), the discriminator compares those with reconstructions.
 
     Parameters
     ----------
@@ -116,24 +120,36 @@ def train_step(
         Norm that the generator's gradient is cut to: fronts make it heavy-tailed.
     warm_up : int
         Steps over which the generator's learning rate rises, while Adam learns the gradient's size.
+    decay : float
+        What both learning rates are multiplied by every ``decay_every`` steps.
+    decay_every : int
     """
     generator, discriminator = state.generator, state.discriminator
     device = windows.values.device
     scale = generator.scale
     cast = torch.autocast(device.type, precision, enabled=precision != torch.float32)
     adversarial = weights.prior > 0
-    if not adversarial and weights.withheld == 0:
+    if not adversarial and weights.withheld == 0 and weights.paired == 0:
         likelihood_every = 1  # a step without any term would learn nothing
     second = weights.likelihood > 0 and state.step % likelihood_every == 0
+    rate = decay ** (state.step // decay_every)
 
     shown = windows.kept if weights.withheld > 0 else windows.mask
+    values = windows.values if windows.noise is None else windows.values + RECORRUPTION * windows.noise
     with cast:
-        reconstruction = generator(windows.values * shown, shown, windows.guess, windows.domain)
+        reconstruction = generator(values * shown, shown, windows.guess, windows.domain)
     losses: dict[str, Tensor] = {}
-    if weights.withheld > 0:
+    if weights.withheld > 0 and windows.noise is not None:
+        asked = windows.values - windows.noise / RECORRUPTION
+        losses["withheld"] = objective.recorrupted(operator.blur(reconstruction), asked, windows.mask, operator.noise)
+    elif weights.withheld > 0:
         hidden = (windows.mask - windows.kept) * objective.confidence(windows.kept)
         losses["withheld"] = objective.withheld(operator.blur(reconstruction), windows.values, hidden, scale)
-    if adversarial or second:
+    if weights.paired > 0:
+        if windows.clean is None:
+            raise ValueError("the paired term needs clean windows")
+        losses["paired"] = objective.paired(reconstruction, windows.clean, windows.domain, scale)
+    if second or (adversarial and windows.clean is None):
         theta = operator.sample(tuple(windows.values.shape), generator=state.random)  # type: ignore[arg-type]
         theta = to_device(theta, device)
         measured = add_noise(
@@ -142,10 +158,16 @@ def train_step(
             generator=state.random,
         )
     if adversarial:
-        losses["discriminator"] = _discriminator_step(state, windows, measured, cast)
+        if windows.clean is None:
+            real, fake = Observation(windows.values, windows.mask), measured
+        else:
+            everywhere = windows.domain.expand(windows.clean.shape)
+            real = Observation(windows.clean * everywhere, everywhere)
+            fake = Observation(reconstruction * everywhere, everywhere)
+        losses["discriminator"] = _discriminator_step(state, real, fake, cast, rate=rate)
         discriminator.requires_grad_(False)
         with cast:
-            losses["prior"] = objective.prior_generator(discriminator(*measured))
+            losses["prior"] = objective.prior_generator(discriminator(*fake))
         discriminator.requires_grad_(True)
     if second:
         with torch.no_grad():
@@ -172,31 +194,39 @@ def train_step(
     total.backward()
     if clip is not None:
         nn.utils.clip_grad_norm_(generator.parameters(), clip)
-    for group in state.generator_optimiser.param_groups:
-        group["lr"] = state.generator_optimiser.defaults["lr"] * min(1.0, (state.step + 1) / max(1, warm_up))
+    _set_rate(state.generator_optimiser, rate * min(1.0, (state.step + 1) / max(1, warm_up)))
     state.generator_optimiser.step()
     with torch.no_grad():
         # Early averages follow quickly, or they would remember the untrained weights.
-        decay = min(averaging, (1 + state.step) / (10 + state.step))
+        kept = min(averaging, (1 + state.step) / (10 + state.step))
         ours: list[Tensor] = list(state.average.parameters())
         theirs: list[Tensor] = list(generator.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - decay)
+        torch._foreach_lerp_(ours, theirs, 1 - kept)
+        # What a network has counted (batch statistics, singular vectors) is no weight: the last count holds.
+        for count, latest in zip(state.average.buffers(), generator.buffers(), strict=True):
+            count.copy_(latest)
     state.step += 1
     return Step({name: loss.detach() for name, loss in losses.items()})
 
 
-def _discriminator_step(state: TrainState, windows: Windows, measured: Observation, cast: Any) -> Tensor:
-    """One ascent of D on measurements against measurements."""
-    count = len(windows.values)
+def _discriminator_step(state: TrainState, real: Observation, fake: Observation, cast: Any, *, rate: float) -> Tensor:
+    """One ascent of D on like against like."""
+    count = len(real.values)
     with cast:
         scores = state.discriminator(
-            torch.cat([windows.values, measured.values.detach()]), torch.cat([windows.mask, measured.mask])
+            torch.cat([real.values, fake.values.detach()]), torch.cat([real.mask, fake.mask.detach()])
         )
     loss = objective.prior_discriminator(scores[:count], scores[count:])
     state.discriminator_optimiser.zero_grad(set_to_none=True)
     loss.backward()
+    _set_rate(state.discriminator_optimiser, rate)
     state.discriminator_optimiser.step()
     return loss.detach()
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, factor: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = optimiser.defaults["lr"] * factor
 
 
 def _inside(observation: Observation, domain: Tensor) -> Observation:
@@ -226,7 +256,7 @@ class Progress(NamedTuple):
 def train(
     state: TrainState,
     pool: BlockPool,
-    validate: Callable[[UNet], float] | None,
+    validate: Callable[[Generator], float] | None,
     *,
     operator: Operator,
     prior: GaussianPrior | None,
@@ -241,6 +271,8 @@ def train(
     averaging: float = 0.998,
     clip: float | None = None,
     warm_up: int = 0,
+    decay: float = 1.0,
+    decay_every: int = 400,
     validate_every: int = 100,
     report_every: int = 10,
     device: torch.device | None = None,
@@ -296,6 +328,8 @@ def train(
             averaging=averaging,
             clip=clip,
             warm_up=warm_up,
+            decay=decay,
+            decay_every=decay_every,
         )
         judged = state.step % validate_every == 0
         if judged or state.step % report_every == 0:

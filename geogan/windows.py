@@ -23,10 +23,13 @@ class Windows(NamedTuple):
     guess: Tensor
     domain: Tensor
     days: Tensor
+    clean: Tensor | None = None
+    noise: Tensor | None = None
 
     def to(self, device: torch.device) -> Windows:
         """The same windows on another device."""
-        return Windows(*(part.to(device, non_blocking=True) for part in self))
+        parts = (part if part is None else part.to(device, non_blocking=True) for part in self)
+        return Windows(*parts)  # type: ignore[arg-type]
 
 
 def draw_windows(
@@ -56,6 +59,9 @@ def draw_windows(
         x = below(block.values.shape[-1] - crop[1] + 1)
         flips = [axis for axis in (-2, -1) if below(2)]
         space = (slice(y, y + crop[0]), slice(x, x + crop[1]))
-        parts = [part[t : t + frames, :, *space] for part in block[:4]] + [block.domain[None, None, *space]]
-        drawn.append([part.flip(flips) for part in parts] + [block.days[t : t + frames]])
-    return Windows(*(torch.stack(parts) for parts in zip(*drawn, strict=True)))
+        here = (slice(t, t + frames), slice(None), *space)
+        films = [part[here].flip(flips) for part in block[:4]]
+        extra = [None if part is None else part[here].flip(flips) for part in (block.clean, block.noise)]
+        drawn.append([*films, block.domain[None, None, *space].flip(flips), block.days[t : t + frames], *extra])
+    stacked = [None if parts[0] is None else torch.stack(parts) for parts in zip(*drawn, strict=True)]
+    return Windows(*stacked)  # type: ignore[arg-type]

@@ -10,14 +10,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from geogan import defaults
 from geogan.checkpoint import load_model
-from geogan.io import open_domain, open_source
+from geogan.io import find_paths, open_domain, open_source, variable_names
 from geogan.operators.errors import InputError
+from geogan.presets import settings_of
 from geogan.reconstructor import Reconstructor
 from geogan.run_folder import METRICS, RUN, is_run, read_run, writing
 from geogan.training import Progress
@@ -32,14 +34,18 @@ def train(
     domain: str | None = None,
     time: str | None = None,
     transform: str = "none",
-    window: int = defaults.WINDOW,
-    width: int = defaults.WIDTH,
-    crop: int = defaults.CROP,
-    batch: int = defaults.BATCH,
-    weight_prior: float = defaults.WEIGHT_PRIOR,
-    weight_likelihood: float = defaults.WEIGHT_LIKELIHOOD,
-    weight_withheld: float = defaults.WEIGHT_WITHHELD,
-    first_guess: bool = True,
+    clean: str | Path | Sequence[str | Path] | None = None,
+    preset: Sequence[str] = (),
+    generator: str | None = None,
+    discriminator: str | None = None,
+    window: int | None = None,
+    width: int | None = None,
+    crop: int | None = None,
+    batch: int | None = None,
+    weight_prior: float | None = None,
+    weight_likelihood: float | None = None,
+    weight_withheld: float | None = None,
+    first_guess: bool | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     precision: str = "auto",
@@ -62,6 +68,10 @@ def train(
         Folder of the run; by default ``runs/`` and the name of the data.
     variable, domain, time : str, optional
         Which variable, its land mask (1 = exists) and which dates.
+    clean : path or URL, or several, optional
+        Fields without gaps, for the presets that see some; the variable of the same name, or its only one.
+    preset : sequence of str
+        Of :data:`geogan.presets.PRESETS`, later ones over earlier ones; what is given beside them holds.
     resume : Path, optional
         Go on with the run in that folder; ``steps`` and ``minutes`` may be raised, all else is as it was.
     overwrite : bool
@@ -69,7 +79,8 @@ def train(
     console : Console, optional
         Where to show progress; None for silence.
 
-    The other parameters are those of :class:`geogan.reconstructor.Reconstructor`.
+    The other parameters are those of :class:`geogan.reconstructor.Reconstructor`; left out, they are as the presets or
+    else the defaults have them.
 
     Returns
     -------
@@ -86,6 +97,7 @@ def train(
         described = read_run(out)
         data = data or described["data"]
         variable, domain, time = described["variable"], described["domain"], described["time"]
+        clean = clean or described["clean"]
         since = load_model(out).scores["steps"]
         reconstructor = Reconstructor.load(out, device=device)
         reconstructor.threads = threads or reconstructor.threads
@@ -97,16 +109,20 @@ def train(
         out = Path(out) if out is not None else Path("runs") / _name(data)
         check_run(out, overwrite=overwrite)
         since = -1
+        given = {
+            "generator": generator,
+            "discriminator": discriminator,
+            "window": window,
+            "width": width,
+            "crop": crop,
+            "batch": batch,
+            "weight_prior": weight_prior,
+            "weight_likelihood": weight_likelihood,
+            "weight_withheld": weight_withheld,
+            "first_guess": first_guess,
+        }
         reconstructor = Reconstructor(
             operator,
-            window=window,
-            width=width,
-            crop=crop,
-            batch=batch,
-            weight_prior=weight_prior,
-            weight_likelihood=weight_likelihood,
-            weight_withheld=weight_withheld,
-            first_guess=first_guess,
             transform=transform,
             steps=steps,
             minutes=minutes,
@@ -114,20 +130,29 @@ def train(
             seed=seed,
             threads=threads,
             device=device,
+            **settings_of(preset) | {name: value for name, value in given.items() if value is not None},
         )
     source = open_source(data, variable=variable, time=time)
     mask = None if domain is None else open_domain(data, domain, source.field)
+    whole = None if clean is None else open_clean(clean, str(source.field.name), time)
     described = {
         "data": [str(path) for path in source.paths],
         "variable": str(source.field.name),
         "domain": domain,
         "time": time,
+        "clean": None if clean is None else find_paths(clean),
     }
     absent = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         with _Report(out, described, reconstructor, console, since=since) as report:
             reconstructor.fit(
-                source.field, domain=mask, path=out, resume=resume is not None, progress=report.show, message=report.say
+                source.field,
+                domain=mask,
+                clean=whole,
+                path=out,
+                resume=resume is not None,
+                progress=report.show,
+                message=report.say,
             )
     except BaseException:
         for folder in absent:
@@ -142,6 +167,12 @@ def train(
         error = f"withheld error {scores['withheld']:.4g} {scores['units']} (first guess {scores['first_guess']:.4g})"
     report.say(f"{error} after {scores['steps']} steps; {out} is ready")
     return out
+
+
+def open_clean(data: str | Path | Sequence[str | Path], variable: str, time: str | None) -> xr.DataArray:
+    """The variable of that name where clean data have it; else their only one."""
+    name = variable if variable in variable_names(data) else None
+    return open_source(data, variable=name, time=time).field
 
 
 class _Report:

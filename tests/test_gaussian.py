@@ -39,7 +39,10 @@ def dense_laplacian(domain: torch.Tensor, aspect: float = 1.0) -> torch.Tensor:
 def dense_covariance(prior: GaussianPrior, domain: torch.Tensor, days: torch.Tensor) -> torch.Tensor:
     """Prior covariance of the domain's cells, dates outermost."""
     cells = domain.flatten() > 0
-    root = dense_laplacian(domain, prior.aspect)[cells][:, cells] + 8 / prior.length**2 * torch.eye(int(cells.sum())).double()
+    root = (
+        dense_laplacian(domain, prior.aspect)[cells][:, cells]
+        + 8 / prior.length**2 * torch.eye(int(cells.sum())).double()
+    )
     wave = 2 - 2 * torch.cos(2 * math.pi * torch.arange(512).double() / 512)
     unit = ((8 / prior.length**2 + wave[:, None] + wave) ** -2).mean()
     space = torch.linalg.inv(root @ root) / unit

@@ -20,7 +20,7 @@ cli
 -> blocks, model, inference, io, product
 -> archive, gaussian
 -> standardise, withheld, multigrid, objective, tiles, networks, http_store, images, coastlines
--> coordinates, defaults, parallel, run_folder
+-> coordinates, defaults, parallel, presets, run_folder
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]

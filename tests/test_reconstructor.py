@@ -8,7 +8,7 @@ import xarray as xr
 
 import geogan
 from geogan import Reconstructor, defaults
-from geogan.checkpoint import load_state
+from geogan.checkpoint import load_model, load_state
 from geogan.operators.errors import InputError
 from geogan.reconstructor import find_device
 
@@ -76,7 +76,7 @@ def test_a_resumed_run_has_the_same_weights(gappy, domain, quick, tmp_path):
     for name, lengths in (("whole", [5]), ("parts", [2, 5])):
         for number, steps in enumerate(lengths):
             small(steps=steps).fit(gappy, domain=domain, path=tmp_path / name, resume=number > 0)
-        states[name] = small()._start(3, 1, 1.0, torch.device("cpu"))
+        states[name] = small()._start(load_model(tmp_path / name), 1.0, torch.device("cpu"), images=False)
         load_state(tmp_path / name, states[name])
     for part in ("generator", "discriminator", "average"):
         assert equal(*(getattr(state, part).state_dict() for state in states.values())), part
@@ -178,7 +178,7 @@ def test_no_network_s_weights_are_worse_than_the_first_guess(gappy, domain, quic
         ({"likelihood_every": 0}, "likelihood_every must be at least 1"),
         ({"weight_prior": -1.0}, "weight_prior must not be negative, got -1"),
         ({"minutes": -1}, "minutes must not be negative"),
-        ({"weight_prior": 0, "weight_likelihood": 0, "weight_withheld": 0}, "all three weights are 0"),
+        ({"weight_prior": 0, "weight_likelihood": 0, "weight_withheld": 0}, "all weights are 0"),
         ({"precision": "float16"}, "precision must be auto, float32 or bfloat16, got 'float16'"),
         ({"transform": "sqrt"}, "transform must be one of none, log"),
         ({"threads": 0}, "threads must be at least 1"),

@@ -49,11 +49,18 @@ def test_every_place_is_reached():
 
 
 def test_the_generator_decides():
-    assert all(torch.equal(a, b) for a, b in zip(draw(3), draw(3)))
+    assert all(torch.equal(a, b) for a, b in zip(draw(3)[:6], draw(3)[:6]))
     assert not torch.equal(draw(3).values, draw(4).values)
 
 
 def test_a_crop_as_large_as_the_block():
     windows = draw(crop=(11, 14), frames=6, batch=5)
     assert windows.values.shape == (5, 6, 1, 11, 14)
-    assert all(torch.equal(part, part.to(torch.device("cpu"))) for part in windows)
+    assert windows.clean is None and windows.noise is None
+
+
+def test_clean_fields_and_noise_are_cut_and_turned_with_the_values():
+    one = BLOCKS[0]._replace(clean=BLOCKS[0].values + 1, noise=-BLOCKS[0].values)
+    windows = draw_windows([one], batch=30, frames=3, crop=(4, 6), generator=torch.Generator().manual_seed(0))
+    moved = windows.to(torch.device("cpu"))
+    assert torch.equal(moved.clean, windows.values + 1) and torch.equal(moved.noise, -windows.values)

@@ -1,0 +1,138 @@
+"""Presets: the paper's settings reach the training step, and the clean variants ask for what they need."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from geogan import Reconstructor, reconstructor
+from geogan.networks import SaganGenerator
+from geogan.operators.corrupt import corrupt
+from geogan.operators.errors import InputError
+from geogan.operators.pixels import RemovePixel
+from geogan.presets import PRESETS, settings_of
+from geogan.training import Weights
+
+
+@pytest.fixture(scope="module")
+def images():
+    random = np.random.default_rng(0)
+    smooth = random.standard_normal((24, 3, 4, 4)).repeat(4, 2).repeat(4, 3) / 2
+    attrs = {"valid_min": -1, "valid_max": 1, "units": "1"}
+    values = np.clip(smooth, -1, 1).astype("f4")
+    return xr.DataArray(values, dims=("sample", "band", "y", "x"), name="image", attrs=attrs)
+
+
+@pytest.fixture(scope="module")
+def gappy(images):
+    return corrupt(images, RemovePixel(p=0.5), seed=1)
+
+
+def small(**settings):
+    return Reconstructor("remove_pixel:p=0.5", **{"width": 4, "crop": 16, "steps": 2, "threads": 1} | settings)
+
+
+def test_every_preset_names_settings_that_exist():
+    known = inspect.signature(Reconstructor.__init__).parameters
+    assert all(name in known for settings in PRESETS.values() for name in settings)
+    assert settings_of(["unir", "paired"]) == PRESETS["unir"] | PRESETS["paired"]
+    with pytest.raises(InputError, match="no preset is named 'wgan'; choose from unir, paired, unpaired"):
+        settings_of(["wgan"])
+
+
+def test_unir_is_the_papers_objective(gappy, monkeypatch):
+    """What section 4 and Algorithm 1 prescribe, seen where it is used."""
+    seen = {}
+
+    def watched(state, pool, validate, **settings):
+        seen.update(settings, state=state, block=pool.at(0)[0])
+        return iter(())
+
+    monkeypatch.setattr(reconstructor, "train", watched)
+    with pytest.raises(Exception):  # noqa: B017 (nothing was trained, so there is no best)
+        small(**settings_of(["unir"]) | {"width": 4}).fit(gappy)
+    state, block = seen["state"], seen["block"]
+    assert seen["weights"] == Weights(prior=1.0, likelihood=2.0, withheld=0.0, paired=0.0)
+    assert (seen["decay"], seen["decay_every"], seen["likelihood_every"]) == (0.995, 400, 1)
+    assert seen["prior"] is None and seen["clip"] is None and seen["frames"] == 1
+    for optimiser, rate in ((state.generator_optimiser, 1e-4), (state.discriminator_optimiser, 4e-4)):
+        assert isinstance(optimiser, torch.optim.Adam)
+        assert optimiser.defaults["lr"] == rate and optimiser.defaults["betas"] == (0.0, 0.9)
+    assert isinstance(state.generator, SaganGenerator)
+    assert not state.generator.show_mask and state.generator.bounded and state.generator.skip == "none"
+    assert torch.equal(block.kept, block.mask) and not block.guess.any()
+
+
+@pytest.mark.parametrize(("operator", "skip"), [("patch_band:h=4", "measurement"), ("convolve_noise", "measurement"),
+                                                ("remove_pixel_channel:p=0.5", "none")])  # fmt: skip
+def test_where_the_paper_adds_to_the_measurement(images, operator, skip):
+    from geogan.operators.parse import parse
+
+    settings = settings_of(["unir"]) | {"width": 2, "steps": 1, "crop": 16, "threads": 1}
+    fitted = Reconstructor(operator, **settings).fit(corrupt(images, parse(operator), seed=1))
+    assert fitted.model_.network.skip == skip
+
+
+def test_unir_is_saved_and_fills(gappy, tmp_path):
+    fitted = small(**settings_of(["unir"])).fit(gappy)
+    filled = fitted.fill(gappy)
+    assert float(abs(filled.image).max()) <= 1
+    loaded = Reconstructor.load(fitted.save(tmp_path / "run"))
+    xr.testing.assert_allclose(loaded.fill(gappy), filled, atol=1e-5)
+    assert loaded.betas == (0.0, 0.9) or list(loaded.betas) == [0.0, 0.9]
+
+
+def test_pairs_teach_the_clean_field(images, gappy):
+    """With nothing but pairs the error on what was hidden falls below that of zeros."""
+    settings = settings_of(["paired"]) | {
+        "weight_prior": 0.0,
+        "first_guess": False,
+        "steps": 60,
+        "rate_generator": 5e-3,
+    }
+    filled = small(**settings).fit(gappy, clean=images).fill(gappy).image
+    hidden = gappy.isnull()
+    assert float(((filled - images) ** 2).where(hidden).mean()) < 0.5 * float((images**2).where(hidden).mean())
+
+
+@pytest.mark.parametrize("preset", ["paired", "unpaired"])
+def test_the_discriminator_is_shown_clean_fields(images, gappy, preset, monkeypatch):
+    from geogan import training
+
+    shown = []
+    original = training._discriminator_step
+
+    def watched(state, real, fake, cast, *, rate):
+        shown.append((real, fake))
+        return original(state, real, fake, cast, rate=rate)
+
+    monkeypatch.setattr(training, "_discriminator_step", watched)
+    small(**settings_of([preset])).fit(gappy, clean=images)
+    clean = {tuple(values.flatten().tolist()) for values in _turned(images.values)}
+    for real, fake in shown:
+        assert bool(real.mask.all()) and bool(fake.mask.all())
+        assert all(tuple(values.flatten().tolist()) in clean for values in real.values[:, 0].numpy())
+
+
+def _turned(values):
+    return np.concatenate([values[..., ::y, ::x] for y in (1, -1) for x in (1, -1)])
+
+
+@pytest.mark.parametrize("preset", ["paired", "unpaired"])
+def test_clean_fields_that_cannot_be_used(images, gappy, preset):
+    chosen = small(first_guess=False, **settings_of([preset]))
+    with pytest.raises(InputError, match="learn from clean fields; give them with --clean"):
+        chosen.fit(gappy)
+    with pytest.raises(InputError, match="give clean fields of the same bands and size"):
+        chosen.fit(gappy, clean=images[..., :8])
+    with pytest.raises(InputError, match="has gaps of its own"):
+        chosen.fit(gappy, clean=images.where(images.y < 12))
+    if preset == "paired":
+        with pytest.raises(InputError, match="there are 20 clean fields for 24 measurements"):
+            chosen.fit(gappy, clean=images[:20])
+    else:
+        chosen.fit(gappy, clean=images[:20])
+    with pytest.raises(InputError, match="of no use to this training"):
+        small().fit(gappy, clean=images)
