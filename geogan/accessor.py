@@ -52,16 +52,24 @@ class FieldAccessor:
         self,
         *,
         date: str | float | np.datetime64 | None = None,
+        band: str | int | None = None,
         ax: "Axes | None" = None,
         cmap: "str | Colormap | None" = None,
         limits: tuple[float, float] | None = None,
         coast: bool = True,
         domain: xr.DataArray | None = None,
     ) -> "Axes":
-        """Draw the map of a date; see `geogan.plotting.select_date` and `geogan.plotting.plot_field`."""
-        from geogan.plotting import plot_field, select_date
+        """Draw the map of a date; see `geogan.plotting.select_date`, ``select_band`` and ``plot_field``."""
+        from geogan.plotting import plot_field, select_band, select_date
 
-        return plot_field(select_date(self._field, date), ax=ax, cmap=cmap, limits=limits, coast=coast, domain=domain)
+        return plot_field(
+            select_band(select_date(self._field, date), band),
+            ax=ax,
+            cmap=cmap,
+            limits=limits,
+            coast=coast,
+            domain=domain,
+        )
 
     def coverage(self, *, domain: xr.DataArray | None = None) -> xr.DataArray:
         """Share of the domain under gaps, date by date; see `geogan.coverage.coverage`."""
@@ -119,6 +127,7 @@ class DatasetAccessor:
         *,
         variable: str | None = None,
         date: str | float | np.datetime64 | None = None,
+        band: str | int | None = None,
         truth: xr.DataArray | None = None,
         path: str | Path | None = None,
     ) -> "Figure":
@@ -136,7 +145,7 @@ class DatasetAccessor:
             )
         source = self._dataset[f"{filled.name}_source"]
         return plot_reconstruction(
-            observed_part(filled, source), filled, truth=truth, source=source, date=date, path=path
+            observed_part(filled, source), filled, truth=truth, source=source, date=date, band=band, path=path
         )
 
     def coverage(self, *, variable: str | None = None, domain: xr.DataArray | None = None) -> xr.DataArray:

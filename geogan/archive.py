@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.coordinates import day_of_year, days, find_axes, stacked
-from geogan.standardise import Standardiser
+from geogan.standardise import Standardiser, within_unity
 from geogan.withheld import Withheld, withhold
 
 # Archives up to this many values are held in memory while training; longer ones are read piece by piece.
@@ -48,6 +48,8 @@ class Archive:
         What pieces must not show; None to show all.
     independent : bool
         Whether the dates are no dates but samples that have nothing to do with each other.
+    limits : (float, float), optional
+        Values lie between them: those of images.
     """
 
     field: xr.DataArray
@@ -57,6 +59,7 @@ class Archive:
     phase: np.ndarray | None
     withheld: Withheld | None = None
     independent: bool = False
+    limits: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, source: xr.DataArray, domain: np.ndarray, standardiser: Standardiser) -> Archive:
@@ -69,6 +72,7 @@ class Archive:
             days(source, axes),
             day_of_year(source, axes),
             independent=axes.independent,
+            limits=(-1.0, 1.0) if within_unity(source, axes) else None,
         )
 
     @property

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import Axes, days, find_axes
+from geogan.coordinates import Axes, days, find_axes, stacked
 from geogan.operators.compose import Compose
 from geogan.operators.corrupt import corrupt as measure
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator
 from geogan.operators.parse import parse
+from geogan.standardise import within_unity
 
 
 def corrupt(
@@ -18,15 +19,16 @@ def corrupt(
 ) -> xr.DataArray:
     """Measure a field: hide, blur and disturb it as ``operator`` says.
 
-    What a date suffers depends on the seed and that date alone.
+    What a date (or a sample) suffers depends on the seed and that date alone.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] y, x)
+    field : DataArray, shape ([time,] [band,] y, x)
         In its own units, NaN where unseen; lazy or not.
     operator : str, sequence of str, or Operator
         As in `geogan.operators.parse.parse`. Parameters that are not given take their defaults. Noise is
-        counted in standard deviations of the field, for which the field is read once. Borrowed gaps
+        counted in standard deviations of each band, for which the field is read once; that of images, which lie
+        within [-1, 1], as it stands. Borrowed gaps
         (``observed_gaps``) come from the field's own dates.
     seed : int
         Two seeds give two independent measurements.
@@ -53,17 +55,25 @@ def corrupt(
     operator = parse(operator)
     axes = find_axes(field)
     operator = _with_gaps_of(field, axes, operator, seed=seed)
+    encoding = field.encoding
     field = field if field.dtype.kind == "f" else field.astype(np.float32)
+    spread = _spread(field, axes) if operator.noise else 1.0
+    several = isinstance(spread, xr.DataArray)
     gappy = measure(
-        field,
+        # Bands of different spreads get their noise in units of their own.
+        (field / spread).assign_attrs(field.attrs) if several else field,
         operator,
         seed=seed,
         time=axes.time,
         dims=(axes.y, axes.x),
-        scale=float(field.std()) if operator.noise else 1.0,
+        band=axes.band,
+        scale=1.0 if isinstance(spread, xr.DataArray) else spread,
         step=_step(field, axes),
+        independent=axes.independent,
     )
-    gappy.encoding = _with_room_for_gaps(field.encoding)
+    if several:
+        gappy = (gappy * spread).transpose(*field.dims).assign_attrs(field.attrs).rename(field.name)
+    gappy.encoding = _with_room_for_gaps(encoding)
     return gappy
 
 
@@ -73,9 +83,19 @@ def _with_gaps_of(field: xr.DataArray, axes: Axes, operator: Operator, *, seed: 
         return Compose(tuple(_with_gaps_of(field, axes, part, seed=seed) for part in operator.operators))
     if not isinstance(operator, ObservedGaps):
         return operator
-    stack = field.notnull() if axes.time else field.notnull().expand_dims("time")
-    seen = stack.transpose(axes.time or "time", axes.y, axes.x).values
-    return operator.fitted(seen, np.any(seen, axis=0), seed=seed)
+    seen = stacked(field.notnull(), axes).values
+    domain = np.ones_like(seen[0, 0]) if axes.independent else np.any(seen, axis=(0, 1))
+    return operator.fitted(seen if axes.band else seen[:, 0], domain, seed=seed)
+
+
+def _spread(field: xr.DataArray, axes: Axes) -> float | xr.DataArray:
+    """What noise is counted in: the standard deviation, of each band where there are several."""
+    if within_unity(field, axes):
+        return 1.0
+    if axes.band is None:
+        return float(field.std())
+    spread = field.std([dim for dim in field.dims if dim != axes.band]).compute()
+    return spread.where(spread > 0, 1.0)
 
 
 def _step(field: xr.DataArray, axes: Axes) -> float:

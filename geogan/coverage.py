@@ -11,14 +11,14 @@ def coverage(field: xr.DataArray, *, domain: xr.DataArray | None = None) -> xr.D
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] y, x)
+    field : DataArray, shape ([time,] [band,] y, x)
         NaN where unseen; lazy or not.
     domain : DataArray of bool, shape (y, x), optional
-        True where the quantity exists; by default where it was ever observed.
+        True where the quantity exists; by default where it was ever observed in any band, of samples everywhere.
 
     Returns
     -------
-    coverage : DataArray, shape ([time])
+    coverage : DataArray, shape ([time,] [band])
         In [0, 1]: 0 where all of the domain is observed; NaN where there is no domain. Lazy where the field is.
 
     Raises
@@ -35,7 +35,7 @@ def coverage(field: xr.DataArray, *, domain: xr.DataArray | None = None) -> xr.D
     axes = find_axes(field)
     seen = field.notnull()
     if domain is None:
-        domain = seen.any(axes.time) if axes.time else seen
+        domain = seen.any([dim for dim in (axes.time, axes.band) if dim]) | axes.independent
     elif set(domain.dims) != {axes.y, axes.x}:
         raise InputError(
             f"domain must have the dimensions ({axes.y}, {axes.x}), got {domain.dims}; rename or select them"

@@ -107,6 +107,8 @@ def fill_slab(
             total[..., row.read, column.read] += (weight_y[:, None] * weight_x).astype(np.float32) * field[slab.inner]
     phase = None if archive.phase is None else archive.phase[slab.core]
     filled = archive.standardiser.inverse(total, phase)
+    if archive.limits is not None:
+        filled = np.clip(filled, *archive.limits)
     return np.where(archive.domain, filled, np.nan)
 
 

@@ -62,7 +62,7 @@ class Survey(NamedTuple):
     first, last : datetime64, cftime.datetime, float or None
         First and last time; None without a time coordinate.
     domain : ndarray of bool, shape (y, x)
-        True where a value was ever seen.
+        True where a value was ever seen; of independent samples everywhere.
     seen_share : ndarray of float64, shape (T,)
         Share of the domain seen at each date, all bands together.
     gap_free : bool
@@ -454,6 +454,9 @@ def check_field(field: xr.DataArray, axes: Axes) -> Survey:
             dask.array.where(seen, values, np.inf).min(),
             dask.array.where(seen, values, -np.inf).max(),
         )
+    if axes.independent:
+        # What a cell is in one sample says nothing of what it is in another.
+        domain = np.ones_like(domain)
     observed, cells = int(counts.sum()), int(domain.sum())
     if observed == 0:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Maps with coastlines that need no network."""
+"""Maps with coastlines that need no network, and images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
+    from geogan.coordinates import Axes as Axes_
+
 _GAP, _LAND, _COAST = "#e6e6e6", "#b3a892", "#3c3a35"
+_GAP_OF_IMAGES = "#9db4cf"  # in grey images grey would be a value
 _SOURCE_COLOURS = {"observed": "#3b6ea5", "filled": "#f2b84b", "land": _LAND, "refused": "#9b2f3f"}
 _UNITS = {
     "degree_celsius": "°C",
@@ -41,19 +44,21 @@ def plot_field(
     coast: bool = True,
     domain: xr.DataArray | None = None,
 ) -> "Axes":
-    """Draw one map of a field, with its colour bar, units, date and coastline.
+    """Draw one map of a field, with its colour bar, units, date and coastline; or an image in its colours.
 
     Parameters
     ----------
-    field : DataArray, shape (y, x)
+    field : DataArray, shape (y, x), or (band, y, x) of red, green and blue
         NaN where unseen. Longitudes in [-180, 180] or [0, 360], latitudes in either order; where the field
         has neither, plain axes are drawn. Larger maps than 1200 cells along a side are thinned.
     ax : Axes, optional
         Where to draw, a cartopy map or plain axes; a new figure where None.
     cmap : str or Colormap, optional
-        By default thermal colours for temperatures, a diverging map for anomalies, viridis otherwise.
+        By default thermal colours for temperatures, a diverging map for anomalies, grey for images, viridis
+        otherwise.
     limits : (float, float), optional
-        Colour range in the unit of the field; by default the 2nd and 98th percentiles.
+        Colour range in the unit of the field; by default the 2nd and 98th percentiles, of images the range that
+        they say.
     coast : bool
         Draw the coastline where the field has longitudes and latitudes.
     domain : DataArray of bool, shape (y, x), optional
@@ -80,7 +85,7 @@ def plot_field(
     """
     grid = _grid(field)
     if limits is None:
-        limits = _robust_limits([field], _is_anomaly(field))
+        limits = _limits([field])
     elif not limits[0] < limits[1]:
         raise InputError(f"limits must increase, got {limits}; give the smaller value first")
     if ax is None:
@@ -90,6 +95,9 @@ def plot_field(
         ax = figure.add_subplot(projection=_projection(grid))
     inside = None if domain is None else _map_values(domain, grid, "domain").astype(bool)
     mesh = _draw(ax, grid, _map_values(field, grid), inside, cmap or _colours(field), limits, coast)
+    ax.set_title(_date(field))
+    if mesh is None:
+        return ax
     values = np.asarray(field.values, dtype="float64")
     wide = np.ptp(grid.x_edges) > 1.3 * np.ptp(grid.y_edges) and ax.get_aspect() != "auto"
     ax.figure.colorbar(
@@ -100,7 +108,6 @@ def plot_field(
         extend=_extend([values], limits),
         shrink=0.85,
     )
-    ax.set_title(_date(field))
     return ax
 
 
@@ -111,23 +118,27 @@ def plot_reconstruction(
     truth: xr.DataArray | None = None,
     source: xr.DataArray | None = None,
     date: str | float | np.datetime64 | None = None,
+    band: str | int | None = None,
     path: str | Path | None = None,
 ) -> "Figure":
     """Draw what was observed beside what was filled, and how far it is from the truth or where it is from.
 
     Parameters
     ----------
-    observed : DataArray, shape ([time,] y, x)
+    observed : DataArray, shape ([time,] [band,] y, x)
         Measured field, NaN where unseen.
-    filled : DataArray, shape ([time,] y, x)
+    filled : DataArray, shape ([time,] [band,] y, x)
         Reconstruction on the same grid, NaN outside the domain.
     truth : DataArray, optional
-        What is true, in the same unit: the third panel is filled minus truth.
+        What is true, in the same unit: the third panel is filled minus truth; in colours, the root mean square of
+        that over the bands.
     source : DataArray, optional
         CF flags of each cell (``flag_values``, ``flag_meanings``): the third panel, where there is no truth.
     date : str, float or datetime64, optional
-        The map nearest to it is drawn; by default, of up to twenty dates, the one that is nearest to half
-        observed.
+        The map nearest to it is drawn, or the sample of that number; by default, of up to twenty dates, the one
+        that is nearest to half observed.
+    band : str or int, optional
+        As in :func:`select_band`.
     path : str or Path, optional
         Where to save the figure: PNG, PDF, SVG.
 
@@ -156,7 +167,9 @@ def plot_reconstruction(
     from matplotlib.patches import Patch
 
     target = None if path is None else figure_path(path)
-    observed, filled, truth, source = _one_date(observed, filled, truth, source, date)
+    observed, filled, *others = _one_date(observed, filled, truth, source, date)
+    truth, source = (None if part is None else select_band(part, band, like=filled) for part in others)
+    observed, filled = select_band(observed, band, like=filled), select_band(filled, band)
     grid = _grid(filled)
     seen, full = _map_values(observed, grid, "observed"), _map_values(filled, grid)
     true = None if truth is None else _map_values(truth, grid, "truth")
@@ -166,14 +179,16 @@ def plot_reconstruction(
             raise InputError(f"{name} is in {units} and filled in {filled.attrs['units']}; convert one of them first")
 
     flags = None if source is None or true is not None else _map_values(source, grid, "source")
-    domain = np.isfinite(full) | np.isfinite(seen)
+    domain = _anywhere(np.isfinite(full) | np.isfinite(seen))
     if true is not None:
-        domain |= np.isfinite(true)
+        domain |= _anywhere(np.isfinite(true))
     if flags is not None:
+        # A cell of which one colour was filled is filled.
+        flags = flags.max(-1) if flags.ndim == 3 else flags
         names = _flag_names(source)
         # A refused cell is sea without an answer, not land.
         domain |= np.isin(flags, [value for value, name in names.items() if name != "land"])
-    limits = _robust_limits([observed, filled], _is_anomaly(filled))
+    limits = _limits([observed, filled])
     colours = _colours(filled)
 
     panels = 2 if true is None and flags is None else 3
@@ -183,20 +198,24 @@ def plot_reconstruction(
     for i, (ax, values, title) in enumerate(zip(axes, (seen, full), ("observed", "filled"))):
         mesh = _draw(ax, grid, values, domain, colours, limits, True, row_labels=i == 0)
         ax.set_title(title)
-    figure.colorbar(
-        mesh,
-        ax=axes[:2],
-        location="bottom",
-        shrink=0.6,
-        label=_label(filled),
-        extend=_extend([seen, full], limits),
-    )
+    if mesh is not None:
+        figure.colorbar(
+            mesh,
+            ax=axes[:2],
+            location="bottom",
+            shrink=0.6,
+            label=_label(filled),
+            extend=_extend([seen, full], limits),
+        )
     if true is not None:
         difference = full - true
-        size = float(np.nanpercentile(np.abs(difference), 98)) if np.isfinite(difference).any() else 1.0
-        span = (-size, size) if size > 0 else (-1.0, 1.0)
-        shown = _draw(axes[2], grid, difference, domain, _diverging(), span, True, row_labels=False)
         hidden = np.isfinite(difference) & ~np.isfinite(seen)
+        panel = np.sqrt(np.mean(difference**2, -1)) if difference.ndim == 3 else difference
+        size = float(np.nanpercentile(np.abs(panel), 98)) if np.isfinite(panel).any() else 1.0
+        size = size if size > 0 else 1.0
+        span = (0.0, size) if difference.ndim == 3 else (-size, size)
+        shades = "magma" if difference.ndim == 3 else _diverging()
+        shown = _draw(axes[2], grid, panel, domain, shades, span, True, row_labels=False)
         title = "filled − truth"
         if hidden.any():
             error = f"{np.sqrt(np.mean(difference[hidden] ** 2)):.2g} {_units(filled)}".strip()
@@ -207,14 +226,19 @@ def plot_reconstruction(
             ax=axes[2],
             location="bottom",
             shrink=0.9,
-            label=" ".join(["difference", f"[{_units(filled)}]" if _units(filled) else ""]).strip(),
-            extend=_extend([difference], span),
+            label=" ".join(
+                [
+                    "difference" if difference.ndim == 2 else "difference, root mean square of the bands",
+                    f"[{_units(filled)}]" if _units(filled) else "",
+                ]
+            ).strip(),
+            extend=_extend([panel], span),
         )
     elif flags is not None:
         _draw_flags(axes[2], grid, flags, names)
         axes[2].set_title("source")
 
-    patches = [Patch(facecolor=_GAP, edgecolor="0.6", label="not observed")]
+    patches = [Patch(facecolor=grid.gap, edgecolor="0.6", label="not observed")]
     if not domain.all():
         patches.append(Patch(facecolor=_LAND, edgecolor="0.6", label=_outside(filled)))
     figure.legend(handles=patches, loc="outside lower left", ncols=2, frameon=False, fontsize="small")
@@ -286,18 +310,19 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path, *, units:
 
 
 def select_date(field: xr.DataArray, date: str | float | np.datetime64 | None = None) -> xr.DataArray:
-    """One map of a field.
+    """One map of a field, or one sample.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] y, x)
+    field : DataArray, shape ([time,] [band,] y, x)
         NaN where unseen.
     date : str, float or datetime64, optional
-        The map nearest to it; by default, of up to twenty dates, the one that is nearest to half observed.
+        The map nearest to it; of samples the number, counted from 0; by default, of up to twenty, the one that is
+        nearest to half observed.
 
     Returns
     -------
-    field : DataArray, shape (y, x)
+    field : DataArray, shape ([band,] y, x)
 
     Raises
     ------
@@ -317,9 +342,77 @@ def select_date(field: xr.DataArray, date: str | float | np.datetime64 | None = 
         if date is not None:
             raise InputError(f"date {date} cannot be selected: the field is a single map; leave date out")
         return field
-    if date is not None:
-        return field.isel({axes.time: _nearest(field, axes.time, date)})
-    return field.isel({axes.time: _half_observed(field, field)})
+    return _entry(field, axes, _half_observed(field, field) if date is None else _nearest(field, axes, date))
+
+
+def select_band(
+    field: xr.DataArray, band: str | int | None = None, *, like: xr.DataArray | None = None
+) -> xr.DataArray:
+    """One band of a field; itself where it has none.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] [band,] y, x)
+    band : str or int, optional
+        Name of the band, or its number, counted from 0. By default all three of red, green and blue, or the first
+        of other bands.
+    like : DataArray, optional
+        The field whose bands these are, where this one does not say their names itself.
+
+    Returns
+    -------
+    field : DataArray, shape ([time,] y, x), or ([time,] band, y, x) of red, green and blue
+
+    Raises
+    ------
+    InputError
+        If there is no such band.
+
+    Examples
+    --------
+    >>> optics = xr.DataArray(np.zeros((2, 3, 4)), dims=("band", "y", "x"), coords={"band": ["red", "nir"]})
+    >>> select_band(optics, "nir").band.item(), select_band(optics).band.item()
+    ('nir', 'red')
+    """
+    from geogan.coordinates import band_names, find_axes
+
+    axes = find_axes(field)
+    if axes.band is None:
+        if band is not None:
+            raise InputError(f"band {band} cannot be selected: the field has no bands; leave band out")
+        return field
+    if band is None and _in_colours(field if like is None else like):
+        return field
+    band = 0 if band is None else band
+    names, count = band_names(field, axes), field.sizes[axes.band]
+    index = names.index(str(band)) if str(band) in names else int(band) if str(band).isdecimal() else count
+    if index < count:
+        titled = {"long_name": f"{_name(field)}, {names[index]}"} if names else {}
+        return field.isel({axes.band: index}).assign_attrs(titled)
+    known = f"{', '.join(names)}, or " if names else ""
+    raise InputError(f"band must be {known}a number from 0 to {count - 1}, got {band!r}; choose one of them")
+
+
+def _in_colours(field: xr.DataArray) -> bool:
+    """Whether the bands are red, green and blue: by their names, or because it is an image of three."""
+    from geogan.coordinates import band_names, find_axes
+
+    axes = find_axes(field)
+    if axes.band is None or field.sizes[axes.band] != 3:
+        return False
+    names = tuple(name.lower() for name in band_names(field, axes))
+    return names in (("red", "green", "blue"), ("r", "g", "b")) or _is_image(field) or axes.band.lower() == "rgb"
+
+
+def _is_image(field: xr.DataArray) -> bool:
+    return field.attrs.get("valid_min") == -1 and field.attrs.get("valid_max") == 1
+
+
+def _entry(field: xr.DataArray, axes: "Axes_", index: int) -> xr.DataArray:
+    """One map, that of a sample with its number."""
+    chosen = field.isel({axes.time: index})
+    numbered = axes.independent and axes.time not in chosen.coords
+    return chosen.assign_coords({axes.time: index}) if numbered else chosen
 
 
 def observed_part(filled: xr.DataArray, source: xr.DataArray) -> xr.DataArray:
@@ -399,7 +492,7 @@ class _Grid(NamedTuple):
     """Edges of the cells as they are drawn.
 
     ``centre`` is the longitude at x = 0, None where there are no longitudes; ``first`` is the coordinate of
-    the first column as the field has it.
+    the first column as the field has it. Of an image the first row is on top, and ``gap`` another colour.
     """
 
     y: str
@@ -411,14 +504,17 @@ class _Grid(NamedTuple):
     x_label: str
     same_units: bool
     first: float
+    band: str | None = None
+    image: bool = False
+    gap: str = _GAP
 
 
 def _grid(field: xr.DataArray) -> _Grid:
     from geogan.coordinates import find_axes, has_lonlat
 
-    if field.ndim != 2:
+    axes = find_axes(field) if field.ndim in (2, 3) else None
+    if axes is None or (field.ndim == 3 and (axes.band is None or field.sizes[axes.band] != 3)):
         raise InputError(f"a single map (y, x) is expected, got the dimensions {field.dims}; select one date first")
-    axes = find_axes(field)
     if axes.time is not None:
         raise InputError(
             f"a map (y, x) is expected, got {field.dims}, where {axes.time!r} is time; select one date first"
@@ -435,7 +531,12 @@ def _grid(field: xr.DataArray) -> _Grid:
         x_edges = x_edges - centre
     else:
         y_edges, x_edges = _edges(y), _edges(x)
-    return _Grid(axes.y, axes.x, y_edges, x_edges, centre, y_label, x_label, y_units == x_units, float(x[0]))
+    image = _is_image(field) and axes.y not in field.coords
+    gap = _GAP_OF_IMAGES if image and axes.band is None else _GAP
+    same_units = y_units == x_units
+    return _Grid(
+        axes.y, axes.x, y_edges, x_edges, centre, y_label, x_label, same_units, float(x[0]), axes.band, image, gap
+    )
 
 
 def _positions(field: xr.DataArray, dim: str) -> tuple[np.ndarray, str, str]:
@@ -458,13 +559,14 @@ def _edges(centres: np.ndarray) -> np.ndarray:
 
 
 def _map_values(field: xr.DataArray, grid: _Grid, name: str = "field") -> np.ndarray:
-    """Values as float64 in the order (y, x), on this grid and no other."""
-    if set(field.dims) != {grid.y, grid.x}:
+    """Values as float64 in the order (y, x), or (y, x, band) of three colours, on this grid and no other."""
+    colours = [grid.band] if grid.band in field.dims and grid.band else []
+    if set(field.dims) != {grid.y, grid.x, *colours}:
         raise InputError(f"{name} must have the dimensions ({grid.y}, {grid.x}), got {field.dims}; rename them")
-    values = np.asarray(field.transpose(grid.y, grid.x).values, dtype="float64")
+    values = np.asarray(field.transpose(grid.y, grid.x, *colours).values, dtype="float64")
     expected = (grid.y_edges.size - 1, grid.x_edges.size - 1)
     here = _grid(field)
-    if values.shape != expected or not (
+    if values.shape[:2] != expected or not (
         np.allclose(here.y_edges, grid.y_edges) and np.allclose(here.x_edges, grid.x_edges)
     ):
         raise InputError(
@@ -504,31 +606,33 @@ def _draw(
     *,
     row_labels: bool = True,
 ) -> Any:
-    """Paint a map: background, land, gaps, values, coastline, in this order."""
+    """Paint a map: background, land, gaps, values, coastline, in this order; colours need no colour bar: None."""
     from matplotlib.colors import ListedColormap
 
     if grid.centre is not None and not hasattr(ax, "projection"):
         # Plain axes are the caller's: the field's own longitudes, so that stations can be drawn on top.
         shift = grid.first - (grid.x_edges[0] + grid.x_edges[1]) / 2
         grid = grid._replace(x_edges=grid.x_edges + shift, centre=0.0)
-    ax.set_facecolor(_GAP)
+    ax.set_facecolor(grid.gap)
     if domain is not None:
-        _mesh(ax, grid, np.where(domain, 0.0, 1.0), ListedColormap([_GAP, _LAND]), (0, 1))
+        _mesh(ax, grid, np.where(domain, 0.0, 1.0), ListedColormap([grid.gap, _LAND]), (0, 1))
     mesh = _mesh(ax, grid, values, colours, limits)
+    if values.ndim == 3:
+        mesh, values = None, values.max(-1)
     # Polygons would hide the gaps of a field that lives on land.
     _frame(ax, grid, coast, fill=domain is None and not _lives_on_land(grid, values), row_labels=row_labels)
     return mesh
 
 
 def _mesh(ax: Any, grid: _Grid, values: np.ndarray, colours: Any, limits: tuple[float, float]) -> Any:
-    stride_y, stride_x = (-(-size // _LARGEST) for size in values.shape)
+    stride_y, stride_x = (-(-size // _LARGEST) for size in values.shape[:2])
     y_edges = np.append(grid.y_edges[:-1][::stride_y], grid.y_edges[-1])
     x_edges = np.append(grid.x_edges[:-1][::stride_x], grid.x_edges[-1])
     values = values[::stride_y, ::stride_x]
     return ax.pcolormesh(
         x_edges,
         y_edges,
-        np.ma.masked_invalid(values),
+        _painted(values, limits) if values.ndim == 3 else np.ma.masked_invalid(values),
         cmap=colours,
         vmin=limits[0],
         vmax=limits[1],
@@ -536,6 +640,19 @@ def _mesh(ax: Any, grid: _Grid, values: np.ndarray, colours: Any, limits: tuple[
         zorder=1,
         **_placed(ax, grid),
     )
+
+
+def _painted(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Colours (y, x, 4) of the three bands; clear where none is seen, and one that is not seen like the gaps."""
+    from matplotlib.colors import to_rgb
+
+    seen = np.isfinite(values)
+    shade = np.clip((np.where(seen, values, 0.0) - limits[0]) / (limits[1] - limits[0]), 0, 1)
+    return np.concatenate([np.where(seen, shade, to_rgb(_GAP)), seen.any(-1, keepdims=True)], -1)
+
+
+def _anywhere(where: np.ndarray) -> np.ndarray:
+    return np.any(where, axis=-1) if where.ndim == 3 else where
 
 
 def _placed(ax: Any, grid: _Grid) -> dict[str, Any]:
@@ -564,7 +681,10 @@ def _frame(ax: Any, grid: _Grid, coast: bool, *, fill: bool, row_labels: bool) -
     if hasattr(ax, "projection") and ax.projection != _projection(grid):
         return  # another projection is the caller's choice, and so are its extent and labels
     ax.set_xlim(x_span)
-    ax.set_ylim(y_span)
+    ax.set_ylim(y_span[::-1] if grid.image else y_span)
+    if grid.image:
+        ax.set(xticks=[], yticks=[], aspect="equal")
+        return
     if hasattr(ax, "projection") and grid.centre is not None:
         from matplotlib.ticker import FixedLocator, MaxNLocator
 
@@ -629,14 +749,14 @@ def _draw_flags(ax: Any, grid: _Grid, flags: np.ndarray, names: dict[int, str]) 
     index = np.full(flags.shape, np.nan)
     for i, value in enumerate(names):
         index[flags == value] = i
-    ax.set_facecolor(_GAP)
+    ax.set_facecolor(grid.gap)
     _mesh(ax, grid, index, ListedColormap(list(colours.values())), (-0.5, len(colours) - 0.5))
     _frame(ax, grid, True, fill=False, row_labels=False)
     present = [value for value in names if (flags == value).any()]
     ax.legend(
         handles=[Patch(facecolor=colours[value], label=names[value].replace("_", " ")) for value in present],
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.12),
+        bbox_to_anchor=(0.5, -0.02 if grid.image else -0.12),
         ncols=2,
         frameon=False,
         fontsize="small",
@@ -671,7 +791,7 @@ def _one_date(
             raise InputError(f"date {date} cannot be selected: filled is a single map; leave date out")
         wanted: Any = None
     elif date is not None:
-        wanted = filled[axes.time].values[_nearest(filled, axes.time, date)]
+        wanted = filled[axes.time].values[_nearest(filled, axes, date)]
     else:
         same = axes.time in observed.dims and observed.sizes[axes.time] == filled.sizes[axes.time]
         chosen = _half_observed(observed, filled) if same else 0
@@ -680,7 +800,8 @@ def _one_date(
     def select(field: xr.DataArray | None, name: str) -> xr.DataArray | None:
         if field is None:
             return None
-        time = find_axes(field).time
+        own = find_axes(field)
+        time = own.time
         if time is None:
             return field
         if wanted is None:
@@ -690,7 +811,7 @@ def _one_date(
         where = np.flatnonzero(field[time].values == wanted)
         if not where.size:
             raise InputError(f"{name} has no map of {_written(wanted)}, which filled has; select common dates")
-        return field.isel({time: int(where[0])})
+        return _entry(field, own, int(where[0]))
 
     seen, full = select(observed, "observed"), select(filled, "filled")
     assert seen is not None and full is not None
@@ -703,7 +824,7 @@ def _half_observed(observed: xr.DataArray, filled: xr.DataArray) -> int:
 
     axes = find_axes(filled)
     candidates = np.unique(np.linspace(0, filled.sizes[axes.time] - 1, 20).round().astype(int))
-    counts = observed.isel({axes.time: candidates}).notnull().sum([axes.y, axes.x]).values
+    counts = observed.isel({axes.time: candidates}).notnull().sum([d for d in filled.dims if d != axes.time]).values
     if filled is observed:
         ever = max(int(counts.max()), 1)
     else:
@@ -711,9 +832,15 @@ def _half_observed(observed: xr.DataArray, filled: xr.DataArray) -> int:
     return int(candidates[np.argmin(np.abs(counts / ever - 0.5))])
 
 
-def _nearest(field: xr.DataArray, time: str, date: str | float | np.datetime64) -> int:
-    """Index of the map nearest to a date that lies within the record, give or take a step."""
-    times = field[time].values
+def _nearest(field: xr.DataArray, axes: "Axes_", date: str | float | np.datetime64) -> int:
+    """Index of the map nearest to a date that lies within the record, give or take a step; a sample's number."""
+    times = field[axes.time].values
+    if axes.independent:
+        if str(date).isdecimal() and int(str(date)) < len(times):
+            return int(str(date))
+        raise InputError(
+            f"date must be the number of a sample, 0 to {len(times) - 1}, got {date!r}; choose one of them"
+        )
     try:
         if np.issubdtype(times.dtype, np.datetime64):
             apart = np.abs((times - np.datetime64(date)) / np.timedelta64(1, "D"))  # type: ignore[arg-type]
@@ -752,6 +879,12 @@ def _curves(metrics: Sequence[dict[str, Any]], names: dict[str, str]) -> dict[st
     return curves
 
 
+def _limits(fields: list[xr.DataArray]) -> tuple[float, float]:
+    if _is_image(fields[-1]):
+        return (-1.0, 1.0)
+    return _robust_limits(fields, _is_anomaly(fields[-1]))
+
+
 def _robust_limits(fields: list[xr.DataArray], symmetric: bool) -> tuple[float, float]:
     values = np.concatenate([np.asarray(f.values, dtype="float64").ravel() for f in fields])
     values = values[np.isfinite(values)]
@@ -780,6 +913,8 @@ def _is_anomaly(field: xr.DataArray) -> bool:
 
 
 def _colours(field: xr.DataArray) -> "str | Colormap":
+    if _is_image(field):
+        return "gray"
     if _is_anomaly(field):
         return _diverging()
     if "temperature" in _words(field) or _units(field) in ("°C", "K"):
@@ -828,7 +963,8 @@ def _date(field: xr.DataArray) -> str:
         dated = np.issubdtype(coordinate.dtype, np.datetime64) or hasattr(coordinate.values[()], "calendar")
         if coordinate.ndim == 0 and dated:
             return _written(coordinate.values[()])
-    return ""
+    sample = next((field.coords[name] for name in ("sample", "image", "n") if name in field.coords), None)
+    return f"{sample.name} {sample.item()}" if sample is not None and sample.ndim == 0 else ""
 
 
 def _written(time: Any) -> str:

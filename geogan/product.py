@@ -640,6 +640,10 @@ def _write_netcdf(store: Path, path: Path) -> None:
             variable = dataset[name]
             sizes = variable.encoding.get("chunks")
             variable.encoding = _meaning(variable)
+            if variable.dtype.kind in "OTU" and not _holds_cftime(variable.variable):
+                # As characters: files with strings crash the NetCDF library when they are opened again and again.
+                variable.encoding = {"dtype": "S1"}
+                continue
             stored = np.dtype(variable.encoding.get("dtype", variable.dtype))
             for key in ("flag_values", "flag_masks"):
                 if key in variable.attrs and stored.kind in "iu":

@@ -19,8 +19,9 @@ LONGEST_RUN = 4
 # Where dates see less than this share (stations, tracks), a single one's gaps would hide nearly all: the gaps
 # common to several are used, which hide this share.
 SPARSE, HALF = 0.2, 0.5
-# A sample has only itself to be reconstructed from: no more than about this share of what it has is hidden.
-OF_A_SAMPLE = 0.12
+# A sample has only itself to be reconstructed from: no more than about this share of what it has is hidden, but
+# of so many times as many samples.
+OF_A_SAMPLE, MORE_SAMPLES = 0.12, 3
 
 _BACK, _ALL = slice(None, None, -1), slice(None)
 _FLIPS = ((_ALL, _ALL), (_BACK, _BACK), (_BACK, _ALL), (_ALL, _BACK))
@@ -94,7 +95,7 @@ def withhold(
     most : int
         Dates at most, however long the archive.
     independent : bool
-        Whether the dates are samples instead: each is chosen by itself, and loses little.
+        Whether the dates are samples instead: more of them are chosen, each by itself, and lose little.
 
     Returns
     -------
@@ -123,7 +124,8 @@ def withhold(
                 return chosen
         return Withheld(np.full((1, 1), -1, np.int32))
     generator = np.random.default_rng([seed, 0x77])
-    goal = min(most, max(3, round(share * count)), max(1, count // 3))
+    share = share * MORE_SAMPLES if independent else share
+    goal = min(most, max(3, round(share * count)), count if independent else max(1, count // 3))
     taken = 0
     for _ in range(40 * goal):
         if taken >= goal:

@@ -108,9 +108,9 @@ def evaluate(
             threads=threads,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    kind = (
-        "cells hidden from the data" if truth is not None else f"withheld clouds on {len(trained.withheld.dates)} dates"
-    )
+    count = len(trained.withheld.dates)
+    withheld = f"withheld cells of {count} samples" if archive.independent else f"withheld clouds on {count} dates"
+    kind = "cells hidden from the data" if truth is not None else withheld
     if console is not None:
         console.print(table(rows, trained, kind))
     if json is not None:
@@ -153,7 +153,7 @@ def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
 def table(rows: Sequence[Row], model: Model, kind: str) -> Table:
     """The rows as a table, the least error in bold."""
     # The unit is said once, so that the columns fit into 80 characters.
-    units = f", in {model.units}" if model.units else ""
+    units = f", in {_units(model)}" if _units(model) else ""
     shown = Table(title=escape(f"{model.variable}: error on {kind}{units}"), title_justify="left")
     shown.add_column("method", no_wrap=True)
     for name in ("RMSE", "bias", "MAE"):
@@ -173,6 +173,13 @@ def table(rows: Sequence[Row], model: Model, kind: str) -> Table:
             style="bold" if score.rmse == best else None,
         )
     return shown
+
+
+def _units(model: Model) -> str:
+    """Units of the table's errors: the field's, unless its bands have none in common."""
+    if model.standardiser.error_unit("")[1] == "anomalies":
+        return "anomalies"
+    return "" if model.units == "1" else model.units
 
 
 def _ablation(
@@ -236,7 +243,7 @@ def _is_ablation(other: Model, model: Model) -> bool:
 def _write(rows: Sequence[Row], model: Model, kind: str, json: Path) -> None:
     content = {
         "variable": model.variable,
-        "units": model.units,
+        "units": _units(model),
         "cells": kind,
         "rows": [{"method": row.method, **row.score._asdict()} for row in rows],
     }

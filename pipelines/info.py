@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import Axes, days, find_axes, grid_step
+from geogan.coordinates import Axes, band_names, days, find_axes, grid_step
 from geogan.io import Survey, check_field, open_domain, open_field, open_masks, variable_names
 from geogan.operators.errors import InputError
 from geogan.run_folder import RUN, STATE, is_run, read_run
@@ -71,6 +71,8 @@ def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
     survey = check_field(field, axes)
     dy, dx = grid_step(field, axes)
     shares = survey.seen_share
+    bands = 1 if axes.band is None else field.sizes[axes.band]
+    entry = "sample" if axes.independent else "date"
     stored = field.encoding.get("preferred_chunks") or {}
     return {
         "kind": "data",
@@ -80,32 +82,35 @@ def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
             "units": field.attrs.get("units"),
             "smallest": survey.minimum,
             "largest": survey.maximum,
-        },
+        }
+        | ({} if axes.band is None else {"bands": list(band_names(field, axes)) or bands}),
         "grid": {
             "sizes": {str(dim): int(size) for dim, size in field.sizes.items()},
             "stored_chunks": {str(dim): int(size) for dim, size in stored.items()} or None,
             f"step_{axes.y}": _with_units(dy, field, axes.y),
             f"step_{axes.x}": _with_units(dx, field, axes.x),
         },
-        "time": _time(field, axes, survey),
+        "samples" if axes.independent else "time": _time(field, axes, survey),
         "coverage": {
             "domain_cells": survey.cells,
             "all_cells": int(survey.domain.size),
-            "observed_share": survey.observed / (survey.cells * shares.size),
-            "observed_share_of_a_date": {
+            "observed_share": survey.observed / (survey.cells * bands * shares.size),
+            f"observed_share_of_a_{entry}": {
                 "smallest": float(shares.min()),
                 "median": float(np.median(shares)),
                 "largest": float(shares.max()),
             },
-            "dates_without_any": int((shares == 0).sum()),
+            f"{entry}s_without_any": int((shares == 0).sum()),
         },
-        "next": _next(path, variable, field, survey),
+        "next": _next(path, variable, field, survey, samples=axes.independent),
     }
 
 
 def _time(field: xr.DataArray, axes: Axes, survey: Survey) -> Section:
     if axes.time is None:
         return {"dates": 1}
+    if axes.independent:
+        return {"samples": int(field.sizes[axes.time])}
     apart = np.diff(days(field, axes))
     return {
         "dates": int(field.sizes[axes.time]),
@@ -115,14 +120,16 @@ def _time(field: xr.DataArray, axes: Axes, survey: Survey) -> Section:
     }
 
 
-def _next(path: str | Path, variable: str | None, field: xr.DataArray, survey: Survey) -> str:
+def _next(path: str | Path, variable: str | None, field: xr.DataArray, survey: Survey, *, samples: bool) -> str:
     name = shlex.quote(str(path))
     chosen = f" --variable {shlex.quote(variable)}" if variable else ""
     if f"{field.name}_source" in variable_names(path):
         return f"geogan plot {name}{chosen} --out map.png"
     if survey.gap_free:
-        return f"geogan corrupt --data {name}{chosen} --operator cloud_mask --out gappy.zarr"
-    return f"geogan train --data {name}{chosen}{_domain_option(path, field, survey)} --operator cloud_mask"
+        operator = "remove_pixel:p=0.9" if samples else "cloud_mask"
+        return f"geogan corrupt --data {name}{chosen} --operator {operator} --out gappy.zarr"
+    operator = "observed_gaps" if samples else "cloud_mask"
+    return f"geogan train --data {name}{chosen}{_domain_option(path, field, survey)} --operator {operator}"
 
 
 def _domain_option(path: str | Path, field: xr.DataArray, survey: Survey) -> str:
@@ -158,6 +165,7 @@ def _run(path: Path) -> dict[str, Section | str]:
             "data": trained_on,
             "variable": model.variable,
             "units": model.units,
+            "bands": list(model.bands) or len(model.standardiser.scale),
             "cells": list(model.domain.shape),
             "domain": described.get("domain"),
             "domain_cells": int(model.domain.sum()),

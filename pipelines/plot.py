@@ -11,7 +11,15 @@ import xarray as xr
 from geogan.coordinates import find_axes
 from geogan.io import open_domain, open_field, reading, variable_names
 from geogan.operators.errors import InputError
-from geogan.plotting import figure_path, observed_part, plot_field, plot_reconstruction, plot_training, select_date
+from geogan.plotting import (
+    figure_path,
+    observed_part,
+    plot_field,
+    plot_reconstruction,
+    plot_training,
+    select_band,
+    select_date,
+)
 from geogan.run_folder import METRICS, TEXT, is_run
 
 if TYPE_CHECKING:
@@ -24,6 +32,7 @@ def plot(
     out: str | Path,
     variable: str | None = None,
     date: str | None = None,
+    band: str | int | None = None,
     truth: str | Path | None = None,
     observed: str | Path | None = None,
     domain: str | None = None,
@@ -44,7 +53,9 @@ def plot(
     variable : str, optional
         Needed where there are several measured variables.
     date : str, optional
-        The map nearest to it is drawn; by default one that is about half observed.
+        The map nearest to it is drawn, or the sample of that number; by default one that is about half observed.
+    band : str or int, optional
+        Name or number of the band to draw; by default red, green and blue together, or the first of other bands.
     truth : str or Path, optional
         Field of the same grid and unit.
     observed : str or Path, optional
@@ -79,6 +90,7 @@ def plot(
         for name, given in (
             ("variable", variable),
             ("date", date),
+            ("band", band),
             ("truth", truth),
             ("observed", observed),
             ("domain", domain),
@@ -100,7 +112,7 @@ def plot(
             with reading(str(path), str(part.name)):
                 select_date(part, date).load()
     if source is None and true is None and seen is None:
-        chosen = select_date(field, date)
+        chosen = select_band(select_date(field, date), band)
         sea = _domain(str(data), domain, field)
         with _beside(out) as partial:
             figure: Any = plot_field(chosen, domain=sea).figure
@@ -109,7 +121,7 @@ def plot(
     if seen is None:
         seen = field if source is None else observed_part(field, source)
     with _beside(out) as partial:
-        plot_reconstruction(seen, field, truth=true, source=source, date=date, path=partial)
+        plot_reconstruction(seen, field, truth=true, source=source, date=date, band=band, path=partial)
     return out
 
 

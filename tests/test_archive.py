@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from geogan import archive as module
 from geogan.archive import Archive
@@ -81,3 +82,35 @@ def test_an_image_is_an_archive_of_one_date(gappy, domain):
     piece = archive.read(slice(None))
     assert piece.values.shape == (1, 1, 20, 24) and archive.phase is None and archive.days.tolist() == [0.0]
     assert piece.withheld.any()
+
+
+def two_bands(gappy):
+    """The sea, and twice of it upside down: gaps of its own."""
+    return xr.concat([gappy, 2 * gappy[:, ::-1].assign_coords(lat=gappy.lat)], "band").transpose("lat", "band", ...)
+
+
+def test_every_band_has_gaps_of_its_own(gappy, domain):
+    everywhere = np.ones_like(domain)
+    archive = archive_of(two_bands(gappy), everywhere)
+    piece = archive.read(slice(3, 25), slice(2, 18))
+    assert archive.bands == 2 and piece.values.shape == (22, 2, 16, 24)
+    raw = gappy.values[3:25, 2:18]
+    np.testing.assert_array_equal((piece.observed + piece.withheld)[:, 0] == 1, np.isfinite(raw))
+    np.testing.assert_array_equal((piece.observed + piece.withheld)[:, 1] == 1, np.isfinite(raw[:, ::-1]))
+    assert piece.withheld[:, 0].any() and piece.withheld[:, 1].any()
+    assert (piece.withheld[:, 0] != piece.withheld[:, 1]).any()
+    for date in archive.withheld.dates:
+        own, source = archive.seen(date), archive.withheld.sources[date, 0]
+        np.testing.assert_array_equal(archive.withheld.hidden(date, archive.seen), own & ~archive.seen(source))
+
+
+def test_samples_are_read_by_their_numbers(gappy, domain):
+    samples = gappy.drop_vars("time").rename(time="sample")
+    archive = archive_of(samples, domain)
+    assert archive.independent and archive.phase is None
+    whole, some = archive.read(slice(None)), np.array([2, 3, 17])
+    for mine, other in zip(archive.read(some)[:3], whole[:3]):
+        np.testing.assert_array_equal(mine, other[some])
+    # Gaps of several others together: little of each sample is withheld.
+    shares = whole.withheld.sum((1, 2, 3)) / (whole.withheld + whole.observed).sum((1, 2, 3))
+    assert 0.03 < np.median(shares[shares > 0]) < 0.35 and (shares > 0).sum() >= 8

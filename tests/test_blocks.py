@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from geogan import blocks as module
 from geogan.archive import Archive
 from geogan.blocks import Block, BlockPool, hide, prepare
 from geogan.coordinates import find_axes
@@ -146,3 +147,14 @@ def test_a_block_that_fails_is_heard_of():
     with pytest.raises(OSError, match="the disk is gone"):
         pool.at(0)
     pool.close()
+
+
+def test_blocks_of_samples_are_random_ones(gappy, domain, monkeypatch):
+    monkeypatch.setattr(module, "MOST_SAMPLES", 8)
+    archive = archive_of(gappy.drop_vars("time").rename(time="sample"), np.ones_like(domain))
+    blocks = [block_of(archive, number, operator=RemovePixel(p=0.2)) for number in range(4)]
+    starts = {tuple((block.days / 1e6).long().tolist()) for block in blocks}
+    assert len(starts) == 4 and all(len(block.values) == 8 for block in blocks)
+    # Hidden where two draws agree, for the archive itself is half covered.
+    hidden = sum(float((block.mask - block.kept).sum()) for block in blocks)
+    assert hidden / sum(float(block.mask.sum()) for block in blocks) == pytest.approx(0.2**2, abs=0.02)

@@ -73,3 +73,48 @@ def test_whole_numbers_and_their_packing_get_room_for_gaps():
     assert corrupt(packed, "remove_pixel:p=0.3").encoding == {}
     packed.encoding["_FillValue"] = -999
     assert corrupt(packed, "remove_pixel:p=0.3").encoding == packed.encoding
+
+
+def bands():
+    """Two bands of one film, the second a thousand times the first, and its mirror image."""
+    one = film(8)
+    return xr.concat([one, 1000 * one[:, ::-1].assign_coords()], xr.Variable("band", ["a", "b"]))
+
+
+def test_noise_of_a_band_is_counted_in_its_own_spread():
+    truth = bands().transpose("lat", "band", "lon", "time")
+    noisy = corrupt(truth, "convolve_noise:l=1,sigma=0.3")
+    assert noisy.dims == truth.dims and noisy.attrs == truth.attrs and noisy.name == "sst"
+    for name in ("a", "b"):
+        error = (noisy - truth).sel(band=name)
+        assert float(error.std()) == pytest.approx(0.3 * float(truth.sel(band=name).std()), rel=0.05)
+
+
+def images():
+    values = np.random.default_rng(2).uniform(-1, 1, (6, 3, 20, 31)).astype(np.float32)
+    attrs = {"units": "1", "valid_min": -1.0, "valid_max": 1.0}
+    return xr.DataArray(values, dims=("sample", "band", "y", "x"), name="image", attrs=attrs)
+
+
+def test_an_image_is_corrupted_once_by_its_number():
+    truth = images()
+    gappy = corrupt(truth, "remove_pixel:p=0.5", seed=1)
+    assert gappy.attrs == truth.attrs
+    gaps = gappy.isnull()
+    assert (gaps.any("band") == gaps.all("band")).all() and (gaps[0] != gaps[1]).any()
+    xr.testing.assert_identical(corrupt(truth.chunk(sample=2), "remove_pixel:p=0.5", seed=1).compute(), gappy)
+    # Clouds of images do not last.
+    clouds = corrupt(truth, "cloud_mask:coverage=0.5,scale=6,persistence=50").isnull()[:, 0]
+    assert float((clouds[1:].values != clouds[:-1].values).mean()) > 0.25
+
+
+def test_noise_of_images_is_taken_as_it_is():
+    noisy = corrupt(images(), "convolve_noise:l=1,sigma=0.3")
+    assert float((noisy - images()).std()) == pytest.approx(0.3, rel=0.03)
+
+
+def test_channels_that_lose_pixels_of_their_own():
+    gaps = corrupt(images(), "remove_pixel_channel:p=0.5").isnull()
+    assert 0.4 < float(gaps.mean()) < 0.6 and (gaps[:, 0] != gaps[:, 1]).any()
+    again = corrupt(images().where(~gaps), "observed_gaps", seed=2).isnull()
+    assert again.sum() > gaps.sum()

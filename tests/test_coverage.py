@@ -33,3 +33,11 @@ def test_another_domain():
 def test_lazy_stays_lazy_and_a_single_map_is_covered_by_nothing():
     assert coverage(maps().chunk(time=1)).chunks is not None
     assert float(coverage(maps()[1])) == 0.0
+
+
+def test_bands_are_covered_each_and_samples_everywhere():
+    both = xr.concat([maps(), maps().where(maps().lat > 1)], "band")
+    covered = coverage(both)
+    assert set(covered.dims) == {"time", "band"}
+    assert covered.sel(band=1).transpose("time").values.tolist() == [0.5, 0.75, 1.0]
+    assert coverage(maps().rename(time="sample")).values.tolist() == pytest.approx([0.2, 0.6, 1.0])

@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from geogan.synthetic import synthetic_sst
 
@@ -65,3 +67,41 @@ def test_from_a_truth_to_a_table(folder):
     assert json.loads(geogan("info", "runs/gappy", "--json", folder=folder).stdout)
     refused = geogan("train", "--data", "truth.nc", "--out", "other", folder=folder, code=2)
     assert "geogan corrupt" in refused.stderr and refused.stderr.count("\n") == 1 and not (folder / "other").exists()
+
+
+@pytest.mark.parametrize("kept", ["npz", "png"])
+def test_images_go_the_same_way(tmp_path, kept):
+    random = np.random.default_rng(0)
+    smooth = gaussian_filter(random.standard_normal((40, 16, 16, 3)), (0, 2, 2, 0), mode="nearest")
+    images = np.clip(127.5 + 60 * smooth / smooth.std(), 0, 255).astype(np.uint8)
+    if kept == "npz":
+        np.savez(tmp_path / "images.npz", images=images)
+    else:
+        (tmp_path / "images").mkdir()
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / "images" / f"{number:02d}.png")
+    data, out = ("images.npz", "filled.zarr") if kept == "npz" else ("images", "filled.nc")
+    half = "remove_pixel:p=0.5"
+    geogan("corrupt", "--data", data, "--operator", half, "--out", "gappy.zarr", folder=tmp_path)
+    run = geogan("train", "--data", "gappy.zarr", "--operator", half, "--steps", 3, "--width", 4, "--crop", 16,
+                 "--batch", 2, "--threads", 1, "--out", "run", folder=tmp_path)  # fmt: skip
+    assert "values as they are: images" in run.stderr and "samples have nothing to do with each other" in run.stderr
+    geogan("fill", "--data", "gappy.zarr", "--model", "run", "--out", out, folder=tmp_path)
+    gappy = xr.open_zarr(tmp_path / "gappy.zarr")["image"].load()
+    filled = (xr.open_zarr if kept == "npz" else xr.open_dataset)(tmp_path / out).load()
+    assert gappy.dims == filled.image.dims == filled.image_source.dims == ("sample", "band", "y", "x")
+    seen, truth = gappy.notnull().values, images.transpose(0, 3, 1, 2) / 127.5 - 1
+    assert 0.45 < seen.mean() < 0.55 and filled.image.attrs["valid_max"] == 1
+    np.testing.assert_array_equal(filled.image.values[seen], gappy.values[seen])
+    np.testing.assert_array_equal(filled.image_source.values == 0, seen)
+    table = json.loads(
+        geogan("evaluate", "--data", "gappy.zarr", "--model", "run", "--truth", data, "--no-ablation", "--method",
+               "model", "--method", "climatology", "--json", "-", folder=tmp_path).stdout
+    )  # fmt: skip
+    rows = {row["method"]: row["rmse"] for row in table["rows"]}
+    error = np.sqrt(np.mean((filled.image.values - truth)[~seen] ** 2))
+    assert rows["model"] == pytest.approx(error, rel=1e-3) and rows["model"] < 0.5 * rows["climatology"]
+    geogan("plot", out, "--truth", data, "--date", 7, "--out", "figure.png", folder=tmp_path)
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    about = json.loads(geogan("info", out, "--json", folder=tmp_path).stdout)
+    assert about["samples"] == {"samples": 40} and about["variable"]["bands"] == ["red", "green", "blue"]

@@ -10,6 +10,7 @@ import xarray as xr
 from geogan import filling
 from geogan.filling import FILLED, LAND, OBSERVED, compose, fill, fill_slab, plan, prepared
 from geogan.operators.errors import InputError
+from geogan.standardise import Standardiser
 
 
 def filled_of(model, field, **options):
@@ -197,3 +198,67 @@ def test_compose_keeps_or_not():
     np.testing.assert_array_equal(source, [[[0, 1, 2, 0]]])
     np.testing.assert_array_equal(compose(raw, estimate, keep_observed=False)[0], [[[2.0, 3.0, np.nan, 7.0]]])
     assert values.dtype == np.float32
+
+
+def banded(model, field):
+    """The model for the field and for twice of it upside down, two bands; without a network."""
+    both = xr.concat([field, 2 * field[:, ::-1].assign_coords(lat=field.lat)], xr.Variable("band", ["up", "down"]))
+    own = model.standardiser
+    twice = dataclasses.replace(
+        own,
+        coefficients=np.concatenate([own.coefficients, 2 * own.coefficients[:, :, ::-1]], 1),
+        scale=np.concatenate([own.scale, 2 * own.scale]),
+    )
+    domain = np.ones_like(model.domain)
+    return dataclasses.replace(model, network=None, standardiser=twice, domain=domain, bands=("up", "down")), both
+
+
+@pytest.mark.parametrize("order", [("time", "band", "lat", "lon"), ("lat", "lon", "band", "time")])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_bands_are_filled_each_for_itself(model, gappy, order, lazy):
+    two, both = banded(model, gappy)
+    both = both.transpose(*order).chunk(time=7) if lazy else both.transpose(*order)
+    product = fill(two, both)
+    assert product["sst"].dims == product["sst_source"].dims == order
+    values, source = product["sst"], product["sst_source"]
+    seen = both.notnull()
+    np.testing.assert_array_equal(values.values[seen.values], both.values[seen.values])
+    np.testing.assert_array_equal(source == OBSERVED, seen)
+    one = fill(dataclasses.replace(two, standardiser=model.standardiser, bands=()), gappy)["sst"]
+    up, down = (values.sel(band=name).transpose("time", "lat", "lon").values for name in ("up", "down"))
+    # As near as the solver goes.
+    np.testing.assert_allclose(up, one.values, atol=0.03)
+    np.testing.assert_allclose(down, 2 * one.values[:, ::-1], atol=0.06)
+
+
+def test_other_bands_are_refused(model, gappy):
+    two, both = banded(model, gappy)
+    with pytest.raises(InputError, match=r"trained on 2 bands \(up, down\) of sst, but sst has 1 band; give the same"):
+        fill(two, gappy)
+    with pytest.raises(InputError, match=r"has 2 bands \(down, up\); give the same bands in the same order"):
+        fill(two, both[::-1])
+    assert fill(two, both.drop_vars("band"))["sst"].notnull().all()
+
+
+def test_samples_are_filled_each_from_itself(model, gappy):
+    alone = dataclasses.replace(model, network=None, frames=1)
+    samples = gappy.drop_vars("time").rename(time="sample")
+    archive = prepared(alone, samples)
+    cut = plan(alone, archive)
+    assert cut.margin == 0 and len(cut.slabs) == 1
+    whole = fill(alone, samples)["sst"]
+    np.testing.assert_allclose(fill(alone, samples[[5]])["sst"].values, whole.values[[5]], atol=0.04)
+    monkeyed = samples.copy(deep=True)
+    monkeyed[4] += 3
+    np.testing.assert_allclose(fill(alone, monkeyed)["sst"].values[5:], whole.values[5:], atol=0.04)
+
+
+def test_images_stay_within_their_range(model, gappy):
+    everywhere = np.ones_like(model.domain)
+    alone = dataclasses.replace(
+        model, network=None, frames=1, units="1", domain=everywhere, standardiser=Standardiser.identity(1, everywhere)
+    )
+    images = (gappy.drop_vars("time").rename(time="sample") - 15).clip(-1, 1)
+    images.attrs = {"units": "1", "valid_min": -1, "valid_max": 1}
+    filled = fill(alone, images)["sst"]
+    assert filled.notnull().all() and abs(filled).max() <= 1

@@ -247,3 +247,19 @@ def test_nothing_hidden_is_said():
 def test_parameters_out_of_range(name):
     with pytest.raises(InputError, match=f"{name} of a Gaussian prior must be positive"):
         GaussianPrior(**{name: 0.0})
+
+
+@pytest.mark.parametrize("start", [False, True])
+def test_frames_without_anything_in_common_are_solved_side_by_side(start):
+    generator = torch.Generator().manual_seed(3)
+    values = torch.randn(2, 5, 3, 12, 10, generator=generator)
+    mask = (torch.rand(values.shape, generator=generator) < 0.4).float()
+    domain, prior = torch.ones(12, 10), GaussianPrior(5.0, 2.0, 0.2)
+    first = torch.zeros_like(values) if start else None
+    together = prior.map(values * mask, mask, domain, torch.arange(5.0) * 1e6, tolerance=1e-6, start=first)
+    for frame in range(5):
+        part = slice(frame, frame + 1)
+        alone = prior.map((values * mask)[:, part], mask[:, part], domain, torch.zeros(1), tolerance=1e-6)
+        torch.testing.assert_close(together[:, part], alone, atol=1e-4, rtol=1e-4)
+    near = prior.map(values * mask, mask, domain, torch.arange(5.0), tolerance=1e-6)
+    assert (near - together).abs().max() > 0.05

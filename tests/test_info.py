@@ -106,3 +106,18 @@ def test_a_run(tmp_path):
     assert info(path)["next"] == f"geogan fill --data 'a b.nc' --model {path} --out filled.zarr"
     with pytest.raises(InputError, match="leave variable out"):
         info(path, variable="sst")
+
+
+def test_bands_and_samples_are_counted(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (7, 10, 12, 3), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", images=values)
+    console = Console(file=io.StringIO(), width=100)
+    found = info(tmp_path / "images.npz", console=console)
+    assert found["samples"] == {"samples": 7} and "time" not in found
+    assert found["variable"]["bands"] == ["red", "green", "blue"] and found["coverage"]["observed_share"] == 1
+    assert found["coverage"]["samples_without_any"] == 0 and "--operator remove_pixel" in found["next"]
+    assert "red green blue" in console.file.getvalue()
+    gappy = np.where(np.arange(12)[:, None] < 4, np.nan, values / 127.5 - 1)
+    np.save(tmp_path / "gappy.npy", gappy)
+    found = info(tmp_path / "gappy.npy")
+    assert "--operator observed_gaps" in found["next"] and found["coverage"]["domain_cells"] == 120

@@ -5,14 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from geogan import judge as module
+from geogan.archive import Archive
+from geogan.coordinates import find_axes
 from geogan.filling import prepared
 from geogan.judge import Judge
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
+from geogan.standardise import Standardiser
 
 CLOUDS = CloudMask()
 
@@ -85,3 +89,15 @@ def test_what_was_withheld_is_compared_with_its_like(archive):
     stretch = module.Stretch(measured, mask, sharp, mask, torch.ones(20, 24))
     assert Judge(Compose((blur, CLOUDS)), (stretch,)).error(None) == pytest.approx(0, abs=1e-6)
     assert Judge(CLOUDS, (stretch,)).error(None) > 0.5
+
+
+def test_samples_are_judged_side_by_side(gappy, domain, prior):
+    samples = gappy.drop_vars("time").rename(time="sample")
+    both = xr.concat([samples, samples[:, ::-1].assign_coords(lat=samples.lat)], "band")
+    everywhere = np.ones_like(domain)
+    archive = Archive.of(both, everywhere, Standardiser.fit(both, find_axes(both), everywhere))
+    archive = archive.withholding(np.array([archive.seen(date).mean() for date in range(30)]), seed=1)
+    judge = Judge.of(archive, CLOUDS, prior, frames=1)
+    assert judge.cells == archive.read(slice(None)).withheld.sum() > 100
+    assert all(stretch.values.shape[1:] == (2, 20, 24) for stretch in judge.stretches)
+    assert judge.error(None) < 0.8 * Judge.of(archive, CLOUDS, None, frames=1).error(None)

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from geogan import filling
 from geogan import league as module
@@ -129,3 +130,34 @@ def test_a_method_that_can_say_nothing_has_no_share(model, gappy, truth):
     rows = rows_of({"model": model}, archive, truth=truth.isel(time=[6]), methods=["biharmonic", "climatology"])
     assert rows["biharmonic"].cells == 0 and rows["biharmonic"].share == 0
     assert rows["climatology"].share == 1
+
+
+def test_bands_without_common_units_are_scored_in_anomalies(model, gappy, truth, domain):
+    """One band in kelvins and one in thousandths of them count the same."""
+    scales = np.array([1.0, 1000.0])
+    own = model.standardiser
+    two = dataclasses.replace(
+        model,
+        network=None,
+        standardiser=dataclasses.replace(
+            own,
+            coefficients=np.concatenate([own.coefficients * scale for scale in scales.astype("f4")], 1),
+            scale=own.scale * scales,
+        ),
+    )
+    bands = xr.DataArray(scales, dims="band")
+    archive = prepared(two, gappy * bands)
+    rows = rows_of({"model": two}, archive, truth=truth * bands, methods=METHODS)
+    alone = rows_of({"model": dataclasses.replace(model, network=None)}, prepared(model, gappy), truth=truth)
+    for name, score in rows.items():
+        assert score.cells == 2 * alone[name].cells
+        assert score.rmse * own.scale[0] == pytest.approx(alone[name].rmse, rel=0.01)
+
+
+def test_samples_have_no_time_to_interpolate_in(model, gappy, truth):
+    samples, complete = (field.drop_vars("time").rename(time="sample") for field in (gappy, truth))
+    alone = {"model": dataclasses.replace(model, network=None, frames=1)}
+    archive = prepared(alone["model"], samples)
+    assert list(rows_of(alone, archive, truth=complete)) == ["climatology", "biharmonic", "gaussian", "model"]
+    with pytest.raises(InputError, match="none of linear_time can be scored: samples have no time"):
+        league(alone, archive, truth=complete, methods=["linear_time"])

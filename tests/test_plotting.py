@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from geogan import plotting
 from geogan.operators.errors import InputError
 from geogan.plotting import (
     figure_path,
@@ -18,6 +19,7 @@ from geogan.plotting import (
     plot_field,
     plot_reconstruction,
     plot_training,
+    select_band,
     select_date,
 )
 
@@ -258,3 +260,65 @@ def test_a_cell_with_a_truth_is_no_land():
     gappy = truth.where(truth.lon > 345)
     figure = plot_reconstruction(gappy, gappy, truth=truth)
     assert "land" not in texts(figure)
+
+
+def pictures(bands=3, count=4):
+    values = np.random.default_rng(0).uniform(-1, 1, (count, bands, 9, 12))
+    field = xr.DataArray(values, dims=("sample", "band", "y", "x"), name="image")
+    field.attrs = {"units": "1", "valid_min": -1.0, "valid_max": 1.0, "long_name": "image"}
+    return field.assign_coords(band=["red", "green", "blue"]) if bands == 3 else field[:, 0]
+
+
+def test_an_image_is_drawn_in_its_colours_top_row_first():
+    image = select_date(pictures(), "2")
+    holed = image.where(~((image.y == 0) & (image.x == 0)))
+    ax = plot_field(holed)
+    (mesh,) = ax.collections
+    colours = mesh.get_array()
+    assert colours.shape == (9, 12, 4) and colours[0, 0, 3] == 0 and (colours[1:, :, 3] == 1).all()
+    np.testing.assert_allclose(colours[1, 1, :3], (image[:, 1, 1].values + 1) / 2)
+    assert ax.get_ylim()[0] > ax.get_ylim()[1] and len(ax.figure.axes) == 1 and ax.get_title() == "sample 2"
+
+
+def test_a_colour_that_is_not_seen_looks_like_the_gaps():
+    image = select_date(pictures(), 1)
+    (mesh,) = plot_field(image.where((image.band != "green") | (image.x > 5))).collections
+    grey = matplotlib.colors.to_rgb(plotting._GAP)[1]
+    assert (mesh.get_array()[:, :6, 1] == grey).all() and (mesh.get_array()[:, :6, 3] == 1).all()
+
+
+def test_a_triptych_in_colours(tmp_path):
+    truth = pictures()
+    gappy = truth.where(np.random.default_rng(1).random((4, 1, 9, 12)) < 0.5)
+    filled = gappy.fillna(0.25)
+    figure = plot_reconstruction(gappy, filled, truth=truth, date=3, path=tmp_path / "colours.png")
+    error = float(np.sqrt(((filled - truth)[3].where(gappy[3].isnull()) ** 2).mean()))
+    assert f"RMSE {error:.2g} in the gaps" in texts(figure) and "image, sample 3" in texts(figure)
+    assert "root mean square of the bands" in texts(figure) and (tmp_path / "colours.png").stat().st_size > 5000
+    source = xr.where(gappy.notnull(), 0, 1).assign_attrs(flag_values=[0, 1], flag_meanings="observed filled")
+    figure = plot_reconstruction(gappy, filled, source=source)
+    assert "observed" in texts(figure) and "filled" in texts(figure)
+    one = plot_reconstruction(gappy, filled, truth=truth, band="green", date=3)
+    assert "image, green, sample 3" in texts(one) and "root mean square" not in texts(one)
+
+
+def test_a_band_is_named_or_numbered():
+    optics = a_field(dates=3).expand_dims(band=["nir", "swir"])
+    assert select_band(optics).band.item() == "nir" and select_band(optics, 1).band.item() == "swir"
+    assert select_band(optics.drop_vars("band"), "1").dims == a_field(dates=3).dims
+    assert plot_field(select_band(select_date(optics), "swir")).get_title().startswith("2019")
+    assert select_band(a_field()).dims == ("lat", "lon")
+    for band in ("red", 2, "-1"):
+        with pytest.raises(InputError, match=f"band must be nir, swir, or a number from 0 to 1, got {band!r}"):
+            select_band(optics, band)
+    with pytest.raises(InputError, match="the field has no bands; leave band out"):
+        select_band(a_field(), "nir")
+    with pytest.raises(InputError, match=r"date must be the number of a sample, 0 to 3, got '2015-01-31'"):
+        select_date(pictures(), "2015-01-31")
+
+
+def test_grey_images_have_gaps_in_another_colour():
+    grey = pictures(bands=1)
+    ax = plot_field(select_date(grey.where(grey.x > 3), 0))
+    assert matplotlib.colors.to_hex(ax.get_facecolor()) == plotting._GAP_OF_IMAGES
+    assert ax.collections[0].get_clim() == (-1, 1) and ax.collections[0].get_cmap().name == "gray"

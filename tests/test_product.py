@@ -401,3 +401,13 @@ def test_flags_keep_their_type_in_netcdf(tmp_path):
     write_dataset(flags.to_dataset(), tmp_path / "flags.nc")
     with netCDF4.Dataset(tmp_path / "flags.nc") as file:
         assert file["source"].flag_values.dtype == file["source"].dtype == np.int8
+
+
+def test_names_of_bands_can_be_read_again_and_again(tmp_path):
+    """Strings crash the NetCDF library; characters do not."""
+    bands = xr.Dataset({"image": (("band", "y", "x"), np.ones((3, 4, 5), "f4"))}, {"band": ["red", "grün", "blue"]})
+    path = write_dataset(bands, tmp_path / "bands.nc")
+    with netCDF4.Dataset(path) as file:
+        assert file["band"].dtype == "S1"
+    for _ in range(9):
+        assert xr.open_dataset(path).band.values.tolist() == ["red", "grün", "blue"]

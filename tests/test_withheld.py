@@ -90,3 +90,11 @@ def test_empty_dates_neither_lend_nor_lose():
     seen[::2] = False
     rule = choose(seen)
     assert (rule.dates % 2 == 1).all() and (rule.sources[rule.dates] % 2 == 1).all()
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.3, 0.5, 0.7])
+def test_of_samples_little_is_withheld_but_of_many(share):
+    seen = np.random.default_rng(0).random((90, 3, 16, 16)) < share
+    rule = withhold(seen.__getitem__, seen.mean((1, 2, 3)), independent=True)
+    shares = [rule.hidden(date, seen.__getitem__).sum() / seen[date].sum() for date in rule.dates]
+    assert len(rule.dates) == 27 and 0.05 < np.mean(shares) < 0.2
