@@ -158,7 +158,12 @@ class Standardiser:
         fitted[0] += offset
         as_it_is = [band for band, name in enumerate(each) if name == "identity"]
         fitted[:, as_it_is], scale[as_it_is] = 0.0, 1.0
-        return cls(fitted.astype(np.float32), scale, transform, _note(seasonal, keep, harmonics, dates))
+        return cls(
+            fitted.astype(np.float32),
+            scale,
+            transform,
+            _note(seasonal, keep, 0 if axes.independent else harmonics, dates),
+        )
 
     @property
     def transforms(self) -> tuple[str, ...]:

@@ -235,3 +235,46 @@ def test_a_blurred_noisy_field_without_gaps_is_learned_from(truth, domain, quick
     assert any("nothing can be withheld" in sentence for sentence in said)
     filled = fitted.fill(measured)
     assert (filled.sst_source.values[:, domain] == 1).all() and np.isfinite(filled.sst.values[:, domain]).all()
+
+
+def two_bands(field):
+    """The sea, and the logarithm of something that grows with it elsewhere; gaps of their own."""
+    other = np.exp(0.3 * (field[:, ::-1].assign_coords(lat=field.lat) - 14))
+    both = xr.concat([field, other], xr.Variable("band", ["sst", "chl"])).rename("sea")
+    return both.transpose("time", "band", "lat", "lon").assign_attrs(units="mixed")
+
+
+@pytest.mark.parametrize("operator", ["cloud_mask:scale=5", "observed_gaps", "remove_pixel_channel:p=0.4"])
+def test_bands_with_gaps_of_their_own_are_learned_together(gappy, quick, tmp_path, operator):
+    both = two_bands(gappy)
+    fitted = small(operator, transform="none,log").fit(both)
+    assert fitted.model_.network.channels == 2 and fitted.model_.scores["units"] == "anomalies"
+    fitted.save(tmp_path)
+    again = Reconstructor.load(tmp_path)
+    assert again.model_.bands == ("sst", "chl") and again.model_.standardiser.transforms == ("none", "log")
+    product = check(again, both, fitted.model_.domain)
+    xr.testing.assert_identical(product, fitted.fill(both))
+    assert (product.sea.sel(band="chl").values[np.isfinite(product.sea.sel(band="chl").values)] > 0).all()
+    with pytest.raises(InputError, match="transform names 3 bands, the field has 2"):
+        small(transform="none,log,log").fit(both)
+
+
+def test_a_scene_of_several_bands(gappy, quick):
+    scene = two_bands(gappy).isel(time=8, drop=True)
+    check(small(transform="none,log").fit(scene), scene, np.ones((20, 24), bool))
+
+
+def test_images_are_learned_as_they_are(quick):
+    random = np.random.default_rng(0)
+    values = np.tanh(random.standard_normal((20, 16, 17)).cumsum(1).cumsum(2) / 12)
+    images = xr.DataArray(values, dims=("image", "y", "x"), name="image", attrs={"valid_min": -1, "valid_max": 1})
+    gappy, said = geogan.corrupt(images, "remove_pixel:p=0.5"), []
+    fitted = small("remove_pixel:p=0.5").fit(gappy, message=said.append)
+    assert fitted.model_.frames == 1 and fitted.model_.standardiser.note == "values as they are: images"
+    assert any("samples have nothing to do with each other" in sentence for sentence in said)
+    filled = fitted.fill(gappy)["image"]
+    seen = gappy.notnull()
+    assert filled.notnull().all() and (filled == gappy).where(seen, True).all() and abs(filled).max() <= 1
+    assert float(((filled - images).where(~seen) ** 2).mean()) < 0.5 * float((images.where(~seen) ** 2).mean())
+    with pytest.raises(InputError, match="has 6 x 17 cells, the network needs at least 8 each way"):
+        small("remove_pixel:p=0.5").fit(gappy[:, :6])

@@ -199,7 +199,8 @@ def test_images_and_identities_stand_as_they_are():
     random = np.random.default_rng(0)
     images = xr.DataArray(random.uniform(-1, 1, (9, 3, 5)), dims=("sample", "y", "x"))
     bounded = images.assign_attrs(valid_min=-1.0, valid_max=1.0)
-    assert fit(images).transform == "none" and fit(bounded).note == "values as they are: images"
+    assert fit(images).note == "mean of every cell" and fit(images).transform == "none"
+    assert fit(bounded).note == "values as they are: images"
     dated = bounded.rename(sample="time")
     assert fit(dated).transform == "none"
     for fitted in (fit(bounded), fit(dated, transform="identity")):
