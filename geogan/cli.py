@@ -65,7 +65,10 @@ app = typer.Typer(
 
 Data = Annotated[
     list[str],
-    typer.Option(help="Field to read: Zarr store, NetCDF file, glob in quotes, or URL; may be given several times."),
+    typer.Option(
+        help="Field to read: Zarr store, NetCDF file, glob in quotes, or URL, may be given several times; or images: a "
+        "folder of PNG or JPEG files, an .npy or .npz array."
+    ),
 ]
 Model = Annotated[Path, typer.Option(help="Folder of a run, made by geogan train.")]
 Variable = Annotated[
@@ -158,7 +161,13 @@ def train(
     variable: Variable = None,
     domain: Domain = None,
     time: Time = None,
-    transform: Annotated[str, typer.Option(help="none, or log for positive quantities spread over decades.")] = "none",
+    transform: Annotated[
+        str,
+        typer.Option(
+            help="none; log for positive quantities spread over decades; identity for values that stand as they are "
+            "(images always do); or one a band, with commas between."
+        ),
+    ] = "none",
     preset: Annotated[
         list[str],
         typer.Option(
@@ -471,6 +480,60 @@ def info(
         import json
 
         typer.echo(json.dumps(found, indent=2))
+
+
+@app.command()
+def table1(
+    data: Annotated[str, typer.Option(help="Clean images: a folder of PNG or JPEG files, or an .npy or .npz array.")],
+    out: Annotated[Path, typer.Option(help="Folder for the table, the figure and the cells.")],
+    variable: Annotated[
+        str | None, typer.Option(help="Array of an .npz file.", show_default="the first that holds images")
+    ] = None,
+    size: Annotated[int, typer.Option(min=16, help="Side that images are reduced to, in cells: 32 or 64.")] = 32,
+    images: Annotated[int | None, typer.Option(min=20, help="Use the first so many.", show_default="all")] = None,
+    row: Annotated[
+        list[str] | None, typer.Option(help="System to train and score; several.", show_default="all")
+    ] = None,
+    column: Annotated[list[str] | None, typer.Option(help="Measurement process; several.", show_default="all")] = None,
+    generator: Annotated[str, typer.Option(help="unet, or the paper's sagan.")] = "unet",
+    width: Annotated[
+        int | None, typer.Option(min=2, help="Channels of its first layer.", show_default=str(defaults.WIDTH))
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Training of each cell, in minutes.", show_default="2 where no steps are given"),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training of each cell, in steps.", show_default="by minutes")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Cells at a time.", show_default="one a core, one on a GPU")
+    ] = None,
+    seed: Seed = defaults.SEED,
+    device: Device = "auto",
+) -> None:
+    """Regenerate the paper's Table 1 in kind: every system on every measurement process; goes on where it was."""
+    from geogan.pipelines.table1 import COLUMNS, ROWS
+    from geogan.pipelines.table1 import table1 as run
+
+    run(
+        data,
+        out,
+        variable=variable,
+        size=size,
+        images=images,
+        rows=row or ROWS,
+        columns=column or COLUMNS,
+        generator=generator,
+        width=width,
+        minutes=minutes,
+        steps=steps,
+        jobs=jobs,
+        seed=seed,
+        device=device,
+        console=_console(),
+    )
+    typer.echo(out / "table.md")
 
 
 @app.command()

@@ -32,7 +32,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     # with clean fields.
     "paired": {"weight_paired": 1.0, "weight_likelihood": 0.0, "weight_withheld": 0.0},
     # As the method, but the discriminator compares reconstructions with unrelated clean fields.
-    "unpaired": {"weight_withheld": 0.0, "clean_unrelated": True},
+    "unpaired": {
+        "weight_prior": 1.0,
+        "weight_likelihood": 2.0,
+        "weight_withheld": 0.0,
+        "likelihood_every": 1,
+        "rate_generator": 1e-4,
+        "rate_discriminator": 4e-4,
+        "betas": (0.0, 0.9),
+        "clean_unrelated": True,
+    },
 }
 """Settings by name; what a preset does not name stays as it is."""
 

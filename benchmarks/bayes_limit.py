@@ -1,0 +1,97 @@
+"""Error over the Bayes limit while training, on Gaussian fields whose exact posterior mean is known.
+
+python benchmarks/bayes_limit.py [--steps 100,300,900] [--minutes 4] [--length 12] [--noise 0.1] [--samples 512]
+
+Gaussian fields are drawn, measured once each with noise and under clouds, and learned from; others are filled. The
+limit is the error of kriging with the true covariance, and nothing can do better on average: the score is error /
+limit on the cells under cloud, against the fields without noise. Minutes are the budget of all trainings together.
+"""
+
+import argparse
+import tempfile
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from geogan import Reconstructor
+from geogan.gaussian import GaussianPrior
+from geogan.operators.operator import Operator, add_noise
+from geogan.operators.parse import parse
+from geogan.presets import settings_of
+
+SIDE, TEST = 32, 256
+CLOUDS = "cloud_mask:coverage=0.5,spread=0.1,scale=4"
+PAPER = {name: settings_of(["unir"])[name] for name in ("weight_prior", "weight_likelihood", "weight_withheld",
+                                                         "likelihood_every", "betas", "first_guess")}  # fmt: skip
+CASES: dict[str, dict[str, Any]] = {
+    "no first guess": {"first_guess": False},
+    "first guess": {"first_guess": True},
+    "the paper's terms alone": PAPER,
+}
+
+
+def draw(truth: GaussianPrior, operator: Operator, count: int, random: torch.Generator) -> list[torch.Tensor]:
+    """Fields, their measurements and their masks, each (count, 1, 1, SIDE, SIDE)."""
+    shape = (count, 1, 1, SIDE, SIDE)
+    none, day = torch.zeros(shape), torch.zeros(1, dtype=torch.float64)
+    fields = truth.sample(none, none, torch.ones(SIDE, SIDE), day, generator=random, tolerance=1e-5)
+    seen = operator.apply(fields, operator.sample(shape, generator=random))
+    return [fields, *add_noise(seen, operator.noise, generator=random)]
+
+
+def labelled(values: torch.Tensor, mask: torch.Tensor) -> xr.DataArray:
+    """Measurements as an archive of samples, NaN where unseen."""
+    return xr.DataArray(np.where(mask > 0, values, np.nan)[:, 0, 0], dims=("sample", "y", "x"), name="field")
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--steps", default="100,300,900", help="step counts, with commas between")
+    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--length", type=float, default=12.0, help="range of the fields, in cells")
+    parser.add_argument("--noise", type=float, default=0.1, help="standard deviation, in units of the fields'")
+    parser.add_argument("--samples", type=int, default=512)
+    given = parser.parse_args()
+    truth = GaussianPrior(length=given.length, noise=given.noise)
+    operator = parse(f"convolve_noise:l=1,sigma={given.noise} + {CLOUDS}")
+    random = torch.Generator().manual_seed(0)
+    _, *archive = draw(truth, operator, given.samples, random)
+    fields, values, mask = draw(truth, operator, TEST, random)
+
+    def error(found: torch.Tensor) -> float:
+        square = (1 - mask) * (found - fields) ** 2
+        return float(square.sum() / (1 - mask).sum()) ** 0.5
+
+    day = torch.zeros(1, dtype=torch.float64)
+    limit = error(truth.map(values, mask, torch.ones(SIDE, SIDE), day, tolerance=1e-6))
+    print(f"Bayes limit {limit:.4f}, zeros {error(torch.zeros_like(fields)) / limit:.3f} times as much")
+    counts = [0, *(int(count) for count in given.steps.split(","))]
+    for number, (name, settings) in enumerate(CASES.items()):
+        with tempfile.TemporaryDirectory() as folder:
+            for count in counts:
+                fitted = Reconstructor(
+                    operator,
+                    transform="identity",
+                    width=16,
+                    crop=SIDE,
+                    batch=16,
+                    averaging=0.99,
+                    steps=count,
+                    minutes=given.minutes / len(CASES),
+                    precision="float32",
+                    threads=1,
+                    **settings,
+                ).fit(labelled(*archive), path=f"{folder}/{number}", resume=count > 0)
+                found = torch.from_numpy(fitted.fill(labelled(values, mask), keep_observed=False).field.values)
+                score, steps = error(found[:, None, None]) / limit, fitted.model_.scores["steps"]
+                print(f"{name}: error / limit {score:.3f} after {steps} steps", flush=True)
+                if steps < count:
+                    print(f"{name}: the minutes are over", flush=True)
+                    break
+
+
+if __name__ == "__main__":
+    main()

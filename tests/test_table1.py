@@ -1,0 +1,140 @@
+"""Table 1 in kind: every cell scored on images kept apart, gone on with where it was, written as the paper has it."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from geogan.operators.corrupt import corrupt
+from geogan.operators.errors import InputError
+from geogan.operators.parse import parse
+from geogan.pipelines import table1 as page
+from geogan.pipelines.table1 import COLUMNS, ROWS, Cell, process, reduced, split, table1, work
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Forty pictures of two colours that meet somewhere: 32 x 32 x 3."""
+    random = np.random.default_rng(0)
+    left, right = random.integers(0, 256, (2, 40, 1, 1, 3))
+    edge = random.integers(8, 24, (40, 1, 1, 1))
+    pictures = np.where(np.arange(32)[None, None, :, None] < edge, left, right).repeat(32, 1).astype(np.uint8)
+    path = tmp_path_factory.mktemp("images") / "images.npz"
+    np.savez(path, images=pictures)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(images, tmp_path_factory):
+    out = tmp_path_factory.mktemp("table") / "table1"
+    quick = {"rows": ("model", "ambientgan", "biharmonic"), "columns": ("remove_pixel", "convolve_noise")}
+    return out, table1(images, out, size=16, steps=2, width=4, jobs=1, **quick), quick
+
+
+def cell_of(row, column, images, **changes):
+    settings = {
+        "variable": None,
+        "size": 16,
+        "images": 40,
+        "generator": "unet",
+        "width": 4,
+        "minutes": None,
+        "steps": 2,
+    }
+    settings |= {"seed": 0, "device": "cpu"} | changes
+    return Cell(row, column, process(column, 16), str(images), **settings)
+
+
+def test_the_table_holds_every_cell(made):
+    out, results, quick = made
+    assert set(results) == {(row, column) for row in quick["rows"] for column in quick["columns"]}
+    assert all(np.isfinite(found["mse"]) and found["tested"] == 6 for found in results.values())
+    with (out / "table.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["row"] for line in lines[:2]] == ["model", "model"] and len(lines) == 6
+    assert float(lines[0]["paper"]) == 0.0414 and lines[0]["operator"] == "remove_pixel:p=0.9"
+    assert float(lines[0]["mse"]) == pytest.approx(results["model", "remove_pixel"]["mse"], abs=1e-5)
+    text = (out / "table.md").read_text()
+    ratio = results["model", "remove_pixel"]["mse"] / results["ambientgan", "remove_pixel"]["mse"]
+    assert f"| **model / ambientgan** | {ratio:.2f} (0.14) |" in text and "(0.0088)" in text
+    assert (out / "figure.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_cells_that_are_there_are_kept(made, images, monkeypatch):
+    out, results, quick = made
+    monkeypatch.setattr(page, "work", None)
+    before = {file: file.stat().st_mtime_ns for file in (out / "cells").glob("*.json")}
+    again = table1(images, out, size=16, steps=2, width=4, jobs=1, **quick)
+    assert again == results and before == {file: file.stat().st_mtime_ns for file in (out / "cells").glob("*.json")}
+    assert cell_of("model", "remove_pixel", images).name != cell_of("model", "remove_pixel", images, seed=1).name
+
+
+def test_a_cell_is_scored_on_images_kept_apart(images, tmp_path, monkeypatch):
+    """What a system is given to learn from has nothing of what it is asked, and the error is that of all pixels."""
+    given = {}
+
+    def system(cell, operator, train, clean, test, out):
+        given.update(train=train, clean=clean, test=test)
+        return np.zeros(test.shape, np.float32), {}
+
+    monkeypatch.setitem(page.SYSTEMS, "model", system)
+    (tmp_path / "cells").mkdir()
+    found = work(cell_of("model", "remove_pixel", images), tmp_path)
+    whole = reduced(str(images), None, 16, None)
+    train, test = split(40, 0)
+    assert not set(train) & set(test) and len(train) + len(test) == 40
+    assert set(given["train"].sample.values) == set(train) and set(given["test"].sample.values) == set(test)
+    np.testing.assert_array_equal(given["clean"].values, whole.values[train])
+    assert found["mse"] == pytest.approx(float((whole.values[test] ** 2).mean()), rel=1e-6)
+    numbered = whole.assign_coords(sample=np.arange(40))
+    xr.testing.assert_equal(given["test"], corrupt(numbered, parse("remove_pixel:p=0.9"), seed=0)[test])
+    assert json.loads(next((tmp_path / "cells").glob("*.json")).read_text())["mse"] == found["mse"]
+
+
+@pytest.mark.parametrize("row", ["paired", "unpaired", "unir", "gaussian", "total_variation"])
+def test_every_system_answers(row, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "TEST", 0.05)
+    (tmp_path / "cells").mkdir()
+    column = "convolve_noise" if row == "unpaired" else "patch_band"
+    found = work(cell_of(row, column, images), tmp_path)
+    assert np.isfinite(found["mse"]) and found["tested"] == 2
+
+
+def test_the_processes_scale_with_the_images():
+    assert process("patch_band", 64) == "patch_band:h=20" and process("patch_band", 32) == "patch_band:h=10"
+    assert all(parse(process(column, 32)) for column in COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"rows": ["wgan"]}, "no row 'wgan'; choose from paired"),
+        ({"columns": ["fog"]}, "no column 'fog'; choose from remove_pixel"),
+        ({"size": 24}, "cannot be reduced to 24 x 24"),
+        ({"images": 10}, "10 images; a table needs at least 20"),
+    ],
+)
+def test_what_cannot_be_tabled(changes, sentence, images, tmp_path):
+    with pytest.raises(InputError, match=sentence):
+        table1(images, tmp_path / "out", **({"size": 16} | changes))
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_else_is_written_over(images, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match="is a folder with other things in it"):
+        table1(images, tmp_path, size=16)
+    assert [file.name for file in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_grey_images_have_no_channels_to_remove(tmp_path):
+    np.save(tmp_path / "grey.npy", np.random.default_rng(0).integers(0, 256, (20, 16, 16), np.uint8))
+    columns = ("remove_pixel", "remove_pixel_channel")
+    found = table1(tmp_path / "grey.npy", tmp_path / "out", size=16, rows=("biharmonic",), columns=columns, jobs=1)
+    assert set(found) == {("biharmonic", "remove_pixel")}
+
+
+def test_the_rows_are_those_of_the_paper():
+    assert set(page.PAPER) < set(ROWS) and len(COLUMNS) == 4
