@@ -1,24 +1,36 @@
-"""The page of the method names functions that exist."""
+"""The page of the method names functions and tests that exist."""
 
+import ast
 import re
+from functools import reduce
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parents[1] / "docs" / "method.md").read_text(encoding="utf-8")
-NAMED = sorted(set(re.findall(r"`(geogan[\w.]*): (\w+)`", PAGE)))
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+NAMED = sorted(set(re.findall(r"`(geogan[\w.]*): ([\w.]+)`", PAGE)))
+GUARDS = sorted(set(re.findall(r"`(tests/\w+\.py): (\w+)`", PAGE)))
 
 
-def test_the_page_names_functions():
-    assert len(NAMED) > 15
+def test_the_page_names_functions_and_tests():
+    assert len(NAMED) > 15 and len(GUARDS) > 10
+    # A name broken over two lines would be looked up by nobody.
+    assert not re.findall(r"`(?:geogan|tests)[\w./]*:\s*\n", PAGE)
 
 
 @pytest.mark.parametrize(("module", "name"), NAMED)
 def test_what_is_named_exists(module, name):
-    assert hasattr(import_module(module), name)
+    assert callable(found := reduce(getattr, name.split("."), import_module(module))) or isinstance(found, dict)
 
 
-@pytest.mark.parametrize("file", sorted(set(re.findall(r"`(tests/\w+\.py)`", PAGE))))
-def test_what_guards_exists(file):
-    assert (Path(__file__).parents[1] / file).is_file()
+@pytest.mark.parametrize(("file", "name"), GUARDS)
+def test_what_guards_exists(file, name):
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("file", sorted(set(re.findall(r"`?((?:tests|benchmarks)/\w+\.py)", PAGE))))
+def test_files_exist(file):
+    assert (ROOT / file).is_file()
