@@ -77,7 +77,7 @@ class Operator(Protocol):
 
     def check_shape(self, shape: tuple[int, int, int, int, int]) -> None:
         """Say at once, with an `InputError`, that films of ``shape`` (B, T, C, H, W) cannot be measured."""
-        return None
+        return None  # noqa: RET501 (a body, or it would be abstract)
 
     def fitted(self, observed: np.ndarray, domain: np.ndarray, *, seed: int = 0) -> Self:
         """The operator with the parameters left ``None`` fitted to an archive's own gaps.

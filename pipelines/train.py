@@ -97,7 +97,7 @@ def train(
         described = read_run(out)
         data = data or described["data"]
         variable, domain, time = described["variable"], described["domain"], described["time"]
-        clean = clean or described["clean"]
+        clean = clean or described.get("clean")
         since = load_model(out).scores["steps"]
         reconstructor = Reconstructor.load(out, device=device)
         reconstructor.threads = threads or reconstructor.threads

@@ -307,7 +307,7 @@ TRAININGS = [
     case("threads-of-a-fill", f"{FILL} sst.nc --threads 0", "--threads", "or equal to 1", "geogan fill --help"),
     case("no-number", f"{TRAIN} sst.nc --seed x", "--seed", "integer", "geogan train --help"),
     case("crop", f"{TRAIN} sst.nc --crop 4", "crop must be at least 8, got 4"),
-    case("weights", f"{TRAIN} sst.nc --weight-prior 0 --weight-likelihood 0 --weight-withheld 0", "all three weights"),
+    case("weights", f"{TRAIN} sst.nc --weight-prior 0 --weight-likelihood 0 --weight-withheld 0", "all weights"),
     case("no-data", "train", "--data FIELD or --resume RUN"),
     case("no-option", "fill --data sst.nc --out filled.nc", "--model", "geogan fill --help"),
     case("unknown-option", "fill --data sst.nc --modle model --out filled.nc", "--modle", "geogan fill --help"),

@@ -54,8 +54,9 @@ def test_train_hands_on_all_it_was_told(calls):
                  "--operator", "cloud_mask", "--out", "runs/x", "--variable", "sst", "--domain", "sea", "--time",
                  "2001", "--transform", "log", "--window", 1, "--width", 16, "--crop", 32, "--batch", 4,
                  "--weight-prior", 0, "--weight-likelihood", 2, "--weight-withheld", 0.5, "--no-first-guess",
-                 "--steps", 9, "--minutes", 3, "--precision", "float32", "--seed", 7, "--threads", 1, "--device",
-                 "cpu", "--overwrite")  # fmt: skip
+                 "--preset", "unir", "--preset", "paired", "--clean", "c.nc", "--generator", "sagan", "--discriminator",
+                 "sagan", "--steps", 9, "--minutes", 3, "--precision", "float32", "--seed", 7, "--threads", 1,
+                 "--device", "cpu", "--overwrite")  # fmt: skip
     assert (result.exit_code, result.stdout) == (0, "made\n")
     ((verb, args, named),) = calls
     assert verb == "train" and args == (["a.nc", "b.nc"],) and named.pop("console") is not None
@@ -64,7 +65,8 @@ def test_train_hands_on_all_it_was_told(calls):
         "domain": "sea", "time": "2001", "transform": "log", "window": 1, "width": 16, "crop": 32, "batch": 4,
         "weight_prior": 0.0, "weight_likelihood": 2.0, "weight_withheld": 0.5, "first_guess": False, "steps": 9,
         "minutes": 3.0, "precision": "float32", "seed": 7, "threads": 1, "device": "cpu", "resume": None,
-        "overwrite": True,
+        "overwrite": True, "preset": ["unir", "paired"], "clean": ["c.nc"], "generator": "sagan",
+        "discriminator": "sagan",
     }  # fmt: skip
 
 
@@ -73,8 +75,10 @@ def test_the_defaults_of_train(calls):
     named = calls[0][2]
     assert named["operator"] == ["cloud_mask"]
     assert named["steps"] is named["minutes"] is named["out"] is None
-    for name in ("window", "width", "crop", "batch", "weight_prior", "weight_likelihood", "weight_withheld", "seed"):
-        assert named[name] == getattr(defaults, name.upper())
+    assert named["seed"] == defaults.SEED and named["preset"] == []
+    # What is not given is the preset's, or else the default.
+    for name in ("window", "width", "crop", "batch", "weight_prior", "weight_likelihood", "weight_withheld", "clean"):
+        assert named[name] is None
 
 
 def test_a_resumed_run_keeps_its_settings(calls):

@@ -54,7 +54,10 @@ def test_a_run_holds_its_model_its_state_and_its_course(data, domain, tmp_path):
         "model.safetensors", "model.json", "state.safetensors", "metrics.jsonl", "run.json"
     }  # fmt: skip
     described = json.loads((out / "run.json").read_text())
-    assert described == {"data": [str(data)], "variable": "sst", "domain": "sea_mask", "time": "2015-01-03/2015-01-30"}
+    time = "2015-01-03/2015-01-30"
+    assert described == {
+        "data": [str(data)], "variable": "sst", "domain": "sea_mask", "time": time, "clean": None
+    }  # fmt: skip
     course = lines(out)
     assert [line["step"] for line in course] == [0, 10, 11]
     assert "withheld_rmse" in course[0] and "loss_prior" in course[1]
@@ -177,7 +180,7 @@ def test_what_is_not_geogan_s_is_left_alone(data, tmp_path):
         ({"domain": "land"}, "no variable 'land'"),
         ({"time": "1999"}, "1999"),
         ({"transform": "sqrt"}, "transform must be one of"),
-        ({"weight_prior": 0, "weight_likelihood": 0, "weight_withheld": 0}, "all three weights are 0"),
+        ({"weight_prior": 0, "weight_likelihood": 0, "weight_withheld": 0}, "all weights are 0"),
         ({"crop": 2}, "crop must be at least 8"),
         ({"precision": "half"}, "precision must be"),
         ({"device": "cuda:99"}, "is not to be had on this machine"),
