@@ -156,12 +156,70 @@ class GaussianPrior:
         ``Q + mask / sigma^2``: ``Q`` has the known root ``R^T (x) sqrt(s) (kappa^2 + L)``, so one solve
         per draw is enough (Papandreou and Yuille 2010).
         """
+        shape = (2, 1, *values.shape)
+        noise = torch.randn(shape, generator=generator, device=values.device, dtype=values.dtype)
+        guess, deviations = self.members(values, mask, domain, days, noise=noise, tolerance=tolerance, rounds=rounds)
+        return guess + deviations[0]
+
+    def members(
+        self,
+        values: Tensor,
+        mask: Tensor,
+        domain: Tensor,
+        days: Tensor,
+        *,
+        noise: Tensor,
+        tolerance: float = 1e-3,
+        loose: float | None = None,
+        rounds: int = 100,
+    ) -> tuple[Tensor, Tensor]:
+        """The posterior mean, and exact draws of how far the truth may be from it.
+
+        A draw of noise with the covariance of the posterior's precision, solved for like data, is a draw of the
+        posterior's deviations: ``Q`` has the known root ``R^T (x) sqrt(s) (kappa^2 + L)``, so one solve a draw is
+        enough (Papandreou and Yuille 2010), and none depends on the values.
+
+        Parameters
+        ----------
+        values, mask, domain, days, tolerance, rounds
+            Those of :meth:`map`.
+        noise : Tensor, shape (2, M, B, T, C, H, W)
+            Standard normal: what disturbs the prior and the data. Where two blocks overlap and share their noise,
+            they share their members.
+        loose : float, optional
+            Tolerance of the deviations, which need not be as exact as the mean; by default the same.
+
+        Returns
+        -------
+        guess : Tensor, shape (B, T, C, H, W)
+        deviations : Tensor, shape (M, B, T, C, H, W)
+            Of mean 0: their opposites are as probable. 0 outside the domain.
+        """
+        count = noise.shape[1]
+        if values.shape[1] > 1 and float(days.diff().min()) > FORGOTTEN * self.persistence:
+            frames, apart = values.shape[1], noise.flatten(2, 3)[:, :, :, None]
+            guess, deviations = self.members(
+                values.flatten(0, 1)[:, None],
+                mask.flatten(0, 1)[:, None],
+                domain if domain.ndim == 2 else domain.repeat_interleave(frames, 0),
+                days.new_zeros(1),
+                noise=apart,
+                tolerance=tolerance,
+                loose=loose,
+                rounds=rounds,
+            )
+            return guess.view_as(values), deviations.view(count, *values.shape)
         system = self._system(_fold(mask), domain, days)
         finest = system.grids[0]
-        draws = torch.randn((2, *finest.weight.shape), generator=generator, device=values.device, dtype=values.dtype)
-        prior = multigrid.time_root(system.frames, multigrid.space_root(finest, draws[0] * finest.domain))
-        right = finest.weight * _fold(values) + finest.weight.sqrt() * draws[1] + prior
-        return _unfold(multigrid.solve(system, right, start=None, tolerance=tolerance, rounds=rounds), values.shape)
+        guess = multigrid.solve(system, finest.weight * _fold(values), start=None, tolerance=tolerance, rounds=rounds)
+        deviations = []
+        for one in noise.unbind(1):
+            draws = [_fold(part) for part in one]
+            prior = multigrid.time_root(system.frames, multigrid.space_root(finest, draws[0] * finest.domain))
+            right = finest.weight.sqrt() * draws[1] + prior
+            found = multigrid.solve(system, right, start=None, tolerance=loose or tolerance, rounds=rounds)
+            deviations.append(_unfold(found, values.shape))
+        return _unfold(guess, values.shape), torch.stack(deviations)
 
     def _system(self, mask: Tensor, domain: Tensor, days: Tensor) -> multigrid.System:
         dtype, device = mask.dtype, mask.device
