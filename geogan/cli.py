@@ -354,9 +354,12 @@ def evaluate(
     method: Annotated[
         list[str],
         typer.Option(
+            "--methods",
+            "--method",
             metavar="NAME",
-            help="climatology, linear_time, biharmonic, gaussian or model; may be given several times.",
-            show_default="all",
+            help="climatology, linear_time, biharmonic, gaussian, model, total_variation, deep_image_prior, "
+            "ambientgan, or all, with commas between; the last three take minutes or more.",
+            show_default="the first five",
         ),
     ] = [],  # noqa: B006
     ablation: Annotated[

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,20 +12,22 @@ import torch
 import xarray as xr
 
 from geogan.archive import Archive
-from geogan.baselines.biharmonic import biharmonic
-from geogan.baselines.climatology import climatology
-from geogan.baselines.linear_time import linear_time
 from geogan.coordinates import find_axes, stacked
 from geogan.filling import Plan, fill_slab, plan
 from geogan.metrics import Score, Tally
 from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side
+from geogan.rivals import FITTED, QUICK, Contest, ask
 from geogan.tiles import Tile
 
-METHODS = ("climatology", "linear_time", "biharmonic", "gaussian", "model")
-# Dates on either side in which linear interpolation looks for observations.
-LOOK = 60
+# What is scored where nothing else is named, and all there is; the others take minutes to hours.
+DEFAULT = (*QUICK, "gaussian", "model")
+METHODS = (*QUICK, *FITTED, "gaussian", "model")
+NOTHING = (
+    "there is no cell to score on: nothing was withheld, or the truth has no value where the data have none; give a "
+    "fuller field as the truth"
+)
 
 
 class Row(NamedTuple):
@@ -39,28 +42,35 @@ def league(
     archive: Archive,
     *,
     truth: xr.DataArray | None = None,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = DEFAULT,
     device: torch.device | None = None,
     threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[str, float, float], None] | None = None,
+    message: Callable[[str], None] | None = None,
 ) -> list[Row]:
     """Score every method on the same cells.
 
     Parameters
     ----------
     models : dict of Model
-        By name; the first also gives the Gaussian MAP of the table.
+        By name; the first also gives the Gaussian MAP of the table, and says by which operator the rivals take the
+        archive to be measured.
     archive : Archive
         What the methods see. Without ``truth`` its withheld observations are what they are scored on.
     truth : DataArray, shape ([T,] [C,] H, W), optional
-        A fuller field: methods are scored on what is in it and not in the archive.
+        A fuller field: methods are scored on what is in it and not in the archive; on all of it where the operator
+        hides nothing.
     methods : sequence of str
-        Of :data:`METHODS`.
+        Of :data:`METHODS`, by default :data:`DEFAULT`. Those of :data:`geogan.rivals.FITTED` come first, each on its
+        own: they train, or fit every date, and Conditional AmbientGAN trains for as long as the first model did.
     device : torch.device, optional
     threads : int, optional
         Stretches at a time; by default one a core.
     progress : callable, optional
-        Called with the stretches done and their number.
+        Called with what is being done (``"scoring"``, or a method that takes its time), how much of it is done, and
+        of how much.
+    message : callable, optional
+        Called with a sentence before a method trains.
 
     Returns
     -------
@@ -72,7 +82,7 @@ def league(
     Raises
     ------
     InputError
-        For an unknown method, or when there is no cell to score on.
+        For an unknown method, one that cannot be used on this archive, or when there is no cell to score on.
     """
     unknown = [name for name in methods if name not in METHODS]
     if unknown:
@@ -80,24 +90,35 @@ def league(
     truth = None if truth is None else stacked(truth, find_axes(truth))
     models = {name: each.on(device) for name, each in models.items()}
     model = next(iter(models.values()))
-    fillers: dict[str, Model | str] = {}
-    for name in methods:
-        if name == "model":
-            fillers |= models
-        elif name == "gaussian":
-            if model.prior is not None:
-                fillers[name] = replace(model, network=None)
-        elif name != "linear_time" or not archive.independent:
-            fillers[name] = name
-    if not fillers:
-        reason = "the model has no first guess" if "gaussian" in methods else "samples have no time to interpolate in"
-        raise InputError(f"none of {', '.join(methods)} can be scored: {reason}; name another method")
+    moved, say = progress or (lambda what, done, total: None), message or (lambda sentence: None)
     alike = archive.standardiser.error_unit("")[1] != "anomalies"
     cut = plan(model, archive)
     stretches = cut.slabs if truth is not None else _withheld(archive, cut)
+    everywhere = not model.operator.masks
+    fillers: dict[str, Callable[[Tile], np.ndarray]] = {}
+
+    def by_model(each: Model) -> Callable[[Tile], np.ndarray]:
+        return lambda stretch: fill_slab(each, archive, stretch, cut, device=device)
+
+    wanted = [name for name in methods if name != "linear_time" or not archive.independent]
+    wanted = [name for name in wanted if name != "gaussian" or model.prior is not None]
+    if not wanted:
+        reason = "the model has no first guess" if "gaussian" in methods else "samples have no time to interpolate in"
+        raise InputError(f"none of {', '.join(methods)} can be scored: {reason}; name another method")
+    dates = np.zeros(0, int)
+    if set(wanted) & FITTED.keys():
+        dates = _dates(archive, stretches, truth, everywhere=everywhere)
+    for name in wanted:
+        if name == "model":
+            fillers |= {each: by_model(models[each]) for each in models}
+        elif name == "gaussian":
+            fillers[name] = by_model(replace(model, network=None))
+        else:
+            said = ask(name, Contest(archive, model, dates, device, threads, partial(moved, name), say))
+            fillers[name] = partial(lambda said, stretch: said(stretch.core), said)
 
     def work(stretch: Tile) -> dict[str, Tally]:
-        true, where = _cells(archive, stretch.core, truth)
+        true, where = _cells(archive, stretch.core, truth, everywhere=everywhere)
         tallies = {name: Tally() for name in fillers}
         if not where.any():
             return tallies
@@ -107,22 +128,15 @@ def league(
             return values if alike else archive.standardiser.forward(values, phase)
 
         for name, filler in fillers.items():
-            if isinstance(filler, Model):
-                estimate = fill_slab(filler, archive, stretch, cut, device=device)
-            else:
-                estimate = _baseline(filler, archive, stretch.core)
-            tallies[name] = tallies[name].add(unit(estimate), unit(true), where)
+            tallies[name] = tallies[name].add(unit(filler(stretch)), unit(true), where)
         return tallies
 
     total = {name: Tally() for name in fillers}
     for count, tallies in enumerate(side_by_side(work, stretches, threads=threads), 1):
         total = {name: total[name] + tallies[name] for name in fillers}
-        if progress is not None:
-            progress(count, len(stretches))
+        moved("scoring", count, len(stretches))
     if not any(tally.asked for tally in total.values()):
-        raise InputError(
-            "there is no cell to score on: nothing was withheld, or the truth has no value where the data have none"
-        )
+        raise InputError(NOTHING)
     return [Row(name, tally.score()) for name, tally in total.items()]
 
 
@@ -137,40 +151,24 @@ def _withheld(archive: Archive, cut: Plan) -> list[Tile]:
     ]
 
 
-def _cells(archive: Archive, dates: slice, truth: xr.DataArray | None) -> tuple[np.ndarray, np.ndarray]:
+def _cells(
+    archive: Archive, dates: slice, truth: xr.DataArray | None, *, everywhere: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """True values, and where to score, (t, C, H, W)."""
     raw = np.asarray(archive.field[dates].values, np.float64)
     if truth is None:
         return raw, archive.read(dates).withheld > 0
     true = np.asarray(truth[dates].values, np.float64)
-    return true, np.isfinite(true) & ~np.isfinite(raw) & archive.domain
+    hidden = everywhere | ~np.isfinite(raw)
+    return true, np.isfinite(true) & hidden & archive.domain
 
 
-def _shown(archive: Archive, dates: slice) -> Iterator[np.ndarray]:
-    """Raw values of each date, (C, H, W); NaN where unseen, withheld or outside the domain."""
-    for date in range(dates.start, dates.stop):
-        raw = np.asarray(archive.field[date].values, np.float64)
-        hidden = None if archive.withheld is None else archive.withheld.hidden(date, archive.seen)
-        yield np.where(archive.domain if hidden is None else archive.domain & ~hidden, raw, np.nan)
-
-
-def _baseline(name: str, archive: Archive, dates: slice) -> np.ndarray:
-    """What a method says, (t, C, H, W): of each band by itself."""
-    wide = dates
-    if name == "linear_time":
-        wide = slice(max(0, dates.start - LOOK), min(len(archive.days), dates.stop + LOOK))
-    shown = np.stack(list(_shown(archive, wide)))
-    phase = None if archive.phase is None else archive.phase[dates]
-    bands = []
-    for band in range(archive.bands):
-        values = shown[:, band]
-        if name == "linear_time":
-            filled = linear_time(values, domain=archive.domain, days=archive.days[wide])
-            bands.append(filled[dates.start - wide.start : dates.stop - wide.start])
-        elif name == "climatology":
-            none = np.zeros((len(values), archive.bands, *archive.domain.shape), np.float32)
-            background = archive.standardiser.inverse(none, phase)[:, band]
-            bands.append(climatology(values, domain=archive.domain, background=background))
-        else:
-            bands.append(biharmonic(values, domain=archive.domain))
-    return np.stack(bands, 1)
+def _dates(archive: Archive, stretches: Sequence[Tile], truth: xr.DataArray | None, *, everywhere: bool) -> np.ndarray:
+    """Dates with a cell to score, in order."""
+    found = [np.zeros(0, int)]
+    for core in (stretch.core for stretch in stretches):
+        _, where = _cells(archive, core, truth, everywhere=everywhere)
+        found.append(core.start + np.flatnonzero(where.any((1, 2, 3))))
+    if not sum(map(len, found)):
+        raise InputError(NOTHING)
+    return np.unique(np.concatenate(found))

@@ -13,14 +13,14 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from geogan.checkpoint import load_model
 from geogan.coordinates import days, find_axes, stacked
 from geogan.filling import prepared
 from geogan.io import check_field, open_source
-from geogan.league import METHODS, Row, league
+from geogan.league import DEFAULT, METHODS, Row, league
 from geogan.model import Model, grid_of
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import train
@@ -32,6 +32,9 @@ TITLES = {
     "climatology": "climatology",
     "linear_time": "linear in time",
     "biharmonic": "biharmonic",
+    "total_variation": "total variation",
+    "deep_image_prior": "Deep Image Prior",
+    "ambientgan": "Conditional AmbientGAN",
     "gaussian": "Gaussian MAP",
     "model": "model",
     ABLATION: "model, prior term off",
@@ -63,7 +66,8 @@ def evaluate(
     truth : path or URL, optional
         A fuller archive: score on what is in it and not in the data, instead of on the withheld clouds.
     methods : sequence of str, optional
-        Of :data:`geogan.league.METHODS`; by default all.
+        Of :data:`geogan.league.METHODS`, also several with commas between, or ``"all"``; by default those that take
+        seconds.
     ablation : bool
         Also train, once, for as many steps, with the prior term off, and score that; kept in the run.
     json : Path, optional
@@ -95,27 +99,49 @@ def evaluate(
     if truth is not None:
         fuller = _same_cells(open_source(truth, variable=described["variable"]).field, source.field)
     models: dict[str, Model] = {"model": trained}
-    if ablation and (methods is None or "model" in methods) and trained.settings.get("weight_prior", 0) > 0:
+    if ablation and "model" in named(methods) and trained.settings.get("weight_prior", 0) > 0:
         models[ABLATION] = _ablation(data, model, trained, described, threads, device, console)
     with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
-        task = bar.add_task("scoring", total=None)
+        tasks: dict[str, TaskID] = {}
+
+        def progress(what: str, done: float, total: float) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(TITLES.get(what, what))
+            bar.update(tasks[what], completed=done, total=total)
+
         rows = league(
             models,
             archive,
             truth=fuller,
-            methods=methods or METHODS,
+            methods=named(methods),
             device=place,
             threads=threads,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
+            message=None if console is None else console.print,
         )
     count = len(trained.withheld.dates)
     withheld = f"withheld cells of {count} samples" if archive.independent else f"withheld clouds on {count} dates"
-    kind = "cells hidden from the data" if truth is not None else withheld
+    against = "cells hidden from the data" if trained.operator.masks else "all cells of the truth"
+    kind = against if truth is not None else withheld
     if console is not None:
         console.print(table(rows, trained, kind))
     if json is not None:
         _write(rows, trained, kind, json)
     return rows
+
+
+def named(methods: Sequence[str] | None) -> list[str]:
+    """Methods one by one, each once.
+
+    Examples
+    --------
+    >>> named(["model,biharmonic", "model"])
+    ['model', 'biharmonic']
+    """
+    if not methods:
+        return list(DEFAULT)
+    each = [name.strip() for text in methods for name in text.split(",") if name.strip()]
+    return list(dict.fromkeys(METHODS if "all" in each else each))
 
 
 def _same_cells(truth: xr.DataArray, field: xr.DataArray) -> xr.DataArray:

@@ -10,10 +10,10 @@ from rich.console import Console
 from geogan.checkpoint import load_model, save_model
 from geogan.filling import prepared
 from geogan.io import open_field
-from geogan.league import METHODS, league
+from geogan.league import DEFAULT, METHODS, league
 from geogan.operators.errors import InputError
 from geogan.pipelines import evaluate as module
-from geogan.pipelines.evaluate import ABLATION, evaluate
+from geogan.pipelines.evaluate import ABLATION, TITLES, evaluate, named
 from geogan.pipelines.train import train
 
 SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "first_guess": False, "precision": "float32",
@@ -53,7 +53,16 @@ def test_the_table_is_the_league_s(data, run, tmp_path):
     assert written["units"] == "degree_Celsius" and "withheld clouds" in written["cells"]
     shown = console.export_text()
     assert "RMSE" in shown and "degree_Celsius" in shown and all(f"{row.score.rmse:.4f}" in shown for row in rows)
-    assert names(rows) == [name for name in METHODS if name != "gaussian"]  # the run has no first guess
+    assert names(rows) == [name for name in DEFAULT if name != "gaussian"]  # the run has no first guess
+
+
+def test_methods_are_named_one_by_one_or_all_at_once(data, run):
+    assert named(None) == named([]) == list(DEFAULT) and named(["all"]) == named(["model", "all"]) == list(METHODS)
+    assert set(METHODS) <= set(TITLES)
+    console = Console(record=True, width=120)
+    rows = evaluate(data, run, methods=["biharmonic, climatology", "total_variation"], console=console)
+    assert names(rows) == ["biharmonic", "climatology", "total_variation"]
+    assert "biharmonic" in console.export_text(clear=False) and "total_variation is fitted to" in console.export_text()
 
 
 def test_json_on_standard_output(data, run, capsys):

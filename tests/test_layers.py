@@ -13,13 +13,14 @@ ORDER = """
 cli
 -> pipelines
 -> geogan, accessor, league
+-> rivals
 -> reconstructor, plotting, corruption, coverage, baselines, metrics, synthetic
 -> preparation, filling, judge, checkpoint
 -> training
 -> windows
 -> blocks, model, inference, io, product
 -> archive, gaussian
--> standardise, verification, withheld, multigrid, objective, tiles, networks, http_store, images, coastlines
+-> standardise, withheld, multigrid, objective, tiles, networks, http_store, images, coastlines
 -> coordinates, defaults, parallel, presets, run_folder
 -> operators
 """

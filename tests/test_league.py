@@ -9,7 +9,8 @@ import xarray as xr
 from geogan import filling
 from geogan import league as module
 from geogan.filling import fill_slab, plan, prepared
-from geogan.league import METHODS, league
+from geogan.league import DEFAULT, METHODS, league
+from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.tiles import Tile
 
@@ -29,7 +30,7 @@ def rows_of(*args, **options):
 
 def test_all_on_the_same_cells(model, archive):
     rows = rows_of({"model": model}, archive)
-    assert tuple(rows) == METHODS
+    assert tuple(rows) == DEFAULT
     asked = int(cells_of(archive).sum())
     assert {score.cells / score.share for score in rows.values()} == {asked}
     assert rows["model"].cells == rows["gaussian"].cells == rows["climatology"].cells == asked > 50
@@ -78,7 +79,7 @@ def test_withheld_cells_are_hidden_from_every_method(model, archive, gappy, doma
     plain = estimates.copy()
     estimates.clear()
     league({"model": model}, wild, threads=1)
-    assert len(plain) == len(estimates) == len(METHODS) * len(archive.withheld.runs())
+    assert len(plain) == len(estimates) == len(DEFAULT) * len(archive.withheld.runs())
     for before, after in zip(plain, estimates):
         np.testing.assert_array_equal(before, after)
 
@@ -100,15 +101,45 @@ def test_against_a_truth(model, gappy, truth, domain):
 
 def test_threads_and_slabs_make_no_difference(model, archive):
     done = []
-    one = league({"model": model}, archive, threads=1, progress=lambda count, total: done.append((count, total)))
+    one = league({"model": model}, archive, threads=1, progress=lambda *said: done.append(said))
     assert league({"model": model}, archive, threads=3) == one
     runs = len(archive.withheld.runs())
-    assert done == [(count, runs) for count in range(1, runs + 1)]
+    assert done == [("scoring", count, runs) for count in range(1, runs + 1)]
 
 
 def test_only_what_is_asked_for(model, bare, archive):
     assert list(rows_of({"model": model}, archive, methods=["linear_time", "model"])) == ["linear_time", "model"]
     assert "gaussian" not in rows_of({"model": bare}, archive)
+
+
+def test_the_table_keeps_the_order_of_what_is_asked(model, archive, monkeypatch):
+    """Rivals that take their time are fitted first, for the dates that are scored."""
+    asked = []
+
+    def ask(name, contest):
+        asked.append((name, contest.dates.tolist()))
+        return lambda dates: np.zeros((dates.stop - dates.start, 1, 20, 24))
+
+    monkeypatch.setattr(module, "ask", ask)
+    assert list(rows_of({"model": model}, archive, methods=METHODS)) == list(METHODS)
+    dates = [date for date in range(30) if cells_of(archive)[date].any()]
+    assert [name for name, _ in asked] == [name for name in METHODS if name not in ("gaussian", "model")]
+    assert all(given == dates for _, given in asked)
+
+
+def test_where_nothing_is_hidden_a_truth_is_scored_on_everywhere(model, truth):
+    """Noise is what is to be removed: what leaves it in has its error."""
+    noisy = dataclasses.replace(model, operator=ConvolveNoise(l=1, sigma=0.3), network=None)
+    noise = 0.3 * float(model.standardiser.scale[0]) * np.random.default_rng(0).standard_normal(truth.shape)
+    rows = rows_of(
+        {"model": noisy},
+        prepared(noisy, truth + noise.astype("f4")),
+        truth=truth,
+        methods=["biharmonic", "total_variation"],
+    )
+    assert rows["biharmonic"].cells == rows["total_variation"].cells == truth.notnull().sum()
+    assert rows["biharmonic"].rmse == pytest.approx(float(noise[truth.notnull()].std()), rel=0.01)
+    assert rows["total_variation"].rmse < 0.8 * rows["biharmonic"].rmse
 
 
 def test_what_cannot_be_scored(model, bare, archive, gappy):
@@ -147,7 +178,7 @@ def test_bands_without_common_units_are_scored_in_anomalies(model, gappy, truth,
     )
     bands = xr.DataArray(scales, dims="band")
     archive = prepared(two, gappy * bands)
-    rows = rows_of({"model": two}, archive, truth=truth * bands, methods=METHODS)
+    rows = rows_of({"model": two}, archive, truth=truth * bands)
     alone = rows_of({"model": dataclasses.replace(model, network=None)}, prepared(model, gappy), truth=truth)
     for name, score in rows.items():
         assert score.cells == 2 * alone[name].cells
