@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from geogan.baselines.arguments import check_maps
 from geogan.operators.errors import InputError
 
 
@@ -43,11 +44,7 @@ def biharmonic(values: np.ndarray, *, domain: np.ndarray) -> np.ndarray:
     >>> bool(np.allclose(biharmonic(gappy, domain=np.ones((9, 8), bool)), values))
     True
     """
-    if values.ndim not in (3, 4) or domain.shape != values.shape[-2:]:
-        raise InputError(
-            f"values must be (T, H, W) or (T, C, H, W) and domain (H, W), got {values.shape} and {domain.shape}; "
-            "order the dimensions so"
-        )
+    check_maps(values, domain, "T, H, W", "T, C, H, W")
     if min(domain.shape) < 5:
         raise InputError(f"maps must have at least 5 cells along each side, got {domain.shape}; the stencil spans five")
     from scipy.sparse.linalg import MatrixRankWarning

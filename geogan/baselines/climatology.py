@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from geogan.baselines.arguments import check_maps
 from geogan.operators.errors import InputError
 
 
@@ -34,11 +35,7 @@ def climatology(values: np.ndarray, *, domain: np.ndarray, background: np.ndarra
     >>> climatology(values, domain=np.array([[True, True, False]]), background=np.array(11.5))
     array([[[12. , 11.5,  nan]]])
     """
-    if values.ndim != 3 or domain.shape != values.shape[1:]:
-        raise InputError(
-            f"values must be (T, H, W) and domain (H, W), got {values.shape} and {domain.shape}; "
-            "order the dimensions so"
-        )
+    check_maps(values, domain, "T, H, W")
     try:
         background = np.broadcast_to(background, values.shape)
     except ValueError as error:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, interpolate, leaky_relu, pad
 
+from geogan.baselines.arguments import check_maps
 from geogan.operators.errors import InputError
 from geogan.operators.operator import dated_generator
 from geogan.parallel import side_by_side
@@ -100,11 +101,7 @@ def deep_image_prior(
     >>> bool(np.isfinite(filled).all())
     True
     """
-    if values.ndim != 4 or domain.shape != values.shape[2:]:
-        raise InputError(
-            f"values must be (T, C, H, W) and domain (H, W), got {values.shape} and {domain.shape}; "
-            "order the dimensions so"
-        )
+    check_maps(values, domain, "T, C, H, W")
     if min(domain.shape) < 8:
         raise InputError(f"maps must have at least 8 cells along each side, got {domain.shape}; give larger ones")
     if min(iterations, patience, width) < 1:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from geogan.operators.errors import InputError
+from geogan.baselines.arguments import check_days, check_maps
 
 
 def linear_time(values: np.ndarray, *, domain: np.ndarray, days: np.ndarray) -> np.ndarray:
@@ -34,17 +34,8 @@ def linear_time(values: np.ndarray, *, domain: np.ndarray, days: np.ndarray) -> 
     >>> linear_time(values, domain=np.array([[True]]), days=np.array([0, 1, 3, 7]))[:, 0, 0]
     array([10., 12., 16., 16.])
     """
-    if values.ndim != 3 or domain.shape != values.shape[1:]:
-        raise InputError(
-            f"values must be (T, H, W) and domain (H, W), got {values.shape} and {domain.shape}; "
-            "order the dimensions so"
-        )
-    days = np.asarray(days, dtype="float64")
-    if days.shape != values.shape[:1] or not (np.diff(days) > 0).all():
-        raise InputError(
-            f"days must be {len(values)} increasing numbers, one a map, got shape {days.shape}; "
-            "sort the dates and drop the doubles"
-        )
+    check_maps(values, domain, "T, H, W")
+    days = check_days(days, len(values))
     filled = np.full_like(values, np.nan)
     if not len(values):
         return filled

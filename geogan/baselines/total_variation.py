@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from geogan.baselines.arguments import check_maps
 from geogan.operators.errors import InputError
 
 # Rounds end when the gaps change by less than this, in standard deviations of the map.
@@ -64,11 +65,7 @@ def total_variation(
     >>> bool(np.allclose(total_variation(gappy, domain=np.ones((12, 12), bool)), values, atol=0.02))
     True
     """
-    if values.ndim != 4 or domain.shape != values.shape[2:]:
-        raise InputError(
-            f"values must be (T, C, H, W) and domain (H, W), got {values.shape} and {domain.shape}; "
-            "order the dimensions so"
-        )
+    check_maps(values, domain, "T, C, H, W")
     if not 0 < weight < float("inf"):
         raise InputError(f"weight must be more than 0, got {weight}; give it in standard deviations, such as 0.1")
     if min(iterations, inner) < 1:
