@@ -1,7 +1,8 @@
-"""The error on withheld clouds: what chooses the best weights, and when to stop."""
+"""The error on withheld clouds, or on withheld noise: what chooses the best weights, and when to stop."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from geogan.archive import Archive
+from geogan.blocks import RECORRUPTION
 from geogan.gaussian import GaussianPrior
 from geogan.inference import reconstruct
 from geogan.networks import Generator
@@ -25,32 +27,41 @@ SAMPLES, TOGETHER = 128, 16
 
 
 class Stretch(NamedTuple):
-    """Consecutive dates around a withheld cloud, or samples; (T, C, h, w) but for ``domain`` (h, w)."""
+    """Consecutive dates around what is withheld, or samples; (T, C, h, w) but for ``domain`` (h, w)."""
 
     values: Tensor
     mask: Tensor  # 1 where shown
     guess: Tensor
     hidden: Tensor  # 1 where withheld
     domain: Tensor
+    asked: Tensor  # what the reconstruction is compared with where hidden
 
 
 @dataclass(frozen=True)
 class Judge:
     """Measures a generator on observations withheld from its training.
 
+    Where nothing is hidden but measurements are noisy, noise is withheld, as in :func:`geogan.objective.recorrupted`:
+    of ``y = F(x) + epsilon`` the generator is shown ``y + alpha n``, and ``F`` of its answer is compared with
+    ``y - n / alpha``, whose noise is uncorrelated with the answer's. The mean square of that noise is known; without
+    it an unbiased estimate of the mean square error against ``F(x)`` remains.
+
     Attributes
     ----------
     operator : Operator
     stretches : tuple of Stretch
         With their first guess solved, once.
+    floor : float
+        Mean square of the noise in what is compared with.
     """
 
     operator: Operator
     stretches: tuple[Stretch, ...]
+    floor: float = 0.0
 
     @classmethod
     def of(cls, archive: Archive, operator: Operator, prior: GaussianPrior | None, *, frames: int) -> Judge:
-        """A judge for an archive that withholds something.
+        """A judge for an archive that withholds something, or is noisy and hides nothing.
 
         Parameters
         ----------
@@ -64,17 +75,18 @@ class Judge:
         Raises
         ------
         InputError
-            Where nothing is withheld.
+            Where nothing is withheld, and there is no noise either.
         """
-        withheld = archive.withheld
-        runs = withheld.runs() if withheld is not None else []
-        if withheld is None or not runs:
+        withheld, count = archive.withheld, len(archive.days)
+        noisy = judged_by_noise(archive, operator)
+        dates = np.arange(count) if noisy else withheld.dates if withheld is not None else np.zeros(0, int)
+        runs = [slice(date, date + 1) for date in dates.tolist()] if noisy else withheld.runs() if withheld else []
+        if not runs:
             raise InputError(
                 "no observation could be withheld to choose the best weights by: no date's gaps hide a part of another "
                 "date's observations; give more dates, or observations with more varied gaps"
             )
-        count = len(archive.days)
-        random = np.random.default_rng(0)
+        random, drawn = np.random.default_rng(0), torch.Generator().manual_seed(0)
         stretches: list[Stretch] = []
 
         def around(date: int) -> tuple[slice, slice]:
@@ -82,7 +94,8 @@ class Judge:
             height, width = archive.domain.shape
             if height * width <= 4 * SIDE**2:
                 return slice(0, height), slice(0, width)
-            _, row, column = random.choice(np.argwhere(withheld.hidden(date, archive.seen)))  # type: ignore[arg-type]
+            where = archive.seen(date) if noisy or withheld is None else withheld.hidden(date, archive.seen)
+            _, row, column = random.choice(np.argwhere(where))  # type: ignore[arg-type]
             return (
                 slice(max(0, row - SIDE), min(height, row + SIDE)),
                 slice(max(0, column - SIDE), min(width, column + SIDE)),
@@ -93,41 +106,66 @@ class Judge:
             values, mask, hidden, domain = (
                 torch.from_numpy(part) for part in (piece.values, piece.observed, piece.withheld, piece.domain)
             )
-            guess = torch.zeros_like(values)
+            guess, asked = torch.zeros_like(values), values
+            if noisy:
+                noise = operator.noise * torch.randn(values.shape, generator=drawn) * mask
+                values, asked, hidden = values + RECORRUPTION * noise, values - noise / RECORRUPTION, mask.clone()
             if prior is not None:
                 guess = prior.map((values * mask)[None], mask[None], domain, torch.from_numpy(piece.days))[0]
-            return Stretch(values, mask, guess, hidden, domain)
+            return Stretch(values, mask, guess, hidden, domain, asked)
 
         if archive.independent:
-            chosen = withheld.dates[np.unique(np.linspace(0, len(withheld.dates) - 1, SAMPLES).astype(int))]
+            chosen = dates[np.unique(np.linspace(0, len(dates) - 1, SAMPLES).astype(int))]
             for some in np.array_split(chosen, -(-len(chosen) // TOGETHER)):
                 stretches.append(solved(some, *around(int(some[0]))))
-            return cls(operator, tuple(stretches))
+            return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0)
         margin = max(MARGIN, frames - 1)
         for run in [runs[index] for index in np.unique(np.linspace(0, len(runs) - 1, STRETCHES).astype(int))]:
             t = slice(max(0, run.start - margin), min(count, run.stop + margin))
-            values, mask, guess, hidden, domain = solved(t, *around(run.start))
+            values, mask, guess, hidden, domain, asked = solved(t, *around(run.start))
             first, last = run.start - t.start - frames + 1, run.stop - t.start + frames - 1
             near = slice(max(0, first), min(len(values), last))
             # Only the stretch's own dates count: those of a neighbour would count twice, and with less around them.
             hidden[: run.start - t.start] = 0
             hidden[run.stop - t.start :] = 0
-            stretches.append(Stretch(values[near], mask[near], guess[near], hidden[near], domain))
-        return cls(operator, tuple(stretches))
+            stretches.append(Stretch(values[near], mask[near], guess[near], hidden[near], domain, asked[near]))
+        return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0)
 
     @property
     def cells(self) -> int:
-        """Withheld observations that are looked at."""
+        """Observations that reconstructions are compared with."""
         return int(sum(float(stretch.hidden.sum()) for stretch in self.stretches))
 
     def error(self, network: Generator | None, *, precision: torch.dtype = torch.float32) -> float:
-        """Root mean square error on what is withheld, in anomalies; None judges the first guess."""
+        """Root mean square error on what is withheld, in anomalies; None judges the first guess.
+
+        Against noise it is an estimate, whose mean square may fall below zero: its root is negative then.
+        """
         square = count = 0.0
         device = torch.device("cpu") if network is None else network.scale.device
         for stretch in self.stretches:
-            values, mask, guess, hidden, domain = (part.to(device) for part in stretch)
+            values, mask, guess, hidden, domain, asked = (part.to(device) for part in stretch)
             field = reconstruct(network, values * mask, mask, guess, domain, precision=precision)
             measured = self.operator.blur(field[None])[0]
-            square += float((hidden * (measured - values) ** 2).sum())
+            square += float((hidden * (measured - asked) ** 2).sum())
             count += float(hidden.sum())
-        return (square / count) ** 0.5
+        return _root(square / count - self.floor)
+
+
+def judged_by_noise(archive: Archive, operator: Operator) -> bool:
+    """Whether an archive withholds nothing, as its operator hides nothing, but is noisy."""
+    return operator.noise > 0 and not operator.masks and (archive.withheld is None or not len(archive.withheld.dates))
+
+
+def _floor(stretches: list[Stretch], operator: Operator) -> float:
+    """Mean square of ``epsilon - n / alpha``, with the ``n`` that were drawn."""
+    square = count = 0.0
+    for stretch in stretches:
+        again = (stretch.values - stretch.asked) / (1 + RECORRUPTION**2)
+        square += float((stretch.hidden * again**2).sum())
+        count += float(stretch.hidden.sum())
+    return operator.noise**2 + square / count
+
+
+def _root(square: float) -> float:
+    return math.copysign(math.sqrt(abs(square)), square)

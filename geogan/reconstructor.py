@@ -21,7 +21,7 @@ from geogan.checkpoint import load_model, load_state, save_model, save_state
 from geogan.coordinates import find_axes
 from geogan.filling import fill, prepared
 from geogan.io import check_field
-from geogan.judge import Judge
+from geogan.judge import Judge, judged_by_noise
 from geogan.model import Model
 from geogan.networks import DISCRIMINATORS, GENERATORS, Generator
 from geogan.operators.band import PatchBand
@@ -260,10 +260,17 @@ class Reconstructor:
         frames, shape = first.frames, archive.domain.shape
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
         judge = None
+        noisy = judged_by_noise(archive, first.operator)
         if first.operator.masks or len(first.withheld.dates):
             judge = Judge.of(archive, first.operator, first.prior, frames=frames)
+        elif noisy:
+            judge = Judge.of(archive, first.operator, first.prior, frames=frames)
+            say(
+                "without gaps nothing can be withheld: the best weights are those that predict measurements with other "
+                "noise best"
+            )
         else:
-            say("without gaps nothing can be withheld: the last weights are kept, and there is no error to report")
+            say("without gaps or noise nothing can be withheld: the last weights are kept, and no error is reported")
         # One core is left to prepare blocks, or both would crawl.
         with torch_threads(self.threads or max(1, workers(None) - 1)):
             state = self._start(first, scale, device, images=within_unity(field, axes))
@@ -288,11 +295,13 @@ class Reconstructor:
                     precision=precision,
                     settings=self._settings() | {"dates": len(archive.days)},
                     scores={
-                        "withheld": None if judge is None else state.best_score * unit,
-                        "first_guess": None if judge is None else guessed * unit,
+                        "withheld": None if judge is None or noisy else state.best_score * unit,
+                        "first_guess": None if judge is None or noisy else guessed * unit,
+                        "judged_by": None if judge is None else f"withheld {'noise' if noisy else 'observations'}",
+                        "judged": None if judge is None else state.best_score * unit,
                         "units": units,
                         "dates": len(first.withheld.dates),
-                        "cells": None if judge is None else judge.cells,
+                        "cells": None if judge is None or noisy else judge.cells,
                         "step": state.best_step,
                         "steps": state.step,
                         "seconds": state.seconds,

@@ -86,9 +86,73 @@ def test_what_was_withheld_is_compared_with_its_like(archive):
     sharp = torch.randn(6, 1, 20, 24, generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(sharp)
     measured = blur.blur(sharp[None])[0]
-    stretch = module.Stretch(measured, mask, sharp, mask, torch.ones(20, 24))
+    stretch = module.Stretch(measured, mask, sharp, mask, torch.ones(20, 24), measured)
     assert Judge(Compose((blur, CLOUDS)), (stretch,)).error(None) == pytest.approx(0, abs=1e-6)
     assert Judge(CLOUDS, (stretch,)).error(None) > 0.5
+
+
+@pytest.fixture
+def noisy():
+    """Samples without gaps behind a blur and noise: the process, the clean ones and their archive."""
+    operator = ConvolveNoise(l=3, sigma=0.3)
+    smooth = ConvolveNoise(l=5, sigma=0.0).blur(
+        torch.randn(1, 40, 1, 20, 24, generator=torch.Generator().manual_seed(0))
+    )
+    clean = (2 * smooth[0]).numpy()
+    noise = 0.3 * np.random.default_rng(0).standard_normal(clean.shape).astype("f4")
+    measured = operator.blur(torch.from_numpy(clean)[None])[0].numpy() + noise
+    field = xr.DataArray(measured[:, 0], dims=("sample", "y", "x"), name="image")
+    everywhere = np.ones((20, 24), bool)
+    return operator, clean, Archive.of(field, everywhere, Standardiser.identity(1, everywhere))
+
+
+class Answer(torch.nn.Module):
+    """A network that gives the answers it has, whatever it is shown."""
+
+    frames, noise = 1, "none"
+
+    def __init__(self, answers):
+        super().__init__()
+        self.register_buffer("scale", torch.ones(()))
+        self.answers, self.at = answers, 0
+
+    def forward(self, values, mask, guess, domain, *_):
+        self.at += len(values)
+        return self.answers[self.at - len(values) : self.at, None]
+
+
+@pytest.mark.parametrize("error", [0.1, 0.3])
+def test_against_noise_the_error_is_that_against_the_truth(noisy, error):
+    """No clean value is seen, and the estimate is that of the blurred field's all the same."""
+    operator, clean, archive = noisy
+    judge = Judge.of(archive, operator, None, frames=1)
+    off = torch.from_numpy(clean) + error * torch.randn(clean.shape, generator=torch.Generator().manual_seed(5))
+    expected = float((operator.blur(off[None]) - operator.blur(torch.from_numpy(clean)[None])).square().mean().sqrt())
+    assert judge.cells == 40 * 480
+    assert judge.error(Answer(off)) ** 2 == pytest.approx(expected**2, abs=3 * 0.3 * 2.3 * 0.3 / judge.cells**0.5)
+
+
+def test_against_noise_what_returns_the_measurement_is_punished(noisy):
+    """The measurement as it was shown has the error of its noise; nothing of its own target is in what is shown."""
+    operator, clean, archive = noisy
+    plain = dataclasses.replace(operator, l=1)
+    judge = Judge.of(archive, plain, None, frames=1)
+    shown = torch.cat([stretch.values for stretch in judge.stretches])
+    measured = torch.from_numpy(archive.read(slice(None)).values)
+    added = (shown - measured).std()
+    assert added == pytest.approx(module.RECORRUPTION * 0.3, rel=0.02)
+    # Noise of the measurement and noise on top.
+    assert judge.error(Answer(shown)) == pytest.approx(0.3 * (1 + module.RECORRUPTION**2) ** 0.5, rel=0.05)
+    again = Judge.of(archive, plain, None, frames=1)
+    assert all(torch.equal(a.values, b.values) for a, b in zip(judge.stretches, again.stretches))
+
+
+def test_noise_is_withheld_of_films_too(truth, domain, prior):
+    measured = truth + 0.3 * np.random.default_rng(0).standard_normal(truth.shape).astype("f4")
+    archive = Archive.of(measured, domain, Standardiser.fit(measured, find_axes(measured), domain))
+    judge = Judge.of(archive, ConvolveNoise(l=1, sigma=0.3), prior, frames=3)
+    assert len(judge.stretches) == min(module.STRETCHES, 30) and judge.cells == len(judge.stretches) * domain.sum()
+    assert 0 < judge.error(None) < Judge.of(archive, ConvolveNoise(l=1, sigma=0.3), None, frames=3).error(None)
 
 
 def test_samples_are_judged_side_by_side(gappy, domain, prior):

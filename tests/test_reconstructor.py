@@ -226,15 +226,24 @@ def test_devices():
 
 
 def test_a_blurred_noisy_field_without_gaps_is_learned_from(truth, domain, quick):
-    """Nothing can be withheld of it; the last weights are kept, and every value is reconstructed."""
+    """Nothing of it can be withheld but noise, which the weights are judged by; every value is reconstructed."""
     measured = geogan.corrupt(truth, "convolve_noise:l=3,sigma=0.2", seed=1)
     said = []
     fitted = small("convolve_noise:l=3,sigma=0.2", steps=3).fit(measured, domain=domain, message=said.append)
     scores = fitted.model_.scores
-    assert scores["withheld"] is None and scores["step"] == 3
-    assert any("nothing can be withheld" in sentence for sentence in said)
+    assert scores["withheld"] is None and scores["cells"] is None and scores["judged_by"] == "withheld noise"
+    assert 0 < scores["judged"] < 0.3 * fitted.model_.standardiser.scale[0]
+    assert any("with other noise best" in sentence for sentence in said)
     filled = fitted.fill(measured)
     assert (filled.sst_source.values[:, domain] == 1).all() and np.isfinite(filled.sst.values[:, domain]).all()
+
+
+def test_without_gaps_or_noise_the_last_weights_are_kept(truth, domain, quick):
+    said = []
+    blurred = geogan.corrupt(truth, "convolve_noise:l=3,sigma=0", seed=1)
+    fitted = small("convolve_noise:l=3,sigma=0", steps=3).fit(blurred, domain=domain, message=said.append)
+    assert fitted.model_.scores["step"] == 3 and fitted.model_.scores["judged"] is None
+    assert any("the last weights are kept" in sentence for sentence in said)
 
 
 def two_bands(field):
