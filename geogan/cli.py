@@ -357,8 +357,8 @@ def evaluate(
             "--methods",
             "--method",
             metavar="NAME",
-            help="climatology, linear_time, biharmonic, gaussian, model, total_variation, deep_image_prior, "
-            "ambientgan, or all, with commas between; the last three take minutes or more.",
+            help="climatology, linear_time, biharmonic, gaussian, model, total_variation, deep_image_prior, dineof, "
+            "ambientgan, or all, with commas between; the last four take minutes or more.",
             show_default="the first five",
         ),
     ] = [],  # noqa: B006

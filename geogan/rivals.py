@@ -15,6 +15,7 @@ from geogan.baselines.ambientgan import search_latent, train_ambientgan
 from geogan.baselines.biharmonic import biharmonic
 from geogan.baselines.climatology import climatology
 from geogan.baselines.deep_image_prior import deep_image_prior
+from geogan.baselines.dineof import dineof
 from geogan.baselines.linear_time import linear_time
 from geogan.baselines.total_variation import total_variation
 from geogan.model import Model
@@ -152,6 +153,18 @@ def _date_by_date(name: str, fill: Callable[[int], np.ndarray], contest: Contest
         contest.progress(row + 1, len(contest.dates))
 
 
+def _dineof(contest: Contest) -> Said:
+    """Of the whole record, band by band."""
+    archive = contest.archive
+    values, days = contest.shown(slice(None)), None if archive.independent else archive.days
+    contest.message(f"dineof looks for the modes of {len(values)} {contest.dated}")
+    said = np.empty((len(contest.dates), *values.shape[1:]), np.float32)
+    for band in range(archive.bands):
+        said[:, band] = dineof(values[:, band], domain=archive.domain, days=days)[contest.dates]
+        contest.progress(band + 1, archive.bands)
+    yield slice(None), said
+
+
 def _ambientgan(contest: Contest) -> Said:
     """Trained on the whole record for as long as the model was, then searched for each date."""
     archive, model, device = contest.archive, contest.model, contest.device
@@ -197,6 +210,7 @@ QUICK: dict[str, Callable[[Archive, slice], np.ndarray]] = {
 FITTED: dict[str, Callable[[Contest], Said]] = {
     "total_variation": _total_variation,
     "deep_image_prior": _deep_image_prior,
+    "dineof": _dineof,
     "ambientgan": _ambientgan,
 }
 

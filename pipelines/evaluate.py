@@ -34,6 +34,7 @@ TITLES = {
     "biharmonic": "biharmonic",
     "total_variation": "total variation",
     "deep_image_prior": "Deep Image Prior",
+    "dineof": "DINEOF",
     "ambientgan": "Conditional AmbientGAN",
     "gaussian": "Gaussian MAP",
     "model": "model",
@@ -135,8 +136,8 @@ def named(methods: Sequence[str] | None) -> list[str]:
 
     Examples
     --------
-    >>> named(["model,biharmonic", "model"])
-    ['model', 'biharmonic']
+    >>> named(["model,dineof", "model"])
+    ['model', 'dineof']
     """
     if not methods:
         return list(DEFAULT)

@@ -60,9 +60,9 @@ def test_methods_are_named_one_by_one_or_all_at_once(data, run):
     assert named(None) == named([]) == list(DEFAULT) and named(["all"]) == named(["model", "all"]) == list(METHODS)
     assert set(METHODS) <= set(TITLES)
     console = Console(record=True, width=120)
-    rows = evaluate(data, run, methods=["biharmonic, climatology", "total_variation"], console=console)
-    assert names(rows) == ["biharmonic", "climatology", "total_variation"]
-    assert "biharmonic" in console.export_text(clear=False) and "total_variation is fitted to" in console.export_text()
+    rows = evaluate(data, run, methods=["dineof, climatology", "total_variation"], console=console)
+    assert names(rows) == ["dineof", "climatology", "total_variation"]
+    assert "DINEOF" in console.export_text(clear=False) and "total_variation is fitted to" in console.export_text()
 
 
 def test_json_on_standard_output(data, run, capsys):

@@ -151,7 +151,7 @@ def test_noise_is_withheld_of_films_too(truth, domain, prior):
     measured = truth + 0.3 * np.random.default_rng(0).standard_normal(truth.shape).astype("f4")
     archive = Archive.of(measured, domain, Standardiser.fit(measured, find_axes(measured), domain))
     judge = Judge.of(archive, ConvolveNoise(l=1, sigma=0.3), prior, frames=3)
-    assert len(judge.stretches) == min(module.STRETCHES, 30) and judge.cells == len(judge.stretches) * domain.sum()
+    assert len(judge.stretches) >= module.STRETCHES and judge.cells == len(judge.stretches) * domain.sum()
     assert 0 < judge.error(None) < Judge.of(archive, ConvolveNoise(l=1, sigma=0.3), None, frames=3).error(None)
 
 

@@ -60,7 +60,7 @@ def test_withheld_cells_are_hidden(name, model, archive, gappy):
     np.testing.assert_array_equal(plain, other)
 
 
-@pytest.mark.parametrize("name", ["total_variation", "deep_image_prior"])
+@pytest.mark.parametrize("name", ["total_variation", "deep_image_prior", "dineof"])
 def test_what_is_said_of_a_date_does_not_depend_on_the_others(name, model, archive):
     some = ask(name, contest_of(archive, model))(slice(17, 18))
     np.testing.assert_array_equal(ask(name, contest_of(archive, model, dates=np.array([17])))(slice(17, 18)), some)
@@ -129,8 +129,6 @@ def test_noise_is_not_kept(model, archive, gappy):
 
 def test_a_record_that_memory_does_not_hold_is_refused(model, archive, monkeypatch):
     monkeypatch.setattr(module, "IN_MEMORY", 1000)
-    with pytest.raises(
-        InputError, match="ambientgan needs the record in memory, which has 14,400 values, more than 1,000"
-    ):
-        ask("ambientgan", contest_of(archive, model))
+    with pytest.raises(InputError, match="dineof needs the record in memory, which has 14,400 values, more than 1,000"):
+        ask("dineof", contest_of(archive, model))
     assert ask("climatology", contest_of(archive, model))(slice(0, 2)).shape == (2, 1, 20, 24)
