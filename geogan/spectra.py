@@ -1,0 +1,247 @@
+"""Power spectra along rows and columns of gappy fields, and the wavelength down to which an estimate has power."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from geogan.operators.errors import InputError
+
+
+class Spectrum(NamedTuple):
+    """Mean periodograms of a reference and of an estimate, over the same segments.
+
+    Attributes
+    ----------
+    wavelength : ndarray, shape (length // 2,)
+        In cells, from ``length`` down to 2.
+    reference, estimate : ndarray, shape (length // 2,)
+        Power per cycle a cell, in the unit of the field squared; NaN without segments.
+    ratio : ndarray, shape (length // 2,)
+        ``estimate / reference``; NaN where the reference has no power, or noise alone.
+    segments : int
+        Runs that both are the mean over; half of each is shared with its neighbours.
+    """
+
+    wavelength: np.ndarray
+    reference: np.ndarray
+    estimate: np.ndarray
+    ratio: np.ndarray
+    segments: int
+
+    def effective_resolution(self, *, threshold: float = 0.5, spacing: float = 1.0) -> float:
+        """Wavelength under which the estimate lacks power.
+
+        Parameters
+        ----------
+        threshold : float
+            Of the ratio.
+        spacing : float
+            Of the cells: in km where the wavelength is wanted in km.
+
+        Returns
+        -------
+        wavelength : float
+            Where the ratio, from long to short wavelengths, first falls under ``threshold``; linear in the logarithm of
+            the wavelength between two. NaN where it never does, infinite where it is below already at the longest.
+
+        Examples
+        --------
+        >>> lengths, ratio = np.array([16.0, 8.0, 4.0, 2.0]), np.array([1.0, 0.9, 0.1, 0.0])
+        >>> round(Spectrum(lengths, ratio, ratio, ratio, 1).effective_resolution(spacing=4.0), 2)
+        22.63
+        """
+        known = np.isfinite(self.ratio)
+        ratio, size = self.ratio[known], np.log(self.wavelength[known])
+        under = np.flatnonzero(ratio < threshold)
+        if not len(under):
+            return float("nan")
+        first = int(under[0])
+        if first == 0:
+            return float("inf")
+        share = (ratio[first - 1] - threshold) / (ratio[first - 1] - ratio[first])
+        return float(spacing * np.exp(size[first - 1] + share * (size[first] - size[first - 1])))
+
+
+@dataclass(frozen=True)
+class SpectrumTally:
+    """Sums of periodograms, from which a :class:`Spectrum` follows; archives are gone through block by block.
+
+    Every run of ``length`` cells along a row or a column that is whole in both fields is a segment; neighbouring ones
+    overlap by half (Welch 1967). A straight line is taken from each, and a Hann window laid over it: fields have most
+    power at the wavelengths that are longer than a segment, and it would leak into all others. Tallies are added with
+    ``+``, in any split by dates and order: nothing is lost but the segments across a cut through rows or columns.
+
+    The window blurs: where power falls steeply, wavelengths look as resolved as somewhat longer ones, and the effective
+    resolution comes out short by 7 % with 16 cells and 3 % with 32 (running mean 1-2-1 over a random walk).
+
+    Score members one by one: the mean of an ensemble is smoother than the truth, rightly so, and a member is not.
+
+    Attributes
+    ----------
+    length : int
+        Cells of a segment, 8 or more and even; the longest wavelength.
+    reference, estimate : tuple of float
+        Sums of the power at each wavelength; empty before the first segment.
+    segments : int
+
+    Examples
+    --------
+    >>> field = np.cumsum(np.random.default_rng(0).normal(size=(40, 64)), 1)
+    >>> smooth = (field[:, :-2] + 2 * field[:, 1:-1] + field[:, 2:]) / 4
+    >>> tally = SpectrumTally(16).add(field[:, 1:-1], smooth, axes="x")
+    >>> spectrum = tally.score()
+    >>> spectrum.wavelength[[0, -1]].tolist(), spectrum.segments
+    ([16.0, 2.0], 240)
+    >>> round(spectrum.effective_resolution(), 1)  # cos(pi / wavelength)^4 is 1/2 at 5.5
+    5.1
+    """
+
+    length: int = 32
+    reference: tuple[float, ...] = ()
+    estimate: tuple[float, ...] = ()
+    segments: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse lengths without wavelengths."""
+        if self.length < 8 or self.length % 2:
+            raise InputError(f"length must be even and 8 or more cells, got {self.length}; give 16 or 32")
+
+    def add(
+        self,
+        reference: np.ndarray,
+        estimate: np.ndarray,
+        where: np.ndarray | None = None,
+        *,
+        axes: str = "yx",
+        observation_error: float = 0.0,
+    ) -> SpectrumTally:
+        """Return this tally with one more block in it.
+
+        Parameters
+        ----------
+        reference : ndarray, shape (..., H, W)
+            What was measured, NaN where nothing was, or on land.
+        estimate : ndarray, same shape
+            What a method says, in the same unit.
+        where : ndarray of bool, optional
+            True on the cells that segments may hold: those the method was not shown. Broadcast to the shape.
+        axes : {"yx", "y", "x"}
+            Segments along columns (y), along rows (x), or both.
+        observation_error : float
+            Standard deviation of the error of the reference, the same for all cells and independent between them: its
+            (white) power is taken off.
+
+        Returns
+        -------
+        tally : SpectrumTally
+            A new one; this one is unchanged.
+
+        Raises
+        ------
+        InputError
+            Where the shapes differ, ``where`` is not boolean, or ``axes`` or ``observation_error`` are none.
+        """
+        reference, estimate = np.asarray(reference), np.asarray(estimate)
+        if reference.shape != estimate.shape or reference.ndim < 2:
+            raise InputError(
+                f"reference and estimate must have one shape (..., H, W), got {reference.shape} and {estimate.shape}; "
+                "select the same dates and cells of both"
+            )
+        if axes not in ("yx", "y", "x"):
+            raise InputError(f"axes must be yx, y or x, got {axes!r}")
+        if observation_error < 0:
+            raise InputError(f"observation_error must not be negative, got {observation_error:g}; give 0 or more")
+        whole = np.isfinite(reference) & np.isfinite(estimate)
+        if where is not None:
+            where = np.asarray(where)
+            if where.dtype != bool:
+                raise InputError(f"where must be boolean, True on the cells to use, got {where.dtype}")
+            try:
+                whole = whole & where
+            except ValueError as problem:
+                raise InputError(
+                    f"where must broadcast to {whole.shape}, got {where.shape}; give one flag a cell"
+                ) from problem
+        total = self
+        for axis in axes:
+            a, b, c = (part.swapaxes(-1, -2) if axis == "y" else part for part in (reference, estimate, whole))
+            total = total + self._along(a, b, c, observation_error)
+        return total
+
+    def _along(self, reference: np.ndarray, estimate: np.ndarray, whole: np.ndarray, noise: float) -> SpectrumTally:
+        """The tally of the segments along the last axis alone."""
+        none = SpectrumTally(self.length)
+        if whole.shape[-1] < self.length:
+            return none
+        reference, estimate, whole = (
+            part.reshape(-1, part.shape[-1]) for part in (reference, estimate, np.broadcast_to(whole, reference.shape))
+        )
+        line, start = _starts(whole, self.length)
+        if not len(line):
+            return none
+        transform = _transform(self.length)
+        sums = [
+            (np.abs(_segments(part, line, start, self.length) @ transform) ** 2).sum(0)
+            for part in (reference, estimate)
+        ]
+        white = (np.abs(transform) ** 2).sum(0) * noise**2 * len(line)
+        return SpectrumTally(self.length, tuple((sums[0] - white).tolist()), tuple(sums[1].tolist()), len(line))
+
+    def __add__(self, other: SpectrumTally) -> SpectrumTally:
+        """Return the tally of both."""
+        if not isinstance(other, SpectrumTally):
+            return NotImplemented
+        if self.length != other.length:
+            raise InputError(
+                f"spectra of segments of {self.length} and {other.length} cells cannot be added; choose one"
+            )
+        if not (self.segments and other.segments):
+            return self if self.segments else other
+        return SpectrumTally(
+            self.length,
+            tuple(a + b for a, b in zip(self.reference, other.reference)),
+            tuple(a + b for a, b in zip(self.estimate, other.estimate)),
+            self.segments + other.segments,
+        )
+
+    def score(self) -> Spectrum:
+        """Return the spectra so far; NaN, with 0 segments, where there was no whole run."""
+        wavelength = self.length / np.arange(1, self.length // 2 + 1)
+        nothing = np.full(len(wavelength), np.nan)
+        reference = np.array(self.reference) / self.segments if self.segments else nothing
+        estimate = np.array(self.estimate) / self.segments if self.segments else nothing
+        ratio = np.divide(estimate, reference, out=nothing.copy(), where=reference > 0)
+        return Spectrum(wavelength, reference, estimate, ratio, self.segments)
+
+
+def _starts(whole: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Line and first cell of each segment: from the start of every whole run, in steps of half a segment."""
+    edges = np.diff(np.pad(whole, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    (line, first), stop = np.nonzero(edges == 1), np.nonzero(edges == -1)[1]
+    step = length // 2
+    count = np.maximum(0, (stop - first - length) // step + 1)
+    number = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return np.repeat(line, count), np.repeat(first, count) + step * number
+
+
+def _segments(values: np.ndarray, line: np.ndarray, start: np.ndarray, length: int) -> np.ndarray:
+    cut = sliding_window_view(values, length, axis=1)[line, start].astype(np.float64)
+    return cut - cut[:, :1]  # in float64, and near 0: the line is taken off without loss
+
+
+@cache
+def _transform(length: int) -> np.ndarray:
+    """Matrix (length, length // 2) that detrends, windows and transforms rows; its squares are power densities."""
+    place = np.arange(length) - (length - 1) / 2
+    basis = np.stack([np.ones(length) / length**0.5, place / np.linalg.norm(place)])
+    detrend = np.eye(length) - basis.T @ basis
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(length) + 0.5) / length)
+    waves = np.exp(-2j * np.pi * np.outer(np.arange(length), np.arange(1, length // 2 + 1)) / length)
+    # Both signs of a frequency count, at the shortest wavelength they are one.
+    sides = np.r_[np.full(length // 2 - 1, 2.0), 1.0]
+    return detrend @ (window[:, None] * waves) * np.sqrt(sides / (window**2).sum())
