@@ -14,7 +14,7 @@ cli
 -> pipelines
 -> geogan, accessor, league
 -> rivals
--> reconstructor, plotting, corruption, coverage, baselines, metrics, synthetic
+-> reconstructor, plotting, figures, corruption, coverage, baselines, metrics, synthetic
 -> preparation, filling, judge, checkpoint
 -> training
 -> windows
