@@ -20,7 +20,8 @@ cli
 -> windows
 -> blocks, model, inference, io, product
 -> archive, gaussian
--> standardise, spectra, categories, verification, calibration, withheld, multigrid, objective, tiles, networks, http_store, images, coastlines
+-> standardise, spectra, categories, verification, calibration,
+   withheld, multigrid, objective, tiles, networks, http_store, images, coastlines
 -> coordinates, defaults, parallel, presets, run_folder
 -> operators
 """
