@@ -50,6 +50,8 @@ class Archive:
         Whether the dates are no dates but samples that have nothing to do with each other.
     limits : (float, float), optional
         Values lie between them: those of images.
+    origin : (int, int)
+        Row and column of the model's grid at which the field's begins.
     """
 
     field: xr.DataArray
@@ -60,6 +62,7 @@ class Archive:
     withheld: Withheld | None = None
     independent: bool = False
     limits: tuple[float, float] | None = None
+    origin: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, source: xr.DataArray, domain: np.ndarray, standardiser: Standardiser) -> Archive:

@@ -42,6 +42,9 @@ class Block(NamedTuple):
     days: Tensor  # (T,) float64
     clean: Tensor | None = None  # fields without gaps, of this place and time or of any other
     noise: Tensor | None = None  # drawn like the measurement's, to be put on top of it
+    members: Tensor | None = (
+        None  # (M, T, C, H, W) what makes members differ: deviations from the guess, or white noise
+    )
 
 
 def hide(
@@ -87,6 +90,7 @@ def prepare(
     hiding: bool = True,
     clean: Archive | None = None,
     pairs: bool = True,
+    members: int = 1,
 ) -> Block:
     """Block ``number``: read, hide more, solve.
 
@@ -113,6 +117,8 @@ def prepare(
         Fields without gaps.
     pairs : bool
         The clean fields are those that were measured, date by date; otherwise any will do.
+    members : int
+        Draws of what makes members differ; none for 1.
     """
     generator = np.random.default_rng([seed, 0xB10C, number])
     torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
@@ -137,20 +143,27 @@ def prepare(
         kept = (film * pattern).view_as(mask)
     dates = torch.from_numpy(piece.days)
     values = values * mask
-    guess, noise, whole = torch.zeros_like(values), None, None
+    guess, noise, whole, draws = torch.zeros_like(values), None, None, None
     shown = values * kept
     if operator.noise > 0 and not operator.masks and hiding:
         noise = operator.noise * torch.randn(values.shape, generator=torch_generator) * mask
         shown = shown + RECORRUPTION * noise
-    if prior is not None:
+    if members > 1:
+        draws = torch.randn((2, members, *values.shape), generator=torch_generator)
+    if prior is not None and draws is not None:
+        found = prior.members(shown[None], kept[None], domain, dates, noise=draws[:, :, None])
+        guess, draws = found[0][0], found[1][:, 0]
+    elif prior is not None:
         guess = prior.map(shown[None], kept[None], domain, dates)[0]
+    elif draws is not None:
+        draws = draws[0] * domain
     if clean is not None:
         if not pairs and clean.independent:
             t = np.sort(generator.choice(len(clean.days), len(values), replace=len(clean.days) < len(values)))
         elif not pairs:
             t = cut(len(clean.days), len(values), generator)
         whole = torch.from_numpy(clean.read(t, y, x).values)
-    return Block(values, mask, kept, guess, domain, dates, whole, noise)
+    return Block(values, mask, kept, guess, domain, dates, whole, noise, draws)
 
 
 class BlockPool:

@@ -15,6 +15,10 @@ BINS, LEAST_CELLS = 5, 50
 # one factor fits all sizes (12 clouds: 2.4 % error of a bin's coverage without any, 2.2 % with 4), and cost much where
 # it does not (3.6 %, 4.9 %).
 HALF_BELIEVED = 3
+# And half of what all of them together say: what was predicted was learned from far more clouds, though from ones that
+# the reconstruction has seen. On four clouds of the synthetic sea the error predicted would have shrunk by a tenth
+# where it was a tenth too small.
+HALF_TRUSTED = 6
 # A factor beyond these says that something else is wrong.
 LEAST, MOST = 0.1, 10.0
 _NINETY = 1.6448536269514722  # a normal error lies within so many standard deviations in 90 %
@@ -132,7 +136,8 @@ class Calibration:
 
         The errors of one cloud are like each other: what a bin says counts by the independent clouds in it. Its
         factor is drawn towards that of all cells, by ``HALF_BELIEVED / (n + HALF_BELIEVED)`` with ``n = (sum c) ** 2 /
-        sum c ** 2`` for the cells ``c`` that each stretch has there (Kish 1965, Survey Sampling, section 11.7). No
+        sum c ** 2`` for the cells ``c`` that each stretch has there (Kish 1965, Survey Sampling, section 11.7), and all
+        factors towards 1 by ``HALF_TRUSTED / (n + HALF_TRUSTED)`` with the ``n`` of all cells. No
         shrinking makes few clouds many: where these differ in difficulty (by 30 %), the coverage reached elsewhere
         scatters by 5 % for calibration on 4 of them, 3 % on 12 and 2 % on 40.
 
@@ -184,7 +189,9 @@ class Calibration:
             )
         std, error, noise = (part[used].astype(np.float64) for part in (std, error, noise))
         clusters = np.unique(clusters[used], return_inverse=True)[1]
-        whole = np.log(_factor(std, error, noise))
+        sizes = np.bincount(clusters).astype(np.float64)
+        stretches = sizes.sum() ** 2 / (sizes**2).sum()
+        whole = np.log(_factor(std, error, noise)) * stretches / (stretches + HALF_TRUSTED)
         bins = min(BINS, max(1, len(std) // LEAST_CELLS))
         edges = np.unique(np.quantile(std, np.linspace(0, 1, bins + 1)[1:-1]))
         index = np.searchsorted(edges, std)
@@ -194,7 +201,7 @@ class Calibration:
             shares = np.bincount(clusters[here]).astype(np.float64)
             independent = shares.sum() ** 2 / (shares**2).sum()
             belief = independent / (independent + HALF_BELIEVED)
-            own = np.log(_factor(std[here], error[here], noise[here]))
+            own = np.log(_factor(std[here], error[here], noise[here])) * stretches / (stretches + HALF_TRUSTED)
             centre.append(np.log(std[here]).mean())
             target.append(centre[-1] + whole + belief * (own - whole))
             weight.append(independent)

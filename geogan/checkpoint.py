@@ -21,9 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from geogan.calibration import Calibration
 from geogan.gaussian import GaussianPrior
 from geogan.model import Model
-from geogan.networks import GENERATORS, Generator
+from geogan.networks import GENERATORS, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
 from geogan.run_folder import MODEL, STATE, TEXT, writing
@@ -32,7 +33,8 @@ from geogan.standardise import Standardiser
 from geogan.training import TrainState
 from geogan.withheld import Withheld
 
-FORMAT = 2  # 2: bands
+FORMAT = 3  # 2: bands; 3: predicted errors
+READ = (2, 3)
 
 
 def save_model(path: str | Path, model: Model) -> Path:
@@ -48,6 +50,8 @@ def save_model(path: str | Path, model: Model) -> Path:
     tensors |= _prefixed("operator", model.operator.state())
     if model.network is not None:
         tensors |= _prefixed("network", model.network.state_dict())
+    if model.error is not None:
+        tensors |= _prefixed("error", model.error.state_dict())
     tensors |= {
         f"grid.{name}": torch.from_numpy(values)
         for name, values in (("y", model.y), ("x", model.x))
@@ -60,6 +64,8 @@ def save_model(path: str | Path, model: Model) -> Path:
         "frames": model.frames,
         "bands": list(model.bands),
         "network": None if model.network is None else _plan_of(model.network),
+        "error": None if model.error is None else _arguments(model.error),
+        "calibration": asdict(model.calibration),
         "prior": None if model.prior is None else asdict(model.prior),
         "operator": to_dict(model.operator),
         "standardiser": {
@@ -95,6 +101,11 @@ def load_model(path: str | Path) -> Model:
             network = GENERATORS[sizes.pop("kind")](**sizes)
             network.load_state_dict(_stripped("network", tensors))
             network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        error = None
+        if text.get("error") is not None:
+            error = ErrorNet(**text["error"])
+            error.load_state_dict(_stripped("error", tensors))
+            error = error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         standardiser = text["standardiser"] | {"scale": np.array(text["standardiser"]["scale"])}
         return Model(
             network=network,
@@ -112,6 +123,8 @@ def load_model(path: str | Path) -> Model:
             scores=text["scores"],
             settings=text["settings"],
             bands=tuple(text["bands"]),
+            error=error,
+            calibration=Calibration(**text.get("calibration", {})),
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is a damaged geogan model ({_shortly(error)}); train it again") from error
@@ -120,7 +133,11 @@ def load_model(path: str | Path) -> Model:
 def _plan_of(network: Generator) -> dict[str, Any]:
     """What a network is built from: its name, and every argument of its constructor, which it keeps by that name."""
     kind = next(name for name, made in GENERATORS.items() if type(network) is made)
-    return {"kind": kind} | {name: getattr(network, name) for name in inspect.signature(type(network)).parameters}
+    return {"kind": kind} | _arguments(network)
+
+
+def _arguments(network: Generator | ErrorNet) -> dict[str, Any]:
+    return {name: getattr(network, name) for name in inspect.signature(type(network)).parameters}
 
 
 def save_state(path: str | Path, state: TrainState) -> None:
@@ -130,10 +147,16 @@ def save_state(path: str | Path, state: TrainState) -> None:
     tensors |= _prefixed("discriminator", state.discriminator.state_dict())
     tensors |= _prefixed("average", state.average.state_dict())
     tensors |= _prefixed("best", state.best)
+    if state.error is not None:
+        tensors |= _prefixed("error", state.error.network.state_dict())
+        tensors |= _prefixed("error_average", state.error.average.state_dict())
+        tensors |= _prefixed("error_best", state.error.best)
+        tensors |= _prefixed("error_optimiser", _flat(state.error.optimiser))
     tensors |= _prefixed("generator_optimiser", _flat(state.generator_optimiser))
     tensors |= _prefixed("discriminator_optimiser", _flat(state.discriminator_optimiser))
     text = {
         "geogan": FORMAT,
+        "best_error_score": None if state.error is None else state.error.best_score,
         "step": state.step,
         "seconds": state.seconds,
         "best_score": state.best_score,
@@ -156,6 +179,11 @@ def load_state(path: str | Path, state: TrainState) -> None:
             getattr(state, name).load_state_dict(_stripped(name, tensors))
         for name in ("generator_optimiser", "discriminator_optimiser"):
             _unflat(getattr(state, name), _stripped(name, tensors))
+        if state.error is not None:
+            state.error.network.load_state_dict(_stripped("error", tensors))
+            state.error.average.load_state_dict(_stripped("error_average", tensors))
+            _unflat(state.error.optimiser, _stripped("error_optimiser", tensors))
+            state.error.best, state.error.best_score = _stripped("error_best", tensors), float(text["best_error_score"])
         state.best = _stripped("best", tensors)
         state.random.set_state(tensors["random"])
         state.step, state.seconds = int(text["step"]), float(text["seconds"])
@@ -199,10 +227,8 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{file} is damaged ({error}); train it again") from error
     found = text.get("geogan") if isinstance(text, dict) else None
-    if found != FORMAT:
-        raise InputError(
-            f"{file} is of format {found} and this geogan reads {FORMAT}, in which models have bands; train it again"
-        )
+    if found not in READ:
+        raise InputError(f"{file} is of format {found} and this geogan reads {READ[0]} to {READ[-1]}; train it again")
     return tensors, text
 
 

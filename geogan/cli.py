@@ -208,6 +208,13 @@ def train(
         int | None,
         typer.Option(min=1, help="Training windows a step.", show_default=f"{defaults.BATCH}, or the preset's"),
     ] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(
+            help="Draws of the ensemble in a training step: 2 or more train one, and the fill can draw its members.",
+            show_default=str(defaults.MEMBERS),
+        ),
+    ] = None,
     weight_prior: Annotated[
         float | None,
         typer.Option(
@@ -286,6 +293,7 @@ def train(
         width=width,
         crop=crop,
         batch=batch,
+        members=members,
         weight_prior=weight_prior,
         weight_likelihood=weight_likelihood,
         weight_withheld=weight_withheld,
@@ -317,6 +325,20 @@ def fill(
             show_default="keep, unless the operator says that they are noisy or blurred",
         ),
     ] = None,
+    members: Annotated[
+        int,
+        typer.Option(
+            help="Draws of the ensemble to write, of a model trained with --members; 1 for the estimate alone."
+        ),
+    ] = 1,
+    max_error: Annotated[
+        float | None,
+        typer.Option(
+            help="Leave cells empty whose predicted error (a standard deviation) is larger, in the field's unit.",
+            show_default="no limit",
+        ),
+    ] = None,
+    seed: Seed = defaults.SEED,
     overwrite: Overwrite = False,
     threads: Threads = None,
     device: Device = "auto",
@@ -331,6 +353,9 @@ def fill(
         variable=variable,
         time=time,
         keep_observed=keep_observed,
+        members=members,
+        max_error=max_error,
+        seed=seed,
         overwrite=overwrite,
         threads=threads,
         device=device,

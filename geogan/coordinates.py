@@ -145,9 +145,9 @@ def stacked(field: xr.DataArray, axes: Axes) -> xr.DataArray:
 
 
 def unstacked(values: Any, axes: Axes) -> Any:
-    """An array (T, C, H, W) without the dimensions that a field of these axes lacks."""
-    values = values if axes.band else values[:, 0]
-    return values if axes.time else values[0]
+    """An array (..., T, C, H, W) without the dimensions that a field of these axes lacks."""
+    values = values if axes.time else values[..., 0, :, :, :]
+    return values if axes.band else values[..., 0, :, :]
 
 
 def ordered(axes: Axes) -> tuple[str, ...]:

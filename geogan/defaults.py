@@ -12,6 +12,9 @@ CROP = 64
 BATCH = 8
 """Training windows a step."""
 
+MEMBERS = 1
+"""Draws of the ensemble in a training step; 1 for none."""
+
 WEIGHT_PRIOR = 0.02
 """Weight of the adversarial prior term, unitless."""
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dask
 import dask.array as da
 import numpy as np
 import torch
 import xarray as xr
+from scipy.ndimage import uniform_filter
 
 from geogan.archive import Archive
 from geogan.coordinates import find_axes, ordered, unstacked
+from geogan.draws import draws_at
 from geogan.inference import fill_block
 from geogan.model import Model
 from geogan.operators.errors import InputError
@@ -34,8 +36,31 @@ SLAB = 48_000_000
 # Values of a slab of independent samples, where those of DATES are fewer.
 SAMPLES_VALUES = 1_000_000
 
-OBSERVED, FILLED, LAND = 0, 1, 2
-FLAGS = {"flag_values": np.array([OBSERVED, FILLED, LAND], np.int8), "flag_meanings": "observed filled land"}
+# Cells around a cell, a side, in which the members' spread is compared with the predicted error.
+AROUND = 17
+
+OBSERVED, FILLED, LAND, REFUSED = 0, 1, 2, 3
+FLAGS = {
+    "flag_values": np.array([OBSERVED, FILLED, LAND, REFUSED], np.int8),
+    "flag_meanings": "observed filled land refused",
+}
+
+
+class Slab(NamedTuple):
+    """What is said of some dates, (t, C, H, W), in the field's units; NaN outside the domain."""
+
+    field: np.ndarray
+    std: np.ndarray | None = None  # standard deviation of its error
+    members: np.ndarray | None = None  # (M, t, C, H, W)
+
+
+class Parts(NamedTuple):
+    """The variables of a product."""
+
+    values: np.ndarray
+    source: np.ndarray
+    std: np.ndarray | None = None
+    members: np.ndarray | None = None
 
 
 class Plan(NamedTuple):
@@ -47,7 +72,7 @@ class Plan(NamedTuple):
     margin: int  # dates looked at before and after a slab, where there are as many
 
 
-def plan(model: Model, archive: Archive, *, dates: slice = slice(None)) -> Plan:
+def plan(model: Model, archive: Archive, *, dates: slice = slice(None), members: int = 1) -> Plan:
     """Slabs and tiles for some dates of an archive: a function of its size and the model alone.
 
     A slab sees the same dates around it whichever dates are asked for, so a part of a record is filled as the
@@ -55,7 +80,7 @@ def plan(model: Model, archive: Archive, *, dates: slice = slice(None)) -> Plan:
     """
     first, last, _ = dates.indices(len(archive.days))
     count, (height, width) = len(archive.days), archive.domain.shape
-    each = archive.bands * height * width
+    each = archive.bands * height * width * members
     size = max(1, min(DATES, SLAB // each))
     if archive.independent:
         size = max(size, SAMPLES_VALUES // each)
@@ -77,11 +102,30 @@ def plan(model: Model, archive: Archive, *, dates: slice = slice(None)) -> Plan:
 
 
 def fill_slab(
-    model: Model, archive: Archive, slab: Tile, cut: Plan, *, device: torch.device | None = None
-) -> np.ndarray:
-    """The reconstruction of one slab, shape (t, C, H, W), in the field's units; NaN outside the domain."""
+    model: Model,
+    archive: Archive,
+    slab: Tile,
+    cut: Plan,
+    *,
+    members: int = 1,
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> Slab:
+    """The reconstruction of one slab.
+
+    Parameters
+    ----------
+    members : int
+        Draws of the ensemble, whose mean is the field, in pairs on opposite sides of it. A member's noise belongs to
+        cells and dates, so tiles and slabs agree on it.
+    seed : int
+        Of that noise.
+    """
     height, width = archive.domain.shape
-    total = np.zeros((slab.core.stop - slab.core.start, archive.bands, height, width), np.float32)
+    shape = (slab.core.stop - slab.core.start, archive.bands, height, width)
+    total, std = np.zeros(shape, np.float32), None if model.error is None else np.zeros(shape, np.float32)
+    draws = np.zeros((members, *shape), np.float32) if members > 1 else None
+    shown = np.zeros(shape, bool)
     weights_y, weights_x = blend_weights(cut.rows, height), blend_weights(cut.columns, width)
     precision = getattr(torch, model.precision)
     for row, weight_y in zip(cut.rows, weights_y):
@@ -94,46 +138,126 @@ def fill_slab(
             values = np.pad(piece.values, ((0, lack), (0, 0), (0, 0), (0, 0)))
             observed = np.pad(piece.observed, ((0, lack), (0, 0), (0, 0), (0, 0)))
             days = np.concatenate([piece.days, piece.days[-1] + 1.0 + np.arange(lack)])
-            field = fill_block(
+            noise = None
+            if draws is not None:
+                there = (_moved(part, start) for part, start in zip((row.read, column.read), archive.origin))
+                noise = draws_at(days, *there, bands=archive.bands, pairs=-(-members // 2), seed=seed)
+            made = fill_block(
                 model.network,
                 model.prior,
                 values,
                 observed,
                 piece.domain,
                 days,
+                error=model.error,
+                noise=noise,
                 device=device,
                 precision=precision,
             )
-            total[..., row.read, column.read] += (weight_y[:, None] * weight_x).astype(np.float32) * field[slab.inner]
-    phase = None if archive.phase is None else archive.phase[slab.core]
-    filled = archive.standardiser.inverse(total, phase)
-    if archive.limits is not None:
-        filled = np.clip(filled, *archive.limits)
-    return np.where(archive.domain, filled, np.nan)
+            weight = (weight_y[:, None] * weight_x).astype(np.float32)
+            here = (..., row.read, column.read)
+            shown[here] |= piece.observed[slab.inner] > 0
+            total[here] += weight * made.field[slab.inner].numpy()
+            if std is not None and made.std is not None:
+                std[here] += weight * made.std[slab.inner].numpy()
+            if draws is not None and made.members is not None:
+                draws[here] += weight * made.members[:members, slab.inner].numpy()
+    if std is not None:
+        std = model.calibration.apply(std)
+    if draws is not None:
+        # Opposite members have their mean in the middle: no degree of freedom is lost to it.
+        spread = np.sqrt(((draws - total) ** 2).mean(0))
+        if std is not None:
+            draws = total + (draws - total) * wanted_over_found(std, spread, archive.domain & ~shown)
+        std = spread if std is None else std
+    return _in_units(archive, slab, total, std, draws)
 
 
-def compose(raw: np.ndarray, filled: np.ndarray, *, keep_observed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Values of the product, and where each comes from.
+def wanted_over_found(std: np.ndarray, spread: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """What members are drawn apart by, so that around every cell their spread is the error predicted there.
+
+    Cell by cell, the spread of some members is mostly chance; around it, it is less so.
 
     Parameters
     ----------
-    raw, filled : ndarray, shape (t, C, H, W)
-        As measured (NaN where unseen), and the reconstruction (NaN outside the domain).
-    keep_observed : bool
-        Measured values are returned bit for bit.
+    std, spread : ndarray, shape (t, C, H, W)
+        Predicted standard deviation of the error, and the members'.
+    gaps : ndarray of bool, shape (t, C, H, W)
+        Where both are looked at.
 
     Returns
     -------
-    values : ndarray
-        Of ``raw``'s type.
-    source : ndarray of int8
-        The flags of :data:`FLAGS`.
+    factor : ndarray of float32, shape (t, C, H, W)
+        1 where there is no gap around.
     """
-    seen = np.isfinite(raw)
-    kept = seen if keep_observed else seen & ~np.isfinite(filled)
+    size = (1, 1, AROUND, AROUND)
+    wanted, found = (
+        uniform_filter(gaps * part.astype(np.float64) ** 2, size, mode="constant") for part in (std, spread)
+    )
+    known = found > 1e-9 * max(found.max(), 1e-30)
+    return np.sqrt(np.where(known, wanted, 1.0) / np.where(known, found, 1.0)).astype(np.float32)
+
+
+def _in_units(
+    archive: Archive, slab: Tile, anomaly: np.ndarray, std: np.ndarray | None, members: np.ndarray | None
+) -> Slab:
+    """A reconstruction in the field's units, where the field exists."""
+    phase = None if archive.phase is None else archive.phase[slab.core]
+
+    def inside(values: np.ndarray) -> np.ndarray:
+        return np.where(archive.domain, values, np.nan)
+
+    def limited(values: np.ndarray) -> np.ndarray:
+        return values if archive.limits is None else np.clip(values, *archive.limits)
+
+    if std is None:
+        return Slab(inside(limited(archive.standardiser.inverse(anomaly, phase))))
+    mean, spread = archive.standardiser.moments(anomaly, std, phase)
+    if members is not None:
+        members = np.stack([inside(limited(archive.standardiser.inverse(one, phase))) for one in members])
+    return Slab(inside(limited(mean)), inside(spread), members)
+
+
+def _moved(part: slice, start: int) -> slice:
+    return slice(part.start + start, part.stop + start)
+
+
+def compose(raw: np.ndarray, filled: Slab, *, keep_observed: bool, max_error: float | None = None) -> Parts:
+    """Values of the product, where each comes from, and how far it may be off.
+
+    Parameters
+    ----------
+    raw : ndarray, shape (t, C, H, W)
+        As measured, NaN where unseen.
+    filled : Slab
+        The reconstruction.
+    keep_observed : bool
+        Measured values are returned bit for bit; the error of a measurement is not known, and NaN.
+    max_error : float, optional
+        Cells whose predicted error is larger stay empty, in the field's units.
+
+    Returns
+    -------
+    Parts
+        Values of ``raw``'s type, and the flags of :data:`FLAGS`.
+    """
+    seen, known = np.isfinite(raw), np.isfinite(filled.field)
+    kept = seen if keep_observed else seen & ~known
     # A value that was measured but is reconstructed all the same is an estimate, and flagged as one.
-    source = np.where(kept, OBSERVED, np.where(np.isfinite(filled), FILLED, LAND)).astype(np.int8)
-    return np.where(kept, raw, filled.astype(raw.dtype)), source
+    source = np.where(kept, OBSERVED, np.where(known, FILLED, LAND)).astype(np.int8)
+    values = np.where(kept, raw, filled.field.astype(raw.dtype))
+    if filled.std is None:
+        return Parts(values, source)
+    if max_error is not None:
+        refused = (source == FILLED) & ~(filled.std <= max_error)
+        source[refused], values[refused] = REFUSED, np.nan
+    std = np.where(kept, np.nan, filled.std).astype(np.float32)
+    members = None
+    if filled.members is not None:
+        members = np.where(kept, raw, filled.members).astype(np.float32)
+        if max_error is not None:
+            members[:, refused] = np.nan
+    return Parts(values, source, std, members)
 
 
 def prepared(model: Model, field: xr.DataArray, *, withheld: bool = False) -> Archive:
@@ -150,7 +274,7 @@ def prepared(model: Model, field: xr.DataArray, *, withheld: bool = False) -> Ar
         Where units, bands or grid differ from the model's, or the record from the one it was trained on.
     """
     y, x = model.place(field)
-    archive = Archive.of(field, model.domain[y, x], model.standardiser.part(y, x))
+    archive = replace(Archive.of(field, model.domain[y, x], model.standardiser.part(y, x)), origin=(y.start, x.start))
     if not withheld:
         return archive
     if len(model.withheld.sources) != len(archive.days) or archive.domain.shape != model.domain.shape:
@@ -162,8 +286,13 @@ def prepared(model: Model, field: xr.DataArray, *, withheld: bool = False) -> Ar
     return replace(archive, withheld=model.withheld)
 
 
-def product_of(model: Model, field: xr.DataArray, values: object, source: object) -> xr.Dataset:
-    """The product: the filled variable and its ``*_source``, labelled; dimensions in the field's order."""
+def product_of(
+    model: Model, field: xr.DataArray, values: Any, source: Any, std: Any = None, members: Any = None
+) -> xr.Dataset:
+    """The product, labelled: the filled variable, ``*_source``, and, where there are, ``*_std`` and ``*_member``.
+
+    Dimensions are in the field's order, members before them.
+    """
     dims = ordered(find_axes(field))
     name = str(field.name or model.variable)
     template = field.transpose(*dims)
@@ -171,11 +300,40 @@ def product_of(model: Model, field: xr.DataArray, values: object, source: object
     # Chunks and filters of the source are not those of the product.
     keep = ("dtype", "scale_factor", "add_offset", "_FillValue", "units", "calendar")
     filled.encoding = {key: value for key, value in field.encoding.items() if key in keep}
-    filled.attrs = dict(field.attrs) | {"ancillary_variables": f"{name}_source"}
+    described = field.attrs.get("long_name", name)
     flags = xr.DataArray(source, dims=dims, coords=template.coords, name=f"{name}_source")
-    flags.attrs = {"long_name": f"origin of {field.attrs.get('long_name', name)}"} | FLAGS
-    dataset = xr.Dataset({name: filled, f"{name}_source": flags})
-    return dataset.transpose(*field.dims)
+    flags.attrs = {"long_name": f"origin of {described}"} | FLAGS
+    found = {name: filled, f"{name}_source": flags}
+    units = {"units": field.attrs["units"]} if "units" in field.attrs else {}
+    if std is not None:
+        spread = xr.DataArray(std, dims=dims, coords=template.coords)
+        spread.attrs = {"long_name": f"standard deviation of the error of {described}", **units}
+        if "standard_name" in field.attrs:
+            spread.attrs["standard_name"] = f"{field.attrs['standard_name']} standard_error"
+        spread.attrs["comment"] = "of filled cells; the error of a measurement is not estimated"
+        found[f"{name}_std"] = spread
+    filled.attrs = dict(field.attrs) | {"ancillary_variables": " ".join(list(found)[1:])}
+    if members is not None:
+        ensemble = xr.DataArray(members, dims=("member", *dims), coords=template.coords)
+        ensemble.attrs = {"long_name": f"members of the ensemble of {described}", **units}
+        found[f"{name}_member"] = ensemble
+    return xr.Dataset(found).transpose("member", *field.dims, missing_dims="ignore")
+
+
+def check_members(model: Model, members: int) -> None:
+    """Refuse an ensemble from a model that has none.
+
+    Raises
+    ------
+    InputError
+    """
+    if members < 1:
+        raise InputError(f"members must be at least 1, got {members}; give a larger number")
+    if members > 1 and model.prior is None and (model.network is None or model.network.noise == "none"):
+        raise InputError(
+            f"the model has neither a first guess nor noise of its own, so it cannot draw {members} members; train one "
+            "with --members 2, or with a first guess"
+        )
 
 
 def fill(
@@ -183,6 +341,9 @@ def fill(
     field: xr.DataArray,
     *,
     keep_observed: bool | None = None,
+    members: int = 1,
+    max_error: float | None = None,
+    seed: int = 0,
     device: torch.device | None = None,
 ) -> xr.Dataset:
     """Fill a field; lazily where it is lazy.
@@ -194,33 +355,74 @@ def fill(
         In the model's units, on its grid or a part of it.
     keep_observed : bool, optional
         Return measured values bit for bit; by default, unless the model's operator blurs or adds noise.
+    members : int
+        Draws of the ensemble; 1 for the best estimate alone.
+    max_error : float, optional
+        Leave cells empty whose predicted error is larger, in the field's units.
+    seed : int
+        Of the members.
     device : torch.device, optional
 
     Returns
     -------
     Dataset
-        The filled variable and ``*_source``: 0 observed, 1 filled, 2 land.
+        The filled variable; ``*_source``: 0 observed, 1 filled, 2 land, 3 refused; where the model predicts its
+        error, ``*_std``; of several members, ``*_member``.
+
+    Raises
+    ------
+    InputError
+        Where the field does not fit the model, or the model cannot say what is asked.
     """
+    check_members(model, members)
+    check_max_error(model, max_error, members)
     model = model.on(device)
     archive = prepared(model, field)
     keep = model.operator.exact if keep_observed is None else keep_observed
-    cut = plan(model, archive)
+    cut = plan(model, archive, members=members)
     shape = archive.domain.shape
 
-    def slab(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+    def slab(tile: Tile) -> list[np.ndarray]:
         with dask.config.set(scheduler="synchronous"):
             raw = np.asarray(archive.field[tile.core].values)
-        return compose(raw, fill_slab(model, archive, tile, cut, device=device), keep_observed=keep)
+        made = fill_slab(model, archive, tile, cut, members=members, seed=seed, device=device)
+        return [part for part in compose(raw, made, keep_observed=keep, max_error=max_error) if part is not None]
 
+    kinds: list[tuple[Any, int]] = [(archive.field.dtype, 1), (np.int8, 1)]
+    if model.error is not None or members > 1:
+        kinds.append((np.float32, 1))
+    if members > 1:
+        kinds.append((np.float32, members))
     if field.chunks is None:
-        parts = list(side_by_side(slab, cut.slabs))
-        values, source = (np.concatenate(part) for part in zip(*parts, strict=True))
+        parts = list(zip(*side_by_side(slab, cut.slabs), strict=True))
+        found = [np.concatenate(part, -4) for part in parts]
     else:
         lazy = [dask.delayed(slab, pure=False)(tile) for tile in cut.slabs]
         sizes = [(tile.core.stop - tile.core.start, archive.bands, *shape) for tile in cut.slabs]
-        values, source = (
-            da.concatenate([da.from_delayed(part[index], size, dtype) for part, size in zip(lazy, sizes)])
-            for index, dtype in ((0, archive.field.dtype), (1, np.int8))
-        )
+        found = [
+            da.concatenate(
+                [
+                    da.from_delayed(part[index], size if count == 1 else (count, *size), kind)
+                    for part, size in zip(lazy, sizes)
+                ],
+                -4,
+            )
+            for index, (kind, count) in enumerate(kinds)
+        ]
     axes = find_axes(field)
-    return product_of(model, field, unstacked(values, axes), unstacked(source, axes))
+    return product_of(model, field, *(unstacked(part, axes) for part in found))
+
+
+def check_max_error(model: Model, max_error: float | None, members: int) -> None:
+    """Refuse a limit on an error that nobody predicts.
+
+    Raises
+    ------
+    InputError
+    """
+    if max_error is None:
+        return
+    if not max_error > 0:
+        raise InputError(f"max_error must be positive, in the units of the field, got {max_error}; give a larger one")
+    if model.error is None and members == 1:
+        raise InputError("the model predicts no error to hold against --max-error; train one with the withheld term")

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -40,13 +40,15 @@ from geogan.parallel import side_by_side
 FORGOTTEN = 750.0
 
 
+# Tolerance of members' deviations from the mean: they need not be as exact as it.
+LOOSE = 0.02
 # Values that are solved for together when the prior is fitted.
 TOGETHER = 200_000
 
 
 @dataclass(frozen=True)
 class GaussianPrior:
-    """A stationary Gaussian field of unit variance, and the noise with which it is seen.
+    """A stationary Gaussian field, and the noise with which it is seen.
 
     Parameters
     ----------
@@ -59,6 +61,8 @@ class GaussianPrior:
         Standard deviation of the observation error, as a fraction of the field's.
     aspect : float
         Range along x over range along y, in cells.
+    amplitude : float
+        Standard deviation of the field. The posterior's mean does not depend on it, its spread is in proportion.
 
     Raises
     ------
@@ -81,9 +85,10 @@ class GaussianPrior:
     persistence: float = 5.0
     noise: float = 0.1
     aspect: float = 1.0
+    amplitude: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("length", "persistence", "noise", "aspect"):
+        for name in ("length", "persistence", "noise", "aspect", "amplitude"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise InputError(f"{name} of a Gaussian prior must be positive and finite, got {value}")
@@ -158,7 +163,9 @@ class GaussianPrior:
         """
         shape = (2, 1, *values.shape)
         noise = torch.randn(shape, generator=generator, device=values.device, dtype=values.dtype)
-        guess, deviations = self.members(values, mask, domain, days, noise=noise, tolerance=tolerance, rounds=rounds)
+        guess, deviations = self.members(
+            values, mask, domain, days, noise=noise, tolerance=tolerance, loose=tolerance, rounds=rounds
+        )
         return guess + deviations[0]
 
     def members(
@@ -170,7 +177,7 @@ class GaussianPrior:
         *,
         noise: Tensor,
         tolerance: float = 1e-3,
-        loose: float | None = None,
+        loose: float = LOOSE,
         rounds: int = 100,
     ) -> tuple[Tensor, Tensor]:
         """The posterior mean, and exact draws of how far the truth may be from it.
@@ -186,8 +193,8 @@ class GaussianPrior:
         noise : Tensor, shape (2, M, B, T, C, H, W)
             Standard normal: what disturbs the prior and the data. Where two blocks overlap and share their noise,
             they share their members.
-        loose : float, optional
-            Tolerance of the deviations, which need not be as exact as the mean; by default the same.
+        loose : float
+            Tolerance of the deviations.
 
         Returns
         -------
@@ -212,14 +219,14 @@ class GaussianPrior:
         system = self._system(_fold(mask), domain, days)
         finest = system.grids[0]
         guess = multigrid.solve(system, finest.weight * _fold(values), start=None, tolerance=tolerance, rounds=rounds)
-        deviations = []
+        found = []
         for one in noise.unbind(1):
             draws = [_fold(part) for part in one]
             prior = multigrid.time_root(system.frames, multigrid.space_root(finest, draws[0] * finest.domain))
             right = finest.weight.sqrt() * draws[1] + prior
-            found = multigrid.solve(system, right, start=None, tolerance=loose or tolerance, rounds=rounds)
-            deviations.append(_unfold(found, values.shape))
-        return _unfold(guess, values.shape), torch.stack(deviations)
+            solved = multigrid.solve(system, right, start=None, tolerance=loose, rounds=rounds)
+            found.append(self.amplitude * _unfold(solved, values.shape))
+        return _unfold(guess, values.shape), torch.stack(found)
 
     def _system(self, mask: Tensor, domain: Tensor, days: Tensor) -> multigrid.System:
         dtype, device = mask.dtype, mask.device
@@ -294,6 +301,32 @@ def hidden_error(prior: GaussianPrior, pieces: Sequence[Hidden], *, tolerance: f
 
     square, count = (sum(part) for part in zip(*side_by_side(judge, _together(pieces))))
     return math.sqrt(square / max(count, 1.0))
+
+
+def fit_amplitude(prior: GaussianPrior, pieces: Sequence[Hidden], *, seed: int, draws: int = 3) -> GaussianPrior:
+    """The prior with the amplitude for which its posterior's spread is that of its errors on what is hidden.
+
+    Parameters
+    ----------
+    prior : GaussianPrior
+    pieces : sequence of Hidden
+    seed : int
+        Of the draws.
+    draws : int
+        Deviations drawn for each piece.
+    """
+    unit = replace(prior, amplitude=1.0)
+
+    def compare(numbered: tuple[int, Hidden]) -> tuple[float, float]:
+        number, (values, kept, hidden, domain, days) = numbered
+        generator = torch.Generator().manual_seed(seed + number)
+        noise = torch.randn((2, draws, *values.shape), generator=generator)
+        guess, deviations = unit.members(values * kept, kept, domain, days, noise=noise, tolerance=3e-3)
+        variance = deviations.square().mean(0) + prior.noise**2
+        return float((hidden * (guess - values) ** 2).sum()), float((hidden * variance).sum())
+
+    square, variance = (sum(part) for part in zip(*side_by_side(compare, list(enumerate(_together(pieces))))))
+    return replace(prior, amplitude=math.sqrt(square / variance)) if square > 0 else prior
 
 
 def _together(pieces: Sequence[Hidden]) -> list[Hidden]:

@@ -1,16 +1,26 @@
-"""Fill a block in memory: the first guess, then the generator over every window of frames."""
+"""Fill a block in memory: the first guess, then the networks over every window of frames."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from geogan.gaussian import GaussianPrior
-from geogan.networks import Generator
+from geogan.networks import ErrorNet, Generator
 
-# Cells that go through the generator at a time.
+# Cells that go through a network at a time.
 CELLS = 400_000
+
+
+class Reconstruction(NamedTuple):
+    """What is said of a block, (T, C, H, W)."""
+
+    field: Tensor
+    std: Tensor | None = None  # standard deviation of the field's error, where a network predicts it
+    members: Tensor | None = None  # (M, T, C, H, W)
 
 
 def reconstruct(
@@ -20,8 +30,10 @@ def reconstruct(
     guess: Tensor,
     domain: Tensor,
     *,
+    error: ErrorNet | None = None,
+    noise: Tensor | None = None,
     precision: torch.dtype = torch.float32,
-) -> Tensor:
+) -> Reconstruction:
     """Reconstruct every frame of a block from the window around it.
 
     Parameters
@@ -31,16 +43,46 @@ def reconstruct(
     values, mask, guess : Tensor, shape (T, C, H, W)
         What was seen, where, and the first guess.
     domain : Tensor, shape (H, W)
+    error : ErrorNet, optional
+        Predicts the error.
+    noise : Tensor, shape (M, T, C, H, W), optional
+        What makes members differ; their mean is made the field, which is what they would have in common if there were
+        endlessly many.
     precision : torch.dtype
-        Of the network's arithmetic.
+        Of the networks' arithmetic.
 
     Returns
     -------
-    field : Tensor, shape (T, C, H, W)
-        A frame is the mean of what the windows that hold it say of it.
+    Reconstruction
+        A frame is the mean of what the windows that hold it say of it, a variance the mean of their variances.
     """
-    if network is None:
-        return guess
+    field = guess if network is None else _films(network, values, mask, guess, domain, precision=precision)
+    members = None
+    if noise is not None:
+        # Without noise of its own, the network's members are those of the first guess, about its own mean.
+        members = field + noise
+        if network is not None and network.noise != "none":
+            drawn = [_films(network, values, mask, guess, domain, one, precision=precision) for one in noise.unbind(0)]
+            members = torch.stack(drawn)
+        members = members + (field - members.mean(0))
+    std = None
+    if error is not None:
+        std = _films(error, values, mask, guess, domain, field, precision=precision, squared=True).sqrt()
+    return Reconstruction(field, std, members)
+
+
+def _films(
+    network: Generator | ErrorNet,
+    values: Tensor,
+    mask: Tensor,
+    guess: Tensor,
+    domain: Tensor,
+    extra: Tensor | None = None,
+    *,
+    precision: torch.dtype,
+    squared: bool = False,
+) -> Tensor:
+    """A network over every window of a block, the mean of what windows say of a frame."""
     frames, length = network.frames, len(values)
     if length < frames:
         raise ValueError(f"a block needs at least the {frames} frames of a window, got {length}")
@@ -54,8 +96,15 @@ def reconstruct(
     with torch.no_grad(), torch.autocast(guess.device.type, precision, enabled=precision != torch.float32):
         for part in rows.split(batch):
             part = part.to(guess.device)
-            said = network(values[part], mask[part], guess[part], place.expand(len(part), -1, -1, -1, -1))
-            total.index_add_(0, part.flatten(), said.float().flatten(0, 1).to(total.dtype))
+            here = place.expand(len(part), -1, -1, -1, -1)
+            films = (values[part], mask[part], guess[part])
+            if isinstance(network, ErrorNet):
+                assert extra is not None
+                said = network(*films, extra[part], here)
+            else:
+                said = network(*films, here, None if extra is None else extra[part])
+            said = said.float().square() if squared else said.float()
+            total.index_add_(0, part.flatten(), said.flatten(0, 1).to(total.dtype))
             count += torch.bincount(part.flatten(), minlength=length).view_as(count)
     return total / count
 
@@ -68,11 +117,13 @@ def fill_block(
     domain: np.ndarray,
     days: np.ndarray,
     *,
+    error: ErrorNet | None = None,
+    noise: np.ndarray | None = None,
     device: torch.device | None = None,
     precision: torch.dtype = torch.float32,
     tolerance: float = 1e-3,
-) -> np.ndarray:
-    """Fill a block of anomalies, NumPy in and out.
+) -> Reconstruction:
+    """Fill a block of anomalies, NumPy in, tensors on the CPU out.
 
     Parameters
     ----------
@@ -83,15 +134,32 @@ def fill_block(
     values, observed : ndarray of float32, shape (T, C, H, W)
     domain : ndarray of float32, shape (H, W)
     days : ndarray of float64, shape (T,)
+    error : ErrorNet, optional
+        Predicts the error.
+    noise : ndarray of float32, shape (2, M, T, C, H, W), optional
+        Standard normal: draws as many pairs of members, either of which is as far from the middle as the other, on
+        opposite sides.
 
     Returns
     -------
-    ndarray of float32, shape (T, C, H, W)
+    Reconstruction
+        (T, C, H, W), float32; of 2 M members, (2 M, T, C, H, W).
     """
     device = device or torch.device("cpu")
     y, mask, sea = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (values, observed, domain))
-    guess = torch.zeros_like(y)
+    dates = torch.from_numpy(days).to(device)
+    guess, draws = torch.zeros_like(y), None
     with torch.no_grad():
-        if prior is not None:
-            guess = prior.map(y[None], mask[None], sea, torch.from_numpy(days).to(device), tolerance=tolerance)[0]
-        return reconstruct(network, y, mask, guess, sea, precision=precision).cpu().numpy()
+        if noise is not None:
+            draws = torch.from_numpy(noise).to(device)
+        if prior is not None and draws is not None:
+            found = prior.members(y[None], mask[None], sea, dates, noise=draws[:, :, None], tolerance=tolerance)
+            guess, draws = found[0][0], found[1][:, 0]
+        elif prior is not None:
+            guess = prior.map(y[None], mask[None], sea, dates, tolerance=tolerance)[0]
+        elif draws is not None:
+            draws = draws[0] * sea
+        if draws is not None:
+            draws = torch.cat([draws, -draws])
+        made = reconstruct(network, y, mask, guess, sea, error=error, noise=draws, precision=precision)
+        return Reconstruction(*(None if part is None else part.cpu() for part in made))  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,12 +15,16 @@ from geogan.archive import Archive
 from geogan.blocks import RECORRUPTION
 from geogan.gaussian import GaussianPrior
 from geogan.inference import reconstruct
-from geogan.networks import Generator
+from geogan.networks import ErrorNet, Generator
+from geogan.objective import error_likelihood
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 
-# Stretches of withheld clouds looked at: enough to be sure, few enough to be quick.
-STRETCHES = 16
+# Stretches of withheld clouds looked at: enough to be sure, few enough to be quick. Small grids afford more.
+STRETCHES, MOST_STRETCHES, VALUES = 16, 64, 1_500_000
+# Of so many runs of withheld dates or more, every third stands apart: it chooses nothing, the predicted error is
+# calibrated on it.
+APART, ENOUGH = 3, 24
 # Dates around a stretch that its first guess is solved on, and cells from its centre on large grids.
 MARGIN, SIDE = 6, 128
 # Independent samples that are looked at, and those of a stretch.
@@ -60,7 +65,15 @@ class Judge:
     floor: float = 0.0
 
     @classmethod
-    def of(cls, archive: Archive, operator: Operator, prior: GaussianPrior | None, *, frames: int) -> Judge:
+    def of(
+        cls,
+        archive: Archive,
+        operator: Operator,
+        prior: GaussianPrior | None,
+        *,
+        frames: int,
+        apart: bool | None = None,
+    ) -> Judge:
         """A judge for an archive that withholds something, or is noisy and hides nothing.
 
         Parameters
@@ -71,6 +84,9 @@ class Judge:
         prior : GaussianPrior or None
         frames : int
             Frames of a window.
+        apart : bool, optional
+            Only the clouds that stand apart, for calibration (True), or all others (False); by default all. Where
+            there are few, both are all of them: see :func:`stands_apart`.
 
         Raises
         ------
@@ -86,6 +102,10 @@ class Judge:
                 "no observation could be withheld to choose the best weights by: no date's gaps hide a part of another "
                 "date's observations; give more dates, or observations with more varied gaps"
             )
+        if apart is not None and stands_apart(archive):
+            runs = [run for number, run in enumerate(runs) if (number % APART == APART - 1) == apart]
+            keep = (np.arange(len(dates)) % APART == APART - 1) == apart
+            dates = dates[keep]
         random, drawn = np.random.default_rng(0), torch.Generator().manual_seed(0)
         stretches: list[Stretch] = []
 
@@ -120,7 +140,9 @@ class Judge:
                 stretches.append(solved(some, *around(int(some[0]))))
             return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0)
         margin = max(MARGIN, frames - 1)
-        for run in [runs[index] for index in np.unique(np.linspace(0, len(runs) - 1, STRETCHES).astype(int))]:
+        values_each = min(archive.domain.size, 4 * SIDE**2) * archive.bands * (2 * frames + 4)
+        most = int(np.clip(VALUES // values_each, STRETCHES, MOST_STRETCHES))
+        for run in [runs[index] for index in np.unique(np.linspace(0, len(runs) - 1, most).astype(int))]:
             t = slice(max(0, run.start - margin), min(count, run.stop + margin))
             values, mask, guess, hidden, domain, asked = solved(t, *around(run.start))
             first, last = run.start - t.start - frames + 1, run.stop - t.start + frames - 1
@@ -141,15 +163,68 @@ class Judge:
 
         Against noise it is an estimate, whose mean square may fall below zero: its root is negative then.
         """
-        square = count = 0.0
+        return self.look(network, precision=precision)[0]
+
+    def look(
+        self, network: Generator | None, error: ErrorNet | None = None, *, precision: torch.dtype = torch.float32
+    ) -> tuple[float, float | None]:
+        """The root mean square error, and the loss of what predicts it.
+
+        Parameters
+        ----------
+        network : Generator or None
+            None judges the first guess.
+        error : ErrorNet, optional
+        precision : torch.dtype
+
+        Returns
+        -------
+        (float, float or None)
+            In anomalies; :func:`geogan.objective.error_likelihood`, None without ``error``.
+        """
+        square = loss = 0.0
+        for residual, std in self._residuals(network, error, precision):
+            square += float((residual**2).sum())
+            if std is not None and error is not None:
+                everywhere = torch.ones_like(std)
+                loss += float(error_likelihood(std, residual**2, everywhere, error.scale)) * len(std)
+        return _root(square / self.cells - self.floor), None if error is None else loss / self.cells
+
+    def residuals(
+        self, network: Generator | None, error: ErrorNet, *, precision: torch.dtype = torch.float32
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Errors of the withheld cells, what was predicted of them, and the stretch that each belongs to.
+
+        Returns
+        -------
+        residual, std, stretch : ndarray, shape (N,)
+            In anomalies.
+        """
+        found = list(self._residuals(network, error, precision))
+        stretch = np.repeat(np.arange(len(found)), [len(residual) for residual, _ in found])
+        residuals, stds = (
+            [part.cpu().numpy() for part in parts if part is not None] for parts in zip(*found, strict=True)
+        )
+        return np.concatenate(residuals), np.concatenate(stds), stretch
+
+    def _residuals(
+        self, network: Generator | None, error: ErrorNet | None, precision: torch.dtype
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
         device = torch.device("cpu") if network is None else network.scale.device
         for stretch in self.stretches:
             values, mask, guess, hidden, domain, asked = (part.to(device) for part in stretch)
-            field = reconstruct(network, values * mask, mask, guess, domain, precision=precision)
-            measured = self.operator.blur(field[None])[0]
-            square += float((hidden * (measured - asked) ** 2).sum())
-            count += float(hidden.sum())
-        return _root(square / count - self.floor)
+            made = reconstruct(network, values * mask, mask, guess, domain, error=error, precision=precision)
+            where = hidden > 0
+            measured = self.operator.blur(made.field[None])[0]
+            yield (measured - asked)[where].double(), None if made.std is None else made.std[where].double()
+
+
+def stands_apart(archive: Archive) -> bool:
+    """Whether there are withheld clouds enough that some need not choose anything."""
+    withheld = archive.withheld
+    if withheld is None:
+        return False
+    return len(withheld.dates if archive.independent else withheld.runs()) >= ENOUGH
 
 
 def judged_by_noise(archive: Archive, operator: Operator) -> bool:

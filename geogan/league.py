@@ -98,7 +98,7 @@ def league(
     fillers: dict[str, Callable[[Tile], np.ndarray]] = {}
 
     def by_model(each: Model) -> Callable[[Tile], np.ndarray]:
-        return lambda stretch: fill_slab(each, archive, stretch, cut, device=device)
+        return lambda stretch: fill_slab(each, archive, stretch, cut, device=device).field
 
     wanted = [name for name in methods if name != "linear_time" or not archive.independent]
     wanted = [name for name in wanted if name != "gaussian" or model.prior is not None]
@@ -112,7 +112,7 @@ def league(
         if name == "model":
             fillers |= {each: by_model(models[each]) for each in models}
         elif name == "gaussian":
-            fillers[name] = by_model(replace(model, network=None))
+            fillers[name] = by_model(replace(model, network=None, error=None))
         else:
             said = ask(name, Contest(archive, model, dates, device, threads, partial(moved, name), say))
             fillers[name] = partial(lambda said, stretch: said(stretch.core), said)

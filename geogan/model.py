@@ -10,9 +10,10 @@ import numpy as np
 import torch
 import xarray as xr
 
+from geogan.calibration import Calibration
 from geogan.coordinates import band_names, find_axes
 from geogan.gaussian import GaussianPrior
-from geogan.networks import Generator
+from geogan.networks import ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.standardise import Standardiser
@@ -49,6 +50,10 @@ class Model:
         How it was trained, as JSON can hold it.
     bands : tuple of str
         Names of the bands, where they have any.
+    error : ErrorNet or None
+        Predicts the error, where observations could be withheld to learn it from.
+    calibration : Calibration
+        What the predicted error is corrected by.
     """
 
     network: Generator | None
@@ -66,12 +71,15 @@ class Model:
     scores: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     bands: tuple[str, ...] = ()
+    error: ErrorNet | None = None
+    calibration: Calibration = Calibration()
 
     def on(self, device: torch.device | None) -> Model:
         """The model with its network on a device; itself where that is nothing to do."""
         if self.network is None or device is None or self.network.scale.device == device:
             return self
-        return replace(self, network=copy.deepcopy(self.network).to(device))
+        error = None if self.error is None else copy.deepcopy(self.error).to(device)
+        return replace(self, network=copy.deepcopy(self.network).to(device), error=error)
 
     def place(self, source: xr.DataArray) -> tuple[slice, slice]:
         """Where on the model's grid a field lies: rows and columns.

@@ -7,6 +7,7 @@ paper's form.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, softplus
 
@@ -101,6 +102,67 @@ def recorrupted(reconstruction: Tensor, again: Tensor, mask: Tensor, noise: floa
         Standard deviation of ``epsilon``.
     """
     return masked_square(reconstruction, again, mask, noise)
+
+
+def fair_crps(members: Tensor, values: Tensor, hidden: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Withheld term of an ensemble: its fair continuous ranked probability score on what was hidden.
+
+    Not in the paper. ``mean |x_i - y| - 1/2 mean_{i != j} |x_i - x_j|``: with the second mean over pairs of different
+    members the score expects the same of two as of endlessly many (Ferro 2014), and is least where the members are
+    draws of what ``y`` can be, so spread is learned from measurements alone.
+
+    Parameters
+    ----------
+    members : Tensor, shape (M, B, T, C, H, W)
+        At least two, drawn independently.
+    values, hidden, scale
+        Those of :func:`withheld`.
+    """
+    count = len(members)
+    if count < 2:
+        raise ValueError(f"an ensemble needs at least two members, got {count}")
+    distance = (members - values).abs().mean(0)
+    for first in range(count):
+        for second in range(first):
+            distance = distance - (members[first] - members[second]).abs() / (count * (count - 1))
+    return (hidden * distance / scale).sum() / hidden.sum().clamp_min(1)
+
+
+def fair_square(members: Tensor, values: Tensor, hidden: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Square error of the mean that endlessly many members would have, from two or more.
+
+    The product of two members' errors: independent members have nothing in common but that mean, so that no spread
+    is punished.
+
+    Parameters
+    ----------
+    members, values, hidden, scale
+        Those of :func:`fair_crps`.
+    """
+    error = (members - values) / scale
+    count = len(members)
+    product = (error.sum(0) ** 2 - (error * error).sum(0)) / (count * (count - 1))
+    return (hidden * product).sum() / hidden.sum().clamp_min(1)
+
+
+def error_likelihood(std: Tensor, square: Tensor, hidden: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """What the predicted error descends: ``log std + square / (2 std^2)``, the normal law's, on what was hidden.
+
+    Not in the paper. Whatever the law of the errors, it is least where ``std^2`` is the mean of ``square``.
+
+    Parameters
+    ----------
+    std : Tensor, shape (B, T, C, H, W)
+        Predicted standard deviation of the reconstruction's error.
+    square : Tensor, shape (B, T, C, H, W)
+        Square of its error, without gradient.
+    hidden : Tensor, shape (B, T, C, H, W)
+        1 where an observation was hidden.
+    scale : Tensor or float
+        Unit of both.
+    """
+    likelihood = torch.log(std / scale) + square / (2 * std * std)
+    return (hidden * likelihood).sum() / hidden.sum().clamp_min(1)
 
 
 def confidence(kept: Tensor) -> Tensor:

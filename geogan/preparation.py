@@ -13,7 +13,7 @@ import xarray as xr
 from geogan.archive import Archive
 from geogan.blocks import Block, cut, prepare, some_samples
 from geogan.coordinates import Axes, band_names, find_axes
-from geogan.gaussian import GaussianPrior, Hidden, fit_prior, hidden_error
+from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
 from geogan.io import Survey
 from geogan.model import Model, grid_of
 from geogan.operators.cloud import CloudMask
@@ -108,6 +108,7 @@ def prepare_model(
     if first_guess:
         pieces = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
         prior = fit_prior(pieces, temporal=not archive.independent)
+        prior = fit_amplitude(prior, pieces, seed=seed)
         scale = hidden_error(prior, pieces)
         unit, units = standardiser.error_unit("")
         lasting = "" if archive.independent else f"persistence {prior.persistence:.1f} days, "
@@ -145,6 +146,7 @@ def block_maker(
     hiding: bool,
     clean: Archive | None = None,
     pairs: bool = True,
+    members: int = 1,
 ) -> Callable[[GaussianPrior | None, int], Block]:
     """What makes the blocks of an archive: a function of the first guess's prior and a number."""
 
@@ -162,6 +164,7 @@ def block_maker(
             hiding=hiding,
             clean=clean,
             pairs=pairs,
+            members=members,
         )
 
     return make

@@ -17,13 +17,14 @@ import xarray as xr
 from geogan import defaults
 from geogan.archive import Archive
 from geogan.blocks import BlockPool
+from geogan.calibration import Calibration
 from geogan.checkpoint import load_model, load_state, save_model, save_state
 from geogan.coordinates import find_axes
 from geogan.filling import fill, prepared
 from geogan.io import check_field
 from geogan.judge import Judge, judged_by_noise
 from geogan.model import Model
-from geogan.networks import DISCRIMINATORS, GENERATORS, Generator
+from geogan.networks import DISCRIMINATORS, GENERATORS, ErrorNet, Generator
 from geogan.operators.band import PatchBand
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
@@ -55,6 +56,8 @@ class Reconstructor:
         Networks: ``"unet"`` and ``"convolutional"``, or the paper's ``"sagan"``.
     show_mask : bool
         Whether the paper's generator sees where it was measured.
+    members : int
+        Draws of the ensemble in a training step; 1 for a generator without noise, which has no ensemble.
     weight_prior, weight_likelihood, weight_withheld, weight_paired : float
         Weights of the adversarial prior, the likelihood, the withheld term and the regression on clean fields; 0
         leaves a term out. The paper's objective is ``1, 2, 0, 0`` without a first guess:
@@ -119,6 +122,7 @@ class Reconstructor:
         discriminator: str = "convolutional",
         width: int = defaults.WIDTH,
         show_mask: bool = True,
+        members: int = defaults.MEMBERS,
         weight_prior: float = defaults.WEIGHT_PRIOR,
         weight_likelihood: float = defaults.WEIGHT_LIKELIHOOD,
         weight_withheld: float = defaults.WEIGHT_WITHHELD,
@@ -150,6 +154,7 @@ class Reconstructor:
         self.discriminator = discriminator
         self.width = width
         self.show_mask = show_mask
+        self.members = members
         self.weight_prior = weight_prior
         self.weight_likelihood = weight_likelihood
         self.weight_withheld = weight_withheld
@@ -259,10 +264,12 @@ class Reconstructor:
         whole = self._clean(clean, archive)
         frames, shape = first.frames, archive.domain.shape
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
-        judge = None
+        judge = apart = None
         noisy = judged_by_noise(archive, first.operator)
         if first.operator.masks or len(first.withheld.dates):
-            judge = Judge.of(archive, first.operator, first.prior, frames=frames)
+            judge, apart = (
+                Judge.of(archive, first.operator, first.prior, frames=frames, apart=each) for each in (False, True)
+            )
         elif noisy:
             judge = Judge.of(archive, first.operator, first.prior, frames=frames)
             say(
@@ -292,6 +299,7 @@ class Reconstructor:
                 return replace(
                     first,
                     network=network.eval().requires_grad_(False).to(memory_format=torch.channels_last),
+                    error=predicting(),
                     precision=precision,
                     settings=self._settings() | {"dates": len(archive.days)},
                     scores={
@@ -308,6 +316,13 @@ class Reconstructor:
                     },
                 )
 
+            def predicting() -> ErrorNet | None:
+                if state.error is None or not state.error.best:
+                    return None
+                error = copy.deepcopy(state.error.average).to("cpu")
+                error.load_state_dict(state.error.best)
+                return error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
             def save() -> None:
                 if path is not None and state.best:
                     save_model(path, current())
@@ -323,6 +338,7 @@ class Reconstructor:
                 hiding=self.weight_withheld > 0,
                 clean=whole,
                 pairs=not self.clean_unrelated,
+                members=self.members,
             )
             weights = Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)
             pool = BlockPool(partial(make, first.prior), size=BLOCKS, every=REPLACE)
@@ -331,7 +347,7 @@ class Reconstructor:
                 for report in train(
                     state,
                     pool,
-                    None if judge is None else partial(judge.error, precision=dtype),
+                    None if judge is None else partial(judge.look, precision=dtype),
                     operator=first.operator,
                     prior=first.prior,
                     weights=weights,
@@ -358,7 +374,9 @@ class Reconstructor:
                 # Also where it was stopped or failed: the best weights so far are kept.
                 pool.close()
                 save()
-            self.model_ = current()
+            self.model_ = calibrated(current(), apart)
+            if path is not None:
+                save_model(path, self.model_)
         return self
 
     def _start(self, first: Model, scale: float, device: torch.device, *, images: bool) -> TrainState:
@@ -369,15 +387,24 @@ class Reconstructor:
             most_seen = isinstance(first.operator, PatchBand | ConvolveNoise)
             more["skip"] = "guess" if self.first_guess else "measurement" if most_seen else "none"
             more |= {"bounded": images, "show_mask": self.show_mask}
+        if self.members > 1:
+            more["noise"] = "white" if first.prior is None else "posterior"
         # Weights are drawn from the seed without touching the caller's own random state.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             generator = GENERATORS[self.generator](**sizes, **more)
             critic = DISCRIMINATORS[self.discriminator](**sizes)
+            # Errors can be learned where observations are hidden.
+            learns = self.weight_withheld > 0 and first.operator.masks
+            error = ErrorNet(frames=first.frames, channels=sizes["channels"]) if learns else None
         generator.scale.fill_(scale)
+        if error is not None:
+            error.scale.fill_(scale)
+            error = error.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return TrainState.start(
             generator.to(device=device, memory_format=torch.channels_last),
             critic.to(device=device, memory_format=torch.channels_last),
+            error,
             rate_generator=self.rate_generator,
             rate_discriminator=self.rate_discriminator,
             betas=self.betas or ((0.5, 0.999) if self.weight_prior > 0 else (0.9, 0.999)),
@@ -405,7 +432,15 @@ class Reconstructor:
             raise InputError(f"{clean.name or 'the clean field'} has gaps of its own; give clean fields without any")
         return whole
 
-    def fill(self, field: xr.DataArray, *, keep_observed: bool | None = None) -> xr.Dataset:
+    def fill(
+        self,
+        field: xr.DataArray,
+        *,
+        keep_observed: bool | None = None,
+        members: int = 1,
+        max_error: float | None = None,
+        seed: int = defaults.SEED,
+    ) -> xr.Dataset:
         """Fill the gaps of a field; lazily where it is lazy.
 
         Parameters
@@ -414,13 +449,28 @@ class Reconstructor:
             The field trained on, other dates of it, or a part of its grid.
         keep_observed : bool, optional
             Return measured values bit for bit; by default, unless the operator blurs or adds noise.
+        members : int
+            Draws of the ensemble, of a model trained with ``members=2`` or more; 1 for the best estimate alone.
+        max_error : float, optional
+            Leave cells empty whose predicted error is larger, in the field's units.
+        seed : int
+            Of the members.
 
         Returns
         -------
         Dataset
-            The filled variable and ``*_source``: 0 observed, 1 filled, 2 land.
+            The filled variable; ``*_source``: 0 observed, 1 filled, 2 land, 3 refused; ``*_std``, the standard
+            deviation of its error on the filled cells; of several members, ``*_member``.
         """
-        return fill(self._model(), field, keep_observed=keep_observed, device=find_device(self.device))
+        return fill(
+            self._model(),
+            field,
+            keep_observed=keep_observed,
+            members=members,
+            max_error=max_error,
+            seed=seed,
+            device=find_device(self.device),
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write what was learned into a folder."""
@@ -449,7 +499,14 @@ class Reconstructor:
         return own
 
     def _check(self) -> None:
-        limits = (("window", 0), ("width", 2), ("batch", 1), ("crop", SMALLEST), ("likelihood_every", 1))
+        limits = (
+            ("window", 0),
+            ("width", 2),
+            ("batch", 1),
+            ("members", 1),
+            ("crop", SMALLEST),
+            ("likelihood_every", 1),
+        )
         for name, least in limits:
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}; give a larger one")
@@ -472,6 +529,15 @@ class Reconstructor:
         """Steps and minutes to train for, None for no limit."""
         neither = self.steps is None and self.minutes is None
         return self.steps, defaults.MINUTES if neither else self.minutes
+
+
+def calibrated(model: Model, judge: Judge | None) -> Model:
+    """The model, its predicted error corrected by the clouds that a judge looks at."""
+    if judge is None or model.error is None:
+        return model
+    precision = getattr(torch, model.precision)
+    residual, std, stretch = judge.residuals(model.network, model.error, precision=precision)
+    return replace(model, calibration=Calibration.fit(std, residual, clusters=stretch))
 
 
 def find_device(name: str) -> torch.device:

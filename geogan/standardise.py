@@ -218,6 +218,25 @@ class Standardiser:
             values[:, band] = np.exp(values[:, band])
         return values
 
+    def moments(self, anomaly: np.ndarray, std: np.ndarray, phase: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation, in the field's own units, of a normal law of anomalies.
+
+        Under a logarithm the law is log-normal: ``exp(m + s^2 / 2)``, and that times ``sqrt(exp(s^2) - 1)``.
+
+        Parameters
+        ----------
+        anomaly, std : ndarray, shape (T, C, H, W)
+        phase : ndarray of float64, shape (T,), or None
+            Days of the year.
+        """
+        mean = self.inverse(anomaly, phase)
+        std = std * self.scale[:, None, None].astype(std.dtype)
+        for band in _logarithmic(self.transforms):
+            square = std[:, band] ** 2
+            mean[:, band] *= np.exp(square / 2)
+            std[:, band] = mean[:, band] * np.sqrt(np.expm1(square))
+        return mean, std
+
 
 def within_unity(field: xr.DataArray, axes: Axes) -> bool:
     """Whether a field is an archive of images: independent samples that say that they lie within [-1, 1].

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from geogan import objective
 from geogan.blocks import RECORRUPTION, BlockPool
 from geogan.gaussian import GaussianPrior
-from geogan.networks import Critic, Generator
+from geogan.networks import Critic, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, add_noise
 from geogan.windows import Windows, draw_windows
@@ -23,6 +23,10 @@ from geogan.windows import Windows, draw_windows
 # The discriminator has collapsed when its loss stays under this for that many looks: it then tells real from
 # measured-again with certainty, and G learns nothing from it.
 COLLAPSED, LOOKS = 1e-3, 50
+
+
+# Learning rate of what predicts the error: there is nothing adversarial about it.
+RATE_ERROR = 1e-3
 
 
 class Weights(NamedTuple):
@@ -41,6 +45,23 @@ class Step(NamedTuple):
 
 
 @dataclass
+class ErrorState:
+    """What changes of the network that predicts the error."""
+
+    network: ErrorNet
+    optimiser: torch.optim.Optimizer
+    average: ErrorNet
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_score: float = math.inf  # its likelihood loss on the withheld clouds
+
+    @classmethod
+    def start(cls, network: ErrorNet) -> ErrorState:
+        """The state before the first step."""
+        optimiser = torch.optim.Adam(network.parameters(), lr=RATE_ERROR)
+        return cls(network, optimiser, copy.deepcopy(network).requires_grad_(False).eval())
+
+
+@dataclass
 class TrainState:
     """Everything that changes while training."""
 
@@ -55,12 +76,14 @@ class TrainState:
     best: dict[str, Tensor] = field(default_factory=dict)  # weights of the best average so far
     best_score: float = math.inf
     best_step: int = -1
+    error: ErrorState | None = None  # what predicts the generator's error, and learns beside it
 
     @classmethod
     def start(
         cls,
         generator: Generator,
         discriminator: Critic,
+        error: ErrorNet | None = None,
         *,
         rate_generator: float,
         rate_discriminator: float,
@@ -75,6 +98,7 @@ class TrainState:
             torch.optim.Adam(discriminator.parameters(), lr=rate_discriminator, betas=betas),
             copy.deepcopy(generator).requires_grad_(False).eval(),
             torch.Generator().manual_seed(seed),
+            error=None if error is None else ErrorState.start(error),
         )
 
 
@@ -143,12 +167,27 @@ def train_step(
         asked = windows.values - windows.noise / RECORRUPTION
         losses["withheld"] = objective.recorrupted(operator.blur(reconstruction), asked, windows.mask, operator.noise)
     elif weights.withheld > 0:
-        hidden = (windows.mask - windows.kept) * objective.confidence(windows.kept)
-        losses["withheld"] = objective.withheld(operator.blur(reconstruction), windows.values, hidden, scale)
+        hidden = windows.mask - windows.kept
+        weighted = hidden * objective.confidence(windows.kept)
+        measured_again = operator.blur(reconstruction)
+        losses["withheld"] = objective.withheld(measured_again, windows.values, weighted, scale)
+        if state.error is not None:
+            losses["error"] = _error_step(
+                state.error, windows, reconstruction, measured_again, cast, step=state.step, averaging=averaging
+            )
     if weights.paired > 0:
         if windows.clean is None:
             raise ValueError("the paired term needs clean windows")
         losses["paired"] = objective.paired(reconstruction, windows.clean, windows.domain, scale)
+    if windows.members is not None and weights.withheld > 0:
+        # Half of the windows: as dear as the pass for the mean, where all would double it.
+        count = max(1, len(windows.values) // windows.members.shape[1])
+        windows = windows.first(count)
+        members = _members(generator, windows, cast)
+        found = torch.stack([operator.blur(each) for each in members.unbind(0)])
+        losses["ensemble"] = objective.fair_crps(found, windows.values, weighted[:count], scale)
+        # What is measured again, for D and for the likelihood, is a member: their mean is smoother than any field.
+        reconstruction = members[0]
     if second or (adversarial and windows.clean is None):
         theta = operator.sample(tuple(windows.values.shape), generator=state.random)  # type: ignore[arg-type]
         theta = to_device(theta, device)
@@ -187,6 +226,8 @@ def train_step(
         losses["likelihood"] = objective.likelihood(measured, again, scale)
 
     total = torch.zeros((), device=device)
+    if "ensemble" in losses:
+        total = total + weights.withheld * losses["ensemble"]
     for name, weight in weights._asdict().items():
         if name in losses and weight > 0:
             total = total + losses[name] * (weight * likelihood_every if name == "likelihood" else weight)
@@ -196,17 +237,61 @@ def train_step(
         nn.utils.clip_grad_norm_(generator.parameters(), clip)
     _set_rate(state.generator_optimiser, rate * min(1.0, (state.step + 1) / max(1, warm_up)))
     state.generator_optimiser.step()
-    with torch.no_grad():
-        # Early averages follow quickly, or they would remember the untrained weights.
-        kept = min(averaging, (1 + state.step) / (10 + state.step))
-        ours: list[Tensor] = list(state.average.parameters())
-        theirs: list[Tensor] = list(generator.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - kept)
-        # What a network has counted (batch statistics, singular vectors) is no weight: the last count holds.
-        for count, latest in zip(state.average.buffers(), generator.buffers(), strict=True):
-            count.copy_(latest)
+    _follow(state.average, generator, state.step, averaging)
     state.step += 1
     return Step({name: loss.detach() for name, loss in losses.items()})
+
+
+def _members(generator: Generator, windows: Windows, cast: Any) -> Tensor:
+    """Members of the windows' ensembles, (M, B, T, C, h, w), in one pass."""
+    assert windows.members is not None
+    noise = windows.members.transpose(0, 1)
+    count = len(noise)
+
+    def each(part: Tensor) -> Tensor:
+        return part.repeat(count, 1, 1, 1, 1)
+
+    shown, kept = each(windows.values * windows.kept), each(windows.kept)
+    with cast:
+        members = generator(shown, kept, each(windows.guess), each(windows.domain), noise.flatten(0, 1))
+    return members.unflatten(0, (count, -1))
+
+
+def _error_step(
+    state: ErrorState,
+    windows: Windows,
+    reconstruction: Tensor,
+    measured: Tensor,
+    cast: Any,
+    *,
+    step: int,
+    averaging: float,
+) -> Tensor:
+    """One step of what predicts the error; the generator learns nothing from it."""
+    kept = windows.kept
+    square = (measured.detach() - windows.values) ** 2
+    with cast:
+        std = state.network(windows.values * kept, kept, windows.guess, reconstruction.detach(), windows.domain)
+    loss = objective.error_likelihood(std, square, windows.mask - kept, state.network.scale)
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    state.optimiser.step()
+    _follow(state.average, state.network, step, averaging)
+    return loss.detach()
+
+
+def _follow(average: Any, network: Any, step: int, averaging: float) -> None:
+    """Move an average of weights after the network's."""
+    with torch.no_grad():
+        # Early averages follow quickly, or they would remember the untrained weights.
+        kept = min(averaging, (1 + step) / (10 + step))
+        ours: list[Tensor] = list(average.parameters())
+        theirs: list[Tensor] = list(network.parameters())
+        torch._foreach_lerp_(ours, theirs, 1 - kept)
+        # What a network has counted (batch statistics, singular vectors) is no weight: the last count holds.
+        for count, latest in zip(average.buffers(), network.buffers(), strict=True):
+            count.copy_(latest)
 
 
 def _discriminator_step(state: TrainState, real: Observation, fake: Observation, cast: Any, *, rate: float) -> Tensor:
@@ -256,7 +341,7 @@ class Progress(NamedTuple):
 def train(
     state: TrainState,
     pool: BlockPool,
-    validate: Callable[[Generator], float] | None,
+    validate: Callable[[Generator, ErrorNet | None], tuple[float, float | None]] | None,
     *,
     operator: Operator,
     prior: GaussianPrior | None,
@@ -280,7 +365,8 @@ def train(
     """Train until the budget of steps or minutes is spent, yielding Progress.
 
     The weights kept as best are those of the average with the least error on the withheld clouds;
-    ``validate`` measures it. It is measured before the first step too: there the model is its first guess.
+    ``validate`` measures it, and the loss of what predicts the error, which is chosen by that. Both are measured
+    before the first step too: there the model is its first guess.
     Where nothing could be withheld there is no ``validate``, and the last average is kept.
 
     Raises
@@ -301,12 +387,16 @@ def train(
         return Progress(state.step, state.seconds, losses, score, state.best_score, speed, share)
 
     def judge() -> float | None:
-        score = None if validate is None else validate(state.average)
-        if score is None or score < state.best_score:
-            state.best_score = state.best_score if score is None else score
+        error = state.error
+        found = None if validate is None else validate(state.average, None if error is None else error.average)
+        if found is None or found[0] < state.best_score:
+            state.best_score = state.best_score if found is None else found[0]
             state.best_step = state.step
             state.best = {name: value.detach().clone() for name, value in state.average.state_dict().items()}
-        return score
+        if error is not None and (found is None or found[1] is None or found[1] < error.best_score):
+            error.best_score = error.best_score if found is None or found[1] is None else found[1]
+            error.best = {name: value.detach().clone() for name, value in error.average.state_dict().items()}
+        return None if found is None else found[0]
 
     if state.step == 0:
         yield record({}, judge())

@@ -12,7 +12,7 @@ from geogan.blocks import Block
 
 
 class Windows(NamedTuple):
-    """A batch of windows, (B, T, C, h, w) but for ``domain`` (B, 1, 1, h, w) and ``days`` (B, T).
+    """A batch of windows, (B, T, C, h, w) but for ``domain`` (B, 1, 1, h, w), ``days`` (B, T), ``members`` (B, M, ...).
 
     The names are those of :class:`geogan.blocks.Block`.
     """
@@ -25,6 +25,11 @@ class Windows(NamedTuple):
     days: Tensor
     clean: Tensor | None = None
     noise: Tensor | None = None
+    members: Tensor | None = None
+
+    def first(self, count: int) -> Windows:
+        """The first so many windows."""
+        return Windows(*(part if part is None else part[:count] for part in self))  # type: ignore[arg-type]
 
     def to(self, device: torch.device) -> Windows:
         """The same windows on another device."""
@@ -62,6 +67,7 @@ def draw_windows(
         here = (slice(t, t + frames), slice(None), *space)
         films = [part[here].flip(flips) for part in block[:4]]
         extra = [None if part is None else part[here].flip(flips) for part in (block.clean, block.noise)]
+        extra.append(None if block.members is None else block.members[:, *here].flip(flips))
         drawn.append([*films, block.domain[None, None, *space].flip(flips), block.days[t : t + frames], *extra])
     stacked = [None if parts[0] is None else torch.stack(parts) for parts in zip(*drawn, strict=True)]
     return Windows(*stacked)  # type: ignore[arg-type]

@@ -239,6 +239,7 @@ def _ablation(
             width=settings["width"],
             crop=settings["crop"],
             batch=settings["batch"],
+            members=settings["members"],
             weight_prior=0.0,
             weight_likelihood=settings["weight_likelihood"],
             weight_withheld=settings["weight_withheld"],

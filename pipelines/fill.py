@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 import geogan
+from geogan import defaults
 from geogan.archive import Archive
 from geogan.checkpoint import digest as digest_of
 from geogan.checkpoint import load_model
 from geogan.coordinates import find_axes, ordered, unstacked
-from geogan.filling import compose, fill_slab, plan, prepared, product_of
+from geogan.filling import check_max_error, check_members, compose, fill_slab, plan, prepared, product_of
 from geogan.io import check_field, open_source, select_time
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side, steady_memory, workers
@@ -40,6 +41,9 @@ def fill(
     variable: str | None = None,
     time: str | None = None,
     keep_observed: bool | None = None,
+    members: int = 1,
+    max_error: float | None = None,
+    seed: int = defaults.SEED,
     overwrite: bool = False,
     threads: int | None = None,
     device: str = "auto",
@@ -63,6 +67,12 @@ def fill(
         Dates to write; the dates around them are looked at all the same.
     keep_observed : bool, optional
         Return measured values bit for bit; by default, unless the operator blurs or adds noise.
+    members : int
+        Draws of the ensemble, written as ``*_member``; 1 for the best estimate alone.
+    max_error : float, optional
+        Leave cells empty whose predicted error is larger, in the field's units.
+    seed : int
+        Of the members.
     overwrite : bool
         Replace an earlier product of geogan.
     threads : int, optional
@@ -86,6 +96,8 @@ def fill(
     steady_memory()
     place = find_device(device)
     trained = load_model(model).on(place)
+    check_members(trained, members)
+    check_max_error(trained, max_error, members)
     source = open_source(data, variable=variable or _known(data, trained.variable))
     field = source.field
     archive = prepared(trained, field)
@@ -100,15 +112,20 @@ def fill(
     chosen = field if time is None else select_time(field, time)
     dates = _where(field, chosen, axes.time)
     keep = trained.operator.exact if keep_observed is None else keep_observed
-    cut = plan(trained, archive, dates=dates)
+    cut = plan(trained, archive, dates=dates, members=members)
 
     shape = tuple(chosen.sizes[dim] for dim in ordered(axes))
-    empty = tuple(da.empty(shape, dtype=kind) for kind in (field.dtype, np.int8))
+    empty = [da.empty(shape, dtype=kind) for kind in (field.dtype, np.int8)]
+    if trained.error is not None or members > 1:
+        empty.append(da.empty(shape, dtype=np.float32))
+    if members > 1:
+        empty.append(da.empty((members, *shape), dtype=np.float32))
     template = product_of(trained, chosen, *empty)
     named = field.attrs.get("long_name", trained.variable)
     template.attrs = {"title": f"{named}, gaps filled", **source.attrs}
     template.attrs["history"] = _history(source.attrs, trained.variable, model)
     identity = [digest_of(model), *source.paths, str(field.name), str(shape), str(dates), str(keep), str(source.attrs)]
+    identity += [str(members), str(max_error), str(seed)]
     identity.append(_fingerprint(archive))
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
     chunks = {axes.y: CHUNK, axes.x: CHUNK}
@@ -120,7 +137,6 @@ def fill(
             most = max(most, CHUNK_VALUES // (archive.bands * archive.domain.size))
         chunks[axes.time] = max(part for part in range(1, most + 1) if common % part == 0)
     names = [str(name) for name in template.data_vars]
-    order = template[names[0]].dims
 
     def region(slab: Tile) -> dict[str, slice]:
         if axes.time is None:
@@ -130,9 +146,14 @@ def fill(
     def work(slab: Tile) -> None:
         with dask.config.set(scheduler="synchronous"):
             raw = np.asarray(archive.field[slab.core].values)
-        parts = compose(raw, fill_slab(trained, archive, slab, cut, device=place), keep_observed=keep)
-        labelled = [xr.DataArray(unstacked(part, axes), dims=ordered(axes)) for part in parts]
-        product.write(region(slab), {name: part.transpose(*order).values for name, part in zip(names, labelled)})
+        made = fill_slab(trained, archive, slab, cut, members=members, seed=seed, device=place)
+        parts = [part for part in compose(raw, made, keep_observed=keep, max_error=max_error) if part is not None]
+        dims = [("member", *ordered(axes)) if part.ndim == 5 else ordered(axes) for part in parts]
+        labelled = [xr.DataArray(unstacked(part, axes), dims=each) for part, each in zip(parts, dims, strict=True)]
+        product.write(
+            region(slab),
+            {name: part.transpose(*template[name].dims).values for name, part in zip(names, labelled, strict=True)},
+        )
 
     with Product.begin(out, template, chunks=chunks, digest=digest, overwrite=overwrite) as product:
         regions = [region(slab) for slab in cut.slabs]

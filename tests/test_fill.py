@@ -166,7 +166,7 @@ def test_a_killed_fill_ends_equal(run, data, tmp_path, monkeypatch):
     process.communicate()
     assert not out.exists()
     done = (tmp_path / ".filled.nc.partial" / "done.jsonl").read_text().splitlines()
-    assert len(done) == 2 and json.loads(done[0])["names"] == ["sst", "sst_source"]
+    assert len(done) == 2 and json.loads(done[0])["names"] == ["sst", "sst_source", "sst_std"]
     count = []
     real = module.fill_slab
     monkeypatch.setattr(module, "fill_slab", lambda *args, **named: (count.append(1), real(*args, **named))[1])

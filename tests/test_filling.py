@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from geogan import filling
-from geogan.filling import FILLED, LAND, OBSERVED, compose, fill, fill_slab, plan, prepared
+from geogan.filling import FILLED, LAND, OBSERVED, REFUSED, Slab, compose, fill, fill_slab, plan, prepared
 from geogan.operators.errors import InputError
 from geogan.standardise import Standardiser
 
@@ -28,6 +28,10 @@ def check(product, field, domain):
     assert np.isfinite(values[..., domain]).all() and np.isnan(values[..., ~domain]).all()
     expected = np.where(domain, np.where(seen, OBSERVED, FILLED), LAND)
     np.testing.assert_array_equal(source, np.broadcast_to(expected, source.shape))
+    if "sst_std" in product:
+        std = product["sst_std"].transpose(..., "lat", "lon").values
+        np.testing.assert_array_equal(std > 0, source == FILLED)
+        assert product["sst_std"].attrs["units"] == field.attrs["units"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -37,13 +41,13 @@ def test_observed_kept_gaps_filled_land_left(model, gappy, domain, dtype, order)
     product = fill(model, field)
     check(product, field, domain)
     assert product["sst"].dims == product["sst_source"].dims == order
-    assert product["sst"].attrs == field.attrs | {"ancillary_variables": "sst_source"}
-    assert product["sst_source"].attrs["flag_meanings"] == "observed filled land"
+    assert product["sst"].attrs == field.attrs | {"ancillary_variables": "sst_source sst_std"}
+    assert product["sst_source"].attrs["flag_meanings"] == "observed filled land refused"
     xr.testing.assert_equal(product["time"], field["time"])
 
 
 def test_the_first_guess_is_near_the_truth(model, gappy, truth, domain):
-    first = dataclasses.replace(model, network=None)
+    first = dataclasses.replace(model, network=None, error=None)
     gaps = gappy.isnull().values & domain
     error, climatology = (
         float(np.sqrt((((filled_of(each, gappy) - truth).values[gaps]) ** 2).mean()))
@@ -95,7 +99,7 @@ def test_slabs_of_any_length_are_the_same_without_a_first_guess(bare, gappy, mon
 
 @pytest.mark.parametrize(("dates", "tile", "halo"), [(6, 192, 32), (24, 8, 12), (9, 12, 16)])
 def test_any_cut_gives_nearly_the_same(model, gappy, truth, monkeypatch, dates, tile, halo):
-    first = dataclasses.replace(model, network=None)
+    first = dataclasses.replace(model, network=None, error=None)
     whole = filled_of(first, gappy)
     for name, value in (("DATES", dates), ("TILE", tile), ("HALO", halo)):
         monkeypatch.setattr(filling, name, value)
@@ -116,11 +120,11 @@ def test_a_part_of_the_dates_is_filled_as_in_the_whole(model, gappy, monkeypatch
     monkeypatch.setattr(filling, "DATES", 8)
     archive = prepared(model, gappy)
     cut = plan(model, archive)
-    whole = np.concatenate([fill_slab(model, archive, slab, cut) for slab in cut.slabs])
+    whole = np.concatenate([fill_slab(model, archive, slab, cut).field for slab in cut.slabs])
     for dates in (slice(0, 8), slice(5, 21), slice(11, 12), slice(29, 30)):
         part = plan(model, archive, dates=dates)
         assert (part.slabs[0].core.start, part.slabs[-1].core.stop) == (dates.start, dates.stop)
-        found = np.concatenate([fill_slab(model, archive, slab, part) for slab in part.slabs])
+        found = np.concatenate([fill_slab(model, archive, slab, part).field for slab in part.slabs])
         np.testing.assert_array_equal(found, whole[dates])
 
 
@@ -130,7 +134,7 @@ def test_a_part_of_the_grid(bare, model, gappy, domain):
     part = gappy[:, y, x]
     product = fill(model, part)
     check(product, part, domain[y, x])
-    none = dataclasses.replace(model, network=None, prior=None)
+    none = dataclasses.replace(model, network=None, error=None, prior=None)
     np.testing.assert_array_equal(filled_of(none, part).values, filled_of(none, gappy).values[:, y, x])
 
 
@@ -192,12 +196,22 @@ def test_what_was_withheld_is_hidden_on_demand_and_on_its_own_record_alone(model
 
 def test_compose_keeps_or_not():
     raw = np.array([[[1.0, np.nan, np.nan, 7.0]]], np.float32)
-    estimate = np.array([[[2.0, 3.0, np.nan, np.nan]]], np.float64)
-    values, source = compose(raw, estimate, keep_observed=True)
+    estimate = Slab(np.array([[[2.0, 3.0, np.nan, np.nan]]], np.float64))
+    values, source, *none = compose(raw, estimate, keep_observed=True)
     np.testing.assert_array_equal(values, [[[1.0, 3.0, np.nan, 7.0]]])
     np.testing.assert_array_equal(source, [[[0, 1, 2, 0]]])
     np.testing.assert_array_equal(compose(raw, estimate, keep_observed=False)[0], [[[2.0, 3.0, np.nan, 7.0]]])
-    assert values.dtype == np.float32
+    assert values.dtype == np.float32 and none == [None, None]
+
+
+def test_compose_refuses_what_is_too_uncertain():
+    raw = np.array([[[1.0, np.nan, np.nan, np.nan]]], np.float32)
+    estimate = Slab(np.array([[[2.0, 3.0, 4.0, np.nan]]]), np.array([[[0.1, 0.1, 0.9, np.nan]]]))
+    parts = compose(raw, estimate, keep_observed=True, max_error=0.5)
+    np.testing.assert_array_equal(parts.values, [[[1.0, 3.0, np.nan, np.nan]]])
+    np.testing.assert_array_equal(parts.source, [[[OBSERVED, FILLED, REFUSED, LAND]]])
+    # The error of a measurement is not known; that of what is refused is said.
+    np.testing.assert_array_equal(parts.std, np.float32([[[np.nan, 0.1, 0.9, np.nan]]]))
 
 
 def banded(model, field):
@@ -210,7 +224,9 @@ def banded(model, field):
         scale=np.concatenate([own.scale, 2 * own.scale]),
     )
     domain = np.ones_like(model.domain)
-    return dataclasses.replace(model, network=None, standardiser=twice, domain=domain, bands=("up", "down")), both
+    return dataclasses.replace(
+        model, network=None, error=None, standardiser=twice, domain=domain, bands=("up", "down")
+    ), both
 
 
 @pytest.mark.parametrize("order", [("time", "band", "lat", "lon"), ("lat", "lon", "band", "time")])
@@ -241,7 +257,7 @@ def test_other_bands_are_refused(model, gappy):
 
 
 def test_samples_are_filled_each_from_itself(model, gappy):
-    alone = dataclasses.replace(model, network=None, frames=1)
+    alone = dataclasses.replace(model, network=None, error=None, frames=1)
     samples = gappy.drop_vars("time").rename(time="sample")
     archive = prepared(alone, samples)
     cut = plan(alone, archive)
@@ -256,9 +272,70 @@ def test_samples_are_filled_each_from_itself(model, gappy):
 def test_images_stay_within_their_range(model, gappy):
     everywhere = np.ones_like(model.domain)
     alone = dataclasses.replace(
-        model, network=None, frames=1, units="1", domain=everywhere, standardiser=Standardiser.identity(1, everywhere)
+        model,
+        network=None,
+        error=None,
+        frames=1,
+        units="1",
+        domain=everywhere,
+        standardiser=Standardiser.identity(1, everywhere),
     )
     images = (gappy.drop_vars("time").rename(time="sample") - 15).clip(-1, 1)
     images.attrs = {"units": "1", "valid_min": -1, "valid_max": 1}
     filled = fill(alone, images)["sst"]
     assert filled.notnull().all() and abs(filled).max() <= 1
+
+
+def test_members_agree_however_they_are_cut(model, gappy, monkeypatch):
+    first = dataclasses.replace(model, network=None, error=None)
+    whole = fill(first, gappy, members=4)
+    assert whole["sst_member"].dims == ("member", *gappy.dims) and whole.sizes["member"] == 4
+    np.testing.assert_allclose(whole["sst_member"].mean("member").values, whole["sst"].values, atol=1e-4)
+    monkeypatch.setattr(filling, "TILE", 12)
+    monkeypatch.setattr(filling, "HALO", 16)
+    monkeypatch.setattr(filling, "DATES", 11)
+    cut = fill(first, gappy, members=4)
+    gaps = gappy.isnull().values & model.domain
+    difference = (cut["sst_member"] - whole["sst_member"]).values[:, gaps]
+    spread = whole["sst_std"].values[gaps]
+    assert np.sqrt((difference**2).mean()) < 0.1 * np.sqrt((spread**2).mean())
+    # Noise that began anew in every tile would average out where tiles overlap.
+    assert cut["sst_std"].values[gaps].mean() == pytest.approx(spread.mean(), rel=0.02)
+
+
+def test_members_are_lazy_and_those_of_their_seed(model, gappy):
+    first = dataclasses.replace(model, network=None, error=None)
+    eager = fill(first, gappy, members=3, seed=1)
+    xr.testing.assert_identical(fill(first, gappy.chunk(time=10), members=3, seed=1).compute(), eager)
+    assert (fill(first, gappy, members=3, seed=2)["sst_member"] != eager["sst_member"]).any()
+
+
+def test_members_are_as_far_apart_as_the_error_that_is_predicted(model, gappy, domain):
+    product = fill(model, gappy, members=16)
+    xr.testing.assert_allclose(product["sst"], fill(model, gappy)["sst"])
+    gaps = gappy.isnull().values & domain
+    deviations = (product["sst_member"] - product["sst"]).values[:, gaps]
+    predicted = product["sst_std"].values[gaps]
+    assert np.sqrt((deviations**2).mean()) == pytest.approx(np.sqrt((predicted**2).mean()), rel=0.1)
+    np.testing.assert_array_equal((product["sst_member"] - gappy).values[:, gappy.notnull().values], 0)
+
+
+def test_the_spread_of_the_first_guess_is_its_error(model, gappy, truth, domain):
+    """The field is nearly what the prior takes it for, and its length was fitted."""
+    first = dataclasses.replace(model, network=None, error=None)
+    product = fill(first, gappy, members=8)
+    gaps = gappy.isnull().values & domain
+    error = np.sqrt(((product["sst"] - truth).values[gaps] ** 2).mean())
+    spread = np.sqrt((product["sst_std"].values[gaps] ** 2).mean())
+    assert 0.5 < spread / error < 2
+
+
+def test_what_cannot_be_said_is_refused(model, bare, gappy):
+    with pytest.raises(InputError, match="neither a first guess nor noise of its own, so it cannot draw 4 members"):
+        fill(bare, gappy, members=4)
+    with pytest.raises(InputError, match="members must be at least 1, got 0"):
+        fill(model, gappy, members=0)
+    with pytest.raises(InputError, match="max_error must be positive"):
+        fill(model, gappy, max_error=-1.0)
+    with pytest.raises(InputError, match="predicts no error to hold against --max-error"):
+        fill(dataclasses.replace(model, error=None), gappy, max_error=1.0)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geogan import multigrid
-from geogan.gaussian import GaussianPrior, Hidden, fit_prior, hidden_error
+from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
 from geogan.operators.errors import InputError
 
 
@@ -263,3 +263,21 @@ def test_frames_without_anything_in_common_are_solved_side_by_side(start):
         torch.testing.assert_close(together[:, part], alone, atol=1e-4, rtol=1e-4)
     near = prior.map(values * mask, mask, domain, torch.arange(5.0), tolerance=1e-6)
     assert (near - together).abs().max() > 0.05
+
+
+def test_the_amplitude_is_that_of_the_field():
+    """A field three times as strong, seen with three times the noise: the mean is the same, the spread three times."""
+    generator = torch.Generator().manual_seed(4)
+    true = GaussianPrior(length=8.0, persistence=4.0, noise=0.2)
+    domain, dates = torch.ones(32, 32), torch.arange(8.0, dtype=torch.float64)
+    none = torch.zeros(4, 8, 1, 32, 32)
+    field = 3 * true.sample(none, none, domain, dates, generator=generator)
+    field = field + 0.6 * torch.randn(field.shape, generator=generator)
+    kept = (torch.rand(field.shape, generator=generator) < 0.3).float()
+    pieces = [Hidden(values, shown, 1 - shown, domain, dates) for values, shown in zip(field, kept, strict=True)]
+    found = fit_amplitude(true, pieces, seed=0)
+    assert found.amplitude == pytest.approx(3.0, rel=0.05)
+    noise = torch.randn((2, 2, *none.shape), generator=generator)
+    ours, unit = (each.members(field * kept, kept, domain, dates, noise=noise) for each in (found, true))
+    torch.testing.assert_close(ours[0], unit[0])
+    torch.testing.assert_close(ours[1], found.amplitude * unit[1])

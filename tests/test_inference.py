@@ -6,7 +6,7 @@ import torch
 
 from geogan import inference
 from geogan.inference import fill_block, reconstruct
-from geogan.networks import UNet
+from geogan.networks import ErrorNet, UNet
 
 
 def network(frames=3):
@@ -36,19 +36,19 @@ def test_a_frame_is_the_mean_of_its_windows():
             for frame in range(3):
                 said[start + frame].append(window[frame])
     expected = torch.stack([torch.stack(each).mean(0) for each in said])
-    torch.testing.assert_close(reconstruct(made, values, mask, guess, domain), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(reconstruct(made, values, mask, guess, domain).field, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("cells", [1, 900, 10**9])
 def test_batches_make_no_difference(monkeypatch, cells):
-    expected = reconstruct(network(), *block())
+    expected = reconstruct(network(), *block()).field
     monkeypatch.setattr(inference, "CELLS", cells)
-    torch.testing.assert_close(reconstruct(network(), *block()), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(reconstruct(network(), *block()).field, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_without_a_network_it_is_the_first_guess():
     values, mask, guess, domain = block()
-    assert reconstruct(None, values, mask, guess, domain) is guess
+    assert reconstruct(None, values, mask, guess, domain).field is guess
 
 
 def test_a_block_shorter_than_the_window_is_a_defect():
@@ -61,21 +61,59 @@ def test_numpy_in_and_out(prior):
     days = np.arange(7.0)
     parts = (values.numpy(), mask.numpy(), domain.numpy(), days)
     exact = prior.map(values[None], mask[None], domain, torch.from_numpy(days), tolerance=1e-6)[0]
-    first = fill_block(None, prior, *parts, tolerance=1e-6)
-    assert isinstance(first, np.ndarray) and first.dtype == np.float32
-    np.testing.assert_allclose(first, exact.numpy(), atol=1e-4)
+    first = fill_block(None, prior, *parts, tolerance=1e-6).field
+    assert first.dtype == torch.float32 and first.device.type == "cpu"
+    np.testing.assert_allclose(first.numpy(), exact.numpy(), atol=1e-4)
     np.testing.assert_allclose(
-        fill_block(network(), prior, *parts, tolerance=1e-6),
-        reconstruct(network(), values, mask, exact, domain).numpy(),
+        fill_block(network(), prior, *parts, tolerance=1e-6).field.numpy(),
+        reconstruct(network(), values, mask, exact, domain).field.numpy(),
         atol=1e-3,
     )
-    assert (fill_block(None, None, *parts) == 0).all()
+    assert (fill_block(None, None, *parts).field == 0).all()
     np.testing.assert_array_equal(
-        fill_block(network(), None, *parts), reconstruct(network(), values, mask, 0 * values, domain).numpy()
+        fill_block(network(), None, *parts).field.numpy(),
+        reconstruct(network(), values, mask, 0 * values, domain).field.numpy(),
     )
 
 
 def test_half_precision_is_near():
-    whole = reconstruct(network(), *block())
-    half = reconstruct(network(), *block(), precision=torch.bfloat16)
+    whole = reconstruct(network(), *block()).field
+    half = reconstruct(network(), *block(), precision=torch.bfloat16).field
     assert half.dtype == torch.float32 and (half - whole).abs().max() < 0.1 * whole.abs().max()
+
+
+def test_members_stand_around_the_mean(prior):
+    values, mask, _, domain = block()
+    noise = np.random.default_rng(0).standard_normal((2, 3, *values.shape)).astype(np.float32)
+    parts = (values.numpy(), mask.numpy(), domain.numpy(), np.arange(7.0))
+    made = fill_block(None, prior, *parts, noise=noise)
+    assert made.members is not None and made.members.shape == (6, *values.shape)
+    # Of the first guess alone: each has its opposite, so the mean is the guess itself.
+    torch.testing.assert_close(made.field, fill_block(None, prior, *parts).field, atol=1e-5, rtol=0)
+    torch.testing.assert_close(made.members[:3] + made.members[3:], 2 * made.field[None].expand(3, -1, -1, -1, -1))
+    spread = made.members.std(0)
+    seen, inside = mask > 0, domain.expand_as(mask) > 0
+    assert spread[seen & inside].mean() < 0.7 * spread[~seen & inside].mean()
+    assert (spread[~inside] == 0).all()
+
+
+def test_members_of_a_network_follow_its_noise(prior):
+    torch.manual_seed(0)
+    made = UNet(frames=3, width=4, noise="posterior")
+    torch.nn.init.normal_(made.leave.weight, std=0.1)
+    values, mask, _, domain = block()
+    noise = np.random.default_rng(0).standard_normal((2, 2, *values.shape)).astype(np.float32)
+    parts = (values.numpy(), mask.numpy(), domain.numpy(), np.arange(7.0))
+    found = fill_block(made, prior, *parts, noise=noise)
+    torch.testing.assert_close(found.field, found.members.mean(0))
+    assert (found.members[0] != found.members[1]).any()
+    one = fill_block(made, prior, *parts, noise=noise[:, :1])
+    torch.testing.assert_close(one.members, found.members[[0, 2]])
+
+
+def test_the_error_is_predicted_beside():
+    error = ErrorNet(frames=3, width=4)
+    error.scale.fill_(0.5)
+    made = reconstruct(network(), *block(), error=error)
+    torch.testing.assert_close(made.std, torch.full_like(made.std, 0.5))
+    torch.testing.assert_close(made.field, reconstruct(network(), *block()).field)

@@ -72,6 +72,7 @@ def test_large_grids_are_judged_around_what_is_withheld(archive, monkeypatch):
 
 def test_many_runs_are_judged_by_some(archive, monkeypatch):
     monkeypatch.setattr(module, "STRETCHES", 1)
+    monkeypatch.setattr(module, "VALUES", 1)
     assert len(Judge.of(archive, CLOUDS, None, frames=3).stretches) == 1
 
 

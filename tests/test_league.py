@@ -42,8 +42,8 @@ def test_the_model_s_row_by_hand(model, archive, gappy):
     cells = cells_of(archive)
     shown = prepared(model, gappy.where(~cells))
     errors = {}
-    for name, each in (("model", model), ("gaussian", dataclasses.replace(model, network=None))):
-        whole = fill_slab(each, shown, Tile(slice(0, 30), slice(0, 30)), plan(each, shown))
+    for name, each in (("model", model), ("gaussian", dataclasses.replace(model, network=None, error=None))):
+        whole = fill_slab(each, shown, Tile(slice(0, 30), slice(0, 30)), plan(each, shown)).field
         errors[name] = (whole[:, 0] - gappy.values)[cells].astype(float)
     rows = rows_of({"model": model}, archive)
     for name, error in errors.items():
@@ -87,7 +87,9 @@ def test_withheld_cells_are_hidden_from_every_method(model, archive, gappy, doma
 def test_against_a_truth(model, gappy, truth, domain):
     archive = prepared(model, gappy)
     gaps = gappy.isnull().values & domain
-    rows = rows_of({"model": model, "other": dataclasses.replace(model, network=None)}, archive, truth=truth)
+    rows = rows_of(
+        {"model": model, "other": dataclasses.replace(model, network=None, error=None)}, archive, truth=truth
+    )
     assert list(rows) == ["climatology", "linear_time", "biharmonic", "gaussian", "model", "other"]
     assert rows["model"].cells == gaps.sum() and rows["other"] == rows["gaussian"]
     filled = filling.fill(model, gappy)["sst"]
@@ -129,7 +131,7 @@ def test_the_table_keeps_the_order_of_what_is_asked(model, archive, monkeypatch)
 
 def test_where_nothing_is_hidden_a_truth_is_scored_on_everywhere(model, truth):
     """Noise is what is to be removed: what leaves it in has its error."""
-    noisy = dataclasses.replace(model, operator=ConvolveNoise(l=1, sigma=0.3), network=None)
+    noisy = dataclasses.replace(model, operator=ConvolveNoise(l=1, sigma=0.3), network=None, error=None)
     noise = 0.3 * float(model.standardiser.scale[0]) * np.random.default_rng(0).standard_normal(truth.shape)
     rows = rows_of(
         {"model": noisy},
@@ -170,6 +172,7 @@ def test_bands_without_common_units_are_scored_in_anomalies(model, gappy, truth,
     two = dataclasses.replace(
         model,
         network=None,
+        error=None,
         standardiser=dataclasses.replace(
             own,
             coefficients=np.concatenate([own.coefficients * scale for scale in scales.astype("f4")], 1),
@@ -179,7 +182,9 @@ def test_bands_without_common_units_are_scored_in_anomalies(model, gappy, truth,
     bands = xr.DataArray(scales, dims="band")
     archive = prepared(two, gappy * bands)
     rows = rows_of({"model": two}, archive, truth=truth * bands)
-    alone = rows_of({"model": dataclasses.replace(model, network=None)}, prepared(model, gappy), truth=truth)
+    alone = rows_of(
+        {"model": dataclasses.replace(model, network=None, error=None)}, prepared(model, gappy), truth=truth
+    )
     for name, score in rows.items():
         assert score.cells == 2 * alone[name].cells
         assert score.rmse * own.scale[0] == pytest.approx(alone[name].rmse, rel=0.01)
@@ -187,7 +192,7 @@ def test_bands_without_common_units_are_scored_in_anomalies(model, gappy, truth,
 
 def test_samples_have_no_time_to_interpolate_in(model, gappy, truth):
     samples, complete = (field.drop_vars("time").rename(time="sample") for field in (gappy, truth))
-    alone = {"model": dataclasses.replace(model, network=None, frames=1)}
+    alone = {"model": dataclasses.replace(model, network=None, error=None, frames=1)}
     archive = prepared(alone["model"], samples)
     assert list(rows_of(alone, archive, truth=complete)) == ["climatology", "biharmonic", "gaussian", "model"]
     with pytest.raises(InputError, match="none of linear_time can be scored: samples have no time"):

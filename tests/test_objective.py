@@ -70,3 +70,59 @@ def test_confidence_is_high_where_much_is_shown_and_moves_no_optimum():
     weight = confidence[..., :1, :1].expand(3, 1, 1, 1, 1)
     objective.withheld((guess + 3.0).expand(3, 1, 1, 1, 1), draws, weight).backward()
     assert float(guess.grad) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_fair_score_of_two_members_is_that_of_many():
+    """Its mean does not depend on how many members there are (Ferro 2014)."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn((1, 1, 1, 200, 200), generator=generator)
+    members = 0.3 + 1.4 * torch.randn((8, 1, 1, 1, 200, 200), generator=generator)
+    where = torch.ones_like(values)
+    few, many = (float(objective.fair_crps(members[:count], values, where)) for count in (2, 8))
+    assert few == pytest.approx(many, rel=0.02)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_an_ensemble_scores_best_when_it_is_drawn_from_what_can_be(count):
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn((1, 1, 1, 300, 300), generator=generator)
+    draws = torch.randn((count, 1, 1, 1, 300, 300), generator=generator)
+    where = torch.ones_like(values)
+
+    def score(shift, spread):
+        return float(objective.fair_crps(shift + spread * draws, values, where))
+
+    best = score(0.0, 1.0)
+    # The exact score of a normal law against itself is 1 / sqrt(pi).
+    assert best == pytest.approx(1 / math.sqrt(math.pi), rel=0.02)
+    assert all(score(*other) > best for other in ((0.0, 0.6), (0.0, 1.6), (0.4, 1.0), (0.0, 0.0)))
+
+
+def test_the_fair_square_is_that_of_the_mean_whatever_the_spread():
+    generator = torch.Generator().manual_seed(2)
+    draws = torch.randn((2, 1, 1, 1, 400, 400), generator=generator)
+    values, where = torch.zeros(1, 1, 1, 400, 400), torch.ones(1, 1, 1, 400, 400)
+    for spread in (0.0, 0.5, 2.0):
+        found = float(objective.fair_square(0.7 + spread * draws, values, where, 0.5))
+        assert found == pytest.approx((0.7 / 0.5) ** 2, abs=0.1)
+
+
+def test_only_hidden_cells_count_for_an_ensemble():
+    generator = torch.Generator().manual_seed(3)
+    values = torch.randn((2, 3, 1, 5, 6), generator=generator)
+    hidden = (torch.rand(values.shape, generator=generator) < 0.4).float()
+    members = torch.randn((2, *values.shape), generator=generator)
+    junk = members + 9 * (1 - hidden)
+    for term in (objective.fair_crps, objective.fair_square):
+        torch.testing.assert_close(term(members, values, hidden, 2.0), term(junk, values, hidden, 2.0))
+        assert term(members, values, 0 * hidden) == 0
+    with pytest.raises(ValueError, match="at least two members, got 1"):
+        objective.fair_crps(members[:1], values, hidden)
+
+
+def test_the_likeliest_error_is_the_root_of_the_mean_square():
+    square = torch.tensor([1.0, 4.0, 9.0, 2.0])
+    where = torch.tensor([1.0, 1.0, 0.0, 1.0])
+    stds = torch.linspace(0.5, 4, 400)
+    losses = torch.stack([objective.error_likelihood(std.expand(4), square, where, 3.0) for std in stds])
+    assert float(stds[losses.argmin()]) == pytest.approx(math.sqrt(7 / 3), abs=0.02)

@@ -14,7 +14,7 @@ from geogan.archive import Archive
 from geogan.blocks import BlockPool
 from geogan.checkpoint import load_state, save_state
 from geogan.coordinates import find_axes
-from geogan.networks import Discriminator, UNet
+from geogan.networks import Discriminator, ErrorNet, UNet
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
@@ -24,7 +24,7 @@ from geogan.operators.pixels import RemovePixel
 from geogan.preparation import block_maker
 from geogan.standardise import Standardiser
 from geogan.training import TrainState, Weights, train, train_step
-from geogan.windows import Windows
+from geogan.windows import Windows, draw_windows
 
 FRAMES, CROP = 3, (12, 16)
 PAPER = Weights(prior=1.0, likelihood=2.0, withheld=0.0)
@@ -46,13 +46,14 @@ def windows_of(seed=0, batch=4, *, land=True):
     return Windows(values, mask, kept, torch.zeros(shape), domain, days)
 
 
-def state_of(generator=None, discriminator=None, *, seed=0, rate=1e-3):
+def state_of(generator=None, discriminator=None, error=None, *, seed=0, rate=1e-3):
     torch.manual_seed(seed)
     network = UNet(frames=FRAMES, width=4)
     nn.init.normal_(network.leave.weight, std=0.1)
     return TrainState.start(
         generator or network,
         discriminator or Discriminator(frames=FRAMES, width=4),
+        error,
         rate_generator=rate,
         rate_discriminator=4 * rate,
         betas=(0.0, 0.9),
@@ -366,7 +367,7 @@ def run(setting, state, steps, *, prior=None, validate=None, minutes=None, weigh
     options = {"validate_every": 2, "report_every": 1, "likelihood_every": 2} | options
     try:
         yield from train(
-            state, pool, validate or (lambda network: float(network.leave.weight.abs().sum())),
+            state, pool, validate or (lambda network, _: (float(network.leave.weight.abs().sum()), None)),
             operator=clouds, prior=prior, weights=weights, batch=2, frames=FRAMES, crop=CROP, steps=steps,
             minutes=minutes, **options,
         )  # fmt: skip
@@ -399,15 +400,80 @@ def test_the_best_average_is_kept(setting):
     scores = iter([5.0, 3.0, 4.0, 1.0, 2.0])
     seen = []
 
-    def validate(network):
+    def validate(network, _):
         seen.append(copy.deepcopy(network.state_dict()))
-        return next(scores)
+        return next(scores), None
 
     state = state_of()
     reports = list(run(setting, state, 8, validate=validate))
     assert [report.score for report in reports if report.score is not None] == [5.0, 3.0, 4.0, 1.0, 2.0]
     assert (state.best_score, state.best_step) == (1.0, 6) and reports[-1].best_score == 1.0
     assert all(torch.equal(state.best[name], seen[3][name]) for name in seen[3])
+
+
+def test_the_best_prediction_of_the_error_is_kept_by_its_own_score(setting):
+    scores = iter([(5.0, 0.9), (3.0, 0.2), (1.0, 0.5)])
+    seen = []
+
+    def validate(_, error):
+        seen.append(copy.deepcopy(error.state_dict()))
+        return next(scores)
+
+    state = state_of(error=ErrorNet(frames=FRAMES, width=4))
+    list(run(setting, state, 4, validate=validate))
+    assert state.best_step == 4 and state.error.best_score == 0.2
+    assert all(torch.equal(state.error.best[name], seen[1][name]) for name in seen[1])
+    assert any(not torch.equal(seen[0][name], seen[2][name]) for name in seen[0])
+
+
+def test_a_resumed_prediction_of_the_error_is_an_undisturbed_one(setting, tmp_path):
+    whole, part, resumed = (state_of(error=ErrorNet(frames=FRAMES, width=4)) for _ in range(3))
+    list(run(setting, whole, 5))
+    list(run(setting, part, 3))
+    save_state(tmp_path, part)
+    load_state(tmp_path, resumed)
+    list(run(setting, resumed, 5))
+    assert same(whole.error.network, resumed.error.network) and same(whole.error.average, resumed.error.average)
+    assert whole.error.best.keys() == resumed.error.best.keys() != set()
+
+
+def test_learning_the_error_leaves_the_generator_alone(setting):
+    alone, beside = state_of(), state_of(error=ErrorNet(frames=FRAMES, width=4))
+    list(run(setting, alone, 3))
+    list(run(setting, beside, 3))
+    assert same(alone.generator, beside.generator)
+
+
+def test_the_predicted_error_becomes_the_error(setting):
+    """An idle generator's errors are the anomalies themselves: their spread is what must be found."""
+    error = ErrorNet(frames=FRAMES, width=4)
+    error.scale.fill_(5.0)
+    state = state_of(Identity(), error=error)
+    list(run(setting, state, 150, weights=Weights(0.0, 0.0, 1.0), validate=lambda *_: (1.0, None)))
+    piece = setting.archive.read(slice(None))
+    expected = piece.values[piece.observed > 0].std()
+    x = torch.zeros(1, FRAMES, 1, *CROP)
+    with torch.no_grad():
+        found = state.error.network(x, x, x, x, torch.ones(1, 1, 1, *CROP))
+    assert float(found.mean()) == pytest.approx(float(expected), rel=0.35)
+
+
+def test_an_ensemble_learns_from_its_members(setting, prior):
+    torch.manual_seed(0)
+    made = UNet(frames=FRAMES, width=4, noise="posterior")
+    state = state_of(made)
+    clouds = CloudMask(coverage=0.4, scale=5.0)
+    make = block_maker(setting.archive, clouds, setting.share, seed=0, frames=FRAMES, side=128, hiding=True, members=2)
+    windows = draw_windows([make(prior, 0)], batch=2, frames=FRAMES, crop=CROP, generator=torch.Generator())
+    assert windows.members.shape == (2, 2, *windows.values.shape[1:])
+    for _ in range(3):
+        step = train_step(state, windows, clouds, prior, ALL)
+    assert torch.isfinite(step.losses["ensemble"])
+    assert step.losses.keys() == {"withheld", "ensemble", "likelihood", "discriminator", "prior"}
+    moved = state.generator.enter.weight.detach()
+    noise = slice(3 * FRAMES, 4 * FRAMES)
+    torch.manual_seed(0)
+    assert (moved[:, noise] != UNet(frames=FRAMES, width=4, noise="posterior").enter.weight[:, noise]).any()
 
 
 def test_a_budget_is_kept(setting):

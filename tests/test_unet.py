@@ -92,3 +92,24 @@ def test_windows_of_a_batch_do_not_know_each_other():
     together = network(*parts)
     for one in range(2):
         torch.testing.assert_close(network(*(part[one : one + 1] for part in parts))[0], together[one])
+
+
+def test_untrained_members_are_those_of_the_first_guess():
+    network = UNet(frames=2, width=4, noise="posterior")
+    values, mask, guess, domain = inputs(2, 9, 13)
+    noise = torch.randn(guess.shape)
+    torch.testing.assert_close(network(values, mask, guess, domain, noise), guess + noise)
+    torch.testing.assert_close(network(values, mask, guess, domain), guess)
+    white = UNet(frames=2, width=4, noise="white")
+    torch.testing.assert_close(white(values, mask, guess, domain, noise), guess)
+
+
+def test_members_differ_by_their_noise_alone():
+    torch.manual_seed(0)
+    network = UNet(frames=2, width=3, noise="white")
+    torch.nn.init.normal_(network.leave.weight, std=0.2)
+    parts = inputs(2, 12, 12)
+    one, other = torch.randn(2, *parts[0].shape)
+    assert (network(*parts, one) != network(*parts, other)).any()
+    torch.testing.assert_close(network(*parts, one), network(*parts, one))
+    torch.testing.assert_close(network(*parts), network(*parts, torch.zeros_like(one)))

@@ -1,8 +1,9 @@
-"""The generators and the discriminators."""
+"""The generators, the discriminators, and what predicts the error."""
 
 from collections.abc import Callable
 
 from geogan.networks.discriminator import Discriminator
+from geogan.networks.error import ErrorNet
 from geogan.networks.protocol import Critic, Generator
 from geogan.networks.sagan import SaganDiscriminator, SaganGenerator
 from geogan.networks.unet import UNet
@@ -16,6 +17,7 @@ __all__ = [
     "GENERATORS",
     "Critic",
     "Discriminator",
+    "ErrorNet",
     "Generator",
     "SaganDiscriminator",
     "SaganGenerator",

@@ -57,7 +57,13 @@ class Generator(Network, Protocol):
     def reach(self) -> int:
         """Cells from which a cell may be reached."""
 
-    def __call__(self, values: Tensor, mask: Tensor, guess: Tensor, domain: Tensor) -> Tensor:
+    @property
+    def noise(self) -> str:
+        """What makes its members differ: "none", "posterior" or "white"."""
+
+    def __call__(
+        self, values: Tensor, mask: Tensor, guess: Tensor, domain: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
         """Shapes (B, T, C, H, W), the domain's (B, 1, 1, H, W), to (B, T, C, H, W)."""
 
 

@@ -70,6 +70,8 @@ class SaganGenerator(nn.Module):
         What is added to what the network says: nothing; the measurement, as the paper does where it is complete but
         for a band, or blurred; or the first guess, as :class:`~geogan.networks.UNet` does: the correction then
         starts at 0, has no tanh, and is 0 outside the domain.
+    noise : {"none", "posterior", "white"}
+        As for :class:`~geogan.networks.UNet`; the paper's generator has none.
 
     Attributes
     ----------
@@ -102,15 +104,16 @@ class SaganGenerator(nn.Module):
         show_mask: bool = True,
         bounded: bool = False,
         skip: Skip = "none",
+        noise: str = "none",
     ) -> None:
         super().__init__()
         if skip not in get_args(Skip):
             raise InputError(f"skip must be one of {', '.join(get_args(Skip))}, got {skip!r}; choose one")
         self.frames, self.channels, self.width = frames, channels, width
         self.widths = (16 * width, 8 * width, 4 * width, 2 * width) if widths is None else tuple(widths)
-        self.show_mask, self.bounded, self.skip = show_mask, bounded, skip
+        self.show_mask, self.bounded, self.skip, self.noise = show_mask, bounded, skip, noise
         film = frames * channels
-        inputs = film * (1 + show_mask + (skip == "guess")) + show_mask
+        inputs = film * (1 + show_mask + (skip == "guess") + (noise != "none")) + show_mask
         sizes = (inputs, width, *self.widths)
         self.blocks = nn.Sequential(*(GeneratorBlock(before, after) for before, after in pairwise(sizes)))
         self.attention = SelfAttention(sizes[-1])
@@ -128,7 +131,9 @@ class SaganGenerator(nn.Module):
         self.register_buffer("scale", torch.ones(()))
         self.scale: Tensor
 
-    def forward(self, values: Tensor, mask: Tensor, guess: Tensor, domain: Tensor) -> Tensor:
+    def forward(
+        self, values: Tensor, mask: Tensor, guess: Tensor, domain: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
         """Reconstruction of every frame of the window.
 
         Parameters
@@ -138,6 +143,8 @@ class SaganGenerator(nn.Module):
             the guess with ``skip="guess"``; the others do without.
         domain : Tensor, shape (B, 1, 1, H, W)
             1 where the field exists.
+        noise : Tensor, shape (B, T, C, H, W), optional
+            What makes the member; by default zeros, in the middle of all members.
 
         Returns
         -------
@@ -147,6 +154,9 @@ class SaganGenerator(nn.Module):
         parts = [values]
         if self.skip == "guess":
             parts = [(values - guess) * mask / self.scale if self.show_mask else values, guess]
+        if self.noise != "none":
+            noise = torch.zeros_like(values) if noise is None else noise
+            parts.append(noise / self.scale if self.noise == "posterior" else noise)
         if self.show_mask:
             parts += [mask, domain]
         stack = torch.cat([part.flatten(1, 2) for part in parts], 1).contiguous(memory_format=torch.channels_last)
@@ -154,6 +164,7 @@ class SaganGenerator(nn.Module):
         field = self.leave(relu(self.norm(features))).to(values.dtype).unflatten(1, values.shape[1:3])
         if self.skip == "guess":
             field = guess + field * self.scale * domain
+            field = field + noise if self.noise == "posterior" and noise is not None else field
         else:
             field = field.tanh() if self.bounded else field
             field = values + field if self.skip == "measurement" else field

@@ -37,6 +37,9 @@ class UNet(nn.Module):
         Bands of the field.
     width : int
         Channels at full resolution; twice and three times as many at half and quarter resolution.
+    noise : {"none", "posterior", "white"}
+        What makes one member of the ensemble differ from another: nothing, the Gaussian posterior's deviations from
+        the first guess, which are added to it, or, where there is no first guess, white noise.
 
     Examples
     --------
@@ -53,10 +56,10 @@ class UNet(nn.Module):
     # and 3 more where it is not the first (or last) of the four cells that share a coarsest one.
     reach = 33
 
-    def __init__(self, *, frames: int, channels: int = 1, width: int = 32) -> None:
+    def __init__(self, *, frames: int, channels: int = 1, width: int = 32, noise: str = "none") -> None:
         super().__init__()
-        self.frames, self.channels, self.width = frames, channels, width
-        inputs = 3 * frames * channels + 1
+        self.frames, self.channels, self.width, self.noise = frames, channels, width, noise
+        inputs = (3 if noise == "none" else 4) * frames * channels + 1
         self.enter = nn.Conv2d(inputs, width, 3, padding=1)
         self.down_full = ResidualBlock(width)
         self.to_half = nn.Conv2d(width, 2 * width, 2, stride=2)
@@ -74,7 +77,9 @@ class UNet(nn.Module):
         self.register_buffer("scale", torch.ones(()))
         self.scale: Tensor
 
-    def forward(self, values: Tensor, mask: Tensor, guess: Tensor, domain: Tensor) -> Tensor:
+    def forward(
+        self, values: Tensor, mask: Tensor, guess: Tensor, domain: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
         """Reconstruction of every frame of the window.
 
         Parameters
@@ -83,6 +88,8 @@ class UNet(nn.Module):
             What was seen (0 in gaps), where (1 = observed), and the first guess (zeros for none).
         domain : Tensor, shape (B, 1, 1, H, W)
             1 where the field exists.
+        noise : Tensor, shape (B, T, C, H, W), optional
+            What makes the member; by default zeros, in the middle of all members.
 
         Returns
         -------
@@ -90,7 +97,11 @@ class UNet(nn.Module):
         """
         shape = guess.shape
         innovation = (values - guess) * mask / self.scale
-        stack = torch.cat([innovation.flatten(1, 2), mask.flatten(1, 2), guess.flatten(1, 2), domain.flatten(1, 2)], 1)
+        parts = [innovation, mask, guess]
+        if self.noise != "none":
+            noise = torch.zeros_like(guess) if noise is None else noise
+            parts.append(noise / self.scale if self.noise == "posterior" else noise)
+        stack = torch.cat([part.flatten(1, 2) for part in (*parts, domain)], 1)
         height, width = shape[-2:]
         stack = pad(stack, (0, -width % 4, 0, -height % 4))
         stack = stack.contiguous(memory_format=torch.channels_last)
@@ -103,4 +114,6 @@ class UNet(nn.Module):
         # data drove all channels below zero within a thousand steps, and nothing was learned any more.
         correction = self.leave(full)[..., :height, :width]
         correction = correction.to(guess.dtype) * self.scale
+        if self.noise == "posterior" and noise is not None:
+            guess = guess + noise
         return guess + correction.unflatten(1, shape[1:3]) * domain
