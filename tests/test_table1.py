@@ -36,6 +36,7 @@ def made(images, tmp_path_factory):
 def cell_of(row, column, images, **changes):
     settings = {
         "variable": None,
+        "content": "those",
         "size": 16,
         "images": 40,
         "generator": "unet",
@@ -58,7 +59,7 @@ def test_the_table_holds_every_cell(made):
     assert float(lines[0]["mse"]) == pytest.approx(results["model", "remove_pixel"]["mse"], abs=1e-5)
     text = (out / "table.md").read_text()
     ratio = results["model", "remove_pixel"]["mse"] / results["ambientgan", "remove_pixel"]["mse"]
-    assert f"| **model / ambientgan** | {ratio:.2f} (0.14) |" in text and "(0.0088)" in text
+    assert f"| **model / ambientgan**, first 6 images | {ratio:.2f} (0.14) |" in text and "(0.0088)" in text
     assert (out / "figure.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -69,6 +70,33 @@ def test_cells_that_are_there_are_kept(made, images, monkeypatch):
     again = table1(images, out, size=16, steps=2, width=4, jobs=1, **quick)
     assert again == results and before == {file: file.stat().st_mtime_ns for file in (out / "cells").glob("*.json")}
     assert cell_of("model", "remove_pixel", images).name != cell_of("model", "remove_pixel", images, seed=1).name
+
+
+def test_cells_belong_to_images_wherever_they_lie(images, made, tmp_path):
+    """Other images under the same name are not taken for done; the same images under another are."""
+    out, results, _ = made
+    with np.load(images) as kept:
+        pictures = kept["images"]
+    np.savez(tmp_path / "moved.npz", images=pictures)
+    np.savez(tmp_path / "images.npz", images=pictures[:, :, ::-1])
+    quick = {"rows": ("biharmonic",), "columns": ("remove_pixel",), "size": 16, "steps": 2, "width": 4, "jobs": 1}
+    moved = table1(tmp_path / "moved.npz", out, **quick)
+    assert moved["biharmonic", "remove_pixel"] == results["biharmonic", "remove_pixel"]
+    other = table1(tmp_path / "images.npz", out, **quick)
+    assert other["biharmonic", "remove_pixel"]["mse"] != moved["biharmonic", "remove_pixel"]["mse"]
+
+
+def test_the_ratio_to_ambientgan_is_that_of_the_same_images(tmp_path):
+    """The model is scored on more; its number is of all of them."""
+    found = {"operator": "remove_pixel:p=0.9", "seconds": 1.0}
+    results = {
+        ("model", "remove_pixel"): found | {"mse": 0.9, "mse_few": 0.2, "tested": 225},
+        ("ambientgan", "remove_pixel"): found | {"mse": 0.4, "mse_few": 0.4, "tested": 40},
+    }
+    page.write_table(tmp_path, results, ("model", "ambientgan"), ("remove_pixel",))
+    text = (tmp_path / "table.md").read_text()
+    assert "| **model / ambientgan**, first 40 images | 0.50 (0.14) |" in text and "| model | 0.9000 (0.0414) |" in text
+    assert "0.90000,0.20000,0.0414,225" in (tmp_path / "table.csv").read_text()
 
 
 def test_a_cell_is_scored_on_images_kept_apart(images, tmp_path, monkeypatch):
