@@ -387,6 +387,17 @@ def evaluate(
             show_default="the first five",
         ),
     ] = [],  # noqa: B006
+    members: Annotated[
+        int, typer.Option(help="Draws of the ensembles of model and Gaussian MAP; 2 or more are scored, with spectra.")
+    ] = 1,
+    by: Annotated[
+        list[str],
+        typer.Option(metavar="NAME", help="Scores apart by distance, cloud or season.", show_default="no"),
+    ] = [],  # noqa: B006
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for figures: reliability, rank histogram, power spectra.", show_default="no"),
+    ] = None,
     ablation: Annotated[
         bool, typer.Option(help="Train once more, for as many steps, without the adversarial term, and score that too.")
     ] = True,
@@ -406,6 +417,9 @@ def evaluate(
         variable=variable,
         truth=truth,
         methods=method or None,
+        members=members,
+        by=by,
+        figures=figures,
         ablation=ablation,
         json=json,
         threads=threads,

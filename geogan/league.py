@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -12,29 +12,99 @@ import torch
 import xarray as xr
 
 from geogan.archive import Archive
+from geogan.categories import Category, cloud_fraction, distance_to_observed, season
 from geogan.coordinates import find_axes, stacked
-from geogan.filling import Plan, fill_slab, plan
+from geogan.filling import Plan, Slab, check_members, fill_slab, plan
 from geogan.metrics import Score, Tally
 from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side
 from geogan.rivals import FITTED, QUICK, Contest, ask
+from geogan.spectra import Spectrum, SpectrumTally
 from geogan.tiles import Tile
+from geogan.verification import EnsembleScore, EnsembleTally
 
 # What is scored where nothing else is named, and all there is; the others take minutes to hours.
 DEFAULT = (*QUICK, "gaussian", "model")
 METHODS = (*QUICK, *FITTED, "gaussian", "model")
+# What scores can be asked for apart.
+CATEGORIES = ("distance", "cloud", "season")
+# Cells of a run of which power spectra are taken: within a cloud, so that more of them are longer than that.
+SEGMENT = 16
 NOTHING = (
     "there is no cell to score on: nothing was withheld, or the truth has no value where the data have none; give a "
     "fuller field as the truth"
 )
 
 
+class Part(NamedTuple):
+    """Scores on the cells of one class."""
+
+    score: Score
+    law: EnsembleScore | None
+
+
 class Row(NamedTuple):
-    """One line of the table."""
+    """One line of the table.
+
+    Attributes
+    ----------
+    method : str
+    score : Score
+        Of the estimate.
+    law : EnsembleScore or None
+        Of the estimate with its standard deviation, as a normal law; of a Gaussian ensemble, of its members. None
+        where the method does not say how sure it is.
+    members : EnsembleScore or None
+        Of the members, where they were drawn.
+    spectrum, member_spectrum : Spectrum or None
+        Of the estimate and of one member, against the truth under the gaps.
+    parts : dict of str to dict of str to Part
+        The scores by category (of :data:`CATEGORIES`) and class.
+    """
 
     method: str
     score: Score
+    law: EnsembleScore | None = None
+    members: EnsembleScore | None = None
+    spectrum: Spectrum | None = None
+    member_spectrum: Spectrum | None = None
+    parts: dict[str, dict[str, Part]] = {}  # noqa: RUF012
+
+
+@dataclass
+class _Sums:
+    """What the scores of a method follow from; stretches are added up."""
+
+    plain: Tally = field(default_factory=Tally)
+    law: EnsembleTally = field(default_factory=EnsembleTally)
+    members: EnsembleTally = field(default_factory=EnsembleTally)
+    spectrum: SpectrumTally = field(default_factory=lambda: SpectrumTally(length=SEGMENT))
+    member_spectrum: SpectrumTally = field(default_factory=lambda: SpectrumTally(length=SEGMENT))
+    parts: dict[tuple[str, str], tuple[Tally, EnsembleTally]] = field(default_factory=dict)
+
+    def __add__(self, other: _Sums) -> _Sums:
+        parts = dict(self.parts)
+        for key, (plain, law) in other.parts.items():
+            before = parts.get(key, (Tally(), EnsembleTally()))
+            parts[key] = (before[0] + plain, before[1] + law)
+        return _Sums(
+            self.plain + other.plain,
+            self.law + other.law,
+            self.members + other.members,
+            self.spectrum + other.spectrum,
+            self.member_spectrum + other.member_spectrum,
+            parts,
+        )
+
+    def row(self, method: str) -> Row:
+        """The scores."""
+        spectra = [each.score() if each.segments else None for each in (self.spectrum, self.member_spectrum)]
+        parts: dict[str, dict[str, Part]] = {}
+        for (category, label), (plain, law) in self.parts.items():
+            parts.setdefault(category, {})[label] = Part(plain.score(), law.score() if law.cells else None)
+        laws = [each.score() if each.cells else None for each in (self.law, self.members)]
+        return Row(method, self.plain.score(), laws[0], laws[1], spectra[0], spectra[1], parts)
 
 
 def league(
@@ -43,6 +113,8 @@ def league(
     *,
     truth: xr.DataArray | None = None,
     methods: Sequence[str] = DEFAULT,
+    members: int = 1,
+    by: Sequence[str] = (),
     device: torch.device | None = None,
     threads: int | None = None,
     progress: Callable[[str, float, float], None] | None = None,
@@ -63,6 +135,11 @@ def league(
     methods : sequence of str
         Of :data:`METHODS`, by default :data:`DEFAULT`. Those of :data:`geogan.rivals.FITTED` come first, each on its
         own: they train, or fit every date, and Conditional AmbientGAN trains for as long as the first model did.
+    members : int
+        Draws of the ensembles of the models and of the first guess: two or more are scored as such, with their power
+        spectra.
+    by : sequence of str
+        Categories to score apart, of :data:`CATEGORIES`.
     device : torch.device, optional
     threads : int, optional
         Stretches at a time; by default one a core.
@@ -84,6 +161,9 @@ def league(
     InputError
         For an unknown method, one that cannot be used on this archive, or when there is no cell to score on.
     """
+    wrong = [name for name in by if name not in CATEGORIES]
+    if wrong:
+        raise InputError(f"unknown category {wrong[0]!r}; there are {', '.join(CATEGORIES)}")
     unknown = [name for name in methods if name not in METHODS]
     if unknown:
         raise InputError(f"unknown method {unknown[0]!r}; there are {', '.join(METHODS)}")
@@ -92,13 +172,15 @@ def league(
     model = next(iter(models.values()))
     moved, say = progress or (lambda what, done, total: None), message or (lambda sentence: None)
     alike = archive.standardiser.error_unit("")[1] != "anomalies"
-    cut = plan(model, archive)
+    for each in models.values() if members > 1 else ():
+        check_members(each, members)
+    cut = plan(model, archive, members=members)
     stretches = cut.slabs if truth is not None else _withheld(archive, cut)
     everywhere = not model.operator.masks
-    fillers: dict[str, Callable[[Tile], np.ndarray]] = {}
+    fillers: dict[str, Callable[[Tile], Slab]] = {}
 
-    def by_model(each: Model) -> Callable[[Tile], np.ndarray]:
-        return lambda stretch: fill_slab(each, archive, stretch, cut, device=device).field
+    def by_model(each: Model) -> Callable[[Tile], Slab]:
+        return lambda stretch: fill_slab(each, archive, stretch, cut, members=members, device=device)
 
     wanted = [name for name in methods if name != "linear_time" or not archive.independent]
     wanted = [name for name in wanted if name != "gaussian" or model.prior is not None]
@@ -115,29 +197,79 @@ def league(
             fillers[name] = by_model(replace(model, network=None, error=None))
         else:
             said = ask(name, Contest(archive, model, dates, device, threads, partial(moved, name), say))
-            fillers[name] = partial(lambda said, stretch: said(stretch.core), said)
+            fillers[name] = partial(lambda said, stretch: Slab(said(stretch.core)), said)
 
-    def work(stretch: Tile) -> dict[str, Tally]:
+    # Against observations a spread of the field itself is too narrow by their error; the predicted error was learned
+    # from observations and has it in it.
+    noise = 0.0
+    if truth is None and model.prior is not None and alike:
+        noise = model.prior.noise * model.prior.amplitude * float(archive.standardiser.scale[0])
+
+    def work(stretch: Tile) -> dict[str, _Sums]:
         true, where = _cells(archive, stretch.core, truth, everywhere=everywhere)
-        tallies = {name: Tally() for name in fillers}
+        sums = {name: _Sums() for name in fillers}
         if not where.any():
-            return tallies
+            return sums
         phase = None if archive.phase is None else archive.phase[stretch.core]
+        categories = _categories(archive, stretch.core, by)
 
         def unit(values: np.ndarray) -> np.ndarray:
             return values if alike else archive.standardiser.forward(values, phase)
 
         for name, filler in fillers.items():
-            tallies[name] = tallies[name].add(unit(filler(stretch)), unit(true), where)
-        return tallies
+            said = filler(stretch)
+            if not alike:
+                said = Slab(unit(said.field))
+            error = noise if name == "gaussian" else 0.0
+            sums[name] = _scored(said, unit(true), where, categories, ensemble=name == "gaussian", error=error)
+        return sums
 
-    total = {name: Tally() for name in fillers}
-    for count, tallies in enumerate(side_by_side(work, stretches, threads=threads), 1):
-        total = {name: total[name] + tallies[name] for name in fillers}
+    total = {name: _Sums() for name in fillers}
+    for count, sums in enumerate(side_by_side(work, stretches, threads=threads), 1):
+        total = {name: total[name] + sums[name] for name in fillers}
         moved("scoring", count, len(stretches))
-    if not any(tally.asked for tally in total.values()):
+    if not any(each.plain.asked for each in total.values()):
         raise InputError(NOTHING)
-    return [Row(name, tally.score()) for name, tally in total.items()]
+    return [each.row(name) for name, each in total.items()]
+
+
+def _scored(
+    said: Slab, true: np.ndarray, where: np.ndarray, categories: Sequence[Category], *, ensemble: bool, error: float
+) -> _Sums:
+    """The sums of one method on one stretch."""
+
+    def laws(cells: np.ndarray) -> EnsembleTally:
+        if ensemble and said.members is not None:
+            return EnsembleTally().add_members(said.members, true, cells, observation_error=error)
+        if not ensemble and said.std is not None:
+            return EnsembleTally().add_normal(said.field, said.std, true, cells, observation_error=error)
+        return EnsembleTally()
+
+    sums = _Sums(Tally().add(said.field, true, where), laws(where))
+    if said.members is not None:
+        sums.members = EnsembleTally().add_members(said.members, true, where, observation_error=error)
+        sums.spectrum = sums.spectrum.add(true, said.field, where)
+        sums.member_spectrum = sums.member_spectrum.add(true, said.members[0], where)
+    for category in categories:
+        for label, cells in category.parts(where):
+            sums.parts[category.name, label] = (Tally().add(said.field, true, cells), laws(cells))
+    return sums
+
+
+def _categories(archive: Archive, dates: slice, by: Sequence[str]) -> list[Category]:
+    """The categories of some dates."""
+    found = []
+    observed = archive.read(dates).observed > 0 if by else np.zeros(0, bool)
+    for name in by:
+        if name == "distance":
+            found.append(distance_to_observed(observed, archive.domain))
+        elif name == "cloud":
+            found.append(cloud_fraction(observed, archive.domain))
+        elif archive.phase is None:
+            raise InputError("the archive has no dates, so there are no seasons to score apart; leave season out")
+        else:
+            found.append(season(archive.field[archive.field.dims[0]].values[dates]))
+    return found
 
 
 def _withheld(archive: Archive, cut: Plan) -> list[Tile]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json as json_text
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, TaskID
@@ -25,7 +26,8 @@ from geogan.model import Model, grid_of
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import train
 from geogan.reconstructor import find_device
-from geogan.run_folder import RUN, is_run, read_run
+from geogan.rivals import FITTED, QUICK
+from geogan.run_folder import RUN, is_run, read_run, writing
 
 ABLATION = "without-prior"
 TITLES = {
@@ -41,6 +43,8 @@ TITLES = {
     ABLATION: "model, prior term off",
 }
 
+RIVALS = (*QUICK, *FITTED)
+
 
 def evaluate(
     data: str | Path | Sequence[str | Path],
@@ -49,6 +53,9 @@ def evaluate(
     variable: str | None = None,
     truth: str | Path | None = None,
     methods: Sequence[str] | None = None,
+    members: int = 1,
+    by: Sequence[str] = (),
+    figures: Path | None = None,
     ablation: bool = True,
     json: Path | None = None,
     threads: int | None = None,
@@ -69,6 +76,13 @@ def evaluate(
     methods : sequence of str, optional
         Of :data:`geogan.league.METHODS`, also several with commas between, or ``"all"``; by default those that take
         seconds.
+    members : int
+        Draws of the ensembles of the model and of the Gaussian MAP; two or more are scored, with their power spectra.
+    by : sequence of str
+        Of :data:`geogan.league.CATEGORIES`: scores apart by distance to the nearest observation, cloud or season.
+    figures : Path, optional
+        Folder to draw into: how often the truth lies in which interval, and, of ensembles, rank histogram and power
+        spectra.
     ablation : bool
         Also train, once, for as many steps, with the prior term off, and score that; kept in the run.
     json : Path, optional
@@ -89,6 +103,8 @@ def evaluate(
     """
     if json is not None:
         _check_json(json)
+    if figures is not None and (figures.exists() and not figures.is_dir()):
+        raise InputError(f"{figures} is a file, where a folder should go; give another --figures")
     trained = load_model(model)
     place = find_device(device)
     described = read_run(model) if (model / RUN).is_file() else {"variable": trained.variable, "time": None}
@@ -115,6 +131,8 @@ def evaluate(
             archive,
             truth=fuller,
             methods=named(methods),
+            members=members,
+            by=[name.strip() for text in by for name in text.split(",") if name.strip()],
             device=place,
             threads=threads,
             progress=progress,
@@ -126,6 +144,16 @@ def evaluate(
     kind = against if truth is not None else withheld
     if console is not None:
         console.print(table(rows, trained, kind))
+        if any(row.law for row in rows):
+            console.print("90 %: truths within the 90 % interval; spread: predicted error over the error found")
+        for category in rows[0].parts:
+            console.print(by_class(rows, category))
+        for line in _resolution(rows):
+            console.print(line, highlight=False, soft_wrap=True)
+    if figures is not None:
+        drawn = _draw(rows, figures, _units(trained))
+        if console is not None:
+            console.print(f"{figures}/ holds {', '.join(drawn)}", highlight=False, soft_wrap=True)
     if json is not None:
         _write(rows, trained, kind, json)
     return rows
@@ -179,27 +207,108 @@ def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
 
 def table(rows: Sequence[Row], model: Model, kind: str) -> Table:
     """The rows as a table, the least error in bold."""
-    # The unit is said once, so that the columns fit into 80 characters.
+    # The unit and the cells are said once, so that the columns fit into 80 characters.
     units = f", in {_units(model)}" if _units(model) else ""
-    shown = Table(title=escape(f"{model.variable}: error on {kind}{units}"), title_justify="left")
+    asked = max(round(row.score.cells / row.score.share) for row in rows if row.score.share > 0)
+    shown = Table(
+        title=escape(f"{model.variable}: error on {kind} ({asked:,} values){units}"),
+        title_justify="left",
+        box=SIMPLE_HEAD,
+    )
     shown.add_column("method", no_wrap=True)
-    for name in ("RMSE", "bias", "MAE"):
+    sure = any(row.law for row in rows)
+    # 90 %: share of the truths within the 90 % interval; spread: the predicted error over the one found.
+    for name in ("RMSE", "bias", "MAE", *(("CRPS", "90 %", "spread") if sure else ()), "filled"):
         shown.add_column(name, justify="right")
-    shown.add_column("cells", justify="right")
-    shown.add_column("filled", justify="right")
     best = min((row.score.rmse for row in rows if row.score.share > 0.999), default=None)
     for row in rows:
-        score = row.score
+        score, law = row.score, row.law
+        said = (
+            ("", "", "") if law is None else (f"{law.crps:.4f}", f"{law.coverage[0.9]:.1%}", f"{law.spread_skill:.2f}")
+        )
         shown.add_row(
             TITLES.get(row.method, row.method),
             f"{score.rmse:.4f}",
             f"{score.bias:+.4f}",
             f"{score.mae:.4f}",
-            f"{score.cells:,}",
+            *(said if sure else ()),
             f"{score.share:.1%}",
             style="bold" if score.rmse == best else None,
         )
     return shown
+
+
+def by_class(rows: Sequence[Row], category: str) -> Table:
+    """RMSE of the models and the Gaussian MAP in the classes of a category, and how honest the model's error is there.
+
+    A JSON file has those of all methods.
+    """
+    rows = [row for row in rows if row.method not in RIVALS] or list(rows)
+    shown = Table(title=f"RMSE by {category}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown.add_column("", no_wrap=True)
+    for row in rows:
+        shown.add_column(TITLES.get(row.method, row.method), justify="right")
+    sure = next((row for row in rows if row.method == "model" and row.law is not None), None)
+    for name in ("90 %", "spread") if sure else ():
+        shown.add_column(name, justify="right")
+    shown.add_column("share", justify="right")
+    labels = list(dict.fromkeys(label for row in rows for label in row.parts.get(category, {})))
+    total = sum(part.score.cells for part in rows[-1].parts[category].values())
+    for label in labels:
+        parts = [row.parts[category][label] for row in rows]
+        law = None if sure is None else sure.parts[category][label].law
+        shown.add_row(
+            label,
+            *(f"{part.score.rmse:.4f}" for part in parts),
+            *(() if law is None else (f"{law.coverage[0.9]:.1%}", f"{law.spread_skill:.2f}")),
+            f"{parts[-1].score.cells / total:.1%}",
+        )
+    return shown
+
+
+def _resolution(rows: Sequence[Row]) -> Iterator[str]:
+    """Sentences on the power spectra."""
+    for row in rows:
+        if row.spectrum is None or row.member_spectrum is None:
+            continue
+        short = [
+            f"{wavelength:.1f} cells {ratio:.2f}"
+            for wavelength, ratio in zip(row.member_spectrum.wavelength, row.member_spectrum.ratio, strict=True)
+            if wavelength >= 4
+        ]
+        effective = row.spectrum.effective_resolution()
+        reached = f"{effective:.1f} cells" if np.isfinite(effective) else "none within these wavelengths"
+        yield (
+            f"{TITLES.get(row.method, row.method)}: power of a member over the truth's at {', '.join(short)}; "
+            f"effective resolution of the mean: {reached}"
+        )
+
+
+def _draw(rows: Sequence[Row], figures: Path, units: str) -> list[str]:
+    """Write the figures; their names."""
+    from geogan.figures import plot_ranks, plot_reliability, plot_spectra
+
+    def called(row: Row) -> str:
+        return TITLES.get(row.method, row.method)
+
+    made = {}
+    laws = {called(row): row.law for row in rows if row.law is not None}
+    ensembles = {called(row): row.members for row in rows if row.members is not None}
+    spectra = {called(row): row.spectrum for row in rows if row.spectrum is not None}
+    spectra |= {f"{called(row)}, one member": row.member_spectrum for row in rows if row.member_spectrum is not None}
+    if laws:
+        made["reliability.png"] = plot_reliability(laws)
+    if ensembles:
+        made["ranks.png"] = plot_ranks(ensembles)
+    if spectra:
+        made["spectra.png"] = plot_spectra(spectra, units=units)
+    if not made:
+        raise InputError("no method says how sure it is, so there is nothing to draw; leave --figures out")
+    with writing(figures):
+        figures.mkdir(parents=True, exist_ok=True)
+        for name, figure in made.items():
+            figure.savefig(figures / name, dpi=150)
+    return list(made)
 
 
 def _units(model: Model) -> str:
@@ -273,7 +382,7 @@ def _write(rows: Sequence[Row], model: Model, kind: str, json: Path) -> None:
         "variable": model.variable,
         "units": _units(model),
         "cells": kind,
-        "rows": [{"method": row.method, **row.score._asdict()} for row in rows],
+        "rows": [_record(row) for row in rows],
     }
     text = json_text.dumps(content, indent=2)
     if str(json) == "-":
@@ -288,6 +397,26 @@ def _write(rows: Sequence[Row], model: Model, kind: str, json: Path) -> None:
             aside.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise InputError(f"{json} could not be written ({reason}); give another --json") from error
+
+
+def _record(row: Row) -> dict[str, Any]:
+    """A row as JSON holds it."""
+    record: dict[str, Any] = {"method": row.method, **row.score._asdict()}
+    for name, law in (("law", row.law), ("members", row.members)):
+        if law is not None:
+            record[name] = law._asdict()
+    for name, spectrum in (("spectrum", row.spectrum), ("member_spectrum", row.member_spectrum)):
+        if spectrum is not None:
+            record[name] = {"wavelength": spectrum.wavelength.tolist(), "ratio": spectrum.ratio.tolist()}
+    if row.parts:
+        record["by"] = {
+            category: {
+                label: part.score._asdict() | ({} if part.law is None else {"law": part.law._asdict()})
+                for label, part in classes.items()
+            }
+            for category, classes in row.parts.items()
+        }
+    return record
 
 
 def _check_json(json: Path) -> None:
