@@ -164,9 +164,11 @@ def table1(
     (out / "cells").mkdir(parents=True, exist_ok=True)
     grey = "band" not in whole.dims
     if grey and "remove_pixel_channel" in columns:
-        columns = [name for name in columns if name != "remove_pixel_channel"]
+        columns = list(dict.fromkeys("remove_pixel" if name == "remove_pixel_channel" else name for name in columns))
         if console is not None:
-            console.print("images have a single band, on which remove_pixel_channel equals remove_pixel: left out")
+            console.print(
+                "images have a single band, on which remove_pixel_channel equals remove_pixel: scored as that"
+            )
     content = digest(whole)
     cells = [
         Cell(

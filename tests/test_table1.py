@@ -162,6 +162,8 @@ def test_grey_images_have_no_channels_to_remove(tmp_path):
     columns = ("remove_pixel", "remove_pixel_channel")
     found = table1(tmp_path / "grey.npy", tmp_path / "out", size=16, rows=("biharmonic",), columns=columns, jobs=1)
     assert set(found) == {("biharmonic", "remove_pixel")}
+    only = table1(tmp_path / "grey.npy", tmp_path / "out", size=16, rows=("biharmonic",), columns=columns[1:], jobs=1)
+    assert only == found
 
 
 def test_the_rows_are_those_of_the_paper():
