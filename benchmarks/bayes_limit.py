@@ -1,13 +1,16 @@
-"""Error over the Bayes limit while training, on Gaussian fields whose exact posterior mean is known.
+"""Error and CRPS over the Bayes limit while training, on Gaussian fields whose exact posterior is known.
 
 python benchmarks/bayes_limit.py [--steps 100,300,900] [--minutes 4] [--length 12] [--noise 0.1] [--samples 512]
 
 Gaussian fields are drawn, measured once each with noise and under clouds, and learned from; others are filled. The
 limit is the error of kriging with the true covariance, and nothing can do better on average: the score is error /
-limit on the cells under cloud, against the fields without noise. Minutes are the budget of all trainings together.
+limit on the cells under cloud, against the fields without noise. In the same way the CRPS of the estimate with its
+predicted error, and of the members of an ensemble, stand over that of the exact posterior. Minutes are the budget of
+all trainings together.
 """
 
 import argparse
+import math
 import tempfile
 from typing import Any
 
@@ -15,19 +18,21 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan import Reconstructor
+from geogan import Reconstructor, multigrid
 from geogan.gaussian import GaussianPrior
 from geogan.operators.operator import Operator, add_noise
 from geogan.operators.parse import parse
 from geogan.presets import settings_of
+from geogan.verification import EnsembleTally
 
-SIDE, TEST = 32, 256
+SIDE, TEST, MEMBERS = 32, 256, 8
 CLOUDS = "cloud_mask:coverage=0.5,spread=0.1,scale=4"
 PAPER = {name: settings_of(["unir"])[name] for name in ("weight_prior", "weight_likelihood", "weight_withheld",
                                                          "likelihood_every", "betas", "first_guess")}  # fmt: skip
 CASES: dict[str, dict[str, Any]] = {
     "no first guess": {"first_guess": False},
     "first guess": {"first_guess": True},
+    "first guess, ensemble": {"first_guess": True, "members": 2},
     "the paper's terms alone": PAPER,
 }
 
@@ -44,6 +49,19 @@ def draw(truth: GaussianPrior, operator: Operator, count: int, random: torch.Gen
 def labelled(values: torch.Tensor, mask: torch.Tensor) -> xr.DataArray:
     """Measurements as an archive of samples, NaN where unseen."""
     return xr.DataArray(np.where(mask > 0, values, np.nan)[:, 0, 0], dims=("sample", "y", "x"), name="field")
+
+
+def exact_std(truth: GaussianPrior, mask: torch.Tensor) -> torch.Tensor:
+    """Standard deviation of the posterior in every cell, of the shape of ``mask``: inverses of dense matrices."""
+    domain, day = torch.ones(SIDE, SIDE), torch.zeros(1, dtype=torch.float64)
+    eye = torch.eye(SIDE * SIDE, dtype=torch.float64).view(-1, 1, SIDE, SIDE)
+    grid = truth._system(eye[:1], domain.double(), day).grids[0]
+    root = multigrid.space_root(grid, eye).flatten(1)
+    stds = [
+        torch.linalg.inv(root @ root.T + torch.diag(one.double().flatten() / truth.noise**2)).diagonal().sqrt()
+        for one in mask
+    ]
+    return torch.stack(stds).view_as(mask).float()
 
 
 def main() -> None:
@@ -67,7 +85,12 @@ def main() -> None:
 
     day = torch.zeros(1, dtype=torch.float64)
     limit = error(truth.map(values, mask, torch.ones(SIDE, SIDE), day, tolerance=1e-6))
-    print(f"Bayes limit {limit:.4f}, zeros {error(torch.zeros_like(fields)) / limit:.3f} times as much")
+    exact = float(((1 - mask) * exact_std(truth, mask)).sum() / (1 - mask).sum()) / math.sqrt(math.pi)
+    print(
+        f"Bayes limit {limit:.4f}, zeros {error(torch.zeros_like(fields)) / limit:.3f} times as much; exact CRPS {exact:.4f}"
+    )
+    hidden = (1 - mask)[:, :, 0].numpy() > 0
+    whole = fields[:, :, 0].numpy()
     counts = [0, *(int(count) for count in given.steps.split(","))]
     for number, (name, settings) in enumerate(CASES.items()):
         with tempfile.TemporaryDirectory() as folder:
@@ -85,9 +108,21 @@ def main() -> None:
                     threads=1,
                     **settings,
                 ).fit(labelled(*archive), path=f"{folder}/{number}", resume=count > 0)
-                found = torch.from_numpy(fitted.fill(labelled(values, mask), keep_observed=False).field.values)
+                drawing = count > 0 and fitted.first_guess
+                made = fitted.fill(labelled(values, mask), keep_observed=False, members=MEMBERS if drawing else 1)
+                found = torch.from_numpy(made.field.values)
                 score, steps = error(found[:, None, None]) / limit, fitted.model_.scores["steps"]
-                print(f"{name}: error / limit {score:.3f} after {steps} steps", flush=True)
+                said = f"error / limit {score:.3f}"
+                if "field_std" in made and count:
+                    parts = (made.field.values[:, None], made.field_std.values[:, None])
+                    law = EnsembleTally().add_normal(*parts, whole, hidden).score()
+                    said += f", CRPS / exact {law.crps / exact:.3f}"
+                    if drawing:
+                        members = made.field_member.values[:, :, None]
+                        drawn = EnsembleTally().add_members(members, whole, hidden).score()
+                        said += f" (of {MEMBERS} members {drawn.crps / exact:.3f})"
+                    said += f", 90 % interval {law.coverage[0.9]:.3f}, spread / skill {law.spread_skill:.2f}"
+                print(f"{name}: {said}, after {steps} steps", flush=True)
                 if steps < count:
                     print(f"{name}: the minutes are over", flush=True)
                     break
