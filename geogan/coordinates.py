@@ -50,8 +50,13 @@ _NAMES = {
         "wavelength",
         "wavelengths",
         "c",
+        "variable",
+        "variables",
     ),
 }
+VARIABLE = "variable"
+"""The dimension of bands that are variables, each with units of its own."""
+
 # Entries that have nothing to do with each other; dates along them make them dates all the same.
 _SAMPLES = ("sample", "samples", "image", "images", "n")
 _APART = 1e6  # days from one such entry to the next: no memory reaches so far
@@ -59,6 +64,7 @@ _VERTICAL = ("depth", "z", "lev", "level", "levels", "plev", "pressure", "height
 _ROLES = ("time", "y", "x", "band")
 _DEGREES = ("", "degree", "degrees", "deg")  # a coordinate named lat or lon needs no more
 _EPOCH = np.datetime64("1970-01-01")
+YEAR = 365.2425  # days
 
 
 class Axes(NamedTuple):
@@ -268,6 +274,66 @@ def band_names(field: xr.DataArray, axes: Axes) -> tuple[str, ...]:
     return () if names is None else tuple(str(name) for name in names)
 
 
+def band_units(field: xr.DataArray, axes: Axes) -> tuple[str, ...]:
+    """Units of each band, in order; of a field without bands its own.
+
+    Examples
+    --------
+    >>> coords = {"band": ["t", "s"], "units": ("band", ["K", "g kg-1"])}
+    >>> field = xr.DataArray(np.zeros((2, 3, 2)), dims=("band", "y", "x"), coords=coords)
+    >>> band_units(field, find_axes(field))
+    ('K', 'g kg-1')
+    """
+    if axes.band is not None and "units" in field.coords and field["units"].dims == (axes.band,):
+        return tuple(str(units) for units in field["units"].values)
+    return (str(field.attrs.get("units", "")),) * (1 if axes.band is None else field.sizes[axes.band])
+
+
+def same_coordinate(a: xr.DataArray, dim_a: str, b: xr.DataArray, dim_b: str) -> bool:
+    """Whether two dimensions have the same length, and the same coordinates but for rounding, where they have any.
+
+    Examples
+    --------
+    >>> maps = xr.DataArray(np.zeros((3, 2)), dims=("y", "x"), coords={"y": [3.0, 2.0, 1.0]})
+    >>> same_coordinate(maps, "y", maps.assign_coords(y=maps.y + 1e-5), "y"), same_coordinate(maps, "y", maps, "x")
+    (True, False)
+    """
+    if a.sizes[dim_a] != b.sizes[dim_b]:
+        return False
+    if dim_a not in a.coords or dim_b not in b.coords:
+        return True
+    first, second = a[dim_a].values, b[dim_b].values
+    if first.dtype.kind not in "iuf" or second.dtype.kind not in "iuf":
+        return bool((first == second).all())
+    step = np.abs(np.diff(second)).min() if second.size > 1 else 1.0
+    return bool(np.allclose(first, second, rtol=0, atol=0.01 * step + 1e-12))
+
+
+def latitude(field: xr.DataArray, axes: Axes) -> np.ndarray | None:
+    """Latitudes of the rows in degrees, or None where y is something else.
+
+    Examples
+    --------
+    >>> maps = xr.DataArray(np.zeros((3, 2)), dims=("lat", "lon"), coords={"lat": [3.0, 2.0, 1.0]})
+    >>> latitude(maps, find_axes(maps)).tolist()
+    [3.0, 2.0, 1.0]
+    """
+    along = [one for one in _along(field, axes.y) if _in_degrees(one, "y", limit=90.0)]
+    return along[0].values.astype(np.float64) if along else None
+
+
+def squeezed(array: xr.DataArray) -> xr.DataArray:
+    """Without dimensions of length one that are no axis of a map; their coordinates stay, as scalars.
+
+    Examples
+    --------
+    >>> squeezed(xr.DataArray(np.zeros((1, 3, 1)), dims=("time", "lat", "depth"))).dims
+    ('time', 'lat')
+    """
+    axes = axis_roles(array).values()
+    return array.squeeze([dim for dim, size in array.sizes.items() if size == 1 and dim not in axes])
+
+
 def has_lonlat(field: xr.DataArray, axes: Axes) -> bool:
     """Whether y is latitude and x longitude, each a coordinate of its own, in degrees.
 
@@ -394,18 +460,19 @@ def _is_vertical(field: xr.DataArray, dim: str) -> bool:
 
 
 def _is_geographic(field: xr.DataArray, dim: str, role: str, *, limit: float) -> bool:
-    for coordinate in _along(field, dim):
-        if coordinate.size == 0 or not np.issubdtype(coordinate.dtype, np.number):
-            continue
-        standard_name = str(coordinate.attrs.get("standard_name", "")).lower()
-        units = str(coordinate.attrs.get("units", "")).lower().replace(" ", "_")
-        named = str(coordinate.name).lower() in _NAMES[role] and str(coordinate.name).lower().startswith("l")
-        projected = standard_name and standard_name != {"y": "latitude", "x": "longitude"}[role]
-        if projected:
-            continue
-        if standard_name or units in _UNITS[role] or (named and units in _DEGREES):
-            return bool(np.nanmax(np.abs(coordinate.values)) <= limit + 180.0 * (role == "x"))
-    return False
+    return any(_in_degrees(coordinate, role, limit=limit) for coordinate in _along(field, dim))
+
+
+def _in_degrees(coordinate: xr.DataArray, role: str, *, limit: float) -> bool:
+    if coordinate.size == 0 or not np.issubdtype(coordinate.dtype, np.number):
+        return False
+    standard_name = str(coordinate.attrs.get("standard_name", "")).lower()
+    units = str(coordinate.attrs.get("units", "")).lower().replace(" ", "_")
+    named = str(coordinate.name).lower() in _NAMES[role] and str(coordinate.name).lower().startswith("l")
+    projected = standard_name and standard_name != {"y": "latitude", "x": "longitude"}[role]
+    if projected or not (standard_name or units in _UNITS[role] or (named and units in _DEGREES)):
+        return False
+    return bool(np.nanmax(np.abs(coordinate.values)) <= limit + 180.0 * (role == "x"))
 
 
 def _is_cftime(times: np.ndarray) -> bool:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import Axes, band_names, day_of_year, days, stacked
+from geogan.coordinates import YEAR, Axes, band_names, day_of_year, days, stacked
 from geogan.operators.errors import InputError
 
-YEAR = 365.2425
 # A seasonal cycle is fitted to records of at least this many days ...
 SEASONAL_RECORD = 1.5 * YEAR
 # ... whose dates tell the harmonics apart: the condition number of their normal equations.

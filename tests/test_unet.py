@@ -1,11 +1,13 @@
 """The generator starts at the first guess, and what it says of a cell does not depend on the tile."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geogan.networks import UNet
+from geogan.networks import ErrorNet, SaganGenerator, UNet
 
 
 def inputs(frames, height, width, *, seed=0, dtype=torch.float32):
@@ -113,3 +115,20 @@ def test_members_differ_by_their_noise_alone():
     assert (network(*parts, one) != network(*parts, other)).any()
     torch.testing.assert_close(network(*parts, one), network(*parts, one))
     torch.testing.assert_close(network(*parts), network(*parts, torch.zeros_like(one)))
+
+
+@pytest.mark.parametrize(
+    "kind", [UNet, partial(SaganGenerator, show_mask=False), ErrorNet], ids=["unet", "sagan", "error"]
+)
+def test_covariates_are_channels_of_their_own(kind):
+    """They are heard where there are any, and one that was built without takes none."""
+    network = kind(frames=2, width=3, extras=2).eval()
+    torch.nn.init.normal_(network.leave.weight, std=0.2)
+    values, mask, guess, domain = inputs(2, 12, 12)
+    parts = (values, mask, guess, values, domain) if isinstance(network, ErrorNet) else (values, mask, guess, domain)
+    one, other = torch.randn(2, len(values), 2, 12, 12)
+    assert (network(*parts, extra=one) != network(*parts, extra=other)).any()
+    with pytest.raises(RuntimeError):
+        network(*parts)
+    with pytest.raises(RuntimeError):
+        kind(frames=2, width=3)(*parts, extra=one)

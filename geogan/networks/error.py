@@ -26,6 +26,8 @@ class ErrorNet(nn.Module):
         Bands of the field.
     width : int
         Channels at half resolution; twice as many at quarter resolution.
+    extras : int
+        Channels of covariates.
 
     Examples
     --------
@@ -42,10 +44,10 @@ class ErrorNet(nn.Module):
     # not the first (or last) of the four cells that share a coarsest one.
     reach = 27
 
-    def __init__(self, *, frames: int, channels: int = 1, width: int = 24) -> None:
+    def __init__(self, *, frames: int, channels: int = 1, width: int = 24, extras: int = 0) -> None:
         super().__init__()
-        self.frames, self.channels, self.width = frames, channels, width
-        self.enter = nn.Conv2d(3 * frames * channels + 1, width, 2, stride=2)
+        self.frames, self.channels, self.width, self.extras = frames, channels, width, extras
+        self.enter = nn.Conv2d(3 * frames * channels + 1 + extras, width, 2, stride=2)
         self.down_half = ResidualBlock(width)
         self.to_quarter = nn.Conv2d(width, 2 * width, 2, stride=2)
         self.quarter = nn.Sequential(ResidualBlock(2 * width), ResidualBlock(2 * width))
@@ -58,7 +60,15 @@ class ErrorNet(nn.Module):
         self.register_buffer("scale", torch.ones(()))
         self.scale: Tensor
 
-    def forward(self, values: Tensor, mask: Tensor, guess: Tensor, reconstruction: Tensor, domain: Tensor) -> Tensor:
+    def forward(
+        self,
+        values: Tensor,
+        mask: Tensor,
+        guess: Tensor,
+        reconstruction: Tensor,
+        domain: Tensor,
+        extra: Tensor | None = None,
+    ) -> Tensor:
         """Standard deviation of the reconstruction's error on cells that were not observed.
 
         Parameters
@@ -68,6 +78,8 @@ class ErrorNet(nn.Module):
             made of them.
         domain : Tensor, shape (B, 1, 1, H, W)
             1 where the field exists.
+        extra : Tensor, shape (B, K, H, W), optional
+            The ``extras`` covariates.
 
         Returns
         -------
@@ -76,8 +88,8 @@ class ErrorNet(nn.Module):
         """
         innovation = (values - guess) * mask / self.scale
         correction = (reconstruction - guess) / self.scale
-        parts = (innovation.flatten(1, 2), mask.flatten(1, 2), correction.flatten(1, 2), domain.flatten(1, 2))
-        stack = torch.cat(parts, 1)
+        parts = [part.flatten(1, 2) for part in (innovation, mask, correction, domain)]
+        stack = torch.cat(parts + ([] if extra is None else [extra]), 1)
         height, width = stack.shape[-2:]
         stack = pad(stack, (0, -width % 4, 0, -height % 4)).contiguous(memory_format=torch.channels_last)
         half = self.down_half(self.enter(stack))

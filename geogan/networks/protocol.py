@@ -58,13 +58,23 @@ class Generator(Network, Protocol):
         """Cells from which a cell may be reached."""
 
     @property
+    def extras(self) -> int:
+        """Channels of covariates."""
+
+    @property
     def noise(self) -> str:
         """What makes its members differ: "none", "posterior" or "white"."""
 
     def __call__(
-        self, values: Tensor, mask: Tensor, guess: Tensor, domain: Tensor, noise: Tensor | None = None
+        self,
+        values: Tensor,
+        mask: Tensor,
+        guess: Tensor,
+        domain: Tensor,
+        noise: Tensor | None = None,
+        extra: Tensor | None = None,
     ) -> Tensor:
-        """Shapes (B, T, C, H, W), the domain's (B, 1, 1, H, W), to (B, T, C, H, W)."""
+        """Shapes (B, T, C, H, W), the domain's (B, 1, 1, H, W), covariates' (B, K, H, W), to (B, T, C, H, W)."""
 
 
 class Critic(Network, Protocol):

@@ -72,6 +72,8 @@ class SaganGenerator(nn.Module):
         starts at 0, has no tanh, and is 0 outside the domain.
     noise : {"none", "posterior", "white"}
         As for :class:`~geogan.networks.UNet`; the paper's generator has none.
+    extras : int
+        Channels of covariates; the paper's generator has none.
 
     Attributes
     ----------
@@ -105,6 +107,7 @@ class SaganGenerator(nn.Module):
         bounded: bool = False,
         skip: Skip = "none",
         noise: str = "none",
+        extras: int = 0,
     ) -> None:
         super().__init__()
         if skip not in get_args(Skip):
@@ -112,8 +115,9 @@ class SaganGenerator(nn.Module):
         self.frames, self.channels, self.width = frames, channels, width
         self.widths = (16 * width, 8 * width, 4 * width, 2 * width) if widths is None else tuple(widths)
         self.show_mask, self.bounded, self.skip, self.noise = show_mask, bounded, skip, noise
+        self.extras = extras
         film = frames * channels
-        inputs = film * (1 + show_mask + (skip == "guess") + (noise != "none")) + show_mask
+        inputs = film * (1 + show_mask + (skip == "guess") + (noise != "none")) + show_mask + extras
         sizes = (inputs, width, *self.widths)
         self.blocks = nn.Sequential(*(GeneratorBlock(before, after) for before, after in pairwise(sizes)))
         self.attention = SelfAttention(sizes[-1])
@@ -132,7 +136,13 @@ class SaganGenerator(nn.Module):
         self.scale: Tensor
 
     def forward(
-        self, values: Tensor, mask: Tensor, guess: Tensor, domain: Tensor, noise: Tensor | None = None
+        self,
+        values: Tensor,
+        mask: Tensor,
+        guess: Tensor,
+        domain: Tensor,
+        noise: Tensor | None = None,
+        extra: Tensor | None = None,
     ) -> Tensor:
         """Reconstruction of every frame of the window.
 
@@ -145,6 +155,8 @@ class SaganGenerator(nn.Module):
             1 where the field exists.
         noise : Tensor, shape (B, T, C, H, W), optional
             What makes the member; by default zeros, in the middle of all members.
+        extra : Tensor, shape (B, K, H, W), optional
+            The ``extras`` covariates.
 
         Returns
         -------
@@ -159,7 +171,8 @@ class SaganGenerator(nn.Module):
             parts.append(noise / self.scale if self.noise == "posterior" else noise)
         if self.show_mask:
             parts += [mask, domain]
-        stack = torch.cat([part.flatten(1, 2) for part in parts], 1).contiguous(memory_format=torch.channels_last)
+        stack = torch.cat([part.flatten(1, 2) for part in parts] + ([] if extra is None else [extra]), 1)
+        stack = stack.contiguous(memory_format=torch.channels_last)
         features = self.last_block(self.attention(self.blocks(stack)))
         field = self.leave(relu(self.norm(features))).to(values.dtype).unflatten(1, values.shape[1:3])
         if self.skip == "guess":

@@ -40,6 +40,8 @@ class UNet(nn.Module):
     noise : {"none", "posterior", "white"}
         What makes one member of the ensemble differ from another: nothing, the Gaussian posterior's deviations from
         the first guess, which are added to it, or, where there is no first guess, white noise.
+    extras : int
+        Channels of covariates.
 
     Examples
     --------
@@ -56,10 +58,12 @@ class UNet(nn.Module):
     # and 3 more where it is not the first (or last) of the four cells that share a coarsest one.
     reach = 33
 
-    def __init__(self, *, frames: int, channels: int = 1, width: int = 32, noise: str = "none") -> None:
+    def __init__(
+        self, *, frames: int, channels: int = 1, width: int = 32, noise: str = "none", extras: int = 0
+    ) -> None:
         super().__init__()
-        self.frames, self.channels, self.width, self.noise = frames, channels, width, noise
-        inputs = (3 if noise == "none" else 4) * frames * channels + 1
+        self.frames, self.channels, self.width, self.noise, self.extras = frames, channels, width, noise, extras
+        inputs = (3 if noise == "none" else 4) * frames * channels + 1 + extras
         self.enter = nn.Conv2d(inputs, width, 3, padding=1)
         self.down_full = ResidualBlock(width)
         self.to_half = nn.Conv2d(width, 2 * width, 2, stride=2)
@@ -78,7 +82,13 @@ class UNet(nn.Module):
         self.scale: Tensor
 
     def forward(
-        self, values: Tensor, mask: Tensor, guess: Tensor, domain: Tensor, noise: Tensor | None = None
+        self,
+        values: Tensor,
+        mask: Tensor,
+        guess: Tensor,
+        domain: Tensor,
+        noise: Tensor | None = None,
+        extra: Tensor | None = None,
     ) -> Tensor:
         """Reconstruction of every frame of the window.
 
@@ -90,6 +100,8 @@ class UNet(nn.Module):
             1 where the field exists.
         noise : Tensor, shape (B, T, C, H, W), optional
             What makes the member; by default zeros, in the middle of all members.
+        extra : Tensor, shape (B, K, H, W), optional
+            The ``extras`` covariates.
 
         Returns
         -------
@@ -101,7 +113,7 @@ class UNet(nn.Module):
         if self.noise != "none":
             noise = torch.zeros_like(guess) if noise is None else noise
             parts.append(noise / self.scale if self.noise == "posterior" else noise)
-        stack = torch.cat([part.flatten(1, 2) for part in (*parts, domain)], 1)
+        stack = torch.cat([part.flatten(1, 2) for part in (*parts, domain)] + ([] if extra is None else [extra]), 1)
         height, width = shape[-2:]
         stack = pad(stack, (0, -width % 4, 0, -height % 4))
         stack = stack.contiguous(memory_format=torch.channels_last)
