@@ -42,11 +42,22 @@ class FieldAccessor:
 
         return corrupt(self._field, operator, seed=seed)
 
-    def fill(self, model: str | Path, *, keep_observed: bool | None = None, device: str = "auto") -> xr.Dataset:
+    def fill(
+        self,
+        model: str | Path,
+        *,
+        keep_observed: bool | None = None,
+        members: int = 1,
+        max_error: float | None = None,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> xr.Dataset:
         """Fill the gaps with the run in the folder ``model``; see `geogan.reconstructor.Reconstructor.fill`."""
         from geogan.reconstructor import Reconstructor
 
-        return Reconstructor.load(model, device=device).fill(self._field, keep_observed=keep_observed)
+        return Reconstructor.load(model, device=device).fill(
+            self._field, keep_observed=keep_observed, members=members, max_error=max_error, seed=seed
+        )
 
     def plot(
         self,
@@ -115,12 +126,17 @@ class DatasetAccessor:
         *,
         variable: str | None = None,
         keep_observed: bool | None = None,
+        members: int = 1,
+        max_error: float | None = None,
+        seed: int = 0,
         device: str = "auto",
     ) -> xr.Dataset:
         """Fill the gaps of the field; see `geogan.reconstructor.Reconstructor.fill`."""
         from geogan.reconstructor import Reconstructor
 
-        return Reconstructor.load(model, device=device).fill(self._one(variable), keep_observed=keep_observed)
+        return Reconstructor.load(model, device=device).fill(
+            self._one(variable), keep_observed=keep_observed, members=members, max_error=max_error, seed=seed
+        )
 
     def plot(
         self,
@@ -131,7 +147,7 @@ class DatasetAccessor:
         truth: xr.DataArray | None = None,
         path: str | Path | None = None,
     ) -> "Figure":
-        """Draw a filled product: observed, filled, and the source or the error of each cell.
+        """Draw a filled product: observed, filled, and the error of each cell or where it is from.
 
         See `geogan.plotting.plot_reconstruction`.
         """
@@ -143,9 +159,9 @@ class DatasetAccessor:
                 f"the dataset has no {filled.name}_source, so it is no filled product; draw its field with "
                 f"dataset[{str(filled.name)!r}].geogan.plot()"
             )
-        source = self._dataset[f"{filled.name}_source"]
+        source, std = self._dataset[f"{filled.name}_source"], self._dataset.get(f"{filled.name}_std")
         return plot_reconstruction(
-            observed_part(filled, source), filled, truth=truth, source=source, date=date, band=band, path=path
+            observed_part(filled, source), filled, truth=truth, source=source, std=std, date=date, band=band, path=path
         )
 
     def coverage(self, *, variable: str | None = None, domain: xr.DataArray | None = None) -> xr.DataArray:

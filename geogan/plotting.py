@@ -117,11 +117,12 @@ def plot_reconstruction(
     *,
     truth: xr.DataArray | None = None,
     source: xr.DataArray | None = None,
+    std: xr.DataArray | None = None,
     date: str | float | np.datetime64 | None = None,
     band: str | int | None = None,
     path: str | Path | None = None,
 ) -> "Figure":
-    """Draw what was observed beside what was filled, and how far it is from the truth or where it is from.
+    """Draw what was observed beside what was filled, and how far it is from the truth, may be, or where it is from.
 
     Parameters
     ----------
@@ -133,7 +134,10 @@ def plot_reconstruction(
         What is true, in the same unit: the third panel is filled minus truth; in colours, the root mean square of
         that over the bands.
     source : DataArray, optional
-        CF flags of each cell (``flag_values``, ``flag_meanings``): the third panel, where there is no truth.
+        CF flags of each cell (``flag_values``, ``flag_meanings``): the third panel, where there is neither truth nor
+        ``std``.
+    std : DataArray, optional
+        Predicted standard deviation of the error, NaN where observed: the third panel, where there is no truth.
     date : str, float or datetime64, optional
         The map nearest to it is drawn, or the sample of that number; by default, of up to twenty dates, the one
         that is nearest to half observed.
@@ -167,8 +171,8 @@ def plot_reconstruction(
     from matplotlib.patches import Patch
 
     target = None if path is None else figure_path(path)
-    observed, filled, *others = _one_date(observed, filled, truth, source, date)
-    truth, source = (None if part is None else select_band(part, band, like=filled) for part in others)
+    observed, filled, *others = _one_date(observed, filled, truth, source, std, date)
+    truth, source, std = (None if part is None else select_band(part, band, like=filled) for part in others)
     observed, filled = select_band(observed, band, like=filled), select_band(filled, band)
     grid = _grid(filled)
     seen, full = _map_values(observed, grid, "observed"), _map_values(filled, grid)
@@ -191,7 +195,8 @@ def plot_reconstruction(
     limits = _limits([observed, filled])
     colours = _colours(filled)
 
-    panels = 2 if true is None and flags is None else 3
+    spread = None if std is None or true is not None else _map_values(std, grid, "std")
+    panels = 2 if true is None and flags is None and spread is None else 3
     # The layout does not see titles of map axes: the one of the figure gets room of its own.
     figure = plt.figure(figsize=_figure_size(grid, panels), layout=ConstrainedLayoutEngine(rect=(0, 0, 1, 0.97)))
     axes = [figure.add_subplot(1, panels, i + 1, projection=_projection(grid)) for i in range(panels)]
@@ -232,6 +237,22 @@ def plot_reconstruction(
                     f"[{_units(filled)}]" if _units(filled) else "",
                 ]
             ).strip(),
+            extend=_extend([panel], span),
+        )
+    elif spread is not None:
+        # What was observed is as pale as what is certain; of colours, the root mean square.
+        panel = np.sqrt(np.mean(spread**2, -1)) if spread.ndim == 3 else spread
+        panel = np.where(np.isfinite(panel), panel, np.where(_anywhere(np.isfinite(seen)), 0.0, np.nan))
+        size = float(np.nanpercentile(panel, 98)) if np.isfinite(panel).any() else 1.0
+        span = (0.0, size if size > 0 else 1.0)
+        shown = _draw(axes[2], grid, panel, domain, "YlOrRd", span, True, row_labels=False)
+        axes[2].set_title("predicted error")
+        figure.colorbar(
+            shown,
+            ax=axes[2],
+            location="bottom",
+            shrink=0.9,
+            label=" ".join(["standard deviation", f"[{_units(filled)}]" if _units(filled) else ""]).strip(),
             extend=_extend([panel], span),
         )
     elif flags is not None:
@@ -780,8 +801,9 @@ def _one_date(
     filled: xr.DataArray,
     truth: xr.DataArray | None,
     source: xr.DataArray | None,
+    std: xr.DataArray | None,
     date: str | float | np.datetime64 | None,
-) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray | None, xr.DataArray | None]:
+) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray | None, xr.DataArray | None, xr.DataArray | None]:
     """One map of each, all of the same date."""
     from geogan.coordinates import find_axes
 
@@ -815,7 +837,7 @@ def _one_date(
 
     seen, full = select(observed, "observed"), select(filled, "filled")
     assert seen is not None and full is not None
-    return seen, full, select(truth, "truth"), select(source, "source")
+    return seen, full, select(truth, "truth"), select(source, "source"), select(std, "std")
 
 
 def _half_observed(observed: xr.DataArray, filled: xr.DataArray) -> int:

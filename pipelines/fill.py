@@ -129,6 +129,8 @@ def fill(
     identity.append(_fingerprint(archive))
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
     chunks = {axes.y: CHUNK, axes.x: CHUNK}
+    if members > 1:
+        chunks["member"] = 1
     if axes.time is not None:
         # Regions must begin where chunks do.
         common = math.gcd(*(slab.core.start - dates.start for slab in cut.slabs))

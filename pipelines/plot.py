@@ -102,11 +102,13 @@ def plot(
             plot_training(metrics, partial, units=_error_units(Path(data)))
         return out
     field = open_field(str(data), variable=variable)
-    flags = f"{field.name}_source"
-    source = open_field(str(data), variable=flags) if flags in variable_names(str(data)) else None
+    source, std = (
+        open_field(str(data), variable=name) if name in variable_names(str(data)) else None
+        for name in (f"{field.name}_source", f"{field.name}_std")
+    )
     true = None if truth is None else open_field(truth, variable=_same_name(truth, field))
     seen = None if observed is None else open_field(observed, variable=_same_name(observed, field))
-    for path, part in ((data, field), (data, source), (truth, true), (observed, seen)):
+    for path, part in ((data, field), (data, source), (data, std), (truth, true), (observed, seen)):
         if part is not None:
             # A damaged file is noticed here, where its name is known.
             with reading(str(path), str(part.name)):
@@ -121,7 +123,7 @@ def plot(
     if seen is None:
         seen = field if source is None else observed_part(field, source)
     with _beside(out) as partial:
-        plot_reconstruction(seen, field, truth=true, source=source, date=date, band=band, path=partial)
+        plot_reconstruction(seen, field, truth=true, source=source, std=std, date=date, band=band, path=partial)
     return out
 
 

@@ -56,8 +56,9 @@ def test_fill_loads_the_run_and_fills(sea, monkeypatch):
             calls.append((path, device))
             return cls()
 
-        def fill(self, field, *, keep_observed):
+        def fill(self, field, *, keep_observed, members, max_error, seed):
             calls.append((field.name, keep_observed))
+            assert (members, max_error, seed) == (1, None, 0)
             return xr.Dataset()
 
     monkeypatch.setattr(geogan.reconstructor, "Reconstructor", Fake)

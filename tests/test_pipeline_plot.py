@@ -50,7 +50,7 @@ def test_a_product(folder, tmp_path, titles):
     assert plot(folder / "filled.nc", out=tmp_path / "a.png", date="2015-01-02").stat().st_size > 10_000
     plot(folder / "filled.nc", out=tmp_path / "b.pdf", truth=folder / "truth.nc")
     plot(folder / "filled.nc", out=tmp_path / "c.svg", observed=folder / "gappy.nc")
-    assert titles[0] == titles[2] == ["observed", "filled", "source"]
+    assert titles[0] == titles[2] == ["observed", "filled", "predicted error"]
     assert titles[1] == ["observed", "filled", "filled − truth: RMSE 0 °C in the gaps"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.pdf", "c.svg"]
     assert plt.get_fignums() == []

@@ -322,3 +322,19 @@ def test_grey_images_have_gaps_in_another_colour():
     ax = plot_field(select_date(grey.where(grey.x > 3), 0))
     assert matplotlib.colors.to_hex(ax.get_facecolor()) == plotting._GAP_OF_IMAGES
     assert ax.collections[0].get_clim() == (-1, 1) and ax.collections[0].get_cmap().name == "gray"
+
+
+def test_the_predicted_error_is_the_third_panel_and_what_was_observed_is_certain():
+    from geogan.synthetic import synthetic_sst
+
+    truth = synthetic_sst(days=1, size=24)["sst"]
+    observed = truth.where(truth.lon < -45.2)
+    std = (0.1 + 0 * truth).where(observed.isnull() & truth.notnull()).rename("sst_std")
+    figure = plot_reconstruction(observed, truth, std=std)
+    titles = [ax.get_title() for ax in figure.axes]
+    assert "predicted error" in titles and "source" not in titles
+    (panel,) = [ax for ax in figure.axes if ax.get_title() == "predicted error"]
+    shown = np.ma.filled(panel.collections[1].get_array().astype(float), np.nan).reshape(24, 24)
+    seen, gap = observed[0].notnull().values, std[0].notnull().values
+    assert set(np.unique(shown[seen])) == {0.0} and np.allclose(shown[gap], 0.1)
+    plt.close(figure)
