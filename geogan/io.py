@@ -18,10 +18,11 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from geogan.coordinates import Axes, axis_roles, find_axes, ordered, stacked
+from geogan.coordinates import Axes, axis_roles, band_names, find_axes, ordered, same_coordinate, stacked
 from geogan.http_store import HttpStore
 from geogan.images import are_images, open_images
 from geogan.operators.errors import InputError
+from geogan.variables import is_joined, join_variables, named_variables
 
 Data = str | Path | Sequence[str | Path]
 
@@ -80,8 +81,8 @@ class Survey(NamedTuple):
     gap_free: bool
 
 
-def open_field(data: Data, *, variable: str | None = None, time: str | None = None) -> xr.DataArray:
-    """Open one gridded variable, lazily.
+def open_field(data: Data, *, variable: str | Sequence[str] | None = None, time: str | None = None) -> xr.DataArray:
+    """Open one gridded variable, or several as one field, lazily.
 
     Parameters
     ----------
@@ -89,8 +90,10 @@ def open_field(data: Data, *, variable: str | None = None, time: str | None = No
         A Zarr store (v2 or v3), a NetCDF file, several of either, a glob such as ``"sst_*.nc"``, or a URL
         (``http://``, ``s3://``, ``file://``; a NetCDF file behind a URL is copied to a temporary folder). Or images,
         as in `geogan.images.open_images`.
-    variable : str, optional
-        Needed where there are several gridded variables; masks and flags do not count.
+    variable : str or sequence of str, optional
+        Needed where there are several gridded variables; masks and flags do not count. Several names (``["sst",
+        "chl"]`` or ``"sst,chl"``), of one file or of different ones, make a field whose bands they are; see
+        `geogan.variables.join_variables`.
     time : str, optional
         A year, a month or a day (``"2001"``, ``"2001-07"``, ``"2001-07-14"``), or two of them with a slash
         between, both included; an open end may be left empty.
@@ -104,7 +107,8 @@ def open_field(data: Data, *, variable: str | None = None, time: str | None = No
     Raises
     ------
     InputError
-        If nothing is found, a file cannot be read or is incomplete, or the variable cannot be told.
+        If nothing is found, a file cannot be read or is incomplete, the variable cannot be told, or several are not
+        of one grid and the same dates.
 
     Examples
     --------
@@ -118,8 +122,8 @@ def open_field(data: Data, *, variable: str | None = None, time: str | None = No
     return open_source(data, variable=variable, time=time).field
 
 
-def open_source(data: Data, *, variable: str | None = None, time: str | None = None) -> Source:
-    """Open one gridded variable with the global attributes of its file.
+def open_source(data: Data, *, variable: str | Sequence[str] | None = None, time: str | None = None) -> Source:
+    """Open a field with the global attributes of its file.
 
     Parameters and errors are those of `open_field`.
 
@@ -129,15 +133,74 @@ def open_source(data: Data, *, variable: str | None = None, time: str | None = N
     """
     paths = find_paths(data)
     if are_images(paths):
-        field = open_images(paths, variable)
+        name = variable if variable is None or isinstance(variable, str) else ",".join(variable)
+        field = open_images(paths, name)
         return Source(field if time is None else select_time(field, time), {}, tuple(paths))
     datasets = [_open_dataset(path) for path in paths]
-    name = choose_variable(datasets[0], variable, label=paths[0])
-    pieces = [_gridded(dataset, name, path) for dataset, path in zip(datasets, paths)]
-    field = pieces[0] if len(pieces) == 1 else _along_time(pieces, paths)
-    if time is not None:
-        field = select_time(field, time)
+    fields = []
+    for name, files in _files_of(variable, datasets, paths).items():
+        pieces = [_gridded(datasets[file], name, paths[file]) for file in files]
+        field = pieces[0] if len(pieces) == 1 else _along_time(pieces, [paths[file] for file in files])
+        fields.append(field if time is None else select_time(field, time))
+    field = fields[0] if len(fields) == 1 else join_variables(fields)
     return Source(field, dict(datasets[0].attrs), tuple(paths))
+
+
+def _files_of(
+    variable: str | Sequence[str] | None, datasets: Sequence[xr.Dataset], paths: Sequence[str]
+) -> dict[str, list[int]]:
+    """Numbers of the files that hold each variable: one must be in all of them, of several each in some."""
+    # A name may have a comma of its own.
+    one = variable is None or (isinstance(variable, str) and variable in datasets[0].variables)
+    names = [] if one else named_variables(variable or "")
+    if len(names) < 2:
+        name = variable if one else names[0]
+        return {choose_variable(datasets[0], name, label=paths[0]): list(range(len(paths)))}  # type: ignore[arg-type]
+    found = {name: [file for file, dataset in enumerate(datasets) if name in dataset.variables] for name in names}
+    for name, files in found.items():
+        if not files:
+            every = dict.fromkeys(str(each) for dataset in datasets for each in dataset.data_vars)
+            label = f"{paths[0]} has no" if len(paths) == 1 else f"none of the {len(paths)} files has a"
+            raise InputError(f"{label} variable {name!r}; there are {_listed(every)}, choose among them")
+    idle = set(range(len(paths))).difference(*found.values())
+    if idle:
+        raise InputError(f"{paths[min(idle)]} has none of the variables {_listed(found)}; leave this file out")
+    return found
+
+
+def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | None = None) -> xr.DataArray:
+    """The field of what is in memory: of a dataset all its measured variables, joined where there are several.
+
+    Parameters
+    ----------
+    data : DataArray or Dataset
+        A DataArray is the field already.
+    variable : str or sequence of str, optional
+        Which variables of a dataset; masks and flags do not count where none is named.
+
+    Returns
+    -------
+    field : DataArray, shape ([time,] [band,] y, x)
+
+    Raises
+    ------
+    InputError
+        If the dataset has no such variable or none on a grid, or several are not of one grid and the same dates.
+
+    Examples
+    --------
+    >>> maps = xr.Dataset({name: (("y", "x"), np.ones((3, 2))) for name in ("sst", "chl")})
+    >>> as_field(maps).name, as_field(maps, "chl").name
+    ('sst,chl', 'chl')
+    """
+    if isinstance(data, xr.DataArray):
+        return data
+    if variable is None:
+        names = _measured(data) or [choose_variable(data)]
+    else:
+        names = [choose_variable(data, name) for name in named_variables(variable)]
+    fields = [data[name] for name in names]
+    return fields[0] if len(fields) == 1 else join_variables(fields)
 
 
 def find_paths(data: Data) -> list[str]:
@@ -249,7 +312,7 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
     Parameters
     ----------
     data : str, Path or a sequence of them
-        As in `open_field`; of several files the first is read.
+        As in `open_field`; of several files the first is read, of those of several variables the first that has it.
     name : str
         Name of the mask variable.
     like : DataArray, shape ([time,] [band,] y, x)
@@ -265,8 +328,10 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
     InputError
         If there is no such variable, its grid differs, it holds other values than 0 and 1, or it is all land.
     """
-    path = find_paths(data)[0]
-    dataset = _open_dataset(path)
+    paths = find_paths(data)
+    datasets = {path: _open_dataset(path) for path in (paths if is_joined(like) else paths[:1])}
+    path = next((path for path, dataset in datasets.items() if name in dataset.variables), paths[0])
+    dataset = datasets[path]
     choose_variable(dataset, name, label=path)
     mask, axes = _squeeze(dataset[name]), find_axes(like)
     shape = (like.sizes[axes.y], like.sizes[axes.x])
@@ -277,9 +342,7 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
         )
     own = find_axes(mask)
     mask = mask.transpose(own.y, own.x)
-    if mask.shape != shape or not all(
-        _same_coordinate(mask, a, like, b) for a, b in ((own.y, axes.y), (own.x, axes.x))
-    ):
+    if mask.shape != shape or not all(same_coordinate(mask, a, like, b) for a, b in ((own.y, axes.y), (own.x, axes.x))):
         raise InputError(
             f"variable {name!r} of {path} is on a grid of {mask.shape}, which is not the grid of "
             f"{_named(like)}, {shape}; bring both to one grid and one order of rows"
@@ -325,22 +388,26 @@ def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: 
             names = _listed(map(str, dataset.data_vars))
             raise InputError(f"{label} has no variable {variable!r}; it has {names}, choose one of them")
         return variable
-    gridded = [str(name) for name, array in dataset.data_vars.items() if _is_gridded(array)]
-    # In a filled product the error estimate goes with its variable, as the flags do.
-    filled = [name for name in gridded if f"{name}_source" in dataset.data_vars]
-    measured = filled or [name for name in gridded if not _is_mask(dataset[name])]
-    candidates = measured or gridded
+    candidates = _measured(dataset)
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
         raise InputError(
             f"{label} has several gridded variables, {_listed(candidates)}; choose one with "
-            "--variable (variable= in Python)"
+            "--variable (variable= in Python), or several of one grid with commas between"
         )
     raise InputError(
         f"{label} has no numeric variable on a grid of y and x; it has {_listed(map(str, dataset.data_vars))}, "
         "rename its dimensions to time, y and x, or give another file"
     )
+
+
+def _measured(dataset: xr.Dataset) -> list[str]:
+    """Names of the gridded variables but for masks and flags, where there is anything else."""
+    gridded = [str(name) for name, array in dataset.data_vars.items() if _is_gridded(array)]
+    # In a filled product the error estimate goes with its variable, as the flags do.
+    filled = [name for name in gridded if f"{name}_source" in dataset.data_vars]
+    return filled or [name for name in gridded if not _is_mask(dataset[name])] or gridded
 
 
 def variable_names(data: Data) -> list[str]:
@@ -448,25 +515,21 @@ def check_field(field: xr.DataArray, axes: Axes) -> Survey:
     values = dask.array.asarray(stacked(field, axes).data)
     seen = ~dask.array.isnan(values)
     with reading(str(field.encoding.get("source", "the data")), str(field.name)):
-        domain, counts, lowest, highest = dask.compute(
+        domain, of_bands, least, most = dask.compute(
             seen.any(axis=(0, 1)),
-            seen.sum(axis=(1, 2, 3)),
-            dask.array.where(seen, values, np.inf).min(),
-            dask.array.where(seen, values, -np.inf).max(),
+            seen.sum(axis=(2, 3)),
+            dask.array.where(seen, values, np.inf).min(axis=(0, 2, 3)),
+            dask.array.where(seen, values, -np.inf).max(axis=(0, 2, 3)),
         )
     if axes.independent:
         # What a cell is in one sample says nothing of what it is in another.
         domain = np.ones_like(domain)
-    observed, cells = int(counts.sum()), int(domain.sum())
-    if observed == 0:
-        raise InputError(
-            f"{name} holds no value at all, only gaps; check the variable, the dates chosen and, for a Zarr "
-            "store, that its copy is complete"
-        )
-    if not (np.isfinite(lowest) and np.isfinite(highest)):
-        raise InputError(f"{name} holds infinite values; set them to NaN, for example field.where(abs(field) < 1e30)")
-    if lowest == highest:
-        raise InputError(f"{name} is {float(lowest):g} wherever it is seen; a constant field has nothing to learn")
+    counts, cells, lowest, highest = of_bands.sum(1), int(domain.sum()), least.min(), most.max()
+    observed = int(counts.sum())
+    if is_joined(field):
+        for band, own in enumerate(band_names(field, axes)):
+            _check_values(f"variable {own!r}", int(of_bands[:, band].sum()), least[band], most[band])
+    _check_values(name, observed, lowest, highest)
     first, last = (times[0], times[-1]) if times is not None else (None, None)
     return Survey(
         cells=cells,
@@ -479,6 +542,18 @@ def check_field(field: xr.DataArray, axes: Axes) -> Survey:
         seen_share=counts / (cells * values.shape[1]),
         gap_free=observed == cells * values.shape[1] * counts.size,
     )
+
+
+def _check_values(name: str, observed: int, lowest: float, highest: float) -> None:
+    if observed == 0:
+        raise InputError(
+            f"{name} holds no value at all, only gaps; check the variable, the dates chosen and, for a Zarr "
+            "store, that its copy is complete"
+        )
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        raise InputError(f"{name} holds infinite values; set them to NaN, for example field.where(abs(field) < 1e30)")
+    if lowest == highest:
+        raise InputError(f"{name} is {float(lowest):g} wherever it is seen; a constant field has nothing to learn")
 
 
 def missing_chunks(path: str | Path, variable: str) -> tuple[int, int]:
@@ -674,7 +749,7 @@ def _along_time(pieces: list[xr.DataArray], paths: list[str]) -> xr.DataArray:
     for piece, path in zip(pieces, paths):
         own = find_axes(piece)
         if (own.y, own.x) != (axes.y, axes.x) or not all(
-            _same_coordinate(piece, dim, first, dim) for dim in (axes.y, axes.x)
+            same_coordinate(piece, dim, first, dim) for dim in (axes.y, axes.x)
         ):
             raise InputError(f"{path} is on another grid than {paths[0]}; give files of one grid")
         film = piece.expand_dims(name) if own.time is None and name in piece.coords else piece
@@ -690,18 +765,6 @@ def _along_time(pieces: list[xr.DataArray], paths: list[str]) -> xr.DataArray:
         double = _date(times[times.duplicated()][0])
         raise InputError(f"{double} is found in more than one of the {len(paths)} files; leave one of them out")
     return field if times.is_monotonic_increasing else field.sortby(name)
-
-
-def _same_coordinate(a: xr.DataArray, dim_a: str, b: xr.DataArray, dim_b: str) -> bool:
-    if a.sizes[dim_a] != b.sizes[dim_b]:
-        return False
-    if dim_a not in a.coords or dim_b not in b.coords:
-        return True
-    first, second = a[dim_a].values, b[dim_b].values
-    if first.dtype.kind not in "iuf" or second.dtype.kind not in "iuf":
-        return bool((first == second).all())
-    step = np.abs(np.diff(second)).min() if second.size > 1 else 1.0
-    return bool(np.allclose(first, second, rtol=0, atol=0.01 * step + 1e-12))
 
 
 def _chunk_files(path: str | Path, variable: str) -> tuple[zarr.Array, list[tuple[int, ...]]]:

@@ -1,0 +1,168 @@
+"""Variables joined into one field come back as they were, whatever their types, units and gaps."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import geogan
+from geogan.coordinates import band_names, band_units, find_axes
+from geogan.io import as_field, open_field
+from geogan.operators.errors import InputError
+from geogan.variables import is_joined, join_variables, named_variables, split_variables
+
+DAYS = np.arange("2001-01-01", "2001-01-07", dtype="M8[D]").astype("M8[ns]")
+
+
+def maps(name, *, dtype="f4", units="K", days=DAYS, rows=5, seed=0, **attrs):
+    values = np.random.default_rng(seed).normal(10, 2, (len(days), rows, 4)).astype(dtype)
+    if np.dtype(dtype).kind == "f":
+        values[values > 11] = np.nan
+    coords = {"time": days, "lat": np.linspace(40, 41, rows), "lon": [3.0, 4.0, 5.0, 6.0]}
+    return xr.DataArray(values, dims=("time", "lat", "lon"), coords=coords, name=name, attrs={"units": units} | attrs)
+
+
+def same(a, b):
+    np.testing.assert_array_equal(a.values, b.values)
+    assert a.identical(b) and a.dtype == b.dtype
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    types=st.lists(st.sampled_from(["f2", "f4", "f8"]), min_size=2, max_size=4),
+    lazy=st.booleans(),
+    scale=st.sampled_from([np.float32(0.01), np.float64(0.01), 1]),
+)
+def test_what_is_joined_comes_back(types, lazy, scale):
+    """Values bit for bit, type, attributes and packing."""
+    before = [maps(f"v{i}", dtype=kind, units=f"u{i}", seed=i, valid_min=np.int16(i)) for i, kind in enumerate(types)]
+    for field in before:
+        field.encoding = {
+            "dtype": np.dtype("i2"),
+            "scale_factor": scale,
+            "_FillValue": np.int16(-9),
+            "chunks": (1, 5, 4),
+        }
+    field = join_variables([each.chunk(time=2) for each in before] if lazy else before)
+    assert is_joined(field) and (field.chunks is not None) == lazy
+    for one, each in zip(split_variables(field), before, strict=True):
+        same(one.compute(), each)
+        assert type(one.attrs["valid_min"]) is np.int16 and np.result_type(
+            one.encoding["scale_factor"]
+        ) == np.result_type(scale)
+        assert one.encoding == {key: each.encoding[key] for key in ("scale_factor", "_FillValue")} | {"dtype": "int16"}
+
+
+def test_a_joined_field_says_what_its_bands_are():
+    field = join_variables([maps("sst", long_name="temperature", source="A"), maps("chl", units="mg m-3", source="A")])
+    axes = find_axes(field)
+    assert axes.band == "variable" and field.dims == ("time", "variable", "lat", "lon") and field.name == "sst,chl"
+    assert band_names(field, axes) == ("sst", "chl") and band_units(field, axes) == ("K", "mg m-3")
+    assert field.attrs == {"source": "A", "long_name": "temperature and chl"}
+    assert band_units(maps("sst"), find_axes(maps("sst"))) == ("K",)
+
+
+def test_it_can_be_cut_computed_with_and_stored(tmp_path):
+    sst, chl = maps("sst"), maps("chl", dtype="f8", units="mg m-3", seed=1)
+    field = join_variables([sst, chl])
+    for part in (field.isel(time=slice(1, 4)), field.sel(variable=["chl", "sst"]).isel(time=slice(1, 4))):
+        for one in split_variables(part):
+            same(one, {"sst": sst, "chl": chl}[one.name][1:4])
+    gappy = split_variables(geogan.corrupt(field, "remove_pixel:p=0.5", seed=1))[1]
+    assert gappy.name == "chl" and gappy.attrs == chl.attrs and gappy.count() < chl.count()
+    assert ((gappy == chl) | gappy.isnull()).all()
+    field.to_netcdf(tmp_path / "joined.nc")
+    with xr.open_dataarray(tmp_path / "joined.nc") as stored:
+        same(split_variables(stored.load())[1], chl)
+
+
+def test_any_other_field_is_its_own_only_variable():
+    sst = maps("sst")
+    assert split_variables(sst) == [sst]
+    bands = sst.expand_dims(band=["a", "b"])
+    assert not is_joined(bands) and split_variables(bands) == [bands]
+
+
+def test_coordinates_of_each_are_kept_and_rounding_makes_no_new_grid():
+    sst = maps("sst").assign_coords(depth=0.5)
+    chl = maps("chl").assign_coords(crs=7)
+    rounded = chl.assign_coords(lat=chl.lat.astype("f4"))
+    field = join_variables([sst, rounded])
+    assert field.sizes["lat"] == 5 and field.lat.dtype == np.float64
+    assert field.depth == 0.5 and field.crs == 7
+
+
+def test_whole_numbers_become_floats_that_hold_them():
+    counts = maps("n", dtype="i4")
+    counts[0, 0, 0] = 2**31 - 1
+    one = split_variables(join_variables([maps("sst"), counts]))[1]
+    assert one.dtype == np.float64 and (one == counts).all()
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        (lambda: maps("chl", days=DAYS[1:]), r"'sst' and 'chl' have different time steps: 'chl' lacks 1 of 'sst'"),
+        (lambda: maps("chl", days=DAYS + np.timedelta64(12, "h")), r"2001-01-01, ...\) and 'sst' lacks 6"),
+        (lambda: maps("chl").isel(time=slice(None, None, -1)), "different time steps: they are in another order"),
+        (lambda: maps("chl", rows=6), "different grids: lat of 'sst' has 5 cells from 40 to 41, and lat of 'chl' has"),
+        (lambda: maps("chl").assign_coords(lon=[4.0, 5.0, 6.0, 7.0]), "lon of 'chl' has 4 cells from 4 to 7"),
+        (lambda: maps("chl")[0].drop_vars("time"), r"different dimensions, \(time, lat, lon\) and \(lat, lon\)"),
+        (lambda: maps("chl").expand_dims(band=2), "'chl' has bands of its own, along 'band'"),
+        (lambda: maps("sst"), "joined by their names, got sst, sst"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_refused(other, sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
+        join_variables([maps("sst"), other()])
+    assert "\n" not in str(caught.value)
+
+
+def test_names_with_commas():
+    for text in ("sst,,chl", "", "sst,sst"):
+        with pytest.raises(InputError, match="names with commas between"):
+            named_variables(text)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    sst, chl = maps("sst"), maps("chl", dtype="f8", units="mg m-3", seed=1)
+    both = xr.Dataset({"sst": sst, "chl": chl, "sea_mask": (("lat", "lon"), np.ones((5, 4), "i1"))})
+    both.to_zarr(tmp_path / "both.zarr")
+    both[["sst"]].to_netcdf(tmp_path / "sst.nc")
+    both[["chl"]].isel(time=slice(0, 2)).to_netcdf(tmp_path / "chl_1.nc")
+    both[["chl"]].isel(time=slice(2, None)).to_netcdf(tmp_path / "chl_2.nc")
+    both[["sea_mask"]].to_netcdf(tmp_path / "mask.nc")
+    return tmp_path
+
+
+def test_variables_of_one_store_or_of_several_files_are_one_field(folder):
+    field = open_field(folder / "both.zarr", variable="sst, chl", time="/2001-01-05")
+    several = [folder / "sst.nc", folder / "chl_*.nc"]
+    other = open_field(several, variable=["sst", "chl"], time="/2001-01-05")
+    xr.testing.assert_equal(field, other)
+    memory = as_field(xr.open_zarr(folder / "both.zarr"))
+    xr.testing.assert_equal(memory.sel(variable=["sst", "chl"], time=field.time), field)
+    assert field.sizes["time"] == 5
+    assert [one.dtype.str for one in split_variables(field)] == ["<f4", "<f8"]
+    with pytest.raises(InputError, match=r"chl_1.nc has no variable 'sst', which the first file has"):
+        open_field(several, variable="sst")
+
+
+def test_a_variable_that_is_not_there(folder):
+    with pytest.raises(InputError, match="both.zarr has no variable 'kd490'; there are chl, sea_mask, sst, choose"):
+        open_field(folder / "both.zarr", variable="sst,kd490")
+    with pytest.raises(InputError, match="none of the 2 files has a variable 'kd490'; there are sst, chl"):
+        open_field([folder / "sst.nc", folder / "chl_1.nc"], variable="sst,kd490")
+    with pytest.raises(InputError, match="mask.nc has none of the variables sst, chl; leave this file out"):
+        open_field([folder / "both.zarr", folder / "mask.nc"], variable="sst,chl")
+    with pytest.raises(InputError, match="'chl' lacks 4 of 'sst'"):
+        open_field([folder / "sst.nc", folder / "chl_1.nc"], variable="sst,chl")
+
+
+def test_the_description_is_plain_text():
+    text = join_variables([maps("sst"), maps("chl")])["variable"].attrs["described"]
+    assert set(json.loads(text)) == {"sst", "chl"}
