@@ -37,7 +37,7 @@ TITLES = {
     "total_variation": "total variation",
     "deep_image_prior": "Deep Image Prior",
     "dineof": "DINEOF",
-    "ambientgan": "Conditional AmbientGAN",
+    "ambientgan": "AmbientGAN",
     "gaussian": "Gaussian MAP",
     "model": "model",
     ABLATION: "model, prior term off",

@@ -168,7 +168,7 @@ def train(
     if scores["withheld"] is not None:
         error = f"withheld error {scores['withheld']:.4g} {scores['units']} (first guess {scores['first_guess']:.4g})"
     elif scores["judged"] is not None:
-        error = f"estimated error of what is measured without noise: {scores['judged']:.4g} {scores['units']}".rstrip()
+        error = f"estimated error of what the noise hides: {scores['judged']:.4g} {scores['units']}".rstrip()
     report.say(f"{error} after {scores['steps']} steps; {out} is ready")
     return out
 
