@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.coordinates import day_of_year, days, find_axes, stacked
+from geogan.covariates import Covariates
 from geogan.standardise import Standardiser, within_unity
 from geogan.withheld import Withheld, withhold
 
@@ -27,6 +28,7 @@ class Piece(NamedTuple):
     withheld: np.ndarray  # 1 where measured and withheld
     domain: np.ndarray  # (h, w) float32
     days: np.ndarray  # (T,) float64
+    covariates: np.ndarray | None = None  # (T, K, h, w)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,8 @@ class Archive:
         Values lie between them: those of images.
     origin : (int, int)
         Row and column of the model's grid at which the field's begins.
+    covariates : Covariates, optional
+        What networks are shown beside the field.
     """
 
     field: xr.DataArray
@@ -63,6 +67,7 @@ class Archive:
     independent: bool = False
     limits: tuple[float, float] | None = None
     origin: tuple[int, int] = (0, 0)
+    covariates: Covariates | None = None
 
     @classmethod
     def of(cls, source: xr.DataArray, domain: np.ndarray, standardiser: Standardiser) -> Archive:
@@ -125,6 +130,7 @@ class Archive:
             withheld=(observed & held).astype(np.float32),
             domain=domain.astype(np.float32),
             days=self.days[t],
+            covariates=None if self.covariates is None else self.covariates.films(phase, domain, y, x, dates=len(raw)),
         )
 
 

@@ -45,6 +45,7 @@ class Block(NamedTuple):
     members: Tensor | None = (
         None  # (M, T, C, H, W) what makes members differ: deviations from the guess, or white noise
     )
+    covariates: Tensor | None = None  # (T, K, H, W)
 
 
 def hide(
@@ -163,7 +164,8 @@ def prepare(
         elif not pairs:
             t = cut(len(clean.days), len(values), generator)
         whole = torch.from_numpy(clean.read(t, y, x).values)
-    return Block(values, mask, kept, guess, domain, dates, whole, noise, draws)
+    beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
+    return Block(values, mask, kept, guess, domain, dates, whole, noise, draws, beside)
 
 
 class BlockPool:

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from geogan.calibration import Calibration
+from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior
 from geogan.model import Model
 from geogan.networks import GENERATORS, ErrorNet, Generator
@@ -33,8 +34,8 @@ from geogan.standardise import Standardiser
 from geogan.training import TrainState
 from geogan.withheld import Withheld
 
-FORMAT = 3  # 2: bands; 3: predicted errors
-READ = (2, 3)
+FORMAT = 4  # 2: bands; 3: predicted errors; 4: covariates
+READ = (2, 3, 4)
 
 
 def save_model(path: str | Path, model: Model) -> Path:
@@ -57,8 +58,11 @@ def save_model(path: str | Path, model: Model) -> Path:
         for name, values in (("y", model.y), ("x", model.x))
         if values is not None
     }
+    if model.covariates is not None:
+        tensors["covariates.maps"] = torch.from_numpy(model.covariates.maps)
     text = {
         "geogan": FORMAT,
+        "covariates": None if model.covariates is None else list(model.covariates.names),
         "variable": model.variable,
         "units": model.units,
         "frames": model.frames,
@@ -106,6 +110,9 @@ def load_model(path: str | Path) -> Model:
             error = ErrorNet(**text["error"])
             error.load_state_dict(_stripped("error", tensors))
             error = error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        covariates = None
+        if text.get("covariates") is not None:
+            covariates = Covariates(tuple(text["covariates"]), tensors["covariates.maps"].numpy())
         standardiser = text["standardiser"] | {"scale": np.array(text["standardiser"]["scale"])}
         return Model(
             network=network,
@@ -125,6 +132,7 @@ def load_model(path: str | Path) -> Model:
             bands=tuple(text["bands"]),
             error=error,
             calibration=Calibration(**text.get("calibration", {})),
+            covariates=covariates,
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is a damaged geogan model ({_shortly(error)}); train it again") from error

@@ -138,6 +138,9 @@ def fill_slab(
             values = np.pad(piece.values, ((0, lack), (0, 0), (0, 0), (0, 0)))
             observed = np.pad(piece.observed, ((0, lack), (0, 0), (0, 0), (0, 0)))
             days = np.concatenate([piece.days, piece.days[-1] + 1.0 + np.arange(lack)])
+            covariates = piece.covariates
+            if covariates is not None:
+                covariates = np.pad(covariates, ((0, lack), (0, 0), (0, 0), (0, 0)), mode="edge")
             noise = None
             if draws is not None:
                 there = (_moved(part, start) for part, start in zip((row.read, column.read), archive.origin))
@@ -151,6 +154,7 @@ def fill_slab(
                 days,
                 error=model.error,
                 noise=noise,
+                covariates=covariates,
                 device=device,
                 precision=precision,
             )
@@ -271,10 +275,13 @@ def prepared(model: Model, field: xr.DataArray, *, withheld: bool = False) -> Ar
     Raises
     ------
     InputError
-        Where units, bands or grid differ from the model's, or the record from the one it was trained on.
+        Where units, bands or grid differ from the model's, or the record from the one it was trained on, or where dates
+        lack that the model's covariates need.
     """
     y, x = model.place(field)
-    archive = replace(Archive.of(field, model.domain[y, x], model.standardiser.part(y, x)), origin=(y.start, x.start))
+    archive = Archive.of(field, model.domain[y, x], model.standardiser.part(y, x))
+    covariates = None if model.covariates is None else model.covariates.part(field, y, x)
+    archive = replace(archive, origin=(y.start, x.start), covariates=covariates)
     if not withheld:
         return archive
     if len(model.withheld.sources) != len(archive.days) or archive.domain.shape != model.domain.shape:

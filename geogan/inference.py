@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ def reconstruct(
     *,
     error: ErrorNet | None = None,
     noise: Tensor | None = None,
+    covariates: Tensor | None = None,
     precision: torch.dtype = torch.float32,
 ) -> Reconstruction:
     """Reconstruct every frame of a block from the window around it.
@@ -48,6 +50,8 @@ def reconstruct(
     noise : Tensor, shape (M, T, C, H, W), optional
         What makes members differ; their mean is made the field, which is what they would have in common if there were
         endlessly many.
+    covariates : Tensor, shape (T, K, H, W), optional
+        A window is shown those of its middle frame.
     precision : torch.dtype
         Of the networks' arithmetic.
 
@@ -56,18 +60,18 @@ def reconstruct(
     Reconstruction
         A frame is the mean of what the windows that hold it say of it, a variance the mean of their variances.
     """
-    field = guess if network is None else _films(network, values, mask, guess, domain, precision=precision)
+    films = partial(_films, values=values, mask=mask, guess=guess, domain=domain, covariates=covariates)
+    field = guess if network is None else films(network, precision=precision)
     members = None
     if noise is not None:
         # Without noise of its own, the network's members are those of the first guess, about its own mean.
         members = field + noise
         if network is not None and network.noise != "none":
-            drawn = [_films(network, values, mask, guess, domain, one, precision=precision) for one in noise.unbind(0)]
-            members = torch.stack(drawn)
+            members = torch.stack([films(network, beside=one, precision=precision) for one in noise.unbind(0)])
         members = members + (field - members.mean(0))
     std = None
     if error is not None:
-        std = _films(error, values, mask, guess, domain, field, precision=precision, squared=True).sqrt()
+        std = films(error, beside=field, precision=precision, squared=True).sqrt()
     return Reconstruction(field, std, members)
 
 
@@ -77,8 +81,9 @@ def _films(
     mask: Tensor,
     guess: Tensor,
     domain: Tensor,
-    extra: Tensor | None = None,
+    covariates: Tensor | None,
     *,
+    beside: Tensor | None = None,
     precision: torch.dtype,
     squared: bool = False,
 ) -> Tensor:
@@ -98,11 +103,12 @@ def _films(
             part = part.to(guess.device)
             here = place.expand(len(part), -1, -1, -1, -1)
             films = (values[part], mask[part], guess[part])
+            extra = None if covariates is None else covariates[part[:, network.frames // 2]]
             if isinstance(network, ErrorNet):
-                assert extra is not None
-                said = network(*films, extra[part], here)
+                assert beside is not None
+                said = network(*films, beside[part], here, extra)
             else:
-                said = network(*films, here, None if extra is None else extra[part])
+                said = network(*films, here, None if beside is None else beside[part], extra)
             said = said.float().square() if squared else said.float()
             total.index_add_(0, part.flatten(), said.flatten(0, 1).to(total.dtype))
             count += torch.bincount(part.flatten(), minlength=length).view_as(count)
@@ -119,6 +125,7 @@ def fill_block(
     *,
     error: ErrorNet | None = None,
     noise: np.ndarray | None = None,
+    covariates: np.ndarray | None = None,
     device: torch.device | None = None,
     precision: torch.dtype = torch.float32,
     tolerance: float = 1e-3,
@@ -139,6 +146,7 @@ def fill_block(
     noise : ndarray of float32, shape (2, M, T, C, H, W), optional
         Standard normal: draws as many pairs of members, either of which is as far from the middle as the other, on
         opposite sides.
+    covariates : ndarray of float32, shape (T, K, H, W), optional
 
     Returns
     -------
@@ -161,5 +169,8 @@ def fill_block(
             draws = draws[0] * sea
         if draws is not None:
             draws = torch.cat([draws, -draws])
-        made = reconstruct(network, y, mask, guess, sea, error=error, noise=draws, precision=precision)
+        beside = None if covariates is None else torch.from_numpy(covariates).to(device)
+        made = reconstruct(
+            network, y, mask, guess, sea, error=error, noise=draws, covariates=beside, precision=precision
+        )
         return Reconstruction(*(None if part is None else part.cpu() for part in made))  # type: ignore[arg-type]

@@ -40,6 +40,7 @@ class Stretch(NamedTuple):
     hidden: Tensor  # 1 where withheld
     domain: Tensor
     asked: Tensor  # what the reconstruction is compared with where hidden
+    covariates: Tensor | None = None  # (T, K, h, w)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ class Judge:
                 values, asked, hidden = values + RECORRUPTION * noise, values - noise / RECORRUPTION, mask.clone()
             if prior is not None:
                 guess = prior.map((values * mask)[None], mask[None], domain, torch.from_numpy(piece.days))[0]
-            return Stretch(values, mask, guess, hidden, domain, asked)
+            beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
+            return Stretch(values, mask, guess, hidden, domain, asked, beside)
 
         if archive.independent:
             chosen = dates[np.unique(np.linspace(0, len(dates) - 1, SAMPLES).astype(int))]
@@ -144,13 +146,14 @@ class Judge:
         most = int(np.clip(VALUES // values_each, STRETCHES, MOST_STRETCHES))
         for run in [runs[index] for index in np.unique(np.linspace(0, len(runs) - 1, most).astype(int))]:
             t = slice(max(0, run.start - margin), min(count, run.stop + margin))
-            values, mask, guess, hidden, domain, asked = solved(t, *around(run.start))
+            values, mask, guess, hidden, domain, asked, beside = solved(t, *around(run.start))
             first, last = run.start - t.start - frames + 1, run.stop - t.start + frames - 1
             near = slice(max(0, first), min(len(values), last))
             # Only the stretch's own dates count: those of a neighbour would count twice, and with less around them.
             hidden[: run.start - t.start] = 0
             hidden[run.stop - t.start :] = 0
-            stretches.append(Stretch(values[near], mask[near], guess[near], hidden[near], domain, asked[near]))
+            beside = None if beside is None else beside[near]
+            stretches.append(Stretch(values[near], mask[near], guess[near], hidden[near], domain, asked[near], beside))
         return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0)
 
     @property
@@ -212,8 +215,10 @@ class Judge:
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
         device = torch.device("cpu") if network is None else network.scale.device
         for stretch in self.stretches:
-            values, mask, guess, hidden, domain, asked = (part.to(device) for part in stretch)
-            made = reconstruct(network, values * mask, mask, guess, domain, error=error, precision=precision)
+            values, mask, guess, hidden, domain, asked = (part.to(device) for part in stretch[:6])
+            beside = None if stretch.covariates is None else stretch.covariates.to(device)
+            shown = values * mask
+            made = reconstruct(network, shown, mask, guess, domain, error=error, covariates=beside, precision=precision)
             where = hidden > 0
             measured = self.operator.blur(made.field[None])[0]
             yield (measured - asked)[where].double(), None if made.std is None else made.std[where].double()

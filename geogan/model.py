@@ -12,6 +12,7 @@ import xarray as xr
 
 from geogan.calibration import Calibration
 from geogan.coordinates import band_names, find_axes
+from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior
 from geogan.networks import ErrorNet, Generator
 from geogan.operators.errors import InputError
@@ -54,6 +55,8 @@ class Model:
         Predicts the error, where observations could be withheld to learn it from.
     calibration : Calibration
         What the predicted error is corrected by.
+    covariates : Covariates or None
+        What the networks are shown beside the field.
     """
 
     network: Generator | None
@@ -73,6 +76,7 @@ class Model:
     bands: tuple[str, ...] = ()
     error: ErrorNet | None = None
     calibration: Calibration = Calibration()
+    covariates: Covariates | None = None
 
     def on(self, device: torch.device | None) -> Model:
         """The model with its network on a device; itself where that is nothing to do."""

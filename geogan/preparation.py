@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import xarray as xr
 from geogan.archive import Archive
 from geogan.blocks import Block, cut, prepare, some_samples
 from geogan.coordinates import Axes, band_names, find_axes
+from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
 from geogan.io import Survey
 from geogan.model import Model, grid_of
@@ -57,6 +58,8 @@ def prepare_model(
     window: int,
     transform: str,
     first_guess: bool,
+    covariates: str | Sequence[str] = (),
+    given: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
     seed: int,
     message: Callable[[str], None],
 ) -> Prepared:
@@ -75,6 +78,8 @@ def prepare_model(
     transform : {"none", "log", "identity"}
         Or one a band, with commas between.
     first_guess : bool
+    covariates, given
+        Those of :meth:`geogan.covariates.Covariates.of`.
     seed : int
     message : callable
         Called with sentences about what was found.
@@ -86,6 +91,8 @@ def prepare_model(
     """
     check_gaps(field, survey, domain, operator)
     axes: Axes = find_axes(field)
+    frames = frames_of(window, len(survey.seen_share), independent=axes.independent, message=message)
+    beside = Covariates.of(covariates, field, domain, given)
     share = share_seen(survey, domain)
     # First of all observations are withheld: nothing may be fitted to them, the climatology neither.
     bands = 1 if axes.band is None else field.sizes[axes.band]
@@ -100,10 +107,6 @@ def prepare_model(
     archive = replace(archive, standardiser=standardiser)
     operator = operator.fitted(_gaps(archive), domain, seed=seed)
     message(f"operator: {describe(operator)}")
-    frames = min(2 * window + 1, len(archive.days))
-    if archive.independent and frames > 1:
-        frames = 1
-        message("samples have nothing to do with each other: each is reconstructed from itself alone (window 0)")
     prior, scale = None, 1.0
     if first_guess:
         pieces = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
@@ -131,8 +134,45 @@ def prepare_model(
         y=y,
         x=x,
         bands=band_names(field, axes),
+        covariates=beside,
     )
-    return Prepared(model, archive, share, scale)
+    return Prepared(model, replace(archive, covariates=beside), share, scale)
+
+
+def frames_of(window: int, dates: int, *, independent: bool, message: Callable[[str], None]) -> int:
+    """Frames of a training window: as many as the record has at most.
+
+    Raises
+    ------
+    InputError
+        Where no date has so many before or after it.
+
+    Examples
+    --------
+    >>> frames_of(2, 30, independent=False, message=print)
+    5
+    >>> frames_of(2, 4, independent=False, message=print)
+    window 2 asks for 5 dates and the record has 4: all of them are seen together
+    4
+    """
+    if window == 0:
+        return 1
+    if independent:
+        message("samples have nothing to do with each other: each is reconstructed from itself alone (window 0)")
+        return 1
+    if dates == 1:
+        message("a single scene: it is reconstructed from itself alone (window 0)")
+        return 1
+    if window >= dates:
+        raise InputError(
+            f"window {window} asks for {window} dates on each side of one, but the record has {dates} in all; give "
+            f"--window {dates - 1} at most"
+        )
+    if 2 * window + 1 > dates:
+        message(
+            f"window {window} asks for {2 * window + 1} dates and the record has {dates}: all of them are seen together"
+        )
+    return min(2 * window + 1, dates)
 
 
 def block_maker(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from geogan.blocks import BlockPool
 from geogan.calibration import Calibration
 from geogan.checkpoint import load_model, load_state, save_model, save_state
 from geogan.coordinates import find_axes
+from geogan.covariates import named
 from geogan.filling import fill, prepared
 from geogan.io import check_field
 from geogan.judge import Judge, judged_by_noise
@@ -68,6 +69,9 @@ class Reconstructor:
         Start from the Gaussian MAP and learn a correction.
     transform : {"none", "log", "identity"}
         What is done to the values first; or one a band, with commas between. Images stand as they are.
+    covariates : sequence of str
+        What the networks are shown beside the field: ``"day_of_year"``, ``"latitude"``, ``"distance_to_coast"``, or
+        names of static maps that :meth:`fit` is given.
     batch, crop : int
         Windows of a step, and their side in cells at most.
     steps : int, optional
@@ -130,6 +134,7 @@ class Reconstructor:
         clean_unrelated: bool = False,
         first_guess: bool = True,
         transform: str = "none",
+        covariates: str | Sequence[str] = (),
         batch: int = defaults.BATCH,
         crop: int = defaults.CROP,
         steps: int | None = None,
@@ -162,6 +167,7 @@ class Reconstructor:
         self.clean_unrelated = clean_unrelated
         self.first_guess = first_guess
         self.transform = transform
+        self.covariates = covariates
         self.batch = batch
         self.crop = crop
         self.steps = steps
@@ -186,6 +192,7 @@ class Reconstructor:
         *,
         domain: np.ndarray | None = None,
         clean: xr.DataArray | None = None,
+        covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
         path: str | Path | None = None,
         resume: bool = False,
         progress: Callable[[Progress, float], None] | None = None,
@@ -202,6 +209,8 @@ class Reconstructor:
         clean : DataArray, optional
             Fields without gaps, for the paper's variants that see some: those that were measured, in their order
             (``weight_paired``), or any others (``clean_unrelated``).
+        covariates : Dataset, or mapping of DataArray, shape (y, x), optional
+            The static maps among the covariates, on the field's grid, without gaps in the domain. The model keeps them.
         path : str or Path, optional
             Folder that the model and the state of training are saved to, at least every minute.
         resume : bool
@@ -258,6 +267,8 @@ class Reconstructor:
                 window=self.window,
                 transform=self.transform,
                 first_guess=self.first_guess,
+                covariates=self.covariates,
+                given=covariates,
                 seed=self.seed,
                 message=say,
             )
@@ -389,14 +400,15 @@ class Reconstructor:
             more |= {"bounded": images, "show_mask": self.show_mask}
         if self.members > 1:
             more["noise"] = "white" if first.prior is None else "posterior"
+        extras = 0 if first.covariates is None else first.covariates.channels
         # Weights are drawn from the seed without touching the caller's own random state.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            generator = GENERATORS[self.generator](**sizes, **more)
+            generator = GENERATORS[self.generator](**sizes, **more, extras=extras)
             critic = DISCRIMINATORS[self.discriminator](**sizes)
             # Errors can be learned where observations are hidden.
             learns = self.weight_withheld > 0 and first.operator.masks
-            error = ErrorNet(frames=first.frames, channels=sizes["channels"]) if learns else None
+            error = ErrorNet(frames=first.frames, channels=sizes["channels"], extras=extras) if learns else None
         generator.scale.fill_(scale)
         if error is not None:
             error.scale.fill_(scale)
@@ -495,6 +507,7 @@ class Reconstructor:
         """The parameters, as JSON can hold them."""
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         own["operator"] = describe(parse(self.operator))
+        own["covariates"] = list(named(self.covariates))
         del own["device"]
         return own
 
@@ -563,13 +576,14 @@ def _quicker(network: Generator, batch: int, crop: tuple[int, int], device: torc
     network = copy.deepcopy(network)
     shape = (batch, network.frames, network.channels, *crop)
     x, domain = torch.zeros(shape, device=device), torch.ones((batch, 1, 1, *crop), device=device)
+    extra = torch.zeros((batch, network.extras, *crop), device=device) if network.extras else None
     took = {}
     for name in ("float32", "bfloat16"):
         rounds = []
         for _ in range(3):
             began = time.perf_counter()
             with torch.autocast(device.type, getattr(torch, name), enabled=name != "float32"):
-                loss = network(x, x, x, domain).square().mean()
+                loss = network(x, x, x, domain, extra=extra).square().mean()
             loss.backward()
             float(loss.detach())
             rounds.append(time.perf_counter() - began)

@@ -161,7 +161,7 @@ def train_step(
     shown = windows.kept if weights.withheld > 0 else windows.mask
     values = windows.values if windows.noise is None else windows.values + RECORRUPTION * windows.noise
     with cast:
-        reconstruction = generator(values * shown, shown, windows.guess, windows.domain)
+        reconstruction = generator(values * shown, shown, windows.guess, windows.domain, extra=windows.covariates)
     losses: dict[str, Tensor] = {}
     if weights.withheld > 0 and windows.noise is not None:
         asked = windows.values - windows.noise / RECORRUPTION
@@ -221,7 +221,7 @@ def train_step(
                     rounds=2,
                 )
         with cast:
-            twice = generator(*measured, guess, windows.domain)
+            twice = generator(*measured, guess, windows.domain, extra=windows.covariates)
         again = _inside(operator.apply(twice, theta), windows.domain)
         losses["likelihood"] = objective.likelihood(measured, again, scale)
 
@@ -252,8 +252,9 @@ def _members(generator: Generator, windows: Windows, cast: Any) -> Tensor:
         return part.repeat(count, 1, 1, 1, 1)
 
     shown, kept = each(windows.values * windows.kept), each(windows.kept)
+    extra = None if windows.covariates is None else windows.covariates.repeat(count, 1, 1, 1)
     with cast:
-        members = generator(shown, kept, each(windows.guess), each(windows.domain), noise.flatten(0, 1))
+        members = generator(shown, kept, each(windows.guess), each(windows.domain), noise.flatten(0, 1), extra)
     return members.unflatten(0, (count, -1))
 
 
@@ -271,7 +272,8 @@ def _error_step(
     kept = windows.kept
     square = (measured.detach() - windows.values) ** 2
     with cast:
-        std = state.network(windows.values * kept, kept, windows.guess, reconstruction.detach(), windows.domain)
+        shown, found = windows.values * kept, reconstruction.detach()
+        std = state.network(shown, kept, windows.guess, found, windows.domain, windows.covariates)
     loss = objective.error_likelihood(std, square, windows.mask - kept, state.network.scale)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()

@@ -14,7 +14,7 @@ from geogan.blocks import Block
 class Windows(NamedTuple):
     """A batch of windows, (B, T, C, h, w) but for ``domain`` (B, 1, 1, h, w), ``days`` (B, T), ``members`` (B, M, ...).
 
-    The names are those of :class:`geogan.blocks.Block`.
+    The names are those of :class:`geogan.blocks.Block`; ``covariates`` (B, K, h, w) are those of the middle frame.
     """
 
     values: Tensor
@@ -26,6 +26,7 @@ class Windows(NamedTuple):
     clean: Tensor | None = None
     noise: Tensor | None = None
     members: Tensor | None = None
+    covariates: Tensor | None = None
 
     def first(self, count: int) -> Windows:
         """The first so many windows."""
@@ -68,6 +69,8 @@ def draw_windows(
         films = [part[here].flip(flips) for part in block[:4]]
         extra = [None if part is None else part[here].flip(flips) for part in (block.clean, block.noise)]
         extra.append(None if block.members is None else block.members[:, *here].flip(flips))
+        beside = None if block.covariates is None else block.covariates[t + frames // 2]
+        extra.append(None if beside is None else beside[:, *space].flip(flips))
         drawn.append([*films, block.domain[None, None, *space].flip(flips), block.days[t : t + frames], *extra])
     stacked = [None if parts[0] is None else torch.stack(parts) for parts in zip(*drawn, strict=True)]
     return Windows(*stacked)  # type: ignore[arg-type]

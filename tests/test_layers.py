@@ -21,7 +21,7 @@ cli
 -> blocks, model, inference, io, product
 -> archive, gaussian
 -> standardise, spectra, categories, verification, calibration,
-   withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines, variables
+   withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines, covariates, variables
 -> coordinates, defaults, parallel, presets, run_folder
 -> operators
 """

@@ -85,7 +85,9 @@ def test_blocks_hide_only_where_asked(gappy, domain):
 
 
 def test_fewer_dates_than_the_window(gappy, domain):
-    assert prepare(gappy[:4], domain, CloudMask(), window=5).model.frames == 4
+    assert prepare(gappy[:4], domain, CloudMask(), window=3).model.frames == 4
+    with pytest.raises(InputError, match="window 4 asks for 4 dates on each side .* has 4 in all; give --window 3 at"):
+        prepare(gappy[:4], domain, CloudMask(), window=4)
     assert prepare(gappy[3].drop_vars("time"), domain, CloudMask(), window=2).model.frames == 1
 
 

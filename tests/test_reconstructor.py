@@ -121,7 +121,7 @@ def test_an_image(gappy, domain):
 
 def test_a_record_shorter_than_the_window(gappy, domain, quick):
     field = gappy[8:12]
-    fitted = small(window=4).fit(field, domain=domain)
+    fitted = small(window=3).fit(field, domain=domain)
     assert fitted.model_.frames == 4
     check(fitted, field, domain)
     check(fitted, field[:1], domain)

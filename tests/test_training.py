@@ -69,7 +69,7 @@ class Identity(nn.Module):
         self.idle = nn.Parameter(torch.zeros(()))
         self.register_buffer("scale", torch.ones(()))
 
-    def forward(self, values, mask, guess, domain):
+    def forward(self, values, mask, guess, domain, extra=None):
         return values * mask + 0 * self.idle
 
 
@@ -84,9 +84,9 @@ class Noting(nn.Module):
     def scale(self):
         return self.network.scale
 
-    def forward(self, *parts):
+    def forward(self, *parts, **more):
         self.calls.append([part.detach().clone() for part in parts])
-        found = self.network(*parts)
+        found = self.network(*parts, **more)
         self.returned.append(found.detach().clone())
         return found
 
@@ -304,7 +304,7 @@ def test_what_a_reconstruction_says_on_land_is_not_measured():
 
         scale = property(lambda self: self.network.scale)
 
-        def forward(self, values, mask, guess, domain):
+        def forward(self, values, mask, guess, domain, extra=None):
             return self.network(values, mask, guess, domain) + self.junk * (1 - domain)
 
     outcomes = []
