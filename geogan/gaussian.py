@@ -4,15 +4,17 @@ The paper looks for ``argmax log p(y | x) + log p(x)`` (its equations 2 and 3) a
 a Gaussian ``p(x)`` the same problem is linear and is solved here exactly; that is where the learned
 reconstruction starts.
 
-The prior is the Matérn field of smoothness 1 in space, as the precision of a graph (Lindgren, Rue,
-Lindström 2011), times an Ornstein-Uhlenbeck process in time:
+The prior is a field in space, as the precision of a graph (Lindgren, Rue, Lindström 2011), times an
+Ornstein-Uhlenbeck process in time:
 
-    Q = Q_t (x) Q_s,    Q_s = s (kappa^2 + L)^2,    kappa^2 = 8 / length^2
+    Q = Q_t (x) Q_s,    Q_s = s (kappa^2 + L) (kappa'^2 + L),    kappa^2 = 8 / length^2,    kappa' = kappa / detail
 
 with ``L`` the Laplacian of the graph whose edges join neighbouring cells of the domain only: land never
-bleeds into sea. Edges along x count ``aspect``, along y ``1 / aspect``: cells need not be square (on a grid of degrees
-they are not), nor do fields reach equally far both ways. With observations ``y`` on the cells of ``mask`` and noise
-``sigma``,
+bleeds into sea. It is the Matérn field of smoothness 1 where ``detail`` is 1, and the rougher the smaller that is:
+between the lengths ``detail * length`` and ``length`` its covariance falls like a logarithm, as that of land
+temperatures does. Edges along x count ``aspect``, along y ``1 / aspect``, along one diagonal ``tilt``: cells need not
+be square (on a grid of degrees they are not), nor do fields reach equally far in all directions. With observations
+``y`` on the cells of ``mask`` and noise ``sigma``,
 
     (Q + mask / sigma^2) x = mask y / sigma^2
 
@@ -42,6 +44,19 @@ FORGOTTEN = 750.0
 
 # Tolerance of members' deviations from the mean: they need not be as exact as it.
 LOOSE = 0.02
+# Steps of the search for a prior: length, persistence, noise, aspect and detail (logarithms), and tilt.
+FIRST = ((0.9, 0, 0, 0, 0, 0), (0, 0.9, 0, 0, 0, 0), (0, 0, 0.6, 0, 0, 0), (0, 0, 0, 0.4, 0, 0))
+# Detail and tilt must lower the error by so much (its logarithm): a gain of nothing is chance.
+WORTH = 0.01
+# A rough field is longer than a smooth one with the same observations.
+SECOND = (
+    (0.9, 0, 0, 0, -1.2, 0),
+    (0.5, 0, 0, 0, 0, 0),
+    (0, 0.4, 0, 0, 0, 0),
+    (0, 0, -0.5, 0, 0, 0),
+    (0, 0, 0, 0.3, 0, 0),
+    (0, 0, 0, 0, 0, 0.4),
+)
 # Values that are solved for together when the prior is fitted.
 TOGETHER = 200_000
 
@@ -61,6 +76,11 @@ class GaussianPrior:
         Standard deviation of the observation error, as a fraction of the field's.
     aspect : float
         Range along x over range along y, in cells.
+    detail : float
+        Length under which the field is smooth, over ``length``: 1 at most. A rough field has a small one.
+    tilt : float
+        How much farther the field reaches along the diagonal on which x and y rise together (by index); if negative,
+        along the other.
     amplitude : float
         Standard deviation of the field. The posterior's mean does not depend on it, its spread is in proportion.
 
@@ -86,12 +106,18 @@ class GaussianPrior:
     noise: float = 0.1
     aspect: float = 1.0
     amplitude: float = 1.0
+    detail: float = 1.0
+    tilt: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("length", "persistence", "noise", "aspect", "amplitude"):
+        for name in ("length", "persistence", "noise", "aspect", "amplitude", "detail"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise InputError(f"{name} of a Gaussian prior must be positive and finite, got {value}")
+        if self.detail > 1 or not math.isfinite(self.tilt):
+            raise InputError(
+                f"detail of a Gaussian prior must be 1 at most and tilt finite, got {self.detail} and {self.tilt}"
+            )
 
     def map(
         self,
@@ -126,6 +152,10 @@ class GaussianPrior:
         field : Tensor, shape (B, T, C, H, W)
             0 outside the domain.
         """
+        if self.tilt < 0:
+            seen = (values.flip(-1), mask.flip(-1), domain.flip(-1), days)
+            first = None if start is None else start.flip(-1)
+            return self._mirrored().map(*seen, tolerance=tolerance, rounds=rounds, start=first).flip(-1)
         if values.shape[1] > 1 and float(days.diff().min()) > FORGOTTEN * self.persistence:
             # Nothing lasts from one frame to the next: they are solved side by side, which is far quicker.
             alone = self.map(
@@ -158,7 +188,7 @@ class GaussianPrior:
         """One exact draw from the posterior: perturb prior and data, and solve again.
 
         Shapes and parameters are those of :meth:`map`. The right-hand side gets noise of covariance
-        ``Q + mask / sigma^2``: ``Q`` has the known root ``R^T (x) sqrt(s) (kappa^2 + L)``, so one solve
+        ``Q + mask / sigma^2``: ``Q`` has a known root of stencils, so one solve
         per draw is enough (Papandreou and Yuille 2010).
         """
         shape = (2, 1, *values.shape)
@@ -183,7 +213,7 @@ class GaussianPrior:
         """The posterior mean, and exact draws of how far the truth may be from it.
 
         A draw of noise with the covariance of the posterior's precision, solved for like data, is a draw of the
-        posterior's deviations: ``Q`` has the known root ``R^T (x) sqrt(s) (kappa^2 + L)``, so one solve a draw is
+        posterior's deviations: ``Q`` has a known root of stencils, so one solve a draw is
         enough (Papandreou and Yuille 2010), and none depends on the values.
 
         Parameters
@@ -203,6 +233,12 @@ class GaussianPrior:
             Of mean 0: their opposites are as probable. 0 outside the domain.
         """
         count = noise.shape[1]
+        if self.tilt < 0:
+            seen = (values.flip(-1), mask.flip(-1), domain.flip(-1), days)
+            guess, deviations = self._mirrored().members(
+                *seen, noise=noise.flip(-1), tolerance=tolerance, loose=loose, rounds=rounds
+            )
+            return guess.flip(-1), deviations.flip(-1)
         if values.shape[1] > 1 and float(days.diff().min()) > FORGOTTEN * self.persistence:
             frames, apart = values.shape[1], noise.flatten(2, 3)[:, :, :, None]
             guess, deviations = self.members(
@@ -222,11 +258,14 @@ class GaussianPrior:
         found = []
         for one in noise.unbind(1):
             draws = [_fold(part) for part in one]
-            prior = multigrid.time_root(system.frames, multigrid.space_root(finest, draws[0] * finest.domain))
+            prior = multigrid.time_root(system.frames, multigrid.disturbance(system, draws[0]))
             right = finest.weight.sqrt() * draws[1] + prior
             solved = multigrid.solve(system, right, start=None, tolerance=loose, rounds=rounds)
             found.append(self.amplitude * _unfold(solved, values.shape))
         return _unfold(guess, values.shape), torch.stack(found)
+
+    def _mirrored(self) -> GaussianPrior:
+        return replace(self, tilt=-self.tilt)
 
     def _system(self, mask: Tensor, domain: Tensor, days: Tensor) -> multigrid.System:
         dtype, device = mask.dtype, mask.device
@@ -254,8 +293,10 @@ class GaussianPrior:
             mask * domain / self.noise**2,
             multigrid.Frames(*(part.to(dtype)[..., None, None] for part in parts)),
             kappa2=8.0 / self.length**2,
-            scale=math.sqrt(_unit_variance(self.length)),
+            scale=math.sqrt(_unit_variance(self.length, self.detail)),
             aspect=self.aspect,
+            tilt=self.tilt,
+            detail2=8.0 / (self.detail * self.length) ** 2,
         )
 
 
@@ -270,12 +311,19 @@ def _unfold(x: Tensor, shape: torch.Size) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _unit_variance(length: float) -> float:
-    """``s`` for which ``s (kappa^2 + L)^2`` has marginal variance 1 on an endless grid."""
-    kappa2 = 8.0 / length**2
+def _unit_variance(length: float, detail: float = 1.0) -> float:
+    """``s`` for which ``s (kappa^2 + L) (kappa'^2 + L)`` has marginal variance 1 on an endless grid.
+
+    The integral over the waves along y is known: that of ``1 / (a + 2 - 2 cos)`` is ``(a (a + 4))^(-1/2)``.
+    """
+    kappa2, detail2 = 8.0 / length**2, 8.0 / (detail * length) ** 2
     size = max(128, 2 ** math.ceil(math.log2(6 * length)))
-    wave = 2 - 2 * torch.cos(2 * math.pi * torch.arange(size, dtype=torch.float64) / size)
-    return float(((kappa2 + wave[:, None] + wave) ** -2).mean())
+    wave = 2 - 2 * np.cos(2 * np.pi * np.arange(size) / size)
+    first, second = kappa2 + wave, detail2 + wave
+    if detail > 0.999:
+        return float(((first + 2) * (first * (first + 4)) ** -1.5).mean())
+    between = (first * (first + 4)) ** -0.5 - (second * (second + 4)) ** -0.5
+    return float(between.mean() / (detail2 - kappa2))
 
 
 class Hidden(NamedTuple):
@@ -346,18 +394,18 @@ def _together(pieces: Sequence[Hidden]) -> list[Hidden]:
 def fit_prior(
     pieces: Sequence[Hidden],
     *,
-    evaluations: int = 50,
+    evaluations: int = 70,
     start: GaussianPrior | None = None,
     temporal: bool = True,
 ) -> GaussianPrior:
-    """Find length, persistence, noise and aspect that predict hidden observations best.
+    """Find the parameters that predict hidden observations best.
 
     Parameters
     ----------
     pieces : sequence of Hidden
         Cloud-shaped parts of real observations hidden; the same pieces judge every candidate.
     evaluations : int
-        Candidates to try (Nelder-Mead in the logarithms).
+        Candidates to try: four in seven of them without detail and tilt.
     start : GaussianPrior, optional
         Where to start.
     temporal : bool
@@ -378,18 +426,41 @@ def fit_prior(
     side = max(max(piece.domain.shape) for piece in pieces)
     start = start or GaussianPrior(length=16.0, persistence=8.0 * step, noise=0.15)
     # Too short a length cannot be told from noise, too long a one from a constant.
-    low = np.log([2.0, 0.1 * step, 0.01, 0.25])
-    high = np.log([8.0 * side, 1000.0 * step, 3.0, 4.0])
+    low = np.array([*np.log([2.0, 0.1 * step, 0.01, 0.25, 0.003]), -3.0])
+    high = np.array([*np.log([8.0 * side, 1000.0 * step, 3.0, 4.0, 1.0]), 3.0])
 
     def unpack(point: np.ndarray) -> GaussianPrior:
-        length, persistence, noise, aspect = (float(part) for part in np.exp(np.clip(point, low, high)))
-        return GaussianPrior(length, persistence if temporal else start.persistence, noise, aspect)
+        point = np.clip(point, low, high)
+        length, persistence, noise, aspect, detail = (float(part) for part in np.exp(point[:5]))
+        return replace(
+            start,
+            length=length,
+            persistence=persistence if temporal else start.persistence,
+            noise=noise,
+            aspect=aspect,
+            detail=detail,
+            tilt=float(point[5]),
+        )
 
     def loss(point: np.ndarray) -> float:
         outside = np.abs(point - np.clip(point, low, high)).sum()
         return math.log(hidden_error(unpack(point), pieces) + 1e-9) + float(outside)
 
-    centre = np.log([start.length, start.persistence, start.noise, start.aspect])
-    simplex = np.vstack([centre, centre + np.diag([0.9, 0.9, 0.6, 0.4])])
-    found = minimize(loss, centre, method="Nelder-Mead", options={"maxfev": evaluations, "initial_simplex": simplex})
-    return unpack(found.x)
+    def search(point: np.ndarray, steps: Sequence[Sequence[float]], count: int) -> np.ndarray:
+        """Nelder-Mead (1965) over what the steps span."""
+        away = np.array([step for step in steps if temporal or not step[1]])
+        found = minimize(
+            lambda part: loss(point + part @ away),
+            np.zeros(len(away)),
+            method="Nelder-Mead",
+            options={
+                "maxfev": count,
+                "initial_simplex": np.vstack([np.zeros(len(away)), np.eye(len(away))]),
+            },
+        )
+        return point + found.x @ away
+
+    first = [start.length, start.persistence, start.noise, start.aspect, start.detail]
+    plain = search(np.array([*np.log(first), start.tilt]), FIRST, evaluations * 4 // 7)
+    rough = search(plain, SECOND, evaluations - evaluations * 4 // 7)
+    return unpack(rough if loss(rough) < loss(plain) - WORTH else plain)

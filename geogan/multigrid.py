@@ -1,8 +1,8 @@
-"""Multigrid for space-time Markov fields: solves ``(Q_t (x) K^2 + weight) x = right`` on a grid with land.
+"""Multigrid for space-time Markov fields: solves ``(Q_t (x) K K' + weight) x = right`` on a grid with land.
 
-``K = sqrt(s) (kappa^2 + L)``, ``L`` the Laplacian of the graph of a domain's cells, ``Q_t`` tridiagonal,
-``weight`` what each cell's observation says about it. Conjugate gradients, preconditioned by one V-cycle:
-every grid has cells twice as large as the one before, frames are never coarsened; the smoother is a
+``K = sqrt(s) (kappa^2 + L)``, ``K'`` the same with another ``kappa``, ``L`` the Laplacian of the graph of a domain's
+cells, ``Q_t`` tridiagonal, ``weight`` what each cell's observation says about it. Conjugate gradients, preconditioned
+by one V-cycle: every grid has cells twice as large as the one before, frames are never coarsened; the smoother is a
 Chebyshev polynomial over the exact solution of each cell's own frames. Stencils only.
 """
 
@@ -40,7 +40,9 @@ class Grid(NamedTuple):
     domain: Tensor  # (H, W)
     edge_y: Tensor  # (H - 1, W) couplings of K, 0 across a coast
     edge_x: Tensor  # (H, W - 1)
+    edge_d: Tensor | None  # (H - 1, W - 1) from (y, x) to (y + 1, x + 1); None where no diagonals are joined
     degree: Tensor  # (H, W) diagonal of K, 0 outside the domain
+    detail: Tensor  # (H, W) that of K'
     weight: Tensor  # (B, T, H, W) observation precision
     inverse: Tensor  # (B, T, H, W) factors of the cells' tridiagonal systems in time
     ratio: Tensor
@@ -52,10 +54,20 @@ class System(NamedTuple):
 
     grids: list[Grid]
     frames: Frames
+    middle: float = 0.0  # K K' = (K + middle)^2 + split^2 L / sqrt(s), which has a root of stencils
+    split: float = 0.0
 
 
 def build(
-    domain: Tensor, weight: Tensor, frames: Frames, *, kappa2: float, scale: float, aspect: float = 1.0
+    domain: Tensor,
+    weight: Tensor,
+    frames: Frames,
+    *,
+    kappa2: float,
+    scale: float,
+    aspect: float = 1.0,
+    tilt: float = 0.0,
+    detail2: float | None = None,
 ) -> System:
     """The hierarchy of grids.
 
@@ -71,29 +83,44 @@ def build(
         ``kappa^2`` and ``sqrt(s)``.
     aspect : float
         How many times farther the field reaches along x than along y, in cells.
+    tilt : float
+        What diagonals, from (y, x) to (y + 1, x + 1), count beside x and y; not negative.
+    detail2 : float, optional
+        ``kappa^2`` of ``K'``; by default that of ``K``.
     """
-    # A coupling is the square of a length; the product of the two stays 1, and with it the field's variance.
-    edge_y = domain[..., 1:, :] * domain[..., :-1, :] / aspect
-    edge_x = domain[..., 1:] * domain[..., :-1] * aspect
+    # A coupling is the square of a length; their tensor's determinant stays 1, and with it the field's variance.
+    even = math.sqrt(1 + tilt * (aspect + 1 / aspect))
+    edge_y = domain[..., 1:, :] * domain[..., :-1, :] / (aspect * even)
+    edge_x = domain[..., 1:] * domain[..., :-1] * (aspect / even)
+    edge_d = None
+    if tilt:
+        # Where both cells beside a diagonal are land, it would cross a wall.
+        beside = torch.maximum(domain[..., 1:, :-1], domain[..., :-1, 1:])
+        edge_d = domain[..., 1:, 1:] * domain[..., :-1, :-1] * beside * (tilt / even)
     shapes = []
     cell = 1
     while True:
-        shapes.append((domain, edge_y, edge_x, weight))
+        shapes.append((domain, edge_y, edge_x, edge_d, weight))
         if min(domain.shape[-2:]) < 6 or cell * math.sqrt(kappa2) > 1:
             break
         cell *= 2
-        domain, edge_y, edge_x, weight = _coarser(domain, edge_y, edge_x, weight)
+        domain, edge_y, edge_x, edge_d, weight = _coarser(domain, edge_y, edge_x, edge_d, weight)
     grids = []
-    for level, (domain, edge_y, edge_x, weight) in enumerate(shapes):
+    detail2 = kappa2 if detail2 is None else detail2
+    for level, (domain, edge_y, edge_x, edge_d, weight) in enumerate(shapes):
         size = scale * 2**level  # a coarse cell carries the energy of its four: sqrt(4) per grid
         reach = domain
         if level + 1 < len(shapes):
             reach = domain / _up(shapes[level + 1][0], domain.shape).clamp_min(0.05)
-        grids.append(_grid(domain, edge_y * size, edge_x * size, kappa2 * size, weight, frames, reach))
-    return System(grids, frames)
+        edges = (edge_y * size, edge_x * size, None if edge_d is None else edge_d * size)
+        grids.append(_grid(domain, edges, kappa2 * size, detail2 * size, weight, frames, reach))
+    kappa, detail = math.sqrt(kappa2), math.sqrt(detail2)
+    return System(grids, frames, scale * (kappa * detail - kappa2), math.sqrt(scale) * (detail - kappa))
 
 
-def _coarser(domain: Tensor, edge_y: Tensor, edge_x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _coarser(
+    domain: Tensor, edge_y: Tensor, edge_x: Tensor, edge_d: Tensor | None, weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor]:
     """Cells twice as large, which hold the information of their four."""
     height, width = domain.shape[-2:]
     odd_y, odd_x = height % 2, width % 2
@@ -109,19 +136,21 @@ def _coarser(domain: Tensor, edge_y: Tensor, edge_x: Tensor, weight: Tensor) -> 
         (quads(domain) > 0).to(domain),
         across_y[..., ::2] + across_y[..., 1::2],
         across_x[..., ::2, :] + across_x[..., 1::2, :],
+        None if edge_d is None else edge_d[..., 1::2, 1::2] / 4,
         quads(weight),
     )
 
 
 def _grid(
     domain: Tensor,
-    edge_y: Tensor,
-    edge_x: Tensor,
+    edges: tuple[Tensor, Tensor, Tensor | None],
     kappa2: float,
+    detail2: float,
     weight: Tensor,
     frames: Frames,
     reach: Tensor,
 ) -> Grid:
+    edge_y, edge_x, edge_d = edges
     degree = torch.full_like(domain, kappa2)
     squares = torch.zeros_like(domain)
     for total, power in ((degree, 1), (squares, 2)):
@@ -129,9 +158,13 @@ def _grid(
         total[..., :-1, :] += edge_y**power
         total[..., 1:] += edge_x**power
         total[..., :-1] += edge_x**power
+        if edge_d is not None:
+            total[..., 1:, 1:] += edge_d**power
+            total[..., :-1, :-1] += edge_d**power
+    detail = (degree + (detail2 - kappa2)) * domain
     degree *= domain
-    # The diagonal of K^2: a smoothing step solves all the frames of a cell together, its neighbours fixed.
-    space = torch.where(domain > 0, degree**2 + squares, 1.0)
+    # The diagonal of K K': a smoothing step solves all the frames of a cell together, its neighbours fixed.
+    space = torch.where(domain > 0, degree * detail + squares, 1.0)
     space = space[:, 0] if space.ndim == 4 else space
     inverse, ratio = torch.empty_like(weight), torch.empty_like(weight)
     for t in range(weight.shape[1]):
@@ -141,17 +174,52 @@ def _grid(
             torch.mul(above, inverse[:, t - 1], out=ratio[:, t])
             pivot = pivot - ratio[:, t] * above
         torch.reciprocal(pivot, out=inverse[:, t])
-    return Grid(domain, edge_y, edge_x, degree, weight, inverse, ratio, reach)
+    return Grid(domain, edge_y, edge_x, edge_d, degree, detail, weight, inverse, ratio, reach)
 
 
-def space_root(grid: Grid, x: Tensor) -> Tensor:
-    """``K x``, shape (B, T, H, W); ``x`` must be 0 outside the domain, and so is the result."""
-    out = grid.degree * x
+def space_root(grid: Grid, x: Tensor, degree: Tensor) -> Tensor:
+    """``K x``, or ``K' x`` by its diagonal, (B, T, H, W); ``x`` must be 0 outside the domain, and so is the result."""
+    out = degree * x
     out[..., 1:, :].addcmul_(grid.edge_y, x[..., :-1, :], value=-1)
     out[..., :-1, :].addcmul_(grid.edge_y, x[..., 1:, :], value=-1)
     out[..., :, 1:].addcmul_(grid.edge_x, x[..., :, :-1], value=-1)
     out[..., :, :-1].addcmul_(grid.edge_x, x[..., :, 1:], value=-1)
+    if grid.edge_d is not None:
+        out[..., 1:, 1:].addcmul_(grid.edge_d, x[..., :-1, :-1], value=-1)
+        out[..., :-1, :-1].addcmul_(grid.edge_d, x[..., 1:, 1:], value=-1)
     return out
+
+
+def disturbance(system: System, draws: Tensor) -> Tensor:
+    """A draw of covariance ``K K'``, from standard normal ``draws`` (B, T, H, W).
+
+    ``K K' = (K + middle)^2 + split^2 L``, and ``L`` is the sum over the edges of squared differences: an edge's own
+    draw goes to one end, its opposite to the other.
+    """
+    grid = system.grids[0]
+    draws = draws * grid.domain
+    out = space_root(grid, draws, grid.degree + system.middle * grid.domain)
+    if system.split:
+        y, x, d = _signs(draws)
+        y, x = y[..., 1:, :] * (system.split * grid.edge_y.sqrt()), x[..., 1:] * (system.split * grid.edge_x.sqrt())
+        out[..., 1:, :] += y
+        out[..., :-1, :] -= y
+        out[..., 1:] += x
+        out[..., :-1] -= x
+        if grid.edge_d is not None:
+            d = d[..., 1:, 1:] * (system.split * grid.edge_d.sqrt())
+            out[..., 1:, 1:] += d
+            out[..., :-1, :-1] -= d
+    return out
+
+
+def _signs(draws: Tensor) -> list[Tensor]:
+    """Three more draws of variance 1, independent of each other and of ``draws``: sums of signs, from the last bits.
+
+    So that what belongs to a cell's edges belongs to the cell, wherever its block begins.
+    """
+    bits = draws.contiguous().view(torch.int32 if draws.dtype == torch.float32 else torch.int64)
+    return [sum(1 - 2 * ((bits >> (4 * k + j)) & 1) for j in range(4)).to(draws) / 2 for k in range(3)]  # type: ignore[union-attr]
 
 
 def time_root(frames: Frames, x: Tensor) -> Tensor:
@@ -162,8 +230,8 @@ def time_root(frames: Frames, x: Tensor) -> Tensor:
 
 
 def apply(grid: Grid, frames: Frames, x: Tensor) -> Tensor:
-    """``(Q_t (x) K^2 + weight) x``, shape (B, T, H, W)."""
-    smooth = space_root(grid, space_root(grid, x))
+    """``(Q_t (x) K K' + weight) x``, shape (B, T, H, W)."""
+    smooth = space_root(grid, space_root(grid, x, grid.degree), grid.detail)
     out = torch.addcmul(grid.weight * x, frames.diagonal, smooth)
     out[:, :-1].addcmul_(frames.off, smooth[:, 1:])
     out[:, 1:].addcmul_(frames.off, smooth[:, :-1])
