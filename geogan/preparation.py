@@ -20,7 +20,7 @@ from geogan.model import Model, grid_of
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
-from geogan.operators.parse import describe
+from geogan.operators.parse import describe, remarks
 from geogan.standardise import Standardiser
 from geogan.withheld import Withheld, withhold
 
@@ -107,6 +107,8 @@ def prepare_model(
     archive = replace(archive, standardiser=standardiser)
     operator = operator.fitted(_gaps(archive), domain, seed=seed)
     message(f"operator: {describe(operator)}")
+    for remark in remarks(operator, archive.bands):
+        message(remark)
     prior, scale = None, 1.0
     if first_guess:
         pieces = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)

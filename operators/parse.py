@@ -179,3 +179,19 @@ def _parameters(operator: Any) -> dict[str, Any]:
 
 def _defaults(kind: type) -> dict[str, Any]:
     return {field.name: field.default for field in fields(kind) if field.default is not MISSING}
+
+
+def remarks(operator: Operator, bands: int) -> list[str]:
+    """What is worth knowing of an operator on a field of so many bands, in sentences.
+
+    Examples
+    --------
+    >>> remarks(parse("remove_pixel_channel:p=0.9"), 1)
+    ['of one band, remove_pixel_channel is remove_pixel']
+    >>> remarks(parse("remove_pixel_channel:p=0.9"), 3)
+    []
+    """
+    parts = operator.operators if isinstance(operator, Compose) else (operator,)
+    if bands == 1 and any(isinstance(part, RemovePixelChannel) for part in parts):
+        return ["of one band, remove_pixel_channel is remove_pixel"]
+    return []

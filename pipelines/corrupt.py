@@ -10,7 +10,7 @@ from geogan.coordinates import find_axes
 from geogan.corruption import corrupt as make_gappy
 from geogan.io import Data, check_field, open_masks, open_source
 from geogan.operators.operator import Operator
-from geogan.operators.parse import describe, parse
+from geogan.operators.parse import describe, parse, remarks
 from geogan.product import check_output, write_dataset
 
 if TYPE_CHECKING:
@@ -90,6 +90,9 @@ def corrupt(
     dataset.attrs = source.attrs | {"history": history}
     if console is None:
         return write_dataset(dataset, out, overwrite=overwrite)
+    axes = find_axes(source.field)
+    for remark in remarks(measuring, 1 if axes.band is None else source.field.sizes[axes.band]):
+        console.print(remark, highlight=False)
     with console.status(f"writing {out}"):
         path = write_dataset(dataset, out, overwrite=overwrite)
     console.print(f"next: geogan info {shlex.quote(str(path))}", highlight=False, soft_wrap=True)

@@ -63,3 +63,16 @@ def test_what_is_refused_leaves_nothing(truth, tmp_path):
     with pytest.raises(InputError, match="exists; give another name"):
         corrupt(truth, out)
     corrupt(truth, out, overwrite=True)
+
+
+def test_a_channel_wise_operator_on_one_band_says_what_it_is(tmp_path):
+    from io import StringIO
+
+    from rich.console import Console
+
+    from geogan.synthetic import synthetic_sst
+
+    synthetic_sst(days=2, size=16).to_netcdf(tmp_path / "truth.nc")
+    said = Console(file=StringIO(), width=100)
+    corrupt(tmp_path / "truth.nc", tmp_path / "gappy.nc", operator="remove_pixel_channel:p=0.5", console=said)
+    assert "of one band, remove_pixel_channel is remove_pixel" in said.file.getvalue()
