@@ -18,6 +18,8 @@ SEASONAL_CONDITION = 30.0
 # Each cell's climatology is drawn towards the domain's with the weight of this many observations:
 # neighbouring days say almost the same, so a dozen dates must not make a climatology of their own.
 SHRINKAGE = 30.0
+# A single scene has a plane for a climatology, fitted to at least so many cells.
+PLANE_CELLS = 100
 # Memory for one slab of the pass, in values.
 SLAB = 8_000_000
 
@@ -146,7 +148,11 @@ class Standardiser:
         draw = SHRINKAGE * np.diag([1.0] + [0.5] * (keep - 1))
         pooled = np.linalg.solve(_per_band(normal), _per_band(moment)[..., None])[..., 0]
         cells = normal.reshape(keep, keep, bands, -1).transpose(2, 3, 0, 1) + draw
-        aims = moment.reshape(keep, bands, -1).transpose(1, 2, 0) + (pooled @ draw)[:, None]
+        common = np.broadcast_to(pooled[:, None], (bands, domain.size, keep))
+        plane = len(dates) == 1 and seen.any((0, 1)).sum() >= PLANE_CELLS
+        if plane:
+            common = np.stack([_plane(*part) for part in zip(moment[0], normal[0, 0])]).reshape(bands, -1, 1)
+        aims = moment.reshape(keep, bands, -1).transpose(1, 2, 0) + common @ draw
         solved = np.linalg.solve(cells, aims[..., None])[..., 0]
         fitted = solved.transpose(2, 0, 1).reshape(moment.shape)
         residual = square - 2 * (fitted * moment).sum(0) + np.einsum("kchw,klchw,lchw->chw", fitted, normal, fitted)
@@ -161,7 +167,7 @@ class Standardiser:
             fitted.astype(np.float32),
             scale,
             transform,
-            _note(seasonal, keep, 0 if axes.independent else harmonics, dates),
+            "a plane" if plane else _note(seasonal, keep, 0 if axes.independent else harmonics, dates),
         )
 
     @property
@@ -271,6 +277,22 @@ def transforms(text: str, bands: int) -> tuple[str, ...]:
     if len(each) != bands:
         raise InputError(f"transform names {len(each)} bands, the field has {bands}; give one for all, or one a band")
     return each
+
+
+def _plane(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Least squares plane through the values (H, W) of the cells that were seen.
+
+    Examples
+    --------
+    >>> slope = np.add.outer(2.0 * np.arange(4), np.arange(5))
+    >>> np.allclose(_plane(np.where(np.eye(4, 5) > 0, 0, slope), 1 - np.eye(4, 5)), slope)
+    True
+    """
+    axes = [np.linspace(-1, 1, size) for size in values.shape]
+    basis = np.stack([np.ones(values.shape), *np.meshgrid(*axes, indexing="ij")], -1)
+    where = seen > 0
+    # Of cells in one line, the plane of least slope across it.
+    return basis @ np.linalg.lstsq(basis[where], values[where], rcond=1e-3)[0]
 
 
 def _basis(phase: np.ndarray | None, count: int, terms: int) -> np.ndarray:

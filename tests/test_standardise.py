@@ -208,3 +208,16 @@ def test_images_and_identities_stand_as_they_are():
         np.testing.assert_array_equal(fitted.forward(values, None), values)
         np.testing.assert_array_equal(fitted.inverse(values, None), values)
         assert fitted.error_unit("1") == (1.0, "") and not fitted.coefficients.any()
+
+
+def test_a_single_scene_lies_on_a_plane():
+    """Beyond what is seen its climatology goes on as the plane does."""
+    random = np.random.default_rng(0)
+    slope = 20 + np.add.outer(-0.3 * np.arange(20), 0.1 * np.arange(30))
+    values = slope + 0.2 * random.standard_normal(slope.shape)
+    values[:9, 12:] = np.nan
+    field = xr.DataArray(values, dims=("y", "x"), name="lst")
+    fitted = Standardiser.fit(field, find_axes(field), np.ones(slope.shape, bool))
+    assert fitted.note == "a plane"
+    assert np.abs(fitted.climatology(None)[0, 0] - slope).max() < 0.1
+    assert fitted.scale == pytest.approx(0.2, rel=0.1)
