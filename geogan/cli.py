@@ -168,6 +168,15 @@ def train(
             "(images always do); or one a band, with commas between."
         ),
     ] = "none",
+    covariate: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME",
+            help="Shown to the network beside the field: day_of_year, latitude, distance_to_coast, or a static "
+            "variable of the data such as its bathymetry; may be given several times, or with commas between.",
+            show_default="none",
+        ),
+    ] = [],  # noqa: B006
     preset: Annotated[
         list[str],
         typer.Option(
@@ -285,6 +294,7 @@ def train(
         domain=domain,
         time=time,
         transform=transform,
+        covariate=covariate,
         clean=clean,
         preset=preset,
         generator=generator,

@@ -1,5 +1,6 @@
 """Coordinates of a field: which dimension is time, band, y, x, and what they measure."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -322,16 +323,18 @@ def latitude(field: xr.DataArray, axes: Axes) -> np.ndarray | None:
     return along[0].values.astype(np.float64) if along else None
 
 
-def squeezed(array: xr.DataArray) -> xr.DataArray:
-    """Without dimensions of length one that are no axis of a map; their coordinates stay, as scalars.
+def squeezed(array: xr.DataArray, *, roles: Sequence[str] = _ROLES) -> xr.DataArray:
+    """Without dimensions of length one that have none of these roles; their coordinates stay, as scalars.
 
     Examples
     --------
-    >>> squeezed(xr.DataArray(np.zeros((1, 3, 1)), dims=("time", "lat", "depth"))).dims
-    ('time', 'lat')
+    >>> maps = xr.DataArray(np.zeros((1, 3, 4, 1)), dims=("time", "lat", "lon", "depth"))
+    >>> squeezed(maps).dims, squeezed(maps, roles="yx").dims
+    (('time', 'lat', 'lon'), ('lat', 'lon'))
     """
-    axes = axis_roles(array).values()
-    return array.squeeze([dim for dim, size in array.sizes.items() if size == 1 and dim not in axes])
+    found = axis_roles(array)
+    kept = [found.get(role) for role in roles]
+    return array.squeeze([dim for dim, size in array.sizes.items() if size == 1 and dim not in kept])
 
 
 def has_lonlat(field: xr.DataArray, axes: Axes) -> bool:

@@ -193,12 +193,12 @@ def _static(
 ) -> np.ndarray:
     """A static map on the field's grid, shape (y, x)."""
     if name not in given:
-        there = [str(other) for other in given if squeezed(given[other]).ndim == 2]
+        there = [str(other) for other in given if squeezed(given[other], roles="yx").ndim == 2]
         raise InputError(
             f"no covariate is named {name!r}; choose from {', '.join(MADE)}, or a static map of the data"
             + (f": {', '.join(there)}" if there else ", which have none")
         )
-    static = squeezed(given[name])
+    static = squeezed(given[name], roles="yx")
     if static.ndim != 2 or static.dtype.kind not in "biuf":
         what = f"the dimensions ({', '.join(map(str, static.dims))})" if static.ndim != 2 else f"type {static.dtype}"
         raise InputError(

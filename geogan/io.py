@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from geogan.coordinates import Axes, axis_roles, band_names, find_axes, ordered, same_coordinate, stacked
+from geogan.coordinates import Axes, axis_roles, band_names, find_axes, ordered, same_coordinate, squeezed, stacked
 from geogan.http_store import HttpStore
 from geogan.images import are_images, open_images
 from geogan.operators.errors import InputError
@@ -333,7 +333,7 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
     path = next((path for path, dataset in datasets.items() if name in dataset.variables), paths[0])
     dataset = datasets[path]
     choose_variable(dataset, name, label=path)
-    mask, axes = _squeeze(dataset[name]), find_axes(like)
+    mask, axes = squeezed(dataset[name]), find_axes(like)
     shape = (like.sizes[axes.y], like.sizes[axes.x])
     if mask.ndim != 2:
         raise InputError(
@@ -355,6 +355,45 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
     if not values.any():
         raise InputError(f"variable {name!r} of {path} is 0 everywhere, where 1 marks the sea; invert it")
     return values.astype(bool)
+
+
+def open_maps(data: Data, names: Sequence[str]) -> xr.Dataset:
+    """All variables of the data's first file, lazy but for the static maps among those named, which are read.
+
+    Parameters
+    ----------
+    data : str, Path or a sequence of them
+        As in `open_field`; what the first file lacks is looked for in the others.
+    names : sequence of str
+        What is not there is left out.
+
+    Raises
+    ------
+    InputError
+        If nothing is found, or a file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> xr.Dataset({"depth": (("y", "x"), np.ones((3, 2)))}).to_netcdf(Path(folder.name) / "sea.nc")
+    >>> open_maps(Path(folder.name) / "sea.nc", ["depth", "slope"]).depth.shape
+    (3, 2)
+    """
+    paths = find_paths(data)
+    if are_images(paths):
+        return xr.Dataset()
+    found = _open_dataset(paths[0])
+    for name in names:
+        for path in paths:
+            dataset = _open_dataset(path)
+            if name not in dataset.variables:
+                continue
+            if squeezed(dataset[name], roles="yx").ndim == 2:
+                with reading(path, name):
+                    found[name] = dataset[name].load()
+            break
+    return found
 
 
 def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: str = "the dataset") -> str:
@@ -470,7 +509,7 @@ def open_masks(data: Data, like: xr.DataArray) -> xr.Dataset:
     dataset, axes = _open_dataset(find_paths(data)[0]), find_axes(like)
     masks = {}
     for name, array in dataset.data_vars.items():
-        mask = _squeeze(array) if _is_gridded(array) and _is_mask(array) else None
+        mask = squeezed(array) if _is_gridded(array) and _is_mask(array) else None
         if mask is None or set(mask.dims) != {axes.y, axes.x} or name == like.name:
             continue
         if all(mask.sizes[dim] == like.sizes[dim] for dim in mask.dims):
@@ -703,7 +742,7 @@ def _gridded(dataset: xr.Dataset, name: str, path: str) -> xr.DataArray:
         raise InputError(f"{label} has the dimensions {array.dims}, where a map of y and x is expected")
     if _is_zarr(path) and "://" not in path:
         _check_chunks(path, name, array)
-    array = _squeeze(array)
+    array = squeezed(array)
     axes = find_axes(array)
     chunks = _dask_chunks(array, axes)
     array = array.chunk(chunks)
@@ -718,12 +757,6 @@ def _check_kind(field: xr.DataArray, label: str) -> None:
     for dim, size in field.sizes.items():
         if size == 0:
             raise InputError(f"{label} has no entry along {str(dim)!r}; check how the file was made or selected")
-
-
-def _squeeze(array: xr.DataArray) -> xr.DataArray:
-    """Drop dimensions of length one that are no axis of a map; their coordinates stay, as scalars."""
-    axes = axis_roles(array).values()
-    return array.squeeze([dim for dim, size in array.sizes.items() if size == 1 and dim not in axes])
 
 
 def _dask_chunks(array: xr.DataArray, axes: Axes) -> dict[str, int]:

@@ -344,6 +344,7 @@ def _ablation(
             domain=described.get("domain"),
             time=described["time"],
             transform=settings["transform"],
+            covariate=settings.get("covariates", ()),
             window=settings["window"],
             width=settings["width"],
             crop=settings["crop"],

@@ -17,7 +17,9 @@ from rich.progress import Progress as Bar
 
 from geogan import defaults
 from geogan.checkpoint import load_model
-from geogan.io import find_paths, open_domain, open_source, variable_names
+from geogan.coordinates import squeezed
+from geogan.covariates import MADE, named
+from geogan.io import choose_variable, find_paths, open_domain, open_maps, open_source, variable_names
 from geogan.operators.errors import InputError
 from geogan.presets import settings_of
 from geogan.reconstructor import Reconstructor
@@ -34,6 +36,7 @@ def train(
     domain: str | None = None,
     time: str | None = None,
     transform: str = "none",
+    covariate: Sequence[str] = (),
     clean: str | Path | Sequence[str | Path] | None = None,
     preset: Sequence[str] = (),
     generator: str | None = None,
@@ -69,6 +72,8 @@ def train(
         Folder of the run; by default ``runs/`` and the name of the data.
     variable, domain, time : str, optional
         Which variable, its land mask (1 = exists) and which dates.
+    covariate : sequence of str
+        Shown to the networks beside the field: of :data:`geogan.covariates.MADE`, or static variables of the data.
     clean : path or URL, or several, optional
         Fields without gaps, for the presets that see some; the variable of the same name, or its only one.
     preset : sequence of str
@@ -126,6 +131,7 @@ def train(
         reconstructor = Reconstructor(
             operator,
             transform=transform,
+            covariates=named(covariate),
             steps=steps,
             minutes=minutes,
             precision=precision,
@@ -134,6 +140,13 @@ def train(
             device=device,
             **settings_of(preset) | {name: value for name, value in given.items() if value is not None},
         )
+    static = [name for name in named(reconstructor.covariates) if name not in MADE] if resume is None else []
+    maps = open_maps(data, static) if static else None
+    if maps is not None and variable is None:
+        # A map that is a covariate is not what is to be filled.
+        is_map = [name in maps and squeezed(maps[name], roles="yx").ndim == 2 for name in static]
+        rest = maps.drop_vars([name for name, known in zip(static, is_map, strict=True) if known])
+        variable = choose_variable(rest, label=find_paths(data)[0]) if rest else None
     source = open_source(data, variable=variable, time=time)
     mask = None if domain is None else open_domain(data, domain, source.field)
     whole = None if clean is None else open_clean(clean, str(source.field.name), time)
@@ -151,6 +164,7 @@ def train(
                 source.field,
                 domain=mask,
                 clean=whole,
+                covariates=maps,
                 path=out,
                 resume=resume is not None,
                 progress=report.show,

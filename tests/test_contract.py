@@ -267,7 +267,7 @@ def test_the_gradient_of_one_weight_is_that_of_its_term(name, term):
     operator, state = built(name), state_of(rate=0.0)
     state.discriminator.eval()  # its singular vectors stay
     clean, _, windows = case_of(operator)
-    y, mask, kept, guess, domain, days, _, noise = windows
+    y, mask, kept, guess, domain, days, _, noise, *_ = windows
     windows = Windows(y, mask, kept, guess, domain, days, clean if term == "paired" else None, noise)
     if term != "withheld":
         windows = windows._replace(noise=None)
