@@ -264,6 +264,36 @@ class GaussianPrior:
             found.append(self.amplitude * _unfold(solved, values.shape))
         return _unfold(guess, values.shape), torch.stack(found)
 
+    def covariance(self, domain: Tensor) -> Tensor:
+        """Covariance in space, for small grids: dense, in float64.
+
+        Parameters
+        ----------
+        domain : Tensor, shape (H, W)
+
+        Returns
+        -------
+        covariance : Tensor, shape (H * W, H * W)
+            0 outside the domain.
+
+        Examples
+        --------
+        >>> covariance = GaussianPrior(length=4.0).covariance(torch.ones(9, 9))
+        >>> bool(covariance[40, 40] > covariance[40, 41] > covariance[40, 44] > 0)
+        True
+        """
+        cells = domain.numel()
+        if self.tilt < 0:
+            turned = torch.arange(cells).view_as(domain).flip(-1).flatten()
+            return self._mirrored().covariance(domain.flip(-1))[turned][:, turned]
+        domain = domain.double()
+        grid = self._system(torch.zeros(1, 1, *domain.shape).double(), domain, torch.zeros(1)).grids[0]
+        each = torch.eye(cells, dtype=torch.float64).view(cells, 1, *domain.shape) * domain
+        root = multigrid.space_root(grid, multigrid.space_root(grid, each, grid.degree), grid.detail).view(cells, cells)
+        there = domain.flatten()
+        covariance = torch.linalg.inv(root + torch.diag(1 - there)) * there * there[:, None]
+        return self.amplitude**2 * covariance
+
     def _mirrored(self) -> GaussianPrior:
         return replace(self, tilt=-self.tilt)
 

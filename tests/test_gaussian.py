@@ -77,6 +77,16 @@ def test_map_is_kriging_with_the_same_covariance(days, kind):
     assert (single.reshape(len(days), -1)[:, cells].flatten() - expected).abs().max() < 1e-3
 
 
+@pytest.mark.parametrize("kind", [{}, {"detail": 0.3, "tilt": -0.8, "aspect": 1.5}])
+def test_the_covariance_is_that_of_the_graph(kind):
+    prior, domain = GaussianPrior(length=5.0, **kind), island(9, 7)
+    cells = domain.flatten() > 0
+    covariance = prior.covariance(domain)
+    expected = dense_covariance(prior, domain, torch.zeros(1))
+    torch.testing.assert_close(covariance[cells][:, cells], expected, rtol=1e-4, atol=1e-6)
+    assert (covariance[~cells] == 0).all() and (covariance[:, ~cells] == 0).all()
+
+
 @pytest.mark.parametrize("kind", [{}, {"detail": 0.25}, {"detail": 0.4, "aspect": 1.5, "tilt": -0.7}])
 def test_samples_have_the_posterior_mean_and_covariance(kind):
     prior = GaussianPrior(length=4.0, persistence=2.0, noise=0.5, **kind)

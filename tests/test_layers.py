@@ -18,7 +18,7 @@ cli
 -> preparation, filling, judge, checkpoint
 -> training
 -> windows
--> blocks, model, inference, io, product
+-> blocks, model, inference, io, product, covariance
 -> archive, gaussian
 -> standardise, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines, covariates, variables
