@@ -21,6 +21,7 @@ from torch import Tensor
 from geogan.archive import Archive
 from geogan.gaussian import GaussianPrior
 from geogan.operators.operator import Operator
+from geogan.recency import recency
 
 # What a pattern may hide of a frame, on average; beyond that, only what several draws of theta have in common
 # is hidden: training windows must resemble those that will be filled, which have all their observations.
@@ -46,6 +47,7 @@ class Block(NamedTuple):
         None  # (M, T, C, H, W) what makes members differ: deviations from the guess, or white noise
     )
     covariates: Tensor | None = None  # (T, K, H, W)
+    recent: Tensor | None = None  # what a field remembers of what is kept, beyond the window
 
 
 def hide(
@@ -165,7 +167,8 @@ def prepare(
             t = cut(len(clean.days), len(values), generator)
         whole = torch.from_numpy(clean.read(t, y, x).values)
     beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
-    return Block(values, mask, kept, guess, domain, dates, whole, noise, draws, beside)
+    recent = recency(kept, dates, None if prior is None else prior.persistence)
+    return Block(values, mask, kept, guess, domain, dates, whole, noise, draws, beside, recent)
 
 
 class BlockPool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from geogan.gaussian import GaussianPrior
 from geogan.networks import ErrorNet, Generator
+from geogan.recency import recency
 
 # Cells that go through a network at a time.
 CELLS = 400_000
@@ -34,6 +35,7 @@ def reconstruct(
     error: ErrorNet | None = None,
     noise: Tensor | None = None,
     covariates: Tensor | None = None,
+    recent: Tensor | None = None,
     precision: torch.dtype = torch.float32,
 ) -> Reconstruction:
     """Reconstruct every frame of a block from the window around it.
@@ -52,6 +54,8 @@ def reconstruct(
         endlessly many.
     covariates : Tensor, shape (T, K, H, W), optional
         A window is shown those of its middle frame.
+    recent : Tensor, shape (T, C, H, W), optional
+        :func:`geogan.recency.recency` of the mask, for ``error``.
     precision : torch.dtype
         Of the networks' arithmetic.
 
@@ -71,7 +75,7 @@ def reconstruct(
         members = members + (field - members.mean(0))
     std = None
     if error is not None:
-        std = films(error, beside=field, precision=precision, squared=True).sqrt()
+        std = films(error, beside=field, recent=recent, precision=precision, squared=True).sqrt()
     return Reconstruction(field, std, members)
 
 
@@ -84,6 +88,7 @@ def _films(
     covariates: Tensor | None,
     *,
     beside: Tensor | None = None,
+    recent: Tensor | None = None,
     precision: torch.dtype,
     squared: bool = False,
 ) -> Tensor:
@@ -106,7 +111,7 @@ def _films(
             extra = None if covariates is None else covariates[part[:, network.frames // 2]]
             if isinstance(network, ErrorNet):
                 assert beside is not None
-                said = network(*films, beside[part], here, extra)
+                said = network(*films, beside[part], here, extra, None if recent is None else recent[part])
             else:
                 said = network(*films, here, None if beside is None else beside[part], extra)
             said = said.float().square() if squared else said.float()
@@ -171,6 +176,15 @@ def fill_block(
             draws = torch.cat([draws, -draws])
         beside = None if covariates is None else torch.from_numpy(covariates).to(device)
         made = reconstruct(
-            network, y, mask, guess, sea, error=error, noise=draws, covariates=beside, precision=precision
+            network,
+            y,
+            mask,
+            guess,
+            sea,
+            error=error,
+            noise=draws,
+            covariates=beside,
+            recent=None if error is None else recency(mask, dates, None if prior is None else prior.persistence),
+            precision=precision,
         )
         return Reconstruction(*(None if part is None else part.cpu() for part in made))  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from geogan.networks import ErrorNet, Generator
 from geogan.objective import error_likelihood
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
+from geogan.recency import recency
 
 # Stretches of withheld clouds looked at: enough to be sure, few enough to be quick. Small grids afford more.
 STRETCHES, MOST_STRETCHES, VALUES = 16, 64, 1_500_000
@@ -41,6 +42,7 @@ class Stretch(NamedTuple):
     domain: Tensor
     asked: Tensor  # what the reconstruction is compared with where hidden
     covariates: Tensor | None = None  # (T, K, h, w)
+    recent: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ class Judge:
             if prior is not None:
                 guess = prior.map((values * mask)[None], mask[None], domain, torch.from_numpy(piece.days))[0]
             beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
-            return Stretch(values, mask, guess, hidden, domain, asked, beside)
+            recent = recency(mask, torch.from_numpy(piece.days), None if prior is None else prior.persistence)
+            return Stretch(values, mask, guess, hidden, domain, asked, beside, recent)
 
         if archive.independent:
             chosen = dates[np.unique(np.linspace(0, len(dates) - 1, SAMPLES).astype(int))]
@@ -146,14 +149,17 @@ class Judge:
         most = int(np.clip(VALUES // values_each, STRETCHES, MOST_STRETCHES))
         for run in [runs[index] for index in np.unique(np.linspace(0, len(runs) - 1, most).astype(int))]:
             t = slice(max(0, run.start - margin), min(count, run.stop + margin))
-            values, mask, guess, hidden, domain, asked, beside = solved(t, *around(run.start))
+            values, mask, guess, hidden, domain, asked, beside, recent = solved(t, *around(run.start))
             first, last = run.start - t.start - frames + 1, run.stop - t.start + frames - 1
             near = slice(max(0, first), min(len(values), last))
             # Only the stretch's own dates count: those of a neighbour would count twice, and with less around them.
             hidden[: run.start - t.start] = 0
             hidden[run.stop - t.start :] = 0
             beside = None if beside is None else beside[near]
-            stretches.append(Stretch(values[near], mask[near], guess[near], hidden[near], domain, asked[near], beside))
+            recent = None if recent is None else recent[near]
+            stretches.append(
+                Stretch(values[near], mask[near], guess[near], hidden[near], domain, asked[near], beside, recent)
+            )
         return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0)
 
     @property
@@ -217,8 +223,18 @@ class Judge:
         for stretch in self.stretches:
             values, mask, guess, hidden, domain, asked = (part.to(device) for part in stretch[:6])
             beside = None if stretch.covariates is None else stretch.covariates.to(device)
-            shown = values * mask
-            made = reconstruct(network, shown, mask, guess, domain, error=error, covariates=beside, precision=precision)
+            recent = None if stretch.recent is None else stretch.recent.to(device)
+            made = reconstruct(
+                network,
+                values * mask,
+                mask,
+                guess,
+                domain,
+                error=error,
+                covariates=beside,
+                recent=recent,
+                precision=precision,
+            )
             where = hidden > 0
             measured = self.operator.blur(made.field[None])[0]
             yield (measured - asked)[where].double(), None if made.std is None else made.std[where].double()

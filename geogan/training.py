@@ -273,7 +273,7 @@ def _error_step(
     square = (measured.detach() - windows.values) ** 2
     with cast:
         shown, found = windows.values * kept, reconstruction.detach()
-        std = state.network(shown, kept, windows.guess, found, windows.domain, windows.covariates)
+        std = state.network(shown, kept, windows.guess, found, windows.domain, windows.covariates, windows.recent)
     loss = objective.error_likelihood(std, square, windows.mask - kept, state.network.scale)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()

@@ -21,7 +21,8 @@ cli
 -> blocks, model, inference, io, product, covariance
 -> archive, gaussian
 -> standardise, spectra, categories, verification, calibration,
-   withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines, covariates, variables
+   withheld, multigrid, objective, tiles, draws, recency, networks, http_store, images, coastlines,
+   covariates, variables
 -> coordinates, defaults, parallel, presets, run_folder
 -> operators
 """

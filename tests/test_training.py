@@ -452,10 +452,13 @@ def test_the_predicted_error_becomes_the_error(setting):
     list(run(setting, state, 150, weights=Weights(0.0, 0.0, 1.0), validate=lambda *_: (1.0, None)))
     piece = setting.archive.read(slice(None))
     expected = piece.values[piece.observed > 0].std()
-    x = torch.zeros(1, FRAMES, 1, *CROP)
+    clouds = CloudMask(coverage=0.4, scale=5.0)
+    make = block_maker(setting.archive, clouds, setting.share, seed=1, frames=FRAMES, side=128, hiding=True)
+    w = draw_windows([make(None, 0)], batch=8, frames=FRAMES, crop=CROP, generator=torch.Generator())
     with torch.no_grad():
-        found = state.error.network(x, x, x, x, torch.ones(1, 1, 1, *CROP))
-    assert float(found.mean()) == pytest.approx(float(expected), rel=0.35)
+        found = state.error.network(w.values * w.kept, w.kept, w.guess, w.guess, w.domain, w.covariates, w.recent)
+    hidden = (w.mask - w.kept) > 0
+    assert float(found[hidden].mean()) == pytest.approx(float(expected), rel=0.35)
 
 
 def test_an_ensemble_learns_from_its_members(setting, prior):

@@ -68,6 +68,7 @@ class ErrorNet(nn.Module):
         reconstruction: Tensor,
         domain: Tensor,
         extra: Tensor | None = None,
+        recent: Tensor | None = None,
     ) -> Tensor:
         """Standard deviation of the reconstruction's error on cells that were not observed.
 
@@ -80,6 +81,8 @@ class ErrorNet(nn.Module):
             1 where the field exists.
         extra : Tensor, shape (B, K, H, W), optional
             The ``extras`` covariates.
+        recent : Tensor, shape (B, T, C, H, W), optional
+            :func:`geogan.recency.recency` of the mask, which looks beyond the window; by default the mask.
 
         Returns
         -------
@@ -88,7 +91,7 @@ class ErrorNet(nn.Module):
         """
         innovation = (values - guess) * mask / self.scale
         correction = (reconstruction - guess) / self.scale
-        parts = [part.flatten(1, 2) for part in (innovation, mask, correction, domain)]
+        parts = [part.flatten(1, 2) for part in (innovation, mask if recent is None else recent, correction, domain)]
         stack = torch.cat(parts + ([] if extra is None else [extra]), 1)
         height, width = stack.shape[-2:]
         stack = pad(stack, (0, -width % 4, 0, -height % 4)).contiguous(memory_format=torch.channels_last)
