@@ -93,7 +93,7 @@ class FieldAccessor:
 class DatasetAccessor:
     """Methods of a dataset with one field, or of a filled product, ``Dataset.geogan``.
 
-    Where there are several measured variables, each method needs ``variable``.
+    Where there are several measured variables, each method needs ``variable``: one, or several to be one field.
 
     Examples
     --------
@@ -111,20 +111,21 @@ class DatasetAccessor:
         self,
         operator: "str | Sequence[str] | Operator" = "cloud_mask",
         *,
-        variable: str | None = None,
+        variable: str | Sequence[str] | None = None,
         seed: int = 0,
     ) -> xr.Dataset:
         """The dataset with its field measured; see `geogan.corruption.corrupt`."""
         from geogan.corruption import corrupt
+        from geogan.variables import split_variables
 
-        field = self._one(variable)
-        return self._dataset.assign({str(field.name): corrupt(field, operator, seed=seed)})
+        gappy = split_variables(corrupt(self._one(variable), operator, seed=seed))
+        return self._dataset.assign({str(field.name): field for field in gappy})
 
     def fill(
         self,
         model: str | Path,
         *,
-        variable: str | None = None,
+        variable: str | Sequence[str] | None = None,
         keep_observed: bool | None = None,
         members: int = 1,
         max_error: float | None = None,
@@ -164,13 +165,15 @@ class DatasetAccessor:
             observed_part(filled, source), filled, truth=truth, source=source, std=std, date=date, band=band, path=path
         )
 
-    def coverage(self, *, variable: str | None = None, domain: xr.DataArray | None = None) -> xr.DataArray:
+    def coverage(
+        self, *, variable: str | Sequence[str] | None = None, domain: xr.DataArray | None = None
+    ) -> xr.DataArray:
         """Share of the domain under gaps, date by date; see `geogan.coverage.coverage`."""
         from geogan.coverage import coverage
 
         return coverage(self._one(variable), domain=domain)
 
-    def _one(self, variable: str | None) -> xr.DataArray:
-        from geogan.io import choose_variable
+    def _one(self, variable: str | Sequence[str] | None) -> xr.DataArray:
+        from geogan.io import as_field, choose_variable
 
-        return self._dataset[choose_variable(self._dataset, variable)]
+        return as_field(self._dataset, choose_variable(self._dataset) if variable is None else variable)

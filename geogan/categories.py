@@ -65,6 +65,10 @@ class Category(NamedTuple):
             if cells.any():
                 yield label, cells
 
+    def of_bands(self, bands: slice) -> Category:
+        """The classes of some bands."""
+        return self if self.classes.shape[1] == 1 else self._replace(classes=self.classes[:, bands])
+
 
 def distance_to_observed(observed: np.ndarray, domain: np.ndarray) -> Category:
     """Classes of distance to the nearest observation of the same date and band, in cells, as the crow flies.

@@ -12,6 +12,7 @@ from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator
 from geogan.operators.parse import parse
 from geogan.standardise import within_unity
+from geogan.variables import is_joined, join_variables, split_variables
 
 
 def corrupt(
@@ -74,7 +75,12 @@ def corrupt(
     if several:
         gappy = (gappy * spread).transpose(*field.dims).assign_attrs(field.attrs).rename(field.name)
     gappy.encoding = _with_room_for_gaps(encoding)
-    return gappy
+    if not is_joined(gappy):
+        return gappy
+    variables = split_variables(gappy)
+    for one in variables:
+        one.encoding = _with_room_for_gaps(one.encoding)
+    return join_variables(variables).transpose(*gappy.dims)
 
 
 def _with_gaps_of(field: xr.DataArray, axes: Axes, operator: Operator, *, seed: int) -> Operator:

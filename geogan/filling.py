@@ -26,6 +26,7 @@ from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side
 from geogan.tiles import Tile, blend_weights, tile_axis
+from geogan.variables import is_joined, split_variables
 
 # Cells of one side of a tile, and those it reads beyond.
 TILE, HALO = 192, 32
@@ -298,8 +299,15 @@ def product_of(
 ) -> xr.Dataset:
     """The product, labelled: the filled variable, ``*_source``, and, where there are, ``*_std`` and ``*_member``.
 
-    Dimensions are in the field's order, members before them.
+    Dimensions are in the field's order, members before them. Of several variables that were joined, each has all of
+    these, with units, type and packing of its own.
     """
+    if is_joined(field):
+        products = []
+        for band, one in enumerate(split_variables(field)):
+            rest = (None if part is None else part[..., band, :, :] for part in (source, std, members))
+            products.append(product_of(model, one, values[..., band, :, :].astype(one.dtype), *rest))
+        return xr.merge(products, combine_attrs="override")
     dims = ordered(find_axes(field))
     name = str(field.name or model.variable)
     template = field.transpose(*dims)
@@ -431,5 +439,10 @@ def check_max_error(model: Model, max_error: float | None, members: int) -> None
         return
     if not max_error > 0:
         raise InputError(f"max_error must be positive, in the units of the field, got {max_error}; give a larger one")
+    if model.band_units:
+        raise InputError(
+            f"max_error is one number, but {', '.join(model.bands)} have units of their own; leave it out, and mask "
+            "the product by its *_std"
+        )
     if model.error is None and members == 1:
         raise InputError("the model predicts no error to hold against --max-error; train one with the withheld term")

@@ -510,7 +510,7 @@ def open_masks(data: Data, like: xr.DataArray) -> xr.Dataset:
     masks = {}
     for name, array in dataset.data_vars.items():
         mask = squeezed(array) if _is_gridded(array) and _is_mask(array) else None
-        if mask is None or set(mask.dims) != {axes.y, axes.x} or name == like.name:
+        if mask is None or set(mask.dims) != {axes.y, axes.x} or name in (like.name, *band_names(like, axes)):
             continue
         if all(mask.sizes[dim] == like.sizes[dim] for dim in mask.dims):
             masks[name] = mask.transpose(axes.y, axes.x).drop_vars(mask.coords)

@@ -13,7 +13,7 @@ import xarray as xr
 
 from geogan.archive import Archive
 from geogan.categories import Category, cloud_fraction, distance_to_observed, season
-from geogan.coordinates import find_axes, stacked
+from geogan.coordinates import VARIABLE, find_axes, stacked
 from geogan.filling import Plan, Slab, check_members, fill_slab, plan
 from geogan.metrics import Score, Tally
 from geogan.model import Model
@@ -22,6 +22,7 @@ from geogan.parallel import side_by_side
 from geogan.rivals import FITTED, QUICK, Contest, ask
 from geogan.spectra import Spectrum, SpectrumTally
 from geogan.tiles import Tile
+from geogan.variables import is_joined
 from geogan.verification import EnsembleScore, EnsembleTally
 
 # What is scored where nothing else is named, and all there is; the others take minutes to hours.
@@ -61,6 +62,8 @@ class Row(NamedTuple):
         Of the estimate and of one member, against the truth under the gaps.
     parts : dict of str to dict of str to Part
         The scores by category (of :data:`CATEGORIES`) and class.
+    variable : str
+        Which of several variables, each scored in its own units; empty where there is one.
     """
 
     method: str
@@ -70,6 +73,7 @@ class Row(NamedTuple):
     spectrum: Spectrum | None = None
     member_spectrum: Spectrum | None = None
     parts: dict[str, dict[str, Part]] = {}  # noqa: RUF012
+    variable: str = ""
 
 
 @dataclass
@@ -97,14 +101,14 @@ class _Sums:
             parts,
         )
 
-    def row(self, method: str) -> Row:
+    def row(self, method: str, variable: str = "") -> Row:
         """The scores."""
         spectra = [each.score() if each.segments else None for each in (self.spectrum, self.member_spectrum)]
         parts: dict[str, dict[str, Part]] = {}
         for (category, label), (plain, law) in self.parts.items():
             parts.setdefault(category, {})[label] = Part(plain.score(), law.score() if law.cells else None)
         laws = [each.score() if each.cells else None for each in (self.law, self.members)]
-        return Row(method, self.plain.score(), laws[0], laws[1], spectra[0], spectra[1], parts)
+        return Row(method, self.plain.score(), laws[0], laws[1], spectra[0], spectra[1], parts, variable)
 
 
 def league(
@@ -153,8 +157,8 @@ def league(
     -------
     list of Row
         In the order of the methods; every score over the same cells, all bands together: in the field's units,
-        or in anomalies where its bands have no unit in common. Samples have no time to interpolate in, so
-        ``linear_time`` is left out.
+        or in anomalies where its bands have no unit in common. Of several variables those of the first, then those of
+        the next, each in its own units. Samples have no time to interpolate in, so ``linear_time`` is left out.
 
     Raises
     ------
@@ -171,7 +175,11 @@ def league(
     models = {name: each.on(device) for name, each in models.items()}
     model = next(iter(models.values()))
     moved, say = progress or (lambda what, done, total: None), message or (lambda sentence: None)
-    alike = archive.standardiser.error_unit("")[1] != "anomalies"
+    standardiser = archive.standardiser
+    scored = {"": slice(None)}
+    if is_joined(archive.field):
+        scored = {name: slice(band, band + 1) for band, name in enumerate(archive.field[VARIABLE].values.tolist())}
+    alike = len(scored) > 1 or standardiser.error_unit("")[1] != "anomalies"
     for each in models.values() if members > 1 else ():
         check_members(each, members)
     cut = plan(model, archive, members=members)
@@ -201,40 +209,62 @@ def league(
 
     # Against observations a spread of the field itself is too narrow by their error; the predicted error was learned
     # from observations and has it in it.
-    noise = 0.0
+    noise = np.zeros(archive.bands)
     if truth is None and model.prior is not None and alike:
-        noise = model.prior.noise * model.prior.amplitude * float(archive.standardiser.scale[0])
+        noise = model.prior.noise * model.prior.amplitude * standardiser.scale
 
-    def work(stretch: Tile) -> dict[str, _Sums]:
+    def noisy(values: np.ndarray, bands: slice) -> float | np.ndarray:
+        # Of one variable among several that is under a logarithm it is a share of the value.
+        share = len(scored) > 1 and "log" in standardiser.transforms[bands]
+        return float(noise[bands][0]) * (np.abs(values[:, bands]) if share else 1.0)
+
+    def work(stretch: Tile) -> dict[tuple[str, str], _Sums]:
         true, where = _cells(archive, stretch.core, truth, everywhere=everywhere)
-        sums = {name: _Sums() for name in fillers}
+        sums = {(name, variable): _Sums() for variable in scored for name in fillers}
         if not where.any():
             return sums
         phase = None if archive.phase is None else archive.phase[stretch.core]
         categories = _categories(archive, stretch.core, by)
 
         def unit(values: np.ndarray) -> np.ndarray:
-            return values if alike else archive.standardiser.forward(values, phase)
+            return values if alike else standardiser.forward(values, phase)
 
         for name, filler in fillers.items():
             said = filler(stretch)
             if not alike:
                 said = Slab(unit(said.field))
-            error = noise if name == "gaussian" else 0.0
-            sums[name] = _scored(said, unit(true), where, categories, ensemble=name == "gaussian", error=error)
+            for variable, bands in scored.items():
+                sums[name, variable] = _scored(
+                    _bands(said, bands),
+                    unit(true)[:, bands],
+                    where[:, bands],
+                    [each.of_bands(bands) for each in categories],
+                    ensemble=name == "gaussian",
+                    error=noisy(said.field, bands) if name == "gaussian" else 0.0,
+                )
         return sums
 
-    total = {name: _Sums() for name in fillers}
+    total = {(name, variable): _Sums() for variable in scored for name in fillers}
     for count, sums in enumerate(side_by_side(work, stretches, threads=threads), 1):
-        total = {name: total[name] + sums[name] for name in fillers}
+        total = {key: each + sums[key] for key, each in total.items()}
         moved("scoring", count, len(stretches))
     if not any(each.plain.asked for each in total.values()):
         raise InputError(NOTHING)
-    return [each.row(name) for name, each in total.items()]
+    return [each.row(name, variable) for (name, variable), each in total.items()]
+
+
+def _bands(said: Slab, bands: slice) -> Slab:
+    return Slab(*(None if part is None else part[..., bands, :, :] for part in said))  # type: ignore[arg-type]
 
 
 def _scored(
-    said: Slab, true: np.ndarray, where: np.ndarray, categories: Sequence[Category], *, ensemble: bool, error: float
+    said: Slab,
+    true: np.ndarray,
+    where: np.ndarray,
+    categories: Sequence[Category],
+    *,
+    ensemble: bool,
+    error: float | np.ndarray,
 ) -> _Sums:
     """The sums of one method on one stretch."""
 

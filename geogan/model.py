@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from geogan.calibration import Calibration
-from geogan.coordinates import band_names, find_axes
+from geogan.coordinates import band_names, band_units, find_axes
 from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior
 from geogan.networks import ErrorNet, Generator
@@ -40,7 +40,7 @@ class Model:
     frames : int
         Frames of a window.
     variable, units : str
-        Of the field it was trained on.
+        Of the field it was trained on; several variables with commas between.
     y, x : ndarray or None
         Coordinates of the grid, where there are any.
     precision : str
@@ -49,8 +49,8 @@ class Model:
         Errors on the withheld clouds, and what they were measured with.
     settings : dict
         How it was trained, as JSON can hold it.
-    bands : tuple of str
-        Names of the bands, where they have any.
+    bands, band_units : tuple of str
+        Names of the bands, where they have any, and their units, where each has its own: those of several variables.
     error : ErrorNet or None
         Predicts the error, where observations could be withheld to learn it from.
     calibration : Calibration
@@ -74,6 +74,7 @@ class Model:
     scores: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     bands: tuple[str, ...] = ()
+    band_units: tuple[str, ...] = ()
     error: ErrorNet | None = None
     calibration: Calibration = Calibration()
     covariates: Covariates | None = None
@@ -96,6 +97,11 @@ class Model:
         axes = find_axes(source)
         own, count = len(self.standardiser.scale), 1 if axes.band is None else source.sizes[axes.band]
         names = band_names(source, axes)
+        if self.band_units and names != self.bands:
+            raise InputError(
+                f"the model was trained on the variables {', '.join(self.bands)} together, but {source.name} was "
+                f"given; give all of them, in this order: --variable {self.variable}"
+            )
         if count != own or (self.bands and names and names != self.bands):
             trained, given = (
                 " ".join([f"{size} band{'s' * (size > 1)}", f"({', '.join(listed)})" * bool(listed)]).strip()
@@ -105,12 +111,13 @@ class Model:
                 f"the model was trained on {trained} of {self.variable}, but {source.name} has {given}; "
                 "give the same bands in the same order"
             )
-        units = str(source.attrs.get("units", ""))
-        if units != self.units:
-            raise InputError(
-                f"the model was trained on {self.variable} in {self.units or 'no units'}, but {source.name} is in "
-                f"{units or 'no units'}; convert it, or train on it"
-            )
+        wanted, called = self.band_units or (self.units,) * own, self.bands if self.band_units else (source.name,) * own
+        for band, (name, units) in enumerate(zip(called, band_units(source, axes), strict=True)):
+            if units != wanted[band]:
+                raise InputError(
+                    f"the model was trained on {name if self.band_units else self.variable} in "
+                    f"{wanted[band] or 'no units'}, but {name} is in {units or 'no units'}; convert it, or train on it"
+                )
         found = []
         for name, ours, size in (
             (axes.y, self.y, self.domain.shape[0]),

@@ -12,7 +12,7 @@ import xarray as xr
 
 from geogan.archive import Archive
 from geogan.blocks import Block, cut, prepare, some_samples
-from geogan.coordinates import Axes, band_names, find_axes
+from geogan.coordinates import Axes, band_names, band_units, find_axes
 from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
 from geogan.io import Survey
@@ -22,6 +22,7 @@ from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, remarks
 from geogan.standardise import Standardiser
+from geogan.variables import is_joined
 from geogan.withheld import Withheld, withhold
 
 # Dates and cells of a block.
@@ -136,6 +137,7 @@ def prepare_model(
         y=y,
         x=x,
         bands=band_names(field, axes),
+        band_units=band_units(field, axes) if is_joined(field) else (),
         covariates=beside,
     )
     return Prepared(model, replace(archive, covariates=beside), share, scale)

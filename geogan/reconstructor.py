@@ -22,7 +22,7 @@ from geogan.checkpoint import load_model, load_state, save_model, save_state
 from geogan.coordinates import find_axes
 from geogan.covariates import named
 from geogan.filling import fill, prepared
-from geogan.io import check_field
+from geogan.io import as_field, check_field
 from geogan.judge import Judge, judged_by_noise
 from geogan.model import Model
 from geogan.networks import DISCRIMINATORS, GENERATORS, ErrorNet, Generator
@@ -188,7 +188,7 @@ class Reconstructor:
 
     def fit(
         self,
-        field: xr.DataArray,
+        field: xr.DataArray | xr.Dataset,
         *,
         domain: np.ndarray | None = None,
         clean: xr.DataArray | None = None,
@@ -203,7 +203,8 @@ class Reconstructor:
         Parameters
         ----------
         field : DataArray, shape ([time,] [band,] y, x)
-            NaN where unseen; lazy or not. A field without time is an archive of its own crops.
+            NaN where unseen; lazy or not. A field without time is an archive of its own crops. Of a Dataset all
+            measured variables, as bands of one field: ``dataset[["sst", "chl"]]``.
         domain : ndarray of bool, shape (y, x), optional
             True where the quantity exists; by default, where it was ever observed (in a single scene, everywhere).
         clean : DataArray, optional
@@ -233,6 +234,7 @@ class Reconstructor:
         say = message or (lambda _: None)
         device = find_device(self.device)
         self._check()
+        field = as_field(field)
         wanted = self.weight_paired > 0 or self.clean_unrelated
         if wanted and clean is None:
             raise InputError("the paired and unpaired presets learn from clean fields; give them with --clean")
@@ -446,7 +448,7 @@ class Reconstructor:
 
     def fill(
         self,
-        field: xr.DataArray,
+        field: xr.DataArray | xr.Dataset,
         *,
         keep_observed: bool | None = None,
         members: int = 1,
@@ -458,7 +460,7 @@ class Reconstructor:
         Parameters
         ----------
         field : DataArray, shape ([time,] [band,] y, x)
-            The field trained on, other dates of it, or a part of its grid.
+            The field trained on, other dates of it, or a part of its grid; a Dataset where it was one.
         keep_observed : bool, optional
             Return measured values bit for bit; by default, unless the operator blurs or adds noise.
         members : int
@@ -476,7 +478,7 @@ class Reconstructor:
         """
         return fill(
             self._model(),
-            field,
+            as_field(field),
             keep_observed=keep_observed,
             members=members,
             max_error=max_error,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import YEAR, Axes, band_names, day_of_year, days, stacked
+from geogan.coordinates import VARIABLE, YEAR, Axes, band_names, day_of_year, days, stacked
 from geogan.operators.errors import InputError
 
 # A seasonal cycle is fitted to records of at least this many days ...
@@ -108,6 +108,8 @@ class Standardiser:
 
         def called(band: int) -> str:
             name = str(field.name or "the field")
+            if axes.band == VARIABLE and names:
+                return names[band]
             return name if bands == 1 else f"band {names[band] if names else band} of {name}"
 
         field = stacked(field, axes)

@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import xarray as xr
+
 from geogan.coordinates import find_axes
 from geogan.corruption import corrupt as make_gappy
 from geogan.io import Data, check_field, open_masks, open_source
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse, remarks
 from geogan.product import check_output, write_dataset
+from geogan.variables import split_variables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +25,7 @@ def corrupt(
     out: str | Path,
     *,
     operator: str | Sequence[str] | Operator = "cloud_mask",
-    variable: str | None = None,
+    variable: str | Sequence[str] | None = None,
     time: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
@@ -42,8 +45,8 @@ def corrupt(
     operator : str, sequence of str, or Operator
         As in `geogan.operators.parse.parse`. Parameters that are not given take their defaults. Noise is
         counted in standard deviations of the field; see `geogan.corruption.corrupt`.
-    variable : str, optional
-        Needed where there are several measured variables.
+    variable : str or sequence of str, optional
+        Needed where there are several measured variables; several names are measured together, with commas between.
     time : str, optional
         Dates, as in `geogan.io.open_field`.
     seed : int
@@ -86,7 +89,8 @@ def corrupt(
     command += [f"--time={time}"] if time else []
     line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {shlex.join(command)}"
     history = "\n".join(filter(None, [str(source.attrs.get("history", "")).rstrip(), line]))
-    dataset = gappy.to_dataset().assign(open_masks(data, source.field).data_vars)
+    dataset = xr.Dataset({str(one.name): one for one in split_variables(gappy)})
+    dataset = dataset.assign(open_masks(data, source.field).data_vars)
     dataset.attrs = source.attrs | {"history": history}
     if console is None:
         return write_dataset(dataset, out, overwrite=overwrite)

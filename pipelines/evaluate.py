@@ -18,7 +18,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from geogan.checkpoint import load_model
-from geogan.coordinates import days, find_axes, stacked
+from geogan.coordinates import band_units, days, find_axes, stacked
 from geogan.filling import prepared
 from geogan.io import check_field, open_source
 from geogan.league import DEFAULT, METHODS, Row, league
@@ -50,7 +50,7 @@ def evaluate(
     data: str | Path | Sequence[str | Path],
     model: Path,
     *,
-    variable: str | None = None,
+    variable: str | Sequence[str] | None = None,
     truth: str | Path | None = None,
     methods: Sequence[str] | None = None,
     members: int = 1,
@@ -70,7 +70,8 @@ def evaluate(
         The archive that the model was trained on.
     model : Path
         Folder of its run.
-    variable : str, optional
+    variable : str or sequence of str, optional
+        Those that the model was trained on, of which each is scored in its own units.
     truth : path or URL, optional
         A fuller archive: score on what is in it and not in the data, instead of on the withheld clouds.
     methods : sequence of str, optional
@@ -142,16 +143,12 @@ def evaluate(
     withheld = f"withheld cells of {count} samples" if archive.independent else f"withheld clouds on {count} dates"
     against = "cells hidden from the data" if trained.operator.masks else "all cells of the truth"
     kind = against if truth is not None else withheld
+    each = {name: [row for row in rows if row.variable == name] for name in dict.fromkeys(row.variable for row in rows)}
     if console is not None:
-        console.print(table(rows, trained, kind))
-        if any(row.law for row in rows):
-            console.print("90 %: truths within the 90 % interval; spread: predicted error over the error found")
-        for category in rows[0].parts:
-            console.print(by_class(rows, category))
-        for line in _resolution(rows):
-            console.print(line, highlight=False, soft_wrap=True)
+        for own in each.values():
+            _print(own, trained, kind, console)
     if figures is not None:
-        drawn = _draw(rows, figures, _units(trained))
+        drawn = [file for own in each.values() for file in _draw(own, figures, trained)]
         if console is not None:
             console.print(f"{figures}/ holds {', '.join(drawn)}", highlight=False, soft_wrap=True)
     if json is not None:
@@ -193,9 +190,9 @@ def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
     if own != theirs:
         own, theirs = data.shape, truth.shape
         raise InputError(f"the truth has shape {theirs}, the data {own}; give the same dates on the same grid")
-    units, others = (str(field.attrs.get("units", "")) for field in (data, truth))
-    if units != others:
-        raise InputError(f"the truth is in {others or 'no units'}, the data in {units or 'no units'}; convert it")
+    for units, others in zip(*(band_units(field, find_axes(field)) for field in (data, truth)), strict=True):
+        if units != others:
+            raise InputError(f"the truth is in {others or 'no units'}, the data in {units or 'no units'}; convert it")
     ours, theirs_grid = ((*grid_of(field), days(field, find_axes(field))) for field in (data, truth))
     for name, a, b in zip(("y", "x", "time"), ours, theirs_grid):
         if a is not None and b is not None and np.abs(a - b).max() > 0.01 * np.abs(np.diff(a)).min(initial=1.0):
@@ -205,13 +202,24 @@ def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
             )
 
 
+def _print(rows: Sequence[Row], model: Model, kind: str, console: Console) -> None:
+    console.print(table(rows, model, kind))
+    if any(row.law for row in rows):
+        console.print("90 %: truths within the 90 % interval; spread: predicted error over the error found")
+    for category in rows[0].parts:
+        console.print(by_class(rows, category))
+    for line in _resolution(rows):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
 def table(rows: Sequence[Row], model: Model, kind: str) -> Table:
     """The rows as a table, the least error in bold."""
     # The unit and the cells are said once, so that the columns fit into 80 characters.
-    units = f", in {_units(model)}" if _units(model) else ""
+    variable = rows[0].variable
+    units = f", in {unit}" if (unit := _units(model, variable)) else ""
     asked = max(round(row.score.cells / row.score.share) for row in rows if row.score.share > 0)
     shown = Table(
-        title=escape(f"{model.variable}: error on {kind} ({asked:,} values){units}"),
+        title=escape(f"{variable or model.variable}: error on {kind} ({asked:,} values){units}"),
         title_justify="left",
         box=SIMPLE_HEAD,
     )
@@ -284,24 +292,25 @@ def _resolution(rows: Sequence[Row]) -> Iterator[str]:
         )
 
 
-def _draw(rows: Sequence[Row], figures: Path, units: str) -> list[str]:
-    """Write the figures; their names."""
+def _draw(rows: Sequence[Row], figures: Path, model: Model) -> list[str]:
+    """Write the figures of a variable; their names."""
     from geogan.figures import plot_ranks, plot_reliability, plot_spectra
 
     def called(row: Row) -> str:
         return TITLES.get(row.method, row.method)
 
-    made = {}
+    variable, made = rows[0].variable, {}
+    prefix = f"{variable}_" if variable else ""
     laws = {called(row): row.law for row in rows if row.law is not None}
     ensembles = {called(row): row.members for row in rows if row.members is not None}
     spectra = {called(row): row.spectrum for row in rows if row.spectrum is not None}
     spectra |= {f"{called(row)}, one member": row.member_spectrum for row in rows if row.member_spectrum is not None}
     if laws:
-        made["reliability.png"] = plot_reliability(laws)
+        made[f"{prefix}reliability.png"] = plot_reliability(laws)
     if ensembles:
-        made["ranks.png"] = plot_ranks(ensembles)
+        made[f"{prefix}ranks.png"] = plot_ranks(ensembles)
     if spectra:
-        made["spectra.png"] = plot_spectra(spectra, units=units)
+        made[f"{prefix}spectra.png"] = plot_spectra(spectra, units=_units(model, variable))
     if not made:
         raise InputError("no method says how sure it is, so there is nothing to draw; leave --figures out")
     with writing(figures):
@@ -311,8 +320,11 @@ def _draw(rows: Sequence[Row], figures: Path, units: str) -> list[str]:
     return list(made)
 
 
-def _units(model: Model) -> str:
-    """Units of the table's errors: the field's, unless its bands have none in common."""
+def _units(model: Model, variable: str = "") -> str:
+    """Units of the table's errors: the variable's or the field's, unless its bands have none in common."""
+    if variable:
+        units = model.band_units[model.bands.index(variable)]
+        return "" if units == "1" else units
     if model.standardiser.error_unit("")[1] == "anomalies":
         return "anomalies"
     return "" if model.units == "1" else model.units
@@ -381,9 +393,12 @@ def _is_ablation(other: Model, model: Model) -> bool:
 def _write(rows: Sequence[Row], model: Model, kind: str, json: Path) -> None:
     content = {
         "variable": model.variable,
-        "units": _units(model),
+        "units": ", ".join(model.band_units) or _units(model),
         "cells": kind,
-        "rows": [_record(row) for row in rows],
+        "rows": [
+            ({"variable": row.variable, "units": _units(model, row.variable)} if row.variable else {}) | _record(row)
+            for row in rows
+        ],
     }
     text = json_text.dumps(content, indent=2)
     if str(json) == "-":

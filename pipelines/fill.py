@@ -38,7 +38,7 @@ def fill(
     model: Path,
     out: Path,
     *,
-    variable: str | None = None,
+    variable: str | Sequence[str] | None = None,
     time: str | None = None,
     keep_observed: bool | None = None,
     members: int = 1,
@@ -61,8 +61,9 @@ def fill(
         Folder of a run.
     out : Path
         ``.zarr`` or ``.nc``.
-    variable : str, optional
-        By default the one the model was trained on, where it is there.
+    variable : str or sequence of str, optional
+        By default the one the model was trained on, where it is there, or the several; each is written with all that
+        goes with it.
     time : str, optional
         Dates to write; the dates around them are looked at all the same.
     keep_observed : bool, optional
@@ -138,7 +139,6 @@ def fill(
         if axes.independent:
             most = max(most, CHUNK_VALUES // (archive.bands * archive.domain.size))
         chunks[axes.time] = max(part for part in range(1, most + 1) if common % part == 0)
-    names = [str(name) for name in template.data_vars]
 
     def region(slab: Tile) -> dict[str, slice]:
         if axes.time is None:
@@ -150,12 +150,8 @@ def fill(
             raw = np.asarray(archive.field[slab.core].values)
         made = fill_slab(trained, archive, slab, cut, members=members, seed=seed, device=place)
         parts = [part for part in compose(raw, made, keep_observed=keep, max_error=max_error) if part is not None]
-        dims = [("member", *ordered(axes)) if part.ndim == 5 else ordered(axes) for part in parts]
-        labelled = [xr.DataArray(unstacked(part, axes), dims=each) for part, each in zip(parts, dims, strict=True)]
-        product.write(
-            region(slab),
-            {name: part.transpose(*template[name].dims).values for name, part in zip(names, labelled, strict=True)},
-        )
+        filled = product_of(trained, chosen.isel(region(slab)), *(unstacked(part, axes) for part in parts))
+        product.write(region(slab), {str(name): filled[name].values for name in template.data_vars})
 
     with Product.begin(out, template, chunks=chunks, digest=digest, overwrite=overwrite) as product:
         regions = [region(slab) for slab in cut.slabs]
@@ -184,7 +180,9 @@ def _fingerprint(archive: Archive) -> str:
 
 
 def _known(data: str | Path | Sequence[str | Path], name: str) -> str | None:
-    """The model's variable where the data have it; else the data's only one."""
+    """The model's variable where the data have it; else the data's only one, or what is refused."""
+    if "," in name:
+        return name
     try:
         open_source(data, variable=name)
     except InputError:

@@ -11,6 +11,7 @@ from geogan.coordinates import Axes, band_names, days, find_axes, grid_step
 from geogan.io import Survey, check_field, open_domain, open_field, open_masks, variable_names
 from geogan.operators.errors import InputError
 from geogan.run_folder import RUN, STATE, is_run, read_run
+from geogan.variables import is_joined, split_variables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,14 +30,15 @@ def info(
     path : str or Path
         As in `geogan.io.open_field`, or the folder of a run. A field is read once, block by block.
     variable : str, optional
-        Needed where there are several measured variables.
+        Needed where there are several measured variables; several names, with commas between, are looked at together.
     console : Console, optional
         Where to print it as tables.
 
     Returns
     -------
     info : dict
-        Sections by name, each a dict of plain values that JSON can hold, in the units that they name;
+        Sections by name, each a dict of plain values that JSON can hold, in the units that they name, of several
+        variables one for each;
         ``kind`` is ``"data"`` or ``"run"``, ``next`` a command to go on with.
 
     Raises
@@ -70,20 +72,15 @@ def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
     axes = find_axes(field)
     survey = check_field(field, axes)
     dy, dx = grid_step(field, axes)
-    shares = survey.seen_share
-    bands = 1 if axes.band is None else field.sizes[axes.band]
-    entry = "sample" if axes.independent else "date"
     stored = field.encoding.get("preferred_chunks") or {}
+    if is_joined(field):
+        each = [(one, check_field(one, find_axes(one))) for one in split_variables(field)]
+        described = {f"variable {one.name}": _variable(one, own) | _coverage(one, own) for one, own in each}
+    else:
+        described = {"variable": _variable(field, survey)}
     return {
         "kind": "data",
-        "variable": {
-            "name": str(field.name),
-            "long_name": field.attrs.get("long_name") or field.attrs.get("standard_name"),
-            "units": field.attrs.get("units"),
-            "smallest": survey.minimum,
-            "largest": survey.maximum,
-        }
-        | ({} if axes.band is None else {"bands": list(band_names(field, axes)) or bands}),
+        **described,
         "grid": {
             "sizes": {str(dim): int(size) for dim, size in field.sizes.items()},
             "stored_chunks": {str(dim): int(size) for dim, size in stored.items()} or None,
@@ -91,18 +88,37 @@ def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
             f"step_{axes.x}": _with_units(dx, field, axes.x),
         },
         "samples" if axes.independent else "time": _time(field, axes, survey),
-        "coverage": {
-            "domain_cells": survey.cells,
-            "all_cells": int(survey.domain.size),
-            "observed_share": survey.observed / (survey.cells * bands * shares.size),
-            f"observed_share_of_a_{entry}": {
-                "smallest": float(shares.min()),
-                "median": float(np.median(shares)),
-                "largest": float(shares.max()),
-            },
-            f"{entry}s_without_any": int((shares == 0).sum()),
-        },
+        "coverage": _coverage(field, survey),
         "next": _next(path, variable, field, survey, samples=axes.independent),
+    }
+
+
+def _variable(field: xr.DataArray, survey: Survey) -> Section:
+    axes = find_axes(field)
+    bands = {} if axes.band is None else {"bands": list(band_names(field, axes)) or field.sizes[axes.band]}
+    return {
+        "name": str(field.name),
+        "long_name": field.attrs.get("long_name") or field.attrs.get("standard_name"),
+        "units": field.attrs.get("units"),
+        "smallest": survey.minimum,
+        "largest": survey.maximum,
+    } | bands
+
+
+def _coverage(field: xr.DataArray, survey: Survey) -> Section:
+    axes, shares = find_axes(field), survey.seen_share
+    bands = 1 if axes.band is None else field.sizes[axes.band]
+    entry = "sample" if axes.independent else "date"
+    return {
+        "domain_cells": survey.cells,
+        "all_cells": int(survey.domain.size),
+        "observed_share": survey.observed / (survey.cells * bands * shares.size),
+        f"observed_share_of_a_{entry}": {
+            "smallest": float(shares.min()),
+            "median": float(np.median(shares)),
+            "largest": float(shares.max()),
+        },
+        f"{entry}s_without_any": int((shares == 0).sum()),
     }
 
 
@@ -123,12 +139,15 @@ def _time(field: xr.DataArray, axes: Axes, survey: Survey) -> Section:
 def _next(path: str | Path, variable: str | None, field: xr.DataArray, survey: Survey, *, samples: bool) -> str:
     name = shlex.quote(str(path))
     chosen = f" --variable {shlex.quote(variable)}" if variable else ""
-    if f"{field.name}_source" in variable_names(path):
+    first = split_variables(field)[0].name
+    if f"{first}_source" in variable_names(path):
+        chosen = f" --variable {shlex.quote(str(first))}" if is_joined(field) else chosen
         return f"geogan plot {name}{chosen} --out map.png"
     if survey.gap_free:
         operator = "remove_pixel:p=0.9" if samples else "cloud_mask"
         return f"geogan corrupt --data {name}{chosen} --operator {operator} --out gappy.zarr"
-    operator = "observed_gaps" if samples else "cloud_mask"
+    # Clouds hide all bands of a cell; variables have gaps of their own.
+    operator = "observed_gaps" if samples or is_joined(field) else "cloud_mask"
     return f"geogan train --data {name}{chosen}{_domain_option(path, field, survey)} --operator {operator}"
 
 
@@ -164,7 +183,7 @@ def _run(path: Path) -> dict[str, Section | str]:
         "trained_on": {
             "data": trained_on,
             "variable": model.variable,
-            "units": model.units,
+            "units": ", ".join(model.band_units) or model.units,
             "bands": list(model.bands) or len(model.standardiser.scale),
             "cells": list(model.domain.shape),
             "domain": described.get("domain"),

@@ -21,6 +21,7 @@ from geogan.plotting import (
     select_date,
 )
 from geogan.run_folder import METRICS, TEXT, is_run
+from geogan.variables import is_joined, split_variables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -102,6 +103,9 @@ def plot(
             plot_training(metrics, partial, units=_error_units(Path(data)))
         return out
     field = open_field(str(data), variable=variable)
+    if is_joined(field):
+        each = " or ".join(f"--variable {one.name}" for one in split_variables(field))
+        raise InputError(f"a figure shows one variable, got {variable!r}; give {each}")
     source, std = (
         open_field(str(data), variable=name) if name in variable_names(str(data)) else None
         for name in (f"{field.name}_source", f"{field.name}_std")

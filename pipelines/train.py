@@ -32,7 +32,7 @@ def train(
     *,
     operator: Sequence[str] = ("cloud_mask",),
     out: Path | None = None,
-    variable: str | None = None,
+    variable: str | Sequence[str] | None = None,
     domain: str | None = None,
     time: str | None = None,
     transform: str = "none",
@@ -71,7 +71,7 @@ def train(
     out : Path, optional
         Folder of the run; by default ``runs/`` and the name of the data.
     variable, domain, time : str, optional
-        Which variable, its land mask (1 = exists) and which dates.
+        Which variable (or several, with commas between), its land mask (1 = exists) and which dates.
     covariate : sequence of str
         Shown to the networks beside the field: of :data:`geogan.covariates.MADE`, or static variables of the data.
     clean : path or URL, or several, optional
@@ -188,8 +188,8 @@ def train(
 
 
 def open_clean(data: str | Path | Sequence[str | Path], variable: str, time: str | None) -> xr.DataArray:
-    """The variable of that name where clean data have it; else their only one."""
-    name = variable if variable in variable_names(data) else None
+    """The variable of that name where clean data have it, or the several; else their only one."""
+    name = variable if "," in variable or variable in variable_names(data) else None
     return open_source(data, variable=name, time=time).field
 
 

@@ -7,10 +7,12 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import geogan
+from geogan.cli import app
 from geogan.coordinates import band_names, band_units, find_axes
-from geogan.io import as_field, open_field
+from geogan.io import as_field, check_field, open_field
 from geogan.operators.errors import InputError
 from geogan.variables import is_joined, join_variables, named_variables, split_variables
 
@@ -166,3 +168,154 @@ def test_a_variable_that_is_not_there(folder):
 def test_the_description_is_plain_text():
     text = join_variables([maps("sst"), maps("chl")])["variable"].attrs["described"]
     assert set(json.loads(text)) == {"sst", "chl"}
+
+
+# From a gappy archive of two variables to a product, by the command line.
+
+TRAIN = ["--operator", "observed_gaps", "--window", "1", "--width", "4", "--crop", "16", "--batch", "2", "--steps", "2",
+         "--precision", "float32", "--threads", "1"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def archive(sea, tmp_path_factory):
+    """Temperature packed as integers, and what grows where it is cold, in decades; each under clouds of its own."""
+    folder, sst = tmp_path_factory.mktemp("two"), sea["sst"][:18]
+    chl = np.exp(-0.4 * (sst - sst.mean())).astype("f8").rename("chl")
+    chl.attrs = {"units": "mg m-3", "long_name": "chlorophyll"}
+    clouds = "cloud_mask:coverage=0.4,scale=5,persistence=2"
+    gappy = [geogan.corrupt(field, clouds, seed=seed) for seed, field in enumerate((sst, chl))]
+    truth, both = (xr.Dataset({field.name: field for field in fields}) for fields in ((sst, chl), gappy))
+    both = both.assign(sea_mask=sea["sea_mask"])
+    packing = {"sst": {"dtype": "i2", "scale_factor": 0.01, "add_offset": 15.0, "_FillValue": -32768}}
+    both.to_zarr(folder / "both.zarr", encoding=packing, consolidated=False)
+    both[["sst"]].to_netcdf(folder / "sst.nc", encoding=packing)
+    both[["chl"]].to_netcdf(folder / "chl.nc")
+    truth.to_netcdf(folder / "truth.nc")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_of_two(archive, prior):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("geogan.reconstructor.BLOCKS", 2)
+        patch.setattr("geogan.preparation.fit_prior", lambda pieces, **_: prior)
+        command("train", "--data", archive / "both.zarr", "--variable", "sst,chl", "--transform", "none,log",
+                "--domain", "sea_mask", "--out", archive / "run", *TRAIN)  # fmt: skip
+    return archive / "run"
+
+
+def command(*words):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*words):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 2 and result.output.count("\n") == 1, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "nc"])
+def test_a_product_has_both_each_as_it_was(archive, run_of_two, suffix):
+    out = archive / f"filled.{suffix}"
+    command("fill", "--data", archive / "both.zarr", "--model", run_of_two, "--out", out, "--members", "2")
+    opened = {"engine": "zarr", "consolidated": False} if suffix == "zarr" else {}
+    with (
+        xr.open_dataset(archive / "both.zarr", engine="zarr", consolidated=False) as before,
+        xr.open_dataset(out, **opened) as filled,
+    ):
+        assert set(filled.data_vars) == {f"{name}{kind}" for name in ("sst", "chl")
+                                         for kind in ("", "_source", "_std", "_member")}  # fmt: skip
+        sea = before.sea_mask.values == 1
+        for name, units in (("sst", "degree_Celsius"), ("chl", "mg m-3")):
+            own, seen = filled[name], before[name].notnull().values
+            assert own.dims == before[name].dims and own.dtype == before[name].dtype
+            np.testing.assert_array_equal(own.values[seen], before[name].values[seen])
+            assert ((filled[f"{name}_source"].values == 0) == seen).all()
+            assert own.notnull().values[:, sea].all() and own.isnull().values[:, ~sea].all()
+            assert own.attrs["units"] == units and own.attrs["long_name"] == before[name].attrs["long_name"]
+            assert own.attrs["ancillary_variables"] == f"{name}_source {name}_std"
+            assert filled[f"{name}_std"].attrs["units"] == filled[f"{name}_member"].attrs["units"] == units
+        assert filled.sst.encoding["dtype"] == np.int16 and filled.sst.encoding["scale_factor"] == 0.01
+        assert (filled.chl.values[:, sea] > 0).all() and (filled.chl_member.values[:, :, sea] > 0).all()
+
+
+def test_files_of_one_variable_each_give_the_same(archive, run_of_two):
+    data = ["--data", archive / "sst.nc", "--data", archive / "chl.nc"]
+    command("fill", *data, "--model", run_of_two, "--out", archive / "apart.nc", "--time", "2015-01-05/2015-01-20")
+    field = open_field(archive / "both.zarr", variable="sst,chl")
+    filled = geogan.Reconstructor.load(run_of_two).fill(field)
+    with xr.open_dataset(archive / "apart.nc") as apart:
+        for name, packing in (("sst", 0.01), ("chl", 0)):
+            part = filled[name].sel(time=apart.time)
+            np.testing.assert_allclose(apart[name], part, rtol=1e-5, atol=0.51 * packing)
+
+
+def test_scores_are_in_the_units_of_each(archive, run_of_two):
+    options = ["--model", run_of_two, "--no-ablation", "--methods", "climatology,gaussian,model", "--members", "2"]
+    data = ["--data", archive / "both.zarr"]
+    table = command("evaluate", *data, *options, "--json", archive / "scores.json", "--by", "distance")
+    assert "in degree_Celsius" in table and "in mg m-3" in table and "anomalies" not in table
+    rows = json.loads((archive / "scores.json").read_text())["rows"]
+    known = [("sst", "degree_Celsius")] * 3 + [("chl", "mg m-3")] * 3
+    assert [(row["variable"], row["units"]) for row in rows] == known
+    command("evaluate", *data, *options, "--truth", archive / "truth.nc", "--json", archive / "true.json")
+    field = open_field(archive / "both.zarr", variable="sst,chl")
+    filled = geogan.Reconstructor.load(run_of_two).fill(field)
+    with xr.open_dataset(archive / "truth.nc") as truth:
+        for row in json.loads((archive / "true.json").read_text())["rows"]:
+            if row["method"] == "model":
+                name = row["variable"]
+                error = (filled[name] - truth[name]).where(filled[f"{name}_source"] == 1)
+                assert row["rmse"] == pytest.approx(float(np.sqrt((error.astype("f8") ** 2).mean())), rel=1e-3)
+
+
+def test_other_verbs(archive, run_of_two, tmp_path):
+    found = json.loads(command("info", archive / "both.zarr", "--variable", "sst,chl", "--json"))
+    assert found["variable sst"]["units"] == "degree_Celsius" and found["variable chl"]["units"] == "mg m-3"
+    assert found["variable chl"]["smallest"] > 0 and "--variable sst,chl --domain sea_mask" in found["next"]
+    assert json.loads(command("info", run_of_two, "--json"))["trained_on"]["units"] == "degree_Celsius, mg m-3"
+    command("corrupt", "--data", archive / "both.zarr", "--variable", "sst,chl", "--operator", "remove_pixel:p=0.5",
+            "--out", tmp_path / "less.nc")  # fmt: skip
+    with xr.open_dataset(tmp_path / "less.nc") as less, xr.open_dataset(archive / "sst.nc") as before:
+        assert set(less.data_vars) == {"sst", "chl", "sea_mask"} and less.sst.encoding["dtype"] == np.int16
+        assert less.sst.attrs["units"] == "degree_Celsius" and less.chl.attrs["units"] == "mg m-3"
+        assert ((less.sst == before.sst) | less.sst.isnull()).all() and less.sst.count() < 0.6 * before.sst.count()
+    assert "give --variable sst or --variable chl" in refused(
+        "plot", archive / "both.zarr", "--variable", "sst,chl", "--out", tmp_path / "map.png"
+    )
+
+
+def test_what_the_model_was_not_trained_on_is_refused(archive, run_of_two, tmp_path):
+    fill = ["fill", "--model", run_of_two, "--out", tmp_path / "filled.nc"]
+    assert "has no variable 'chl'" not in refused(*fill, "--data", archive / "sst.nc", "--variable", "sst")
+    assert "sst.nc has no variable 'chl'" in refused(*fill, "--data", archive / "sst.nc")
+    both = [*fill, "--data", archive / "both.zarr"]
+    assert "on the variables sst, chl together, but sst was given" in refused(*both, "--variable", "sst")
+    assert "in this order: --variable sst,chl" in refused(*both, "--variable", "chl,sst")
+    assert "max_error is one number, but sst, chl have units" in refused(*both, "--max-error", "0.5")
+    with xr.open_dataset(archive / "chl.nc") as dataset:
+        dataset.chl.attrs["units"] = "g m-3"
+        dataset.to_netcdf(tmp_path / "grams.nc")
+    assert "trained on chl in mg m-3, but chl is in g m-3" in refused(
+        *fill, "--data", archive / "sst.nc", "--data", tmp_path / "grams.nc"
+    )
+    train = ["train", "--data", archive / "both.zarr", "--variable", "sst,chl", "--out", tmp_path / "run", *TRAIN]
+    assert "transform names 3 bands, the field has 2" in refused(*train, "--transform", "log,log,none")
+
+
+def test_training_goes_on_and_a_dataset_is_a_field(archive, run_of_two):
+    command("train", "--resume", run_of_two, "--steps", "3")
+    with xr.open_dataset(archive / "both.zarr", engine="zarr", consolidated=False) as dataset:
+        filled = geogan.Reconstructor.load(run_of_two).fill(dataset[["sst", "chl"]].load())
+        accessed = dataset.geogan.fill(run_of_two, variable=["sst", "chl"])
+    assert filled.sst.dtype == dataset.sst.dtype and filled.chl.attrs["units"] == "mg m-3"
+    xr.testing.assert_allclose(accessed, filled)
+
+
+@pytest.mark.parametrize(("bad", "sentence"), [(np.nan, "'chl' holds no value at all"), (2.0, "'chl' is 2 wherever")])
+def test_each_variable_must_have_something_to_say(bad, sentence):
+    field = join_variables([maps("sst"), maps("chl") * np.nan if np.isnan(bad) else xr.full_like(maps("chl"), bad)])
+    with pytest.raises(InputError, match=sentence):
+        check_field(field, find_axes(field))
