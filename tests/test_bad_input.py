@@ -105,6 +105,11 @@ def with_attrs(name, **attrs):
     return changed(change)
 
 
+def depth_of(sea):
+    """Deeper from row to row and column to column."""
+    return xr.DataArray(np.arange(24.0 * 24).reshape(24, 24), dims=("lat", "lon"), coords=sea.sea_mask.coords)
+
+
 def one_infinite(values):
     values = values.copy()
     values[np.isfinite(values).nonzero()[0][0], np.isfinite(values).nonzero()[1][0], :] = np.inf
@@ -308,6 +313,18 @@ TRAININGS = [
     case("no-number", f"{TRAIN} sst.nc --seed x", "--seed", "integer", "geogan train --help"),
     case("crop", f"{TRAIN} sst.nc --crop 4", "crop must be at least 8, got 4"),
     case("weights", f"{TRAIN} sst.nc --weight-prior 0 --weight-likelihood 0 --weight-withheld 0", "all weights"),
+    case("window", f"{TRAIN} sst.nc --window 24", "asks for 24 dates on each side", "has 24 in all", "--window 23"),
+    case("covariate-unknown", f"{TRAIN} sst.nc --covariate slope", "'slope'", "day_of_year, latitude", "sea_mask"),
+    case("covariate-of-time", f"{TRAIN} sst.nc --variable sst --covariate sst", "'sst' has the dimensions (time, lat"),
+    case("covariate-gaps", f"{TRAIN} bad.nc --covariate depth", "'depth' has no value on 1 of the", "fill its gaps",
+         make=changed(lambda sea: sea.assign(depth=depth_of(sea).where(lambda depth: depth < depth.max())))),
+    case("covariate-grid", f"{TRAIN} bad.nc --covariate depth", "'depth' (24 cells along latitude", "another grid",
+         make=changed(lambda sea: sea.assign(depth=depth_of(sea).assign_coords(lat=sea.lat.values + 1)
+                                             .rename(lat="latitude", lon="longitude")))),
+    case("covariate-no-dates", f"{TRAIN} bad.nc --covariate day_of_year", "day_of_year needs dates, but sst has none",
+         make=changed(lambda sea: sea.drop_vars("time"))),
+    case("covariate-no-coast", f"{TRAIN} bad.nc --covariate distance_to_coast", "needs a coast", "--domain",
+         make=changed(lambda sea: sea[["sst"]].where(sea.sea_mask == 1, 9))),
     case("no-data", "train", "--data FIELD or --resume RUN"),
     case("no-option", "fill --data sst.nc --out filled.nc", "--model", "geogan fill --help"),
     case("unknown-option", "fill --data sst.nc --modle model --out filled.nc", "--modle", "geogan fill --help"),
