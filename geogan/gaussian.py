@@ -424,7 +424,7 @@ def _together(pieces: Sequence[Hidden]) -> list[Hidden]:
 def fit_prior(
     pieces: Sequence[Hidden],
     *,
-    evaluations: int = 70,
+    evaluations: int = 50,
     start: GaussianPrior | None = None,
     temporal: bool = True,
 ) -> GaussianPrior:
@@ -435,7 +435,7 @@ def fit_prior(
     pieces : sequence of Hidden
         Cloud-shaped parts of real observations hidden; the same pieces judge every candidate.
     evaluations : int
-        Candidates to try: four in seven of them without detail and tilt.
+        Candidates to try (Nelder-Mead); of frames that stand alone as many again, with detail and tilt.
     start : GaussianPrior, optional
         Where to start.
     temporal : bool
@@ -491,6 +491,10 @@ def fit_prior(
         return point + found.x @ away
 
     first = [start.length, start.persistence, start.noise, start.aspect, start.detail]
-    plain = search(np.array([*np.log(first), start.tilt]), FIRST, evaluations * 4 // 7)
-    rough = search(plain, SECOND, evaluations - evaluations * 4 // 7)
+    plain = search(np.array([*np.log(first), start.tilt]), FIRST, evaluations)
+    if temporal:
+        # A film's gaps are filled along time: on ten days of the Alboran Sea detail and tilt lowered the error of what
+        # was hidden by 4 %, and that against the truth rose by 2 %.
+        return unpack(plain)
+    rough = search(plain, SECOND, evaluations)
     return unpack(rough if loss(rough) < loss(plain) - WORTH else plain)
