@@ -48,7 +48,7 @@ class FieldAccessor:
         *,
         keep_observed: bool | None = None,
         members: int = 1,
-        max_error: float | None = None,
+        max_error: float | Sequence[float] | None = None,
         seed: int = 0,
         device: str = "auto",
     ) -> xr.Dataset:
@@ -128,7 +128,7 @@ class DatasetAccessor:
         variable: str | Sequence[str] | None = None,
         keep_observed: bool | None = None,
         members: int = 1,
-        max_error: float | None = None,
+        max_error: float | Sequence[float] | None = None,
         seed: int = 0,
         device: str = "auto",
     ) -> xr.Dataset:

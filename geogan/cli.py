@@ -73,7 +73,10 @@ Data = Annotated[
 Model = Annotated[Path, typer.Option(help="Folder of a run, made by geogan train.")]
 Variable = Annotated[
     str | None,
-    typer.Option(help="Name of the variable.", show_default="the only measured one"),
+    typer.Option(
+        help="Name of the variable; or of several of one grid and the same dates, with commas between, for one model.",
+        show_default="the only measured one",
+    ),
 ]
 Time = Annotated[
     str | None,
@@ -165,7 +168,7 @@ def train(
         str,
         typer.Option(
             help="none; log for positive quantities spread over decades; identity for values that stand as they are "
-            "(images always do); or one a band, with commas between."
+            "(images always do); or one a band or variable, with commas between."
         ),
     ] = "none",
     covariate: Annotated[
@@ -342,9 +345,11 @@ def fill(
         ),
     ] = 1,
     max_error: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            help="Leave cells empty whose predicted error (a standard deviation) is larger, in the field's unit.",
+            metavar="FLOAT",
+            help="Leave cells empty whose predicted error (a standard deviation) is larger, in the field's unit; of "
+            "several variables one each, with commas between.",
             show_default="no limit",
         ),
     ] = None,

@@ -8,6 +8,7 @@ what Dask computes in parallel, what is written at a time, and what a stopped ru
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -227,7 +228,9 @@ def _moved(part: slice, start: int) -> slice:
     return slice(part.start + start, part.stop + start)
 
 
-def compose(raw: np.ndarray, filled: Slab, *, keep_observed: bool, max_error: float | None = None) -> Parts:
+def compose(
+    raw: np.ndarray, filled: Slab, *, keep_observed: bool, max_error: float | np.ndarray | None = None
+) -> Parts:
     """Values of the product, where each comes from, and how far it may be off.
 
     Parameters
@@ -238,7 +241,7 @@ def compose(raw: np.ndarray, filled: Slab, *, keep_observed: bool, max_error: fl
         The reconstruction.
     keep_observed : bool
         Measured values are returned bit for bit; the error of a measurement is not known, and NaN.
-    max_error : float, optional
+    max_error : float or ndarray, shape (C, 1, 1), optional
         Cells whose predicted error is larger stay empty, in the field's units.
 
     Returns
@@ -357,7 +360,7 @@ def fill(
     *,
     keep_observed: bool | None = None,
     members: int = 1,
-    max_error: float | None = None,
+    max_error: float | str | Sequence[float] | None = None,
     seed: int = 0,
     device: torch.device | None = None,
 ) -> xr.Dataset:
@@ -372,8 +375,8 @@ def fill(
         Return measured values bit for bit; by default, unless the model's operator blurs or adds noise.
     members : int
         Draws of the ensemble; 1 for the best estimate alone.
-    max_error : float, optional
-        Leave cells empty whose predicted error is larger, in the field's units.
+    max_error : float or sequence of float, optional
+        Leave cells empty whose predicted error is larger, in the field's units; of several variables one each.
     seed : int
         Of the members.
     device : torch.device, optional
@@ -390,7 +393,7 @@ def fill(
         Where the field does not fit the model, or the model cannot say what is asked.
     """
     check_members(model, members)
-    check_max_error(model, max_error, members)
+    limits = error_limits(model, max_error, members)
     model = model.on(device)
     archive = prepared(model, field)
     keep = model.operator.exact if keep_observed is None else keep_observed
@@ -401,7 +404,7 @@ def fill(
         with dask.config.set(scheduler="synchronous"):
             raw = np.asarray(archive.field[tile.core].values)
         made = fill_slab(model, archive, tile, cut, members=members, seed=seed, device=device)
-        return [part for part in compose(raw, made, keep_observed=keep, max_error=max_error) if part is not None]
+        return [part for part in compose(raw, made, keep_observed=keep, max_error=limits) if part is not None]
 
     kinds: list[tuple[Any, int]] = [(archive.field.dtype, 1), (np.int8, 1)]
     if model.error is not None or members > 1:
@@ -428,21 +431,36 @@ def fill(
     return product_of(model, field, *(unstacked(part, axes) for part in found))
 
 
-def check_max_error(model: Model, max_error: float | None, members: int) -> None:
-    """Refuse a limit on an error that nobody predicts.
+def error_limits(model: Model, max_error: float | str | Sequence[float] | None, members: int) -> np.ndarray | None:
+    """What the predicted error of each band is held against, (C, 1, 1); None for no limit.
+
+    Parameters
+    ----------
+    max_error : float, str or sequence of float, optional
+        One for all bands, or one each, as text with commas between. Variables have units of their own, so each needs
+        one of its own.
 
     Raises
     ------
     InputError
+        Where a limit is no positive number, there are not as many as bands, or the model predicts no error.
     """
     if max_error is None:
-        return
-    if not max_error > 0:
+        return None
+    count = len(model.standardiser.scale)
+    try:
+        each = max_error.split(",") if isinstance(max_error, str) else max_error
+        limits = np.array(each, np.float64).reshape(-1, 1, 1)
+    except (TypeError, ValueError):
+        limits = np.zeros((1, 1, 1))
+    if not (limits > 0).all():
         raise InputError(f"max_error must be positive, in the units of the field, got {max_error}; give a larger one")
-    if model.band_units:
+    if len(limits) not in ({count} if model.band_units else {1, count}):
+        named = ", ".join(model.bands) or f"{count} band{'s' * (count > 1)}"
         raise InputError(
-            f"max_error is one number, but {', '.join(model.bands)} have units of their own; leave it out, and mask "
-            "the product by its *_std"
+            f"max_error must be one number for each of {named}, in its units, got {max_error}; write them with commas "
+            "between"
         )
     if model.error is None and members == 1:
         raise InputError("the model predicts no error to hold against --max-error; train one with the withheld term")
+    return limits

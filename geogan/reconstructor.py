@@ -452,7 +452,7 @@ class Reconstructor:
         *,
         keep_observed: bool | None = None,
         members: int = 1,
-        max_error: float | None = None,
+        max_error: float | Sequence[float] | None = None,
         seed: int = defaults.SEED,
     ) -> xr.Dataset:
         """Fill the gaps of a field; lazily where it is lazy.
@@ -465,8 +465,8 @@ class Reconstructor:
             Return measured values bit for bit; by default, unless the operator blurs or adds noise.
         members : int
             Draws of the ensemble, of a model trained with ``members=2`` or more; 1 for the best estimate alone.
-        max_error : float, optional
-            Leave cells empty whose predicted error is larger, in the field's units.
+        max_error : float or sequence of float, optional
+            Leave cells empty whose predicted error is larger, in the field's units; of several variables one each.
         seed : int
             Of the members.
 

@@ -21,7 +21,7 @@ from geogan.archive import Archive
 from geogan.checkpoint import digest as digest_of
 from geogan.checkpoint import load_model
 from geogan.coordinates import find_axes, ordered, unstacked
-from geogan.filling import check_max_error, check_members, compose, fill_slab, plan, prepared, product_of
+from geogan.filling import check_members, compose, error_limits, fill_slab, plan, prepared, product_of
 from geogan.io import check_field, open_source, select_time
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side, steady_memory, workers
@@ -42,7 +42,7 @@ def fill(
     time: str | None = None,
     keep_observed: bool | None = None,
     members: int = 1,
-    max_error: float | None = None,
+    max_error: float | str | Sequence[float] | None = None,
     seed: int = defaults.SEED,
     overwrite: bool = False,
     threads: int | None = None,
@@ -70,8 +70,9 @@ def fill(
         Return measured values bit for bit; by default, unless the operator blurs or adds noise.
     members : int
         Draws of the ensemble, written as ``*_member``; 1 for the best estimate alone.
-    max_error : float, optional
-        Leave cells empty whose predicted error is larger, in the field's units.
+    max_error : float, str or sequence of float, optional
+        Leave cells empty whose predicted error is larger, in the field's units; of several variables one each, as text
+        with commas between.
     seed : int
         Of the members.
     overwrite : bool
@@ -98,7 +99,7 @@ def fill(
     place = find_device(device)
     trained = load_model(model).on(place)
     check_members(trained, members)
-    check_max_error(trained, max_error, members)
+    limits = error_limits(trained, max_error, members)
     source = open_source(data, variable=variable or _known(data, trained.variable))
     field = source.field
     archive = prepared(trained, field)
@@ -149,7 +150,7 @@ def fill(
         with dask.config.set(scheduler="synchronous"):
             raw = np.asarray(archive.field[slab.core].values)
         made = fill_slab(trained, archive, slab, cut, members=members, seed=seed, device=place)
-        parts = [part for part in compose(raw, made, keep_observed=keep, max_error=max_error) if part is not None]
+        parts = [part for part in compose(raw, made, keep_observed=keep, max_error=limits) if part is not None]
         filled = product_of(trained, chosen.isel(region(slab)), *(unstacked(part, axes) for part in parts))
         product.write(region(slab), {str(name): filled[name].values for name in template.data_vars})
 

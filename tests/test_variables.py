@@ -271,6 +271,17 @@ def test_scores_are_in_the_units_of_each(archive, run_of_two):
                 assert row["rmse"] == pytest.approx(float(np.sqrt((error.astype("f8") ** 2).mean())), rel=1e-3)
 
 
+def test_cells_too_uncertain_in_the_units_of_each_are_refused(archive, run_of_two, tmp_path):
+    data = ["fill", "--data", archive / "both.zarr", "--model", run_of_two]
+    command(*data, "--out", tmp_path / "all.nc")
+    with xr.open_dataset(tmp_path / "all.nc") as whole:
+        limits = {name: float(whole[f"{name}_std"].median()) for name in ("sst", "chl")}
+        command(*data, "--out", tmp_path / "sure.nc", "--max-error", f"{limits['sst']},{limits['chl']}")
+        with xr.open_dataset(tmp_path / "sure.nc") as sure:
+            for name, limit in limits.items():
+                assert ((sure[f"{name}_source"] == 3) == (whole[f"{name}_std"] > limit)).all()
+
+
 def test_other_verbs(archive, run_of_two, tmp_path):
     found = json.loads(command("info", archive / "both.zarr", "--variable", "sst,chl", "--json"))
     assert found["variable sst"]["units"] == "degree_Celsius" and found["variable chl"]["units"] == "mg m-3"
@@ -294,7 +305,9 @@ def test_what_the_model_was_not_trained_on_is_refused(archive, run_of_two, tmp_p
     both = [*fill, "--data", archive / "both.zarr"]
     assert "on the variables sst, chl together, but sst was given" in refused(*both, "--variable", "sst")
     assert "in this order: --variable sst,chl" in refused(*both, "--variable", "chl,sst")
-    assert "max_error is one number, but sst, chl have units" in refused(*both, "--max-error", "0.5")
+    for limits in ("0.5", "1,2,3"):
+        assert f"one number for each of sst, chl, in its units, got {limits}" in refused(*both, "--max-error", limits)
+    assert "max_error must be positive" in refused(*both, "--max-error", "0.5,much")
     with xr.open_dataset(archive / "chl.nc") as dataset:
         dataset.chl.attrs["units"] = "g m-3"
         dataset.to_netcdf(tmp_path / "grams.nc")
