@@ -8,6 +8,7 @@ import xarray as xr
 
 from geogan.model import grid_of
 from geogan.operators.errors import InputError
+from geogan.variables import join_variables
 
 
 def field(rows, columns, *, y=None, x=None, units="K"):
@@ -63,3 +64,22 @@ def test_other_units_are_refused(kelvins):
 def test_the_grid_of_a_field():
     y, x = grid_of(field(3, 2, y=[3, 2, 1], x=["a", "b"]))
     assert y.tolist() == [3.0, 2.0, 1.0] and y.dtype == np.float64 and x is None
+
+
+def test_of_several_variables_each_has_units(kelvins):
+    scale = np.ones(2)
+    standardiser = dataclasses.replace(kelvins.standardiser, scale=scale, transform="none,log")
+    two = dataclasses.replace(
+        kelvins, standardiser=standardiser, variable="t,chl", units="", bands=("t", "chl"), band_units=("K", "mg m-3")
+    )
+    t, chl = (
+        field(11, 7, y=kelvins.y, x=kelvins.x, units=units).rename(name)
+        for name, units in zip(two.bands, two.band_units, strict=True)
+    )
+    assert two.place(join_variables([t, chl])) == (slice(0, 11), slice(0, 7))
+    assert two.place(join_variables([t, chl])[:, :, 3:9]) == (slice(3, 9), slice(0, 7))
+    with pytest.raises(InputError, match="trained on chl in mg m-3, but chl is in g m-3; convert it"):
+        two.place(join_variables([t, chl.assign_attrs(units="g m-3")]))
+    for other in (join_variables([chl, t]), t):
+        with pytest.raises(InputError, match=f"variables t, chl together, but {other.name} was given"):
+            two.place(other)
