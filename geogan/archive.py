@@ -29,6 +29,7 @@ class Piece(NamedTuple):
     domain: np.ndarray  # (h, w) float32
     days: np.ndarray  # (T,) float64
     covariates: np.ndarray | None = None  # (T, K, h, w)
+    uncertainty: np.ndarray | None = None  # standard deviation of the values' errors, 0 where there are none
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,8 @@ class Archive:
         Row and column of the model's grid at which the field's begins.
     covariates : Covariates, optional
         What networks are shown beside the field.
+    error : DataArray, shape (T, C, H, W), or float, optional
+        Standard deviation of the observations' errors, in the field's units; None where it is not known.
     """
 
     field: xr.DataArray
@@ -68,9 +71,17 @@ class Archive:
     limits: tuple[float, float] | None = None
     origin: tuple[int, int] = (0, 0)
     covariates: Covariates | None = None
+    error: xr.DataArray | float | None = None
 
     @classmethod
-    def of(cls, source: xr.DataArray, domain: np.ndarray, standardiser: Standardiser) -> Archive:
+    def of(
+        cls,
+        source: xr.DataArray,
+        domain: np.ndarray,
+        standardiser: Standardiser,
+        *,
+        error: xr.DataArray | float | None = None,
+    ) -> Archive:
         """The archive of a field, its dimensions put in order."""
         axes = find_axes(source)
         return cls(
@@ -81,6 +92,7 @@ class Archive:
             day_of_year(source, axes),
             independent=axes.independent,
             limits=(-1.0, 1.0) if within_unity(source, axes) else None,
+            error=error,
         )
 
     @property
@@ -92,7 +104,14 @@ class Archive:
         """The archive in memory, where it is small enough."""
         if self.field.chunks is None or self.field.size > IN_MEMORY:
             return self
-        return replace(self, field=self.field.astype(np.float32).compute(scheduler="threads"))
+        error = self.error
+        if isinstance(error, xr.DataArray):
+            error = error.astype(np.float32).compute(scheduler="threads")
+        return replace(self, field=self.field.astype(np.float32).compute(scheduler="threads"), error=error)
+
+    def errors(self, dates: slice) -> np.ndarray | float:
+        """Standard deviation of the observations' errors, in the field's units; 0 where it is not known."""
+        return _values(self.error[dates]) if isinstance(self.error, xr.DataArray) else self.error or 0.0
 
     def withholding(self, share_seen: np.ndarray, *, seed: int) -> Archive:
         """The archive with some of its observations withheld."""
@@ -122,8 +141,13 @@ class Archive:
                 hidden = self.withheld.hidden(int(date), self.seen)
                 if hidden is not None:
                     held[row] = hidden[:, y, x]
-        anomaly = self.standardiser.forward(np.where(observed, raw, 1.0), phase, y, x)
+        there = np.where(observed, raw, 1.0)
+        anomaly = self.standardiser.forward(there, phase, y, x)
         anomaly = np.where(observed, anomaly, 0).astype(np.float32)
+        uncertainty = None
+        if self.error is not None:
+            error = self.error if isinstance(self.error, float) else _values(self.error[t, :, y, x])
+            uncertainty = np.where(observed, self.standardiser.uncertainty(error, there), 0).astype(np.float32)
         return Piece(
             values=anomaly,
             observed=(observed & ~held).astype(np.float32),
@@ -131,6 +155,7 @@ class Archive:
             domain=domain.astype(np.float32),
             days=self.days[t],
             covariates=None if self.covariates is None else self.covariates.films(phase, domain, y, x, dates=len(raw)),
+            uncertainty=uncertainty,
         )
 
 

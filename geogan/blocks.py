@@ -8,6 +8,7 @@ a step is a function of the step alone: a resumed run sees what an undisturbed o
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from geogan.recency import recency
 HIDE = 0.35
 # How strongly noisy measurements are disturbed again, where noise is all that can be withheld.
 RECORRUPTION = 0.5
+# The error of what is then shown, and of what is asked, over that of the measurement.
+SHOWN_ERROR, ASKED_ERROR = math.hypot(1, RECORRUPTION), math.hypot(1, 1 / RECORRUPTION)
 # Values of a block of independent samples, and samples of one: each comes with a hidden pattern of its own.
 SAMPLES_VALUES, FEWEST_SAMPLES, MOST_SAMPLES = 130_000, 16, 64
 
@@ -48,6 +51,7 @@ class Block(NamedTuple):
     )
     covariates: Tensor | None = None  # (T, K, H, W)
     recent: Tensor | None = None  # what a field remembers of what is kept, beyond the window
+    uncertainty: Tensor | None = None  # standard deviation of y's error; where nothing was observed, a usual one
 
 
 def hide(
@@ -114,8 +118,8 @@ def prepare(
         Share of the domain seen on each date: stretches where nothing was seen are passed over. Of independent
         samples a block holds random ones.
     hiding : bool
-        False to hide nothing more: the first guess then sees all of y. Where an operator hides nothing but is noisy,
-        noise is put on top instead: see :func:`geogan.objective.recorrupted`.
+        False to hide nothing more: the first guess then sees all of y. Where the noise of what is shown is known, more
+        of it is put on top: see :func:`geogan.objective.recorrupted`.
     clean : Archive, optional
         Fields without gaps.
     pairs : bool
@@ -147,17 +151,23 @@ def prepare(
     dates = torch.from_numpy(piece.days)
     values = values * mask
     guess, noise, whole, draws = torch.zeros_like(values), None, None, None
-    shown = values * kept
-    if operator.noise > 0 and not operator.masks and hiding:
-        noise = operator.noise * torch.randn(values.shape, generator=torch_generator) * mask
-        shown = shown + RECORRUPTION * noise
+    shown, error, shown_error = values * kept, None, None
+    if piece.uncertainty is not None:
+        error = shown_error = everywhere(torch.from_numpy(piece.uncertainty), mask)
+    if hiding and (operator.noise > 0 or error is not None):
+        spread = total_noise(operator, error)
+        noise = spread * torch.randn(values.shape, generator=torch_generator) * mask
+        shown = shown + RECORRUPTION * noise * kept
+        shown_error = None if error is None else SHOWN_ERROR * error
+    if shown_error is not None:
+        shown_error = shown_error[None]
     if members > 1:
         draws = torch.randn((2, members, *values.shape), generator=torch_generator)
     if prior is not None and draws is not None:
-        found = prior.members(shown[None], kept[None], domain, dates, noise=draws[:, :, None])
+        found = prior.members(shown[None], kept[None], domain, dates, noise=draws[:, :, None], uncertainty=shown_error)
         guess, draws = found[0][0], found[1][:, 0]
     elif prior is not None:
-        guess = prior.map(shown[None], kept[None], domain, dates)[0]
+        guess = prior.map(shown[None], kept[None], domain, dates, uncertainty=shown_error)[0]
     elif draws is not None:
         draws = draws[0] * domain
     if clean is not None:
@@ -168,7 +178,20 @@ def prepare(
         whole = torch.from_numpy(clean.read(t, y, x).values)
     beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
     recent = recency(kept, dates, None if prior is None else prior.persistence)
-    return Block(values, mask, kept, guess, domain, dates, whole, noise, draws, beside, recent)
+    return Block(values, mask, kept, guess, domain, dates, whole, noise, draws, beside, recent, error)
+
+
+def total_noise(operator: Operator, uncertainty: Tensor | None) -> Tensor | float:
+    """Standard deviation of all that a measurement is off by, in anomalies: the operator's noise, and what is known."""
+    if uncertainty is None:
+        return operator.noise
+    return (uncertainty.square() + operator.noise**2).sqrt()
+
+
+def everywhere(uncertainty: Tensor, mask: Tensor) -> Tensor:
+    """Errors with a usual one, the median, where nothing was observed: what is simulated there must have one."""
+    known = uncertainty[mask > 0]
+    return torch.where(mask > 0, uncertainty, known.median()) if len(known) else uncertainty
 
 
 class BlockPool:

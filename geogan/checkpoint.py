@@ -34,8 +34,8 @@ from geogan.standardise import Standardiser
 from geogan.training import TrainState
 from geogan.withheld import Withheld
 
-FORMAT = 4  # 2: bands; 3: predicted errors; 4: covariates
-READ = (2, 3, 4)
+FORMAT = 5  # 2: bands; 3: predicted errors; 4: covariates; 5: observation errors
+READ = (2, 3, 4, 5)
 
 
 def save_model(path: str | Path, model: Model) -> Path:
@@ -63,6 +63,7 @@ def save_model(path: str | Path, model: Model) -> Path:
     text = {
         "geogan": FORMAT,
         "covariates": None if model.covariates is None else list(model.covariates.names),
+        "observation_error": model.observation_error,
         "variable": model.variable,
         "units": model.units,
         "frames": model.frames,
@@ -135,6 +136,7 @@ def load_model(path: str | Path) -> Model:
             error=error,
             calibration=Calibration(**text.get("calibration", {})),
             covariates=covariates,
+            observation_error=text.get("observation_error"),
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is a damaged geogan model ({_shortly(error)}); train it again") from error

@@ -171,6 +171,22 @@ def train(
             "(images always do); or one a band or variable, with commas between."
         ),
     ] = "none",
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            help="Standard deviation of the observations' errors, in the field's unit: observed cells are then "
+            "estimated too.",
+            show_default="not known",
+        ),
+    ] = None,
+    error_variable: Annotated[
+        str | None,
+        typer.Option(
+            help="Variable of the data with the standard deviation of each observation's error, in the field's unit; "
+            "fill and evaluate read it too.",
+            show_default="none",
+        ),
+    ] = None,
     covariate: Annotated[
         list[str],
         typer.Option(
@@ -298,6 +314,8 @@ def train(
         time=time,
         transform=transform,
         covariate=covariate,
+        noise=noise,
+        error_variable=error_variable,
         clean=clean,
         preset=preset,
         generator=generator,

@@ -24,6 +24,7 @@ from geogan.coordinates import find_axes, ordered, unstacked
 from geogan.draws import draws_at
 from geogan.inference import fill_block
 from geogan.model import Model
+from geogan.observation_error import observation_error
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side
 from geogan.tiles import Tile, blend_weights, tile_axis
@@ -127,7 +128,7 @@ def fill_slab(
     shape = (slab.core.stop - slab.core.start, archive.bands, height, width)
     total, std = np.zeros(shape, np.float32), None if model.error is None else np.zeros(shape, np.float32)
     draws = np.zeros((members, *shape), np.float32) if members > 1 else None
-    shown = np.zeros(shape, bool)
+    shown, most = np.zeros(shape, bool), np.full(shape, np.inf, np.float32)
     weights_y, weights_x = blend_weights(cut.rows, height), blend_weights(cut.columns, width)
     precision = getattr(torch, model.precision)
     for row, weight_y in zip(cut.rows, weights_y):
@@ -143,6 +144,9 @@ def fill_slab(
             covariates = piece.covariates
             if covariates is not None:
                 covariates = np.pad(covariates, ((0, lack), (0, 0), (0, 0), (0, 0)), mode="edge")
+            uncertainty = piece.uncertainty
+            if uncertainty is not None:
+                uncertainty = np.pad(uncertainty, ((0, lack), (0, 0), (0, 0), (0, 0)))
             noise = None
             if draws is not None:
                 there = (_moved(part, start) for part, start in zip((row.read, column.read), archive.origin))
@@ -157,24 +161,31 @@ def fill_slab(
                 error=model.error,
                 noise=noise,
                 covariates=covariates,
+                uncertainty=uncertainty,
                 device=device,
                 precision=precision,
             )
             weight = (weight_y[:, None] * weight_x).astype(np.float32)
             here = (..., row.read, column.read)
             shown[here] |= piece.observed[slab.inner] > 0
+            if piece.uncertainty is not None and not model.operator.blurs:
+                noise_there = np.hypot(piece.uncertainty, model.operator.noise)
+                most[here] = np.where(piece.observed > 0, noise_there, np.inf)[slab.inner]
             total[here] += weight * made.field[slab.inner].numpy()
             if std is not None and made.std is not None:
                 std[here] += weight * made.std[slab.inner].numpy()
             if draws is not None and made.members is not None:
                 draws[here] += weight * made.members[:members, slab.inner].numpy()
     if std is not None:
-        std = model.calibration.apply(std)
+        # An observation's estimate is off by no more than itself; there are too few of most errors to learn that.
+        std = np.minimum(model.calibration.apply(std), most)
     if draws is not None:
         # Opposite members have their mean in the middle: no degree of freedom is lost to it.
         spread = np.sqrt(((draws - total) ** 2).mean(0))
         if std is not None:
-            draws = total + (draws - total) * wanted_over_found(std, spread, archive.domain & ~shown)
+            # Of an observation whose error is not known, no error was learned.
+            gaps = archive.domain & ~shown if model.exact else np.broadcast_to(archive.domain, shape)
+            draws = total + (draws - total) * wanted_over_found(std, spread, gaps)
         std = spread if std is None else std
     return _in_units(archive, slab, total, std, draws)
 
@@ -268,11 +279,15 @@ def compose(
     return Parts(values, source, std, members)
 
 
-def prepared(model: Model, field: xr.DataArray, *, withheld: bool = False) -> Archive:
+def prepared(
+    model: Model, field: xr.DataArray, *, error: xr.DataArray | None = None, withheld: bool = False
+) -> Archive:
     """The archive of a field as a model fills it; the field's grid may be a part of the model's.
 
     Parameters
     ----------
+    error : DataArray, shape ([time,] [band,] y, x), optional
+        Standard deviation of the observations' errors, of a model trained with one.
     withheld : bool
         Hide what the model's training withheld; the field must then be the one it was trained on.
 
@@ -280,10 +295,11 @@ def prepared(model: Model, field: xr.DataArray, *, withheld: bool = False) -> Ar
     ------
     InputError
         Where units, bands or grid differ from the model's, or the record from the one it was trained on, or where dates
-        lack that the model's covariates need.
+        lack that the model's covariates need, or where the observations' error does not fit.
     """
+    known = known_error(model, field, error)
     y, x = model.place(field)
-    archive = Archive.of(field, model.domain[y, x], model.standardiser.part(y, x))
+    archive = Archive.of(field, model.domain[y, x], model.standardiser.part(y, x), error=known)
     covariates = None if model.covariates is None else model.covariates.part(field, y, x)
     archive = replace(archive, origin=(y.start, x.start), covariates=covariates)
     if not withheld:
@@ -295,6 +311,29 @@ def prepared(model: Model, field: xr.DataArray, *, withheld: bool = False) -> Ar
             f"on {archive.domain.shape[0]} x {archive.domain.shape[1]}; evaluate on the archive it was trained on"
         )
     return replace(archive, withheld=model.withheld)
+
+
+def known_error(model: Model, field: xr.DataArray, error: xr.DataArray | None) -> xr.DataArray | float | None:
+    """What is known of the observations' error, as it was in training.
+
+    Raises
+    ------
+    InputError
+        Where the model was trained with an error of each observation and none is given, or the other way round.
+    """
+    stated = model.observation_error
+    if isinstance(stated, str):
+        if error is None:
+            raise InputError(
+                f"the model was trained with {stated}, the error of each observation, and {field.name} comes without; "
+                "give it as error"
+            )
+        return observation_error(field, error=error)
+    if error is not None:
+        raise InputError(
+            "the model was trained without an error variable; leave it out, or train with --error-variable"
+        )
+    return observation_error(field, noise=stated)
 
 
 def product_of(
@@ -358,6 +397,7 @@ def fill(
     model: Model,
     field: xr.DataArray,
     *,
+    error: xr.DataArray | None = None,
     keep_observed: bool | None = None,
     members: int = 1,
     max_error: float | str | Sequence[float] | None = None,
@@ -371,8 +411,10 @@ def fill(
     model : Model
     field : DataArray, shape ([time,] [band,] y, x)
         In the model's units, on its grid or a part of it.
+    error : DataArray, of the field's shape, optional
+        Standard deviation of the observations' errors, in the field's units: of a model trained with one.
     keep_observed : bool, optional
-        Return measured values bit for bit; by default, unless the model's operator blurs or adds noise.
+        Return measured values bit for bit; by default, unless they are known to be noisy or blurred.
     members : int
         Draws of the ensemble; 1 for the best estimate alone.
     max_error : float or sequence of float, optional
@@ -395,8 +437,8 @@ def fill(
     check_members(model, members)
     limits = error_limits(model, max_error, members)
     model = model.on(device)
-    archive = prepared(model, field)
-    keep = model.operator.exact if keep_observed is None else keep_observed
+    archive = prepared(model, field, error=error)
+    keep = model.exact if keep_observed is None else keep_observed
     cut = plan(model, archive, members=members)
     shape = archive.domain.shape
 

@@ -34,7 +34,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from geogan import multigrid
+from geogan import multigrid, objective
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side
 
@@ -57,6 +57,10 @@ SECOND = (
     (0, 0, 0, 0.3, 0, 0),
     (0, 0, 0, 0, 0, 0.4),
 )
+# Known errors of observations explain all of a square but this share at most.
+LEAST = 0.01
+# Rounds of fitting an amplitude on which, through uncertain observations, the posterior depends.
+AMPLITUDES = 3
 # Values that are solved for together when the prior is fitted.
 TOGETHER = 200_000
 
@@ -129,6 +133,7 @@ class GaussianPrior:
         tolerance: float = 1e-3,
         rounds: int = 100,
         start: Tensor | None = None,
+        uncertainty: Tensor | None = None,
     ) -> Tensor:
         """Most probable field given what was observed: the posterior mean.
 
@@ -146,12 +151,16 @@ class GaussianPrior:
             The solver stops after this many iterations.
         start : Tensor, shape (B, T, C, H, W), optional
             Where to start from; a good start saves iterations.
+        uncertainty : Tensor, shape (B, T, C, H, W), optional
+            Standard deviation of the observations' errors, in units of the anomalies, where it is known: it adds to
+            ``noise``, in quadrature.
 
         Returns
         -------
         field : Tensor, shape (B, T, C, H, W)
             0 outside the domain.
         """
+        mask = self._trusted(mask, uncertainty)
         if self.tilt < 0:
             seen = (values.flip(-1), mask.flip(-1), domain.flip(-1), days)
             first = None if start is None else start.flip(-1)
@@ -209,6 +218,7 @@ class GaussianPrior:
         tolerance: float = 1e-3,
         loose: float = LOOSE,
         rounds: int = 100,
+        uncertainty: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The posterior mean, and exact draws of how far the truth may be from it.
 
@@ -218,7 +228,7 @@ class GaussianPrior:
 
         Parameters
         ----------
-        values, mask, domain, days, tolerance, rounds
+        values, mask, domain, days, tolerance, rounds, uncertainty
             Those of :meth:`map`.
         noise : Tensor, shape (2, M, B, T, C, H, W)
             Standard normal: what disturbs the prior and the data. Where two blocks overlap and share their noise,
@@ -232,7 +242,7 @@ class GaussianPrior:
         deviations : Tensor, shape (M, B, T, C, H, W)
             Of mean 0: their opposites are as probable. 0 outside the domain.
         """
-        count = noise.shape[1]
+        count, mask = noise.shape[1], self._trusted(mask, uncertainty)
         if self.tilt < 0:
             seen = (values.flip(-1), mask.flip(-1), domain.flip(-1), days)
             guess, deviations = self._mirrored().members(
@@ -293,6 +303,10 @@ class GaussianPrior:
         there = domain.flatten()
         covariance = torch.linalg.inv(root + torch.diag(1 - there)) * there * there[:, None]
         return self.amplitude**2 * covariance
+
+    def _trusted(self, mask: Tensor, uncertainty: Tensor | None) -> Tensor:
+        """The mask by which ``noise`` alone says what noise and uncertainty say together."""
+        return mask if uncertainty is None else objective.trust(mask, uncertainty, self.noise * self.amplitude)
 
     def _mirrored(self) -> GaussianPrior:
         return replace(self, tilt=-self.tilt)
@@ -356,6 +370,21 @@ def _unit_variance(length: float, detail: float = 1.0) -> float:
     return float(between.mean() / (detail2 - kappa2))
 
 
+def _amplitude(pieces: Sequence[Hidden]) -> float:
+    """Standard deviation of the field, where the errors of its observations are known; else 1, which is theirs."""
+    known = [(piece, piece.uncertainty) for piece in pieces if piece.uncertainty is not None]
+    if not known:
+        return 1.0
+    weights = [objective.trust(piece.kept + piece.hidden, error, objective.USUAL) for piece, error in known]
+    square, noise, count = (
+        sum(float(part.sum()) for part in parts)
+        for parts in zip(
+            *((weight * piece.values**2, weight * error**2, weight) for weight, (piece, error) in zip(weights, known))
+        )
+    )
+    return math.sqrt(max(square - noise, 10 * LEAST * square) / max(count, 1e-6)) or 1.0
+
+
 class Hidden(NamedTuple):
     """A piece of an archive with some of its observations hidden, to choose parameters with.
 
@@ -367,18 +396,24 @@ class Hidden(NamedTuple):
     hidden: Tensor  # 1 where observed but hidden
     domain: Tensor
     days: Tensor
+    uncertainty: Tensor | None = None  # standard deviation of the values' errors, where it is known
 
 
 def hidden_error(prior: GaussianPrior, pieces: Sequence[Hidden], *, tolerance: float = 3e-3) -> float:
-    """Root mean square error of the first guess on what is hidden, in units of the anomalies."""
+    """Root mean square error of the first guess on what is hidden, in units of the anomalies.
 
-    def judge(together: Hidden) -> tuple[float, float]:
-        values, kept, hidden, domain, days = together
-        guess = prior.map(values * kept, kept, domain, days, tolerance=tolerance)
-        return float((hidden * (guess - values) ** 2).sum()), float(hidden.sum())
+    Where the error of observations is known it is taken off the square, and the less it is, the more they count.
+    """
 
-    square, count = (sum(part) for part in zip(*side_by_side(judge, _together(pieces))))
-    return math.sqrt(square / max(count, 1.0))
+    def judge(together: Hidden) -> tuple[float, float, float]:
+        values, kept, hidden, domain, days, known = together
+        guess = prior.map(values * kept, kept, domain, days, tolerance=tolerance, uncertainty=known)
+        weight = hidden if known is None else objective.trust(hidden, known, objective.USUAL)
+        square = (weight * (guess - values) ** 2).sum()
+        return float(square), 0.0 if known is None else float((weight * known**2).sum()), float(weight.sum())
+
+    square, noise, count = (sum(part) for part in zip(*side_by_side(judge, _together(pieces))))
+    return math.sqrt(max(square - noise, LEAST * square) / max(count, 1e-6))
 
 
 def fit_amplitude(prior: GaussianPrior, pieces: Sequence[Hidden], *, seed: int, draws: int = 3) -> GaussianPrior:
@@ -393,18 +428,29 @@ def fit_amplitude(prior: GaussianPrior, pieces: Sequence[Hidden], *, seed: int, 
     draws : int
         Deviations drawn for each piece.
     """
-    unit = replace(prior, amplitude=1.0)
+    together = list(enumerate(_together(pieces)))
 
     def compare(numbered: tuple[int, Hidden]) -> tuple[float, float]:
-        number, (values, kept, hidden, domain, days) = numbered
+        number, (values, kept, hidden, domain, days, known) = numbered
         generator = torch.Generator().manual_seed(seed + number)
         noise = torch.randn((2, draws, *values.shape), generator=generator)
-        guess, deviations = unit.members(values * kept, kept, domain, days, noise=noise, tolerance=3e-3)
-        variance = deviations.square().mean(0) + prior.noise**2
-        return float((hidden * (guess - values) ** 2).sum()), float((hidden * variance).sum())
+        unit = replace(prior, amplitude=1.0)
+        if known is not None:
+            # The weights of uncertain observations depend on the amplitude.
+            hidden, unit = objective.trust(hidden, known, objective.USUAL), prior
+        guess, deviations = unit.members(
+            values * kept, kept, domain, days, noise=noise, tolerance=3e-3, uncertainty=known
+        )
+        variance = (deviations / unit.amplitude).square().mean(0) + prior.noise**2
+        square = float((hidden * (guess - values) ** 2).sum())
+        if known is not None:
+            square = max(square - float((hidden * known**2).sum()), LEAST * square)
+        return square, float((hidden * variance).sum())
 
-    square, variance = (sum(part) for part in zip(*side_by_side(compare, list(enumerate(_together(pieces))))))
-    return replace(prior, amplitude=math.sqrt(square / variance)) if square > 0 else prior
+    for _ in range(1 if pieces[0].uncertainty is None else AMPLITUDES):
+        square, variance = (sum(part) for part in zip(*side_by_side(compare, together)))
+        prior = replace(prior, amplitude=math.sqrt(square / variance)) if square > 0 else prior
+    return prior
 
 
 def _together(pieces: Sequence[Hidden]) -> list[Hidden]:
@@ -417,7 +463,7 @@ def _together(pieces: Sequence[Hidden]) -> list[Hidden]:
         size = max(1, TOGETHER // shape.numel())
         for start in range(0, len(group), size):
             parts = zip(*group[start : start + size], strict=True)
-            stacked.append(Hidden(*(torch.stack(part) for part in parts)))
+            stacked.append(Hidden(*(None if part[0] is None else torch.stack(part) for part in parts)))  # type: ignore[arg-type]
     return stacked
 
 
@@ -454,7 +500,7 @@ def fit_prior(
     temporal = temporal and any(len(piece.days) > 1 for piece in pieces)
     step = min((float(piece.days.diff().median()) for piece in pieces if temporal and len(piece.days) > 1), default=1.0)
     side = max(max(piece.domain.shape) for piece in pieces)
-    start = start or GaussianPrior(length=16.0, persistence=8.0 * step, noise=0.15)
+    start = start or GaussianPrior(length=16.0, persistence=8.0 * step, noise=0.15, amplitude=_amplitude(pieces))
     # Too short a length cannot be told from noise, too long a one from a constant.
     low = np.array([*np.log([2.0, 0.1 * step, 0.01, 0.25, 0.003]), -3.0])
     high = np.array([*np.log([8.0 * side, 1000.0 * step, 3.0, 4.0, 1.0]), 3.0])

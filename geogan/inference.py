@@ -11,6 +11,7 @@ from torch import Tensor
 
 from geogan.gaussian import GaussianPrior
 from geogan.networks import ErrorNet, Generator
+from geogan.objective import trust
 from geogan.recency import recency
 
 # Cells that go through a network at a time.
@@ -36,6 +37,7 @@ def reconstruct(
     noise: Tensor | None = None,
     covariates: Tensor | None = None,
     recent: Tensor | None = None,
+    uncertainty: Tensor | None = None,
     precision: torch.dtype = torch.float32,
 ) -> Reconstruction:
     """Reconstruct every frame of a block from the window around it.
@@ -56,6 +58,8 @@ def reconstruct(
         A window is shown those of its middle frame.
     recent : Tensor, shape (T, C, H, W), optional
         :func:`geogan.recency.recency` of the mask, for ``error``.
+    uncertainty : Tensor, shape (T, C, H, W), optional
+        Standard deviation of what was seen is off by, where it is known.
     precision : torch.dtype
         Of the networks' arithmetic.
 
@@ -64,7 +68,9 @@ def reconstruct(
     Reconstruction
         A frame is the mean of what the windows that hold it say of it, a variance the mean of their variances.
     """
-    films = partial(_films, values=values, mask=mask, guess=guess, domain=domain, covariates=covariates)
+    films = partial(
+        _films, values=values, mask=mask, guess=guess, domain=domain, covariates=covariates, uncertainty=uncertainty
+    )
     field = guess if network is None else films(network, precision=precision)
     members = None
     if noise is not None:
@@ -86,6 +92,7 @@ def _films(
     guess: Tensor,
     domain: Tensor,
     covariates: Tensor | None,
+    uncertainty: Tensor | None,
     *,
     beside: Tensor | None = None,
     recent: Tensor | None = None,
@@ -96,6 +103,8 @@ def _films(
     frames, length = network.frames, len(values)
     if length < frames:
         raise ValueError(f"a block needs at least the {frames} frames of a window, got {length}")
+    if uncertainty is not None:
+        mask = trust(mask, uncertainty, network.scale)
     starts = torch.arange(length - int(frames) + 1)
     rows = starts[:, None] + torch.arange(frames)
     total = torch.zeros_like(guess)
@@ -131,6 +140,7 @@ def fill_block(
     error: ErrorNet | None = None,
     noise: np.ndarray | None = None,
     covariates: np.ndarray | None = None,
+    uncertainty: np.ndarray | None = None,
     device: torch.device | None = None,
     precision: torch.dtype = torch.float32,
     tolerance: float = 1e-3,
@@ -152,6 +162,8 @@ def fill_block(
         Standard normal: draws as many pairs of members, either of which is as far from the middle as the other, on
         opposite sides.
     covariates : ndarray of float32, shape (T, K, H, W), optional
+    uncertainty : ndarray of float32, shape (T, C, H, W), optional
+        Standard deviation of the values' errors, in anomalies, where it is known.
 
     Returns
     -------
@@ -162,14 +174,18 @@ def fill_block(
     y, mask, sea = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (values, observed, domain))
     dates = torch.from_numpy(days).to(device)
     guess, draws = torch.zeros_like(y), None
+    known = None if uncertainty is None else torch.from_numpy(np.ascontiguousarray(uncertainty)).to(device)
+    batched = None if known is None else known[None]
     with torch.no_grad():
         if noise is not None:
             draws = torch.from_numpy(noise).to(device)
         if prior is not None and draws is not None:
-            found = prior.members(y[None], mask[None], sea, dates, noise=draws[:, :, None], tolerance=tolerance)
+            found = prior.members(
+                y[None], mask[None], sea, dates, noise=draws[:, :, None], tolerance=tolerance, uncertainty=batched
+            )
             guess, draws = found[0][0], found[1][:, 0]
         elif prior is not None:
-            guess = prior.map(y[None], mask[None], sea, dates, tolerance=tolerance)[0]
+            guess = prior.map(y[None], mask[None], sea, dates, tolerance=tolerance, uncertainty=batched)[0]
         elif draws is not None:
             draws = draws[0] * sea
         if draws is not None:
@@ -185,6 +201,7 @@ def fill_block(
             noise=draws,
             covariates=beside,
             recent=None if error is None else recency(mask, dates, None if prior is None else prior.persistence),
+            uncertainty=known,
             precision=precision,
         )
         return Reconstruction(*(None if part is None else part.cpu() for part in made))  # type: ignore[arg-type]

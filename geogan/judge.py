@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from geogan.archive import Archive
-from geogan.blocks import RECORRUPTION
+from geogan.blocks import RECORRUPTION, SHOWN_ERROR, total_noise
 from geogan.gaussian import GaussianPrior
 from geogan.inference import reconstruct
 from geogan.networks import ErrorNet, Generator
-from geogan.objective import error_likelihood
+from geogan.objective import USUAL, error_likelihood, trust
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.recency import recency
@@ -43,6 +43,17 @@ class Stretch(NamedTuple):
     asked: Tensor  # what the reconstruction is compared with where hidden
     covariates: Tensor | None = None  # (T, K, h, w)
     recent: Tensor | None = None
+    uncertainty: Tensor | None = None  # standard deviation of what the values are off by, where it is known
+    error: Tensor | None = None  # that of what is asked
+
+
+class Residual(NamedTuple):
+    """Errors on the withheld cells of a stretch, (N,)."""
+
+    found: Tensor
+    std: Tensor | None  # as predicted
+    noise: Tensor  # known standard deviation of what they were compared with
+    weight: Tensor
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,9 @@ class Judge:
     of ``y = F(x) + epsilon`` the generator is shown ``y + alpha n``, and ``F`` of its answer is compared with
     ``y - n / alpha``, whose noise is uncorrelated with the answer's. The mean square of that noise is known; without
     it an unbiased estimate of the mean square error against ``F(x)`` remains.
+
+    Where the errors of the withheld observations are known, they are taken off the square too, and the smaller they
+    are, the more an observation counts.
 
     Attributes
     ----------
@@ -130,14 +144,18 @@ class Judge:
                 torch.from_numpy(part) for part in (piece.values, piece.observed, piece.withheld, piece.domain)
             )
             guess, asked = torch.zeros_like(values), values
+            known = None if piece.uncertainty is None else torch.from_numpy(piece.uncertainty)
+            error = None if noisy else known
             if noisy:
-                noise = operator.noise * torch.randn(values.shape, generator=drawn) * mask
+                noise = total_noise(operator, known) * torch.randn(values.shape, generator=drawn) * mask
                 values, asked, hidden = values + RECORRUPTION * noise, values - noise / RECORRUPTION, mask.clone()
+                known = None if known is None else SHOWN_ERROR * known
             if prior is not None:
-                guess = prior.map((values * mask)[None], mask[None], domain, torch.from_numpy(piece.days))[0]
+                days, batched = torch.from_numpy(piece.days), None if known is None else known[None]
+                guess = prior.map((values * mask)[None], mask[None], domain, days, uncertainty=batched)[0]
             beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
             recent = recency(mask, torch.from_numpy(piece.days), None if prior is None else prior.persistence)
-            return Stretch(values, mask, guess, hidden, domain, asked, beside, recent)
+            return Stretch(values, mask, guess, hidden, domain, asked, beside, recent, known, error)
 
         if archive.independent:
             chosen = dates[np.unique(np.linspace(0, len(dates) - 1, SAMPLES).astype(int))]
@@ -149,17 +167,17 @@ class Judge:
         most = int(np.clip(VALUES // values_each, STRETCHES, MOST_STRETCHES))
         for run in [runs[index] for index in np.unique(np.linspace(0, len(runs) - 1, most).astype(int))]:
             t = slice(max(0, run.start - margin), min(count, run.stop + margin))
-            values, mask, guess, hidden, domain, asked, beside, recent = solved(t, *around(run.start))
+            whole = solved(t, *around(run.start))
+            hidden = whole.hidden
             first, last = run.start - t.start - frames + 1, run.stop - t.start + frames - 1
-            near = slice(max(0, first), min(len(values), last))
+            near = slice(max(0, first), min(len(hidden), last))
             # Only the stretch's own dates count: those of a neighbour would count twice, and with less around them.
             hidden[: run.start - t.start] = 0
             hidden[run.stop - t.start :] = 0
-            beside = None if beside is None else beside[near]
-            recent = None if recent is None else recent[near]
-            stretches.append(
-                Stretch(values[near], mask[near], guess[near], hidden[near], domain, asked[near], beside, recent)
-            )
+            films = {
+                name: part[near] for name, part in whole._asdict().items() if part is not None and name != "domain"
+            }
+            stretches.append(whole._replace(**films))
         return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0)
 
     @property
@@ -191,39 +209,42 @@ class Judge:
         (float, float or None)
             In anomalies; :func:`geogan.objective.error_likelihood`, None without ``error``.
         """
-        square = loss = 0.0
-        for residual, std in self._residuals(network, error, precision):
-            square += float((residual**2).sum())
+        square = loss = weights = 0.0
+        for found, std, noise, weight in self._residuals(network, error, precision):
+            square += float((weight * (found**2 - noise**2)).sum())
+            weights += float(weight.sum())
             if std is not None and error is not None:
                 everywhere = torch.ones_like(std)
-                loss += float(error_likelihood(std, residual**2, everywhere, error.scale)) * len(std)
-        return _root(square / self.cells - self.floor), None if error is None else loss / self.cells
+                loss += float(error_likelihood(std, found**2, everywhere, error.scale, noise)) * len(std)
+        return _root(square / weights - self.floor), None if error is None else loss / self.cells
 
     def residuals(
         self, network: Generator | None, error: ErrorNet, *, precision: torch.dtype = torch.float32
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Errors of the withheld cells, what was predicted of them, and the stretch that each belongs to.
 
         Returns
         -------
-        residual, std, stretch : ndarray, shape (N,)
-            In anomalies.
+        residual, std, noise, stretch : ndarray, shape (N,)
+            In anomalies; ``noise`` is the known standard deviation of the observations' own errors.
         """
         found = list(self._residuals(network, error, precision))
-        stretch = np.repeat(np.arange(len(found)), [len(residual) for residual, _ in found])
-        residuals, stds = (
-            [part.cpu().numpy() for part in parts if part is not None] for parts in zip(*found, strict=True)
+        stretch = np.repeat(np.arange(len(found)), [len(each.found) for each in found])
+        residuals, stds, noises, _ = (
+            np.concatenate([part.cpu().numpy() for part in parts if part is not None])
+            for parts in zip(*found, strict=True)
         )
-        return np.concatenate(residuals), np.concatenate(stds), stretch
+        return residuals, stds, noises, stretch
 
     def _residuals(
         self, network: Generator | None, error: ErrorNet | None, precision: torch.dtype
-    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+    ) -> Iterator[Residual]:
         device = torch.device("cpu") if network is None else network.scale.device
         for stretch in self.stretches:
             values, mask, guess, hidden, domain, asked = (part.to(device) for part in stretch[:6])
             beside = None if stretch.covariates is None else stretch.covariates.to(device)
             recent = None if stretch.recent is None else stretch.recent.to(device)
+            known, off = (None if part is None else part.to(device) for part in (stretch.uncertainty, stretch.error))
             made = reconstruct(
                 network,
                 values * mask,
@@ -233,11 +254,19 @@ class Judge:
                 error=error,
                 covariates=beside,
                 recent=recent,
+                uncertainty=known,
                 precision=precision,
             )
             where = hidden > 0
             measured = self.operator.blur(made.field[None])[0]
-            yield (measured - asked)[where].double(), None if made.std is None else made.std[where].double()
+            found = (measured - asked)[where].double()
+            # Noise that was withheld is in the floor.
+            noise = torch.zeros_like(found)
+            if self.floor == 0:
+                total = total_noise(self.operator, off)
+                noise = noise + (total if isinstance(total, float) else total[where].double())
+            weight = torch.ones_like(found) if off is None else trust(torch.ones_like(found), noise, USUAL)
+            yield Residual(found, None if made.std is None else made.std[where].double(), noise, weight)
 
 
 def stands_apart(archive: Archive) -> bool:
@@ -250,7 +279,8 @@ def stands_apart(archive: Archive) -> bool:
 
 def judged_by_noise(archive: Archive, operator: Operator) -> bool:
     """Whether an archive withholds nothing, as its operator hides nothing, but is noisy."""
-    return operator.noise > 0 and not operator.masks and (archive.withheld is None or not len(archive.withheld.dates))
+    noisy = operator.noise > 0 or archive.error is not None
+    return noisy and not operator.masks and (archive.withheld is None or not len(archive.withheld.dates))
 
 
 def _floor(stretches: list[Stretch], operator: Operator) -> float:
@@ -259,6 +289,8 @@ def _floor(stretches: list[Stretch], operator: Operator) -> float:
     for stretch in stretches:
         again = (stretch.values - stretch.asked) / (1 + RECORRUPTION**2)
         square += float((stretch.hidden * again**2).sum())
+        if stretch.uncertainty is not None:
+            square += float((stretch.hidden * (stretch.uncertainty / SHOWN_ERROR) ** 2).sum())
         count += float(stretch.hidden.sum())
     return operator.noise**2 + square / count
 

@@ -207,13 +207,15 @@ def league(
             said = ask(name, Contest(archive, model, dates, device, threads, partial(moved, name), say))
             fillers[name] = partial(lambda said, stretch: Slab(said(stretch.core)), said)
 
-    # Against observations a spread of the field itself is too narrow by their error; the predicted error was learned
-    # from observations and has it in it.
-    noise = np.zeros(archive.bands)
+    # Against observations a spread of the field itself is too narrow by their error. A predicted error was learned from
+    # observations, and has in it what is not known of theirs.
+    noise, own = np.zeros(archive.bands), np.zeros(archive.bands)
+    if truth is None and alike:
+        own = model.operator.noise * standardiser.scale
     if truth is None and model.prior is not None and alike:
         noise = model.prior.noise * model.prior.amplitude * standardiser.scale
 
-    def noisy(values: np.ndarray, bands: slice) -> float | np.ndarray:
+    def noisy(values: np.ndarray, bands: slice, noise: np.ndarray) -> float | np.ndarray:
         # Of one variable among several that is under a logarithm it is a share of the value.
         share = len(scored) > 1 and "log" in standardiser.transforms[bands]
         return float(noise[bands][0]) * (np.abs(values[:, bands]) if share else 1.0)
@@ -226,6 +228,11 @@ def league(
         phase = None if archive.phase is None else archive.phase[stretch.core]
         categories = _categories(archive, stretch.core, by)
 
+        known = None
+        if truth is None and archive.error is not None:
+            known = np.nan_to_num(np.broadcast_to(archive.errors(stretch.core), true.shape))
+            known = known if alike else archive.read(stretch.core).uncertainty
+
         def unit(values: np.ndarray) -> np.ndarray:
             return values if alike else standardiser.forward(values, phase)
 
@@ -234,13 +241,16 @@ def league(
             if not alike:
                 said = Slab(unit(said.field))
             for variable, bands in scored.items():
+                error = noisy(said.field, bands, noise if name == "gaussian" else own)
+                if known is not None:
+                    error = np.hypot(error, known[:, bands])
                 sums[name, variable] = _scored(
                     _bands(said, bands),
                     unit(true)[:, bands],
                     where[:, bands],
                     [each.of_bands(bands) for each in categories],
                     ensemble=name == "gaussian",
-                    error=noisy(said.field, bands) if name == "gaussian" else 0.0,
+                    error=error,
                 )
         return sums
 

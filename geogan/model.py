@@ -57,6 +57,9 @@ class Model:
         What the predicted error is corrected by.
     covariates : Covariates or None
         What the networks are shown beside the field.
+    observation_error : float, str or None
+        Standard deviation of the observations' errors, in the field's units, or the variable that holds each one's;
+        None where it is not known.
     """
 
     network: Generator | None
@@ -78,6 +81,12 @@ class Model:
     error: ErrorNet | None = None
     calibration: Calibration = Calibration()
     covariates: Covariates | None = None
+    observation_error: float | str | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether observations are taken for the field's own values."""
+        return self.operator.exact and self.observation_error is None
 
     def on(self, device: torch.device | None) -> Model:
         """The model with its network on a device; itself where that is nothing to do."""

@@ -13,6 +13,8 @@ from torch.nn.functional import avg_pool2d, softplus
 
 from geogan.operators.operator import Observation
 
+# Standard deviation of a usual first guess's error, in anomalies.
+USUAL = 0.3
 # Cells around a cell, a side, that say how much can be known of it.
 AROUND = 9
 
@@ -83,7 +85,7 @@ def paired(reconstruction: Tensor, clean: Tensor, domain: Tensor, scale: Tensor 
 
 
 def recorrupted(reconstruction: Tensor, again: Tensor, mask: Tensor, noise: float) -> Tensor:
-    """Withheld term where values are noisy: mean square error against a second, independent noise.
+    """Withheld term where values are noisy and nothing is hidden: mean square error against another, independent noise.
 
     Not in the paper. Of ``y = F(x) + epsilon`` the generator sees ``y + alpha n`` and is asked, through the operator,
     for ``y - n / alpha`` with ``n`` drawn like ``epsilon``: the two errors are uncorrelated, so the best answer is the
@@ -145,7 +147,9 @@ def fair_square(members: Tensor, values: Tensor, hidden: Tensor, scale: Tensor |
     return (hidden * product).sum() / hidden.sum().clamp_min(1)
 
 
-def error_likelihood(std: Tensor, square: Tensor, hidden: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+def error_likelihood(
+    std: Tensor, square: Tensor, hidden: Tensor, scale: Tensor | float = 1.0, noise: Tensor | float = 0.0
+) -> Tensor:
     """What the predicted error descends: ``log std + square / (2 std^2)``, the normal law's, on what was hidden.
 
     Not in the paper. Whatever the law of the errors, it is least where ``std^2`` is the mean of ``square``.
@@ -160,9 +164,27 @@ def error_likelihood(std: Tensor, square: Tensor, hidden: Tensor, scale: Tensor 
         1 where an observation was hidden.
     scale : Tensor or float
         Unit of both.
+    noise : Tensor or float
+        Known standard deviation of the observations' own errors: ``std`` is then that of the field, without them.
     """
+    if not isinstance(noise, float) or noise > 0:
+        std = (std * std + noise * noise).sqrt()
     likelihood = torch.log(std / scale) + square / (2 * std * std)
     return (hidden * likelihood).sum() / hidden.sum().clamp_min(1)
+
+
+def trust(mask: Tensor, error: Tensor | float, scale: Tensor | float) -> Tensor:
+    """A mask in which observations count the less, the larger their error is: ``scale^2 / (scale^2 + error^2)``.
+
+    Where an error of ``scale`` stays anyhow, it is the weight of an inverse variance; without error it is the mask, and
+    under an endless error nothing is observed.
+
+    Examples
+    --------
+    >>> trust(torch.ones(3), torch.tensor([0.0, 0.5, 1e9]), 0.5).tolist()
+    [1.0, 0.5, 0.0]
+    """
+    return mask * (scale * scale / (scale * scale + error * error))
 
 
 def confidence(kept: Tensor) -> Tensor:

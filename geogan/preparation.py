@@ -17,6 +17,7 @@ from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
 from geogan.io import Survey
 from geogan.model import Model, grid_of
+from geogan.observation_error import observation_error
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
@@ -61,6 +62,8 @@ def prepare_model(
     first_guess: bool,
     covariates: str | Sequence[str] = (),
     given: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
+    noise: float | None = None,
+    error: xr.DataArray | None = None,
     seed: int,
     message: Callable[[str], None],
 ) -> Prepared:
@@ -81,6 +84,8 @@ def prepare_model(
     first_guess : bool
     covariates, given
         Those of :meth:`geogan.covariates.Covariates.of`.
+    noise, error
+        Those of :func:`geogan.observation_error.observation_error`.
     seed : int
     message : callable
         Called with sentences about what was found.
@@ -94,10 +99,12 @@ def prepare_model(
     axes: Axes = find_axes(field)
     frames = frames_of(window, len(survey.seen_share), independent=axes.independent, message=message)
     beside = Covariates.of(covariates, field, domain, given)
+    known = observation_error(field, noise=noise, error=error)
     share = share_seen(survey, domain)
     # First of all observations are withheld: nothing may be fitted to them, the climatology neither.
     bands = 1 if axes.band is None else field.sizes[axes.band]
-    archive = Archive.of(field, domain, Standardiser.identity(bands, domain)).held().withholding(share, seed=seed)
+    archive = Archive.of(field, domain, Standardiser.identity(bands, domain), error=known)
+    archive = archive.held().withholding(share, seed=seed)
     withheld = archive.withheld or Withheld(np.full((len(archive.days), 1), -1, np.int32))
     dates = "samples" if archive.independent else "dates"
     message(f"withheld: what other {dates}' gaps hide on {len(withheld.dates)} of {len(archive.days)} {dates}")
@@ -118,10 +125,10 @@ def prepare_model(
         scale = hidden_error(prior, pieces)
         unit, units = standardiser.error_unit("")
         lasting = "" if archive.independent else f"persistence {prior.persistence:.1f} days, "
-        error = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
+        found = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
         message(
             f"first guess: length {prior.length:.1f} cells, {lasting}noise {prior.noise:.2f}; "
-            f"error {error} on hidden clouds"
+            f"error {found} on hidden clouds"
         )
     y, x = grid_of(field)
     model = Model(
@@ -139,6 +146,7 @@ def prepare_model(
         bands=band_names(field, axes),
         band_units=band_units(field, axes) if is_joined(field) else (),
         covariates=beside,
+        observation_error=known if known is None or isinstance(known, float) else str(known.name or "error"),
     )
     return Prepared(model, replace(archive, covariates=beside), share, scale)
 
@@ -286,10 +294,8 @@ def _hidden_pieces(archive: Archive, drawn: Operator | None, share: np.ndarray, 
         hidden = hidden * piece.observed
         if not hidden.any():
             continue
-        values, kept, gone, domain, days = (
-            torch.from_numpy(part) for part in (piece.values, piece.observed - hidden, hidden, piece.domain, piece.days)
-        )
-        pieces.append(Hidden(values, kept, gone, domain, days))
+        parts = (piece.values, piece.observed - hidden, hidden, piece.domain, piece.days, piece.uncertainty)
+        pieces.append(Hidden(*(None if part is None else torch.from_numpy(part) for part in parts)))  # type: ignore[arg-type]
         if len(pieces) == wanted:
             break
     return pieces

@@ -72,6 +72,9 @@ class Reconstructor:
     covariates : sequence of str
         What the networks are shown beside the field: ``"day_of_year"``, ``"latitude"``, ``"distance_to_coast"``, or
         names of static maps that :meth:`fit` is given.
+    noise : float, optional
+        Standard deviation of the observations' errors, in the field's units, where it is known: observed cells are then
+        estimated too. :meth:`fit` can be given one for each observation instead.
     batch, crop : int
         Windows of a step, and their side in cells at most.
     steps : int, optional
@@ -135,6 +138,7 @@ class Reconstructor:
         first_guess: bool = True,
         transform: str = "none",
         covariates: str | Sequence[str] = (),
+        noise: float | None = None,
         batch: int = defaults.BATCH,
         crop: int = defaults.CROP,
         steps: int | None = None,
@@ -168,6 +172,7 @@ class Reconstructor:
         self.first_guess = first_guess
         self.transform = transform
         self.covariates = covariates
+        self.noise = noise
         self.batch = batch
         self.crop = crop
         self.steps = steps
@@ -193,6 +198,7 @@ class Reconstructor:
         domain: np.ndarray | None = None,
         clean: xr.DataArray | None = None,
         covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
+        error: xr.DataArray | None = None,
         path: str | Path | None = None,
         resume: bool = False,
         progress: Callable[[Progress, float], None] | None = None,
@@ -212,6 +218,8 @@ class Reconstructor:
             (``weight_paired``), or any others (``clean_unrelated``).
         covariates : Dataset, or mapping of DataArray, shape (y, x), optional
             The static maps among the covariates, on the field's grid, without gaps in the domain. The model keeps them.
+        error : DataArray, of the field's shape, optional
+            Standard deviation of each observation's error, in the field's units.
         path : str or Path, optional
             Folder that the model and the state of training are saved to, at least every minute.
         resume : bool
@@ -258,7 +266,7 @@ class Reconstructor:
             if path is None:
                 raise InputError("resume needs the folder of the run; give path")
             first = load_model(path)
-            archive = prepared(first, field, withheld=True).held()
+            archive = prepared(first, field, error=error, withheld=True).held()
             share, scale = share_seen(survey, archive.domain), 1.0
         else:
             first, archive, share, scale = prepare_model(
@@ -271,6 +279,8 @@ class Reconstructor:
                 first_guess=self.first_guess,
                 covariates=self.covariates,
                 given=covariates,
+                noise=self.noise,
+                error=error,
                 seed=self.seed,
                 message=say,
             )
@@ -450,6 +460,7 @@ class Reconstructor:
         self,
         field: xr.DataArray | xr.Dataset,
         *,
+        error: xr.DataArray | None = None,
         keep_observed: bool | None = None,
         members: int = 1,
         max_error: float | Sequence[float] | None = None,
@@ -461,8 +472,10 @@ class Reconstructor:
         ----------
         field : DataArray, shape ([time,] [band,] y, x)
             The field trained on, other dates of it, or a part of its grid; a Dataset where it was one.
+        error : DataArray, of the field's shape, optional
+            Standard deviation of each observation's error, where the model was trained with one.
         keep_observed : bool, optional
-            Return measured values bit for bit; by default, unless the operator blurs or adds noise.
+            Return measured values bit for bit; by default, unless they are known to be noisy or blurred.
         members : int
             Draws of the ensemble, of a model trained with ``members=2`` or more; 1 for the best estimate alone.
         max_error : float or sequence of float, optional
@@ -479,6 +492,7 @@ class Reconstructor:
         return fill(
             self._model(),
             as_field(field),
+            error=error,
             keep_observed=keep_observed,
             members=members,
             max_error=max_error,
@@ -551,8 +565,8 @@ def calibrated(model: Model, judge: Judge | None) -> Model:
     if judge is None or model.error is None:
         return model
     precision = getattr(torch, model.precision)
-    residual, std, stretch = judge.residuals(model.network, model.error, precision=precision)
-    return replace(model, calibration=Calibration.fit(std, residual, clusters=stretch))
+    residual, std, noise, stretch = judge.residuals(model.network, model.error, precision=precision)
+    return replace(model, calibration=Calibration.fit(std, residual, clusters=stretch, observation_error=noise))
 
 
 def find_device(name: str) -> torch.device:

@@ -214,6 +214,13 @@ class Standardiser:
         anomaly /= self.scale[:, None, None]
         return anomaly
 
+    def uncertainty(self, error: np.ndarray | float, values: np.ndarray) -> np.ndarray:
+        """Standard deviations of errors of ``values`` (T, C, h, w), as anomalies; under a logarithm to first order."""
+        anomaly = np.full(values.shape, error) / self.scale[:, None, None]
+        for band in _logarithmic(self.transforms):
+            anomaly[:, band] /= values[:, band]
+        return anomaly
+
     def inverse(
         self, anomaly: np.ndarray, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)
     ) -> np.ndarray:

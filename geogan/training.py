@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from geogan import objective
-from geogan.blocks import RECORRUPTION, BlockPool
+from geogan.blocks import ASKED_ERROR, RECORRUPTION, SHOWN_ERROR, BlockPool, total_noise
 from geogan.gaussian import GaussianPrior
 from geogan.networks import Critic, ErrorNet, Generator
 from geogan.operators.errors import InputError
@@ -36,6 +36,15 @@ class Weights(NamedTuple):
     likelihood: float
     withheld: float
     paired: float = 0.0
+
+
+class Target(NamedTuple):
+    """What a reconstruction is asked for, (B, T, C, h, w)."""
+
+    values: Tensor
+    where: Tensor  # 1 where asked
+    weight: Tensor
+    noise: Tensor | float  # standard deviation of what the values are off by, independent of what was shown
 
 
 class Step(NamedTuple):
@@ -159,33 +168,51 @@ def train_step(
     rate = decay ** (state.step // decay_every)
 
     shown = windows.kept if weights.withheld > 0 else windows.mask
-    values = windows.values if windows.noise is None else windows.values + RECORRUPTION * windows.noise
+    seen = _seen(windows, shown, scale)
     with cast:
-        reconstruction = generator(values * shown, shown, windows.guess, windows.domain, extra=windows.covariates)
+        reconstruction = generator(*seen, windows.guess, windows.domain, extra=windows.covariates)
     losses: dict[str, Tensor] = {}
-    if weights.withheld > 0 and windows.noise is not None:
+    targets: list[Target] = []
+    if weights.withheld > 0 and windows.noise is not None and not operator.masks and windows.uncertainty is None:
         asked = windows.values - windows.noise / RECORRUPTION
         losses["withheld"] = objective.recorrupted(operator.blur(reconstruction), asked, windows.mask, operator.noise)
     elif weights.withheld > 0:
-        hidden = windows.mask - windows.kept
-        weighted = hidden * objective.confidence(windows.kept)
+        targets = _targets(windows, operator, scale)
         measured_again = operator.blur(reconstruction)
-        losses["withheld"] = objective.withheld(measured_again, windows.values, weighted, scale)
+        terms = [objective.withheld(measured_again, each.values, each.weight, scale) for each in targets]
+        losses["withheld"] = torch.stack(terms).sum()
         if state.error is not None:
             losses["error"] = _error_step(
-                state.error, windows, reconstruction, measured_again, cast, step=state.step, averaging=averaging
+                state.error,
+                windows,
+                seen,
+                reconstruction,
+                measured_again,
+                targets,
+                cast,
+                step=state.step,
+                averaging=averaging,
             )
     if weights.paired > 0:
         if windows.clean is None:
             raise ValueError("the paired term needs clean windows")
         losses["paired"] = objective.paired(reconstruction, windows.clean, windows.domain, scale)
-    if windows.members is not None and weights.withheld > 0:
+    if windows.members is not None and targets:
         # Half of the windows: as dear as the pass for the mean, where all would double it.
         count = max(1, len(windows.values) // windows.members.shape[1])
         windows = windows.first(count)
         members = _members(generator, windows, cast)
         found = torch.stack([operator.blur(each) for each in members.unbind(0)])
-        losses["ensemble"] = objective.fair_crps(found, windows.values, weighted[:count], scale)
+        crps = []
+        for values, _, weight, noise in targets:
+            # What is foretold is a measurement: members are given its noise.
+            noisy = found
+            if not isinstance(noise, float):
+                noisy = found + noise[:count] * _normal(found, state.random)
+            elif noise > 0:
+                noisy = found + noise * _normal(found, state.random)
+            crps.append(objective.fair_crps(noisy, values[:count], weight[:count], scale))
+        losses["ensemble"] = torch.stack(crps).sum()
         # What is measured again, for D and for the likelihood, is a member: their mean is smoother than any field.
         reconstruction = members[0]
     if second or (adversarial and windows.clean is None):
@@ -196,6 +223,11 @@ def train_step(
             operator.noise,
             generator=state.random,
         )
+        asked_again = measured
+        if windows.uncertainty is not None:
+            # D sees the known errors too. The paper asks G(y_hat) for y_hat, of which these are no part to be kept.
+            disturbance = windows.uncertainty * _normal(measured.values, state.random) * measured.mask
+            measured = Observation(measured.values + disturbance, measured.mask)
     if adversarial:
         if windows.clean is None:
             real, fake = Observation(windows.values, windows.mask), measured
@@ -219,11 +251,15 @@ def train_step(
                     start=windows.guess,
                     tolerance=0.03,
                     rounds=2,
+                    uncertainty=windows.uncertainty,
                 )
+            trusted = measured.mask
+            if windows.uncertainty is not None:
+                trusted = objective.trust(trusted, windows.uncertainty, scale)
         with cast:
-            twice = generator(*measured, guess, windows.domain, extra=windows.covariates)
+            twice = generator(measured.values, trusted, guess, windows.domain, extra=windows.covariates)
         again = _inside(operator.apply(twice, theta), windows.domain)
-        losses["likelihood"] = objective.likelihood(measured, again, scale)
+        losses["likelihood"] = objective.likelihood(asked_again, again, scale)
 
     total = torch.zeros((), device=device)
     if "ensemble" in losses:
@@ -242,6 +278,37 @@ def train_step(
     return Step({name: loss.detach() for name, loss in losses.items()})
 
 
+def _seen(windows: Windows, shown: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """What the generator sees of measurements, and a mask that trusts them the less, the larger their known error."""
+    values = windows.values if windows.noise is None else windows.values + RECORRUPTION * windows.noise
+    if windows.uncertainty is None:
+        return values * shown, shown
+    more = 1.0 if windows.noise is None else SHOWN_ERROR
+    return values * shown, objective.trust(shown, more * windows.uncertainty, scale)
+
+
+def _targets(windows: Windows, operator: Operator, scale: Tensor) -> list[Target]:
+    """What was hidden, and, where its noise is known, what was shown: with other noise, uncorrelated with the first.
+
+    Each counts like the inverse of its variance, the reconstruction's own error (``scale``) in it.
+    """
+    around = objective.confidence(windows.kept)
+
+    def target(values: Tensor, where: Tensor, noise: Tensor | float) -> Target:
+        return Target(values, where, objective.trust(where * around, noise, scale), noise)
+
+    noise = total_noise(operator, windows.uncertainty)
+    found = [target(windows.values, windows.mask - windows.kept, noise)]
+    if windows.noise is not None:
+        found.append(target(windows.values - windows.noise / RECORRUPTION, windows.kept, ASKED_ERROR * noise))
+    return found
+
+
+def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers; drawn where the generator is."""
+    return torch.randn(like.shape, generator=generator, device=generator.device).to(like.device)
+
+
 def _members(generator: Generator, windows: Windows, cast: Any) -> Tensor:
     """Members of the windows' ensembles, (M, B, T, C, h, w), in one pass."""
     assert windows.members is not None
@@ -251,7 +318,7 @@ def _members(generator: Generator, windows: Windows, cast: Any) -> Tensor:
     def each(part: Tensor) -> Tensor:
         return part.repeat(count, 1, 1, 1, 1)
 
-    shown, kept = each(windows.values * windows.kept), each(windows.kept)
+    shown, kept = (each(part) for part in _seen(windows, windows.kept, generator.scale))
     extra = None if windows.covariates is None else windows.covariates.repeat(count, 1, 1, 1)
     with cast:
         members = generator(shown, kept, each(windows.guess), each(windows.domain), noise.flatten(0, 1), extra)
@@ -261,20 +328,26 @@ def _members(generator: Generator, windows: Windows, cast: Any) -> Tensor:
 def _error_step(
     state: ErrorState,
     windows: Windows,
+    seen: tuple[Tensor, Tensor],
     reconstruction: Tensor,
     measured: Tensor,
+    targets: Sequence[Target],
     cast: Any,
     *,
     step: int,
     averaging: float,
 ) -> Tensor:
     """One step of what predicts the error; the generator learns nothing from it."""
-    kept = windows.kept
-    square = (measured.detach() - windows.values) ** 2
     with cast:
-        shown, found = windows.values * kept, reconstruction.detach()
-        std = state.network(shown, kept, windows.guess, found, windows.domain, windows.covariates, windows.recent)
-    loss = objective.error_likelihood(std, square, windows.mask - kept, state.network.scale)
+        found = reconstruction.detach()
+        std = state.network(*seen, windows.guess, found, windows.domain, windows.covariates, windows.recent)
+    terms = [
+        objective.error_likelihood(
+            std, (measured.detach() - each.values) ** 2, each.where, state.network.scale, each.noise
+        )
+        for each in targets
+    ]
+    loss = torch.stack(terms).sum()
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)

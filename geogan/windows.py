@@ -28,6 +28,7 @@ class Windows(NamedTuple):
     members: Tensor | None = None
     covariates: Tensor | None = None
     recent: Tensor | None = None
+    uncertainty: Tensor | None = None
 
     def first(self, count: int) -> Windows:
         """The first so many windows."""
@@ -73,6 +74,7 @@ def draw_windows(
         beside = None if block.covariates is None else block.covariates[t + frames // 2]
         extra.append(None if beside is None else beside[:, *space].flip(flips))
         extra.append(None if block.recent is None else block.recent[here].flip(flips))
+        extra.append(None if block.uncertainty is None else block.uncertainty[here].flip(flips))
         drawn.append([*films, block.domain[None, None, *space].flip(flips), block.days[t : t + frames], *extra])
     stacked = [None if parts[0] is None else torch.stack(parts) for parts in zip(*drawn, strict=True)]
     return Windows(*stacked)  # type: ignore[arg-type]

@@ -110,7 +110,10 @@ def evaluate(
     place = find_device(device)
     described = read_run(model) if (model / RUN).is_file() else {"variable": trained.variable, "time": None}
     source = open_source(data, variable=variable or described["variable"], time=described["time"])
-    archive = prepared(trained, source.field, withheld=truth is None)
+    error = None
+    if isinstance(trained.observation_error, str):
+        error = open_source(data, variable=trained.observation_error, time=described["time"]).field
+    archive = prepared(trained, source.field, error=error, withheld=truth is None)
     check_field(source.field, find_axes(source.field))
     archive = archive.held()
     fuller = None
@@ -357,6 +360,8 @@ def _ablation(
             time=described["time"],
             transform=settings["transform"],
             covariate=settings.get("covariates", ()),
+            noise=settings.get("noise"),
+            error_variable=described.get("error_variable"),
             window=settings["window"],
             width=settings["width"],
             crop=settings["crop"],

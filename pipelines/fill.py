@@ -67,7 +67,7 @@ def fill(
     time : str, optional
         Dates to write; the dates around them are looked at all the same.
     keep_observed : bool, optional
-        Return measured values bit for bit; by default, unless the operator blurs or adds noise.
+        Return measured values bit for bit; by default, unless they are known to be noisy or blurred.
     members : int
         Draws of the ensemble, written as ``*_member``; 1 for the best estimate alone.
     max_error : float, str or sequence of float, optional
@@ -102,7 +102,9 @@ def fill(
     limits = error_limits(trained, max_error, members)
     source = open_source(data, variable=variable or _known(data, trained.variable))
     field = source.field
-    archive = prepared(trained, field)
+    stated = trained.observation_error
+    error = open_source(data, variable=stated).field if isinstance(stated, str) else None
+    archive = prepared(trained, field, error=error)
     axes = find_axes(field)
     check_field(field, axes)
     if field.name != trained.variable and console is not None:
@@ -113,7 +115,7 @@ def fill(
         )
     chosen = field if time is None else select_time(field, time)
     dates = _where(field, chosen, axes.time)
-    keep = trained.operator.exact if keep_observed is None else keep_observed
+    keep = trained.exact if keep_observed is None else keep_observed
     cut = plan(trained, archive, dates=dates, members=members)
 
     shape = tuple(chosen.sizes[dim] for dim in ordered(axes))
@@ -177,6 +179,7 @@ def _fingerprint(archive: Archive) -> str:
     count = len(archive.days)
     for date in sorted({0, count // 2, count - 1}):
         summary.update(np.ascontiguousarray(archive.field[date].values).tobytes())
+        summary.update(np.ascontiguousarray(archive.errors(slice(date, date + 1))).tobytes())
     return summary.hexdigest()
 
 

@@ -37,6 +37,8 @@ def train(
     time: str | None = None,
     transform: str = "none",
     covariate: Sequence[str] = (),
+    noise: float | None = None,
+    error_variable: str | None = None,
     clean: str | Path | Sequence[str | Path] | None = None,
     preset: Sequence[str] = (),
     generator: str | None = None,
@@ -74,6 +76,8 @@ def train(
         Which variable (or several, with commas between), its land mask (1 = exists) and which dates.
     covariate : sequence of str
         Shown to the networks beside the field: of :data:`geogan.covariates.MADE`, or static variables of the data.
+    error_variable : str, optional
+        Variable of the data that holds the standard deviation of each observation's error, in the field's units.
     clean : path or URL, or several, optional
         Fields without gaps, for the presets that see some; the variable of the same name, or its only one.
     preset : sequence of str
@@ -103,7 +107,7 @@ def train(
         described = read_run(out)
         data = data or described["data"]
         variable, domain, time = described["variable"], described["domain"], described["time"]
-        clean = clean or described.get("clean")
+        clean, error_variable = clean or described.get("clean"), described.get("error_variable")
         since = load_model(out).scores["steps"]
         reconstructor = Reconstructor.load(out, device=device)
         reconstructor.threads = threads or reconstructor.threads
@@ -132,6 +136,7 @@ def train(
             operator,
             transform=transform,
             covariates=named(covariate),
+            noise=noise,
             steps=steps,
             minutes=minutes,
             precision=precision,
@@ -149,12 +154,14 @@ def train(
         variable = choose_variable(rest, label=find_paths(data)[0]) if rest else None
     source = open_source(data, variable=variable, time=time)
     mask = None if domain is None else open_domain(data, domain, source.field)
+    errors = None if error_variable is None else open_source(data, variable=error_variable, time=time).field
     whole = None if clean is None else open_clean(clean, str(source.field.name), time)
     described = {
         "data": [str(path) for path in source.paths],
         "variable": str(source.field.name),
         "domain": domain,
         "time": time,
+        "error_variable": error_variable,
         "clean": None if clean is None else find_paths(clean),
     }
     absent = [folder for folder in (out, *out.parents) if not folder.exists()]
@@ -165,6 +172,7 @@ def train(
                 domain=mask,
                 clean=whole,
                 covariates=maps,
+                error=errors,
                 path=out,
                 resume=resume is not None,
                 progress=report.show,

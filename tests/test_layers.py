@@ -22,7 +22,7 @@ cli
 -> archive, gaussian
 -> standardise, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, recency, networks, http_store, images, coastlines,
-   covariates, variables
+   covariates, variables, observation_error
 -> coordinates, defaults, parallel, presets, run_folder
 -> operators
 """

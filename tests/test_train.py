@@ -56,7 +56,8 @@ def test_a_run_holds_its_model_its_state_and_its_course(data, domain, tmp_path):
     described = json.loads((out / "run.json").read_text())
     time = "2015-01-03/2015-01-30"
     assert described == {
-        "data": [str(data)], "variable": "sst", "domain": "sea_mask", "time": time, "clean": None
+        "data": [str(data)], "variable": "sst", "domain": "sea_mask", "time": time,
+        "clean": None, "error_variable": None
     }  # fmt: skip
     course = lines(out)
     assert [line["step"] for line in course] == [0, 10, 11]
