@@ -734,7 +734,10 @@ def _is_mask(array: xr.DataArray) -> bool:
 def _gridded(dataset: xr.Dataset, name: str, path: str) -> xr.DataArray:
     """One variable of one file: squeezed, in the order (time, band, y, x), in dask chunks."""
     if name not in dataset.variables:
-        raise InputError(f"{path} has no variable {name!r}, which the first file has; leave this file out")
+        raise InputError(
+            f"{path} has no variable {name!r}, which the first file has; leave this file out, or name the variables of "
+            "all files with --variable"
+        )
     array = dataset[name]
     label = f"variable {name!r} of {path}"
     _check_kind(array, label)

@@ -255,11 +255,14 @@ def test_files_of_one_variable_each_give_the_same(archive, run_of_two):
 def test_scores_are_in_the_units_of_each(archive, run_of_two):
     options = ["--model", run_of_two, "--no-ablation", "--methods", "climatology,gaussian,model", "--members", "2"]
     data = ["--data", archive / "both.zarr"]
-    table = command("evaluate", *data, *options, "--json", archive / "scores.json", "--by", "distance")
+    table = command("evaluate", *data, *options, "--json", archive / "scores.json", "--by", "distance",
+                    "--figures", archive / "figures")  # fmt: skip
     assert "in degree_Celsius" in table and "in mg m-3" in table and "anomalies" not in table
     rows = json.loads((archive / "scores.json").read_text())["rows"]
     known = [("sst", "degree_Celsius")] * 3 + [("chl", "mg m-3")] * 3
     assert [(row["variable"], row["units"]) for row in rows] == known
+    figures = {file.name for file in (archive / "figures").iterdir()}
+    assert figures >= {f"{name}_{kind}.png" for name in ("sst", "chl") for kind in ("reliability", "ranks")}
     command("evaluate", *data, *options, "--truth", archive / "truth.nc", "--json", archive / "true.json")
     field = open_field(archive / "both.zarr", variable="sst,chl")
     filled = geogan.Reconstructor.load(run_of_two).fill(field)
