@@ -130,23 +130,6 @@ def fair_crps(members: Tensor, values: Tensor, hidden: Tensor, scale: Tensor | f
     return (hidden * distance / scale).sum() / hidden.sum().clamp_min(1)
 
 
-def fair_square(members: Tensor, values: Tensor, hidden: Tensor, scale: Tensor | float = 1.0) -> Tensor:
-    """Square error of the mean that endlessly many members would have, from two or more.
-
-    The product of two members' errors: independent members have nothing in common but that mean, so that no spread
-    is punished.
-
-    Parameters
-    ----------
-    members, values, hidden, scale
-        Those of :func:`fair_crps`.
-    """
-    error = (members - values) / scale
-    count = len(members)
-    product = (error.sum(0) ** 2 - (error * error).sum(0)) / (count * (count - 1))
-    return (hidden * product).sum() / hidden.sum().clamp_min(1)
-
-
 def error_likelihood(
     std: Tensor, square: Tensor, hidden: Tensor, scale: Tensor | float = 1.0, noise: Tensor | float = 0.0
 ) -> Tensor:
