@@ -46,6 +46,7 @@ class FieldAccessor:
         self,
         model: str | Path,
         *,
+        error: xr.DataArray | None = None,
         keep_observed: bool | None = None,
         members: int = 1,
         max_error: float | Sequence[float] | None = None,
@@ -56,7 +57,7 @@ class FieldAccessor:
         from geogan.reconstructor import Reconstructor
 
         return Reconstructor.load(model, device=device).fill(
-            self._field, keep_observed=keep_observed, members=members, max_error=max_error, seed=seed
+            self._field, error=error, keep_observed=keep_observed, members=members, max_error=max_error, seed=seed
         )
 
     def plot(
@@ -132,11 +133,21 @@ class DatasetAccessor:
         seed: int = 0,
         device: str = "auto",
     ) -> xr.Dataset:
-        """Fill the gaps of the field; see `geogan.reconstructor.Reconstructor.fill`."""
+        """Fill the gaps of the field; see `geogan.reconstructor.Reconstructor.fill`.
+
+        A model that was trained with the error of each observation finds it under the same name.
+        """
         from geogan.reconstructor import Reconstructor
 
-        return Reconstructor.load(model, device=device).fill(
-            self._one(variable), keep_observed=keep_observed, members=members, max_error=max_error, seed=seed
+        reconstructor = Reconstructor.load(model, device=device)
+        stated = reconstructor.model_.observation_error
+        return reconstructor.fill(
+            self._one(variable),
+            error=self._one(stated) if isinstance(stated, str) and stated in self._dataset else None,
+            keep_observed=keep_observed,
+            members=members,
+            max_error=max_error,
+            seed=seed,
         )
 
     def plot(

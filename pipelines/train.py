@@ -147,10 +147,11 @@ def train(
         )
     static = [name for name in named(reconstructor.covariates) if name not in MADE] if resume is None else []
     maps = open_maps(data, static) if static else None
-    if maps is not None and variable is None:
-        # A map that is a covariate is not what is to be filled.
-        is_map = [name in maps and squeezed(maps[name], roles="yx").ndim == 2 for name in static]
-        rest = maps.drop_vars([name for name, known in zip(static, is_map, strict=True) if known])
+    if variable is None and (maps is not None or error_variable is not None):
+        # A map that is a covariate is not what is to be filled, nor is the error of observations.
+        every = open_maps(data, ()) if maps is None else maps
+        beside = [name for name in static if name in every and squeezed(every[name], roles="yx").ndim == 2]
+        rest = every.drop_vars([*beside, *named(error_variable or ())], errors="ignore")
         variable = choose_variable(rest, label=find_paths(data)[0]) if rest else None
     source = open_source(data, variable=variable, time=time)
     mask = None if domain is None else open_domain(data, domain, source.field)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -51,14 +52,16 @@ def test_fill_loads_the_run_and_fills(sea, monkeypatch):
     calls = []
 
     class Fake:
+        model_ = types.SimpleNamespace(observation_error=None)
+
         @classmethod
         def load(cls, path, *, device):
             calls.append((path, device))
             return cls()
 
-        def fill(self, field, *, keep_observed, members, max_error, seed):
+        def fill(self, field, *, error, keep_observed, members, max_error, seed):
             calls.append((field.name, keep_observed))
-            assert (members, max_error, seed) == (1, None, 0)
+            assert (error, members, max_error, seed) == (None, 1, None, 0)
             return xr.Dataset()
 
     monkeypatch.setattr(geogan.reconstructor, "Reconstructor", Fake)

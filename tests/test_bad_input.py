@@ -314,6 +314,8 @@ TRAININGS = [
     case("crop", f"{TRAIN} sst.nc --crop 4", "crop must be at least 8, got 4"),
     case("weights", f"{TRAIN} sst.nc --weight-prior 0 --weight-likelihood 0 --weight-withheld 0", "all weights"),
     case("window", f"{TRAIN} sst.nc --window 24", "asks for 24 dates on each side", "has 24 in all", "--window 23"),
+    case("error-unknown", f"{TRAIN} sst.nc --error-variable sst_error", "has no variable 'sst_error'", "choose one"),
+    case("noise-negative", f"{TRAIN} sst.nc --noise -0.1", "got -0.1", "give a positive number"),
     case("covariate-unknown", f"{TRAIN} sst.nc --covariate slope", "'slope'", "day_of_year, latitude", "sea_mask"),
     case("covariate-of-time", f"{TRAIN} sst.nc --variable sst --covariate sst", "'sst' has the dimensions (time, lat"),
     case("covariate-gaps", f"{TRAIN} bad.nc --covariate depth", "'depth' has no value on 1 of the", "fill its gaps",

@@ -9,15 +9,22 @@ import xarray as xr
 
 import geogan
 from geogan.archive import Archive
+from geogan.blocks import prepare
+from geogan.coordinates import find_axes
 from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, hidden_error
 from geogan.inference import fill_block
 from geogan.networks import ErrorNet, UNet
 from geogan.observation_error import observation_error
 from geogan.operators.cloud import CloudMask
+from geogan.operators.compose import Compose
+from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
+from geogan.pipelines.evaluate import evaluate
+from geogan.pipelines.fill import fill
+from geogan.pipelines.train import train
 from geogan.standardise import Standardiser
-from geogan.training import TrainState, Weights, train_step
-from geogan.windows import Windows
+from geogan.training import TrainState, Weights, _seen, _targets, train_step
+from geogan.windows import Windows, draw_windows
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +77,7 @@ def test_pieces_carry_errors_in_anomalies(noisy, domain, transform):
     """An observation moved by a small error is an anomaly moved by the piece's."""
     field, error = noisy
     field = field + 10
-    axes = geogan.coordinates.find_axes(field)
+    axes = find_axes(field)
     standardiser = Standardiser.fit(field, axes, domain, transform=transform)
     small = 1e-3 * error
     archive = Archive.of(field, domain, standardiser, error=observation_error(field, error=small))
@@ -290,3 +297,47 @@ def test_one_noise_for_all_is_remembered(noisy, domain, quick):
     filled = fitted.fill(field)
     assert bool((filled.sst_source.where(field.notnull()) != 0).all())
     assert dataclasses.replace(fitted.model_, observation_error=None).exact
+
+
+def test_on_the_command_line_it_is_read_by_its_name(noisy, sea, truth, tmp_path, quick):
+    field, error = noisy
+    xr.merge([field, error, sea["sea_mask"]]).to_zarr(tmp_path / "noisy.zarr")
+    run = train(
+        tmp_path / "noisy.zarr", operator=["cloud_mask:scale=5"], out=tmp_path / "run", error_variable="sst_error",
+        domain="sea_mask", window=1, width=4, crop=16, batch=2, steps=2, threads=1,
+    )  # fmt: skip
+    out = fill(tmp_path / "noisy.zarr", run, tmp_path / "filled.nc")
+    with xr.open_dataset(out) as filled:
+        seen = field.notnull().values
+        assert (filled.sst_source.values[seen] == 1).all() and np.isfinite(filled.sst_std.values[seen]).all()
+        dataset = xr.merge([field, error])
+        xr.testing.assert_allclose(dataset.geogan.fill(run, variable="sst").sst, filled.sst, rtol=1e-4)
+    rows = evaluate(tmp_path / "noisy.zarr", run, methods=["gaussian", "model"], members=4, ablation=False)
+    for row in rows:
+        # Observations are foretold with the errors they have: their spread is that of the residuals.
+        assert 0.5 < (row.law or row.members).spread_skill < 2
+    other = tmp_path / "other.nc"
+    field.to_netcdf(other)
+    with pytest.raises(InputError, match="has no variable 'sst_error'; it has"):
+        fill(other, run, tmp_path / "x.nc")
+    again = train(None, resume=run, steps=3)
+    assert geogan.Reconstructor.load(again).model_.observation_error == "sst_error"
+
+
+def test_noise_beside_gaps_asks_for_what_was_shown_without_its_noise(gappy, domain, prior):
+    """Blocks bring more noise; against what is asked, the truth under it is a better answer than what is shown."""
+    operator = Compose((ConvolveNoise(l=1, sigma=0.4), CloudMask(coverage=0.3, scale=4.0)))
+    archive = Archive.of(gappy, domain, Standardiser.fit(gappy, find_axes(gappy), domain))
+    made = prepare(
+        archive, operator, prior, number=3, seed=0, frames=16, side=24, coverage=0.3,
+        share_seen=np.ones(len(archive.days)),
+    )  # fmt: skip
+    assert made.noise is not None and 0 < float(made.kept.sum()) < float(made.mask.sum())
+    windows = draw_windows([made], batch=16, frames=3, crop=(20, 24), generator=torch.Generator().manual_seed(0))
+    hidden, shown = _targets(windows, operator, torch.tensor(0.3))
+    assert hidden.noise == pytest.approx(0.4) and shown.noise == pytest.approx(0.4 * 5**0.5)
+    assert torch.equal(shown.where, windows.kept) and torch.equal(hidden.where, windows.mask - windows.kept)
+    seen, _ = _seen(windows, windows.kept, torch.tensor(0.3))
+    square = float((shown.weight * (seen - shown.values) ** 2).sum() / shown.weight.sum())
+    # Against y - n / alpha, y + alpha n is off by (alpha + 1 / alpha) n; the truth by sqrt(1 + 1 / alpha^2) epsilon.
+    assert square == pytest.approx((0.5 + 2) ** 2 * 0.4**2, rel=0.1) and square > float(shown.noise) ** 2
