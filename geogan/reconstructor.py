@@ -198,7 +198,7 @@ class Reconstructor:
         domain: np.ndarray | None = None,
         clean: xr.DataArray | None = None,
         covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
-        error: xr.DataArray | None = None,
+        error: xr.DataArray | xr.Dataset | None = None,
         path: str | Path | None = None,
         resume: bool = False,
         progress: Callable[[Progress, float], None] | None = None,
@@ -219,7 +219,8 @@ class Reconstructor:
         covariates : Dataset, or mapping of DataArray, shape (y, x), optional
             The static maps among the covariates, on the field's grid, without gaps in the domain. The model keeps them.
         error : DataArray, of the field's shape, optional
-            Standard deviation of each observation's error, in the field's units.
+            Standard deviation of each observation's error, in the field's units; a Dataset where the field is one, its
+            variables in the same order.
         path : str or Path, optional
             Folder that the model and the state of training are saved to, at least every minute.
         resume : bool
@@ -242,7 +243,7 @@ class Reconstructor:
         say = message or (lambda _: None)
         device = find_device(self.device)
         self._check()
-        field = as_field(field)
+        field, error = as_field(field), None if error is None else as_field(error)
         wanted = self.weight_paired > 0 or self.clean_unrelated
         if wanted and clean is None:
             raise InputError("the paired and unpaired presets learn from clean fields; give them with --clean")
@@ -460,7 +461,7 @@ class Reconstructor:
         self,
         field: xr.DataArray | xr.Dataset,
         *,
-        error: xr.DataArray | None = None,
+        error: xr.DataArray | xr.Dataset | None = None,
         keep_observed: bool | None = None,
         members: int = 1,
         max_error: float | Sequence[float] | None = None,
@@ -492,7 +493,7 @@ class Reconstructor:
         return fill(
             self._model(),
             as_field(field),
-            error=error,
+            error=None if error is None else as_field(error),
             keep_observed=keep_observed,
             members=members,
             max_error=max_error,

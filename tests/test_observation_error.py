@@ -279,6 +279,19 @@ def test_noisy_observations_are_nearer_to_the_truth_after_the_fill(learned, nois
     xr.testing.assert_identical(back.fill(field, error=error), filled)
 
 
+def test_each_of_several_variables_has_errors_of_its_own(noisy, quick):
+    field, error = noisy
+    other = xr.Dataset({"sst": field, "ssh": (0.1 * field).assign_attrs(units="m")})
+    errors = xr.Dataset({"sst_error": error, "ssh_error": (0.1 * error).assign_attrs(units="m")})
+    fitted = geogan.Reconstructor("observed_gaps", window=0, width=4, crop=16, batch=2, steps=1, threads=1)
+    filled = fitted.fit(other, error=errors).fill(other, error=errors)
+    assert fitted.model_.observation_error == "sst_error,ssh_error"
+    seen = field.notnull().values
+    assert (filled.ssh_std.values[seen] <= 1.0001 * errors.ssh_error.values[seen]).all()
+    with pytest.raises(InputError, match="sst_error,ssh_error is in K, m, sst,ssh in degree_Celsius, m; convert it"):
+        fitted.fill(other, error=errors.assign(sst_error=error.assign_attrs(units="K")))
+
+
 def test_a_fill_needs_the_errors_that_training_knew(learned, reconstructor, noisy):
     field, error = noisy
     with pytest.raises(InputError, match="trained with sst_error, the error of each observation"):
