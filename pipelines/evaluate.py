@@ -220,17 +220,18 @@ def table(rows: Sequence[Row], model: Model, kind: str) -> Table:
     # The unit and the cells are said once, so that the columns fit into 80 characters.
     variable = rows[0].variable
     units = f", in {unit}" if (unit := _units(model, variable)) else ""
-    asked = max(round(row.score.cells / row.score.share) for row in rows if row.score.share > 0)
+    asked = max([round(row.score.cells / row.score.share) for row in rows if row.score.share > 0] or [0])
     shown = Table(
         title=escape(f"{variable or model.variable}: error on {kind} ({asked:,} values){units}"),
         title_justify="left",
         box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     shown.add_column("method", no_wrap=True)
     sure = any(row.law for row in rows)
     # 90 %: share of the truths within the 90 % interval; spread: the predicted error over the one found.
     for name in ("RMSE", "bias", "MAE", *(("CRPS", "90 %", "spread") if sure else ()), "filled"):
-        shown.add_column(name, justify="right")
+        shown.add_column(name, justify="right", no_wrap=True)
     best = min((row.score.rmse for row in rows if row.score.share > 0.999), default=None)
     for row in rows:
         score, law = row.score, row.law

@@ -266,7 +266,8 @@ class _Report:
             description="training",
             completed=done,
             total=total,
-            text=f"step {report.step}  {losses}  {judged}{report.steps_per_second:.1f}/s",
+            # On a line of their own: all in one would not fit into a hundred characters.
+            text=f"step {report.step}  {judged}{report.steps_per_second:.1f}/s\nlosses: {losses}",
         )
 
     def _write(self, step: int, line: str) -> None:

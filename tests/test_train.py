@@ -211,7 +211,9 @@ def test_a_tiny_grid_and_a_long_window(gappy, domain, tmp_path):
         run(tmp_path / "tiny.nc", tmp_path / "x", domain=None)
     assert not (tmp_path / "x").exists()
     gappy[:5].to_netcdf(tmp_path / "short.nc")
-    assert load_model(run(tmp_path / "short.nc", tmp_path / "short", domain=None, window=9)).frames == 5
+    with pytest.raises(InputError, match="window 9 asks for 9 dates on each side of one, but the record has 5 in all"):
+        run(tmp_path / "short.nc", tmp_path / "y", domain=None, window=9)
+    assert load_model(run(tmp_path / "short.nc", tmp_path / "short", domain=None, window=4)).frames == 5
 
 
 def test_what_cannot_be_gone_on_with(data, tmp_path):
