@@ -59,7 +59,7 @@ def reconstruct(
     recent : Tensor, shape (T, C, H, W), optional
         :func:`geogan.recency.recency` of the mask, for ``error``.
     uncertainty : Tensor, shape (T, C, H, W), optional
-        Standard deviation of what was seen is off by, where it is known.
+        Standard deviation of what the values are off by, where it is known.
     precision : torch.dtype
         Of the networks' arithmetic.
 

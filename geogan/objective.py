@@ -164,7 +164,7 @@ def trust(mask: Tensor, error: Tensor | float, scale: Tensor | float) -> Tensor:
 
     Examples
     --------
-    >>> trust(torch.ones(3), torch.tensor([0.0, 0.5, 1e9]), 0.5).tolist()
+    >>> trust(torch.ones(3), torch.tensor([0.0, 0.5, torch.inf]), 0.5).tolist()
     [1.0, 0.5, 0.0]
     """
     return mask * (scale * scale / (scale * scale + error * error))
