@@ -125,8 +125,8 @@ def main() -> None:
     names = list(dict.fromkeys(season))
     print(f"\n| RMSE | all | {' | '.join(names)} |\n|---|---|{'---|' * len(names)}")
     for name, scores in rows.items():
-        parts = [np.nanmean(scores[:, season == one]) if scores.shape[1] > 1 else np.nan for one in names]
-        print(f"| {name} | {np.nanmean(scores):.1f} | {' | '.join(f'{part:.1f}' for part in parts)} |")
+        parts = [f"{np.nanmean(scores[:, season == one]):.1f}" if scores.shape[1] > 1 else "" for one in names]
+        print(f"| {name} | {np.nanmean(scores):.1f} | {' | '.join(parts)} |")
 
 
 if __name__ == "__main__":
