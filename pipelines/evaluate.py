@@ -206,7 +206,8 @@ def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
 
 
 def _print(rows: Sequence[Row], model: Model, kind: str, console: Console) -> None:
-    console.print(table(rows, model, kind))
+    console.print(heading(rows, model, kind), style="italic", highlight=False, soft_wrap=True)
+    console.print(table(rows))
     if any(row.law for row in rows):
         console.print("90 %: truths within the 90 % interval; spread: predicted error over the error found")
     for category in rows[0].parts:
@@ -215,18 +216,17 @@ def _print(rows: Sequence[Row], model: Model, kind: str, console: Console) -> No
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def table(rows: Sequence[Row], model: Model, kind: str) -> Table:
-    """The rows as a table, the least error in bold."""
-    # The unit and the cells are said once, so that the columns fit into 80 characters.
+def heading(rows: Sequence[Row], model: Model, kind: str) -> str:
+    """What stands over the table: the variable, the cells and the unit, which are those of every row."""
     variable = rows[0].variable
     units = f", in {unit}" if (unit := _units(model, variable)) else ""
     asked = max([round(row.score.cells / row.score.share) for row in rows if row.score.share > 0] or [0])
-    shown = Table(
-        title=escape(f"{variable or model.variable}: error on {kind} ({asked:,} values){units}"),
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
+    return escape(f"{variable or model.variable}: error on {kind} ({asked:,} values){units}")
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """The rows as a table of at most 80 characters, the least error in bold."""
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("method", no_wrap=True)
     sure = any(row.law for row in rows)
     # 90 %: share of the truths within the 90 % interval; spread: the predicted error over the one found.

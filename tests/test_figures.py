@@ -85,9 +85,10 @@ def test_spectra_name_the_effective_resolution():
 
 
 def test_nothing_is_left_open(scores):
+    before = plt.get_fignums()
     plot_ranks(scores)
     plot_reliability(scores)
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before
 
 
 def test_errors():
