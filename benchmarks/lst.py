@@ -30,7 +30,7 @@ TOLERANCE = 1e-5
 def scene(field: xr.DataArray) -> tuple[Standardiser, torch.Tensor, torch.Tensor, np.ndarray]:
     """Its climatology, anomalies and mask (1, 1, H, W), and what is seen (H, W)."""
     seen = np.isfinite(field.values)
-    standardiser = Standardiser.fit(field, find_axes(field), np.ones(field.shape, bool))
+    standardiser = Standardiser.fit(field, find_axes(field), np.ones(field.shape, bool), plane=True)
     anomaly = np.nan_to_num(standardiser.forward(field.values[None, None], None))
     return standardiser, torch.from_numpy(anomaly).float(), torch.from_numpy(seen).float()[None, None], seen
 

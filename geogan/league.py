@@ -182,13 +182,15 @@ def league(
     alike = len(scored) > 1 or standardiser.error_unit("")[1] != "anomalies"
     for each in models.values() if members > 1 else ():
         check_members(each, members)
-    cut = plan(model, archive, members=members)
+    # Members come in pairs on opposite sides, which no score of independent draws may see: one of each pair is scored.
+    drawn = 2 * members if members > 1 else 1
+    cut = plan(model, archive, members=drawn)
     stretches = cut.slabs if truth is not None else _withheld(archive, cut)
     everywhere = not model.operator.masks
     fillers: dict[str, Callable[[Tile], Slab]] = {}
 
     def by_model(each: Model) -> Callable[[Tile], Slab]:
-        return lambda stretch: fill_slab(each, archive, stretch, cut, members=members, device=device)
+        return lambda stretch: fill_slab(each, archive, stretch, cut, members=drawn, device=device)
 
     wanted = [name for name in methods if name != "linear_time" or not archive.independent]
     wanted = [name for name in wanted if name != "gaussian" or model.prior is not None]
@@ -277,6 +279,8 @@ def _scored(
     error: float | np.ndarray,
 ) -> _Sums:
     """The sums of one method on one stretch."""
+    if said.members is not None:
+        said = said._replace(members=said.members[: len(said.members) // 2])
 
     def laws(cells: np.ndarray) -> EnsembleTally:
         if ensemble and said.members is not None:

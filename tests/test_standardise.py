@@ -217,7 +217,7 @@ def test_a_single_scene_lies_on_a_plane():
     values = slope + 0.2 * random.standard_normal(slope.shape)
     values[:9, 12:] = np.nan
     field = xr.DataArray(values, dims=("y", "x"), name="lst")
-    fitted = Standardiser.fit(field, find_axes(field), np.ones(slope.shape, bool))
+    fitted = Standardiser.fit(field, find_axes(field), np.ones(slope.shape, bool), plane=True)
     assert fitted.note == "a plane"
     assert np.abs(fitted.climatology(None)[0, 0] - slope).max() < 0.1
     assert fitted.scale == pytest.approx(0.2, rel=0.1)
