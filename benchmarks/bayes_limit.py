@@ -104,7 +104,7 @@ def main() -> None:
                     **settings,
                 ).fit(labelled(*archive), path=f"{folder}/{number}", resume=count > 0)
                 drawing = count > 0 and fitted.first_guess
-                made = fitted.fill(labelled(values, mask), keep_observed=False, members=MEMBERS if drawing else 1)
+                made = fitted.fill(labelled(values, mask), keep_observed=False, members=2 * MEMBERS if drawing else 1)
                 found = torch.from_numpy(made.field.values)
                 score, steps = error(found[:, None, None]) / limit, fitted.model_.scores["steps"]
                 said = f"error / limit {score:.3f}"
@@ -113,7 +113,8 @@ def main() -> None:
                     law = EnsembleTally().add_normal(*parts, whole, hidden).score()
                     said += f", CRPS / exact {law.crps / exact:.3f}"
                     if drawing:
-                        members = made.field_member.values[:, :, None]
+                        # The others lie opposite them.
+                        members = made.field_member.values[:MEMBERS, :, None]
                         drawn = EnsembleTally().add_members(members, whole, hidden).score()
                         said += f" (of {MEMBERS} members {drawn.crps / exact:.3f})"
                     said += f", 90 % interval {law.coverage[0.9]:.3f}, spread / skill {law.spread_skill:.2f}"

@@ -373,6 +373,7 @@ def product_of(
     if members is not None:
         ensemble = xr.DataArray(members, dims=("member", *dims), coords=template.coords)
         ensemble.attrs = {"long_name": f"members of the ensemble of {described}", **units}
+        ensemble.attrs["comment"] = "members of the second half lie opposite those of the first, about the estimate"
         found[f"{name}_member"] = ensemble
     return xr.Dataset(found).transpose("member", *field.dims, missing_dims="ignore")
 
