@@ -353,14 +353,12 @@ def fill(
         bool | None,
         typer.Option(
             help="Return measured cells as they were measured, or estimate them too.",
-            show_default="keep, unless the operator says that they are noisy or blurred",
+            show_default="keep, unless they are known to be noisy or blurred",
         ),
     ] = None,
     members: Annotated[
         int,
-        typer.Option(
-            help="Draws of the ensemble to write, of a model trained with --members; 1 for the estimate alone."
-        ),
+        typer.Option(help="Draws of the ensemble to write beside the estimate; 1 for none."),
     ] = 1,
     max_error: Annotated[
         str | None,

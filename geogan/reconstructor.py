@@ -478,7 +478,8 @@ class Reconstructor:
         keep_observed : bool, optional
             Return measured values bit for bit; by default, unless they are known to be noisy or blurred.
         members : int
-            Draws of the ensemble, of a model trained with ``members=2`` or more; 1 for the best estimate alone.
+            Draws of the ensemble beside the estimate; 1 for none. They are the Gaussian posterior's deviations, or what
+            a model trained with ``members=2`` or more makes of them.
         max_error : float or sequence of float, optional
             Leave cells empty whose predicted error is larger, in the field's units; of several variables one each.
         seed : int
