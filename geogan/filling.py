@@ -119,8 +119,8 @@ def fill_slab(
     Parameters
     ----------
     members : int
-        Draws of the ensemble, whose mean is the field, in pairs on opposite sides of it. A member's noise belongs to
-        cells and dates, so tiles and slabs agree on it.
+        Draws of the ensemble, in pairs on opposite sides of the field, which is their mean; of an odd number the last
+        one's opposite is left out. A member's noise belongs to cells and dates, so tiles and slabs agree on it.
     seed : int
         Of that noise.
     """

@@ -23,7 +23,7 @@ from geogan.coordinates import find_axes
 from geogan.covariates import named
 from geogan.filling import fill, prepared
 from geogan.io import as_field, check_field
-from geogan.judge import Judge, judged_by_noise
+from geogan.judge import Judge, judged_by_noise, stands_apart
 from geogan.model import Model
 from geogan.networks import DISCRIMINATORS, GENERATORS, ErrorNet, Generator
 from geogan.operators.band import PatchBand
@@ -291,9 +291,9 @@ class Reconstructor:
         judge = apart = None
         noisy = judged_by_noise(archive, first.operator)
         if first.operator.masks or len(first.withheld.dates):
-            judge, apart = (
-                Judge.of(archive, first.operator, first.prior, frames=frames, apart=each) for each in (False, True)
-            )
+            judge = apart = Judge.of(archive, first.operator, first.prior, frames=frames, apart=False)
+            if stands_apart(archive):
+                apart = Judge.of(archive, first.operator, first.prior, frames=frames, apart=True)
         elif noisy:
             judge = Judge.of(archive, first.operator, first.prior, frames=frames)
             say(
