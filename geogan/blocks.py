@@ -207,6 +207,8 @@ class BlockPool:
         Steps after which the oldest block is replaced by the next.
     ahead : int
         Blocks prepared in advance.
+    wanted : callable, optional
+        Which numbers to make at all; by default every one. Other processes make the others.
 
     Attributes
     ----------
@@ -214,8 +216,17 @@ class BlockPool:
         Seconds spent waiting for blocks, after the first ``size``.
     """
 
-    def __init__(self, make: Callable[[int], Block], *, size: int, every: int, ahead: int = 4) -> None:
+    def __init__(
+        self,
+        make: Callable[[int], Block],
+        *,
+        size: int,
+        every: int,
+        ahead: int = 4,
+        wanted: Callable[[int], bool] | None = None,
+    ) -> None:
         self.size, self.every, self.ahead = size, every, ahead
+        self._wanted = wanted or (lambda number: True)
         self.waited = 0.0
         self._make = make
         self._blocks: OrderedDict[int, Future[Block]] = OrderedDict()
@@ -223,16 +234,19 @@ class BlockPool:
             1, thread_name_prefix="blocks", initializer=torch.set_num_threads, initargs=(1,)
         )
 
-    def at(self, step: int) -> list[Block]:
-        """The blocks that serve ``step``."""
+    def at(self, step: int) -> list[Block | None]:
+        """The blocks that serve ``step``, number ``n`` in place ``n % size``; None where it is not wanted."""
         first = step // self.every
         for number in range(first, first + self.size + self.ahead):
-            if number not in self._blocks:
+            if number not in self._blocks and self._wanted(number):
                 self._blocks[number] = self._executor.submit(self._make, number)
         for number in [number for number in self._blocks if number < first]:
             del self._blocks[number]
         started = time.perf_counter()
-        blocks = [self._blocks[number].result() for number in range(first, first + self.size)]
+        blocks: list[Block | None] = [None] * self.size
+        for number in range(first, first + self.size):
+            if number in self._blocks:
+                blocks[number % self.size] = self._blocks[number].result()
         if step:
             self.waited += time.perf_counter() - started
         return blocks

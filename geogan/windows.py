@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -41,31 +42,43 @@ class Windows(NamedTuple):
 
 
 def draw_windows(
-    blocks: Sequence[Block], *, batch: int, frames: int, crop: tuple[int, int], generator: torch.Generator
+    blocks: Sequence[Block | None],
+    *,
+    batch: int,
+    frames: int,
+    crop: tuple[int, int],
+    generator: torch.Generator,
+    share: slice = slice(None),
 ) -> Windows:
     """Draw a batch of windows, turned over at random.
 
+    The blocks are dealt out among the windows, as evenly as their numbers allow: window ``i`` comes from one of every
+    so many blocks. Of several processes that share a batch, each then needs its own blocks only.
+
     Parameters
     ----------
-    blocks : sequence of Block
-        At least ``frames`` dates and ``crop`` cells large.
+    blocks : sequence of Block or None
+        At least ``frames`` dates and ``crop`` cells large; None where another process has it.
     batch, frames : int
         Windows to draw, dates of each.
     crop : (int, int)
         Height and width of a window, in cells.
     generator : torch.Generator
+    share : slice
+        Which windows of the batch to cut. All are drawn: whoever cuts some of them cuts what the one who cuts all does.
     """
-
-    def below(limit: int) -> int:
-        return int(torch.randint(limit, (), generator=generator))
-
+    places = torch.rand((batch, 6), generator=generator, dtype=torch.float64).tolist()
+    dealt = math.gcd(batch, len(blocks))
     drawn = []
-    for _ in range(batch):
-        block = blocks[below(len(blocks))]
-        t = below(block.values.shape[0] - frames + 1)
-        y = below(block.values.shape[-2] - crop[0] + 1)
-        x = below(block.values.shape[-1] - crop[1] + 1)
-        flips = [axis for axis in (-2, -1) if below(2)]
+    for number in range(batch)[share]:
+        which, when, down, right, *turned = places[number]
+        among = blocks[number % dealt :: dealt]
+        block = among[int(which * len(among))]
+        assert block is not None, f"window {number} is cut from a block of another process"
+        t = int(when * (block.values.shape[0] - frames + 1))
+        y = int(down * (block.values.shape[-2] - crop[0] + 1))
+        x = int(right * (block.values.shape[-1] - crop[1] + 1))
+        flips = [axis for axis, turn in zip((-2, -1), turned, strict=True) if turn < 0.5]
         space = (slice(y, y + crop[0]), slice(x, x + crop[1]))
         here = (slice(t, t + frames), slice(None), *space)
         films = [part[here].flip(flips) for part in block[:4]]

@@ -1,6 +1,10 @@
 """Windows are crops of blocks, all their parts from one place."""
 
+import math
+
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geogan.blocks import Block
 from geogan.windows import draw_windows
@@ -51,6 +55,33 @@ def test_every_place_is_reached():
 def test_the_generator_decides():
     assert all(torch.equal(a, b) for a, b in zip(draw(3)[:6], draw(3)[:6]))
     assert not torch.equal(draw(3).values, draw(4).values)
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(1, 4), st.integers(0, 100))
+def test_shares_of_a_batch_are_the_batch(count, size, ranks, seed):
+    """And blocks of which none of its windows is cut need not be there."""
+    batch, dealt = ranks * count, math.gcd(ranks * count, size)
+    blocks = [block(10_000.0 * number) for number in range(size)]
+
+    def cut(blocks, share=slice(None)):
+        generator = torch.Generator().manual_seed(seed)
+        found = draw_windows(blocks, batch=batch, frames=2, crop=(3, 4), generator=generator, share=share)
+        return found, torch.rand(1, generator=generator)
+
+    whole, after = cut(blocks)
+    apart = math.gcd(ranks, dealt)
+    for rank in range(ranks):
+        part, then = cut(
+            [each if number % apart == rank % apart else None for number, each in enumerate(blocks)],
+            slice(rank, None, ranks),
+        )
+        assert torch.equal(part.values, whole.values[rank::ranks]) and torch.equal(part.days, whole.days[rank::ranks])
+        assert torch.equal(then, after)
+
+
+def test_blocks_are_dealt_out_evenly():
+    windows = draw(batch=9)
+    assert (windows.days[:, 0] // 10_000).tolist() == [0, 1, 2] * 3
 
 
 def test_a_crop_as_large_as_the_block():
