@@ -8,29 +8,23 @@ import re
 import shutil
 import threading
 import uuid
-import warnings
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import dask.array
 import numpy as np
 import xarray as xr
 
+from geogan.chunk_store import ChunkStore, Region
+from geogan.encoding import MARK, consolidate, write_netcdf, write_template
+from geogan.lock import take_lock
 from geogan.operators.errors import InputError
-
-MARK = "geogan_product"
-"""Global attribute of every product; nothing without it is ever replaced."""
-
-Region = Mapping[str, slice]
+from geogan.swap import replace
 
 _NETCDF = (".nc", ".nc4")
 _BLOCK_BYTES = 48 * 2**20
-# Of a source file's encoding this says what the numbers mean; the rest says how that file kept them.
-_MEANING = ["dtype", "scale_factor", "add_offset", "_FillValue", "missing_value"]
-_MEANING += ["units", "calendar", "grid_mapping"]
 
 
 class Product:
@@ -59,16 +53,14 @@ class Product:
     def __init__(self, path: Path, state: dict[str, Any], *, overwrite: bool) -> None:
         self.path = path
         self.partial = _partial(path)
-        self._store = self.partial / "store.zarr"
+        self.store = chunk_store(state, self.partial)
         self._overwrite = overwrite
-        self._dims: dict[str, tuple[str, ...]] = {name: tuple(dims) for name, dims in state["dims"].items()}
-        self._sizes: dict[str, int] = state["sizes"]
-        self._chunks: dict[str, int] = state["chunks"]
         self._guard = threading.Lock()
         self._done: set[tuple[Any, ...]] = set()
+        self._notes: list[str] = []
         self._covered = {
-            name: np.zeros([-(-self._sizes[dim] // self._chunks[dim]) for dim in dims], dtype=bool)
-            for name, dims in self._dims.items()
+            name: np.zeros([-(-self.store.sizes[dim] // self.store.chunks[dim]) for dim in dims], dtype=bool)
+            for name, dims in self.store.dims.items()
         }
         self._unlock: Callable[[], Any] = int  # begin, which holds the lock, says how to let go of it
 
@@ -81,6 +73,7 @@ class Product:
         chunks: Mapping[str, int],
         digest: str,
         overwrite: bool = False,
+        growing: str | None = None,
     ) -> Self:
         """Start a product, or go on with the one that was stopped.
 
@@ -97,6 +90,9 @@ class Product:
             Says from what the product is made; only a partial product of the same digest is gone on with.
         overwrite : bool
             Replace a complete product of that name, once this one is complete.
+        growing : str, optional
+            Dimension that may be appended to one day: its chunk is as long as asked for even where the dimension is
+            shorter, so that the chunks of a longer product are the same files.
 
         Returns
         -------
@@ -109,10 +105,10 @@ class Product:
         """
         path = check_output(path, overwrite=overwrite)
         partial = _partial(path)
-        with _writing(path):
+        with writing(path):
             if not _is_ours(partial):
                 raise InputError(f"{partial} is in the way and no partial product of geogan; move it first")
-            lock = _lock(partial, path)
+            lock = take_lock(partial, path)
             try:
                 _bring_back(path)
                 # The old product may have come back just now.
@@ -122,18 +118,21 @@ class Product:
                     "geogan_partial": 1,
                     "digest": digest,
                     "sizes": sizes,
-                    "chunks": {dim: min(int(chunks.get(dim, size)), size) for dim, size in sizes.items()},
+                    "chunks": {
+                        dim: int(chunks.get(dim, size)) if dim == growing else min(int(chunks.get(dim, size)), size)
+                        for dim, size in sizes.items()
+                    },
                     "dims": {str(k): [str(d) for d in v.dims] for k, v in template.data_vars.items() if v.ndim},
                 }
-                if _state(partial) != state:
+                if read_state(partial) != state:
                     _empty(partial)
-                    _write_template(partial / "store.zarr", template, state["chunks"], digest)
+                    write_template(partial / "store.zarr", template, state["chunks"], digest)
                     # Written last: without it the store is not trusted.
                     _write_text(partial / "product.json", json.dumps(state))
                 product = cls(path, state, overwrite=overwrite)
                 product._recall()
             except BaseException:
-                if _state(partial) is None:
+                if read_state(partial) is None:
                     shutil.rmtree(partial, ignore_errors=True)
                 os.close(lock)
                 raise
@@ -155,7 +154,13 @@ class Product:
         with self._guard:
             return [region for region in regions if self._key(region) not in self._done]
 
-    def write(self, region: Region, arrays: Mapping[str, np.ndarray]) -> None:
+    @property
+    def notes(self) -> list[str]:
+        """What was noted of the regions that are done, each text once."""
+        with self._guard:
+            return list(dict.fromkeys(self._notes))
+
+    def write(self, region: Region, arrays: Mapping[str, np.ndarray], *, notes: Sequence[str] = ()) -> None:
         """Write one region of one or more variables, then record it as done.
 
         Parameters
@@ -164,8 +169,9 @@ class Product:
             Starts and stops at chunk borders or the end of a dimension; dimensions not named are whole.
             A region is recorded once, so all its variables go together.
         arrays : dict of ndarray
-            Values in physical units, NaN where missing; packed here as the template's encoding says, at the
-            nearest number that the packing can hold.
+            As in `geogan.chunk_store.ChunkStore.write`.
+        notes : sequence of str
+            As in `record`.
 
         Raises
         ------
@@ -174,33 +180,38 @@ class Product:
         InputError
             If the disk is full or may not be written to; what was recorded stays and can be gone on with.
         """
-        spans: dict[str, dict[str, slice]] = {}
-        whole = self._whole(region)
-        for name, values in arrays.items():
-            if name not in self._dims:
-                raise ValueError(f"the product has no variable {name!r}; it has {', '.join(self._dims)}")
-            spans[name] = {dim: self._span(dim, region.get(dim, slice(None))) for dim in self._dims[name]}
-            expected = tuple(span.stop - span.start for span in spans[name].values())
-            if np.shape(values) != expected:
-                raise ValueError(f"{name!r} has shape {np.shape(values)} for a region of {expected}")
-            foreign = set(region) - set(self._dims[name])
-            if foreign:
-                raise ValueError(f"region names {', '.join(sorted(foreign))}, which {name!r} does not have")
-        with _writing(self.path, kept=self.partial):
-            for name, values in arrays.items():
-                block = xr.Dataset({name: (self._dims[name], self._fit_packing(name, np.asarray(values)))})
-                block.to_zarr(self._store, region=spans[name], consolidated=False, write_empty_chunks=True)
-                self._flush(name, spans[name])
-            line = {
-                "region": {str(dim): [span.start, span.stop] for dim, span in whole.items()},
-                "names": list(arrays),
-            }
-            with self._guard:
-                with (self.partial / "done.jsonl").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                self._record(line)
+        with writing(self.path, kept=self.partial):
+            self.store.write(region, arrays)
+        self.record(region, arrays, notes=notes)
+
+    def record(self, region: Region, names: Iterable[str], *, notes: Sequence[str] = ()) -> None:
+        """Record as done a region that is safely on disk, whichever process wrote it.
+
+        Parameters
+        ----------
+        region : mapping of str to slice
+        names : iterable of str
+            Variables that were written.
+        notes : sequence of str
+            What is to be said of the region when all is done.
+
+        Raises
+        ------
+        InputError
+            If the disk is full or may not be written to.
+        """
+        line: dict[str, Any] = {
+            "region": {str(dim): [part.start, part.stop] for dim, part in self.store.whole(region).items()},
+            "names": list(names),
+        }
+        if notes:
+            line["notes"] = list(notes)
+        with writing(self.path, kept=self.partial), self._guard:
+            with (self.partial / "done.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self._record(line)
 
     def finish(self) -> Path:
         """Give the product its name.
@@ -220,23 +231,15 @@ class Product:
             if not covered.all():
                 lacking = int(covered.size - covered.sum())
                 raise ValueError(f"{lacking} of {covered.size} chunks of {name!r} are not written yet")
-        with _writing(self.path, kept=self.partial):
+        with writing(self.path, kept=self.partial):
             if self.path.suffix.lower() in _NETCDF:
                 complete = self.partial / "product.nc"
-                _write_netcdf(self._store, complete)
+                write_netcdf(self.store.path, complete)
             else:
-                complete = self._store
-                _consolidate(complete)
+                complete = self.store.path
+                consolidate(complete)
             check_output(self.path, overwrite=self._overwrite)
-            aside = self.partial / "old"
-            if self.path.exists():
-                self.path.rename(aside)
-            try:
-                complete.rename(self.path)
-            except BaseException:
-                if aside.exists():
-                    aside.rename(self.path)
-                raise
+            replace(self.path, complete, self.partial / "old")
         shutil.rmtree(self.partial, ignore_errors=True)
         self.close()
         return self.path
@@ -251,34 +254,15 @@ class Product:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _span(self, dim: str, part: slice) -> slice:
-        start, stop, step = part.indices(self._sizes[dim])
-        chunk, size = self._chunks[dim], self._sizes[dim]
-        if step != 1 or stop <= start or start % chunk or (stop % chunk and stop != size):
-            raise ValueError(
-                f"region {dim}={part.start}:{part.stop} must start and stop at multiples of "
-                f"the chunk, {chunk}, or at the end, {size}"
-            )
-        return slice(start, stop)
-
-    def _whole(self, region: Region) -> dict[str, slice]:
-        unknown = set(region) - set(self._sizes)
-        if unknown:
-            raise ValueError(f"region names {', '.join(sorted(unknown))}; the product has {', '.join(self._sizes)}")
-        return {dim: self._span(dim, region[dim]) for dim in sorted(region)}
-
     def _key(self, region: Region) -> tuple[Any, ...]:
-        return tuple((dim, span.start, span.stop) for dim, span in self._whole(region).items())
+        return tuple((dim, part.start, part.stop) for dim, part in self.store.whole(region).items())
 
     def _record(self, line: Mapping[str, Any]) -> None:
         region = {dim: slice(*bounds) for dim, bounds in line["region"].items()}
         for name in line["names"]:
-            self._covered[name][self._indices(name, region)] = True
+            self._covered[name][self.store.numbers(name, region)] = True
         self._done.add(self._key(region))
-
-    def _indices(self, name: str, region: Region) -> tuple[slice, ...]:
-        spans = [(dim, self._span(dim, region.get(dim, slice(None)))) for dim in self._dims[name]]
-        return tuple(slice(s.start // self._chunks[d], -(-s.stop // self._chunks[d])) for d, s in spans)
+        self._notes += line.get("notes", [])
 
     def _recall(self) -> None:
         """Read what an earlier run recorded; a line it could not finish does not count."""
@@ -296,26 +280,6 @@ class Product:
             whole.append(text)
             self._record(line)
         _write_text(file, "".join(whole))
-
-    def _fit_packing(self, name: str, values: np.ndarray) -> np.ndarray:
-        """Bring values into the range of packed integers, which would wrap around without a word."""
-        packing = _packing(self._store, name)
-        if packing is None or values.dtype.kind not in "iuf":
-            return values
-        low, high = packing
-        return np.clip(values, low, high).astype(values.dtype)
-
-    def _flush(self, name: str, region: Region) -> None:
-        """Wait until the chunk files of a region are on the disk itself."""
-        steps = [range(s.start, s.stop) for s in self._indices(name, region)]
-        for index in itertools.product(*steps):
-            file = self._store / name / "c" / "/".join(map(str, index))
-            with suppress(FileNotFoundError):
-                descriptor = os.open(file, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
 
 
 def write_dataset(dataset: xr.Dataset, path: str | Path, *, overwrite: bool = False, digest: str | None = None) -> Path:
@@ -450,62 +414,29 @@ def _is_ours(partial: Path) -> bool:
     return lock.is_file() and lock.read_bytes().startswith(b"pid ")
 
 
-def _state(partial: Path) -> dict[str, Any] | None:
+def chunk_store(state: Mapping[str, Any], partial: Path) -> ChunkStore:
+    """Where the chunks of a partial product go.
+
+    Parameters
+    ----------
+    state : mapping
+        As `read_state` gives it.
+    partial : Path
+        Folder of the partial product.
+    """
+    dims = {name: tuple(dims) for name, dims in state["dims"].items()}
+    return ChunkStore(partial / "store.zarr", dims, state["sizes"], state["chunks"])
+
+
+def read_state(partial: Path) -> dict[str, Any] | None:
     """What the partial product is, or None where it cannot be gone on with."""
     try:
         state = json.loads((partial / "product.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        root = json.loads((partial / "store.zarr" / "zarr.json").read_text(encoding="utf-8"))
+        # After two stores have changed places, the older one is here.
+        return state if root["attributes"][MARK] == state["digest"] else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return state if (partial / "store.zarr" / "zarr.json").exists() else None
-
-
-def _lock(partial: Path, path: Path) -> int:
-    """Take the lock of a partial product, made if need be; the system lets go of it when a process dies."""
-    while True:
-        partial.mkdir(exist_ok=True)
-        try:
-            descriptor = os.open(partial / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:
-            continue  # another process finished, and removed the folder, just now
-        try:
-            _lock_file(descriptor)
-        except BlockingIOError:
-            owner = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
-            os.close(descriptor)
-            raise InputError(
-                f"{path} is being written by another process ({owner}); wait for it, or give another name"
-            ) from None
-        except BaseException:
-            os.close(descriptor)
-            raise
-        with suppress(FileNotFoundError):
-            # The file may have been removed between its opening and its locking; such a lock guards nothing.
-            if os.fstat(descriptor).st_ino == (partial / "lock").stat().st_ino:
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, f"pid {os.getpid()}".encode())
-                return descriptor
-        os.close(descriptor)
-
-
-def _lock_file(descriptor: int) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        except OSError as error:
-            raise BlockingIOError from error
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        # Some network file systems have no locks; writing without one beats not writing.
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
-            raise
 
 
 def _bring_back(path: Path) -> None:
@@ -534,128 +465,6 @@ def _write_text(file: Path, text: str) -> None:
     new.replace(file)
 
 
-def _write_template(store: Path, template: xr.Dataset, chunks: Mapping[str, int], digest: str) -> None:
-    """Metadata and coordinates; the variables get their shapes only."""
-    dataset = _for_output(template, digest)
-    for name, array in template.data_vars.items():
-        if array.ndim == 0:
-            continue
-        sizes = tuple(chunks[str(dim)] for dim in array.dims)
-        variable = xr.Variable(array.dims, dask.array.zeros(array.shape, chunks=-1, dtype=array.dtype), array.attrs)
-        variable.encoding = _meaning(array) | {"chunks": sizes}
-        dataset[name] = variable
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # texts as coordinates have no Zarr v3 specification yet
-        # Empty chunks are written too, so that an absent file always means a lost one.
-        dataset.to_zarr(
-            store, mode="w", compute=False, consolidated=False, zarr_format=3, write_empty_chunks=True,
-            safe_chunks=False,
-        )  # fmt: skip
-
-
-def _for_output(template: xr.Dataset, digest: str) -> xr.Dataset:
-    """Coordinates and attributes as CF wants them; the variables still as they are."""
-    dataset = template.copy()
-    dataset.attrs = dict(template.attrs) | {"Conventions": "CF-1.8", MARK: digest}
-    for name, coordinate in template.coords.items():
-        loaded = coordinate.variable.compute().copy()
-        loaded.encoding = _meaning(coordinate)
-        _drop_dangling(loaded, template)
-        if loaded.ndim < 2:
-            loaded.encoding.pop("missing_value", None)
-            loaded.encoding["_FillValue"] = None
-        if loaded.dtype.kind == "M" or "calendar" in loaded.encoding or _holds_cftime(loaded):
-            loaded.encoding["dtype"] = "float64"
-            loaded.encoding.pop("scale_factor", None)
-            loaded.encoding.pop("add_offset", None)
-        dataset = dataset.assign_coords({name: loaded})
-    for name, array in template.data_vars.items():
-        if array.ndim == 0:
-            dataset[name] = array.variable.compute()
-            dataset[name].encoding = _meaning(array)
-    return dataset
-
-
-def _holds_cftime(variable: xr.Variable) -> bool:
-    return variable.dtype.kind == "O" and variable.size > 0 and hasattr(variable.values.flat[0], "calendar")
-
-
-def _drop_dangling(variable: xr.Variable, dataset: xr.Dataset) -> None:
-    """Forget bounds that are not in the dataset; CF forbids naming what is not there."""
-    if variable.attrs.get("bounds") not in (None, *dataset.variables):
-        del variable.attrs["bounds"]
-
-
-def _meaning(array: xr.DataArray) -> dict[Hashable, Any]:
-    """The part of an encoding that another file can keep."""
-    meaning: dict[Hashable, Any] = {key: array.encoding[key] for key in _MEANING if key in array.encoding}
-    if meaning.get("_FillValue") is not None:
-        meaning.pop("missing_value", None)  # two that differ cannot both be written
-    if meaning.get("grid_mapping") not in array.coords:
-        meaning.pop("grid_mapping", None)
-    dtype = meaning.get("dtype")
-    if dtype is not None and np.dtype(dtype).kind not in "iuf":
-        del meaning["dtype"]
-    elif dtype is not None and str(array.encoding.get("_Unsigned", "")).lower() == "true":
-        # NetCDF 3 had no unsigned integers and marked them; Zarr and NetCDF 4 have them.
-        unsigned = np.dtype(f"u{np.dtype(dtype).itemsize}")
-        meaning["dtype"] = unsigned
-        if meaning.get("_FillValue") is not None:
-            meaning["_FillValue"] = np.array(meaning["_FillValue"]).astype(unsigned)[()]
-    return meaning
-
-
-def _packing(store: Path, name: str) -> tuple[float, float] | None:
-    """Lowest and highest value that a packed variable can hold, its fill value apart; None if not packed."""
-    meta = json.loads((store / name / "zarr.json").read_text(encoding="utf-8"))
-    dtype = np.dtype(meta["data_type"]) if isinstance(meta["data_type"], str) else None
-    attrs = meta["attributes"]
-    if dtype is None or dtype.kind not in "iu":
-        return None
-    info = np.iinfo(dtype)
-    low, high = int(info.min), int(info.max)
-    fills = {attrs[key] for key in ("_FillValue", "missing_value") if isinstance(attrs.get(key), (int, float))}
-    low, high = low + (low in fills), high - (high in fills)
-    scale, offset = float(attrs.get("scale_factor", 1)), float(attrs.get("add_offset", 0))
-    ends = sorted((low * scale + offset, high * scale + offset))
-    return ends[0], ends[1]
-
-
-def _consolidate(store: Path) -> None:
-    """One file with all metadata, so that the product can be read through a web server."""
-    import zarr
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Zarr v3 has not specified it yet; readers that do not know it ignore it
-        zarr.consolidate_metadata(str(store))
-
-
-def _write_netcdf(store: Path, path: Path) -> None:
-    """Stream a finished store to NetCDF4, chunk by chunk."""
-    path.unlink(missing_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dataset = xr.open_zarr(store, consolidated=False, decode_timedelta=False)
-        for name in dataset.variables:
-            variable = dataset[name]
-            sizes = variable.encoding.get("chunks")
-            variable.encoding = _meaning(variable)
-            if variable.dtype.kind in "OTU" and not _holds_cftime(variable.variable):
-                # As characters: files with strings crash the NetCDF library when they are opened again and again.
-                variable.encoding = {"dtype": "S1"}
-                continue
-            stored = np.dtype(variable.encoding.get("dtype", variable.dtype))
-            for key in ("flag_values", "flag_masks"):
-                if key in variable.attrs and stored.kind in "iu":
-                    # Zarr keeps attributes as JSON, which forgets their type; CF wants that of the variable.
-                    variable.attrs[key] = np.asarray(variable.attrs[key], dtype=stored)
-            if name in dataset.coords:
-                variable.encoding.setdefault("_FillValue", None)
-            elif variable.ndim and variable.dtype.kind in "biuf":
-                variable.encoding |= {"zlib": True, "complevel": 1, "chunksizes": sizes}
-        dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4")
-
-
 def _even_chunks(dataset: xr.Dataset) -> dict[str, int]:
     """One chunk length a dimension: that of the dask blocks, or a sensible one for arrays in memory."""
     chunks = {str(dim): int(size) for dim, size in dataset.sizes.items()}
@@ -682,7 +491,7 @@ def _regions(dataset: xr.Dataset, dims: tuple[str, ...], chunks: Mapping[str, in
 
 
 @contextmanager
-def _writing(path: Path, *, kept: Path | None = None) -> Iterator[None]:
+def writing(path: Path, *, kept: Path | None = None) -> Iterator[None]:
     """Say in one sentence that the disk, not geogan, is the matter."""
     try:
         yield

@@ -19,10 +19,10 @@ cli
 -> training
 -> windows
 -> blocks, model, inference, io, product, covariance
--> archive, gaussian
+-> archive, gaussian, chunk_store
 -> standardise, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, recency, networks, http_store, images, coastlines,
-   covariates, variables, observation_error
+   covariates, variables, observation_error, encoding, lock, swap
 -> coordinates, defaults, parallel, presets, run_folder
 -> operators
 """

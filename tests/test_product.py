@@ -17,9 +17,10 @@ import pytest
 import xarray as xr
 
 import geogan.product
+from geogan.chunk_store import layout
 from geogan.io import open_field, open_source
 from geogan.operators.errors import InputError
-from geogan.product import Product, check_output, is_product, write_dataset
+from geogan.product import Product, check_output, chunk_store, is_product, read_state, write_dataset
 
 SHAPE = (5, 6, 8)
 CHUNKS = {"time": 2, "lat": 3}
@@ -229,6 +230,7 @@ def test_a_failed_rename_brings_the_old_one_back(tmp_path, monkeypatch):
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail)
+    monkeypatch.setattr("geogan.swap.exchange", lambda one, other: False)
     with pytest.raises(InputError, match="cannot be written: Input/output error"):
         whole(out, field + 1, overwrite=True)
     xr.testing.assert_equal(open_field(out).compute(), field)
@@ -275,7 +277,7 @@ def test_a_full_disk_while_writing_netcdf_keeps_the_work(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(geogan.product, "_write_netcdf", fail)
+        patch.setattr(geogan.product, "write_netcdf", fail)
         with pytest.raises(InputError, match="the disk is full"):
             whole(out, field)
     assert not out.exists()
@@ -411,3 +413,42 @@ def test_names_of_bands_can_be_read_again_and_again(tmp_path):
         assert file["band"].dtype == "S1"
     for _ in range(9):
         assert xr.open_dataset(path).band.values.tolist() == ["red", "grün", "blue"]
+
+
+def test_another_process_writes_and_the_holder_of_the_lock_records(tmp_path):
+    field, out = film(), tmp_path / "out.zarr"
+    with begin(out, field) as product:
+        apart = chunk_store(read_state(product.partial), product.partial)
+        for number, region in enumerate(regions()):
+            apart.write(region, part(field, region))
+            assert product.missing(regions()) == regions()[number:]
+            product.record(region, ["sst"], notes=["cloudy", f"region {number // 3}"])
+    with begin(out, field) as product:
+        assert product.missing(regions()) == [] and product.notes == ["cloudy", "region 0", "region 1"]
+        product.finish()
+    xr.testing.assert_equal(open_field(out).compute(), field)
+
+
+def test_a_kill_after_two_stores_changed_places_does_not_bring_the_old_one_back(tmp_path, monkeypatch):
+    field = film()
+    out = whole(tmp_path / "out.zarr", field)
+    with monkeypatch.context() as patch, begin(out, field + 1, overwrite=True, digest="b") as product:
+        for region in regions():
+            product.write(region, part(field + 1, region))
+        # What is left behind is what a kill before the clearing leaves.
+        patch.setattr("geogan.product.shutil.rmtree", lambda *_, **__: None)
+        product.finish()
+    assert (tmp_path / ".out.zarr.partial" / "store.zarr").exists()
+    with begin(out, field + 1, overwrite=True, digest="b") as product:
+        assert product.missing(regions()) == regions()
+    xr.testing.assert_equal(open_field(out).compute(), field + 1)
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_a_growing_dimension_keeps_its_chunks(tmp_path, suffix):
+    field = film()[:1]
+    with begin(tmp_path / f"out{suffix}", field, growing="time") as product:
+        product.write({}, {"sst": field.values})
+        assert layout(product.store.path, "sst")["chunk_grid"]["configuration"]["chunk_shape"][0] == CHUNKS["time"]
+        out = product.finish()
+    xr.testing.assert_equal(open_field(out).compute(), field)

@@ -1,0 +1,188 @@
+"""Whole chunks of a store, written by any process that knows where it is.
+
+Processes that write different regions need not know of each other. What is done is not remembered here: that is for
+the one process that holds the product's lock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from geogan.encoding import packing
+
+Region = Mapping[str, slice]
+
+
+class ChunkStore(NamedTuple):
+    """A Zarr store whose metadata is there, and how its variables are cut.
+
+    Attributes
+    ----------
+    path : Path
+    dims : dict of tuple of str
+        Dimensions of each variable.
+    sizes, chunks : dict of int
+        Length of each dimension, and of a chunk along it.
+
+    Examples
+    --------
+    >>> store = ChunkStore(Path("sst.zarr"), {"sst": ("y", "x")}, {"y": 4, "x": 6}, {"y": 2, "x": 6})
+    >>> store.span("y", slice(2, 4))
+    slice(2, 4, None)
+    """
+
+    path: Path
+    dims: dict[str, tuple[str, ...]]
+    sizes: dict[str, int]
+    chunks: dict[str, int]
+
+    def span(self, dim: str, part: slice) -> slice:
+        """The part of a dimension, with both ends.
+
+        Raises
+        ------
+        ValueError
+            Where it would cut a chunk.
+        """
+        start, stop, step = part.indices(self.sizes[dim])
+        chunk, size = self.chunks[dim], self.sizes[dim]
+        if step != 1 or stop <= start or start % chunk or (stop % chunk and stop != size):
+            raise ValueError(
+                f"region {dim}={part.start}:{part.stop} must start and stop at multiples of "
+                f"the chunk, {chunk}, or at the end, {size}"
+            )
+        return slice(start, stop)
+
+    def whole(self, region: Region) -> dict[str, slice]:
+        """A region with both ends of each dimension it names, in their order.
+
+        Raises
+        ------
+        ValueError
+            Where it cuts a chunk, or names an unknown dimension.
+        """
+        unknown = set(region) - set(self.sizes)
+        if unknown:
+            raise ValueError(f"region names {', '.join(sorted(unknown))}; the product has {', '.join(self.sizes)}")
+        return {dim: self.span(dim, region[dim]) for dim in sorted(region)}
+
+    def spans(self, name: str, region: Region) -> dict[str, slice]:
+        """The part of a variable that lies in a region, along each of its dimensions."""
+        if name not in self.dims:
+            raise ValueError(f"the product has no variable {name!r}; it has {', '.join(self.dims)}")
+        foreign = set(region) - set(self.dims[name])
+        if foreign:
+            raise ValueError(f"region names {', '.join(sorted(foreign))}, which {name!r} does not have")
+        return {dim: self.span(dim, region.get(dim, slice(None))) for dim in self.dims[name]}
+
+    def numbers(self, name: str, region: Region) -> tuple[slice, ...]:
+        """Numbers of the chunks of a variable that a region holds, along each dimension."""
+        spans = self.spans(name, region).items()
+        return tuple(slice(s.start // self.chunks[d], -(-s.stop // self.chunks[d])) for d, s in spans)
+
+    def files(self, name: str, region: Region) -> Iterator[Path]:
+        """Files of the chunks of a variable that a region holds, relative to the store."""
+        for index in itertools.product(*(range(part.start, part.stop) for part in self.numbers(name, region))):
+            yield Path(name, "c", *map(str, index))
+
+    def write(self, region: Region, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write one region of one or more variables; when this returns, it is on the disk itself.
+
+        Parameters
+        ----------
+        region : mapping of str to slice
+            Starts and stops at chunk borders or the end of a dimension; dimensions not named are whole.
+        arrays : dict of ndarray
+            Values in physical units, NaN where missing; packed here as the store's metadata says, at the
+            nearest number that the packing can hold.
+
+        Raises
+        ------
+        ValueError
+            If a region cuts a chunk, a variable is unknown, or an array has another shape.
+        OSError
+            If the disk is full, or may not be written to.
+        """
+        self.whole(region)
+        for name, values in arrays.items():
+            expected = tuple(part.stop - part.start for part in self.spans(name, region).values())
+            if np.shape(values) != expected:
+                raise ValueError(f"{name!r} has shape {np.shape(values)} for a region of {expected}")
+        for name, values in arrays.items():
+            for file in self.files(name, region):
+                # It may be another store's file too.
+                (self.path / file).unlink(missing_ok=True)
+            block = xr.Dataset({name: (self.dims[name], self._fit_packing(name, np.asarray(values)))})
+            block.to_zarr(self.path, region=self.spans(name, region), consolidated=False, write_empty_chunks=True)
+            self._flush(name, region)
+
+    def adopt(self, older: Path, region: Region, names: Mapping[str, Any]) -> None:
+        """Take a region over from an older store of the same layout: the very files, where the file system links them.
+
+        Finished chunk files are never written to again, only replaced, so two stores can share them.
+
+        Raises
+        ------
+        OSError
+            If a file is not there, or cannot be written.
+        """
+        for name in names:
+            for file in self.files(name, region):
+                target = self.path / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.unlink(missing_ok=True)
+                try:
+                    os.link(older / file, target)
+                except FileNotFoundError:
+                    raise
+                except OSError:  # no links here
+                    shutil.copyfile(older / file, target)
+            self._flush(name, region)
+
+    def layout(self, name: str) -> dict[str, Any]:
+        """What must agree where chunk files are to be shared: all of a variable's metadata but its length and names."""
+        return layout(self.path, name)
+
+    def _fit_packing(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Bring values into the range of packed integers, which would wrap around without a word."""
+        limits = packing(self.path, name)
+        if limits is None or values.dtype.kind not in "iuf":
+            return values
+        return np.clip(values, *limits).astype(values.dtype)
+
+    def _flush(self, name: str, region: Region) -> None:
+        """Wait until the chunk files of a region, and the folders that name them, are on the disk itself."""
+        files = [self.path / file for file in self.files(name, region)]
+        folders = {folder for file in files for folder in file.parents if folder.is_relative_to(self.path / name)}
+        for place in [*files, *folders]:
+            with suppress(FileNotFoundError, PermissionError):  # Windows does not open folders
+                descriptor = os.open(place, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+
+def layout(store: Path, name: str) -> dict[str, Any]:
+    """How the chunks of a stored variable are cut, packed and compressed.
+
+    Parameters
+    ----------
+    store : Path
+        A Zarr v3 store.
+    name : str
+    """
+    meta = json.loads((store / name / "zarr.json").read_text(encoding="utf-8"))
+    kept = ("zarr_format", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs", "dimension_names")
+    packed = ("scale_factor", "add_offset", "_FillValue", "missing_value")
+    return {key: meta.get(key) for key in kept} | {key: meta["attributes"].get(key) for key in packed}
