@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple
 
-import dask
+import dask.array
 import numpy as np
 import xarray as xr
 
 from geogan.coordinates import day_of_year, days, find_axes, stacked
 from geogan.covariates import Covariates
+from geogan.masks import KeptMasks, Masks, values
+from geogan.regions import REGION_VALUES, Region, Regions, plan_regions
 from geogan.standardise import Standardiser, within_unity
 from geogan.withheld import Withheld, withhold
 
-# Archives up to this many values are held in memory while training; longer ones are read piece by piece.
-IN_MEMORY = 200_000_000
+# Archives up to this many values (256 MiB) are held in memory while training; longer ones are read region by region.
+IN_MEMORY = 2**26
 
 
 class Piece(NamedTuple):
@@ -30,6 +31,22 @@ class Piece(NamedTuple):
     days: np.ndarray  # (T,) float64
     covariates: np.ndarray | None = None  # (T, K, h, w)
     uncertainty: np.ndarray | None = None  # standard deviation of the values' errors, 0 where there are none
+
+
+class Loaded(NamedTuple):
+    """A region of an archive as it was read; (T, C, h, w), in the field's units."""
+
+    region: Region
+    values: np.ndarray  # float32, NaN where unseen
+    held: np.ndarray  # True where withheld
+    error: np.ndarray | float | None  # standard deviation of the values' errors, where it is known
+
+    def part(self, t: slice | np.ndarray, y: slice, x: slice) -> Loaded:
+        """A smaller region of this one, or some of its dates."""
+        inner = (_moved(part, own.start) for part, own in zip((t, y, x), self.region))
+        here = (next(inner), slice(None), *inner)
+        error = self.error[here] if isinstance(self.error, np.ndarray) else self.error
+        return Loaded(Region(t, y, x), self.values[here], self.held[here], error)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +76,8 @@ class Archive:
         What networks are shown beside the field.
     error : DataArray, shape (T, C, H, W), or float, optional
         Standard deviation of the observations' errors, in the field's units; None where it is not known.
+    masks : Masks
+        Where the field was observed.
     """
 
     field: xr.DataArray
@@ -72,6 +91,12 @@ class Archive:
     origin: tuple[int, int] = (0, 0)
     covariates: Covariates | None = None
     error: xr.DataArray | float | None = None
+    masks: Masks = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        # What was read already serves an archive that differs in other things.
+        if self.masks is None or self.masks.field is not self.field or self.masks.domain is not self.domain:
+            object.__setattr__(self, "masks", Masks(self.field, self.domain))
 
     @classmethod
     def of(
@@ -100,53 +125,99 @@ class Archive:
         """Bands of the field."""
         return self.field.shape[1]
 
+    @property
+    def streamed(self) -> bool:
+        """Whether pieces are read from where the archive is stored."""
+        return self.field.chunks is not None
+
     def held(self) -> Archive:
         """The archive in memory, where it is small enough."""
-        if self.field.chunks is None or self.field.size > IN_MEMORY:
+        if not self.streamed or self.field.size > IN_MEMORY:
             return self
-        error = self.error
-        if isinstance(error, xr.DataArray):
-            error = error.astype(np.float32).compute(scheduler="threads")
-        return replace(self, field=self.field.astype(np.float32).compute(scheduler="threads"), error=error)
+        error = _in_memory(self.error) if isinstance(self.error, xr.DataArray) else self.error
+        return replace(self, field=_in_memory(self.field), error=error)
 
     def errors(self, dates: slice) -> np.ndarray | float:
         """Standard deviation of the observations' errors, in the field's units; 0 where it is not known."""
-        return _values(self.error[dates]) if isinstance(self.error, xr.DataArray) else self.error or 0.0
+        return values(self.error[dates]) if isinstance(self.error, xr.DataArray) else self.error or 0.0
 
     def withholding(self, share_seen: np.ndarray, *, seed: int) -> Archive:
         """The archive with some of its observations withheld."""
-        return replace(self, withheld=withhold(self.seen, share_seen, seed=seed, independent=self.independent))
+        chosen = withhold(
+            self.seen, share_seen, seed=seed, independent=self.independent, read_ahead=self.masks.read_ahead
+        )
+        return replace(self, withheld=chosen)
 
     def seen(self, date: int) -> np.ndarray:
         """What was observed on a date, (C, H, W) bool, withheld or not."""
-        return self._masks(date)
+        return self.masks.at(date)
+
+    def hidden(self, date: int) -> np.ndarray | None:
+        """What is withheld on a date, (C, H, W) bool, or None where nothing is."""
+        if self.withheld is None or self.withheld.sources[date, 0] < 0:
+            return None
+        if date not in self._hidden:
+            # One that takes part in a race of two threads loses nothing but time.
+            hidden = self.withheld.hidden(date, self.seen)
+            assert hidden is not None
+            self._hidden.keep(date, hidden)
+            return hidden
+        return self._hidden[date]
 
     @cached_property
-    def _masks(self) -> Callable[[int], np.ndarray]:
-        # Masks are asked for again and again while choosing what to withhold, and while reading past it.
-        return lru_cache(maxsize=128)(lambda date: np.isfinite(_values(self.field[date])) & self.domain)
+    def _hidden(self) -> KeptMasks:
+        return KeptMasks()
 
-    def read(self, t: slice | np.ndarray, y: slice = slice(None), x: slice = slice(None)) -> Piece:
+    def find_hidden(self) -> None:
+        """Find out all that is withheld, each chunk decoded once: piece by piece would read whole maps for each."""
+        if self.withheld is None or not self.streamed:
+            return
+        dates = np.array([date for date in self.withheld.dates if int(date) not in self._hidden], int)
+        for some in np.array_split(dates, len(dates) // 64 + 1):
+            self.masks.read_ahead([*some, *self.withheld.sources[some].ravel()])
+            for date in some.tolist():
+                self.hidden(date)
+
+    def regions(self, least: tuple[int, int, int]) -> Regions | None:
+        """Regions that hold blocks of ``least`` dates, rows and columns; None where the archive is in memory."""
+        if self.field.chunks is None:
+            return None
+        t, _, y, x = self.field.chunks
+        return plan_regions((t, y, x), least, most=REGION_VALUES // self.bands)
+
+    def load(self, t: slice | np.ndarray, y: slice, x: slice) -> Loaded:
+        """Read a region, or some dates of it."""
+        raw = values(self.field[t, :, y, x].astype(np.float32))
+        held = np.zeros(raw.shape, bool)
+        for row, date in enumerate(np.arange(len(self.days))[t].tolist()):
+            hidden = self.hidden(date)
+            if hidden is not None:
+                held[row] = hidden[:, y, x]
+        error = values(self.error[t, :, y, x]) if isinstance(self.error, xr.DataArray) else self.error
+        return Loaded(Region(t, y, x), raw, held, error)  # type: ignore[arg-type]
+
+    def read(
+        self,
+        t: slice | np.ndarray,
+        y: slice = slice(None),
+        x: slice = slice(None),
+        *,
+        within: Loaded | None = None,
+    ) -> Piece:
         """The piece of the archive at ``t``, ``y``, ``x``; withheld observations are not among the values.
 
-        ``t`` is a stretch of dates, or numbers of some of them, in order.
+        ``t`` is a stretch of dates, or numbers of some of them, in order. A piece of a region that was read already is
+        cut out of that.
         """
-        raw = _values(self.field[t, :, y, x]).astype(np.float32)
+        _, raw, held, error = self.load(t, y, x) if within is None else within.part(t, y, x)
         phase = None if self.phase is None else self.phase[t]
         domain = self.domain[y, x]
         observed = np.isfinite(raw) & domain
-        held = np.zeros_like(observed)
-        if self.withheld is not None:
-            for row, date in enumerate(np.arange(len(self.days))[t]):
-                hidden = self.withheld.hidden(int(date), self.seen)
-                if hidden is not None:
-                    held[row] = hidden[:, y, x]
         there = np.where(observed, raw, 1.0)
         anomaly = self.standardiser.forward(there, phase, y, x)
         anomaly = np.where(observed, anomaly, 0).astype(np.float32)
         uncertainty = None
-        if self.error is not None:
-            error = self.error if isinstance(self.error, float) else _values(self.error[t, :, y, x])
+        if error is not None:
             uncertainty = np.where(observed, self.standardiser.uncertainty(error, there), 0).astype(np.float32)
         return Piece(
             values=anomaly,
@@ -159,7 +230,12 @@ class Archive:
         )
 
 
-def _values(field: xr.DataArray) -> np.ndarray:
-    # Pieces are read from background threads and from Dask's own: no second pool inside them.
-    with dask.config.set(scheduler="synchronous"):
-        return np.asarray(field.values)
+def _moved(part: slice | np.ndarray, start: int) -> slice | np.ndarray:
+    return slice(part.start - start, part.stop - start) if isinstance(part, slice) else part - start
+
+
+def _in_memory(field: xr.DataArray) -> xr.DataArray:
+    # Chunk by chunk into its place: gathered by Dask, all of it would be there twice.
+    whole = np.empty(field.shape, np.float32)
+    dask.array.store(field.data.astype(np.float32), whole, lock=False, scheduler="threads")
+    return field.copy(data=whole)

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geogan.archive import Archive
+from geogan.archive import Archive, Loaded
 from geogan.gaussian import GaussianPrior
 from geogan.operators.operator import Operator
 from geogan.recency import recency
+from geogan.regions import Region
 
 # What a pattern may hide of a frame, on average; beyond that, only what several draws of theta have in common
 # is hidden: training windows must resemble those that will be filled, which have all their observations.
@@ -70,17 +71,23 @@ def hide(
     return 1 - hidden
 
 
-def cut(length: int, size: int, generator: np.random.Generator) -> slice:
-    """A random stretch of ``size`` of an axis of ``length``."""
+def cut(length: int, size: int, generator: np.random.Generator, *, first: int = 0) -> slice:
+    """A random stretch of ``size`` of an axis, or of ``length`` of it from ``first`` on."""
     size = min(size, length)
-    start = int(generator.integers(0, length - size + 1))
+    start = first + int(generator.integers(0, length - size + 1))
     return slice(start, start + size)
 
 
-def some_samples(archive: Archive, generator: np.random.Generator) -> np.ndarray:
+def some_samples(archive: Archive, generator: np.random.Generator, among: slice = slice(None)) -> np.ndarray:
     """Numbers of random samples of an archive, in order."""
-    size = int(np.clip(SAMPLES_VALUES // (archive.bands * archive.domain.size), FEWEST_SAMPLES, MOST_SAMPLES))
-    return np.sort(generator.choice(len(archive.days), min(size, len(archive.days)), replace=False))
+    size = samples_of_a_block(archive)
+    first, last, _ = among.indices(len(archive.days))
+    return first + np.sort(generator.choice(last - first, min(size, last - first), replace=False))
+
+
+def samples_of_a_block(archive: Archive) -> int:
+    """Independent samples of a block, where the archive has as many."""
+    return int(np.clip(SAMPLES_VALUES // (archive.bands * archive.domain.size), FEWEST_SAMPLES, MOST_SAMPLES))
 
 
 def prepare(
@@ -98,6 +105,7 @@ def prepare(
     clean: Archive | None = None,
     pairs: bool = True,
     members: int = 1,
+    within: Loaded | None = None,
 ) -> Block:
     """Block ``number``: read, hide more, solve.
 
@@ -126,21 +134,28 @@ def prepare(
         The clean fields are those that were measured, date by date; otherwise any will do.
     members : int
         Draws of what makes members differ; none for 1.
+    within : Loaded, optional
+        The region that the block is cut from; by default it is anywhere in the archive.
     """
     generator = np.random.default_rng([seed, 0xB10C, number])
     torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
-    height, width = archive.domain.shape
+    whole_archive = Region(*(slice(0, length) for length in (len(archive.days), *archive.domain.shape)))
+    bounds = whole_archive if within is None else within.region
+
+    def somewhere(part: slice, size: int) -> slice:
+        return cut(part.stop - part.start, size, generator, first=part.start)
+
     for _ in range(20):
-        t: slice | np.ndarray = cut(len(archive.days), frames, generator)
+        t: slice | np.ndarray = somewhere(bounds.t, frames)
         if archive.independent:
-            t = some_samples(archive, generator)
-        y, x = cut(height, side, generator), cut(width, side, generator)
+            t = some_samples(archive, generator, bounds.t)
+        y, x = somewhere(bounds.y, side), somewhere(bounds.x, side)
         if share_seen[t].sum() > 0 and archive.domain[y, x].mean() > 0.1:
-            piece = archive.read(t, y, x)
+            piece = archive.read(t, y, x, within=within)
             if piece.observed.any():
                 break
     else:
-        piece = archive.read(t, y, x)
+        piece = archive.read(t, y, x, within=within)
     values, mask, domain = (torch.from_numpy(part) for part in (piece.values, piece.observed, piece.domain))
     kept = mask
     if operator.masks and hiding:

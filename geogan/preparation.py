@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive import Archive
-from geogan.blocks import Block, cut, prepare, some_samples
+from geogan.archive import Archive, Loaded
+from geogan.blocks import Block, cut, prepare, samples_of_a_block, some_samples
 from geogan.coordinates import Axes, band_names, band_units, find_axes
 from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
@@ -22,6 +22,7 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, remarks
+from geogan.regions import Region, ShuffleBuffer
 from geogan.standardise import Standardiser
 from geogan.variables import is_joined
 from geogan.withheld import Withheld, withhold
@@ -200,7 +201,24 @@ def block_maker(
     pairs: bool = True,
     members: int = 1,
 ) -> Callable[[GaussianPrior | None, int], Block]:
-    """What makes the blocks of an archive: a function of the first guess's prior and a number."""
+    """What makes the blocks of an archive: a function of the first guess's prior and a number.
+
+    Of an archive on disk they are cut from regions that are read ahead.
+    """
+    frames = min(max(BLOCK_DATES, frames), len(archive.days))
+    regions = archive.regions((samples_of_a_block(archive) if archive.independent else frames, side, side))
+    buffer: ShuffleBuffer[Loaded] | None = None
+    if regions is not None:
+        archive.find_hidden()
+
+        def draw(generator: np.random.Generator) -> Region:
+            for _ in range(100):
+                t, y, x = region = regions.draw(generator)
+                if share[t].sum() > 0 and archive.domain[y, x].mean() > 0.1:
+                    break
+            return region
+
+        buffer = ShuffleBuffer(draw, lambda region: archive.load(*region), seed=seed)
 
     def make(prior: GaussianPrior | None, number: int) -> Block:
         return prepare(
@@ -209,7 +227,7 @@ def block_maker(
             prior,
             number=number,
             seed=seed,
-            frames=min(max(BLOCK_DATES, frames), len(archive.days)),
+            frames=frames,
             side=side,
             coverage=1 - float(share[share > 0].mean()),
             share_seen=share,
@@ -217,6 +235,7 @@ def block_maker(
             clean=clean,
             pairs=pairs,
             members=members,
+            within=None if buffer is None else buffer.at(number),
         )
 
     return make
@@ -259,6 +278,7 @@ def _gaps(archive: Archive) -> np.ndarray:
     run = min(count, 16)
     starts = np.unique(np.linspace(0, count - run, max(1, GAP_DATES // run)).astype(int)) if count > GAP_DATES else [0]
     dates = [date for start in starts for date in range(start, start + (run if count > GAP_DATES else count))]
+    archive.masks.read_ahead(dates)
     gaps = np.stack([archive.seen(date) for date in dates])
     return gaps if archive.bands > 1 else gaps[:, 0]
 
@@ -284,8 +304,11 @@ def _hidden_pieces(archive: Archive, drawn: Operator | None, share: np.ndarray, 
         piece = archive.read(dates if archive.independent else t, y, x)
         hidden = np.zeros_like(piece.observed)
         if drawn is None:
-            for date, under in _hidden_dates(archive, dates, share, seed=seed + 1 + attempt):
-                hidden[date] = under[:, y, x]
+            here = (piece.observed + piece.withheld) > 0
+            for date, under in _hidden_dates(
+                _seen(archive, dates, here), share[dates], archive, seed=seed + 1 + attempt
+            ):
+                hidden[date] = under if archive.streamed else under[:, y, x]
         else:
             ones = torch.ones(piece.observed.shape)
             film = ones[:, None] if archive.independent else ones[None]
@@ -301,19 +324,20 @@ def _hidden_pieces(archive: Archive, drawn: Operator | None, share: np.ndarray, 
     return pieces
 
 
+def _seen(archive: Archive, dates: np.ndarray, here: np.ndarray) -> Callable[[int], np.ndarray]:
+    """What was seen on dates, each counted from the first of a piece: all over the grid, or of what is on disk here."""
+    return here.__getitem__ if archive.streamed else lambda date: archive.seen(int(dates[date]))
+
+
 def _hidden_dates(
-    archive: Archive, dates: np.ndarray, share: np.ndarray, *, seed: int
+    seen: Callable[[int], np.ndarray], share: np.ndarray, archive: Archive, *, seed: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """What to hide of some of these dates, each counted from the first of them, (C, H, W) bool."""
+    """What to hide of some of the dates that are seen, (C, H, W) bool."""
     if len(archive.days) == 1:
         # Turned round, an image's own gaps hide what is withheld already; mirrored, they hide something else.
-        own = archive.seen(0)
+        own = seen(0)
         yield 0, own & ~(own[:, ::-1] if seed % 2 else own[:, :, ::-1])
         return
-
-    def seen(date: int) -> np.ndarray:
-        return archive.seen(int(dates[date]))
-
-    rule = withhold(seen, share[dates], seed=seed, share=FIT_HIDDEN, independent=archive.independent)
+    rule = withhold(seen, share, seed=seed, share=FIT_HIDDEN, independent=archive.independent)
     for date in rule.dates:
         yield int(date), np.asarray(rule.hidden(int(date), seen))

@@ -7,7 +7,7 @@ kept (which date borrows from which); what is hidden follows from the archive it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,8 @@ LONGEST_RUN = 4
 # Where dates see less than this share (stations, tracks), a single one's gaps would hide nearly all: the gaps
 # common to several are used, which hide this share.
 SPARSE, HALF = 0.2, 0.5
+# Runs of dates are looked at together, so that an archive is asked for many masks at a time.
+FEWEST_TOGETHER = 16
 # A sample has only itself to be reconstructed from: no more than about this share of what it has is hidden, but
 # of so many times as many samples.
 OF_A_SAMPLE, MORE_SAMPLES = 0.12, 3
@@ -79,6 +81,7 @@ def withhold(
     share: float = 0.1,
     most: int = 240,
     independent: bool = False,
+    read_ahead: Callable[[Iterable[int]], None] = lambda dates: None,
 ) -> Withheld:
     """Choose what to withhold.
 
@@ -96,6 +99,8 @@ def withhold(
         Dates at most, however long the archive.
     independent : bool
         Whether the dates are samples instead: more of them are chosen, each by itself, and lose little.
+    read_ahead : callable
+        Told which dates ``seen`` will be asked for next.
 
     Returns
     -------
@@ -126,16 +131,27 @@ def withhold(
     generator = np.random.default_rng([seed, 0x77])
     share = share * MORE_SAMPLES if independent else share
     goal = min(most, max(3, round(share * count)), count if independent else max(1, count // 3))
-    taken = 0
-    for _ in range(40 * goal):
-        if taken >= goal:
+
+    def runs() -> Iterator[tuple[range, np.ndarray]]:
+        """Consecutive dates, and how many dates after each its lenders come."""
+        for _ in range(40 * goal):
+            length = 1 if independent else int(generator.integers(1, min(LONGEST_RUN, goal) + 1))
+            first = int(generator.integers(0, count - length + 1))
+            yield range(first, first + length), generator.choice(np.arange(1, count), size=depth, replace=False)
+
+    taken, drawn = 0, runs()
+    while taken < goal:
+        together: list[tuple[int, np.ndarray]] = []
+        for dates, shifts in drawn:
+            together += [(date, (date + shifts) % count) for date in dates]
+            if len(together) >= max(goal - taken, FEWEST_TOGETHER):
+                break
+        if not together:
             break
-        length = 1 if independent else int(generator.integers(1, min(LONGEST_RUN, goal) + 1))
-        first = int(generator.integers(0, count - length + 1))
-        shifts = generator.choice(np.arange(1, count), size=depth, replace=False)
-        for date in range(first, first + length):
-            lenders = (date + shifts) % count
-            if taken >= goal or sources[date, 0] >= 0 or not usable[date] or not usable[lenders].all():
+        together = [(date, lenders) for date, lenders in together if usable[date] and usable[lenders].all()]
+        read_ahead({date for date, lenders in together for date in (date, *lenders.tolist())})
+        for date, lenders in together:
+            if taken >= goal or sources[date, 0] >= 0:
                 continue
             own = seen(date)
             if _counts(_under(own, [seen(int(lender)) for lender in lenders], 0), own):

@@ -1,5 +1,7 @@
 """Pieces show what was seen in the domain, and never what is withheld."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -114,3 +116,38 @@ def test_samples_are_read_by_their_numbers(gappy, domain):
     # Gaps of several others together: little of each sample is withheld.
     shares = whole.withheld.sum((1, 2, 3)) / (whole.withheld + whole.observed).sum((1, 2, 3))
     assert 0.03 < np.median(shares[shares > 0]) < 0.35 and (shares > 0).sum() >= 8
+
+
+def test_a_piece_of_a_region_is_the_piece(gappy, domain, archive, monkeypatch):
+    monkeypatch.setattr(module, "IN_MEMORY", 10)
+    lazy = archive_of(gappy.chunk(time=4, lat=7), domain).held()
+    t, y, x = slice(4, 25), slice(2, 19), slice(1, 24)
+    loaded = lazy.load(t, y, x)
+    assert loaded.values.dtype == np.float32
+    for dates in (slice(7, 19), np.array([5, 9, 10, 24])):
+        mine = lazy.read(dates, slice(3, 17), slice(5, 23), within=loaded)
+        for part, other in zip(mine, archive.read(dates, slice(3, 17), slice(5, 23))):
+            np.testing.assert_array_equal(part, other)
+
+
+def test_regions_are_whole_chunks_of_what_is_not_in_memory(gappy, domain, archive):
+    lazy = archive_of(gappy.chunk(time=4, lat=7), domain)
+    regions = lazy.regions((6, 5, 5))
+    assert archive.regions((6, 5, 5)) is None and regions.t == [(0, 30)]
+
+
+def test_what_is_withheld_is_found_in_one_pass(gappy, domain):
+    archive = archive_of(gappy.chunk(time=4, lat=7), domain)
+    again = dataclasses.replace(archive, masks=None)
+    again.find_hidden()
+    again.masks._read = None  # nothing is read any more
+    for date in range(30):
+        mine, other = again.hidden(date), archive.withheld.hidden(date, archive.seen)
+        assert (mine is None) == (other is None)
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_an_archive_keeps_its_masks_while_it_keeps_its_field(archive):
+    other = dataclasses.replace(archive, withheld=None)
+    assert other.masks is archive.masks
+    assert dataclasses.replace(archive, field=archive.field.copy()).masks is not archive.masks

@@ -20,10 +20,10 @@ cli
 -> windows
 -> blocks, model, inference, io, product, covariance
 -> archive, gaussian, chunk_store
--> standardise, spectra, categories, verification, calibration,
+-> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, recency, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, lock, swap
--> coordinates, defaults, parallel, presets, run_folder
+-> coordinates, defaults, parallel, presets, regions, run_folder
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]

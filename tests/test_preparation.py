@@ -1,15 +1,21 @@
 """What is found out before training: fitted to what may be seen, or refused in a sentence."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
+from geogan import archive as module_archive
 from geogan import preparation
+from geogan.archive import Archive
 from geogan.coordinates import find_axes
 from geogan.io import check_field
 from geogan.judge import Judge
+from geogan.masks import Masks
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
@@ -82,6 +88,85 @@ def test_blocks_hide_only_where_asked(gappy, domain):
                            side=128, hiding=hiding)  # fmt: skip
         hidden = sum(float((block.mask - block.kept).sum()) for block in (make(None, number) for number in range(4)))
         assert (hidden > 0) == hiding
+
+
+@pytest.fixture
+def on_disk(gappy, domain, monkeypatch):
+    """Prepared from an archive that is not held in memory, in regions that are parts of it."""
+    monkeypatch.setattr(module_archive, "IN_MEMORY", 10)
+    monkeypatch.setattr(module_archive, "REGION_VALUES", 1500)
+    monkeypatch.setattr(preparation, "BLOCK_DATES", 6)
+    return prepare(gappy.chunk(time=5, lat=6, lon=8), domain, CloudMask())
+
+
+def blocks_on_disk(prepared, *, seed=0, archive=None):
+    return block_maker(archive or prepared.archive, prepared.model.operator, prepared.share_seen, seed=seed, frames=3,
+                       side=8, hiding=True)  # fmt: skip
+
+
+def alike(one, other):
+    return all(a is b or torch.equal(a, b) for a, b in zip(one, other))
+
+
+def test_blocks_of_an_archive_on_disk_are_functions_of_seed_and_number(on_disk):
+    make = blocks_on_disk(on_disk)
+    went = [make(None, number) for number in range(24)]
+    resumed = blocks_on_disk(on_disk)
+    assert all(alike(resumed(None, number), went[number]) for number in (17, 18, 5, 23))
+    assert not alike(blocks_on_disk(on_disk, seed=1)(None, 0), went[0])
+    with ThreadPoolExecutor(4) as pool:
+        several = list(pool.map(partial(blocks_on_disk(on_disk), None), range(24)))
+    assert all(alike(mine, other) for mine, other in zip(went, several))
+    assert len({float(block.days[0]) for block in went}) > 4
+
+
+def test_blocks_of_an_archive_on_disk_are_those_of_its_regions(on_disk, monkeypatch):
+    """Each is the very piece that the archive in memory has there; a region is read for several of them."""
+    whole = dataclasses.replace(on_disk.archive, field=on_disk.archive.field.compute())
+    loaded = []
+    real = Archive.load
+
+    def count(self, *region):
+        loaded.extend([region] * self.streamed)
+        return real(self, *region)
+
+    monkeypatch.setattr(Archive, "load", count)
+    make = blocks_on_disk(on_disk)
+    places = []
+    real_read = Archive.read
+
+    def note(self, *place, within=None):
+        places.append(place)
+        return real_read(self, *place, within=within)
+
+    monkeypatch.setattr(Archive, "read", note)
+    for number in range(12):
+        block = make(None, number)
+        piece = real_read(whole, *places[-1])
+        assert np.array_equal(block.values, piece.values * piece.observed)
+        assert np.array_equal(block.mask, piece.observed)
+    assert len(loaded) < 12
+
+
+def test_withheld_observations_are_in_no_block_of_an_archive_on_disk(on_disk):
+    archive = on_disk.archive
+    poisoned = archive.field.compute()
+    for date in archive.withheld.dates:
+        poisoned.values[date][archive.hidden(date)] = 1e6
+    wild = dataclasses.replace(archive, field=poisoned.chunk(dict(zip(poisoned.dims, archive.field.chunks))))
+    mine, other = blocks_on_disk(on_disk), blocks_on_disk(on_disk, archive=wild)
+    assert all(alike(mine(None, number), other(None, number)) for number in range(12))
+
+
+def test_the_first_guess_is_fitted_to_pieces_of_an_archive_on_disk(on_disk, monkeypatch):
+    """Only the pieces themselves are read for it."""
+    read = []
+    real = Masks._read
+    monkeypatch.setattr(Masks, "_read", lambda self, *box: read.append(box) or real(self, *box))
+    pieces = preparation._hidden_pieces(on_disk.archive, None, on_disk.share_seen, seed=0)
+    assert pieces and not read
+    for piece in pieces:
+        assert (piece.hidden * piece.kept == 0).all() and piece.hidden.any()
 
 
 def test_fewer_dates_than_the_window(gappy, domain):
