@@ -304,42 +304,45 @@ def train(
     if not data and resume is None:
         raise InputError("training needs a field or a run, got neither; give --data FIELD or --resume RUN")
     from geogan.pipelines.train import train as run
+    from geogan.ranks import joined
 
-    path = run(
-        data or None,
-        operator=operator,
-        out=out,
-        variable=variable,
-        domain=domain,
-        time=time,
-        transform=transform,
-        covariate=covariate,
-        noise=noise,
-        error_variable=error_variable,
-        clean=clean,
-        preset=preset,
-        generator=generator,
-        discriminator=discriminator,
-        window=window,
-        width=width,
-        crop=crop,
-        batch=batch,
-        members=members,
-        weight_prior=weight_prior,
-        weight_likelihood=weight_likelihood,
-        weight_withheld=weight_withheld,
-        first_guess=first_guess,
-        steps=steps,
-        minutes=minutes,
-        precision=precision,
-        seed=seed,
-        threads=threads,
-        device=device,
-        resume=resume,
-        overwrite=overwrite,
-        console=_console(),
-    )
-    typer.echo(path)
+    with joined() as ranks:
+        path = run(
+            data or None,
+            operator=operator,
+            out=out,
+            variable=variable,
+            domain=domain,
+            time=time,
+            transform=transform,
+            covariate=covariate,
+            noise=noise,
+            error_variable=error_variable,
+            clean=clean,
+            preset=preset,
+            generator=generator,
+            discriminator=discriminator,
+            window=window,
+            width=width,
+            crop=crop,
+            batch=batch,
+            members=members,
+            weight_prior=weight_prior,
+            weight_likelihood=weight_likelihood,
+            weight_withheld=weight_withheld,
+            first_guess=first_guess,
+            steps=steps,
+            minutes=minutes,
+            precision=precision,
+            seed=seed,
+            threads=threads,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            console=_console(),
+        )
+        if ranks.first:
+            typer.echo(path)
 
 
 @app.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import tempfile
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +34,9 @@ from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
 from geogan.parallel import torch_threads, workers
-from geogan.preparation import BLOCK_SIDE, SMALLEST, block_maker, prepare_model, share_seen
+from geogan.preparation import BLOCK_SIDE, SMALLEST, Prepared, block_maker, prepare_model, share_seen
+from geogan.ranks import ALONE, LostRank, Ranks, local
+from geogan.run_folder import MODEL, STATE
 from geogan.standardise import transforms, within_unity
 from geogan.training import Progress, TrainState, Weights, train
 
@@ -240,7 +244,8 @@ class Reconstructor:
         InputError
             Where the field, or a parameter, cannot be trained with.
         """
-        say = message or (lambda _: None)
+        ranks = Ranks.here()
+        say = message if message and ranks.first else lambda _: None
         device = find_device(self.device)
         self._check()
         field, error = as_field(field), None if error is None else as_field(error)
@@ -250,47 +255,27 @@ class Reconstructor:
         if clean is not None and not wanted:
             raise InputError("clean fields are of no use to this training; give --preset paired or unpaired")
         workers(self.threads)
+        if self.batch % ranks.size:
+            raise InputError(
+                f"{ranks.size} processes cannot share a batch of {self.batch} windows evenly; give --batch "
+                f"{-(-self.batch // ranks.size) * ranks.size}"
+            )
+        if resume and path is None:
+            raise InputError("resume needs the folder of the run; give path")
         axes = find_axes(field)
         transforms(self.transform, 1 if axes.band is None else field.sizes[axes.band])
-        survey = check_field(field, axes)
-        if domain is None:
-            domain = survey.domain
-            if axes.independent:
-                # Whatever a cell is in one sample, it is something else in another.
-                domain = np.ones_like(domain)
-            elif len(survey.seen_share) == 1:
-                # What one scene does not show may be land or cloud: nobody could tell.
-                domain = np.ones_like(domain)
-                say("a single scene: every cell counts as domain; give a domain to keep land out")
-        domain = np.asarray(domain, bool)
-        if resume:
-            if path is None:
-                raise InputError("resume needs the folder of the run; give path")
-            first = load_model(path)
-            archive = prepared(first, field, error=error, withheld=True).held()
-            share, scale = share_seen(survey, archive.domain), 1.0
-        else:
-            first, archive, share, scale = prepare_model(
-                field,
-                survey,
-                domain,
-                parse(self.operator),
-                window=self.window,
-                transform=self.transform,
-                first_guess=self.first_guess,
-                covariates=self.covariates,
-                given=covariates,
-                noise=self.noise,
-                error=error,
-                seed=self.seed,
-                message=say,
-            )
+        begun = None
+        if ranks.first:
+            begun = self._prepared(field, error, domain, covariates, path=path if resume else None, message=say)
+        first, archive, share, scale = _handed(begun, ranks, field, error)
         whole = self._clean(clean, archive)
         frames, shape = first.frames, archive.domain.shape
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
         judge = apart = None
         noisy = judged_by_noise(archive, first.operator)
-        if first.operator.masks or len(first.withheld.dates):
+        if not ranks.first:
+            pass  # the first process judges
+        elif first.operator.masks or len(first.withheld.dates):
             judge = apart = Judge.of(archive, first.operator, first.prior, frames=frames, apart=False)
             if stands_apart(archive):
                 apart = Judge.of(archive, first.operator, first.prior, frames=frames, apart=True)
@@ -303,16 +288,18 @@ class Reconstructor:
         else:
             say("without gaps or noise nothing can be withheld: the last weights are kept, and no error is reported")
         # One core is left to prepare blocks, or both would crawl.
-        with torch_threads(self.threads or max(1, workers(None) - 1)):
-            state = self._start(first, scale, device, images=within_unity(field, axes))
+        with torch_threads(self.threads or max(1, workers(None) // local("LOCAL_WORLD_SIZE") - 1)):
+            state = self._start(first, scale, device, images=within_unity(field, axes), ranks=ranks)
             if resume:
-                load_state(path, state)  # type: ignore[arg-type]
+                with ranks.files(Path(path), STATE) as folder:  # type: ignore[arg-type]
+                    load_state(folder, state)
                 precision = first.precision
                 say(f"resumed at step {state.step}")
             else:
                 precision = self.precision
                 if precision == "auto":
-                    precision = _quicker(state.generator, self.batch, crop, device)
+                    quicker = _quicker(state.generator, self.batch // ranks.size, crop, device) if ranks.first else ""
+                    precision = "bfloat16" if ranks.told([float(quicker == "bfloat16")])[0] else "float32"
             dtype = getattr(torch, precision)
             unit, units = archive.standardiser.error_unit(first.units)
             guessed = 0.0 if judge is None else judge.error(None)
@@ -348,7 +335,7 @@ class Reconstructor:
                 return error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
             def save() -> None:
-                if path is not None and state.best:
+                if ranks.first and path is not None and state.best:
                     save_model(path, current())
                     save_state(path, state)
 
@@ -365,8 +352,13 @@ class Reconstructor:
                 members=self.members,
             )
             weights = Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)
-            pool = BlockPool(partial(make, first.prior), size=BLOCKS, every=REPLACE)
-            saved = time.perf_counter()
+            pool = BlockPool(
+                partial(make, first.prior),
+                size=BLOCKS,
+                every=REPLACE,
+                wanted=partial(ranks.serves, dealt=math.gcd(self.batch, BLOCKS)),
+            )
+            saved, between = time.perf_counter(), True
             try:
                 for report in train(
                     state,
@@ -388,22 +380,72 @@ class Reconstructor:
                     decay=self.decay,
                     decay_every=self.decay_every,
                     device=device,
+                    ranks=ranks,
                 ):
                     if report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS:
                         save()
                         saved = time.perf_counter()
-                    if progress is not None:
+                    if progress is not None and ranks.first:
                         progress(report, unit)
+            except LostRank:
+                between = False  # in the middle of a step: what was saved before is whole
+                raise
             finally:
                 # Also where it was stopped or failed: the best weights so far are kept.
                 pool.close()
-                save()
-            self.model_ = calibrated(current(), apart)
-            if path is not None:
-                save_model(path, self.model_)
+                if between:
+                    save()
+            ready = calibrated(current(), apart) if ranks.first else None
+            if path is not None and ready is not None:
+                save_model(path, ready)
+            self.model_ = _same(ready, ranks)
         return self
 
-    def _start(self, first: Model, scale: float, device: torch.device, *, images: bool) -> TrainState:
+    def _prepared(
+        self,
+        field: xr.DataArray,
+        error: xr.DataArray | None,
+        domain: np.ndarray | None,
+        covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None,
+        *,
+        path: str | Path | None,
+        message: Callable[[str], None],
+    ) -> Prepared:
+        """What training starts from: found out about the field, or what the run in ``path`` started from."""
+        axes = find_axes(field)
+        survey = check_field(field, axes)
+        if path is not None:
+            first = load_model(path)
+            archive = prepared(first, field, error=error, withheld=True).held()
+            return Prepared(first, archive, share_seen(survey, archive.domain), 1.0)
+        if domain is None:
+            domain = survey.domain
+            if axes.independent:
+                # Whatever a cell is in one sample, it is something else in another.
+                domain = np.ones_like(domain)
+            elif len(survey.seen_share) == 1:
+                # What one scene does not show may be land or cloud: nobody could tell.
+                domain = np.ones_like(domain)
+                message("a single scene: every cell counts as domain; give a domain to keep land out")
+        return prepare_model(
+            field,
+            survey,
+            np.asarray(domain, bool),
+            parse(self.operator),
+            window=self.window,
+            transform=self.transform,
+            first_guess=self.first_guess,
+            covariates=self.covariates,
+            given=covariates,
+            noise=self.noise,
+            error=error,
+            seed=self.seed,
+            message=message,
+        )
+
+    def _start(
+        self, first: Model, scale: float, device: torch.device, *, images: bool, ranks: Ranks = ALONE
+    ) -> TrainState:
         sizes: dict[str, Any] = {"frames": first.frames, "channels": len(first.standardiser.scale), "width": self.width}
         more: dict[str, Any] = {}
         if self.generator == "sagan":
@@ -426,9 +468,13 @@ class Reconstructor:
         if error is not None:
             error.scale.fill_(scale)
             error = error.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        generator = generator.to(device=device, memory_format=torch.channels_last)
+        critic = critic.to(device=device, memory_format=torch.channels_last)
+        for network in (generator, critic) if error is None else (generator, critic, error):
+            ranks.alike(network)
         return TrainState.start(
-            generator.to(device=device, memory_format=torch.channels_last),
-            critic.to(device=device, memory_format=torch.channels_last),
+            generator,
+            critic,
             error,
             rate_generator=self.rate_generator,
             rate_discriminator=self.rate_discriminator,
@@ -562,6 +608,28 @@ class Reconstructor:
         return self.steps, defaults.MINUTES if neither else self.minutes
 
 
+def _handed(begun: Prepared | None, ranks: Ranks, field: xr.DataArray, error: xr.DataArray | None) -> Prepared:
+    """What the first process prepared, on all of them."""
+    if ranks.size == 1:
+        assert begun is not None
+        return begun
+    first = _same(None if begun is None else begun.model, ranks)
+    share = np.frombuffer(ranks.sent(b"" if begun is None else begun.share_seen.astype(np.float64).tobytes()))
+    (scale,) = ranks.told([1.0 if begun is None else begun.scale])
+    return begun or Prepared(first, prepared(first, field, error=error, withheld=True).held(), share, scale)
+
+
+def _same(model: Model | None, ranks: Ranks) -> Model:
+    """The first process's model, on all of them."""
+    if ranks.size == 1 and model is not None:
+        return model
+    with tempfile.TemporaryDirectory(prefix="geogan-") as own:
+        if model is not None:
+            save_model(own, model)
+        with ranks.files(Path(own), MODEL) as folder:
+            return model or load_model(folder)
+
+
 def calibrated(model: Model, judge: Judge | None) -> Model:
     """The model, its predicted error corrected by the clouds that a judge looks at."""
     if judge is None or model.error is None:
@@ -580,7 +648,9 @@ def find_device(name: str) -> torch.device:
         Where it is unknown or not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and Ranks.here().size > 1:
+        name = f"cuda:{local('LOCAL_RANK')}"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)

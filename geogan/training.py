@@ -17,7 +17,8 @@ from geogan.blocks import ASKED_ERROR, RECORRUPTION, SHOWN_ERROR, BlockPool, tot
 from geogan.gaussian import GaussianPrior
 from geogan.networks import Critic, ErrorNet, Generator
 from geogan.operators.errors import InputError
-from geogan.operators.operator import Observation, Operator, add_noise
+from geogan.operators.operator import Observation, Operator
+from geogan.ranks import ALONE, Ranks
 from geogan.windows import Windows, draw_windows
 
 # The discriminator has collapsed when its loss stays under this for that many looks: it then tells real from
@@ -125,6 +126,7 @@ def train_step(
     warm_up: int = 0,
     decay: float = 1.0,
     decay_every: int = 400,
+    ranks: Ranks = ALONE,
 ) -> Step:
     """One step of Algorithm 1.
 
@@ -156,6 +158,10 @@ def train_step(
     decay : float
         What both learning rates are multiplied by every ``decay_every`` steps.
     decay_every : int
+    ranks : Ranks
+        The processes that share the batch, of which ``windows`` are this one's. What is random is drawn for all of it
+        in each, and gradients are those of the mean over all: several processes do what one would. The losses that are
+        returned are this one's part, of which the mean over the processes is the whole.
     """
     generator, discriminator = state.generator, state.discriminator
     device = windows.values.device
@@ -175,11 +181,15 @@ def train_step(
     targets: list[Target] = []
     if weights.withheld > 0 and windows.noise is not None and not operator.masks and windows.uncertainty is None:
         asked = windows.values - windows.noise / RECORRUPTION
-        losses["withheld"] = objective.recorrupted(operator.blur(reconstruction), asked, windows.mask, operator.noise)
+        loss = objective.recorrupted(operator.blur(reconstruction), asked, windows.mask, operator.noise)
+        losses["withheld"] = ranks.weigh(loss, windows.mask)
     elif weights.withheld > 0:
         targets = _targets(windows, operator, scale)
         measured_again = operator.blur(reconstruction)
-        terms = [objective.withheld(measured_again, each.values, each.weight, scale) for each in targets]
+        terms = [
+            ranks.weigh(objective.withheld(measured_again, each.values, each.weight, scale), each.weight)
+            for each in targets
+        ]
         losses["withheld"] = torch.stack(terms).sum()
         if state.error is not None:
             losses["error"] = _error_step(
@@ -192,11 +202,13 @@ def train_step(
                 cast,
                 step=state.step,
                 averaging=averaging,
+                ranks=ranks,
             )
     if weights.paired > 0:
         if windows.clean is None:
             raise ValueError("the paired term needs clean windows")
-        losses["paired"] = objective.paired(reconstruction, windows.clean, windows.domain, scale)
+        loss = objective.paired(reconstruction, windows.clean, windows.domain, scale)
+        losses["paired"] = ranks.weigh(loss, windows.domain.expand(windows.clean.shape))
     if windows.members is not None and targets:
         # Half of the windows: as dear as the pass for the mean, where all would double it.
         count = max(1, len(windows.values) // windows.members.shape[1])
@@ -208,25 +220,25 @@ def train_step(
             # What is foretold is a measurement: members are given its noise.
             noisy = found
             if not isinstance(noise, float):
-                noisy = found + noise[:count] * _normal(found, state.random)
+                noisy = found + noise[:count] * _normal(found, state.random, ranks, axis=1)
             elif noise > 0:
-                noisy = found + noise * _normal(found, state.random)
-            crps.append(objective.fair_crps(noisy, values[:count], weight[:count], scale))
+                noisy = found + noise * _normal(found, state.random, ranks, axis=1)
+            loss = objective.fair_crps(noisy, values[:count], weight[:count], scale)
+            crps.append(ranks.weigh(loss, weight[:count]))
         losses["ensemble"] = torch.stack(crps).sum()
         # What is measured again, for D and for the likelihood, is a member: their mean is smoother than any field.
         reconstruction = members[0]
     if second or (adversarial and windows.clean is None):
-        theta = operator.sample(tuple(windows.values.shape), generator=state.random)  # type: ignore[arg-type]
-        theta = to_device(theta, device)
-        measured = add_noise(
-            _inside(operator.apply(reconstruction, theta), windows.domain),
-            operator.noise,
-            generator=state.random,
-        )
+        theta = operator.sample(ranks.whole(windows.values.shape), generator=state.random)  # type: ignore[arg-type]
+        theta = to_device(ranks.mine(theta), device)
+        measured = _inside(operator.apply(reconstruction, theta), windows.domain)
+        if operator.noise > 0:
+            epsilon = operator.noise * _normal(measured.values, state.random, ranks)
+            measured = Observation(measured.values + epsilon * measured.mask, measured.mask)
         asked_again = measured
         if windows.uncertainty is not None:
             # D sees the known errors too. The paper asks G(y_hat) for y_hat, of which these are no part to be kept.
-            disturbance = windows.uncertainty * _normal(measured.values, state.random) * measured.mask
+            disturbance = windows.uncertainty * _normal(measured.values, state.random, ranks) * measured.mask
             measured = Observation(measured.values + disturbance, measured.mask)
     if adversarial:
         if windows.clean is None:
@@ -235,7 +247,7 @@ def train_step(
             everywhere = windows.domain.expand(windows.clean.shape)
             real = Observation(windows.clean * everywhere, everywhere)
             fake = Observation(reconstruction * everywhere, everywhere)
-        losses["discriminator"] = _discriminator_step(state, real, fake, cast, rate=rate)
+        losses["discriminator"] = _discriminator_step(state, real, fake, cast, rate=rate, ranks=ranks)
         discriminator.requires_grad_(False)
         with cast:
             losses["prior"] = objective.prior_generator(discriminator(*fake))
@@ -259,7 +271,7 @@ def train_step(
         with cast:
             twice = generator(measured.values, trusted, guess, windows.domain, extra=windows.covariates)
         again = _inside(operator.apply(twice, theta), windows.domain)
-        losses["likelihood"] = objective.likelihood(asked_again, again, scale)
+        losses["likelihood"] = ranks.weigh(objective.likelihood(asked_again, again, scale), asked_again.mask)
 
     total = torch.zeros((), device=device)
     if "ensemble" in losses:
@@ -269,6 +281,7 @@ def train_step(
             total = total + losses[name] * (weight * likelihood_every if name == "likelihood" else weight)
     state.generator_optimiser.zero_grad(set_to_none=True)
     total.backward()
+    ranks.average(generator)
     if clip is not None:
         nn.utils.clip_grad_norm_(generator.parameters(), clip)
     _set_rate(state.generator_optimiser, rate * min(1.0, (state.step + 1) / max(1, warm_up)))
@@ -304,9 +317,10 @@ def _targets(windows: Windows, operator: Operator, scale: Tensor) -> list[Target
     return found
 
 
-def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers; drawn where the generator is."""
-    return torch.randn(like.shape, generator=generator, device=generator.device).to(like.device)
+def _normal(like: Tensor, generator: torch.Generator, ranks: Ranks, axis: int = 0) -> Tensor:
+    """Standard normal numbers, this process's along an axis; drawn where the generator is."""
+    drawn = torch.randn(ranks.whole(like.shape, axis), generator=generator, device=generator.device)
+    return ranks.mine(drawn, axis).to(like.device)
 
 
 def _members(generator: Generator, windows: Windows, cast: Any) -> Tensor:
@@ -336,20 +350,25 @@ def _error_step(
     *,
     step: int,
     averaging: float,
+    ranks: Ranks,
 ) -> Tensor:
     """One step of what predicts the error; the generator learns nothing from it."""
     with cast:
         found = reconstruction.detach()
         std = state.network(*seen, windows.guess, found, windows.domain, windows.covariates, windows.recent)
     terms = [
-        objective.error_likelihood(
-            std, (measured.detach() - each.values) ** 2, each.where, state.network.scale, each.noise
+        ranks.weigh(
+            objective.error_likelihood(
+                std, (measured.detach() - each.values) ** 2, each.where, state.network.scale, each.noise
+            ),
+            each.where,
         )
         for each in targets
     ]
     loss = torch.stack(terms).sum()
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
+    ranks.average(state.network)
     nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
     state.optimiser.step()
     _follow(state.average, state.network, step, averaging)
@@ -369,7 +388,9 @@ def _follow(average: Any, network: Any, step: int, averaging: float) -> None:
             count.copy_(latest)
 
 
-def _discriminator_step(state: TrainState, real: Observation, fake: Observation, cast: Any, *, rate: float) -> Tensor:
+def _discriminator_step(
+    state: TrainState, real: Observation, fake: Observation, cast: Any, *, rate: float, ranks: Ranks
+) -> Tensor:
     """One ascent of D on like against like."""
     count = len(real.values)
     with cast:
@@ -379,6 +400,7 @@ def _discriminator_step(state: TrainState, real: Observation, fake: Observation,
     loss = objective.prior_discriminator(scores[:count], scores[count:])
     state.discriminator_optimiser.zero_grad(set_to_none=True)
     loss.backward()
+    ranks.average(state.discriminator)
     _set_rate(state.discriminator_optimiser, rate)
     state.discriminator_optimiser.step()
     return loss.detach()
@@ -436,8 +458,11 @@ def train(
     validate_every: int = 100,
     report_every: int = 10,
     device: torch.device | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Progress]:
     """Train until the budget of steps or minutes is spent, yielding Progress.
+
+    ``batch`` is that of all ``ranks`` together. The first of them judges: the ``validate`` of the others is not asked.
 
     The weights kept as best are those of the average with the least error on the withheld clouds;
     ``validate`` measures it, and the loss of what predicts the error, which is chosen by that. Both are measured
@@ -463,7 +488,8 @@ def train(
 
     def judge() -> float | None:
         error = state.error
-        found = None if validate is None else validate(state.average, None if error is None else error.average)
+        found = validate(state.average, None if error is None else error.average) if validate and ranks.first else None
+        found = _told(found, ranks)
         if found is None or found[0] < state.best_score:
             state.best_score = state.best_score if found is None else found[0]
             state.best_step = state.step
@@ -477,11 +503,14 @@ def train(
         yield record({}, judge())
     while True:
         done = state.step >= steps if steps is not None else False
-        if minutes is not None and before + time.perf_counter() - began >= 60 * minutes:
-            done = True
+        if minutes is not None:
+            (spent,) = ranks.told([before + time.perf_counter() - began])
+            done = done or spent >= 60 * minutes
         if done:
             break
-        windows = draw_windows(pool.at(state.step), batch=batch, frames=frames, crop=crop, generator=state.random)
+        windows = draw_windows(
+            pool.at(state.step), batch=batch, frames=frames, crop=crop, generator=state.random, share=ranks.share
+        )
         step = train_step(
             state,
             windows.to(device),
@@ -495,10 +524,12 @@ def train(
             warm_up=warm_up,
             decay=decay,
             decay_every=decay_every,
+            ranks=ranks,
         )
         judged = state.step % validate_every == 0
         if judged or state.step % report_every == 0:
-            losses = {name: float(value) for name, value in step.losses.items()}
+            means = ranks.mean([float(value) for value in step.losses.values()])
+            losses = dict(zip(step.losses, means, strict=True))
             if not all(math.isfinite(value) for value in losses.values()):
                 raise InputError(
                     f"training stopped at step {state.step}: a loss is not finite ({losses}); the best weights so far "
@@ -514,3 +545,12 @@ def train(
             yield record(losses, judge() if judged else None)
     if state.step % validate_every:
         yield record({}, judge())
+
+
+def _told(found: tuple[float, float | None] | None, ranks: Ranks) -> tuple[float, float | None] | None:
+    """What the first process measured, if anything, on all of them."""
+    if ranks.size == 1:
+        return found
+    score, loss = (None, None) if found is None else found
+    said = ranks.told([math.nan if part is None else part for part in (score, loss)] + [float(found is not None)])
+    return (said[0], None if math.isnan(said[1]) else said[1]) if said[2] else None

@@ -22,6 +22,7 @@ from geogan.covariates import MADE, named
 from geogan.io import choose_variable, find_paths, open_domain, open_maps, open_source, variable_names
 from geogan.operators.errors import InputError
 from geogan.presets import settings_of
+from geogan.ranks import Ranks
 from geogan.reconstructor import Reconstructor
 from geogan.run_folder import METRICS, RUN, is_run, read_run, writing
 from geogan.training import Progress
@@ -102,6 +103,9 @@ def train(
     InputError
         Where the data or a parameter cannot be used; nothing is written then.
     """
+    ranks = Ranks.here()
+    if not ranks.first:
+        console = None
     if resume is not None:
         out = Path(resume)
         described = read_run(out)
@@ -117,7 +121,8 @@ def train(
         if not data:
             raise InputError("train needs --data, the archive to learn from")
         out = Path(out) if out is not None else Path("runs") / _name(data)
-        check_run(out, overwrite=overwrite)
+        if ranks.first:
+            check_run(out, overwrite=overwrite)
         since = -1
         given = {
             "generator": generator,

@@ -23,7 +23,7 @@ cli
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, recency, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, lock, swap
--> coordinates, defaults, parallel, presets, regions, run_folder
+-> coordinates, defaults, parallel, presets, ranks, regions, run_folder
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]
