@@ -205,8 +205,18 @@ def load_state(path: str | Path, state: TrainState) -> None:
 
 
 def digest(path: str | Path) -> str:
-    """A short name for the exact weights of a run's model."""
-    return hashlib.sha256((Path(path) / MODEL).read_bytes()).hexdigest()[:16]
+    """A short name for the exact weights of a run's model.
+
+    Raises
+    ------
+    InputError
+        Where there is none.
+    """
+    try:
+        content = (Path(path) / MODEL).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path} is no geogan run: it has no {MODEL}; give a folder made by geogan train") from None
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> None:

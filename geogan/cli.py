@@ -375,6 +375,19 @@ def fill(
     seed: Seed = defaults.SEED,
     overwrite: Overwrite = False,
     threads: Threads = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Fill on the cluster of this dask.distributed scheduler, such as tcp://10.0.0.1:8786; its workers "
+            "must see data and output under the same names.",
+            show_default="this process",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Fill in so many processes of this machine.", show_default="threads of this process"),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Fill the gaps of a field with a trained model."""
@@ -392,6 +405,8 @@ def fill(
         seed=seed,
         overwrite=overwrite,
         threads=threads,
+        scheduler=scheduler,
+        workers=workers,
         device=device,
         console=_console(),
     )

@@ -8,8 +8,10 @@ what Dask computes in parallel, what is written at a time, and what a stopped ru
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import dask
@@ -73,6 +75,7 @@ class Plan(NamedTuple):
     rows: list[Tile]
     columns: list[Tile]
     margin: int  # dates looked at before and after a slab, where there are as many
+    dates: int  # of a whole slab
 
 
 def plan(model: Model, archive: Archive, *, dates: slice = slice(None), members: int = 1) -> Plan:
@@ -101,7 +104,27 @@ def plan(model: Model, archive: Archive, *, dates: slice = slice(None), members:
     ]
     # The generator's coarser levels start at multiples of 4: a tile's must be those of the whole grid.
     rows, columns = (tile_axis(length, TILE, HALO, multiple=4) for length in (height, width))
-    return Plan(slabs, rows, columns, margin)
+    return Plan(slabs, rows, columns, margin, size)
+
+
+def hold(archive: Archive, slab: Tile) -> tuple[Archive, Tile]:
+    """The dates that a slab reads, in memory, and the slab counted from the first of them.
+
+    Each stored chunk is then decoded once, and not again for every tile that has a part of it.
+    """
+    read = slab.read
+    error = archive.error
+    if isinstance(error, xr.DataArray):
+        error = error[read].compute(scheduler="synchronous")
+    # Slabs are computed side by side, on threads or on a cluster: no second pool inside them.
+    held = replace(
+        archive,
+        field=archive.field[read].compute(scheduler="synchronous"),
+        error=error,
+        days=archive.days[read],
+        phase=None if archive.phase is None else archive.phase[read],
+    )
+    return held, Tile(slab.inner, slice(0, read.stop - read.start))
 
 
 def fill_slab(
@@ -279,6 +302,35 @@ def compose(
     return Parts(values, source, std, members)
 
 
+def slab_parts(
+    model: Model,
+    archive: Archive,
+    cut: Plan,
+    slab: Tile,
+    *,
+    keep_observed: bool,
+    max_error: np.ndarray | None = None,
+    members: int = 1,
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> list[np.ndarray]:
+    """What the product holds of a slab: the archive is read, filled and composed.
+
+    Returns
+    -------
+    list of ndarray
+        Those of :class:`Parts` that there are.
+    """
+    held, here = hold(archive, slab)
+    made = fill_slab(model, held, here, cut, members=members, seed=seed, device=device)
+    parts = compose(held.field.values[here.core], made, keep_observed=keep_observed, max_error=max_error)
+    return [part for part in parts if part is not None]
+
+
+def _call(work: Callable[[Tile], list[np.ndarray]], slab: Tile) -> list[np.ndarray]:
+    return work(slab)
+
+
 def prepared(
     model: Model, field: xr.DataArray, *, error: xr.DataArray | None = None, withheld: bool = False
 ) -> Archive:
@@ -443,22 +495,29 @@ def fill(
     cut = plan(model, archive, members=members)
     shape = archive.domain.shape
 
-    def slab(tile: Tile) -> list[np.ndarray]:
-        with dask.config.set(scheduler="synchronous"):
-            raw = np.asarray(archive.field[tile.core].values)
-        made = fill_slab(model, archive, tile, cut, members=members, seed=seed, device=device)
-        return [part for part in compose(raw, made, keep_observed=keep, max_error=limits) if part is not None]
-
+    work = partial(
+        slab_parts,
+        model,
+        archive,
+        cut,
+        keep_observed=keep,
+        max_error=limits,
+        members=members,
+        seed=seed,
+        device=device,
+    )
     kinds: list[tuple[Any, int]] = [(archive.field.dtype, 1), (np.int8, 1)]
     if model.error is not None or members > 1:
         kinds.append((np.float32, 1))
     if members > 1:
         kinds.append((np.float32, members))
     if field.chunks is None:
-        parts = list(zip(*side_by_side(slab, cut.slabs), strict=True))
+        parts = list(zip(*side_by_side(work, cut.slabs), strict=True))
         found = [np.concatenate(part, -4) for part in parts]
     else:
-        lazy = [dask.delayed(slab, pure=False)(tile) for tile in cut.slabs]
+        # Model and archive are one key of the graph, which goes to each worker once, and not a part of every task.
+        shared = dask.delayed(work, name=f"geogan-model-{uuid.uuid4().hex}", traverse=False)
+        lazy = [dask.delayed(_call, pure=False)(shared, tile) for tile in cut.slabs]
         sizes = [(tile.core.stop - tile.core.start, archive.bands, *shape) for tile in cut.slabs]
         found = [
             da.concatenate(

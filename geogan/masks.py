@@ -77,6 +77,10 @@ class Masks:
         self.field, self.domain = field, domain
         self._kept = KeptMasks()
 
+    def __reduce__(self) -> tuple[type[Masks], tuple[xr.DataArray, np.ndarray]]:
+        # What was read stays with the process that read it.
+        return Masks, (self.field, self.domain)
+
     def at(self, date: int) -> np.ndarray:
         """The mask of a date, (C, H, W) bool."""
         try:

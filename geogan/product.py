@@ -52,7 +52,7 @@ class Product:
 
     def __init__(self, path: Path, state: dict[str, Any], *, overwrite: bool) -> None:
         self.path = path
-        self.partial = _partial(path)
+        self.partial = partial_folder(path)
         self.store = chunk_store(state, self.partial)
         self._overwrite = overwrite
         self._guard = threading.Lock()
@@ -104,7 +104,7 @@ class Product:
             If the name cannot be used, is taken, is being written by another process, or cannot be written.
         """
         path = check_output(path, overwrite=overwrite)
-        partial = _partial(path)
+        partial = partial_folder(path)
         with writing(path):
             if not _is_ours(partial):
                 raise InputError(f"{partial} is in the way and no partial product of geogan; move it first")
@@ -400,7 +400,8 @@ def is_product(path: str | Path) -> bool:
     return False
 
 
-def _partial(path: Path) -> Path:
+def partial_folder(path: Path) -> Path:
+    """Where a product is until it is complete."""
     return path.with_name(f".{path.name}.partial")
 
 
@@ -441,7 +442,7 @@ def read_state(partial: Path) -> dict[str, Any] | None:
 
 def _bring_back(path: Path) -> None:
     """Undo a replacement that was stopped between its two renames."""
-    aside = _partial(path) / "old"
+    aside = partial_folder(path) / "old"
     if aside.exists() and not path.exists():
         aside.rename(path)
 

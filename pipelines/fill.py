@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import dask
-import dask.array as da
 import numpy as np
-import xarray as xr
 from rich.console import Console
 from rich.progress import Progress
 
@@ -19,18 +19,12 @@ import geogan
 from geogan import defaults
 from geogan.archive import Archive
 from geogan.checkpoint import digest as digest_of
-from geogan.checkpoint import load_model
-from geogan.coordinates import find_axes, ordered, unstacked
-from geogan.filling import check_members, compose, error_limits, fill_slab, plan, prepared, product_of
-from geogan.io import check_field, open_source, select_time
+from geogan.io import check_field, find_paths
+from geogan.job import Filler, Job
 from geogan.operators.errors import InputError
-from geogan.parallel import side_by_side, steady_memory, workers
+from geogan.parallel import side_by_side, steady_memory
+from geogan.parallel import workers as thread_count
 from geogan.product import Product, check_output
-from geogan.reconstructor import find_device
-from geogan.tiles import Tile
-
-# Cells of a stored chunk along y and x, and dates of one at most; of samples so many that they hold these values.
-CHUNK, CHUNK_DATES, CHUNK_VALUES = 512, 8, 500_000
 
 
 def fill(
@@ -46,6 +40,8 @@ def fill(
     seed: int = defaults.SEED,
     overwrite: bool = False,
     threads: int | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
     device: str = "auto",
     console: Console | None = None,
 ) -> Path:
@@ -79,6 +75,12 @@ def fill(
         Replace an earlier product of geogan.
     threads : int, optional
         Slabs computed at a time; by default one a core.
+    scheduler : str, optional
+        Address of a dask.distributed scheduler, whose workers fill instead of this process; they must see the archive
+        and the folder of ``out`` under the same names.
+    workers : int, optional
+        So many processes of this machine fill instead of this one's threads. Python starts them anew, so a script that
+        asks for them needs ``if __name__ == "__main__":``.
     device : str
     console : Console, optional
         Where to show progress; None for silence.
@@ -94,83 +96,107 @@ def fill(
         Where something cannot be used; nothing is written under the name ``out`` then.
     """
     out = check_output(out, overwrite=overwrite)
-    workers(threads)
+    _check_workers(scheduler, workers, threads)
     steady_memory()
-    place = find_device(device)
-    trained = load_model(model).on(place)
-    check_members(trained, members)
-    limits = error_limits(trained, max_error, members)
-    source = open_source(data, variable=variable or _known(data, trained.variable))
-    field = source.field
-    stated = trained.observation_error
-    error = open_source(data, variable=stated).field if isinstance(stated, str) else None
-    archive = prepared(trained, field, error=error)
-    axes = find_axes(field)
-    check_field(field, axes)
-    if field.name != trained.variable and console is not None:
-        console.print(
-            f"the model was trained on {trained.variable}, and fills {field.name}: right only if they are one quantity",
-            highlight=False,
-            soft_wrap=True,
-        )
-    chosen = field if time is None else select_time(field, time)
-    dates = _where(field, chosen, axes.time)
-    keep = trained.exact if keep_observed is None else keep_observed
-    cut = plan(trained, archive, dates=dates, members=members)
+    job = Job(
+        data=tuple(_absolute(path) for path in find_paths(data)),
+        model=str(model.absolute()),
+        digest=digest_of(model),
+        variable=variable if variable is None or isinstance(variable, str) else tuple(variable),
+        time=time,
+        keep_observed=keep_observed,
+        members=members,
+        max_error=max_error if max_error is None or isinstance(max_error, (str, int, float)) else tuple(max_error),
+        seed=seed,
+        device=device,
+    )
+    filler = Filler.open(job)
+    field, trained = filler.field, filler.model
+    with _cluster(scheduler, workers) as cluster:
+        check_field(field, filler.axes)
+        if field.name != trained.variable and console is not None:
+            console.print(
+                f"the model was trained on {trained.variable}, and fills {field.name}: right only if they are one "
+                "quantity",
+                highlight=False,
+                soft_wrap=True,
+            )
+        template = filler.template()
+        named = field.attrs.get("long_name", trained.variable)
+        template.attrs = {"title": f"{named}, gaps filled", **filler.attrs}
+        template.attrs["history"] = _history(filler.attrs, trained.variable, job.digest)
+        digest = _digest(filler)
+        chunks = filler.chunks()
+        with Product.begin(
+            out, template, chunks=chunks, digest=digest, overwrite=overwrite, growing=filler.axes.time
+        ) as product:
+            count = len(filler.cut.slabs)
+            todo = [number for number in range(count) if product.missing([filler.region(number)])]
+            if console is not None and len(todo) < count:
+                console.print(f"going on: {count - len(todo)} of {count} regions are there already")
 
-    shape = tuple(chosen.sizes[dim] for dim in ordered(axes))
-    empty = [da.empty(shape, dtype=kind) for kind in (field.dtype, np.int8)]
-    if trained.error is not None or members > 1:
-        empty.append(da.empty(shape, dtype=np.float32))
-    if members > 1:
-        empty.append(da.empty((members, *shape), dtype=np.float32))
-    template = product_of(trained, chosen, *empty)
-    named = field.attrs.get("long_name", trained.variable)
-    template.attrs = {"title": f"{named}, gaps filled", **source.attrs}
-    template.attrs["history"] = _history(source.attrs, trained.variable, model)
-    identity = [digest_of(model), *source.paths, str(field.name), str(shape), str(dates), str(keep), str(source.attrs)]
-    identity += [str(members), str(max_error), str(seed)]
-    identity.append(_fingerprint(archive))
-    digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
-    chunks = {axes.y: CHUNK, axes.x: CHUNK}
-    if members > 1:
-        chunks["member"] = 1
-    if axes.time is not None:
-        # Regions must begin where chunks do.
-        common = math.gcd(*(slab.core.start - dates.start for slab in cut.slabs))
-        most = CHUNK_DATES
-        if axes.independent:
-            most = max(most, CHUNK_VALUES // (archive.bands * archive.domain.size))
-        chunks[axes.time] = max(part for part in range(1, most + 1) if common % part == 0)
+            def work(number: int) -> None:
+                product.write(filler.region(number), filler.arrays(number))
 
-    def region(slab: Tile) -> dict[str, slice]:
-        if axes.time is None:
-            return {}
-        return {axes.time: slice(slab.core.start - dates.start, slab.core.stop - dates.start)}
-
-    def work(slab: Tile) -> None:
-        with dask.config.set(scheduler="synchronous"):
-            raw = np.asarray(archive.field[slab.core].values)
-        made = fill_slab(trained, archive, slab, cut, members=members, seed=seed, device=place)
-        parts = [part for part in compose(raw, made, keep_observed=keep, max_error=limits) if part is not None]
-        filled = product_of(trained, chosen.isel(region(slab)), *(unstacked(part, axes) for part in parts))
-        product.write(region(slab), {str(name): filled[name].values for name in template.data_vars})
-
-    with Product.begin(out, template, chunks=chunks, digest=digest, overwrite=overwrite) as product:
-        regions = [region(slab) for slab in cut.slabs]
-        missing = product.missing(regions)
-        todo = [slab for slab, part in zip(cut.slabs, regions) if part in missing]
-        if console is not None and len(todo) < len(cut.slabs):
-            console.print(f"going on: {len(cut.slabs) - len(todo)} of {len(cut.slabs)} regions are there already")
-        done = len(cut.slabs) - len(todo)
-        with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
-            task = bar.add_task("filling", total=len(cut.slabs), completed=done)
-            for _ in side_by_side(work, todo, threads=threads):
-                bar.advance(task)
-        finished = product.finish()
+            with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
+                task = bar.add_task("filling", total=count, completed=count - len(todo))
+                if cluster is None:
+                    for _ in side_by_side(work, todo, threads=threads):
+                        bar.advance(task)
+                else:
+                    for made in cluster(job, filler.cut, todo, out=product.path, product=digest):
+                        product.record(filler.region(made.number), made.names)
+                        bar.advance(task)
+            finished = product.finish()
     if console is not None:
         console.print(f"{finished} is ready", highlight=False, soft_wrap=True)
     return finished
+
+
+def _check_workers(scheduler: str | None, workers: int | None, threads: int | None) -> None:
+    thread_count(threads)
+    if scheduler is None and workers is None:
+        return
+    if scheduler is not None and workers is not None:
+        raise InputError(
+            f"the workers are either those of {scheduler} or {workers} of this machine; leave --scheduler or --workers "
+            "out"
+        )
+    if threads is not None:
+        raise InputError(f"threads are those of one process, but {threads} were asked of workers; leave --threads out")
+    if workers is not None and workers < 1:
+        raise InputError(f"workers must be at least 1, got {workers}; leave it out for threads of this process")
+
+
+@contextmanager
+def _cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
+    """What fills on a cluster, as `geogan.clusters.fill_on` does without its first argument; None for this process."""
+    if scheduler is None and workers is None:
+        yield None
+        return
+    try:
+        from geogan import clusters
+    except ImportError as error:
+        raise InputError(
+            f"--scheduler and --workers need a package that is not installed ({error}); pip install "
+            "'geogan[distributed]'"
+        ) from error
+    with clusters.connect(scheduler, workers) as client:
+        yield partial(clusters.fill_on, client)
+
+
+def _absolute(path: str) -> str:
+    """A path that means the same to other processes."""
+    return path if "://" in path else os.path.abspath(path)  # noqa: PTH100 (links stay links)
+
+
+def _digest(filler: Filler) -> str:
+    """Tells a product from any other: two of one digest agree in every value."""
+    job, field = filler.job, filler.field
+    identity = [job.digest, *filler.paths, str(field.name), str(tuple(filler.chosen.shape)), str(filler.dates)]
+    identity += [str(filler.keep_observed), str(filler.attrs), str(job.members), str(job.max_error), str(job.seed)]
+    identity.append(_fingerprint(filler.archive))
+    return hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
 
 
 def _fingerprint(archive: Archive) -> str:
@@ -183,29 +209,8 @@ def _fingerprint(archive: Archive) -> str:
     return summary.hexdigest()
 
 
-def _known(data: str | Path | Sequence[str | Path], name: str) -> str | None:
-    """The model's variable where the data have it; else the data's only one, or what is refused."""
-    if "," in name:
-        return name
-    try:
-        open_source(data, variable=name)
-    except InputError:
-        return None
-    return name
-
-
-def _where(field: xr.DataArray, chosen: xr.DataArray, time: str | None) -> slice:
-    """Which dates of a field were chosen."""
-    if time is None:
-        return slice(0, 1)
-    if chosen.sizes[time] == field.sizes[time]:
-        return slice(0, field.sizes[time])
-    first = int(np.flatnonzero(field[time].values == chosen[time].values[0])[0])
-    return slice(first, first + chosen.sizes[time])
-
-
-def _history(attrs: dict[str, object], variable: str, model: Path) -> str:
+def _history(attrs: dict[str, Any], variable: str, model: str) -> str:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    line = f"{now} geogan {geogan.__version__}: gaps of {variable} filled with the model {digest_of(model)}"
+    line = f"{now} geogan {geogan.__version__}: gaps of {variable} filled with the model {model}"
     before = str(attrs.get("history", "")).strip()
     return f"{line}\n{before}" if before else line

@@ -14,8 +14,8 @@ from geogan import filling
 from geogan.checkpoint import save_model
 from geogan.filling import fill as fill_field
 from geogan.io import open_field
+from geogan.job import Filler
 from geogan.operators.errors import InputError
-from geogan.pipelines import fill as module
 from geogan.pipelines.fill import fill
 
 PACKED = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 15.0, "_FillValue": -32768}
@@ -111,25 +111,23 @@ def test_estimates_everywhere_on_demand(run, data, tmp_path):
 def test_a_stopped_fill_goes_on_with_what_is_missing(run, data, tmp_path, monkeypatch):
     monkeypatch.setattr(filling, "DATES", 8)
     whole = fill(data, run, tmp_path / "whole.zarr")
-    real, done = module.fill_slab, []
+    real, done = Filler.arrays, []
 
-    def third_fails(*args, **named):
+    def third_fails(filler, number):
         if len(done) == 2:
             raise KeyboardInterrupt
-        done.append(args[2].core)
-        return real(*args, **named)
+        done.append(number)
+        return real(filler, number)
 
-    monkeypatch.setattr(module, "fill_slab", third_fails)
+    monkeypatch.setattr(Filler, "arrays", third_fails)
     out = tmp_path / "filled.zarr"
     with pytest.raises(KeyboardInterrupt):
         fill(data, run, out, threads=1)
     assert not out.exists() and (tmp_path / ".filled.zarr.partial").exists()
     first, done = done.copy(), []
-    monkeypatch.setattr(
-        module, "fill_slab", lambda *args, **named: (done.append(args[2].core), real(*args, **named))[1]
-    )
+    monkeypatch.setattr(Filler, "arrays", lambda filler, number: (done.append(number), real(filler, number))[1])
     fill(data, run, out, threads=1)
-    assert len(first) == 2 and len(done) == 2 and not set(map(str, first)) & set(map(str, done))
+    assert len(first) == 2 and len(done) == 2 and not set(first) & set(done)
     xr.testing.assert_equal(raw(out), raw(whole))
     assert not (tmp_path / ".filled.zarr.partial").exists()
 
@@ -140,18 +138,19 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from geogan import filling
-from geogan.pipelines import fill as module
+from geogan.job import Filler
+from geogan.pipelines.fill import fill
 filling.DATES = 8
-real, count = module.fill_slab, 0
-def slow(*args, **named):
+real, count = Filler.arrays, 0
+def slow(*args):
     global count
     count += 1
     if count == 3:
         print("here", flush=True)
         import time; time.sleep(60)
-    return real(*args, **named)
-module.fill_slab = slow
-module.fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), threads=1)
+    return real(*args)
+Filler.arrays = slow
+fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), threads=1)
 """
 
 
@@ -168,8 +167,8 @@ def test_a_killed_fill_ends_equal(run, data, tmp_path, monkeypatch):
     done = (tmp_path / ".filled.nc.partial" / "done.jsonl").read_text().splitlines()
     assert len(done) == 2 and json.loads(done[0])["names"] == ["sst", "sst_source", "sst_std"]
     count = []
-    real = module.fill_slab
-    monkeypatch.setattr(module, "fill_slab", lambda *args, **named: (count.append(1), real(*args, **named))[1])
+    real = Filler.arrays
+    monkeypatch.setattr(Filler, "arrays", lambda *args: (count.append(1), real(*args))[1])
     fill(data, run, out, threads=1)
     assert len(count) == 2
     xr.testing.assert_equal(raw(out), raw(fill(data, run, tmp_path / "whole.nc", threads=1)))
@@ -180,15 +179,15 @@ def test_another_model_does_not_go_on_with_it(run, model, data, tmp_path, monkey
 
     monkeypatch.setattr(filling, "DATES", 8)
     other = save_model(tmp_path / "other", dataclasses.replace(model, network=None))
-    real, count = module.fill_slab, []
+    real, count = Filler.arrays, []
 
-    def fails(*args, **named):
+    def fails(*args):
         count.append(1)
         if len(count) == 2:
             raise KeyboardInterrupt
-        return real(*args, **named)
+        return real(*args)
 
-    monkeypatch.setattr(module, "fill_slab", fails)
+    monkeypatch.setattr(Filler, "arrays", fails)
     with pytest.raises(KeyboardInterrupt):
         fill(data, run, tmp_path / "a.zarr", threads=1)
     before = len(count)
@@ -243,16 +242,16 @@ def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path, 
     (tmp_path / "later").mkdir()
     path, out = tmp_path / "gappy.nc", tmp_path / "filled.zarr"
     gappy.to_netcdf(path)
-    real, done = module.fill_slab, []
+    real, done = Filler.arrays, []
 
-    def second_fails(*args, **named):
+    def second_fails(filler, number):
         if done:
             raise KeyboardInterrupt
-        done.append(args[2].core)
-        return real(*args, **named)
+        done.append(number)
+        return real(filler, number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "fill_slab", second_fails)
+        patch.setattr(Filler, "arrays", second_fails)
         with pytest.raises(KeyboardInterrupt):
             fill(path, run, out, threads=1)
     (gappy + 1).assign_attrs(gappy.attrs).to_netcdf(tmp_path / "later" / "gappy.nc")

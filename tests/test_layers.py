@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 ORDER = """
 cli
 -> pipelines
--> geogan, accessor, league
--> rivals
+-> geogan, accessor, league, clusters
+-> rivals, job
 -> reconstructor, plotting, figures, corruption, coverage, baselines, metrics, synthetic
 -> preparation, filling, judge, checkpoint
 -> training

@@ -1,0 +1,195 @@
+"""A fill that any process can take part in: a small description, and what a process makes of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import torch
+import xarray as xr
+
+from geogan.archive import Archive
+from geogan.checkpoint import load_model
+from geogan.coordinates import Axes, find_axes, ordered, unstacked
+from geogan.filling import Plan, check_members, error_limits, plan, prepared, product_of, slab_parts
+from geogan.io import open_source, select_time
+from geogan.model import Model
+from geogan.operators.errors import InputError
+from geogan.reconstructor import find_device
+
+# Cells of a stored chunk along y and x, and dates of one at most; of samples so many that they hold these values.
+CHUNK, CHUNK_DATES, CHUNK_VALUES = 512, 8, 500_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is filled, with which model, and how: small and plain, so that any process can begin from it.
+
+    Attributes
+    ----------
+    data : tuple of str
+        Paths or URLs of the archive.
+    model : str
+        Folder of the run.
+    digest : str
+        Of the model's weights.
+    variable, time, keep_observed, members, max_error, seed, device
+        As in `geogan.pipelines.fill.fill`.
+    """
+
+    data: tuple[str, ...]
+    model: str
+    digest: str
+    variable: str | tuple[str, ...] | None = None
+    time: str | None = None
+    keep_observed: bool | None = None
+    members: int = 1
+    max_error: float | str | tuple[float, ...] | None = None
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Filler:
+    """A job, opened: model and archive are there, and each region can be made.
+
+    Attributes
+    ----------
+    job : Job
+    model : Model
+        On its device.
+    field : DataArray, shape ([time,] [band,] y, x)
+        The whole archive, lazy.
+    chosen : DataArray
+        Those dates of it that are written.
+    attrs : dict
+        Global attributes of the archive.
+    paths : tuple of str
+        Where it came from.
+    archive : Archive
+        As the model sees it.
+    axes : Axes
+    dates : slice
+        The chosen ones.
+    cut : Plan
+        Its slabs are the regions of the product.
+    device : torch.device
+    """
+
+    job: Job
+    model: Model
+    field: xr.DataArray
+    chosen: xr.DataArray
+    attrs: dict[str, Any]
+    paths: tuple[str, ...]
+    archive: Archive
+    axes: Axes
+    dates: slice
+    cut: Plan
+    device: torch.device
+
+    @classmethod
+    def open(cls, job: Job, *, folder: Path | None = None) -> Filler:
+        """Open model and archive.
+
+        Parameters
+        ----------
+        job : Job
+        folder : Path, optional
+            Where the model is, if not where the job says.
+
+        Raises
+        ------
+        InputError
+            Where they cannot be used, or not for each other.
+        """
+        device = find_device(job.device)
+        model = load_model(folder or job.model).on(device)
+        check_members(model, job.members)
+        error_limits(model, job.max_error, job.members)
+        source = open_source(job.data, variable=job.variable or _known(job.data, model.variable))
+        stated = model.observation_error
+        error = open_source(job.data, variable=stated).field if isinstance(stated, str) else None
+        archive = prepared(model, source.field, error=error)
+        axes = find_axes(source.field)
+        chosen = source.field if job.time is None else select_time(source.field, job.time)
+        dates = _where(source.field, chosen, axes.time)
+        cut = plan(model, archive, dates=dates, members=job.members)
+        return cls(job, model, source.field, chosen, source.attrs, source.paths, archive, axes, dates, cut, device)
+
+    @property
+    def keep_observed(self) -> bool:
+        """Whether measured values come back as they are."""
+        return self.model.exact if self.job.keep_observed is None else self.job.keep_observed
+
+    def region(self, number: int) -> dict[str, slice]:
+        """Where a slab stands in the product."""
+        if self.axes.time is None:
+            return {}
+        core = self.cut.slabs[number].core
+        return {self.axes.time: slice(core.start - self.dates.start, core.stop - self.dates.start)}
+
+    def arrays(self, number: int) -> dict[str, np.ndarray]:
+        """Values of every variable of the product in a region."""
+        parts = slab_parts(
+            self.model,
+            self.archive,
+            self.cut,
+            self.cut.slabs[number],
+            keep_observed=self.keep_observed,
+            max_error=error_limits(self.model, self.job.max_error, self.job.members),
+            members=self.job.members,
+            seed=self.job.seed,
+            device=self.device,
+        )
+        chosen = self.chosen.isel(self.region(number))
+        filled = product_of(self.model, chosen, *(unstacked(part, self.axes) for part in parts))
+        return {str(name): array.values for name, array in filled.data_vars.items()}
+
+    def template(self) -> xr.Dataset:
+        """The product without its values."""
+        shape = tuple(self.chosen.sizes[dim] for dim in ordered(self.axes))
+        empty = [da.empty(shape, dtype=kind) for kind in (self.field.dtype, np.int8)]
+        if self.model.error is not None or self.job.members > 1:
+            empty.append(da.empty(shape, dtype=np.float32))
+        if self.job.members > 1:
+            empty.append(da.empty((self.job.members, *shape), dtype=np.float32))
+        return product_of(self.model, self.chosen, *empty)
+
+    def chunks(self) -> dict[str, int]:
+        """Stored chunk along each dimension: regions begin where chunks do, however many more dates there will be."""
+        chunks = {self.axes.y: CHUNK, self.axes.x: CHUNK}
+        if self.job.members > 1:
+            chunks["member"] = 1
+        if self.axes.time is not None:
+            common = math.gcd(self.cut.dates, self.dates.start % self.cut.dates)
+            most = CHUNK_DATES
+            if self.axes.independent:
+                most = max(most, CHUNK_VALUES // (self.archive.bands * self.archive.domain.size))
+            chunks[self.axes.time] = max(part for part in range(1, most + 1) if common % part == 0)
+        return chunks
+
+
+def _known(data: tuple[str, ...], name: str) -> str | None:
+    """The model's variable where the data have it; else the data's only one, or what is refused."""
+    if "," in name:
+        return name
+    try:
+        open_source(data, variable=name)
+    except InputError:
+        return None
+    return name
+
+
+def _where(field: xr.DataArray, chosen: xr.DataArray, time: str | None) -> slice:
+    """Which dates of a field were chosen."""
+    if time is None:
+        return slice(0, 1)
+    if chosen.sizes[time] == field.sizes[time]:
+        return slice(0, field.sizes[time])
+    first = int(np.flatnonzero(field[time].values == chosen[time].values[0])[0])
+    return slice(first, first + chosen.sizes[time])
