@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -124,9 +124,9 @@ class ChunkStore(NamedTuple):
                 (self.path / file).unlink(missing_ok=True)
             block = xr.Dataset({name: (self.dims[name], self._fit_packing(name, np.asarray(values)))})
             block.to_zarr(self.path, region=self.spans(name, region), consolidated=False, write_empty_chunks=True)
-            self._flush(name, region)
+            self.flush(name, region)
 
-    def adopt(self, older: Path, region: Region, names: Mapping[str, Any]) -> None:
+    def adopt(self, older: Path, region: Region, names: Iterable[str]) -> None:
         """Take a region over from an older store of the same layout: the very files, where the file system links them.
 
         Finished chunk files are never written to again, only replaced, so two stores can share them.
@@ -147,7 +147,7 @@ class ChunkStore(NamedTuple):
                     raise
                 except OSError:  # no links here
                     shutil.copyfile(older / file, target)
-            self._flush(name, region)
+            self.flush(name, region)
 
     def layout(self, name: str) -> dict[str, Any]:
         """What must agree where chunk files are to be shared: all of a variable's metadata but its length and names."""
@@ -160,7 +160,7 @@ class ChunkStore(NamedTuple):
             return values
         return np.clip(values, *limits).astype(values.dtype)
 
-    def _flush(self, name: str, region: Region) -> None:
+    def flush(self, name: str, region: Region) -> None:
         """Wait until the chunk files of a region, and the folders that name them, are on the disk itself."""
         files = [self.path / file for file in self.files(name, region)]
         folders = {folder for file in files for folder in file.parents if folder.is_relative_to(self.path / name)}

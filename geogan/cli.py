@@ -374,6 +374,18 @@ def fill(
     ] = None,
     seed: Seed = defaults.SEED,
     overwrite: Overwrite = False,
+    append: Annotated[
+        bool,
+        typer.Option(
+            "--append", help="Add the dates that the archive has gained to a finished product.", show_default="no"
+        ),
+    ] = False,
+    refill: Annotated[
+        bool,
+        typer.Option(
+            help="When appending, fill again those last dates that had none after them, or leave all that is there."
+        ),
+    ] = True,
     threads: Threads = None,
     scheduler: Annotated[
         str | None,
@@ -404,6 +416,8 @@ def fill(
         max_error=max_error,
         seed=seed,
         overwrite=overwrite,
+        append=append,
+        refill=refill,
         threads=threads,
         scheduler=scheduler,
         workers=workers,

@@ -93,7 +93,7 @@ class SlabWorker(WorkerPlugin):
     def _opened(self) -> Filler:
         with self._opening:
             if self._filler is None:
-                if VERSION != self.version:
+                if self.version != VERSION:
                     raise InputError(
                         f"worker {self._address} has geogan {VERSION} and this is {self.version}; install "
                         "one version on all"

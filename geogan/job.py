@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from geogan.append import Older
 from geogan.archive import Archive
 from geogan.checkpoint import load_model
 from geogan.coordinates import Axes, find_axes, ordered, unstacked
@@ -39,6 +41,8 @@ class Job:
         Of the model's weights.
     variable, time, keep_observed, members, max_error, seed, device
         As in `geogan.pipelines.fill.fill`.
+    settled : (str, int), optional
+        A product, and how many of its first dates are to stay as they are there.
     """
 
     data: tuple[str, ...]
@@ -51,6 +55,7 @@ class Job:
     max_error: float | str | tuple[float, ...] | None = None
     seed: int = 0
     device: str = "auto"
+    settled: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +153,44 @@ class Filler:
         )
         chosen = self.chosen.isel(self.region(number))
         filled = product_of(self.model, chosen, *(unstacked(part, self.axes) for part in parts))
+        if self.job.settled is not None and self.axes.time is not None:
+            path, dates = self.job.settled
+            filled = Older.of(Path(path)).put_back(filled, self.axes.time, self.region(number), dates)
         return {str(name): array.values for name, array in filled.data_vars.items()}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a product says of how it was filled, as JSON can hold it."""
+        return {
+            "model": self.job.digest,
+            "variable": str(self.field.name),
+            "members": self.job.members,
+            "max_error": None if self.job.max_error is None else str(self.job.max_error),
+            "keep_observed": self.keep_observed,
+            "seed": self.job.seed,
+            "dates_of_archive": len(self.archive.days),
+            "first_date": self.dates.start,
+        }
+
+    def same_as(self, told: Mapping[str, Any], dates: int) -> list[int]:
+        """Slabs that came out the same when the archive ended earlier.
+
+        A slab is what it was if it reads the same dates; so those go that saw beyond the old end, and all where dates
+        came before the first, or their spacing now asks for another margin.
+
+        Parameters
+        ----------
+        told : mapping
+            What the earlier product says.
+        dates : int
+            How many of the product's dates there were.
+        """
+        first = int(told["first_date"])
+        shorter = replace(self.archive, days=self.archive.days[: int(told["dates_of_archive"])])
+        before = plan(self.model, shorter, dates=slice(first, first + dates), members=self.job.members)
+        if first != self.dates.start:
+            return []
+        return [number for number, slab in enumerate(self.cut.slabs) if slab in before.slabs]
 
     def template(self) -> xr.Dataset:
         """The product without its values."""

@@ -387,17 +387,45 @@ def is_product(path: str | Path) -> bool:
     >>> is_product("nothing.zarr")
     False
     """
+    return mark_of(path) is not None
+
+
+def mark_of(path: str | Path) -> str | None:
+    """Digest of the product that is there; None where there is none of geogan's."""
     path = Path(path)
     try:
         if path.is_dir():
-            return MARK in json.loads((path / "zarr.json").read_text(encoding="utf-8")).get("attributes", {})
+            return json.loads((path / "zarr.json").read_text(encoding="utf-8")).get("attributes", {}).get(MARK)
         if path.is_file():
             # Through xarray, whose lock keeps other threads out of a library that is not safe for them.
             with xr.open_dataset(path, engine="netcdf4", decode_cf=False) as dataset:
-                return MARK in dataset.attrs
+                return dataset.attrs.get(MARK)
     except (OSError, ValueError, AttributeError):
-        return False
-    return False
+        return None
+    return None
+
+
+def tidy(path: Path) -> None:
+    """Finish what a killed process left around a finished product: its own name, and nothing beside it.
+
+    A partial product that can be gone on with stays.
+
+    Raises
+    ------
+    InputError
+        Where another process is writing.
+    """
+    partial = partial_folder(path)
+    if not partial.exists() or not _is_ours(partial):
+        return
+    lock = take_lock(partial, path)
+    try:
+        _bring_back(path)
+        state = read_state(partial)
+        if state is None or state["digest"] == mark_of(path):
+            shutil.rmtree(partial, ignore_errors=True)
+    finally:
+        os.close(lock)
 
 
 def partial_folder(path: Path) -> Path:

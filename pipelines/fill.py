@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from rich.progress import Progress
 
 import geogan
 from geogan import defaults
+from geogan.append import TOLD, Older
 from geogan.archive import Archive
 from geogan.checkpoint import digest as digest_of
 from geogan.io import check_field, find_paths
@@ -24,7 +27,7 @@ from geogan.job import Filler, Job
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side, steady_memory
 from geogan.parallel import workers as thread_count
-from geogan.product import Product, check_output
+from geogan.product import Product, check_output, mark_of, tidy, writing
 
 
 def fill(
@@ -39,6 +42,8 @@ def fill(
     max_error: float | str | Sequence[float] | None = None,
     seed: int = defaults.SEED,
     overwrite: bool = False,
+    append: bool = False,
+    refill: bool = True,
     threads: int | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
@@ -73,6 +78,12 @@ def fill(
         Of the members.
     overwrite : bool
         Replace an earlier product of geogan.
+    append : bool
+        ``out`` is a finished product whose dates are the first of the archive's: only what is new is computed. What is
+        there stays in its place until the longer product takes it, in one move.
+    refill : bool
+        When appending, fill those last dates again that were filled without the dates after them, so that the product
+        is the one that would have been filled at once, bit for bit. Otherwise all that is there stays as it is.
     threads : int, optional
         Slabs computed at a time; by default one a core.
     scheduler : str, optional
@@ -95,7 +106,9 @@ def fill(
     InputError
         Where something cannot be used; nothing is written under the name ``out`` then.
     """
-    out = check_output(out, overwrite=overwrite)
+    if append and overwrite:
+        raise InputError("a product is either appended to or overwritten; leave --append or --overwrite out")
+    out = check_output(out, overwrite=overwrite or append)
     _check_workers(scheduler, workers, threads)
     steady_memory()
     job = Job(
@@ -110,10 +123,20 @@ def fill(
         seed=seed,
         device=device,
     )
+    older = _older(out) if append else None
     filler = Filler.open(job)
-    field, trained = filler.field, filler.model
+    field, trained, time_dim = filler.field, filler.model, filler.axes.time
+    count, kept = len(filler.cut.slabs), list[int]()
+    if older is not None:
+        dates = older.check(filler.told, filler.chosen, filler.axes)
+        if dates == filler.chosen.sizes[time_dim]:
+            if console is not None:
+                console.print(f"{out} has all {dates} dates already", highlight=False, soft_wrap=True)
+            return out
+        filler, kept = _continuing(filler, older, dates, refill, console)
     with _cluster(scheduler, workers) as cluster:
-        check_field(field, filler.axes)
+        first = next(slab for number, slab in enumerate(filler.cut.slabs) if number not in kept)
+        check_field(field if not kept else field.isel({time_dim: slice(first.read.start, None)}), filler.axes)
         if field.name != trained.variable and console is not None:
             console.print(
                 f"the model was trained on {trained.variable}, and fills {field.name}: right only if they are one "
@@ -125,15 +148,27 @@ def fill(
         named = field.attrs.get("long_name", trained.variable)
         template.attrs = {"title": f"{named}, gaps filled", **filler.attrs}
         template.attrs["history"] = _history(filler.attrs, trained.variable, job.digest)
-        digest = _digest(filler)
-        chunks = filler.chunks()
+        template.attrs[TOLD] = json.dumps(filler.told)
+        digest = _digest(filler, older)
         with Product.begin(
-            out, template, chunks=chunks, digest=digest, overwrite=overwrite, growing=filler.axes.time
+            out,
+            template,
+            chunks=filler.chunks(),
+            digest=digest,
+            overwrite=overwrite or append,
+            growing=time_dim,
         ) as product:
-            count = len(filler.cut.slabs)
             todo = [number for number in range(count) if product.missing([filler.region(number)])]
             if console is not None and len(todo) < count:
                 console.print(f"going on: {count - len(todo)} of {count} regions are there already")
+            if older is not None:
+                if mark_of(out) != older.mark:
+                    raise InputError(f"{out} has been changed by another process meanwhile; run again")
+                for number in sorted(set(todo) & set(kept)):
+                    with writing(out, kept=product.partial):
+                        older.lend(product.store, filler.region(number))
+                    product.record(filler.region(number), older.names)
+                todo = [number for number in todo if number not in kept]
 
             def work(number: int) -> None:
                 product.write(filler.region(number), filler.arrays(number))
@@ -144,13 +179,40 @@ def fill(
                     for _ in side_by_side(work, todo, threads=threads):
                         bar.advance(task)
                 else:
-                    for made in cluster(job, filler.cut, todo, out=product.path, product=digest):
+                    for made in cluster(filler.job, filler.cut, todo, out=product.path, product=digest):
                         product.record(filler.region(made.number), made.names)
                         bar.advance(task)
             finished = product.finish()
     if console is not None:
         console.print(f"{finished} is ready", highlight=False, soft_wrap=True)
     return finished
+
+
+def _older(out: Path) -> Older:
+    """The finished product that is to be continued, with what a kill may have left around it put right."""
+    tidy(out)
+    check_output(out, overwrite=True)
+    return Older.of(out)
+
+
+def _continuing(
+    filler: Filler, older: Older, dates: int, refill: bool, console: Console | None
+) -> tuple[Filler, list[int]]:
+    """What fills the rest of a product, and the slabs that are taken over from its older one."""
+    assert filler.axes.time is not None
+    stops = [filler.region(number)[filler.axes.time].stop for number in range(len(filler.cut.slabs))]
+    if refill:
+        kept = filler.same_as(older.told, dates)
+    else:
+        kept = [number for number, stop in enumerate(stops) if stop <= dates]
+        filler = replace(filler, job=replace(filler.job, settled=(str(older.path), dates)))
+    known = max((stops[number] for number in kept), default=0)
+    if known:
+        older.check_observed(filler.chosen, filler.axes, sorted({0, known // 2, known - 1}))
+    if console is not None:
+        again = f"; the last {dates - known} of those there are filled again, now that dates follow them" * refill
+        console.print(f"{filler.chosen.sizes[filler.axes.time] - dates} dates are new{again}")
+    return filler, kept
 
 
 def _check_workers(scheduler: str | None, workers: int | None, threads: int | None) -> None:
@@ -190,12 +252,14 @@ def _absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)  # noqa: PTH100 (links stay links)
 
 
-def _digest(filler: Filler) -> str:
+def _digest(filler: Filler, older: Older | None) -> str:
     """Tells a product from any other: two of one digest agree in every value."""
     job, field = filler.job, filler.field
     identity = [job.digest, *filler.paths, str(field.name), str(tuple(filler.chosen.shape)), str(filler.dates)]
     identity += [str(filler.keep_observed), str(filler.attrs), str(job.members), str(job.max_error), str(job.seed)]
     identity.append(_fingerprint(filler.archive))
+    if older is not None and job.settled is not None:
+        identity += [older.mark, str(job.settled[1])]
     return hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
 
 

@@ -18,7 +18,7 @@ cli
 -> preparation, filling, judge, checkpoint
 -> training
 -> windows
--> blocks, model, inference, io, product, covariance
+-> blocks, model, inference, io, product, append, covariance
 -> archive, gaussian, chunk_store
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, recency, networks, http_store, images, coastlines,

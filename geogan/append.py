@@ -1,0 +1,219 @@
+"""A finished product as the beginning of a longer one.
+
+The longer one is written beside it, as every product is. Regions that are the same in both are taken over: files of a
+Zarr store are shared, not copied. What is there is neither moved nor written to until the longer one takes its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from geogan.chunk_store import ChunkStore, Region, layout
+from geogan.coordinates import Axes, days, same_coordinate
+from geogan.encoding import MARK
+from geogan.operators.errors import InputError
+
+TOLD = "geogan_fill"
+"""Global attribute: what a product was filled with, as JSON."""
+
+# What must be the same in both, and what it is called.
+_SAME = {
+    "model": "with the model {}",
+    "variable": "from the variable {}",
+    "members": "with --members {}",
+    "max_error": "with --max-error {}",
+    "keep_observed": "with --keep-observed {}",
+    "seed": "with --seed {}",
+}
+
+
+@dataclass(frozen=True)
+class Older:
+    """A finished product that is to be continued.
+
+    Attributes
+    ----------
+    path : Path
+    told : dict
+        What it was filled with.
+    mark : str
+        Its digest.
+    names : tuple of str
+        Its variables.
+    """
+
+    path: Path
+    told: dict[str, Any]
+    mark: str
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: Path) -> Older:
+        """Read what a product says of itself.
+
+        Raises
+        ------
+        InputError
+            Where it is not there, or does not say what it was filled with.
+        """
+        if not path.exists():
+            raise InputError(f"{path} does not exist, so nothing can be appended to it; leave --append out to make it")
+        with _opened(path) as dataset:
+            try:
+                told = json.loads(dataset.attrs[TOLD])
+            except (KeyError, ValueError, TypeError):
+                raise InputError(
+                    f"{path} does not say with what it was filled, so nothing can be appended to it; fill it anew with "
+                    "--overwrite"
+                ) from None
+            names = tuple(str(name) for name, array in dataset.data_vars.items() if array.ndim)
+            return cls(path, told, str(dataset.attrs[MARK]), names)
+
+    @property
+    def filled(self) -> str:
+        """Name of the first variable that was filled."""
+        return next(name for name in self.names if f"{name}_source" in self.names)
+
+    def check(self, told: Mapping[str, Any], chosen: xr.DataArray, axes: Axes) -> int:
+        """Whether a longer product of those dates continues this one.
+
+        Parameters
+        ----------
+        told : mapping
+            What the longer one is filled with.
+        chosen : DataArray, shape (time, [band,] y, x)
+            The archive's dates that it is to hold.
+        axes : Axes
+
+        Returns
+        -------
+        dates : int
+            How many of them are here.
+
+        Raises
+        ------
+        InputError
+            Where model, settings, variable or grid differ, the dates do not begin with those here, or what was observed
+            on them has changed.
+        """
+        if axes.time is None:
+            raise InputError(f"{chosen.name} has no dates, so nothing can be appended; leave --append out")
+        for name, words in _SAME.items():
+            if self.told.get(name) != told[name]:
+                raise InputError(
+                    f"{self.path} was filled {words.format(self.told.get(name))}, and not {words.format(told[name])}; "
+                    "give the same, or fill it anew with --overwrite"
+                )
+        with _opened(self.path) as dataset:
+            sample = dataset[self.filled]
+            others = [str(dim) for dim in chosen.dims if dim != axes.time]
+            if set(sample.dims) != set(chosen.dims) or not all(
+                same_coordinate(sample, dim, chosen, dim) for dim in others
+            ):
+                raise InputError(
+                    f"{self.path} is on another grid than {chosen.name} now is; give the same grid, or another output"
+                )
+            own, theirs = days(sample, axes), days(chosen, axes)
+            if len(own) > len(theirs) or np.abs(own - theirs[: len(own)]).max() > 1e-6:
+                raise InputError(
+                    f"the dates of {chosen.name} do not begin with the {len(own)} of {self.path}; give the archive "
+                    "that has grown, or fill it anew with --overwrite"
+                )
+            return len(own)
+
+    def check_observed(self, chosen: xr.DataArray, axes: Axes, dates: Sequence[int]) -> None:
+        """Whether what was observed on some dates is still what it was when they were filled.
+
+        Raises
+        ------
+        InputError
+            Where it is not.
+        """
+        name = self.filled
+        if not self.told["keep_observed"] or name != chosen.name:
+            return
+        with _opened(self.path) as dataset:
+            for date in dates:
+                now = chosen.isel({axes.time: date}).compute(scheduler="synchronous").values
+                dims = [dim for dim in chosen.dims if dim != axes.time]
+                one = dataset[[name, f"{name}_source"]].isel({axes.time: date}).transpose(*dims)
+                seen = one[f"{name}_source"].values == 0
+                if not (np.array_equal(np.isfinite(now), seen) and np.allclose(now[seen], one[name].values[seen])):
+                    raise InputError(
+                        f"{chosen.name} of date {chosen[axes.time].values[date]} is not what it was when {self.path} "
+                        "was filled; fill it anew with --overwrite"
+                    )
+
+    def lend(self, store: ChunkStore, region: Region) -> None:
+        """Put a region of this product into a longer one's store; when this returns, it is on the disk itself.
+
+        Parameters
+        ----------
+        store : ChunkStore
+        region : mapping of str to slice
+            Whole chunks of both.
+
+        Raises
+        ------
+        InputError
+            Where numbers are packed otherwise here and there.
+        OSError
+            If the disk is full, or may not be written to.
+        """
+        if self.path.is_dir() and all(layout(self.path, name) == store.layout(name) for name in self.names):
+            store.adopt(self.path, region, self.names)
+            return
+        with _opened(self.path, decoded=False) as here, _opened(store.path, decoded=False) as there:
+            for name in self.names:
+                if _packing(here[name]) != _packing(there[name]):
+                    raise InputError(
+                        f"{name} of {self.path} is packed otherwise than the archive now is; fill it anew with "
+                        "--overwrite"
+                    )
+                spans = store.spans(name, region)
+                array = zarr.open_array(store.path / name, mode="r+", config={"write_empty_chunks": True})
+                array[tuple(spans.values())] = here[name].isel(spans).transpose(*spans).values
+                store.flush(name, region)
+
+    def put_back(self, filled: xr.Dataset, time: str, region: Region, dates: int) -> xr.Dataset:
+        """A region of a longer product with the values that its first dates have here.
+
+        Parameters
+        ----------
+        filled : Dataset
+        time : str
+            Dimension of the dates.
+        region : mapping of str to slice
+            Where ``filled`` stands.
+        dates : int
+            How many dates of the whole are as they were.
+        """
+        start = region[time].start
+        count = min(dates, region[time].stop) - start
+        if count <= 0:
+            return filled
+        result = filled.copy(deep=True)
+        with _opened(self.path) as dataset:
+            for name in self.names:
+                old = dataset[name].isel({time: slice(start, start + count)})
+                result[name][{time: slice(0, count)}] = old.transpose(*result[name].dims).values
+        return result
+
+
+def _opened(path: Path, *, decoded: bool = True) -> xr.Dataset:
+    options: dict[str, Any] = {"decode_timedelta": False} if decoded else {"decode_cf": False}
+    if path.is_dir():
+        return xr.open_dataset(path, engine="zarr", chunks=None, consolidated=False, **options)
+    return xr.open_dataset(path, engine="netcdf4", chunks=None, **options)
+
+
+def _packing(raw: xr.DataArray) -> list[str]:
+    return [str(raw.dtype), *(str(raw.attrs.get(key)) for key in ("scale_factor", "add_offset", "_FillValue"))]
