@@ -12,9 +12,10 @@ import xarray as xr
 
 from geogan.coordinates import day_of_year, days, find_axes, stacked
 from geogan.covariates import Covariates
-from geogan.masks import KeptMasks, Masks, values
+from geogan.masks import KeptMasks, Masks
 from geogan.regions import REGION_VALUES, Region, Regions, plan_regions
 from geogan.standardise import Standardiser, within_unity
+from geogan.streaming import values
 from geogan.withheld import Withheld, withhold
 
 # Archives up to this many values (256 MiB) are held in memory while training; longer ones are read region by region.
@@ -132,7 +133,7 @@ class Archive:
 
     def held(self) -> Archive:
         """The archive in memory, where it is small enough."""
-        if not self.streamed or self.field.size > IN_MEMORY:
+        if not self.streamed or too_long(self.field):
             return self
         error = _in_memory(self.error) if isinstance(self.error, xr.DataArray) else self.error
         return replace(self, field=_in_memory(self.field), error=error)
@@ -228,6 +229,11 @@ class Archive:
             covariates=None if self.covariates is None else self.covariates.films(phase, domain, y, x, dates=len(raw)),
             uncertainty=uncertainty,
         )
+
+
+def too_long(field: xr.DataArray) -> bool:
+    """Whether a field is too long to be held in memory, and lies on disk."""
+    return field.chunks is not None and field.size > IN_MEMORY
 
 
 def _moved(part: slice | np.ndarray, start: int) -> slice | np.ndarray:

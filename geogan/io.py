@@ -8,12 +8,11 @@ import tempfile
 import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import dask.array
 import numpy as np
 import xarray as xr
 import zarr
@@ -22,6 +21,8 @@ from geogan.coordinates import Axes, axis_roles, band_names, find_axes, ordered,
 from geogan.http_store import HttpStore
 from geogan.images import are_images, open_images
 from geogan.operators.errors import InputError
+from geogan.regions import Region
+from geogan.streaming import parts
 from geogan.variables import is_joined, join_variables, named_variables
 
 Data = str | Path | Sequence[str | Path]
@@ -517,14 +518,24 @@ def open_masks(data: Data, like: xr.DataArray) -> xr.Dataset:
     return xr.Dataset(masks)
 
 
-def check_field(field: xr.DataArray, axes: Axes) -> Survey:
+def check_field(
+    field: xr.DataArray,
+    axes: Axes,
+    *,
+    look: Callable[[Region, np.ndarray], None] | None = None,
+    message: Callable[[str], None] = lambda sentence: None,
+) -> Survey:
     """Look once at all of a field, and refuse what cannot be filled.
 
     Parameters
     ----------
     field : DataArray, shape ([time,] [band,] y, x)
-        Read chunk by chunk; memory is bounded by a few chunks.
+        Each chunk is read once; memory is bounded by a few of them.
     axes : Axes
+    look : callable, optional
+        Shown every part of it too, (t, C, h, w), and where it is: an archive on disk should be read but once.
+    message : callable
+        Called with how far it is, where it takes long.
 
     Returns
     -------
@@ -551,15 +562,19 @@ def check_field(field: xr.DataArray, axes: Axes) -> Survey:
             f"the times of {name} do not increase from one to the next; sort them with "
             f"field.sortby({axes.time!r}) and drop doubles with field.drop_duplicates({axes.time!r})"
         )
-    values = dask.array.asarray(stacked(field, axes).data)
-    seen = ~dask.array.isnan(values)
+    films = stacked(field, axes)
+    count, bands, *grid = films.shape
+    domain, of_bands = np.zeros(grid, bool), np.zeros((count, bands), int)
+    least, most = np.full(bands, np.inf), np.full(bands, -np.inf)
     with reading(str(field.encoding.get("source", "the data")), str(field.name)):
-        domain, of_bands, least, most = dask.compute(
-            seen.any(axis=(0, 1)),
-            seen.sum(axis=(2, 3)),
-            dask.array.where(seen, values, np.inf).min(axis=(0, 2, 3)),
-            dask.array.where(seen, values, -np.inf).max(axis=(0, 2, 3)),
-        )
+        for region, part in parts(films, what=f"reading {name}", message=message):
+            (t, y, x), seen = region, ~np.isnan(part)
+            domain[y, x] |= seen.any(axis=(0, 1))
+            of_bands[t] += seen.sum(axis=(2, 3))
+            least = np.minimum(least, np.where(seen, part, np.inf).min(axis=(0, 2, 3)))
+            most = np.maximum(most, np.where(seen, part, -np.inf).max(axis=(0, 2, 3)))
+            if look is not None:
+                look(region, part)
     if axes.independent:
         # What a cell is in one sample says nothing of what it is in another.
         domain = np.ones_like(domain)
@@ -578,8 +593,8 @@ def check_field(field: xr.DataArray, axes: Axes) -> Survey:
         first=first,
         last=last,
         domain=domain,
-        seen_share=counts / (cells * values.shape[1]),
-        gap_free=observed == cells * values.shape[1] * counts.size,
+        seen_share=counts / (cells * bands),
+        gap_free=observed == cells * bands * count,
     )
 
 

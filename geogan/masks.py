@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator
-from itertools import accumulate, groupby
+from collections.abc import Hashable, Iterable
 from threading import Lock
 
-import dask
 import numpy as np
 import xarray as xr
 
-from geogan.regions import partition
+from geogan.streaming import tiles, together, values
 
 # Memory for masks that are likely to be asked for again: under clouds one of 1024 x 1024 cells takes about 10 KiB.
 KEPT_BYTES = 2**27
@@ -86,41 +84,18 @@ class Masks:
         try:
             return self._kept[date]
         except KeyError:
-            mask = self._read(slice(date, date + 1))[0]
+            mask = np.isfinite(values(self.field[date])) & self.domain
             self._kept.keep(date, mask)
             return mask
 
     def read_ahead(self, dates: Iterable[int]) -> None:
         """Read the masks of many dates at once, so that each chunk of the archive is decoded once."""
-        lacking = sorted({int(date) for date in dates if int(date) not in self._kept})
         if self.field.chunks is None:
             return
-        edges = np.array([0, *accumulate(self.field.chunks[0])])
-        most = max(1, AT_A_TIME // self.field[0].size)
-        for _, group in groupby(lacking, key=lambda date: int(np.searchsorted(edges, date, side="right"))):
-            together = list(group)
-            for start in range(0, len(together), most):
-                for date, mask in self._together(together[start : start + most]):
-                    self._kept.keep(date, mask)
-
-    def _together(self, dates: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Masks of some dates of one chunk, tile by tile of the grid."""
-        span, rows = slice(dates[0], dates[-1] + 1), np.array(dates) - dates[0]
-        masks = np.empty((len(dates), *self.field.shape[1:]), bool)
-        _, ys, xs = partition([[span.stop - span.start], *self.field.chunks[2:]])  # type: ignore[index]
-        for y in (slice(*stretch) for stretch in ys):
-            for x in (slice(*stretch) for stretch in xs):
-                masks[..., y, x] = self._read(span, y, x)[rows]
-        return zip(dates, masks)
-
-    def _read(self, t: slice, y: slice = slice(None), x: slice = slice(None)) -> np.ndarray:
-        return np.isfinite(values(self.field[t, :, y, x])) & self.domain[y, x]
-
-
-def values(field: xr.DataArray) -> np.ndarray:
-    """Values of a piece of a lazy field, read by this thread alone.
-
-    Pieces are read from background threads and from Dask's own: no second pool inside them.
-    """
-    with dask.config.set(scheduler="synchronous"):
-        return np.asarray(field.values)
+        lacking = {int(date) for date in dates if int(date) not in self._kept}
+        for group in together(self.field, lacking, most=max(1, AT_A_TIME // self.field[0].size)):
+            masks = np.empty((len(group), *self.field.shape[1:]), bool)
+            for y, x, part in tiles(self.field, group):
+                masks[..., y, x] = np.isfinite(part) & self.domain[y, x]
+            for date, mask in zip(group, masks):
+                self._kept.keep(date, mask)

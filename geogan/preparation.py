@@ -10,12 +10,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive import Archive, Loaded
+from geogan.archive import Archive, Loaded, too_long
 from geogan.blocks import Block, cut, prepare, samples_of_a_block, some_samples
 from geogan.coordinates import Axes, band_names, band_units, find_axes
 from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
-from geogan.io import Survey
+from geogan.io import Survey, check_field
 from geogan.model import Model, grid_of
 from geogan.observation_error import observation_error
 from geogan.operators.cloud import CloudMask
@@ -23,7 +23,7 @@ from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, remarks
 from geogan.regions import Region, ShuffleBuffer
-from geogan.standardise import Standardiser
+from geogan.standardise import Standardiser, Sums, transforms, within_unity
 from geogan.variables import is_joined
 from geogan.withheld import Withheld, withhold
 
@@ -52,6 +52,31 @@ class Prepared(NamedTuple):
     scale: float  # error of the first guess on hidden clouds, in anomalies; 1 for none
 
 
+def read_once(
+    field: xr.DataArray, axes: Axes, *, transform: str, message: Callable[[str], None]
+) -> tuple[Survey, Sums | None]:
+    """The survey of a field, and of one that is too long for memory also what its climatology is fitted to.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] [band,] y, x)
+    axes : Axes
+    transform : str
+    message : callable
+        Called with how far it is, where it takes long.
+
+    Raises
+    ------
+    InputError
+        Where :func:`geogan.io.check_field` refuses the field.
+    """
+    each = transforms(transform, 1 if axes.band is None else field.sizes[axes.band])
+    if not too_long(field) or within_unity(field, axes) or set(each) == {"identity"}:
+        return check_field(field, axes, message=message), None
+    sums = Sums.of(field, axes, each, level=np.median)
+    return check_field(field, axes, look=sums.add, message=message), sums
+
+
 def prepare_model(
     field: xr.DataArray,
     survey: Survey,
@@ -65,6 +90,7 @@ def prepare_model(
     given: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
     noise: float | None = None,
     error: xr.DataArray | None = None,
+    sums: Sums | None = None,
     seed: int,
     message: Callable[[str], None],
 ) -> Prepared:
@@ -87,6 +113,8 @@ def prepare_model(
         Those of :meth:`geogan.covariates.Covariates.of`.
     noise, error
         Those of :func:`geogan.observation_error.observation_error`.
+    sums : Sums, optional
+        What the climatology is fitted to, where all of the field was read before, as by :func:`read_once`.
     seed : int
     message : callable
         Called with sentences about what was found.
@@ -109,8 +137,11 @@ def prepare_model(
     withheld = archive.withheld or Withheld(np.full((len(archive.days), 1), -1, np.int32))
     dates = "samples" if archive.independent else "dates"
     message(f"withheld: what other {dates}' gaps hide on {len(withheld.dates)} of {len(archive.days)} {dates}")
+    archive.find_hidden()
+    if sums is not None:
+        sums.leave_out(archive.field, withheld.dates.tolist(), archive.hidden)
     standardiser = Standardiser.fit(
-        field, axes, domain, transform=transform, hidden=lambda date: withheld.hidden(date, archive.seen)
+        field, axes, domain, transform=transform, hidden=archive.hidden, sums=sums, message=message
     )
     message(f"climatology: {standardiser.note}")
     archive = replace(archive, standardiser=standardiser)

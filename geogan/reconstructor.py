@@ -34,7 +34,7 @@ from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
 from geogan.parallel import torch_threads, workers
-from geogan.preparation import BLOCK_SIDE, SMALLEST, Prepared, block_maker, prepare_model, share_seen
+from geogan.preparation import BLOCK_SIDE, SMALLEST, Prepared, block_maker, prepare_model, read_once, share_seen
 from geogan.ranks import ALONE, LostRank, Ranks, local
 from geogan.run_folder import MODEL, STATE
 from geogan.standardise import transforms, within_unity
@@ -413,11 +413,11 @@ class Reconstructor:
     ) -> Prepared:
         """What training starts from: found out about the field, or what the run in ``path`` started from."""
         axes = find_axes(field)
-        survey = check_field(field, axes)
         if path is not None:
-            first = load_model(path)
+            survey, first = check_field(field, axes, message=message), load_model(path)
             archive = prepared(first, field, error=error, withheld=True).held()
             return Prepared(first, archive, share_seen(survey, archive.domain), 1.0)
+        survey, sums = read_once(field, axes, transform=self.transform, message=message)
         if domain is None:
             domain = survey.domain
             if axes.independent:
@@ -439,6 +439,7 @@ class Reconstructor:
             given=covariates,
             noise=self.noise,
             error=error,
+            sums=sums,
             seed=self.seed,
             message=message,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,8 @@ import xarray as xr
 
 from geogan.coordinates import VARIABLE, YEAR, Axes, band_names, day_of_year, days, stacked
 from geogan.operators.errors import InputError
+from geogan.regions import Region
+from geogan.streaming import parts, tiles, together
 
 # A seasonal cycle is fitted to records of at least this many days ...
 SEASONAL_RECORD = 1.5 * YEAR
@@ -20,10 +22,130 @@ SEASONAL_CONDITION = 30.0
 SHRINKAGE = 30.0
 # A single scene has a plane for a climatology, fitted to at least so many cells.
 PLANE_CELLS = 100
-# Memory for one slab of the pass, in values.
-SLAB = 8_000_000
+# Harmonics of the year that are fitted at most.
+HARMONICS = 2
+# Values of one part of the pass, and cells whose equations are solved at a time.
+SLAB, STRIP = 8_000_000, 2**18
 
 TRANSFORMS = ("none", "log", "identity")
+
+
+class Sums:
+    """Sums over the dates of every cell, of which a climatology is fitted; added up part by part.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Bands, rows and columns.
+    basis : ndarray, shape (T, K)
+        What the climatology is made of, on each date.
+    days : ndarray of float64, shape (T,)
+    transforms : tuple of str
+        Of each band.
+    called : callable
+        What errors call a band.
+    level : callable
+        What is taken off all values, of the first ones: it keeps the sums of squares small. The median where there may
+        be anything outside the domain.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        basis: np.ndarray,
+        days: np.ndarray,
+        transforms: tuple[str, ...],
+        called: Callable[[int], str],
+        level: Callable[[np.ndarray], float] = np.mean,
+    ) -> None:
+        self.days, self.transforms, self.called = days, transforms, called
+        self._basis, self._level = basis, level
+        count = basis.shape[1]
+        self.order = np.zeros((count, count), int)  # where the product of two of the basis stands in `_products`
+        self._pairs = np.triu_indices(count)
+        self.order[self._pairs] = self.order.T[self._pairs] = np.arange(len(self._pairs[0]))
+        self._products = np.zeros((len(self._pairs[0]), *shape))
+        self._moment, self._square = np.zeros((count, *shape)), np.zeros(shape)
+        self._lowest = np.full(shape, np.inf) if "log" in transforms else None
+        self.offset = np.full((shape[0], 1, 1), np.nan)
+
+    @classmethod
+    def of(
+        cls,
+        field: xr.DataArray,
+        axes: Axes,
+        each: tuple[str, ...],
+        *,
+        harmonics: int = HARMONICS,
+        level: Callable[[np.ndarray], float] = np.mean,
+    ) -> Sums:
+        """Sums for a field, nothing added yet."""
+        names, phase, dates = band_names(field, axes), day_of_year(field, axes), days(field, axes)
+
+        def called(band: int) -> str:
+            name = str(field.name or "the field")
+            if axes.band == VARIABLE and names:
+                return names[band]
+            return name if len(each) == 1 else f"band {names[band] if names else band} of {name}"
+
+        seasonal = phase is not None and dates[-1] - dates[0] >= SEASONAL_RECORD
+        basis = _basis(phase, len(dates), 1 + 2 * harmonics if seasonal else 1)
+        return cls((len(each), field.sizes[axes.y], field.sizes[axes.x]), basis, dates, each, called, level)
+
+    def add(self, region: Region, raw: np.ndarray, *, sign: int = 1) -> None:
+        """Add a part, (t, C, h, w), NaN where unseen; or take one away that was added before."""
+        self._add(region.t, region.y, region.x, raw, sign)
+
+    def leave_out(self, field: xr.DataArray, dates: Iterable[int], hidden: Callable[[int], np.ndarray | None]) -> None:
+        """Take away what is hidden of some dates of the field (T, C, H, W) that was added."""
+        for group in together(field, dates, most=max(1, SLAB // field[0].size)):
+            masks = [hidden(date) for date in group]
+            for y, x, part in tiles(field, group):
+                under = np.stack([np.zeros(part.shape[1:], bool) if m is None else m[:, y, x] for m in masks])
+                self._add(np.array(group), y, x, np.where(under, part, np.nan), -1)
+
+    def _add(self, t: slice | np.ndarray, y: slice, x: slice, raw: np.ndarray, sign: int) -> None:
+        here = (..., y, x)
+        if self._lowest is not None:
+            # Where that is outside the domain, it does no harm.
+            raw = np.array(raw, np.float64)
+            for bands in _logarithmic(self.transforms):
+                values = raw[:, bands]
+                lowest = np.where(np.isnan(values), np.inf, values).min(0)
+                self._lowest[here][bands] = np.minimum(self._lowest[here][bands], lowest)
+                values[values <= 0] = np.nan
+        block = _transformed(raw, self.transforms)
+        seen = np.isfinite(block)
+        for band in np.flatnonzero(np.isnan(self.offset[:, 0, 0]) & seen.any((0, 2, 3))).tolist():
+            self.offset[band] = self._level(block[:, band][seen[:, band]])
+        block = np.where(seen, block - np.nan_to_num(self.offset), 0.0)
+        rows = self._basis[t]
+        outer = rows[:, self._pairs[0]] * rows[:, self._pairs[1]]
+        # Matrix products over the dates: the quickest way through memory.
+        count, shape = len(rows), block.shape[1:]
+        self._products[here] += sign * (outer.T @ seen.reshape(count, -1).astype(np.float64)).reshape(-1, *shape)
+        self._moment[here] += sign * (rows.T @ block.reshape(count, -1)).reshape(-1, *shape)
+        self._square[here] += sign * (block**2).sum(0)
+
+    def check(self, domain: np.ndarray) -> None:
+        """Refuse a logarithm of what is not positive inside the domain (H, W), and a band that was never seen there."""
+        for band, name in enumerate(self.transforms):
+            lowest = np.inf if self._lowest is None else self._lowest[band][domain].min(initial=np.inf)
+            if name == "log" and lowest <= 0:
+                raise InputError(
+                    f"transform log needs positive values, but {self.called(band)} goes down to {lowest:g}; use "
+                    "--transform none or mask those values"
+                )
+            if not self._products[0, band][domain].any():
+                raise InputError(
+                    f"{self.called(band)} has no value inside its domain; give another domain or leave it out"
+                )
+
+    def within(self, domain: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sums of products of the basis, of the values with it, and of their squares: nothing outside the domain."""
+        for sums in (self._products, self._moment, self._square):
+            sums[..., ~domain] = 0
+        return self._products, self._moment, self._square
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +192,18 @@ class Standardiser:
         domain: np.ndarray,
         *,
         transform: str = "none",
-        harmonics: int = 2,
+        harmonics: int = HARMONICS,
         hidden: Callable[[int], np.ndarray | None] | None = None,
         plane: bool = False,
+        sums: Sums | None = None,
+        message: Callable[[str], None] = lambda sentence: None,
     ) -> Standardiser:
         """Fit climatology and scale on what is observed.
 
         Parameters
         ----------
         field : DataArray, shape ([T,] [C,] H, W)
-            NaN where unseen; read once, slab by slab.
+            NaN where unseen; each chunk is read once.
         axes : Axes
             Which dimension is which.
         domain : ndarray of bool, shape (H, W)
@@ -95,6 +219,10 @@ class Standardiser:
             Whether the climatology of a single scene is the plane through what is seen of it. It helps where clouds are
             scattered over the scene (land surface temperature), and is far off where it is carried on into a large
             gap at one side (chlorophyll off California: error 1.06 in the logarithm, 0.28 without).
+        sums : Sums, optional
+            Of all of the field, where it was read before; nothing else is read then.
+        message : callable
+            Called with how far the pass is, where it takes long.
 
         Raises
         ------
@@ -102,79 +230,61 @@ class Standardiser:
             For an unknown transform, a logarithm of what is not positive, or a constant field.
         """
         bands = 1 if axes.band is None else field.sizes[axes.band]
-        names = band_names(field, axes)
         each = transforms(transform, bands)
         if within_unity(field, axes):
             return cls.identity(bands, domain, "values as they are: images")
         if set(each) == {"identity"}:
             return cls.identity(bands, domain)
-        phase = day_of_year(field, axes)
-        dates = days(field, axes)
-
-        def called(band: int) -> str:
-            name = str(field.name or "the field")
-            if axes.band == VARIABLE and names:
-                return names[band]
-            return name if bands == 1 else f"band {names[band] if names else band} of {name}"
-
-        field = stacked(field, axes)
-        seasonal = phase is not None and dates[-1] - dates[0] >= SEASONAL_RECORD
-        count = 1 + 2 * harmonics if seasonal else 1
-        basis = _basis(phase, len(dates), count)
-        shape = (bands, *domain.shape)
-        normal = np.zeros((count, count, *shape))
-        moment = np.zeros((count, *shape))
-        square = np.zeros(shape)
-        offset = np.full((bands, 1, 1), np.nan)
-        slab = max(1, SLAB // int(np.prod(shape)))
-        for start in range(0, len(dates), slab):
-            # Outside the domain there may be anything, also what has no logarithm.
-            raw = np.where(domain, field[start : start + slab].values, np.nan)
-            for row, date in enumerate(range(start, start + len(raw)) if hidden is not None else ()):
-                under = hidden(date)  # type: ignore[misc]
-                if under is not None:
-                    raw[row, under] = np.nan
-            block = _transformed(raw, each, called)
-            seen = np.isfinite(block)
-            for band in np.flatnonzero(np.isnan(offset[:, 0, 0]) & seen.any((0, 2, 3))).tolist():
-                offset[band] = block[:, band][seen[:, band]].mean()  # keeps the sums of squares small
-            block = np.where(seen, block - np.nan_to_num(offset), 0.0)
-            rows = basis[start : start + slab]
-            outer = np.einsum("tk,tl->tkl", rows, rows).reshape(len(rows), -1)
-            # Matrix products over the dates: the quickest way through memory.
-            normal += (outer.T @ seen.reshape(len(rows), -1).astype(np.float64)).reshape(normal.shape)
-            moment += (rows.T @ block.reshape(len(rows), -1)).reshape(moment.shape)
-            square += (block**2).sum(0)
-        unseen = np.flatnonzero(np.isnan(offset)).tolist()
-        if unseen:
-            raise InputError(f"{called(unseen[0])} has no value inside its domain; give another domain or leave it out")
-        keep = count
-        while keep > 1 and not all(_well_conditioned(part) for part in _per_band(normal[:keep, :keep])):
+        if sums is None:
+            sums = Sums.of(field, axes, each, harmonics=harmonics)
+            for region, part in parts(stacked(field, axes), most=SLAB, what="fitting the climatology", message=message):
+                # Outside the domain there may be anything.
+                raw = np.where(domain[region.y, region.x], part, np.nan)
+                for row, date in enumerate(range(region.t.start, region.t.stop) if hidden is not None else ()):
+                    under = hidden(date)  # type: ignore[misc]
+                    if under is not None:
+                        raw[row, under[:, region.y, region.x]] = np.nan
+                sums.add(region, raw)
+        sums.check(domain)
+        products, moment, square = sums.within(domain)
+        dates, order = sums.days, sums.order
+        pooled_normal, seen = _per_band(products)[:, order], products[0]
+        keep = len(order)
+        while keep > 1 and not all(_well_conditioned(part[:keep, :keep]) for part in pooled_normal):
             keep -= 2
-        normal, moment = normal[:keep, :keep], moment[:keep]
+        order, moment = order[:keep, :keep], moment[:keep]
         draw = SHRINKAGE * np.diag([1.0] + [0.5] * (keep - 1))
-        pooled = np.linalg.solve(_per_band(normal), _per_band(moment)[..., None])[..., 0]
-        cells = normal.reshape(keep, keep, bands, -1).transpose(2, 3, 0, 1) + draw
-        common = np.broadcast_to(pooled[:, None], (bands, domain.size, keep))
-        plane = plane and len(dates) == 1 and bool(seen.any((0, 1)).sum() >= PLANE_CELLS)
-        if plane:
-            common = np.stack([_plane(*part) for part in zip(moment[0], normal[0, 0])]).reshape(bands, -1, 1)
-        aims = moment.reshape(keep, bands, -1).transpose(1, 2, 0) + common @ draw
-        solved = np.linalg.solve(cells, aims[..., None])[..., 0]
-        fitted = solved.transpose(2, 0, 1).reshape(moment.shape)
-        residual = square - 2 * (fitted * moment).sum(0) + np.einsum("kchw,klchw,lchw->chw", fitted, normal, fitted)
-        scale = np.sqrt(np.maximum(residual.sum((1, 2)), 0.0) / normal[0, 0].sum((1, 2)))
-        for band, (level, spread) in enumerate(zip(offset.ravel(), scale)):
+        pooled = np.linalg.solve(pooled_normal[:, :keep, :keep], _per_band(moment)[..., None])[..., 0]
+        plane = plane and len(dates) == 1 and bool((seen > 0).any(0).sum() >= PLANE_CELLS)
+        fitted = np.empty((keep, bands, *domain.shape), np.float32)
+        residual = np.zeros(bands)
+        # Some rows at a time: the equations of all cells take more memory than all else.
+        rows = max(1, STRIP // (domain.shape[1] * bands))
+        for start in range(0, len(domain), rows):
+            strip = (..., slice(start, start + rows), slice(None))
+            n, m = products[strip][order], moment[strip]
+            common = np.broadcast_to(pooled[:, None], (bands, n[0, 0, 0].size, keep))
+            if plane:
+                whole = np.stack([_plane(*part) for part in zip(moment[0], seen)])
+                common = whole[strip].reshape(bands, -1, 1)
+            cells = n.reshape(keep, keep, bands, -1).transpose(2, 3, 0, 1) + draw
+            aims = m.reshape(keep, bands, -1).transpose(1, 2, 0) + common @ draw
+            solved = np.linalg.solve(cells, aims[..., None])[..., 0].transpose(2, 0, 1).reshape(m.shape)
+            left = square[strip] - 2 * (solved * m).sum(0) + np.einsum("kchw,klchw,lchw->chw", solved, n, solved)
+            residual += left.sum((1, 2))
+            solved[0] += sums.offset
+            fitted[strip] = solved
+        scale = np.sqrt(np.maximum(residual, 0.0) / seen.sum((1, 2)))
+        for band, (level, spread) in enumerate(zip(sums.offset.ravel(), scale)):
             if not spread > 1e-6 * max(abs(level), 1e-30) and each[band] != "identity":
-                raise InputError(f"{called(band)} is constant ({level:g}): there is nothing to learn from it")
-        fitted[0] += offset
+                raise InputError(f"{sums.called(band)} is constant ({level:g}): there is nothing to learn from it")
         as_it_is = [band for band, name in enumerate(each) if name == "identity"]
         fitted[:, as_it_is], scale[as_it_is] = 0.0, 1.0
         return cls(
-            fitted.astype(np.float32),
+            fitted,
             scale,
             transform,
-            "a plane" if plane else _note(seasonal, keep, 0 if axes.independent else harmonics, dates),
+            "a plane" if plane else _note(len(sums.order) > 1, keep, 0 if axes.independent else harmonics, dates),
         )
 
     @property

@@ -140,7 +140,7 @@ def test_what_is_withheld_is_found_in_one_pass(gappy, domain):
     archive = archive_of(gappy.chunk(time=4, lat=7), domain)
     again = dataclasses.replace(archive, masks=None)
     again.find_hidden()
-    again.masks._read = None  # nothing is read any more
+    again.masks.at = None  # none is asked for any more
     for date in range(30):
         mine, other = again.hidden(date), archive.withheld.hidden(date, archive.seen)
         assert (mine is None) == (other is None)

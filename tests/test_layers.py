@@ -23,6 +23,7 @@ cli
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, recency, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, lock, swap
+-> streaming
 -> coordinates, defaults, parallel, presets, ranks, regions, run_folder
 -> operators
 """

@@ -5,23 +5,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
+import dask.array
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from geogan import archive as module_archive
-from geogan import preparation
+from geogan import masks, preparation
 from geogan.archive import Archive
 from geogan.coordinates import find_axes
 from geogan.io import check_field
 from geogan.judge import Judge
-from geogan.masks import Masks
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
-from geogan.preparation import block_maker, prepare_model, share_seen
+from geogan.preparation import block_maker, prepare_model, read_once, share_seen
 
 
 def prepare(field, domain, operator, **options):
@@ -158,11 +159,42 @@ def test_withheld_observations_are_in_no_block_of_an_archive_on_disk(on_disk):
     assert all(alike(mine(None, number), other(None, number)) for number in range(12))
 
 
+@pytest.mark.parametrize("transform", ["none", "log"])
+def test_an_archive_on_disk_is_prepared_alike_and_read_once(gappy, domain, monkeypatch, transform):
+    """All of it once, and then the few dates that withholding and the operator look at."""
+    measured = (gappy if transform == "none" else np.exp(gappy / 10)).where(domain, -3.0)
+    expected = prepare(measured, domain, CloudMask(), transform=transform)
+    monkeypatch.setattr(module_archive, "IN_MEMORY", 10)
+    read = np.zeros(gappy.shape, int)
+    numbers = xr.DataArray(np.arange(gappy.size, dtype=float).reshape(gappy.shape), dims=gappy.dims)
+
+    def count(values, places):
+        if values.size:
+            read[np.unravel_index(places.astype(int), read.shape)] += 1
+        return values
+
+    lazy = measured.chunk(time=5, lat=6)
+    places = numbers.chunk(time=5, lat=6)
+    lazy = lazy.copy(data=dask.array.map_blocks(count, lazy.data, places.data, dtype=float, meta=np.empty((0,) * 3)))
+    survey, sums = read_once(lazy, find_axes(lazy), transform=transform, message=print)
+    assert (read == 1).all()
+    found = prepare_model(lazy, survey, domain, CloudMask(), window=1, transform=transform, first_guess=False,
+                          sums=sums, seed=0, message=lambda _: None)  # fmt: skip
+    # In so short a record all chunks have dates that lend gaps, that lose something, and that the operator looks at.
+    assert read.max() <= 4
+    mine, other = found.model.standardiser, expected.model.standardiser
+    np.testing.assert_allclose(mine.coefficients[..., domain], other.coefficients[..., domain], rtol=1e-6)
+    np.testing.assert_allclose(mine.scale, other.scale)
+    np.testing.assert_array_equal(found.model.withheld.sources, expected.model.withheld.sources)
+    assert found.model.operator == expected.model.operator
+    np.testing.assert_allclose(found.share_seen, expected.share_seen)
+
+
 def test_the_first_guess_is_fitted_to_pieces_of_an_archive_on_disk(on_disk, monkeypatch):
     """Only the pieces themselves are read for it."""
     read = []
-    real = Masks._read
-    monkeypatch.setattr(Masks, "_read", lambda self, *box: read.append(box) or real(self, *box))
+    real = masks.values
+    monkeypatch.setattr(masks, "values", lambda field: read.append(field) or real(field))
     pieces = preparation._hidden_pieces(on_disk.archive, None, on_disk.share_seen, seed=0)
     assert pieces and not read
     for piece in pieces:

@@ -1,0 +1,97 @@
+"""Peak memory of ``geogan train`` on an archive on disk, and on one so many times longer (Linux).
+
+    python benchmarks/train_memory.py [--days 80] [--side 512] [--times 16] [--chunks 1,512,512] [--steps 40]
+
+Both are read from disk: the shorter one would fit into memory, and is kept out of it (``--in-memory 0``), so that like
+is compared with like. Every training runs in a process of its own; prints the peaks and their ratio.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import zarr
+from fill_throughput import gappy_archive
+
+TRAIN = """
+import sys
+from pathlib import Path
+from geogan import archive
+from geogan.pipelines.train import train
+archive.IN_MEMORY = int(sys.argv[3])
+train(sys.argv[1], out=Path(sys.argv[2]), steps=int(sys.argv[4]), threads=1)
+print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])
+"""
+
+
+def archive_on_disk(path: Path, days: int, side: int, chunks: tuple[int, int, int]) -> Path:
+    """A packed archive of any length, written piece by piece: a month of clouds and sea that moves on."""
+    month = gappy_archive(min(days, 24), side).values
+    packed = np.where(np.isnan(month), -32768, np.round(month * 100)).astype("i2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # consolidated metadata are not in the specification of Zarr 3 yet
+        group = zarr.open_group(path, mode="w")
+        names = ("time", "lat", "lon")
+        field = group.create_array(
+            "sst", shape=(days, side, side), chunks=chunks, dtype="i2", fill_value=-32768, dimension_names=names
+        )
+        field.attrs.update(units="degree_Celsius", scale_factor=0.01, _FillValue=-32768)
+        length = max(chunks[0], 24)
+        for start in range(0, days, length):
+            dates = range(start, min(start + length, days))
+            moved = [np.roll(packed[date % len(packed)], 37 * (date // len(packed)), -1) for date in dates]
+            field[start : start + len(moved)] = np.stack(moved)
+        coordinates = {
+            "time": (np.arange(days), {"units": "days since 2001-01-01", "calendar": "standard"}),
+            "lat": (30 + 0.02 * np.arange(side), {"units": "degrees_north"}),
+            "lon": (-20 + 0.02 * np.arange(side), {"units": "degrees_east"}),
+        }
+        for name, (values, attrs) in coordinates.items():
+            along = group.create_array(
+                name, shape=values.shape, chunks=values.shape, dtype="f8", dimension_names=(name,)
+            )
+            along[:] = values
+            along.attrs.update(attrs)
+        zarr.consolidate_metadata(path)
+    return path
+
+
+def peak(data: Path, run: Path, *, in_memory: int, steps: int) -> float:
+    """Peak resident memory of a training, in MiB."""
+    # The kernel's own high-water mark, see fill_memory.py.
+    command = [sys.executable, "-c", TRAIN, data, run, str(in_memory), str(steps)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[-1]) / 1024
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--days", type=int, default=80)
+    parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--times", type=int, default=16)
+    parser.add_argument("--chunks", default="1,512,512")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--in-memory", type=int, default=0, help="values up to which an archive is held in memory")
+    given = parser.parse_args()
+    chunks, peaks = tuple(int(size) for size in given.chunks.split(",")), []
+    with tempfile.TemporaryDirectory() as folder:
+        for times in (1, given.times):
+            data, run = Path(folder) / f"gappy{times}.zarr", Path(folder) / f"run{times}"
+            archive_on_disk(data, given.days * times, given.side, chunks)  # type: ignore[arg-type]
+            peaks.append(peak(data, run, in_memory=given.in_memory, steps=given.steps))
+            last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+            print(
+                f"{given.days * times:5d} days of {given.side} x {given.side}: {peaks[-1]:.0f} MiB, "
+                f"{last['waited']:.1%} of {last['seconds']:.0f} s waiting"
+            )
+    print(f"ratio {peaks[1] / peaks[0]:.3f}")
+
+
+if __name__ == "__main__":
+    main()
