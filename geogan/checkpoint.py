@@ -285,7 +285,11 @@ def _flat(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 def _unflat(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     whole = optimiser.state_dict()
     whole["state"] = {}
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     for name, tensor in tensors.items():
         index, part = name.split(".", 1)
+        if part != "step":
+            # A fused optimiser goes through memory: moments must lie there as the weights do.
+            tensor = torch.empty_like(weights[int(index)], requires_grad=False).copy_(tensor)
         whole["state"].setdefault(int(index), {})[part] = tensor
     optimiser.load_state_dict(whole)

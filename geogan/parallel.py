@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -63,6 +63,25 @@ def workers(threads: int | None) -> int:
     if threads is not None and threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}; leave it out for one a core")
     return threads or os.cpu_count() or 1
+
+
+def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
+    """Results of ``work`` on every item, in their order, each made by a thread while the one before is used.
+
+    Examples
+    --------
+    >>> list(ahead(lambda x: x * x, range(4)))
+    [0, 1, 4, 9]
+    """
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting: Future[Result] | None = None
+        for item in items:
+            coming = pool.submit(work, item)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = coming
+        if waiting is not None:
+            yield waiting.result()
 
 
 def side_by_side(

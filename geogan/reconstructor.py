@@ -380,6 +380,7 @@ class Reconstructor:
                     decay=self.decay,
                     decay_every=self.decay_every,
                     device=device,
+                    seed=self.seed,
                     ranks=ranks,
                 ):
                     if report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS:

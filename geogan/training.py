@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, NamedTuple
 
 import torch
@@ -17,8 +18,9 @@ from geogan.blocks import ASKED_ERROR, RECORRUPTION, SHOWN_ERROR, BlockPool, tot
 from geogan.gaussian import GaussianPrior
 from geogan.networks import Critic, ErrorNet, Generator
 from geogan.operators.errors import InputError
-from geogan.operators.operator import Observation, Operator
+from geogan.operators.operator import Observation, Operator, dated_generator
 from geogan.ranks import ALONE, Ranks
+from geogan.supply import Supply, each_tensor
 from geogan.windows import Windows, draw_windows
 
 # The discriminator has collapsed when its loss stays under this for that many looks: it then tells real from
@@ -26,6 +28,8 @@ from geogan.windows import Windows, draw_windows
 COLLAPSED, LOOKS = 1e-3, 50
 
 
+# Of the seed's streams, that of windows and theta.
+STREAM = 5.0
 # Learning rate of what predicts the error: there is nothing adversarial about it.
 RATE_ERROR = 1e-3
 
@@ -67,7 +71,7 @@ class ErrorState:
     @classmethod
     def start(cls, network: ErrorNet) -> ErrorState:
         """The state before the first step."""
-        optimiser = torch.optim.Adam(network.parameters(), lr=RATE_ERROR)
+        optimiser = torch.optim.Adam(network.parameters(), lr=RATE_ERROR, fused=True)
         return cls(network, optimiser, copy.deepcopy(network).requires_grad_(False).eval())
 
 
@@ -104,8 +108,8 @@ class TrainState:
         return cls(
             generator,
             discriminator,
-            torch.optim.Adam(generator.parameters(), lr=rate_generator, betas=betas),
-            torch.optim.Adam(discriminator.parameters(), lr=rate_discriminator, betas=betas),
+            torch.optim.Adam(generator.parameters(), lr=rate_generator, betas=betas, fused=True),
+            torch.optim.Adam(discriminator.parameters(), lr=rate_discriminator, betas=betas, fused=True),
             copy.deepcopy(generator).requires_grad_(False).eval(),
             torch.Generator().manual_seed(seed),
             error=None if error is None else ErrorState.start(error),
@@ -126,6 +130,7 @@ def train_step(
     warm_up: int = 0,
     decay: float = 1.0,
     decay_every: int = 400,
+    theta: Any = None,
     ranks: Ranks = ALONE,
 ) -> Step:
     """One step of Algorithm 1.
@@ -158,6 +163,8 @@ def train_step(
     decay : float
         What both learning rates are multiplied by every ``decay_every`` steps.
     decay_every : int
+    theta : Theta, optional
+        A fresh draw for ``windows``, on their device; by default drawn here, from ``state.random``.
     ranks : Ranks
         The processes that share the batch, of which ``windows`` are this one's. What is random is drawn for all of it
         in each, and gradients are those of the mean over all: several processes do what one would. The losses that are
@@ -168,9 +175,7 @@ def train_step(
     scale = generator.scale
     cast = torch.autocast(device.type, precision, enabled=precision != torch.float32)
     adversarial = weights.prior > 0
-    if not adversarial and weights.withheld == 0 and weights.paired == 0:
-        likelihood_every = 1  # a step without any term would learn nothing
-    second = weights.likelihood > 0 and state.step % likelihood_every == 0
+    second = _second(weights, state.step, likelihood_every)
     rate = decay ** (state.step // decay_every)
 
     shown = windows.kept if weights.withheld > 0 else windows.mask
@@ -212,7 +217,7 @@ def train_step(
     if windows.members is not None and targets:
         # Half of the windows: as dear as the pass for the mean, where all would double it.
         count = max(1, len(windows.values) // windows.members.shape[1])
-        windows = windows.first(count)
+        windows, theta = windows.first(count), each_tensor(theta, lambda part: part[:count])
         members = _members(generator, windows, cast)
         found = torch.stack([operator.blur(each) for each in members.unbind(0)])
         crps = []
@@ -229,8 +234,9 @@ def train_step(
         # What is measured again, for D and for the likelihood, is a member: their mean is smoother than any field.
         reconstruction = members[0]
     if second or (adversarial and windows.clean is None):
-        theta = operator.sample(ranks.whole(windows.values.shape), generator=state.random)  # type: ignore[arg-type]
-        theta = to_device(ranks.mine(theta), device)
+        if theta is None:
+            theta = operator.sample(ranks.whole(windows.values.shape), generator=state.random)  # type: ignore[arg-type]
+            theta = each_tensor(ranks.mine(theta), lambda part: part.to(device))
         measured = _inside(operator.apply(reconstruction, theta), windows.domain)
         if operator.noise > 0:
             epsilon = operator.noise * _normal(measured.values, state.random, ranks)
@@ -261,7 +267,7 @@ def train_step(
                     windows.domain[:, 0, 0],
                     windows.days,
                     start=windows.guess,
-                    tolerance=0.03,
+                    tolerance=0.0,
                     rounds=2,
                     uncertainty=windows.uncertainty,
                 )
@@ -278,7 +284,9 @@ def train_step(
         total = total + weights.withheld * losses["ensemble"]
     for name, weight in weights._asdict().items():
         if name in losses and weight > 0:
-            total = total + losses[name] * (weight * likelihood_every if name == "likelihood" else weight)
+            total = total + losses[name] * (
+                weight * _every(weights, likelihood_every) if name == "likelihood" else weight
+            )
     state.generator_optimiser.zero_grad(set_to_none=True)
     total.backward()
     ranks.average(generator)
@@ -289,6 +297,16 @@ def train_step(
     _follow(state.average, generator, state.step, averaging)
     state.step += 1
     return Step({name: loss.detach() for name, loss in losses.items()})
+
+
+def _every(weights: Weights, every: int) -> int:
+    """How often the likelihood term comes: a step without any term would learn nothing."""
+    return every if weights.prior > 0 or weights.withheld > 0 or weights.paired > 0 else 1
+
+
+def _second(weights: Weights, step: int, every: int) -> bool:
+    """Whether a step has the likelihood term."""
+    return weights.likelihood > 0 and step % _every(weights, every) == 0
 
 
 def _seen(windows: Windows, shown: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -416,13 +434,6 @@ def _inside(observation: Observation, domain: Tensor) -> Observation:
     return Observation(observation.values * domain, observation.mask * domain)
 
 
-def to_device(theta: Any, device: torch.device) -> Any:
-    """A draw of theta, drawn on the CPU, on another device."""
-    if isinstance(theta, Tensor):
-        return theta.to(device)
-    return tuple(to_device(part, device) for part in theta)
-
-
 class Progress(NamedTuple):
     """Where training stands; one record of ``metrics.jsonl``."""
 
@@ -458,11 +469,13 @@ def train(
     validate_every: int = 100,
     report_every: int = 10,
     device: torch.device | None = None,
+    seed: int = 0,
     ranks: Ranks = ALONE,
 ) -> Iterator[Progress]:
     """Train until the budget of steps or minutes is spent, yielding Progress.
 
-    ``batch`` is that of all ``ranks`` together. The first of them judges: the ``validate`` of the others is not asked.
+    The windows and the theta of a step are a function of ``seed`` and the step. ``batch`` is that of all ``ranks``
+    together; the first of them judges, and the ``validate`` of the others is not asked.
 
     The weights kept as best are those of the average with the least error on the withheld clouds;
     ``validate`` measures it, and the loss of what predicts the error, which is chosen by that. Both are measured
@@ -477,13 +490,25 @@ def train(
     device = device or torch.device("cpu")
     collapsed = 0
     began, before = time.perf_counter(), state.seconds
-    first_step, waited = state.step, pool.waited
+    first_step = state.step
+
+    def draw(step: int) -> tuple[Windows, Any]:
+        random = dated_generator(seed, step, STREAM)
+        windows = draw_windows(
+            pool.at(step), batch=batch, frames=frames, crop=crop, generator=random, share=ranks.share
+        )
+        if not _second(weights, step, likelihood_every) and (weights.prior == 0 or windows.clean is not None):
+            return windows, None
+        theta = operator.sample(ranks.whole(windows.values.shape), generator=random)  # type: ignore[arg-type]
+        return windows, ranks.mine(theta)
+
+    supply = Supply(draw, count(first_step) if steps is None else range(first_step, steps), device)
 
     def record(losses: dict[str, float], score: float | None) -> Progress:
         spent = time.perf_counter() - began
         state.seconds = before + spent
         speed = (state.step - first_step) / spent if spent > 0 else 0.0
-        share = (pool.waited - waited) / spent if spent > 0 else 0.0
+        share = supply.waited / spent if spent > 0 else 0.0
         return Progress(state.step, state.seconds, losses, score, state.best_score, speed, share)
 
     def judge() -> float | None:
@@ -499,52 +524,60 @@ def train(
             error.best = {name: value.detach().clone() for name, value in error.average.state_dict().items()}
         return None if found is None else found[0]
 
-    if state.step == 0:
-        yield record({}, judge())
-    while True:
-        done = state.step >= steps if steps is not None else False
-        if minutes is not None:
-            (spent,) = ranks.told([before + time.perf_counter() - began])
-            done = done or spent >= 60 * minutes
-        if done:
-            break
-        windows = draw_windows(
-            pool.at(state.step), batch=batch, frames=frames, crop=crop, generator=state.random, share=ranks.share
+    try:
+        if state.step == 0:
+            yield record({}, judge())
+        while True:
+            done = state.step >= steps if steps is not None else False
+            if minutes is not None:
+                (spent,) = ranks.told([before + time.perf_counter() - began])
+                done = done or spent >= 60 * minutes
+            if done:
+                break
+            windows, theta = supply.take()
+            step = train_step(
+                state,
+                windows,
+                operator,
+                prior,
+                weights,
+                likelihood_every=likelihood_every,
+                precision=precision,
+                averaging=averaging,
+                clip=clip,
+                warm_up=warm_up,
+                decay=decay,
+                decay_every=decay_every,
+                theta=theta,
+                ranks=ranks,
+            )
+            judged = state.step % validate_every == 0
+            if judged or state.step % report_every == 0:
+                means = ranks.mean([float(value) for value in step.losses.values()])
+                losses = dict(zip(step.losses, means, strict=True))
+                collapsed = _sound(losses, state.step, collapsed, report_every)
+                yield record(losses, judge() if judged else None)
+        if state.step % validate_every:
+            yield record({}, judge())
+    finally:
+        supply.close()
+
+
+def _sound(losses: dict[str, float], step: int, collapsed: int, every: int) -> int:
+    """For how many looks, one every so many steps, the discriminator has been too sure; too long is an error."""
+    if not all(math.isfinite(value) for value in losses.values()):
+        raise InputError(
+            f"training stopped at step {step}: a loss is not finite ({losses}); the best weights so far are kept; "
+            "lower the learning rate or use --precision float32"
         )
-        step = train_step(
-            state,
-            windows.to(device),
-            operator,
-            prior,
-            weights,
-            likelihood_every=likelihood_every,
-            precision=precision,
-            averaging=averaging,
-            clip=clip,
-            warm_up=warm_up,
-            decay=decay,
-            decay_every=decay_every,
-            ranks=ranks,
+    collapsed = collapsed + 1 if losses.get("discriminator", math.inf) < COLLAPSED else 0
+    if collapsed >= LOOKS:
+        raise InputError(
+            f"training stopped at step {step}: the discriminator has collapsed (loss under {COLLAPSED} for "
+            f"{LOOKS * every} steps), so its gaps differ from the simulated ones; the best weights so far are kept; "
+            "use --operator observed_gaps or lower --weight-prior"
         )
-        judged = state.step % validate_every == 0
-        if judged or state.step % report_every == 0:
-            means = ranks.mean([float(value) for value in step.losses.values()])
-            losses = dict(zip(step.losses, means, strict=True))
-            if not all(math.isfinite(value) for value in losses.values()):
-                raise InputError(
-                    f"training stopped at step {state.step}: a loss is not finite ({losses}); the best weights so far "
-                    "are kept; lower the learning rate or use --precision float32"
-                )
-            collapsed = collapsed + 1 if losses.get("discriminator", math.inf) < COLLAPSED else 0
-            if collapsed >= LOOKS:
-                raise InputError(
-                    f"training stopped at step {state.step}: the discriminator has collapsed (loss under {COLLAPSED} "
-                    f"for {LOOKS * report_every} steps), so its gaps differ from the simulated ones; the best weights "
-                    "so far are kept; use --operator observed_gaps or lower --weight-prior"
-                )
-            yield record(losses, judge() if judged else None)
-    if state.step % validate_every:
-        yield record({}, judge())
+    return collapsed
 
 
 def _told(found: tuple[float, float | None] | None, ranks: Ranks) -> tuple[float, float | None] | None:

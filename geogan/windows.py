@@ -36,9 +36,9 @@ class Windows(NamedTuple):
         return Windows(*(part if part is None else part[:count] for part in self))  # type: ignore[arg-type]
 
     def to(self, device: torch.device) -> Windows:
-        """The same windows on another device."""
+        """The same windows on another device; but for the days, which the host looks at."""
         parts = (part if part is None else part.to(device, non_blocking=True) for part in self)
-        return Windows(*parts)  # type: ignore[arg-type]
+        return Windows(*parts)._replace(days=self.days)  # type: ignore[arg-type]
 
 
 def draw_windows(

@@ -17,6 +17,7 @@ cli
 -> reconstructor, plotting, figures, corruption, coverage, baselines, metrics, synthetic
 -> preparation, filling, judge, checkpoint
 -> training
+-> supply
 -> windows
 -> blocks, model, inference, io, product, append, covariance
 -> archive, gaussian, chunk_store

@@ -1,5 +1,6 @@
 """Items side by side: in order, few at a time, errors heard of, torch's threads put back."""
 
+import itertools
 import threading
 import time
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from geogan.operators.errors import InputError
-from geogan.parallel import side_by_side, torch_threads, workers
+from geogan.parallel import ahead, side_by_side, torch_threads, workers
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -78,3 +79,28 @@ def test_how_many():
     for wrong in (0, -2):
         with pytest.raises(InputError, match=f"threads must be at least 1, got {wrong}"):
             workers(wrong)
+
+
+def test_one_item_is_made_ahead_while_another_is_used():
+    made, threads = [], set()
+
+    def work(number):
+        threads.add(threading.current_thread())
+        made.append(number)
+        return -number
+
+    coming = ahead(work, itertools.count())
+    for number in range(3):
+        assert next(coming) == -number
+        while len(made) < number + 2:  # the next comes without being asked for
+            time.sleep(0.001)
+        assert made == list(range(number + 2))
+    coming.close()
+    assert len(threads) == 1 and threading.main_thread() not in threads
+
+
+def test_what_fails_ahead_is_heard_of_in_its_turn():
+    coming = ahead(lambda number: 1 / (2 - number), range(5))
+    assert [next(coming), next(coming)] == [0.5, 1.0]
+    with pytest.raises(ZeroDivisionError):
+        next(coming)

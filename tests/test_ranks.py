@@ -172,7 +172,9 @@ def assert_close(a, b):
     (mine, step), (other, again) = tensors(a), tensors(b)
     assert mine.keys() == other.keys() and step == again
     assert torch.equal(mine["random"], other["random"])
-    torch.testing.assert_close(mine, other, rtol=2e-3, atol=2e-5)
+    off = torch.cat([(mine[name].double() - other[name].double()).abs().flatten() for name in mine])
+    # Adam makes a whole step of a gradient that is nothing but rounding: a few weights may differ by some rates.
+    assert float(off.mean()) < 1e-5 and float(off.max()) < 5e-3
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -16,7 +16,7 @@ from geogan import objective
 from geogan.networks import Discriminator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, add_noise, dated_generator
-from geogan.training import to_device
+from geogan.supply import each_tensor
 
 # Decay of the moving average of the generator's weights.
 AVERAGING = 0.998
@@ -209,7 +209,8 @@ def train_ambientgan(
     while (steps is None or step < steps) and (minutes is None or time.monotonic() - started < 60 * minutes):
         chosen = torch.randint(len(values), (batch,), generator=random).to(device)
         z = torch.randn((batch, latent), generator=random).to(device)
-        theta = to_device(operator.sample((batch, 1, channels, height, breadth), generator=random), device)
+        theta = operator.sample((batch, 1, channels, height, breadth), generator=random)
+        theta = each_tensor(theta, lambda part: part.to(device))
         with cast:
             images = generator(z)
         seen = operator.apply(images, theta)
