@@ -170,13 +170,14 @@ class Filler:
             "seed": self.job.seed,
             "dates_of_archive": len(self.archive.days),
             "first_date": self.dates.start,
+            "slab_and_margin": [self.cut.dates, self.cut.margin],
         }
 
     def same_as(self, told: Mapping[str, Any], dates: int) -> list[int]:
         """Slabs that came out the same when the archive ended earlier.
 
         A slab is what it was if it reads the same dates; so those go that saw beyond the old end, and all where dates
-        came before the first, or their spacing now asks for another margin.
+        came before the first, their spacing now asks for another margin, or another geogan cuts otherwise.
 
         Parameters
         ----------
@@ -188,7 +189,7 @@ class Filler:
         first = int(told["first_date"])
         shorter = replace(self.archive, days=self.archive.days[: int(told["dates_of_archive"])])
         before = plan(self.model, shorter, dates=slice(first, first + dates), members=self.job.members)
-        if first != self.dates.start:
+        if first != self.dates.start or told["slab_and_margin"] != [before.dates, before.margin]:
             return []
         return [number for number, slab in enumerate(self.cut.slabs) if slab in before.slabs]
 
