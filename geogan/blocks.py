@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from geogan.archive import Archive, Loaded
-from geogan.gaussian import GaussianPrior
+from geogan.gaussian import GaussianPrior, reach
+from geogan.nearness import nearness
 from geogan.operators.operator import Operator
-from geogan.recency import recency
 from geogan.regions import Region
 
 # What a pattern may hide of a frame, on average; beyond that, only what several draws of theta have in common
@@ -32,6 +32,8 @@ HIDE = 0.35
 RECORRUPTION = 0.5
 # The error of what is then shown, and of what is asked, over that of the measurement.
 SHOWN_ERROR, ASKED_ERROR = math.hypot(1, RECORRUPTION), math.hypot(1, 1 / RECORRUPTION)
+# Tolerance of the deviations from which the posterior's spread is learned: their squares scatter far more.
+DEVIATION = 0.05
 # Values of a block of independent samples, and samples of one: each comes with a hidden pattern of its own.
 SAMPLES_VALUES, FEWEST_SAMPLES, MOST_SAMPLES = 130_000, 16, 64
 
@@ -51,8 +53,9 @@ class Block(NamedTuple):
         None  # (M, T, C, H, W) what makes members differ: deviations from the guess, or white noise
     )
     covariates: Tensor | None = None  # (T, K, H, W)
-    recent: Tensor | None = None  # what a field remembers of what is kept, beyond the window
+    near: Tensor | None = None  # (T, 3 C, H, W) how near what is kept is, in space and time
     uncertainty: Tensor | None = None  # standard deviation of y's error; where nothing was observed, a usual one
+    deviation: Tensor | None = None  # a draw of how far the first guess's posterior lies from it
 
 
 def hide(
@@ -105,6 +108,7 @@ def prepare(
     clean: Archive | None = None,
     pairs: bool = True,
     members: int = 1,
+    deviating: bool = False,
     within: Loaded | None = None,
 ) -> Block:
     """Block ``number``: read, hide more, solve.
@@ -134,6 +138,8 @@ def prepare(
         The clean fields are those that were measured, date by date; otherwise any will do.
     members : int
         Draws of what makes members differ; none for 1.
+    deviating : bool
+        Draw a deviation of the first guess's posterior too.
     within : Loaded, optional
         The region that the block is cut from; by default it is anywhere in the archive.
     """
@@ -166,7 +172,7 @@ def prepare(
     dates = torch.from_numpy(piece.days)
     values = values * mask
     guess, noise, whole, draws = torch.zeros_like(values), None, None, None
-    shown, error, shown_error = values * kept, None, None
+    shown, error, shown_error, deviation = values * kept, None, None, None
     if piece.uncertainty is not None:
         error = shown_error = everywhere(torch.from_numpy(piece.uncertainty), mask)
     if hiding and (operator.noise > 0 or error is not None):
@@ -181,6 +187,13 @@ def prepare(
     if prior is not None and draws is not None:
         found = prior.members(shown[None], kept[None], domain, dates, noise=draws[:, :, None], uncertainty=shown_error)
         guess, draws = found[0][0], found[1][:, 0]
+        deviation = found[1][0, 0]
+    elif prior is not None and deviating:
+        one = torch.randn((2, 1, 1, *values.shape), generator=torch_generator)
+        found = prior.members(
+            shown[None], kept[None], domain, dates, noise=one, loose=DEVIATION, uncertainty=shown_error
+        )
+        guess, deviation = found[0][0], found[1][0, 0]
     elif prior is not None:
         guess = prior.map(shown[None], kept[None], domain, dates, uncertainty=shown_error)[0]
     elif draws is not None:
@@ -192,8 +205,8 @@ def prepare(
             t = cut(len(clean.days), len(values), generator)
         whole = torch.from_numpy(clean.read(t, y, x).values)
     beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
-    recent = recency(kept, dates, None if prior is None else prior.persistence)
-    return Block(values, mask, kept, guess, domain, dates, whole, noise, draws, beside, recent, error)
+    near = nearness(kept, dates, **reach(prior))
+    return Block(values, mask, kept, guess, domain, dates, whole, noise, draws, beside, near, error, deviation)
 
 
 def total_noise(operator: Operator, uncertainty: Tensor | None) -> Tensor | float:

@@ -34,8 +34,8 @@ from geogan.standardise import Standardiser
 from geogan.training import TrainState
 from geogan.withheld import Withheld
 
-FORMAT = 5  # 2: bands; 3: predicted errors; 4: covariates; 5: observation errors
-READ = (2, 3, 4, 5)
+FORMAT = 6  # 2: bands; 3: predicted errors; 4: covariates; 5: observation errors; 6: errors that know the nearness
+READ = (2, 3, 4, 5, 6)
 
 
 def save_model(path: str | Path, model: Model) -> Path:
@@ -108,7 +108,8 @@ def load_model(path: str | Path) -> Model:
             network.load_state_dict(_stripped("network", tensors))
             network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         error = None
-        if text.get("error") is not None:
+        # What was predicted before format 6 was too small: such a model predicts none.
+        if text.get("error") is not None and text["geogan"] >= 6:
             error = ErrorNet(**text["error"])
             error.load_state_dict(_stripped("error", tensors))
             error = error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

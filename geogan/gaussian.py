@@ -344,6 +344,13 @@ class GaussianPrior:
         )
 
 
+def reach(prior: GaussianPrior | None) -> dict[str, float]:
+    """How far a prior says that observations reach, as :func:`geogan.nearness.nearness` asks; nothing without one."""
+    if prior is None:
+        return {}
+    return {"persistence": prior.persistence, "length": prior.length, "aspect": prior.aspect}
+
+
 def _fold(x: Tensor) -> Tensor:
     """(B, T, C, H, W) -> (B * C, T, H, W)."""
     return x.transpose(1, 2).flatten(0, 1)

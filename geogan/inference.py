@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geogan.gaussian import GaussianPrior
+from geogan.gaussian import GaussianPrior, reach
+from geogan.nearness import nearness
 from geogan.networks import ErrorNet, Generator
 from geogan.objective import trust
-from geogan.recency import recency
 
 # Cells that go through a network at a time.
 CELLS = 400_000
@@ -36,7 +36,7 @@ def reconstruct(
     error: ErrorNet | None = None,
     noise: Tensor | None = None,
     covariates: Tensor | None = None,
-    recent: Tensor | None = None,
+    near: Tensor | None = None,
     uncertainty: Tensor | None = None,
     precision: torch.dtype = torch.float32,
 ) -> Reconstruction:
@@ -56,8 +56,8 @@ def reconstruct(
         endlessly many.
     covariates : Tensor, shape (T, K, H, W), optional
         A window is shown those of its middle frame.
-    recent : Tensor, shape (T, C, H, W), optional
-        :func:`geogan.recency.recency` of the mask, for ``error``.
+    near : Tensor, shape (T, 3 C, H, W), optional
+        :func:`geogan.nearness.nearness` of the mask, for ``error``.
     uncertainty : Tensor, shape (T, C, H, W), optional
         Standard deviation of what the values are off by, where it is known.
     precision : torch.dtype
@@ -81,7 +81,7 @@ def reconstruct(
         members = members + (field - members.mean(0))
     std = None
     if error is not None:
-        std = films(error, beside=field, recent=recent, precision=precision, squared=True).sqrt()
+        std = films(error, beside=field, near=near, precision=precision, squared=True).sqrt()
     return Reconstruction(field, std, members)
 
 
@@ -95,7 +95,7 @@ def _films(
     uncertainty: Tensor | None,
     *,
     beside: Tensor | None = None,
-    recent: Tensor | None = None,
+    near: Tensor | None = None,
     precision: torch.dtype,
     squared: bool = False,
 ) -> Tensor:
@@ -120,7 +120,7 @@ def _films(
             extra = None if covariates is None else covariates[part[:, network.frames // 2]]
             if isinstance(network, ErrorNet):
                 assert beside is not None
-                said = network(*films, beside[part], here, extra, None if recent is None else recent[part])
+                said = network(*films, beside[part], here, extra, None if near is None else near[part])
             else:
                 said = network(*films, here, None if beside is None else beside[part], extra)
             said = said.float().square() if squared else said.float()
@@ -200,7 +200,7 @@ def fill_block(
             error=error,
             noise=draws,
             covariates=beside,
-            recent=None if error is None else recency(mask, dates, None if prior is None else prior.persistence),
+            near=None if error is None else nearness(mask, dates, **reach(prior)),
             uncertainty=known,
             precision=precision,
         )

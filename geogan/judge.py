@@ -13,13 +13,13 @@ from torch import Tensor
 
 from geogan.archive import Archive
 from geogan.blocks import RECORRUPTION, SHOWN_ERROR, total_noise
-from geogan.gaussian import GaussianPrior
+from geogan.gaussian import GaussianPrior, reach
 from geogan.inference import reconstruct
+from geogan.nearness import nearness
 from geogan.networks import ErrorNet, Generator
 from geogan.objective import USUAL, error_likelihood, trust
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
-from geogan.recency import recency
 
 # Stretches of withheld clouds looked at: enough to be sure, few enough to be quick. Small grids afford more.
 STRETCHES, MOST_STRETCHES, VALUES = 16, 64, 1_500_000
@@ -42,9 +42,10 @@ class Stretch(NamedTuple):
     domain: Tensor
     asked: Tensor  # what the reconstruction is compared with where hidden
     covariates: Tensor | None = None  # (T, K, h, w)
-    recent: Tensor | None = None
+    near: Tensor | None = None
     uncertainty: Tensor | None = None  # standard deviation of what the values are off by, where it is known
     error: Tensor | None = None  # that of what is asked
+    variance: Tensor | None = None  # of the first guess's posterior
 
 
 class Residual(NamedTuple):
@@ -54,6 +55,18 @@ class Residual(NamedTuple):
     std: Tensor | None  # as predicted
     noise: Tensor  # known standard deviation of what they were compared with
     weight: Tensor
+    first: Tensor  # the first guess's error
+    spread: tuple[float, float] | None  # of all gaps: the sum of the posterior's variance, and of the predicted one
+
+
+class Residuals(NamedTuple):
+    """Errors on all withheld cells that a judge looks at, in anomalies; ndarray, shape (N,)."""
+
+    found: np.ndarray
+    std: np.ndarray  # as predicted
+    noise: np.ndarray  # known standard deviation of the observations' own errors
+    stretch: np.ndarray  # the stretch that each belongs to
+    level: float  # what the predicted errors should be multiplied by, as far as the first guess knows
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,7 @@ class Judge:
         *,
         frames: int,
         apart: bool | None = None,
+        draws: int = 0,
     ) -> Judge:
         """A judge for an archive that withholds something, or is noisy and hides nothing.
 
@@ -104,6 +118,8 @@ class Judge:
         apart : bool, optional
             Only the clouds that stand apart, for calibration (True), or all others (False); by default all. Where
             there are few, both are all of them: see :func:`stands_apart`.
+        draws : int
+            Of the first guess's posterior, to compare predicted errors with.
 
         Raises
         ------
@@ -150,12 +166,19 @@ class Judge:
                 noise = total_noise(operator, known) * torch.randn(values.shape, generator=drawn) * mask
                 values, asked, hidden = values + RECORRUPTION * noise, values - noise / RECORRUPTION, mask.clone()
                 known = None if known is None else SHOWN_ERROR * known
+            variance = None
             if prior is not None:
                 days, batched = torch.from_numpy(piece.days), None if known is None else known[None]
-                guess = prior.map((values * mask)[None], mask[None], domain, days, uncertainty=batched)[0]
+                seen = ((values * mask)[None], mask[None], domain, days)
+                if draws:
+                    disturbed = torch.randn((2, draws, 1, *values.shape), generator=drawn)
+                    found = prior.members(*seen, noise=disturbed, uncertainty=batched)
+                    guess, variance = found[0][0], found[1][:, 0].square().mean(0)
+                else:
+                    guess = prior.map(*seen, uncertainty=batched)[0]
             beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
-            recent = recency(mask, torch.from_numpy(piece.days), None if prior is None else prior.persistence)
-            return Stretch(values, mask, guess, hidden, domain, asked, beside, recent, known, error)
+            near = nearness(mask, torch.from_numpy(piece.days), **reach(prior))
+            return Stretch(values, mask, guess, hidden, domain, asked, beside, near, known, error, variance)
 
         if archive.independent:
             chosen = dates[np.unique(np.linspace(0, len(dates) - 1, SAMPLES).astype(int))]
@@ -210,7 +233,7 @@ class Judge:
             In anomalies; :func:`geogan.objective.error_likelihood`, None without ``error``.
         """
         square = loss = weights = 0.0
-        for found, std, noise, weight in self._residuals(network, error, precision):
+        for found, std, noise, weight, *_ in self._residuals(network, error, precision):
             square += float((weight * (found**2 - noise**2)).sum())
             weights += float(weight.sum())
             if std is not None and error is not None:
@@ -220,21 +243,27 @@ class Judge:
 
     def residuals(
         self, network: Generator | None, error: ErrorNet, *, precision: torch.dtype = torch.float32
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Errors of the withheld cells, what was predicted of them, and the stretch that each belongs to.
+    ) -> Residuals:
+        """Errors of the withheld cells, and what was predicted of them.
 
-        Returns
-        -------
-        residual, std, noise, stretch : ndarray, shape (N,)
-            In anomalies; ``noise`` is the known standard deviation of the observations' own errors.
+        The predicted errors were learned on observations that the generator learned from too, and may be too small.
+        The posterior's spread was not, and is known in all gaps; and what the generator's errors are over the first
+        guess's is known far better from a few clouds than either alone. Together they say the level at which predicted
+        errors should be.
         """
         found = list(self._residuals(network, error, precision))
         stretch = np.repeat(np.arange(len(found)), [len(each.found) for each in found])
-        residuals, stds, noises, _ = (
-            np.concatenate([part.cpu().numpy() for part in parts if part is not None])
-            for parts in zip(*found, strict=True)
+        residual, std, noise, first = (
+            torch.cat([getattr(each, name) for each in found]).cpu().numpy()
+            for name in ("found", "std", "noise", "first")
         )
-        return residuals, stds, noises, stretch
+        level = 1.0
+        spreads = [each.spread for each in found if each.spread is not None]
+        ours, theirs = (float(np.mean(part**2 - noise**2)) for part in (residual, first))
+        if spreads and ours > 0 and theirs > 0:
+            posterior, predicted = (sum(part) for part in zip(*spreads))
+            level = math.sqrt(posterior / predicted * ours / theirs)
+        return Residuals(residual, std, noise, stretch, level)
 
     def _residuals(
         self, network: Generator | None, error: ErrorNet | None, precision: torch.dtype
@@ -243,7 +272,7 @@ class Judge:
         for stretch in self.stretches:
             values, mask, guess, hidden, domain, asked = (part.to(device) for part in stretch[:6])
             beside = None if stretch.covariates is None else stretch.covariates.to(device)
-            recent = None if stretch.recent is None else stretch.recent.to(device)
+            near = None if stretch.near is None else stretch.near.to(device)
             known, off = (None if part is None else part.to(device) for part in (stretch.uncertainty, stretch.error))
             made = reconstruct(
                 network,
@@ -253,7 +282,7 @@ class Judge:
                 domain,
                 error=error,
                 covariates=beside,
-                recent=recent,
+                near=near,
                 uncertainty=known,
                 precision=precision,
             )
@@ -266,7 +295,14 @@ class Judge:
                 total = total_noise(self.operator, off)
                 noise = noise + (total if isinstance(total, float) else total[where].double())
             weight = torch.ones_like(found) if off is None else trust(torch.ones_like(found), noise, USUAL)
-            yield Residual(found, None if made.std is None else made.std[where].double(), noise, weight)
+            std = None if made.std is None else made.std[where].double()
+            first = (self.operator.blur(guess[None])[0] - asked)[where].double()
+            spread = None
+            if stretch.variance is not None and made.std is not None:
+                gaps = (domain * (mask == 0)).expand_as(mask) > 0
+                posterior, predicted = stretch.variance.to(device)[gaps], made.std[gaps] ** 2
+                spread = float(posterior.double().sum()), float(predicted.double().sum())
+            yield Residual(found, std, noise, weight, first, spread)
 
 
 def stands_apart(archive: Archive) -> bool:

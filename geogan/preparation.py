@@ -231,6 +231,7 @@ def block_maker(
     clean: Archive | None = None,
     pairs: bool = True,
     members: int = 1,
+    deviating: bool = False,
 ) -> Callable[[GaussianPrior | None, int], Block]:
     """What makes the blocks of an archive: a function of the first guess's prior and a number.
 
@@ -266,6 +267,7 @@ def block_maker(
             clean=clean,
             pairs=pairs,
             members=members,
+            deviating=deviating,
             within=None if buffer is None else buffer.at(number),
         )
 

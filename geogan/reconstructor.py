@@ -43,6 +43,8 @@ from geogan.training import Progress, TrainState, Weights, train
 # Blocks that serve at a time, and steps after which the oldest is replaced.
 BLOCKS, REPLACE = 12, 8
 SAVE_SECONDS = 30.0
+# Draws of the posterior on the clouds that calibrate: only the mean over all of them counts.
+DRAWS = 4
 
 
 class Reconstructor:
@@ -276,9 +278,11 @@ class Reconstructor:
         if not ranks.first:
             pass  # the first process judges
         elif first.operator.masks or len(first.withheld.dates):
-            judge = apart = Judge.of(archive, first.operator, first.prior, frames=frames, apart=False)
+            looks = partial(Judge.of, archive, first.operator, first.prior, frames=frames)
             if stands_apart(archive):
-                apart = Judge.of(archive, first.operator, first.prior, frames=frames, apart=True)
+                judge, apart = looks(apart=False), looks(apart=True, draws=DRAWS)
+            else:
+                judge = apart = looks(draws=DRAWS)
         elif noisy:
             judge = Judge.of(archive, first.operator, first.prior, frames=frames)
             say(
@@ -350,6 +354,7 @@ class Reconstructor:
                 clean=whole,
                 pairs=not self.clean_unrelated,
                 members=self.members,
+                deviating=state.error is not None and state.error.network.spread,
             )
             weights = Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)
             pool = BlockPool(
@@ -465,7 +470,10 @@ class Reconstructor:
             critic = DISCRIMINATORS[self.discriminator](**sizes)
             # Errors can be learned where observations are hidden.
             learns = self.weight_withheld > 0 and first.operator.masks
-            error = ErrorNet(frames=first.frames, channels=sizes["channels"], extras=extras) if learns else None
+            spread = first.prior is not None and not first.operator.blurs
+            error = None
+            if learns:
+                error = ErrorNet(frames=first.frames, channels=sizes["channels"], extras=extras, spread=spread)
         generator.scale.fill_(scale)
         if error is not None:
             error.scale.fill_(scale)
@@ -637,8 +645,9 @@ def calibrated(model: Model, judge: Judge | None) -> Model:
     if judge is None or model.error is None:
         return model
     precision = getattr(torch, model.precision)
-    residual, std, noise, stretch = judge.residuals(model.network, model.error, precision=precision)
-    return replace(model, calibration=Calibration.fit(std, residual, clusters=stretch, observation_error=noise))
+    seen = judge.residuals(model.network, model.error, precision=precision)
+    found = Calibration.fit(seen.std, seen.found, clusters=seen.stretch, observation_error=seen.noise, level=seen.level)
+    return replace(model, calibration=found)
 
 
 def find_device(name: str) -> torch.device:

@@ -31,7 +31,7 @@ COLLAPSED, LOOKS = 1e-3, 50
 # Of the seed's streams, that of windows and theta.
 STREAM = 5.0
 # Learning rate of what predicts the error: there is nothing adversarial about it.
-RATE_ERROR = 1e-3
+RATE_ERROR = 2e-3
 
 
 class Weights(NamedTuple):
@@ -373,7 +373,9 @@ def _error_step(
     """One step of what predicts the error; the generator learns nothing from it."""
     with cast:
         found = reconstruction.detach()
-        std = state.network(*seen, windows.guess, found, windows.domain, windows.covariates, windows.recent)
+        std, spread = state.network.predict(
+            *seen, windows.guess, found, windows.domain, windows.covariates, windows.near
+        )
     terms = [
         ranks.weigh(
             objective.error_likelihood(
@@ -383,6 +385,11 @@ def _error_step(
         )
         for each in targets
     ]
+    if spread is not None and windows.deviation is not None:
+        # Where what was observed is kept as it is, nobody asks for its spread.
+        unsure = windows.domain if len(targets) > 1 else windows.domain * (1 - seen[1])
+        where = unsure.expand_as(spread)
+        terms.append(objective.error_likelihood(spread, windows.deviation**2, where, state.network.scale))
     loss = torch.stack(terms).sum()
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()

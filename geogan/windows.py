@@ -28,8 +28,9 @@ class Windows(NamedTuple):
     noise: Tensor | None = None
     members: Tensor | None = None
     covariates: Tensor | None = None
-    recent: Tensor | None = None
+    near: Tensor | None = None
     uncertainty: Tensor | None = None
+    deviation: Tensor | None = None
 
     def first(self, count: int) -> Windows:
         """The first so many windows."""
@@ -86,8 +87,9 @@ def draw_windows(
         extra.append(None if block.members is None else block.members[:, *here].flip(flips))
         beside = None if block.covariates is None else block.covariates[t + frames // 2]
         extra.append(None if beside is None else beside[:, *space].flip(flips))
-        extra.append(None if block.recent is None else block.recent[here].flip(flips))
-        extra.append(None if block.uncertainty is None else block.uncertainty[here].flip(flips))
+        extra.append(None if block.near is None else block.near[here].flip(flips))
+        for part in (block.uncertainty, block.deviation):
+            extra.append(None if part is None else part[here].flip(flips))
         drawn.append([*films, block.domain[None, None, *space].flip(flips), block.days[t : t + frames], *extra])
     stacked = [None if parts[0] is None else torch.stack(parts) for parts in zip(*drawn, strict=True)]
     return Windows(*stacked)  # type: ignore[arg-type]

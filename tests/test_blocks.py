@@ -170,3 +170,18 @@ def test_blocks_of_samples_are_random_ones(gappy, domain, monkeypatch):
     # Hidden where two draws agree, for the archive itself is half covered.
     hidden = sum(float((block.mask - block.kept).sum()) for block in blocks)
     assert hidden / sum(float(block.mask.sum()) for block in blocks) == pytest.approx(0.2**2, abs=0.02)
+
+
+def test_deviations_are_the_posteriors(archive, prior):
+    """Their mean square is its variance: next to nothing where observed, the field's own far from all observations."""
+    found = [block_of(archive, 0, prior, deviating=True, seed=seed) for seed in range(12)]
+    plain = block_of(archive, 0, prior, seed=3)
+    assert plain.deviation is None
+    # The draw comes last: the rest of the block is the same.
+    for ours, theirs in zip(found[3], plain):
+        assert theirs is None or torch.allclose(ours, theirs, atol=2e-3)
+    seen, unseen = (
+        torch.cat([block.deviation[(block.kept == shown) & (block.domain > 0)] for block in found]) for shown in (1, 0)
+    )
+    assert seen.std() < 0.6 * unseen.std() and unseen.std() < 1.5 * prior.amplitude
+    assert unseen.mean().abs() < 0.5 * unseen.std()

@@ -156,3 +156,15 @@ def test_few_clouds_are_half_believed():
     for clouds, expected in ((6, 1.5**0.5), (600, 1.5)):
         found = Calibration.fit(std, error, clusters=np.arange(len(std)) % clouds)
         assert np.allclose(found.factor, expected, rtol=0.04), clouds
+
+
+def test_where_clouds_are_few_the_level_is_believed():
+    random = np.random.default_rng(0)
+    std = random.uniform(0.5, 1.5, 4000)
+    error = 3.0 * std * random.normal(size=std.size)
+    one = np.zeros(std.size, int)
+    shy, told = (Calibration.fit(std, error, clusters=one, level=level).scale(std).mean() for level in (1.0, 3.0))
+    assert told == pytest.approx(3.0, rel=0.05) and shy < 0.5 * told
+    # Of many clouds it is nothing but where the search begins.
+    many = [Calibration.fit(std, error, level=level).apply(std) for level in (1.0, 3.0)]
+    np.testing.assert_allclose(*many, rtol=0.02)

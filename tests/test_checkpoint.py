@@ -148,7 +148,7 @@ def test_foreign_files_are_refused(model, tmp_path):
     save_file({"weight": torch.zeros(2)}, file)
     with pytest.raises(InputError, match="was not written by geogan"):
         load_model(tmp_path)
-    for text, words in (("{}", "of format None and this geogan reads 2 to 5"), ("[]", "format None"), ("{", "damaged"),
+    for text, words in (("{}", "of format None and this geogan reads 2 to 6"), ("[]", "format None"), ("{", "damaged"),
                         ('{"geogan": 7}', "of format 7"),
                         ('{"geogan": 1}', "of format 1"), ('{"geogan": 2}', "damaged geogan model")):  # fmt: skip
         save_file({"weight": torch.zeros(2)}, file, metadata={"geogan": text})

@@ -77,3 +77,29 @@ def test_a_tile_that_reads_beyond_is_the_whole():
 @pytest.mark.parametrize("size", [(4, 4), (5, 7), (9, 6)])
 def test_any_size(size):
     assert wild()(*inputs(2, 1, *size, dtype=torch.float64)).shape == (2, 2, 1, *size)
+
+
+def test_the_spread_is_predicted_apart():
+    """What the error is over the posterior's spread is learned without moving what is said of the spread."""
+    torch.manual_seed(0)
+    network = ErrorNet(frames=2, width=4, spread=True)
+    network.scale.fill_(0.5)
+    seen = inputs(2, 1, 12, 12)
+    std, spread = network.predict(*seen)
+    assert (std == 0.5).all() and (spread == 0.5).all()
+    std.log().sum().backward()
+    of_error, of_spread = network.leave.bias.grad.view(2, -1).flip(0)
+    assert (of_error != 0).all() and (of_spread == 0).all()
+    network.zero_grad()
+    network.predict(*seen)[1].log().sum().backward()
+    of_error, of_spread = network.leave.bias.grad.view(2, -1).flip(0)
+    assert (of_error == 0).all() and (of_spread != 0).all()
+    torch.testing.assert_close(network(*seen), std)
+
+
+def test_nearness_counts_where_the_mask_is_the_same():
+    network = wild()
+    seen = inputs(2, 1, 12, 12, dtype=torch.float64)
+    near = seen[1].repeat(1, 1, 3, 1, 1)
+    torch.testing.assert_close(network(*seen, near=near), network(*seen))
+    assert not torch.allclose(network(*seen, near=0.5 + 0.5 * near), network(*seen))

@@ -12,6 +12,7 @@ from geogan.archive import Archive
 from geogan.coordinates import find_axes
 from geogan.filling import prepared
 from geogan.judge import Judge
+from geogan.networks import ErrorNet
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
@@ -166,3 +167,17 @@ def test_samples_are_judged_side_by_side(gappy, domain, prior):
     assert judge.cells == archive.read(slice(None)).withheld.sum() > 100
     assert all(stretch.values.shape[1:] == (2, 20, 24) for stretch in judge.stretches)
     assert judge.error(None) < 0.8 * Judge.of(archive, CLOUDS, None, frames=1).error(None)
+
+
+def test_the_level_comes_from_the_posterior_and_the_clouds(archive, prior, model):
+    """A predicted error that is half of the posterior's spread everywhere should be twice as large."""
+    judge = Judge.of(archive, CLOUDS, prior, frames=3, draws=4)
+    gaps = [(each.mask == 0) & (each.domain > 0) for each in judge.stretches]
+    spread = torch.cat([each.variance[where] for each, where in zip(judge.stretches, gaps)]).mean().sqrt()
+    error = ErrorNet(frames=3, width=4)
+    error.scale.fill_(spread / 2)
+    assert judge.residuals(None, error).level == pytest.approx(2.0, rel=1e-4)
+    # And the less, the smaller the generator's errors are beside the first guess's on the withheld clouds.
+    ratio = judge.error(model.network) / judge.error(None)
+    assert judge.residuals(model.network, error).level == pytest.approx(2.0 * ratio, rel=1e-4)
+    assert Judge.of(archive, CLOUDS, prior, frames=3).residuals(None, error).level == 1.0

@@ -22,10 +22,10 @@ cli
 -> blocks, model, inference, io, product, append, covariance
 -> archive, gaussian, chunk_store
 -> standardise, masks, spectra, categories, verification, calibration,
-   withheld, multigrid, objective, tiles, draws, recency, networks, http_store, images, coastlines,
+   withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, lock, swap
 -> streaming
--> coordinates, defaults, parallel, presets, ranks, regions, run_folder
+-> coordinates, defaults, nearness, parallel, presets, ranks, regions, run_folder
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]

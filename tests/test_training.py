@@ -457,9 +457,33 @@ def test_the_predicted_error_becomes_the_error(setting):
     make = block_maker(setting.archive, clouds, setting.share, seed=1, frames=FRAMES, side=128, hiding=True)
     w = draw_windows([make(None, 0)], batch=8, frames=FRAMES, crop=CROP, generator=torch.Generator())
     with torch.no_grad():
-        found = state.error.network(w.values * w.kept, w.kept, w.guess, w.guess, w.domain, w.covariates, w.recent)
+        found = state.error.network(w.values * w.kept, w.kept, w.guess, w.guess, w.domain, w.covariates, w.near)
     hidden = (w.mask - w.kept) > 0
     assert float(found[hidden].mean()) == pytest.approx(float(expected), rel=0.35)
+
+
+def test_the_spread_becomes_the_posteriors(setting, prior):
+    """It is learned from draws, where nothing is hidden either; what the errors are over it is learned beside it."""
+    error = ErrorNet(frames=FRAMES, width=8, spread=True)
+    error.scale.fill_(2.0)
+    state = state_of(Identity(), error=error)
+    clouds = CloudMask(coverage=0.4, scale=5.0)
+    make = block_maker(
+        setting.archive, clouds, setting.share, seed=1, frames=FRAMES, side=128, hiding=True, deviating=True
+    )
+    blocks = [make(prior, number) for number in range(6)]
+    for _ in range(150):
+        w = draw_windows(blocks, batch=8, frames=FRAMES, crop=CROP, generator=state.random)
+        train_step(state, w, clouds, prior, Weights(0.0, 0.0, 1.0))
+    others = [make(prior, number) for number in range(6, 22)]
+    w = draw_windows(others, batch=48, frames=FRAMES, crop=CROP, generator=torch.Generator())
+    with torch.no_grad():
+        found = state.error.network.predict(w.values * w.kept, w.kept, w.guess, w.guess, w.domain, near=w.near)[1]
+    gaps = (w.kept == 0) & (w.domain > 0)
+    assert float(found[gaps].square().mean()) == pytest.approx(float(w.deviation[gaps].square().mean()), rel=0.4)
+    # It knows where: cells that it calls certain are.
+    certain = gaps & (found < found[gaps].median())
+    assert w.deviation[certain].std() < 0.8 * w.deviation[gaps & ~certain].std()
 
 
 def test_an_ensemble_learns_from_its_members(setting, prior):

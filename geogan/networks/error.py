@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, pixel_shuffle
 
+from geogan.nearness import ASPECTS
 from geogan.networks.unet import ResidualBlock
 
 # Natural logarithm of the standard deviation, in units of the first guess's error: within a factor of 150 each way.
@@ -18,6 +19,9 @@ class ErrorNet(nn.Module):
     It stands beside the generator, whichever that is, and leaves it alone: no gradient of its loss reaches the
     generator. It works at half and quarter resolution, at about a tenth of the default generator's cost.
 
+    Beside a Gaussian first guess it predicts two things: the ``spread`` of the Gaussian posterior, which it learns from
+    exact draws and everywhere, also where no observation could ever be withheld; and what the error is over that.
+
     Parameters
     ----------
     frames : int
@@ -28,6 +32,8 @@ class ErrorNet(nn.Module):
         Channels at half resolution; twice as many at quarter resolution.
     extras : int
         Channels of covariates.
+    spread : bool
+        Whether it predicts the posterior's spread apart.
 
     Examples
     --------
@@ -44,16 +50,18 @@ class ErrorNet(nn.Module):
     # not the first (or last) of the four cells that share a coarsest one.
     reach = 27
 
-    def __init__(self, *, frames: int, channels: int = 1, width: int = 24, extras: int = 0) -> None:
+    def __init__(
+        self, *, frames: int, channels: int = 1, width: int = 24, extras: int = 0, spread: bool = False
+    ) -> None:
         super().__init__()
-        self.frames, self.channels, self.width, self.extras = frames, channels, width, extras
-        self.enter = nn.Conv2d(3 * frames * channels + 1 + extras, width, 2, stride=2)
+        self.frames, self.channels, self.width, self.extras, self.spread = frames, channels, width, extras, spread
+        self.enter = nn.Conv2d((2 + ASPECTS) * frames * channels + 1 + extras, width, 2, stride=2)
         self.down_half = ResidualBlock(width)
         self.to_quarter = nn.Conv2d(width, 2 * width, 2, stride=2)
         self.quarter = nn.Sequential(ResidualBlock(2 * width), ResidualBlock(2 * width))
         self.from_quarter = nn.Conv2d(2 * width, width, 1)
         self.up_half = ResidualBlock(width)
-        self.leave = nn.Conv2d(width, 4 * frames * channels, 1)
+        self.leave = nn.Conv2d(width, 4 * frames * channels * (1 + spread), 1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
         # The unit in which innovations and corrections come in and errors go out; set before training.
@@ -68,7 +76,7 @@ class ErrorNet(nn.Module):
         reconstruction: Tensor,
         domain: Tensor,
         extra: Tensor | None = None,
-        recent: Tensor | None = None,
+        near: Tensor | None = None,
     ) -> Tensor:
         """Standard deviation of the reconstruction's error on cells that were not observed.
 
@@ -81,17 +89,34 @@ class ErrorNet(nn.Module):
             1 where the field exists.
         extra : Tensor, shape (B, K, H, W), optional
             The ``extras`` covariates.
-        recent : Tensor, shape (B, T, C, H, W), optional
-            :func:`geogan.recency.recency` of the mask, which looks beyond the window; by default the mask.
+        near : Tensor, shape (B, T, 3 C, H, W), optional
+            :func:`geogan.nearness.nearness` of the mask, which looks beyond the window; by default the mask, thrice.
 
         Returns
         -------
         std : Tensor, shape (B, T, C, H, W)
             Positive, float32.
         """
+        return self.predict(values, mask, guess, reconstruction, domain, extra, near)[0]
+
+    def predict(
+        self,
+        values: Tensor,
+        mask: Tensor,
+        guess: Tensor,
+        reconstruction: Tensor,
+        domain: Tensor,
+        extra: Tensor | None = None,
+        near: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """What :meth:`forward` says, and the posterior's spread that it is a multiple of; None where there is none.
+
+        What is learned of the multiple leaves the spread alone: no gradient goes from the first to the second.
+        """
         innovation = (values - guess) * mask / self.scale
         correction = (reconstruction - guess) / self.scale
-        parts = [part.flatten(1, 2) for part in (innovation, mask if recent is None else recent, correction, domain)]
+        near = mask.repeat(1, 1, ASPECTS, 1, 1) if near is None else near
+        parts = [part.flatten(1, 2) for part in (innovation, near, correction, domain)]
         stack = torch.cat(parts + ([] if extra is None else [extra]), 1)
         height, width = stack.shape[-2:]
         stack = pad(stack, (0, -width % 4, 0, -height % 4)).contiguous(memory_format=torch.channels_last)
@@ -99,5 +124,8 @@ class ErrorNet(nn.Module):
         quarter = self.quarter(self.to_quarter(half))
         half = self.up_half(half + interpolate(self.from_quarter(quarter), scale_factor=2, mode="nearest"))
         logarithm = pixel_shuffle(self.leave(half), 2)[..., :height, :width].float()
-        std = self.scale * (LIMIT * torch.tanh(logarithm / LIMIT)).exp()
-        return std.unflatten(1, guess.shape[1:3])
+        factors = (LIMIT * torch.tanh(logarithm / LIMIT)).exp().unflatten(1, (-1, *guess.shape[1:3]))
+        if not self.spread:
+            return self.scale * factors[:, 0], None
+        spread = self.scale * factors[:, 0]
+        return spread.detach() * factors[:, 1], spread

@@ -1,0 +1,75 @@
+"""How near a cell is to observations, in space and in time: what decides how far its reconstruction may be off."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+# Steps in which what was seen is forgotten, and the length in cells, where no first guess says how far either reaches.
+STEPS, CELLS = 5.0, 16.0
+# What is said of a cell: see `nearness`.
+ASPECTS = 3
+
+
+def nearness(
+    mask: Tensor,
+    days: Tensor,
+    *,
+    persistence: float | None = None,
+    length: float | None = None,
+    aspect: float = 1.0,
+) -> Tensor:
+    """How much a cell has to do with the nearest observation: of its own date, up to then, and from then on.
+
+    The first is ``exp(-2 d / length)`` for the distance ``d`` along rows and columns; the others lose a factor of
+    ``exp(-t / persistence)`` in the time ``t`` from date to date. A window of frames does not show of a long record how
+    long a gap has been there, and a network that reaches some cells far not how far its rim is.
+
+    Parameters
+    ----------
+    mask : Tensor, shape (T, C, H, W)
+        1 where observed.
+    days : Tensor of float64, shape (T,)
+        Dates, in days, not decreasing.
+    persistence : float, optional
+        e-folding time, in days, that of a first guess; by default :data:`STEPS` steps.
+    length : float, optional
+        In cells, that of a first guess; by default :data:`CELLS`.
+    aspect : float
+        Range along x over range along y.
+
+    Returns
+    -------
+    Tensor, shape (T, 3 C, H, W)
+        1 where observed, and at least 0.
+
+    Examples
+    --------
+    >>> mask = torch.tensor([1.0, 0.0, 0.0, 0.0]).view(4, 1, 1, 1)
+    >>> here, before, after = nearness(mask, torch.arange(4.0), persistence=2.0).unbind(1)
+    >>> here.flatten().tolist(), before.flatten(), after.flatten().tolist()
+    ([1.0, 0.0, 0.0, 0.0], tensor([1.0000, 0.6065, 0.3679, 0.2231]), [1.0, 0.0, 0.0, 0.0])
+    """
+    length = length or CELLS
+    here = mask.clone()
+    for dim, cells in ((-1, length * math.sqrt(aspect)), (-2, length / math.sqrt(aspect))):
+        slices = here.unbind(dim)
+        left = [math.exp(-2 / cells)] * (len(slices) - 1)
+        _carry(slices, left)
+        _carry(slices[::-1], left)
+    steps = days.diff()
+    if persistence is None:
+        persistence = STEPS * float(steps.median().clamp_min(1e-3)) if len(steps) else 1.0
+    left = torch.exp(-steps / persistence).tolist()
+    before, after = here.clone(), here.clone()
+    _carry(before.unbind(0), left)
+    _carry(after.unbind(0)[::-1], left[::-1])
+    return torch.cat([here, before, after], 1)
+
+
+def _carry(slices: tuple[Tensor, ...], left: list[float]) -> None:
+    """Carry what each slice has to the next, where less is; of it is left what ``left`` says. In place."""
+    for found, previous, share in zip(slices[1:], slices, left):
+        torch.maximum(found, previous * share, out=found)
