@@ -1,0 +1,81 @@
+"""Cold start: ``geogan --help``, and ``geogan fill`` to its first written region; each a process of its own.
+
+    python benchmarks/cold_start.py [--days 48] [--side 128] [--rounds 3]
+
+The fill's clock stops when the first piece of the filled variable is on disk. The median of some rounds; files are in
+the page cache, interpreters start anew.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fill_throughput import gappy_archive, untrained
+
+from geogan.checkpoint import save_model
+
+
+def help_seconds() -> float:
+    """From the command to its answer."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "geogan", "--help"], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def region_seconds(data: Path, run: Path, out: Path) -> float:
+    """From the command to the first piece of the filled variable in the store, wherever it is written."""
+    command = [sys.executable, "-m", "geogan", "fill", "--data", data, "--model", run, "--out", out]
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while process.poll() is None or not any(written(out)):
+            if any(written(out)):
+                break
+            if process.returncode:
+                raise SystemExit(f"geogan fill failed with exit code {process.returncode}")
+            time.sleep(0.01)
+        return time.perf_counter() - began
+    finally:
+        process.wait()
+
+
+def written(out: Path) -> list[Path]:
+    """Pieces of the filled variable below the folder that the store is written in, or beside it."""
+    return [
+        Path(folder) / name
+        for folder, _, names in os.walk(out.parent)
+        if f"{os.sep}sst{os.sep}c" in f"{folder}{os.sep}"
+        for name in names
+        if not name.startswith(".") and "partial" not in name
+    ]
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--days", type=int, default=48)
+    parser.add_argument("--side", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        data, run = Path(folder) / "gappy.zarr", Path(folder) / "run"
+        field = gappy_archive(given.days, given.side)
+        field.to_dataset().chunk(time=8).to_zarr(data, consolidated=False)
+        save_model(run, untrained(field, "float32"))
+        asked, filled = [], []
+        for turn in range(given.rounds):
+            asked.append(help_seconds())
+            place = Path(folder) / str(turn)
+            place.mkdir()
+            filled.append(region_seconds(data, run, place / "filled.zarr"))
+    print(f"geogan --help (aim: under 0.6 s)                     {statistics.median(asked):6.2f} s")
+    print(f"geogan fill to its first region (aim: under 12 s)    {statistics.median(filled):6.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What an accelerator does: the paper's training step, the first guess against the network, fill from Zarr to Zarr.
+
+    python benchmarks/gpu.py [--device cuda] [--batch 64] [--side 512] [--days 96]
+
+The peak is that of a product of two large bfloat16 matrices, measured; the step's operations are those of the
+networks' passes (convolutions, products, attention), counted. With ``--device cpu`` it runs on small sizes, so that the
+command is known to stand.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from fill_throughput import gappy_archive, untrained
+from train_step import compare
+
+from geogan.checkpoint import save_model
+from geogan.filling import plan, prepared
+from geogan.inference import reconstruct
+from geogan.io import open_field
+from geogan.pipelines.fill import fill
+
+
+def timer(device: torch.device, rounds: int) -> Callable[[Callable[[], Any]], float]:
+    """Median seconds of some rounds after one that does not count."""
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    def seconds(work: Callable[[], Any]) -> float:
+        took = []
+        for _ in range(rounds + 1):
+            wait()
+            began = time.perf_counter()
+            work()
+            wait()
+            took.append(time.perf_counter() - began)
+        return statistics.median(took[1:])
+
+    return seconds
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--batch", type=int, help="windows of a training step")
+    parser.add_argument("--side", type=int)
+    parser.add_argument("--days", type=int)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    device = torch.device(given.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("no CUDA device is here; run this where one is, or try it out with --device cpu")
+    tiny = device.type == "cpu"
+    batch, crop = given.batch or (1 if tiny else 64), 16 if tiny else 64
+    side, days = given.side or (48 if tiny else 512), given.days or (32 if tiny else 96)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    seconds = timer(device, given.rounds)
+
+    size = 512 if tiny else 8192
+    one, two = (torch.randn((size, size), device=device, dtype=torch.bfloat16) for _ in range(2))
+    peak = 2 * size**3 / seconds(lambda: one @ two)
+    print(f"{name}: {peak / 1e12:.1f} TFLOP/s bfloat16, measured on {size} x {size} matrices")
+
+    took = compare(
+        networks="sagan", precision=torch.bfloat16, device=device, batch=batch, crop=crop, rounds=given.rounds
+    )
+    print(f"training step, the paper's networks, batch {batch}: {took.step * 1e3:.2f} ms, {took.flop / 1e12:.3f} TFLOP")
+    print(f"  of the peak (aim: 0.45 on an H200)                {took.flop / took.step / peak:.2f}")
+    print(f"  step / networks alone (aim: at most 1.15)         {took.ratio:.2f}")
+
+    field = gappy_archive(days, side)
+    cells = days * side**2
+    with tempfile.TemporaryDirectory() as folder:
+        data, run = Path(folder) / "gappy.zarr", Path(folder) / "run"
+        field.to_dataset().chunk(time=8).to_zarr(data, consolidated=False)
+        for precision in ("float32", "bfloat16"):
+            model = untrained(field, precision)
+            save_model(run, model)
+            archive = prepared(model, open_field(data)).held()
+            cut = plan(model, archive)
+            network, error = (None if each is None else each.to(device) for each in (model.network, model.error))
+            pieces = [
+                tuple(torch.from_numpy(part).to(device) for part in (p.values, p.observed, p.domain, p.days))
+                for p in (
+                    archive.read(slab.read, row.read, column.read)
+                    for slab in cut.slabs
+                    for row in cut.rows
+                    for column in cut.columns
+                )
+            ]
+
+            def first_guess() -> None:
+                for values, mask, domain, dates in pieces:  # noqa: B023
+                    with torch.no_grad():
+                        model.prior.map(values[None], mask[None], domain, dates)  # type: ignore[union-attr] # noqa: B023
+
+            def generator() -> None:
+                for values, mask, domain, _ in pieces:  # noqa: B023
+                    reconstruct(network, values, mask, values, domain, precision=getattr(torch, precision))  # noqa: B023
+
+            def errors() -> None:
+                for values, mask, domain, _ in pieces:  # noqa: B023
+                    dtype = getattr(torch, precision)  # noqa: B023
+                    reconstruct(None, values, mask, values, domain, error=error, precision=dtype)  # noqa: B023
+
+            turn = iter(range(10**6))
+
+            def whole() -> None:
+                fill(data, run, Path(folder) / f"{precision}{next(turn)}.zarr", device=given.device)  # noqa: B023
+
+            guess, one_pass, error_pass, filled = map(seconds, (first_guess, generator, errors, whole))
+            alone = guess + one_pass + error_pass
+            print(f"fill, {precision}: {cells / filled / 1e6:.2f} million pixels a second, Zarr to Zarr")
+            print(
+                f"  a pixel: first guess {guess / cells * 1e9:.1f} ns, generator {one_pass / cells * 1e9:.1f} ns, "
+                f"error {error_pass / cells * 1e9:.1f} ns"
+            )
+            print(f"  first guess / generator (aim: at most 1)          {guess / one_pass:.2f}")
+            print(f"  (first guess + networks) / fill (aim: 0.80)       {alone / filled:.2f}")
+
+
+if __name__ == "__main__":
+    main()
