@@ -386,6 +386,14 @@ def fill(
             help="When appending, fill again those last dates that had none after them, or leave all that is there."
         ),
     ] = True,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            help="Take chunks of the data that cannot be read for gaps, and flag their cells.",
+            show_default="stop",
+        ),
+    ] = False,
     threads: Threads = None,
     scheduler: Annotated[
         str | None,
@@ -418,6 +426,7 @@ def fill(
         overwrite=overwrite,
         append=append,
         refill=refill,
+        skip_bad=skip_bad,
         threads=threads,
         scheduler=scheduler,
         workers=workers,

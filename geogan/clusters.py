@@ -43,6 +43,7 @@ class Made(NamedTuple):
 
     number: int
     names: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 class SlabWorker(WorkerPlugin):
@@ -79,7 +80,7 @@ class SlabWorker(WorkerPlugin):
         arrays = filler.arrays(number)
         with writing(self.out, kept=partial_folder(self.out)):
             store.write(filler.region(number), arrays)
-        return Made(number, tuple(arrays))
+        return Made(number, tuple(arrays), tuple(filler.notes(number, arrays)))
 
     def _store(self) -> ChunkStore:
         partial = partial_folder(self.out)
@@ -200,7 +201,7 @@ def fill_on(client: Client, job: Job, cut: Plan, numbers: Sequence[int], *, out:
     InputError
         Where workers cannot read or write, or a slab ends one worker after another.
     """
-    weights = None
+    job, weights = job.anywhere(), None
     try:
         if not all(client.run(sees, job.model, job.digest).values()):
             weights = (Path(job.model) / MODEL).read_bytes()

@@ -23,6 +23,7 @@ from scipy.ndimage import uniform_filter
 
 from geogan.archive import Archive
 from geogan.coordinates import find_axes, ordered, unstacked
+from geogan.damage import unreadable
 from geogan.draws import draws_at
 from geogan.inference import fill_block
 from geogan.model import Model
@@ -44,10 +45,10 @@ SAMPLES_VALUES = 1_000_000
 # Cells around a cell, a side, in which the members' spread is compared with the predicted error.
 AROUND = 17
 
-OBSERVED, FILLED, LAND, REFUSED = 0, 1, 2, 3
+OBSERVED, FILLED, LAND, REFUSED, UNREADABLE = 0, 1, 2, 3, 4
 FLAGS = {
-    "flag_values": np.array([OBSERVED, FILLED, LAND, REFUSED], np.int8),
-    "flag_meanings": "observed filled land refused",
+    "flag_values": np.array([OBSERVED, FILLED, LAND, REFUSED, UNREADABLE], np.int8),
+    "flag_meanings": "observed filled land refused unreadable",
 }
 
 
@@ -170,13 +171,13 @@ def fill_slab(
             uncertainty = piece.uncertainty
             if uncertainty is not None:
                 uncertainty = np.pad(uncertainty, ((0, lack), (0, 0), (0, 0), (0, 0)))
+            there = [_moved(part, start) for part, start in zip((row.read, column.read), archive.origin)]
             noise = None
             if draws is not None:
-                there = (_moved(part, start) for part, start in zip((row.read, column.read), archive.origin))
                 noise = draws_at(days, *there, bands=archive.bands, pairs=-(-members // 2), seed=seed)
             made = fill_block(
                 model.network,
-                model.prior,
+                model.prior_of(*there),
                 values,
                 observed,
                 piece.domain,
@@ -270,7 +271,7 @@ def compose(
     Parameters
     ----------
     raw : ndarray, shape (t, C, H, W)
-        As measured, NaN where unseen.
+        As measured, NaN where unseen; cells that could not be read have a NaN of their own.
     filled : Slab
         The reconstruction.
     keep_observed : bool
@@ -287,11 +288,13 @@ def compose(
     kept = seen if keep_observed else seen & ~known
     # A value that was measured but is reconstructed all the same is an estimate, and flagged as one.
     source = np.where(kept, OBSERVED, np.where(known, FILLED, LAND)).astype(np.int8)
+    # Filled too, but perhaps measured: nobody can say.
+    source[unreadable(raw) & known] = UNREADABLE
     values = np.where(kept, raw, filled.field.astype(raw.dtype))
     if filled.std is None:
         return Parts(values, source)
     if max_error is not None:
-        refused = (source == FILLED) & ~(filled.std <= max_error)
+        refused = np.isin(source, (FILLED, UNREADABLE)) & ~(filled.std <= max_error)
         source[refused], values[refused] = REFUSED, np.nan
     std = np.where(kept, np.nan, filled.std).astype(np.float32)
     members = None
@@ -479,8 +482,8 @@ def fill(
     Returns
     -------
     Dataset
-        The filled variable; ``*_source``: 0 observed, 1 filled, 2 land, 3 refused; where the model predicts its
-        error, ``*_std``; of several members, ``*_member``.
+        The filled variable; ``*_source``: 0 observed, 1 filled, 2 land, 3 refused, 4 unreadable; where the model
+        predicts its error, ``*_std``; of several members, ``*_member``.
 
     Raises
     ------

@@ -18,6 +18,7 @@ import xarray as xr
 import zarr
 
 from geogan.coordinates import Axes, axis_roles, band_names, find_axes, ordered, same_coordinate, squeezed, stacked
+from geogan.damage import Guarded
 from geogan.http_store import HttpStore
 from geogan.images import are_images, open_images
 from geogan.operators.errors import InputError
@@ -123,10 +124,13 @@ def open_field(data: Data, *, variable: str | Sequence[str] | None = None, time:
     return open_source(data, variable=variable, time=time).field
 
 
-def open_source(data: Data, *, variable: str | Sequence[str] | None = None, time: str | None = None) -> Source:
+def open_source(
+    data: Data, *, variable: str | Sequence[str] | None = None, time: str | None = None, skip_bad: bool = False
+) -> Source:
     """Open a field with the global attributes of its file.
 
-    Parameters and errors are those of `open_field`.
+    Parameters and errors are those of `open_field`; with ``skip_bad``, chunks that cannot be read are gaps, which
+    `geogan.damage.unreadable` tells from others.
 
     Returns
     -------
@@ -140,7 +144,7 @@ def open_source(data: Data, *, variable: str | Sequence[str] | None = None, time
     datasets = [_open_dataset(path) for path in paths]
     fields = []
     for name, files in _files_of(variable, datasets, paths).items():
-        pieces = [_gridded(datasets[file], name, paths[file]) for file in files]
+        pieces = [_gridded(datasets[file], name, paths[file], skip_bad) for file in files]
         field = pieces[0] if len(pieces) == 1 else _along_time(pieces, [paths[file] for file in files])
         fields.append(field if time is None else select_time(field, time))
     field = fields[0] if len(fields) == 1 else join_variables(fields)
@@ -746,7 +750,7 @@ def _is_mask(array: xr.DataArray) -> bool:
     )
 
 
-def _gridded(dataset: xr.Dataset, name: str, path: str) -> xr.DataArray:
+def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) -> xr.DataArray:
     """One variable of one file: squeezed, in the order (time, band, y, x), in dask chunks."""
     if name not in dataset.variables:
         raise InputError(
@@ -763,7 +767,8 @@ def _gridded(dataset: xr.Dataset, name: str, path: str) -> xr.DataArray:
     array = squeezed(array)
     axes = find_axes(array)
     chunks = _dask_chunks(array, axes)
-    array = array.chunk(chunks)
+    guarded = Guarded(array, path, skip=skip_bad)
+    array = array.copy(data=guarded.dask(tuple(chunks[str(dim)] for dim in array.dims)))
     array = array.transpose(*ordered(axes))
     array.encoding["source"] = path
     return array

@@ -17,7 +17,7 @@ from geogan.append import Older
 from geogan.archive import Archive
 from geogan.checkpoint import load_model
 from geogan.coordinates import Axes, find_axes, ordered, unstacked
-from geogan.filling import Plan, check_members, error_limits, plan, prepared, product_of, slab_parts
+from geogan.filling import UNREADABLE, Plan, check_members, error_limits, plan, prepared, product_of, slab_parts
 from geogan.io import open_source, select_time
 from geogan.model import Model
 from geogan.operators.errors import InputError
@@ -39,7 +39,7 @@ class Job:
         Folder of the run.
     digest : str
         Of the model's weights.
-    variable, time, keep_observed, members, max_error, seed, device
+    variable, time, keep_observed, members, max_error, seed, device, skip_bad
         As in `geogan.pipelines.fill.fill`.
     settled : (str, int), optional
         A product, and how many of its first dates are to stay as they are there.
@@ -55,7 +55,13 @@ class Job:
     max_error: float | str | tuple[float, ...] | None = None
     seed: int = 0
     device: str = "auto"
+    skip_bad: bool = False
     settled: tuple[str, int] | None = None
+
+    def anywhere(self) -> Job:
+        """The same job with paths that mean the same in another folder."""
+        data = tuple(path if "://" in path else str(Path(path).absolute()) for path in self.data)
+        return replace(self, data=data, model=str(Path(self.model).absolute()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +122,8 @@ class Filler:
         model = load_model(folder or job.model).on(device)
         check_members(model, job.members)
         error_limits(model, job.max_error, job.members)
-        source = open_source(job.data, variable=job.variable or _known(job.data, model.variable))
+        variable = job.variable or _known(job.data, model.variable)
+        source = open_source(job.data, variable=variable, skip_bad=job.skip_bad)
         stated = model.observation_error
         error = open_source(job.data, variable=stated).field if isinstance(stated, str) else None
         archive = prepared(model, source.field, error=error)
@@ -157,6 +164,21 @@ class Filler:
             path, dates = self.job.settled
             filled = Older.of(Path(path)).put_back(filled, self.axes.time, self.region(number), dates)
         return {str(name): array.values for name, array in filled.data_vars.items()}
+
+    def notes(self, number: int, arrays: Mapping[str, np.ndarray]) -> list[str]:
+        """What is to be said of a region: which of its cells could not be read."""
+        found = []
+        for name, source in arrays.items():
+            lost = source == UNREADABLE if name.endswith("_source") else np.zeros(1, bool)
+            if lost.any():
+                where = "the map"
+                if self.axes.time is not None:
+                    dates = self.chosen[self.axes.time].values[self.region(number)[self.axes.time]]
+                    other = tuple(axis for axis, dim in enumerate(self.chosen.dims) if dim != self.axes.time)
+                    first, last = dates[lost.any(other)][[0, -1]]
+                    where = f"{first} to {last}".replace("T00:00:00.000000000", "")
+                found.append(f"{name.removesuffix('_source')}, {where}: {lost.sum():,} cells could not be read")
+        return found
 
     @property
     def told(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _GAP, _LAND, _COAST = "#e6e6e6", "#b3a892", "#3c3a35"
 _GAP_OF_IMAGES = "#9db4cf"  # in grey images grey would be a value
 _SOURCE_COLOURS = {"observed": "#3b6ea5", "filled": "#f2b84b", "land": _LAND, "refused": "#9b2f3f"}
+_SOURCE_COLOURS["unreadable"] = "#8e6bb0"
 _UNITS = {
     "degree_celsius": "°C",
     "degrees_celsius": "°C",

@@ -544,8 +544,8 @@ class Reconstructor:
         Returns
         -------
         Dataset
-            The filled variable; ``*_source``: 0 observed, 1 filled, 2 land, 3 refused; ``*_std``, the standard
-            deviation of its error on the filled cells; of several members, ``*_member``.
+            The filled variable; ``*_source``: 0 observed, 1 filled, 2 land, 3 refused, 4 unreadable; ``*_std``, the
+            standard deviation of its error on the filled cells; of several members, ``*_member``.
         """
         return fill(
             self._model(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,6 +43,7 @@ def fill(
     overwrite: bool = False,
     append: bool = False,
     refill: bool = True,
+    skip_bad: bool = False,
     threads: int | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
@@ -84,6 +84,9 @@ def fill(
     refill : bool
         When appending, fill those last dates again that were filled without the dates after them, so that the product
         is the one that would have been filled at once, bit for bit. Otherwise all that is there stays as it is.
+    skip_bad : bool
+        Take chunks of the input that cannot be read for gaps; their cells are flagged as unreadable, and counted at the
+        end. Otherwise the first of them stops the fill.
     threads : int, optional
         Slabs computed at a time; by default one a core.
     scheduler : str, optional
@@ -112,8 +115,8 @@ def fill(
     _check_workers(scheduler, workers, threads)
     steady_memory()
     job = Job(
-        data=tuple(_absolute(path) for path in find_paths(data)),
-        model=str(model.absolute()),
+        data=tuple(find_paths(data)),
+        model=str(model),
         digest=digest_of(model),
         variable=variable if variable is None or isinstance(variable, str) else tuple(variable),
         time=time,
@@ -122,6 +125,7 @@ def fill(
         max_error=max_error if max_error is None or isinstance(max_error, (str, int, float)) else tuple(max_error),
         seed=seed,
         device=device,
+        skip_bad=skip_bad,
     )
     older = _older(out) if append else None
     filler = Filler.open(job)
@@ -171,7 +175,8 @@ def fill(
                 todo = [number for number in todo if number not in kept]
 
             def work(number: int) -> None:
-                product.write(filler.region(number), filler.arrays(number))
+                arrays = filler.arrays(number)
+                product.write(filler.region(number), arrays, notes=filler.notes(number, arrays))
 
             with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
                 task = bar.add_task("filling", total=count, completed=count - len(todo))
@@ -180,10 +185,12 @@ def fill(
                         bar.advance(task)
                 else:
                     for made in cluster(filler.job, filler.cut, todo, out=product.path, product=digest):
-                        product.record(filler.region(made.number), made.names)
+                        product.record(filler.region(made.number), made.names, notes=made.notes)
                         bar.advance(task)
-            finished = product.finish()
+            finished, notes = product.finish(), product.notes
     if console is not None:
+        for note in notes:
+            console.print(note, highlight=False, soft_wrap=True)
         console.print(f"{finished} is ready", highlight=False, soft_wrap=True)
     return finished
 
@@ -245,11 +252,6 @@ def _cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         ) from error
     with clusters.connect(scheduler, workers) as client:
         yield partial(clusters.fill_on, client)
-
-
-def _absolute(path: str) -> str:
-    """A path that means the same to other processes."""
-    return path if "://" in path else os.path.abspath(path)  # noqa: PTH100 (links stay links)
 
 
 def _digest(filler: Filler, older: Older | None) -> str:

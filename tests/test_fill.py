@@ -1,5 +1,6 @@
 """geogan fill: raw numbers of what was measured, whole products, gone on with after a kill."""
 
+import io
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
+from rich.console import Console
 
 from geogan import filling
 from geogan.checkpoint import save_model
@@ -258,3 +260,35 @@ def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path, 
     (tmp_path / "later" / "gappy.nc").replace(path)
     fill(path, run, out, threads=1)
     xr.testing.assert_equal(raw(out), raw(fill(path, run, tmp_path / "anew.zarr", threads=1)))
+
+
+@pytest.mark.parametrize("where", [{}, {"workers": 1}])
+def test_a_chunk_that_cannot_be_read(run, gappy, domain, tmp_path, monkeypatch, where):
+    """It stops the fill, or is a gap, flagged and counted, in a run that was stopped too."""
+    monkeypatch.setattr(filling, "DATES", 8)
+    whole, bad, out = tmp_path / "whole.zarr", tmp_path / "bad.zarr", tmp_path / "filled.zarr"
+    lost = (slice(12, 16), slice(0, 10), slice(12, 24))
+    for path in (whole, bad):
+        field = gappy.copy(deep=True)
+        if path == whole:
+            field.values[lost] = np.nan
+        encoding = {"sst": {"chunks": (4, 10, 12)}}
+        field.to_dataset().to_zarr(path, encoding=encoding, consolidated=False)
+    (bad / "sst" / "c" / "3" / "0" / "1").write_bytes(b"nothing of the kind")
+    dates = " to ".join(str(gappy.time.values[date].astype("M8[D]")) for date in (12, 15))
+    with pytest.raises(InputError, match=f"'sst' of .*bad.zarr cannot be read, {dates}, lat 0 to 9, lon 12 to 23:"):
+        fill(bad, run, out)
+    assert not out.exists()
+    said = Console(file=io.StringIO())
+    fill(bad, run, out, skip_bad=True, console=said, **where)
+    found, expected = raw(out), raw(fill(whole, run, tmp_path / "expected.zarr"))
+    np.testing.assert_array_equal(found["sst"].values, expected["sst"].values)
+    np.testing.assert_array_equal(found["sst_std"].values, expected["sst_std"].values)
+    place = np.zeros(gappy.shape, bool)
+    place[lost] = True
+    np.testing.assert_array_equal(
+        found["sst_source"].values, np.where(place & domain, 4, expected["sst_source"].values)
+    )
+    count = f"{(place & domain).sum():,}"
+    assert f"sst, {dates}: {count} cells could not be read" in said.file.getvalue()
+    assert found["sst_source"].attrs["flag_meanings"].split()[4] == "unreadable"

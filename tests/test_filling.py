@@ -42,7 +42,7 @@ def test_observed_kept_gaps_filled_land_left(model, gappy, domain, dtype, order)
     check(product, field, domain)
     assert product["sst"].dims == product["sst_source"].dims == order
     assert product["sst"].attrs == field.attrs | {"ancillary_variables": "sst_source sst_std"}
-    assert product["sst_source"].attrs["flag_meanings"] == "observed filled land refused"
+    assert product["sst_source"].attrs["flag_meanings"] == "observed filled land refused unreadable"
     xr.testing.assert_equal(product["time"], field["time"])
 
 

@@ -23,7 +23,7 @@ cli
 -> archive, gaussian, chunk_store
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
-   covariates, variables, observation_error, encoding, lock, swap
+   covariates, variables, observation_error, encoding, lock, swap, damage
 -> streaming
 -> coordinates, defaults, nearness, parallel, presets, ranks, regions, run_folder
 -> operators
