@@ -1,32 +1,47 @@
-"""Peak memory of ``geogan fill`` on an archive, and on one so many times longer (Linux).
+"""Peak memory of ``geogan fill`` on an archive on disk, and on one so many times longer (Linux).
 
-    python benchmarks/fill_memory.py [--days 96] [--side 256] [--times 8]
+    python benchmarks/fill_memory.py [--days 96] [--side 256] [--times 8] [--chunks 8,256,256]
+    python benchmarks/fill_memory.py --days 2000 --side 1024 --times 1 --chunks 8,256,256 --seconds 400
 
-Every fill runs in a process of its own; prints both peaks and their ratio.
+Every fill runs in a process of its own; prints the peaks and their ratio. With ``--seconds`` a fill is stopped after so
+long: its peak is that of slabs at work, as many as there are threads, and all slabs are alike.
 """
 
 import argparse
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from fill_throughput import gappy_archive, untrained
+from fill_throughput import untrained
+from train_memory import archive_on_disk
 
 from geogan.checkpoint import save_model
+from geogan.io import open_field
+
+FILL = """
+import sys
+from pathlib import Path
+from geogan.pipelines.fill import fill
+fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), threads=int(sys.argv[4]))
+"""
 
 
-def peak(data: Path, run: Path, out: Path) -> float:
+def peak(data: Path, run: Path, out: Path, *, threads: int, seconds: float | None) -> float:
     """Peak resident memory of a fill, in MiB."""
-    # The kernel's own high-water mark, and not getrusage's: that one a child inherits from its parent, which has just
-    # held a whole archive.
-    code = (
-        "import sys; from pathlib import Path; from geogan.pipelines.fill import fill; "
-        "fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), threads=2); "
-        "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
-    )
-    done = subprocess.run([sys.executable, "-c", code, data, run, out], check=True, capture_output=True, text=True)
-    return int(done.stdout.split()[-1]) / 1024
+    began, found = time.monotonic(), 0.0
+    with subprocess.Popen([sys.executable, "-c", FILL, data, run, out, str(threads)]) as child:
+        while child.poll() is None:
+            # The kernel's own high-water mark, and not getrusage's: that one a child inherits from its parent.
+            status = Path(f"/proc/{child.pid}/status").read_text().splitlines()
+            found = max(found, *(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM")), 0.0)
+            if seconds is not None and time.monotonic() - began > seconds:
+                child.kill()
+            time.sleep(0.2)
+    if child.returncode and seconds is None:
+        raise SystemExit(f"the fill failed with status {child.returncode}")
+    return found
 
 
 def main() -> None:
@@ -35,18 +50,21 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=96)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--times", type=int, default=8)
+    parser.add_argument("--chunks", default="8,256,256")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seconds", type=float)
     given = parser.parse_args()
-    peaks = []
+    chunks, peaks = tuple(int(size) for size in given.chunks.split(",")), []
     with tempfile.TemporaryDirectory() as folder:
-        for times in (1, given.times):
+        for times in sorted({1, given.times}):
             data, run = Path(folder) / f"gappy{times}.zarr", Path(folder) / f"run{times}"
-            field = gappy_archive(given.days * times, given.side)
-            field.to_dataset().chunk(time=8).to_zarr(data, consolidated=False)
-            save_model(run, untrained(field, "bfloat16"))
-            del field
-            peaks.append(peak(data, run, Path(folder) / f"filled{times}.zarr"))
-            print(f"{given.days * times:5d} days of {given.side} x {given.side}: {peaks[-1]:.0f} MiB")
-    print(f"ratio {peaks[1] / peaks[0]:.3f}")
+            archive_on_disk(data, given.days * times, given.side, chunks)  # type: ignore[arg-type]
+            save_model(run, untrained(open_field(data)[:48].compute(), "bfloat16"))
+            out = Path(folder) / f"filled{times}.zarr"
+            peaks.append(peak(data, run, out, threads=given.threads, seconds=given.seconds))
+            print(f"{given.days * times:5d} days of {given.side} x {given.side}: {peaks[-1]:.0f} MiB", flush=True)
+    if len(peaks) > 1:
+        print(f"ratio {peaks[1] / peaks[0]:.3f}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from geogan.covariates import Covariates
 from geogan.masks import KeptMasks, Masks
 from geogan.regions import REGION_VALUES, Region, Regions, plan_regions
 from geogan.standardise import Standardiser, within_unity
-from geogan.streaming import values
+from geogan.streaming import read_piece
 from geogan.withheld import Withheld, withhold
 
 # Archives up to this many values (256 MiB) are held in memory while training; longer ones are read region by region.
@@ -140,7 +140,7 @@ class Archive:
 
     def errors(self, dates: slice) -> np.ndarray | float:
         """Standard deviation of the observations' errors, in the field's units; 0 where it is not known."""
-        return values(self.error[dates]) if isinstance(self.error, xr.DataArray) else self.error or 0.0
+        return read_piece(self.error, dates) if isinstance(self.error, xr.DataArray) else self.error or 0.0
 
     def withholding(self, share_seen: np.ndarray, *, seed: int) -> Archive:
         """The archive with some of its observations withheld."""
@@ -188,13 +188,13 @@ class Archive:
 
     def load(self, t: slice | np.ndarray, y: slice, x: slice) -> Loaded:
         """Read a region, or some dates of it."""
-        raw = values(self.field[t, :, y, x].astype(np.float32))
+        raw = read_piece(self.field, t, y, x, dtype=np.float32)
         held = np.zeros(raw.shape, bool)
         for row, date in enumerate(np.arange(len(self.days))[t].tolist()):
             hidden = self.hidden(date)
             if hidden is not None:
                 held[row] = hidden[:, y, x]
-        error = values(self.error[t, :, y, x]) if isinstance(self.error, xr.DataArray) else self.error
+        error = read_piece(self.error, t, y, x) if isinstance(self.error, xr.DataArray) else self.error
         return Loaded(Region(t, y, x), raw, held, error)  # type: ignore[arg-type]
 
     def read(

@@ -1,6 +1,8 @@
 """A Zarr store behind a web server, read with the standard library."""
 
 import asyncio
+import http.client
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -8,6 +10,9 @@ from collections.abc import AsyncIterator, Iterable
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+
+# Seconds to wait before a request is made again that was not answered, or with an error of the server's.
+WAITS = (0.5, 2.0, 8.0)
 
 
 class HttpStore(Store):
@@ -28,6 +33,7 @@ class HttpStore(Store):
     def __init__(self, url: str) -> None:
         super().__init__(read_only=True)
         self.url = url.rstrip("/")
+        self._answered = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HttpStore) and other.url == self.url
@@ -66,16 +72,10 @@ class HttpStore(Store):
         yield ""
 
     def _fetch(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
-        request = urllib.request.Request(f"{self.url}/{urllib.parse.quote(key)}")
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                content = answer.read()
-        except urllib.error.HTTPError as error:
-            # Many object stores answer 403 for a key that is not there; anything else is a failure, and a
-            # failure taken for an absent chunk would come out as a gap.
-            if error.code in (403, 404):
-                return None
-            raise
+        content = _content(f"{self.url}/{urllib.parse.quote(key)}", answered=self._answered)
+        self._answered = True
+        if content is None:
+            return None
         match byte_range:
             case RangeByteRequest(start, end):
                 return content[start:end]
@@ -84,3 +84,23 @@ class HttpStore(Store):
             case SuffixByteRequest(suffix):
                 return content[-suffix:]
         return content
+
+
+def _content(url: str, *, answered: bool) -> bytes | None:
+    """What a web server has under an address, None for nothing; asked again a few times where it fails."""
+    for wait in (*WAITS, None):
+        try:
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                return answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            # Many object stores answer 403 for a key that is not there; anything else is a failure, and a
+            # failure taken for an absent chunk would come out as a gap.
+            code = error.code if isinstance(error, urllib.error.HTTPError) else None
+            if code in (403, 404):
+                return None
+            # Where nothing has ever listened, nothing will.
+            refused = not answered and isinstance(getattr(error, "reason", error), ConnectionRefusedError)
+            if wait is None or refused or (code is not None and code < 500 and code != 429):
+                raise OSError(f"{url}: {error}") from error
+            time.sleep(wait)
+    raise AssertionError("the last attempt returns or raises")

@@ -8,8 +8,7 @@ import tempfile
 import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ from geogan.http_store import HttpStore
 from geogan.images import are_images, open_images
 from geogan.operators.errors import InputError
 from geogan.regions import Region
-from geogan.streaming import parts
+from geogan.streaming import parts, reading
 from geogan.variables import is_joined, join_variables, named_variables
 
 Data = str | Path | Sequence[str | Path]
@@ -570,15 +569,14 @@ def check_field(
     count, bands, *grid = films.shape
     domain, of_bands = np.zeros(grid, bool), np.zeros((count, bands), int)
     least, most = np.full(bands, np.inf), np.full(bands, -np.inf)
-    with reading(str(field.encoding.get("source", "the data")), str(field.name)):
-        for region, part in parts(films, what=f"reading {name}", message=message):
-            (t, y, x), seen = region, ~np.isnan(part)
-            domain[y, x] |= seen.any(axis=(0, 1))
-            of_bands[t] += seen.sum(axis=(2, 3))
-            least = np.minimum(least, np.where(seen, part, np.inf).min(axis=(0, 2, 3)))
-            most = np.maximum(most, np.where(seen, part, -np.inf).max(axis=(0, 2, 3)))
-            if look is not None:
-                look(region, part)
+    for region, part in parts(films, what=f"reading {name}", message=message):
+        (t, y, x), seen = region, ~np.isnan(part)
+        domain[y, x] |= seen.any(axis=(0, 1))
+        of_bands[t] += seen.sum(axis=(2, 3))
+        least = np.minimum(least, np.where(seen, part, np.inf).min(axis=(0, 2, 3)))
+        most = np.maximum(most, np.where(seen, part, -np.inf).max(axis=(0, 2, 3)))
+        if look is not None:
+            look(region, part)
     if axes.independent:
         # What a cell is in one sample says nothing of what it is in another.
         domain = np.ones_like(domain)
@@ -667,6 +665,11 @@ def _open_dataset(path: str) -> xr.Dataset:
             raise InputError(
                 f"the times of {path} cannot be decoded; its time needs units such as "
                 "'days since 1970-01-01' and a CF calendar"
+            ) from error
+        if "redentials" in text:
+            raise InputError(
+                f"{path} asks for credentials and finds none ({text[:100]}); set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or GOOGLE_APPLICATION_CREDENTIALS"
             ) from error
         if "://" in path:
             raise InputError(
@@ -871,34 +874,6 @@ def _check_chunks(path: str, name: str, field: xr.DataArray) -> None:
         f"variable {name!r} of {path} lacks {absent} of its {total} chunk files, which would read as "
         f"{fill.item()} as if measured; copy the store again, or write it with write_empty_chunks=True"
     )
-
-
-@contextmanager
-def reading(path: str, name: str) -> Iterator[None]:
-    """Say which file is damaged, whatever the decoder deep below says.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    name : str
-        The variable that is read from it.
-
-    Raises
-    ------
-    InputError
-        If what is done inside cannot read.
-    """
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
-        text = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"variable {name!r} of {path} cannot be read: a part of it is damaged or cut short ({text}); "
-            "copy or write it again"
-        ) from error
 
 
 def _named(field: xr.DataArray) -> str:

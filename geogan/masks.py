@@ -10,7 +10,7 @@ from threading import Lock
 import numpy as np
 import xarray as xr
 
-from geogan.streaming import tiles, together, values
+from geogan.streaming import read_piece, tiles, together
 
 # Memory for masks that are likely to be asked for again: under clouds one of 1024 x 1024 cells takes about 10 KiB.
 KEPT_BYTES = 2**27
@@ -84,7 +84,7 @@ class Masks:
         try:
             return self._kept[date]
         except KeyError:
-            mask = np.isfinite(values(self.field[date])) & self.domain
+            mask = np.isfinite(read_piece(self.field, slice(date, date + 1))[0]) & self.domain
             self._kept.keep(date, mask)
             return mask
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import groupby, product
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side, workers
 from geogan.regions import Region, partition
 
@@ -62,7 +65,7 @@ def parts(
         regions = [Region(*each) for each in product(*axes)]
 
     def read(region: Region) -> tuple[Region, np.ndarray]:
-        return region, values(field[region.t, :, region.y, region.x])
+        return region, read_piece(field, *region)
 
     began = spoke = time.perf_counter()
     done = 0
@@ -101,16 +104,67 @@ def tiles(field: xr.DataArray, dates: list[int]) -> Iterator[tuple[slice, slice,
     places = [(slice(*y), slice(*x)) for y, x in product(ys, xs)]
 
     def read(place: tuple[slice, slice]) -> tuple[slice, slice, np.ndarray]:
-        return *place, values(field[span, :, *place])[rows]
+        return *place, read_piece(field, span, *place)[rows]
 
     yield from side_by_side(read, places, threads=min(READERS, workers(None)))
 
 
-def values(field: xr.DataArray) -> np.ndarray:
-    """Values of a piece of a lazy field, read by this thread alone.
+def read_piece(
+    field: xr.DataArray, t: slice | np.ndarray, y: slice = slice(None), x: slice = slice(None), *, dtype: Any = None
+) -> np.ndarray:
+    """Values of a piece of a field (T, C, H, W), read by this thread alone.
 
     Pieces are read from background threads and from Dask's own: no second pool inside them.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
     """
-    if field.chunks is None:
-        return np.asarray(field.values)
-    return np.asarray(field.data.compute(scheduler="synchronous"))
+    piece = field[t, :, y, x]
+    if dtype is not None:
+        piece = piece.astype(dtype)
+    if piece.chunks is None:
+        return np.asarray(piece.values)
+    dates = np.arange(len(field))[t]
+    with reading(
+        str(field.encoding.get("source", "the data")), str(field.name), at=f", in dates {dates[0]} to {dates[-1]}"
+    ):
+        return np.asarray(piece.data.compute(scheduler="synchronous"))
+
+
+@contextmanager
+def reading(path: str, name: str, *, at: str = "") -> Iterator[None]:
+    """Say which file is damaged, or which store does not answer, whatever the decoder deep below says.
+
+    Parameters
+    ----------
+    path : str
+        The file, or the address of a store.
+    name : str
+        The variable that is read from it.
+    at : str
+        Where in it.
+
+    Raises
+    ------
+    InputError
+        If what is done inside cannot read.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        if "://" in path:
+            # Clients of object stores have exceptions of their own, and have tried several times.
+            raise InputError(
+                f"variable {name!r} of {path} could not be read{at} ({text}); run again when the store answers"
+            ) from error
+        if not isinstance(error, OSError | RuntimeError | ValueError | EOFError):
+            raise
+        raise InputError(
+            f"variable {name!r} of {path} cannot be read: a part of it is damaged or cut short{at} ({text}); "
+            "copy or write it again"
+        ) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from geogan.coordinates import find_axes
-from geogan.io import open_domain, open_field, reading, variable_names
+from geogan.io import open_domain, open_field, variable_names
 from geogan.operators.errors import InputError
 from geogan.plotting import (
     figure_path,
@@ -21,6 +21,7 @@ from geogan.plotting import (
     select_date,
 )
 from geogan.run_folder import METRICS, TEXT, is_run
+from geogan.streaming import reading
 from geogan.variables import is_joined, split_variables
 
 if TYPE_CHECKING:

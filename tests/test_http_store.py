@@ -4,27 +4,33 @@ import asyncio
 import functools
 import http.server
 import threading
-import urllib.error
 
 import pytest
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 
+from geogan import http_store
 from geogan.http_store import HttpStore
+
+asked: list[str] = []
 
 
 @pytest.fixture
 def url(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     (tmp_path / "a b.zarr").mkdir()
-    (tmp_path / "a b.zarr" / "key").write_bytes(b"0123456789")
+    for key in ("key", "moody key"):
+        (tmp_path / "a b.zarr" / key).write_bytes(b"0123456789")
+    monkeypatch.setattr(http_store, "WAITS", (0.0, 0.01))
+    asked.clear()
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args):
             pass
 
         def do_GET(self):
-            if "broken" in self.path:
-                self.send_error(500)
+            asked.append(self.path)
+            if "broken" in self.path or asked.count(self.path) < ("moody" in self.path) * 3:
+                self.send_error(500 + 3 * ("moody" in self.path))
             else:
                 super().do_GET()
 
@@ -54,8 +60,28 @@ def test_absent_is_none_and_a_failure_is_an_error(url):
     store = HttpStore(url)
     assert read(store, "no key") is None
     assert not asyncio.run(store.exists("no key")) and asyncio.run(store.exists("key"))
-    with pytest.raises(urllib.error.HTTPError):
+    with pytest.raises(OSError, match=r"a%20b.zarr/broken: HTTP Error 500"):
         read(store, "broken")
+    assert asked.count("/a%20b.zarr/broken") == 3
+
+
+def test_a_server_that_fails_now_and_then_is_asked_again(url):
+    assert read(HttpStore(url), "moody key") == b"0123456789" and len(asked) == 3
+
+
+def test_a_server_that_is_gone_is_waited_for_if_it_was_ever_there(url, monkeypatch):
+    waited = []
+    monkeypatch.setattr(http_store.time, "sleep", waited.append)
+    gone = HttpStore("http://127.0.0.1:9/a.zarr")
+    with pytest.raises(OSError, match="127.0.0.1:9/a.zarr/key: .*refused"):
+        read(gone, "key")
+    assert not waited
+    store = HttpStore(url)
+    read(store, "key")
+    store.url = gone.url
+    with pytest.raises(OSError, match="refused"):
+        read(store, "key")
+    assert waited == list(http_store.WAITS)
 
 
 def test_read_only_and_equal_by_address(url):

@@ -72,8 +72,8 @@ def test_the_search_does_not_see_what_is_withheld(gappy, domain, quick, monkeypa
         poisoned.values[date][archive.withheld.hidden(date, archive.seen)] = 1e6
     wild = dataclasses.replace(archive, field=poisoned)
     for mine, other in zip(
-        preparation._hidden_pieces(archive, None, prepared.share_seen, seed=0),
-        preparation._hidden_pieces(wild, None, prepared.share_seen, seed=0),
+        preparation._hidden_pieces(archive, None, prepared.share_seen, seed=0)[0],
+        preparation._hidden_pieces(wild, None, prepared.share_seen, seed=0)[0],
         strict=True,
     ):
         for piece in (mine, other):
@@ -193,9 +193,9 @@ def test_an_archive_on_disk_is_prepared_alike_and_read_once(gappy, domain, monke
 def test_the_first_guess_is_fitted_to_pieces_of_an_archive_on_disk(on_disk, monkeypatch):
     """Only the pieces themselves are read for it."""
     read = []
-    real = masks.values
-    monkeypatch.setattr(masks, "values", lambda field: read.append(field) or real(field))
-    pieces = preparation._hidden_pieces(on_disk.archive, None, on_disk.share_seen, seed=0)
+    real = masks.read_piece
+    monkeypatch.setattr(masks, "read_piece", lambda *place: read.append(place) or real(*place))
+    pieces, _ = preparation._hidden_pieces(on_disk.archive, None, on_disk.share_seen, seed=0)
     assert pieces and not read
     for piece in pieces:
         assert (piece.hidden * piece.kept == 0).all() and piece.hidden.any()

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geogan import streaming
+from geogan.operators.errors import InputError
 from geogan.streaming import parts, tiles, together
 
 FIELD = xr.DataArray(np.random.default_rng(0).random((23, 2, 9, 11)), dims=("time", "band", "y", "x"))
@@ -53,11 +54,19 @@ def test_a_long_pass_says_how_far_it_is(monkeypatch):
     assert said[0].startswith("reading sst: 26%, about") and len(said) == 4
 
 
-def test_what_cannot_be_read_is_heard_of():
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("sea.zarr", r"'sst' of sea.zarr cannot be read: a part .*, in dates 0 to 5 \(gone\); copy or write it again"),
+        ("s3://b/sea.zarr", r"'sst' of s3://b/sea.zarr could not be read, in dates 0 to 5 \(gone\); run again when"),
+    ],
+)
+def test_what_cannot_be_read_is_named(source, words):
     def broken(block):
-        raise OSError("the disk is gone")
+        raise OSError("gone")
 
     field = FIELD.chunk(time=6)
     field = field.copy(data=field.data.map_blocks(broken, dtype=float, meta=np.empty((0,) * 4)))
-    with pytest.raises(OSError, match="the disk is gone"):
-        list(parts(field))
+    field.name, field.encoding["source"] = "sst", source
+    with pytest.raises(InputError, match=words):
+        list(parts(field, most=6 * 2 * 99))
