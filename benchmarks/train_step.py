@@ -7,7 +7,8 @@ the discriminator on real and simulated measurements together, and once more, fr
 on ``y_hat``, at the steps that have the likelihood term; and, where one learns, the network that predicts the error.
 The losses are plain means. *The step* is what ``training.train`` does, blocks apart: it draws windows, theta and
 noise, measures, solves for the first guess of ``y_hat``, takes the losses, clips, and moves weights and averages. Eight
-steps of one and eight of the other in turn, medians. One thread computes; windows and theta are made ahead by another.
+steps of one and eight of the other in turn, medians. One thread computes, and on a CPU its own time counts, whatever
+else the machine does; windows and theta are made ahead by another.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from geogan import defaults
 from geogan.blocks import Block
 from geogan.gaussian import GaussianPrior
+from geogan.nearness import ASPECTS
 from geogan.networks import DISCRIMINATORS, GENERATORS, ErrorNet
 from geogan.operators.cloud import CloudMask
 from geogan.presets import PRESETS
@@ -60,7 +62,10 @@ def block(frames: int, channels: int, crop: int, generator: torch.Generator) -> 
     kept = mask * (torch.rand(shape, generator=generator) < 0.7)
     values = torch.randn(shape, generator=generator) * mask
     domain, days = torch.ones(shape[-2:]), torch.arange(shape[0], dtype=torch.float64)
-    return Block(values, mask, kept, torch.zeros(shape), domain, days, recent=kept)
+    deviation = torch.randn(shape, generator=generator)
+    return Block(
+        values, mask, kept, torch.zeros(shape), domain, days, near=kept.repeat(1, ASPECTS, 1, 1), deviation=deviation
+    )
 
 
 def passes(
@@ -73,10 +78,10 @@ def passes(
         x = generator(windows.values * windows.kept, windows.kept, windows.guess, windows.domain)
     loss = x.mean()
     if error is not None:
-        shown = (windows.values, windows.kept, windows.guess, x.detach(), windows.domain, None, windows.recent)
+        shown = (windows.values, windows.kept, windows.guess, x.detach(), windows.domain, None, windows.near)
         with cast:
-            std = error.network(*shown)
-        std.mean().backward()
+            std, spread = error.network.predict(*shown)
+        (std.mean() + spread.mean()).backward()
     fake = x * seen
     if prior:
         with cast:
@@ -118,7 +123,7 @@ def compare(
     state = TrainState.start(
         GENERATORS[networks](frames=frames, channels=channels, **made).to(**place),
         DISCRIMINATORS["sagan" if paper else "convolutional"](frames=frames, channels=channels).to(**place),
-        None if paper else ErrorNet(frames=frames, channels=channels).to(**place),
+        None if paper else ErrorNet(frames=frames, channels=channels, spread=True).to(**place),
         rate_generator=1e-4,
         rate_discriminator=4e-4,
         betas=(0.5, 0.999),
@@ -150,14 +155,17 @@ def compare(
             again = weights.likelihood > 0 and number % every == 0
             passes(state, windows, seen, precision, prior=weights.prior > 0, again=again)
 
+    cuda = device.type == "cuda"
+    clock = time.perf_counter if cuda else time.thread_time
+
     def seconds(work: Callable[[], Any]) -> float:
-        if device.type == "cuda":
+        if cuda:
             torch.cuda.synchronize()
-        began = time.perf_counter()
+        began = clock()
         work()
-        if device.type == "cuda":
+        if cuda:
             torch.cuda.synchronize()
-        return (time.perf_counter() - began) / TURN
+        return (clock() - began) / TURN
 
     def steps() -> None:
         next(training)

@@ -33,6 +33,7 @@ from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
+from geogan.pace import Pace, find_pace, thread_counts
 from geogan.parallel import torch_threads, workers
 from geogan.preparation import BLOCK_SIDE, SMALLEST, Prepared, block_maker, prepare_model, read_once, share_seen
 from geogan.ranks import ALONE, LostRank, Ranks, local
@@ -101,10 +102,11 @@ class Reconstructor:
     averaging : float
         Decay of the moving average of the generator's weights.
     precision : {"auto", "float32", "bfloat16"}
-        Of the networks' arithmetic; auto measures which is quicker.
+        Of the networks' arithmetic; auto measures which is quicker. A resumed run keeps what was found.
     seed : int
     threads : int, optional
-        Of the networks' arithmetic while training; by default one core is left to prepare blocks.
+        Of the networks' arithmetic while training; by default as many as a measurement finds quickest, of all cores but
+        one, which prepares blocks. A resumed run keeps what was found.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ...
 
@@ -291,20 +293,15 @@ class Reconstructor:
             )
         else:
             say("without gaps or noise nothing can be withheld: the last weights are kept, and no error is reported")
-        # One core is left to prepare blocks, or both would crawl.
-        with torch_threads(self.threads or max(1, workers(None) // local("LOCAL_WORLD_SIZE") - 1)):
+        with torch_threads(1):
             state = self._start(first, scale, device, images=within_unity(field, axes), ranks=ranks)
             if resume:
                 with ranks.files(Path(path), STATE) as folder:  # type: ignore[arg-type]
                     load_state(folder, state)
-                precision = first.precision
                 say(f"resumed at step {state.step}")
-            else:
-                precision = self.precision
-                if precision == "auto":
-                    quicker = _quicker(state.generator, self.batch // ranks.size, crop, device) if ranks.first else ""
-                    precision = "bfloat16" if ranks.told([float(quicker == "bfloat16")])[0] else "float32"
-            dtype = getattr(torch, precision)
+            pace = self._pace(state.generator, crop, device, ranks, before=first if resume else None, message=say)
+            torch.set_num_threads(pace.threads)
+            dtype = getattr(torch, pace.precision)
             unit, units = archive.standardiser.error_unit(first.units)
             guessed = 0.0 if judge is None else judge.error(None)
 
@@ -315,8 +312,8 @@ class Reconstructor:
                     first,
                     network=network.eval().requires_grad_(False).to(memory_format=torch.channels_last),
                     error=predicting(),
-                    precision=precision,
-                    settings=self._settings() | {"dates": len(archive.days)},
+                    precision=pace.precision,
+                    settings=self._settings() | {"dates": len(archive.days), "measured_threads": pace.threads},
                     scores={
                         "withheld": None if judge is None or noisy else state.best_score * unit,
                         "first_guess": None if judge is None or noisy else guessed * unit,
@@ -406,6 +403,39 @@ class Reconstructor:
                 save_model(path, ready)
             self.model_ = _same(ready, ranks)
         return self
+
+    def _pace(
+        self,
+        network: Generator,
+        crop: tuple[int, int],
+        device: torch.device,
+        ranks: Ranks,
+        *,
+        before: Model | None,
+        message: Callable[[str], None],
+    ) -> Pace:
+        """How to compute: as asked, as the run that is gone on with did, or as is quickest here."""
+        # One core is left to prepare blocks, or both would crawl.
+        most = max(1, workers(None) // local("LOCAL_WORLD_SIZE") - 1)
+        precisions = ["float32", "bfloat16"] if self.precision == "auto" else [self.precision]
+        threads = thread_counts(most) if device.type == "cpu" else [most]
+        if before is not None:
+            precisions, threads = [before.precision], [min(before.settings.get("measured_threads", most), most)]
+        if self.threads:
+            threads = [self.threads]
+        found = Pace(precisions[0], threads[0])
+        if ranks.first and len(precisions) * len(threads) > 1:
+            found = find_pace(
+                network,
+                batch=self.batch // ranks.size,
+                crop=crop,
+                device=device,
+                precisions=precisions,
+                threads=threads,
+            )
+            message(f"measured: training is quickest in {found}")
+        which, count = ranks.told([precisions.index(found.precision), found.threads])
+        return Pace(precisions[int(which)], int(count))
 
     def _prepared(
         self,
@@ -668,23 +698,3 @@ def find_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {name!r} is not to be had on this machine; use --device cpu") from error
     return device
-
-
-def _quicker(network: Generator, batch: int, crop: tuple[int, int], device: torch.device) -> str:
-    """Which precision trains quicker here, measured on a copy."""
-    network = copy.deepcopy(network)
-    shape = (batch, network.frames, network.channels, *crop)
-    x, domain = torch.zeros(shape, device=device), torch.ones((batch, 1, 1, *crop), device=device)
-    extra = torch.zeros((batch, network.extras, *crop), device=device) if network.extras else None
-    took = {}
-    for name in ("float32", "bfloat16"):
-        rounds = []
-        for _ in range(3):
-            began = time.perf_counter()
-            with torch.autocast(device.type, getattr(torch, name), enabled=name != "float32"):
-                loss = network(x, x, x, domain, extra=extra).square().mean()
-            loss.backward()
-            float(loss.detach())
-            rounds.append(time.perf_counter() - began)
-        took[name] = min(rounds)
-    return min(took, key=took.__getitem__)

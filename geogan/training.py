@@ -389,7 +389,8 @@ def _error_step(
         # Where what was observed is kept as it is, nobody asks for its spread.
         unsure = windows.domain if len(targets) > 1 else windows.domain * (1 - seen[1])
         where = unsure.expand_as(spread)
-        terms.append(objective.error_likelihood(spread, windows.deviation**2, where, state.network.scale))
+        term = objective.error_likelihood(spread, windows.deviation**2, where, state.network.scale)
+        terms.append(ranks.weigh(term, where))
     loss = torch.stack(terms).sum()
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()

@@ -15,7 +15,7 @@ cli
 -> geogan, accessor, league, clusters
 -> rivals, job
 -> reconstructor, plotting, figures, corruption, coverage, baselines, metrics, synthetic
--> preparation, filling, judge, checkpoint
+-> preparation, filling, judge, checkpoint, pace
 -> training
 -> supply
 -> windows

@@ -35,7 +35,7 @@ CLOUDS = CloudMask(coverage=0.4, scale=5.0)
 PRIOR = GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
 ALL = Weights(prior=0.5, likelihood=1.0, withheld=1.0)
 CASES = {
-    "all terms": {"error": True, "prior": PRIOR},
+    "all terms": {"error": True, "prior": PRIOR, "deviating": True},
     "the paper's": {"weights": Weights(1.0, 2.0, 0.0), "operator": Compose((ConvolveNoise(l=3, sigma=0.3), CLOUDS))},
     "an ensemble": {"members": 2, "prior": PRIOR},
     "clean fields": {"weights": Weights(1.0, 0.0, 0.0, 1.0), "clean": True},
@@ -47,7 +47,18 @@ SMALL = [
 
 
 def state_after(
-    steps, data, ranks, *, error=False, prior=None, weights=ALL, operator=CLOUDS, members=1, clean=False, network=None
+    steps,
+    data,
+    ranks,
+    *,
+    error=False,
+    prior=None,
+    weights=ALL,
+    operator=CLOUDS,
+    members=1,
+    clean=False,
+    network=None,
+    deviating=False,
 ):
     """Training itself, without the preparations; each process makes its own blocks only."""
     field, domain = open_field(data, variable="sst"), xr.open_zarr(data, consolidated=False).sea_mask.values == 1
@@ -59,7 +70,7 @@ def state_after(
     state = TrainState.start(
         network,
         Discriminator(frames=FRAMES, width=4),
-        ErrorNet(frames=FRAMES, width=4) if error else None,
+        ErrorNet(frames=FRAMES, width=4, spread=deviating) if error else None,
         rate_generator=1e-3,
         rate_discriminator=4e-3,
         betas=(0.5, 0.9),
@@ -67,7 +78,7 @@ def state_after(
     )
     make = block_maker(
         archive, operator, share, seed=0, frames=FRAMES, side=20, hiding=weights.withheld > 0, members=members,
-        clean=archive if clean else None,
+        clean=archive if clean else None, deviating=deviating,
     )  # fmt: skip
     made = []
     pool = BlockPool(

@@ -10,6 +10,7 @@ import geogan
 from geogan import Reconstructor, defaults
 from geogan.checkpoint import load_model, load_state
 from geogan.operators.errors import InputError
+from geogan.pace import Pace
 from geogan.reconstructor import find_device
 
 SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1}
@@ -69,6 +70,19 @@ def test_values_on_land_change_nothing(gappy, domain, quick):
     assert (
         equal(weights(first), weights(second)) and first.model_.scores["withheld"] == second.model_.scores["withheld"]
     )
+
+
+def test_what_was_measured_is_said_and_kept(gappy, domain, quick, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("geogan.reconstructor.find_pace", lambda *_, **__: Pace("bfloat16", 1))
+    small(precision="auto", threads=None).fit(gappy, domain=domain, path=tmp_path, message=said.append)
+    assert "measured: training is quickest in bfloat16 on 1 thread" in said
+    monkeypatch.setattr("geogan.reconstructor.find_pace", lambda *_, **__: pytest.fail("measured again"))
+    resumed = geogan.Reconstructor.load(tmp_path)
+    resumed.steps = 3
+    resumed.fit(gappy, domain=domain, path=tmp_path, resume=True)
+    model = load_model(tmp_path)
+    assert (model.precision, model.settings["measured_threads"], model.scores["steps"]) == ("bfloat16", 1, 3)
 
 
 def test_a_resumed_run_has_the_same_weights(gappy, domain, quick, tmp_path):
