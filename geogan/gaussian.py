@@ -324,7 +324,7 @@ class GaussianPrior:
         if days.ndim == 2:
             days = days.repeat_interleave(mask.shape[0] // days.shape[0], 0)
         # Ornstein-Uhlenbeck in time: Q_t = R^T R with R bidiagonal, exact for uneven steps.
-        steps = days.to(device=device, dtype=torch.float64).diff()
+        steps = days.to(device=device, dtype=torch.float64, non_blocking=True).diff()
         correlation = torch.exp(-steps.clamp_min(1e-3) / self.persistence)
         innovation = (1 - correlation**2).rsqrt()
         root_diagonal = torch.cat([torch.ones_like(days[..., :1], device=device, dtype=torch.float64), innovation], -1)

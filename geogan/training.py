@@ -338,7 +338,7 @@ def _targets(windows: Windows, operator: Operator, scale: Tensor) -> list[Target
 def _normal(like: Tensor, generator: torch.Generator, ranks: Ranks, axis: int = 0) -> Tensor:
     """Standard normal numbers, this process's along an axis; drawn where the generator is."""
     drawn = torch.randn(ranks.whole(like.shape, axis), generator=generator, device=generator.device)
-    return ranks.mine(drawn, axis).to(like.device)
+    return ranks.mine(drawn, axis).to(like.device, non_blocking=True)
 
 
 def _members(generator: Generator, windows: Windows, cast: Any) -> Tensor:
@@ -561,7 +561,7 @@ def train(
             )
             judged = state.step % validate_every == 0
             if judged or state.step % report_every == 0:
-                means = ranks.mean([float(value) for value in step.losses.values()])
+                means = ranks.mean(torch.stack(list(step.losses.values())).tolist())
                 losses = dict(zip(step.losses, means, strict=True))
                 collapsed = _sound(losses, state.step, collapsed, report_every)
                 yield record(losses, judge() if judged else None)
