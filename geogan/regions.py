@@ -22,7 +22,7 @@ import numpy as np
 # Values of a region at most, where its chunks allow it: 64 MiB of float32.
 REGION_VALUES = 2**24
 # Regions that serve in turn, and blocks cut from each before it is replaced.
-REGIONS, BLOCKS_EACH = 4, 4
+REGIONS, BLOCKS_EACH = 4, 8
 
 Content = TypeVar("Content")
 
@@ -197,8 +197,8 @@ def serving(number: int) -> tuple[int, int]:
 
     Examples
     --------
-    >>> [serving(number) for number in (0, 1, 4, 12, 16)]
-    [(0, 0), (1, 0), (0, 0), (0, 0), (0, 1)]
+    >>> [serving(number) for number in (0, 1, 4, 31, 32)]
+    [(0, 0), (1, 0), (0, 0), (3, 1), (0, 1)]
     """
     place = number % REGIONS
     return place, (number // REGIONS + place * BLOCKS_EACH // REGIONS) // BLOCKS_EACH

@@ -65,7 +65,7 @@ def test_blocks_in_a_row_come_from_different_places_that_are_filled_anew_one_by_
         assert len({place for place, _ in keys[start : start + REGIONS]}) == REGIONS
     assert all(keys.count(key) == BLOCKS_EACH for key in set(keys[30:150]) if keys[-1][1] > key[1] > 0)
     first_seen = sorted(keys.index(key) for key in set(keys[:160]))[REGIONS:]
-    assert max(later - sooner for sooner, later in pairwise(first_seen)) <= 2 * REGIONS
+    assert max(later - sooner for sooner, later in pairwise(first_seen)) <= BLOCKS_EACH + REGIONS
 
 
 def test_a_region_is_read_once_ahead_and_is_a_function_of_the_number():
