@@ -19,8 +19,7 @@ import xarray as xr
 
 from geogan import Reconstructor
 from geogan.coordinates import day_of_year, days, find_axes
-from geogan.covariance import ArchivePrior
-from geogan.gaussian import GaussianPrior
+from geogan.covariance import Prior
 from geogan.io import check_field
 from geogan.model import Model
 from geogan.operators.parse import parse
@@ -28,8 +27,6 @@ from geogan.preparation import prepare_model
 
 # Images before and after that are looked at.
 NEAR = 5
-# What the archive's covariance is drawn towards: rough, as fields of many sizes are.
-ROUGH = GaussianPrior(length=60.0, detail=0.05)
 # Mean of what remains of the same image, over the same 300 pairs; computed.
 IMAGE_MEAN = 161.5
 
@@ -39,9 +36,7 @@ def around(archive: xr.DataArray, image: int) -> slice:
     return slice(max(0, image - NEAR), image + NEAR + 1)
 
 
-def gaussian(
-    prior: GaussianPrior | ArchivePrior, model: Model, archive: xr.DataArray, image: int, patterns: np.ndarray
-):
+def gaussian(prior: Prior, model: Model, archive: xr.DataArray, image: int, patterns: np.ndarray):
     """The image filled under each pattern, (P, y, x)."""
     axes, near = find_axes(archive), around(archive, image)
     phase = day_of_year(archive, axes)
@@ -101,12 +96,6 @@ def main() -> None:
         seed=0,
         message=print,
     ).model
-    assert isinstance(model.prior, GaussianPrior)
-    anomaly = torch.from_numpy(
-        model.standardiser.forward(others.values[:, None], day_of_year(others, find_axes(others)))
-    ).float()
-    mask = torch.isfinite(anomaly).float()
-    own = ArchivePrior.fit(anomaly.nan_to_num(), mask, torch.from_numpy(domain).float(), ROUGH)
     rows = {
         "stfit (published)": pairs["rmse_stfit"].values,
         "detrended kriging (published)": pairs["rmse_kriging_detrended"].values,
@@ -114,9 +103,11 @@ def main() -> None:
         "gapfill (published, where it could)": pairs["rmse_gapfill"].values,
         "mean of the same image": np.full((1, 1), IMAGE_MEAN),
     }
-    for name, prior in {"Gaussian MAP": model.prior, "Gaussian, archive's own covariance": own}.items():
-        filled = [gaussian(prior, model, archive, image, patterns) for image in images]
-        rows[name] = np.array([rmse(*part, patterns) for part in zip(filled, archive.values[images], strict=True)]).T
+    assert model.prior is not None
+    filled = [gaussian(model.prior, model, archive, image, patterns) for image in images]
+    rows["first guess"] = np.array(
+        [rmse(*part, patterns) for part in zip(filled, archive.values[images], strict=True)]
+    ).T
     if given.minutes > 0:
         trained = Reconstructor("observed_gaps", minutes=given.minutes).fit(others, domain=domain, message=print)
         filled = [learned(trained, archive, image, patterns, given.members) for image in images]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from geogan.archive import Archive, Loaded
-from geogan.gaussian import GaussianPrior, reach
+from geogan.covariance import Prior, reach
 from geogan.nearness import nearness
 from geogan.operators.operator import Operator
 from geogan.regions import Region
@@ -96,7 +96,7 @@ def samples_of_a_block(archive: Archive) -> int:
 def prepare(
     archive: Archive,
     operator: Operator,
-    prior: GaussianPrior | None,
+    prior: Prior | None,
     *,
     number: int,
     seed: int,
@@ -118,7 +118,7 @@ def prepare(
     archive : Archive
     operator : Operator
         Its gaps hide more of the block; one that hides nothing leaves it as it is.
-    prior : GaussianPrior or None
+    prior : Prior or None
         Solved for the first guess; None for zeros.
     number, seed : int
         Decide where and when the block is, and what is hidden.

@@ -11,7 +11,7 @@ import inspect
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from geogan.calibration import Calibration
+from geogan.covariance import ArchivePrior, Prior
 from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior
 from geogan.model import Model
@@ -58,6 +59,8 @@ def save_model(path: str | Path, model: Model) -> Path:
         for name, values in (("y", model.y), ("x", model.x))
         if values is not None
     }
+    if isinstance(model.prior, ArchivePrior):
+        tensors["prior.covariance"] = model.prior.covariance
     if model.covariates is not None:
         tensors["covariates.maps"] = torch.from_numpy(model.covariates.maps)
     text = {
@@ -72,7 +75,7 @@ def save_model(path: str | Path, model: Model) -> Path:
         "network": None if model.network is None else _plan_of(model.network),
         "error": None if model.error is None else _arguments(model.error),
         "calibration": asdict(model.calibration),
-        "prior": None if model.prior is None else asdict(model.prior),
+        "prior": None if model.prior is None else _scalars(model.prior),
         "operator": to_dict(model.operator),
         "standardiser": {
             "scale": model.standardiser.scale.tolist(),
@@ -119,7 +122,7 @@ def load_model(path: str | Path) -> Model:
         standardiser = text["standardiser"] | {"scale": np.array(text["standardiser"]["scale"])}
         return Model(
             network=network,
-            prior=None if text["prior"] is None else GaussianPrior(**text["prior"]),
+            prior=_prior(text["prior"], tensors),
             operator=operator,
             standardiser=Standardiser(tensors["standardiser.coefficients"].numpy(), **standardiser),
             domain=tensors["domain"].numpy(),
@@ -151,6 +154,19 @@ def _plan_of(network: Generator) -> dict[str, Any]:
 
 def _arguments(network: Generator | ErrorNet) -> dict[str, Any]:
     return {name: getattr(network, name) for name in inspect.signature(type(network)).parameters}
+
+
+def _scalars(prior: Prior) -> dict[str, float]:
+    """A prior without its tensors."""
+    return {each.name: getattr(prior, each.name) for each in fields(prior) if each.name not in ("covariance", "root")}
+
+
+def _prior(text: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Prior | None:
+    if text is None:
+        return None
+    if "prior.covariance" in tensors:
+        return ArchivePrior(tensors["prior.covariance"], **text)
+    return GaussianPrior(**text)
 
 
 def save_state(path: str | Path, state: TrainState) -> None:

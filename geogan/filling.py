@@ -22,6 +22,7 @@ import xarray as xr
 from scipy.ndimage import uniform_filter
 
 from geogan.archive import Archive
+from geogan.chunks import SLAB_DATES, SLAB_MARGIN, SLAB_VALUES
 from geogan.coordinates import find_axes, ordered, unstacked
 from geogan.damage import unreadable
 from geogan.draws import draws_at
@@ -30,15 +31,14 @@ from geogan.model import Model
 from geogan.observation_error import observation_error
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side
+from geogan.reader import SlabReader
 from geogan.tiles import Tile, blend_weights, tile_axis
 from geogan.variables import is_joined, split_variables
 
 # Cells of one side of a tile, and those it reads beyond.
 TILE, HALO = 192, 32
-# Dates of a slab, and at most so many more on either side.
-DATES, MARGIN = 24, 8
-# Cells of a slab at most: fewer dates on large grids, so that memory stays bounded.
-SLAB = 48_000_000
+# Dates of a slab, and at most so many more on either side; fewer on large grids, so that memory stays bounded.
+DATES, MARGIN, SLAB = SLAB_DATES, SLAB_MARGIN, SLAB_VALUES
 # Values of a slab of independent samples, where those of DATES are fewer.
 SAMPLES_VALUES = 1_000_000
 
@@ -106,26 +106,6 @@ def plan(model: Model, archive: Archive, *, dates: slice = slice(None), members:
     # The generator's coarser levels start at multiples of 4: a tile's must be those of the whole grid.
     rows, columns = (tile_axis(length, TILE, HALO, multiple=4) for length in (height, width))
     return Plan(slabs, rows, columns, margin, size)
-
-
-def hold(archive: Archive, slab: Tile) -> tuple[Archive, Tile]:
-    """The dates that a slab reads, in memory, and the slab counted from the first of them.
-
-    Each stored chunk is then decoded once, and not again for every tile that has a part of it.
-    """
-    read = slab.read
-    error = archive.error
-    if isinstance(error, xr.DataArray):
-        error = error[read].compute(scheduler="synchronous")
-    # Slabs are computed side by side, on threads or on a cluster: no second pool inside them.
-    held = replace(
-        archive,
-        field=archive.field[read].compute(scheduler="synchronous"),
-        error=error,
-        days=archive.days[read],
-        phase=None if archive.phase is None else archive.phase[read],
-    )
-    return held, Tile(slab.inner, slice(0, read.stop - read.start))
 
 
 def fill_slab(
@@ -307,7 +287,7 @@ def compose(
 
 def slab_parts(
     model: Model,
-    archive: Archive,
+    reader: SlabReader,
     cut: Plan,
     slab: Tile,
     *,
@@ -324,7 +304,7 @@ def slab_parts(
     list of ndarray
         Those of :class:`Parts` that there are.
     """
-    held, here = hold(archive, slab)
+    held, here = reader.hold(slab)
     made = fill_slab(model, held, here, cut, members=members, seed=seed, device=device)
     parts = compose(held.field.values[here.core], made, keep_observed=keep_observed, max_error=max_error)
     return [part for part in parts if part is not None]
@@ -501,7 +481,7 @@ def fill(
     work = partial(
         slab_parts,
         model,
-        archive,
+        SlabReader(archive),
         cut,
         keep_observed=keep,
         max_error=limits,

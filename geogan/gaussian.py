@@ -24,10 +24,10 @@ is solved by multigrid (:mod:`geogan.multigrid`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -104,6 +104,9 @@ class GaussianPrior:
     >>> bool((guess[..., 4] > guess[..., 7]).all() and (guess[..., 7] > 0.5).all())
     True
     """
+
+    # Windows of it may be anywhere, and turned over.
+    stationary: ClassVar[bool] = True
 
     length: float = 12.0
     persistence: float = 5.0
@@ -344,13 +347,6 @@ class GaussianPrior:
         )
 
 
-def reach(prior: GaussianPrior | None) -> dict[str, float]:
-    """How far a prior says that observations reach, as :func:`geogan.nearness.nearness` asks; nothing without one."""
-    if prior is None:
-        return {}
-    return {"persistence": prior.persistence, "length": prior.length, "aspect": prior.aspect}
-
-
 def _fold(x: Tensor) -> Tensor:
     """(B, T, C, H, W) -> (B * C, T, H, W)."""
     return x.transpose(1, 2).flatten(0, 1)
@@ -406,7 +402,25 @@ class Hidden(NamedTuple):
     uncertainty: Tensor | None = None  # standard deviation of the values' errors, where it is known
 
 
-def hidden_error(prior: GaussianPrior, pieces: Sequence[Hidden], *, tolerance: float = 3e-3) -> float:
+class Posterior(Protocol):
+    """A prior, a frozen dataclass, that is solved for and drawn from."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def noise(self) -> float: ...
+    @property
+    def amplitude(self) -> float: ...
+    @property
+    def map(self) -> Callable[..., Tensor]: ...
+    @property
+    def members(self) -> Callable[..., tuple[Tensor, Tensor]]: ...
+
+
+Some = TypeVar("Some", bound=Posterior)
+
+
+def hidden_error(prior: Posterior, pieces: Sequence[Hidden], *, tolerance: float = 3e-3) -> float:
     """Root mean square error of the first guess on what is hidden, in units of the anomalies.
 
     Where the error of observations is known it is taken off the square, and the less it is, the more they count.
@@ -423,7 +437,7 @@ def hidden_error(prior: GaussianPrior, pieces: Sequence[Hidden], *, tolerance: f
     return math.sqrt(max(square - noise, LEAST * square) / max(count, 1e-6))
 
 
-def fit_amplitude(prior: GaussianPrior, pieces: Sequence[Hidden], *, seed: int, draws: int = 3) -> GaussianPrior:
+def fit_amplitude(prior: Some, pieces: Sequence[Hidden], *, seed: int, draws: int = 3) -> Some:
     """The prior with the amplitude for which its posterior's spread is that of its errors on what is hidden.
 
     Parameters

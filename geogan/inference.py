@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geogan.gaussian import GaussianPrior, reach
+from geogan.covariance import Prior, reach
 from geogan.nearness import nearness
 from geogan.networks import ErrorNet, Generator
 from geogan.objective import trust
@@ -131,7 +131,7 @@ def _films(
 
 def fill_block(
     network: Generator | None,
-    prior: GaussianPrior | None,
+    prior: Prior | None,
     values: np.ndarray,
     observed: np.ndarray,
     domain: np.ndarray,
@@ -151,7 +151,7 @@ def fill_block(
     ----------
     network : Generator or None
         The generator; None for the first guess alone.
-    prior : GaussianPrior or None
+    prior : Prior or None
         None for no first guess (zeros).
     values, observed : ndarray of float32, shape (T, C, H, W)
     domain : ndarray of float32, shape (H, W)

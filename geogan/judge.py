@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geogan.archive import Archive
 from geogan.blocks import RECORRUPTION, SHOWN_ERROR, total_noise
-from geogan.gaussian import GaussianPrior, reach
+from geogan.covariance import Prior, reach
 from geogan.inference import reconstruct
 from geogan.nearness import nearness
 from geogan.networks import ErrorNet, Generator
@@ -99,7 +99,7 @@ class Judge:
         cls,
         archive: Archive,
         operator: Operator,
-        prior: GaussianPrior | None,
+        prior: Prior | None,
         *,
         frames: int,
         apart: bool | None = None,
@@ -112,7 +112,7 @@ class Judge:
         archive : Archive
         operator : Operator
             What was withheld is compared with what it would measure.
-        prior : GaussianPrior or None
+        prior : Prior or None
         frames : int
             Frames of a window.
         apart : bool, optional

@@ -13,6 +13,7 @@ import xarray as xr
 from geogan.calibration import Calibration
 from geogan.coordinates import band_names, band_units, find_axes
 from geogan.covariates import Covariates
+from geogan.covariance import Prior
 from geogan.gaussian import GaussianPrior
 from geogan.networks import ErrorNet, Generator
 from geogan.operators.errors import InputError
@@ -29,7 +30,7 @@ class Model:
     ----------
     network : Generator or None
         The generator with its best averaged weights; None for the first guess alone.
-    prior : GaussianPrior or None
+    prior : Prior or None
         Solved for the first guess; None for none.
     operator : Operator
         The measurement process it was trained for, fitted.
@@ -63,7 +64,7 @@ class Model:
     """
 
     network: Generator | None
-    prior: GaussianPrior | None
+    prior: Prior | None
     operator: Operator
     standardiser: Standardiser
     domain: np.ndarray
@@ -94,6 +95,12 @@ class Model:
             return self
         error = None if self.error is None else copy.deepcopy(self.error).to(device)
         return replace(self, network=copy.deepcopy(self.network).to(device), error=error)
+
+    def prior_of(self, y: slice, x: slice) -> Prior | None:
+        """The prior on some rows and columns of the grid."""
+        if self.prior is None or isinstance(self.prior, GaussianPrior):
+            return self.prior
+        return self.prior.part(y, x, (self.domain.shape[0], self.domain.shape[1]))
 
     def place(self, source: xr.DataArray) -> tuple[slice, slice]:
         """Where on the model's grid a field lies: rows and columns.

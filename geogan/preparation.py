@@ -13,6 +13,7 @@ import xarray as xr
 from geogan.archive import Archive, Loaded, too_long
 from geogan.blocks import Block, cut, prepare, samples_of_a_block, some_samples
 from geogan.coordinates import Axes, band_names, band_units, find_axes
+from geogan.covariance import FEWEST_DATES, SEARCHED_CELLS, Prior, fit_archive_prior
 from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
 from geogan.io import Survey, check_field
@@ -22,7 +23,7 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, remarks
-from geogan.regions import Region, ShuffleBuffer
+from geogan.regions import Region, Regions, ShuffleBuffer, decoded
 from geogan.standardise import Standardiser, Sums, transforms, within_unity
 from geogan.variables import is_joined
 from geogan.withheld import Withheld, withhold
@@ -149,19 +150,18 @@ def prepare_model(
     message(f"operator: {describe(operator)}")
     for remark in remarks(operator, archive.bands):
         message(remark)
-    prior, scale = None, 1.0
+    prior: Prior | None = None
+    scale = 1.0
     if first_guess:
-        pieces = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
-        prior = fit_prior(pieces, temporal=not archive.independent)
+        pieces, places = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
+        prior = _with_covariance(fit_prior(pieces, temporal=not archive.independent), archive, pieces, places)
         prior = fit_amplitude(prior, pieces, seed=seed)
         scale = hidden_error(prior, pieces)
         unit, units = standardiser.error_unit("")
         lasting = "" if archive.independent else f"persistence {prior.persistence:.1f} days, "
         found = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
-        message(
-            f"first guess: length {prior.length:.1f} cells, {lasting}noise {prior.noise:.2f}; "
-            f"error {found} on hidden clouds"
-        )
+        far = f"length {prior.length:.1f} cells" if prior.stationary else "the archive's own covariance"
+        message(f"first guess: {far}, {lasting}noise {prior.noise:.2f}; error {found} on hidden clouds")
     y, x = grid_of(field)
     model = Model(
         network=None,
@@ -232,7 +232,7 @@ def block_maker(
     pairs: bool = True,
     members: int = 1,
     deviating: bool = False,
-) -> Callable[[GaussianPrior | None, int], Block]:
+) -> Callable[[Prior | None, int], Block]:
     """What makes the blocks of an archive: a function of the first guess's prior and a number.
 
     Of an archive on disk they are cut from regions that are read ahead.
@@ -241,6 +241,7 @@ def block_maker(
     regions = archive.regions((samples_of_a_block(archive) if archive.independent else frames, side, side))
     buffer: ShuffleBuffer[Loaded] | None = None
     if regions is not None:
+        message(_told(regions, archive.field))
         archive.find_hidden()
 
         def draw(generator: np.random.Generator) -> Region:
@@ -252,7 +253,7 @@ def block_maker(
 
         buffer = ShuffleBuffer(draw, lambda region: archive.load(*region), seed=seed)
 
-    def make(prior: GaussianPrior | None, number: int) -> Block:
+    def make(prior: Prior | None, number: int) -> Block:
         return prepare(
             archive,
             operator,
@@ -272,6 +273,21 @@ def block_maker(
         )
 
     return make
+
+
+def _told(regions: Regions, field: xr.DataArray) -> str:
+    """What reading an archive region by region costs."""
+    t, _, y, x = field.chunks  # type: ignore[misc]
+    shape = " x ".join(str(max(stop - start for start, stop in axis)) for axis in regions)
+    sentence = f"the archive stays where it is: regions of {shape} values are read ahead"
+    times = decoded(regions, (t, y, x))
+    if times < 1.5:
+        return sentence
+    chunks = " x ".join(str(max(axis)) for axis in (t, y, x))
+    return (
+        f"{sentence}; as its chunks have {chunks}, {times:.1f} times as much is decoded: chunks of that size or smaller "
+        "would be read faster"
+    )
 
 
 def share_seen(survey: Survey, domain: np.ndarray) -> np.ndarray:
@@ -316,11 +332,13 @@ def _gaps(archive: Archive) -> np.ndarray:
     return gaps if archive.bands > 1 else gaps[:, 0]
 
 
-def _hidden_pieces(archive: Archive, drawn: Operator | None, share: np.ndarray, *, seed: int) -> list[Hidden]:
+def _hidden_pieces(
+    archive: Archive, drawn: Operator | None, share: np.ndarray, *, seed: int
+) -> tuple[list[Hidden], list[slice | np.ndarray]]:
     """Pieces of the archive in which other dates' gaps (or ``drawn``, if there are none) hide what was seen.
 
     Whole gaps, as large as they come: in small ones any first guess is good, and the search would forget
-    that time must carry it through the large ones.
+    that time must carry it through the large ones. Beside them the dates that each is of.
     """
     generator = np.random.default_rng([seed, 0xF17])
     count, (height, width) = len(archive.days), archive.domain.shape
@@ -329,6 +347,7 @@ def _hidden_pieces(archive: Archive, drawn: Operator | None, share: np.ndarray, 
     if archive.independent:
         wanted = FIT_SAMPLES
     pieces: list[Hidden] = []
+    places: list[slice | np.ndarray] = []
     for attempt in range(4 * wanted):
         t, y, x = cut(count, FIT_DATES, generator), cut(height, FIT_SIDE, generator), cut(width, FIT_SIDE, generator)
         dates = np.arange(count)[t]
@@ -352,9 +371,24 @@ def _hidden_pieces(archive: Archive, drawn: Operator | None, share: np.ndarray, 
             continue
         parts = (piece.values, piece.observed - hidden, hidden, piece.domain, piece.days, piece.uncertainty)
         pieces.append(Hidden(*(None if part is None else torch.from_numpy(part) for part in parts)))  # type: ignore[arg-type]
+        places.append(dates if archive.independent else t)
         if len(pieces) == wanted:
             break
-    return pieces
+    return pieces, places
+
+
+def _with_covariance(
+    markov: GaussianPrior, archive: Archive, pieces: Sequence[Hidden], places: Sequence[slice | np.ndarray]
+) -> Prior:
+    """The archive's own covariance, where the grid is small, the dates are many, and it is better."""
+    if archive.domain.size > SEARCHED_CELLS or max(archive.domain.shape) > FIT_SIDE or len(archive.days) < FEWEST_DATES:
+        return markov
+    whole = archive.read(slice(0, len(archive.days)))
+    values, mask, domain = (torch.from_numpy(part) for part in (whole.values, whole.observed, whole.domain))
+    searched = mask.clone()
+    for piece, place in zip(pieces, places, strict=True):
+        searched[place] *= 1 - piece.hidden
+    return fit_archive_prior(markov, pieces, values * mask, mask, searched, domain)
 
 
 def _seen(archive: Archive, dates: np.ndarray, here: np.ndarray) -> Callable[[int], np.ndarray]:

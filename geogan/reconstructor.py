@@ -275,6 +275,8 @@ class Reconstructor:
         whole = self._clean(clean, archive)
         frames, shape = first.frames, archive.domain.shape
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
+        if first.prior is not None and not first.prior.stationary:
+            crop = shape
         judge = apart = None
         noisy = judged_by_noise(archive, first.operator)
         if not ranks.first:
@@ -352,6 +354,7 @@ class Reconstructor:
                 pairs=not self.clean_unrelated,
                 members=self.members,
                 deviating=state.error is not None and state.error.network.spread,
+                message=say,
             )
             weights = Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)
             pool = BlockPool(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from geogan import objective
 from geogan.blocks import ASKED_ERROR, RECORRUPTION, SHOWN_ERROR, BlockPool, total_noise
-from geogan.gaussian import GaussianPrior
+from geogan.covariance import Prior
 from geogan.networks import Critic, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, dated_generator
@@ -120,7 +120,7 @@ def train_step(
     state: TrainState,
     windows: Windows,
     operator: Operator,
-    prior: GaussianPrior | None,
+    prior: Prior | None,
     weights: Weights,
     *,
     likelihood_every: int = 1,
@@ -147,7 +147,7 @@ def train_step(
         What is shown of real measurements, and what is hidden of them.
     operator : Operator
         The measurement process.
-    prior : GaussianPrior or None
+    prior : Prior or None
         Solved (some warm-started iterations, no gradient) for the first guess of ``y_hat``.
     weights : Weights
     likelihood_every : int
@@ -460,7 +460,7 @@ def train(
     validate: Callable[[Generator, ErrorNet | None], tuple[float, float | None]] | None,
     *,
     operator: Operator,
-    prior: GaussianPrior | None,
+    prior: Prior | None,
     weights: Weights,
     batch: int,
     frames: int,
@@ -503,7 +503,13 @@ def train(
     def draw(step: int) -> tuple[Windows, Any]:
         random = dated_generator(seed, step, STREAM)
         windows = draw_windows(
-            pool.at(step), batch=batch, frames=frames, crop=crop, generator=random, share=ranks.share
+            pool.at(step),
+            batch=batch,
+            frames=frames,
+            crop=crop,
+            generator=random,
+            share=ranks.share,
+            turned=prior is None or prior.stationary,
         )
         if not _second(weights, step, likelihood_every) and (weights.prior == 0 or windows.clean is not None):
             return windows, None

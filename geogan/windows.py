@@ -50,6 +50,7 @@ def draw_windows(
     crop: tuple[int, int],
     generator: torch.Generator,
     share: slice = slice(None),
+    turned: bool = True,
 ) -> Windows:
     """Draw a batch of windows, turned over at random.
 
@@ -67,19 +68,21 @@ def draw_windows(
     generator : torch.Generator
     share : slice
         Which windows of the batch to cut. All are drawn: whoever cuts some of them cuts what the one who cuts all does.
+    turned : bool
+        False to leave them as they are: a first guess that knows the grid's cells cannot be turned over.
     """
     places = torch.rand((batch, 6), generator=generator, dtype=torch.float64).tolist()
     dealt = math.gcd(batch, len(blocks))
     drawn = []
     for number in range(batch)[share]:
-        which, when, down, right, *turned = places[number]
+        which, when, down, right, *turns = places[number]
         among = blocks[number % dealt :: dealt]
         block = among[int(which * len(among))]
         assert block is not None, f"window {number} is cut from a block of another process"
         t = int(when * (block.values.shape[0] - frames + 1))
         y = int(down * (block.values.shape[-2] - crop[0] + 1))
         x = int(right * (block.values.shape[-1] - crop[1] + 1))
-        flips = [axis for axis, turn in zip((-2, -1), turned, strict=True) if turn < 0.5]
+        flips = [axis for axis, turn in zip((-2, -1), turns, strict=True) if turned and turn < 0.5]
         space = (slice(y, y + crop[0]), slice(x, x + crop[1]))
         here = (slice(t, t + frames), slice(None), *space)
         films = [part[here].flip(flips) for part in block[:4]]

@@ -197,6 +197,7 @@ def _run(path: Path) -> dict[str, Section | str]:
         if prior is None
         else {
             "used": True,
+            "covariance": "stationary" if prior.stationary else "the archive's own",
             "length_cells": _number(prior.length),
             "persistence_days": _number(prior.persistence),
             "noise": _number(prior.noise),

@@ -1,10 +1,12 @@
 """Kriging with a covariance learned from gappy dates, against dense algebra and against the truth."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from geogan.covariance import ArchivePrior
-from geogan.gaussian import GaussianPrior
+from geogan.covariance import ArchivePrior, fit_archive_prior
+from geogan.gaussian import GaussianPrior, Hidden, hidden_error
 from geogan.operators.errors import InputError
 
 HEIGHT, WIDTH = 7, 9
@@ -83,3 +85,79 @@ def test_what_has_no_covariance_is_said():
         ArchivePrior.fit(*(torch.zeros(2, 1, 7, 7),) * 2, torch.ones(7, 7), GaussianPrior())
     with pytest.raises(InputError, match="steady of an archive's prior must lie from 0 to 1"):
         ArchivePrior(torch.eye(4)[None], steady=1.5)
+
+
+def test_members_are_draws_of_the_posterior():
+    """Their covariance is that of dense algebra, from cell to cell and from date to date."""
+    values, mask, domain = (part.double() for part in crops(60))
+    dates = torch.tensor([0.0, 8.0], dtype=torch.float64)
+    prior = ArchivePrior.fit(values, mask, domain, GaussianPrior(length=4.0), noise=0.3)
+    prior = replace(prior, amplitude=2.0)
+    values, mask = (values * mask)[:2], mask[:2]
+    random = torch.Generator().manual_seed(0)
+    noise = torch.randn((2, 2000, 1, *values.shape), generator=random, dtype=torch.float64)
+    guess, deviations = prior.members(values[None], mask[None], domain, dates, noise=noise, loose=1e-6, rounds=400)
+    torch.testing.assert_close(guess, prior.map(values[None], mask[None], domain, dates))
+    seen = mask.flatten() > 0
+    size = ((values.square().sum((1, 2, 3)) + 20) / (mask.sum((1, 2, 3)) + 20)).clamp_min(1)
+    time = 0.5 * torch.exp(-(dates[:, None] - dates).abs() / 40) + 0.5 * torch.diag(size)
+    covariance = torch.kron(time.contiguous(), prior.covariance[0])
+    noisy = covariance[seen][:, seen] + 0.3**2 * torch.eye(int(seen.sum()))
+    posterior = covariance - covariance[:, seen] @ torch.linalg.solve(noisy, covariance[seen])
+    drawn = deviations.view(2000, -1)
+    torch.testing.assert_close(drawn.T @ drawn / 2000, 4 * posterior, atol=0.5, rtol=0)
+    torch.testing.assert_close(drawn.square().mean(0), 4 * posterior.diagonal(), atol=0.05, rtol=0.16)
+    assert (deviations[..., domain == 0] == 0).all()
+
+
+def test_an_uncertain_observation_counts_less():
+    values, mask, domain = crops(60)
+    prior = ArchivePrior.fit(values, mask, domain, GaussianPrior(length=4.0), noise=0.1)
+    film, shown, date = (values * mask)[None, :1], mask[None, :1], torch.zeros(1)
+    sure = prior.map(film, shown, domain, date, uncertainty=torch.zeros_like(film))
+    torch.testing.assert_close(sure, prior.map(film, shown, domain, date))
+    noisier = replace(prior, noise=0.5).map(film, shown, domain, date)
+    same = prior.map(film, shown, domain, date, uncertainty=torch.full_like(film, (0.5**2 - 0.1**2) ** 0.5))
+    torch.testing.assert_close(same, noisier, atol=1e-4, rtol=1e-3)
+
+
+def test_a_part_of_the_grid_and_a_batch():
+    values, mask, domain = crops(60)
+    prior = ArchivePrior.fit(values, mask, domain, GaussianPrior(length=4.0))
+    assert prior.part(slice(0, HEIGHT), slice(0, WIDTH), (HEIGHT, WIDTH)) is prior
+    y, x = slice(2, 7), slice(1, 6)
+    # What lies outside was not observed: there the whole says the same.
+    shown = torch.zeros_like(mask)
+    shown[..., y, x] = mask[..., y, x]
+    film, days = (values * shown).view(12, 5, 1, HEIGHT, WIDTH), 8.0 * torch.arange(5.0)
+    whole = prior.map(film, shown.view_as(film), domain, days, tolerance=1e-6)
+    part = prior.part(y, x, (HEIGHT, WIDTH))
+    inside = (film[..., y, x], shown.view_as(film)[..., y, x])
+    torch.testing.assert_close(
+        part.map(*inside, domain[y, x], days, tolerance=1e-6), whole[..., y, x], atol=1e-4, rtol=1e-3
+    )
+    batched = part.map(*inside, domain[y, x].expand(12, -1, -1), days.expand(12, -1), tolerance=1e-6)
+    torch.testing.assert_close(batched, whole[..., y, x], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kinds", [True, False])
+def test_the_archives_covariance_is_taken_where_it_is_better(kinds):
+    markov = GaussianPrior(length=6.0, persistence=0.1, noise=0.1)
+    values, mask, domain = crops(150)
+    if not kinds:
+        random = torch.Generator().manual_seed(0)
+        nothing, flat = torch.zeros(150, 1, 1, HEIGHT, WIDTH), torch.ones(HEIGHT, WIDTH)
+        values, domain = markov.sample(nothing, nothing, flat, torch.zeros(1), generator=random)[:, 0], flat
+        mask = (torch.rand(values.shape, generator=random) > 0.4).float()
+    days, pieces, searched = 8.0 * torch.arange(10.0, dtype=torch.float64), [], mask.clone()
+    for start in (20, 60):
+        place = slice(start, start + 10)
+        hidden = mask[place] * (torch.rand(mask[place].shape, generator=torch.Generator().manual_seed(start)) < 0.3)
+        searched[place] -= hidden
+        pieces.append(Hidden(values[place], mask[place] - hidden, hidden, domain, days))
+    found = fit_archive_prior(markov, pieces, values * mask, mask, searched, domain, evaluations=8)
+    assert found.stationary is not kinds
+    if kinds:
+        assert hidden_error(found, pieces) < 0.5 * hidden_error(markov, pieces)
+    else:
+        assert found is markov

@@ -105,3 +105,35 @@ def test_images_go_the_same_way(tmp_path, kept):
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     about = json.loads(geogan("info", out, "--json", folder=tmp_path).stdout)
     assert about["samples"] == {"samples": 40} and about["variable"]["bands"] == ["red", "green", "blue"]
+
+
+def test_crops_of_a_small_grid_are_recognised(tmp_path):
+    """An archive whose cells are of kinds: its own covariance is the first guess, is kept with the model, and fills."""
+    random = np.random.default_rng(0)
+    kind = random.integers(0, 4, (12, 16))
+    truth = random.normal(size=(90, 4))[:, kind] + 0.05 * random.normal(size=(90, 12, 16))
+    gone = gaussian_filter(random.normal(size=truth.shape), (0, 3, 3), mode="wrap")
+    gone = gone > np.quantile(gone, 0.6)
+    days = np.datetime64("2020-01-01", "ns") + 8 * np.arange(90) * np.timedelta64(1, "D")
+    field = xr.DataArray(
+        truth, dims=("time", "y", "x"), coords={"time": days, "y": np.arange(12.0), "x": np.arange(16.0)}, name="ndvi"
+    ).astype("f4")
+    field.where(~gone).to_netcdf(tmp_path / "crops.nc")
+    made = geogan("train", "--data", "crops.nc", "--operator", "observed_gaps", "--window", 1, "--width", 4,
+                  "--batch", 2, "--steps", 3, "--threads", 1, folder=tmp_path)  # fmt: skip
+    assert "the archive's own covariance" in made.stderr
+    about = json.loads(geogan("info", "runs/crops", "--json", folder=tmp_path).stdout)
+    assert about["first_guess"]["covariance"] == "the archive's own"
+    geogan("fill", "--data", "crops.nc", "--model", "runs/crops", "--out", "filled.nc", "--members", 2, folder=tmp_path)
+    with xr.open_dataset(tmp_path / "filled.nc") as filled:
+        assert np.isfinite(filled["ndvi_std"].values[gone]).all()
+        # Cells of a kind are seen elsewhere; a neighbour, of another kind, says nothing (an error of 1).
+        error = np.sqrt(((filled["ndvi"].values - truth)[gone] ** 2).mean())
+        assert error < 0.65
+        # A part of the grid is filled too.
+        part = filled["ndvi"].isel(x=slice(2, 14)).where(~gone[..., 2:14])
+        part.to_netcdf(tmp_path / "part.nc")
+    geogan("fill", "--data", "part.nc", "--model", "runs/crops", "--out", "part_filled.nc", folder=tmp_path)
+    with xr.open_dataset(tmp_path / "part_filled.nc") as filled:
+        error = np.sqrt(((filled["ndvi"].values - truth[..., 2:14])[gone[..., 2:14]] ** 2).mean())
+        assert error < 0.7

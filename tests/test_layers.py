@@ -19,8 +19,9 @@ cli
 -> training
 -> supply
 -> windows
--> blocks, model, inference, io, product, append, covariance
--> archive, gaussian, chunk_store
+-> blocks, model, inference, io, product, append, reader
+-> covariance
+-> archive, gaussian, chunk_store, chunks
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, lock, swap, damage

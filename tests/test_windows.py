@@ -95,3 +95,9 @@ def test_clean_fields_and_noise_are_cut_and_turned_with_the_values():
     windows = draw_windows([one], batch=30, frames=3, crop=(4, 6), generator=torch.Generator().manual_seed(0))
     moved = windows.to(torch.device("cpu"))
     assert torch.equal(moved.clean, windows.values + 1) and torch.equal(moved.noise, -windows.values)
+
+
+def test_windows_of_a_grid_that_is_known_by_cell_are_not_turned():
+    generator = torch.Generator().manual_seed(0)
+    windows = draw_windows(BLOCKS, batch=50, frames=3, crop=(11, 14), generator=generator, turned=False)
+    assert (windows.domain[:, 0, 0] == BLOCKS[0].domain).all()
