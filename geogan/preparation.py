@@ -232,10 +232,11 @@ def block_maker(
     pairs: bool = True,
     members: int = 1,
     deviating: bool = False,
+    message: Callable[[str], None] = lambda sentence: None,
 ) -> Callable[[Prior | None, int], Block]:
     """What makes the blocks of an archive: a function of the first guess's prior and a number.
 
-    Of an archive on disk they are cut from regions that are read ahead.
+    Of an archive on disk they are cut from regions that are read ahead; ``message`` is told what that costs.
     """
     frames = min(max(BLOCK_DATES, frames), len(archive.days))
     regions = archive.regions((samples_of_a_block(archive) if archive.independent else frames, side, side))

@@ -9,7 +9,7 @@ a function of ``(seed, n)`` and of how the archive is chunked.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -97,6 +97,23 @@ def plan_regions(chunks: Sequence[Sequence[int]], least: tuple[int, int, int], *
         else:
             found = list(tried)
     return Regions(*found)
+
+
+def decoded(regions: Regions, chunks: Sequence[Sequence[int]]) -> float:
+    """What is decoded for a region, on average, over what it holds: 1 where regions are whole chunks.
+
+    Examples
+    --------
+    >>> chunks = [[365, 365], [1024], [1024]]
+    >>> decoded(plan_regions(chunks, (16, 128, 128)), chunks) > 20
+    True
+    """
+    times = 1.0
+    for stretches, axis in zip(regions, chunks):
+        edges = [0, *accumulate(axis)]
+        spans = [edges[bisect_left(edges, stop)] - edges[bisect_right(edges, start) - 1] for start, stop in stretches]
+        times *= sum(spans) / sum(stop - start for start, stop in stretches)
+    return times
 
 
 def partition(chunks: Sequence[Sequence[int]], *, most: int = REGION_VALUES) -> Regions:

@@ -1,6 +1,7 @@
 """What is found out before training: fitted to what may be seen, or refused in a sentence."""
 
 import dataclasses
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -147,6 +148,18 @@ def test_blocks_of_an_archive_on_disk_are_those_of_its_regions(on_disk, monkeypa
         assert np.array_equal(block.values, piece.values * piece.observed)
         assert np.array_equal(block.mask, piece.observed)
     assert len(loaded) < 12
+
+
+def test_what_reading_costs_is_said(on_disk):
+    whole = dataclasses.replace(on_disk.archive, field=on_disk.archive.field.chunk(-1))
+    for archive, words in (
+        (on_disk.archive, "regions of 15 x 12 x 8 values are read ahead$"),
+        (whole, "have 30 x 20 x 24, .* times as much is decoded: chunks of that size or smaller would be read faster$"),
+    ):
+        said = []
+        block_maker(archive, on_disk.model.operator, on_disk.share_seen, seed=0, frames=3, side=8, hiding=True,
+                    message=said.append)  # fmt: skip
+        assert len(said) == 1 and re.search(words, said[0])
 
 
 def test_withheld_observations_are_in_no_block_of_an_archive_on_disk(on_disk):

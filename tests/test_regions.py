@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geogan.regions import BLOCKS_EACH, REGIONS, Region, ShuffleBuffer, plan_regions, serving
+from geogan.regions import BLOCKS_EACH, REGIONS, Region, ShuffleBuffer, decoded, plan_regions, serving
 
 BLOCK = (16, 128, 128)
 axes = st.lists(st.integers(1, 200), min_size=1, max_size=12)
@@ -53,6 +53,13 @@ def test_regions_are_whole_chunks_unless_those_are_too_large(chunks, least, most
 def test_the_usual_chunks(chunks, longest):
     regions = plan_regions(chunks, BLOCK)
     assert tuple(max(stop - start for start, stop in axis) for axis in regions) == longest
+
+
+@settings(deadline=None)
+@given(st.tuples(axes, axes, axes), st.tuples(*[st.integers(1, 150)] * 3))
+def test_whole_chunks_are_decoded_once(chunks, least):
+    assert decoded(plan_regions(chunks, least, most=10**12), chunks) == 1
+    assert decoded(plan_regions(chunks, least, most=1000), chunks) >= 1
 
 
 def test_an_archive_that_is_small_is_one_region():
