@@ -15,7 +15,7 @@ from geogan.covariates import Covariates
 from geogan.masks import KeptMasks, Masks
 from geogan.regions import REGION_VALUES, Region, Regions, plan_regions
 from geogan.standardise import Standardiser, within_unity
-from geogan.streaming import read_piece
+from geogan.streaming import read_piece, stored_chunks
 from geogan.withheld import Withheld, withhold
 
 # Archives up to this many values (256 MiB) are held in memory while training; longer ones are read region by region.
@@ -183,8 +183,7 @@ class Archive:
         """Regions that hold blocks of ``least`` dates, rows and columns; None where the archive is in memory."""
         if self.field.chunks is None:
             return None
-        t, _, y, x = self.field.chunks
-        return plan_regions((t, y, x), least, most=REGION_VALUES // self.bands)
+        return plan_regions(stored_chunks(self.field), least, most=REGION_VALUES // self.bands)
 
     def load(self, t: slice | np.ndarray, y: slice, x: slice) -> Loaded:
         """Read a region, or some dates of it."""

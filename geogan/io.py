@@ -28,6 +28,7 @@ from geogan.variables import is_joined, join_variables, named_variables
 Data = str | Path | Sequence[str | Path]
 
 _BLOCK_BYTES = 8 * 2**20  # a dask chunk: large enough to be quick, small enough for some to fit in memory
+_MOST_BLOCKS = 2**14  # of an array, or its graph alone would take gigabytes
 _MASK_WORDS = ("mask", "flag", "flags", "lsm", "qc", "quality")
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
 
@@ -790,7 +791,7 @@ def _dask_chunks(array: xr.DataArray, axes: Axes) -> dict[str, int]:
     stored: Mapping[Any, int] = array.encoding.get("preferred_chunks") or {}
     order = ordered(axes)[::-1]
     chunks = {dim: min(int(stored.get(dim, 1)), array.sizes[dim]) for dim in order}
-    room = _BLOCK_BYTES // array.dtype.itemsize
+    room = max(_BLOCK_BYTES // array.dtype.itemsize, array.size // _MOST_BLOCKS)
     for dim in order:
         others = math.prod(size for other, size in chunks.items() if other != dim)
         multiple = max(room // (others * chunks[dim]), 1)

@@ -25,6 +25,7 @@ from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, remarks
 from geogan.regions import Region, Regions, ShuffleBuffer, decoded
 from geogan.standardise import Standardiser, Sums, transforms, within_unity
+from geogan.streaming import stored_chunks
 from geogan.variables import is_joined
 from geogan.withheld import Withheld, withhold
 
@@ -38,8 +39,8 @@ FIT_SAMPLES = 3
 FIT_HIDDEN = 0.34
 # What hides instead, where an archive has no gaps of its own.
 DRAWN = CloudMask(coverage=0.3, spread=0.1, scale=4.0, persistence=0.0)
-# Dates of gaps that an operator is fitted to.
-GAP_DATES = 256
+# Dates of gaps that an operator is fitted to; fewer of large grids, of so many values together.
+GAP_DATES, GAP_VALUES = 256, 2**28
 # Cells a grid needs each way.
 SMALLEST = 8
 
@@ -278,16 +279,16 @@ def block_maker(
 
 def _told(regions: Regions, field: xr.DataArray) -> str:
     """What reading an archive region by region costs."""
-    t, _, y, x = field.chunks  # type: ignore[misc]
+    stored = stored_chunks(field)
     shape = " x ".join(str(max(stop - start for start, stop in axis)) for axis in regions)
     sentence = f"the archive stays where it is: regions of {shape} values are read ahead"
-    times = decoded(regions, (t, y, x))
+    times = decoded(regions, stored)
     if times < 1.5:
         return sentence
-    chunks = " x ".join(str(max(axis)) for axis in (t, y, x))
+    chunks = " x ".join(str(max(axis)) for axis in stored)
     return (
-        f"{sentence}; as its chunks have {chunks}, {times:.1f} times as much is decoded: chunks of that size or smaller "
-        "would be read faster"
+        f"{sentence}; as its chunks have {chunks}, {times:.1f} times as much is decoded: chunks of that size or "
+        "smaller would be read faster"
     )
 
 
@@ -325,9 +326,9 @@ def check_gaps(field: xr.DataArray, survey: Survey, domain: np.ndarray, operator
 def _gaps(archive: Archive) -> np.ndarray:
     """Masks of some runs of dates, for an operator to be fitted to: (N, H, W), or (N, C, H, W) of several bands."""
     count = len(archive.days)
-    run = min(count, 16)
-    starts = np.unique(np.linspace(0, count - run, max(1, GAP_DATES // run)).astype(int)) if count > GAP_DATES else [0]
-    dates = [date for start in starts for date in range(start, start + (run if count > GAP_DATES else count))]
+    run, most = min(count, 16), min(GAP_DATES, GAP_VALUES // (archive.bands * archive.domain.size))
+    starts = np.unique(np.linspace(0, count - run, max(1, most // run)).astype(int)) if count > most else [0]
+    dates = [date for start in starts for date in range(start, start + (run if count > most else count))]
     archive.masks.read_ahead(dates)
     gaps = np.stack([archive.seen(date) for date in dates])
     return gaps if archive.bands > 1 else gaps[:, 0]

@@ -60,8 +60,8 @@ def parts(
             for start in range(0, count, size)
         ]
     else:
-        t, _, y, x = field.chunks
-        axes = ([slice(*stretch) for stretch in axis] for axis in partition((t, y, x), most=max(1, most // bands)))
+        found = partition(stored_chunks(field), most=max(1, most // bands))
+        axes = ([slice(*stretch) for stretch in axis] for axis in found)
         regions = [Region(*each) for each in product(*axes)]
 
     def read(region: Region) -> tuple[Region, np.ndarray]:
@@ -80,6 +80,33 @@ def parts(
             message(f"{what}: {share:.0%}, about {left:.0f} minutes left")
 
 
+def stored_chunks(field: xr.DataArray) -> list[list[int]]:
+    """Lengths of the chunks of a lazy field (T, C, H, W) along dates, rows and columns, as they are stored.
+
+    Those of Dask are several of them together, so that an archive of any size has not too many.
+
+    Examples
+    --------
+    >>> maps = xr.DataArray(np.zeros((9, 1, 2, 3)), dims=("time", "band", "y", "x")).chunk(time=(5, 4))
+    >>> maps.encoding["preferred_chunks"] = {"time": 4}
+    >>> stored_chunks(maps)
+    [[1, 4, 4], [2], [3]]
+    """
+    preferred = field.encoding.get("preferred_chunks") or {}
+    found = []
+    for axis in (0, 2, 3):
+        lengths, size = list(field.chunks[axis]), preferred.get(field.dims[axis])  # type: ignore[index]
+        # A selection of dates may begin within a chunk, and it is then the first of several that is cut.
+        cut = [number == 0 and len(lengths) > 1 for number in range(len(lengths))]
+        found.append([part for each in zip(lengths, cut) for part in _split(*each, size or each[0])])
+    return found
+
+
+def _split(length: int, cut: bool, size: int) -> list[int]:
+    whole, rest = [size] * (length // size), [length % size] * (length % size > 0)
+    return rest + whole if cut else whole + rest
+
+
 def together(field: xr.DataArray, dates: Iterable[int], *, most: int) -> Iterator[list[int]]:
     """Some dates, in order, in groups of at most so many that are in one chunk: those are best read at a time.
 
@@ -89,7 +116,7 @@ def together(field: xr.DataArray, dates: Iterable[int], *, most: int) -> Iterato
     >>> list(together(maps, [7, 0, 2, 3, 8], most=2))
     [[0, 2], [3], [7], [8]]
     """
-    edges = np.cumsum(field.chunks[0] if field.chunks else field.shape[:1])
+    edges = np.cumsum(stored_chunks(field)[0] if field.chunks else field.shape[:1])
     for _, group in groupby(sorted(set(dates)), key=lambda date: int(np.searchsorted(edges, date, side="right"))):
         inside = list(group)
         for start in range(0, len(inside), most):
@@ -99,7 +126,7 @@ def together(field: xr.DataArray, dates: Iterable[int], *, most: int) -> Iterato
 def tiles(field: xr.DataArray, dates: list[int]) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """Rows, columns and values of some dates, (len(dates), C, h, w), until the grid is covered."""
     span, rows = slice(dates[0], dates[-1] + 1), np.array(dates) - dates[0]
-    grid = field.chunks[2:] if field.chunks else [[size] for size in field.shape[2:]]
+    grid = stored_chunks(field)[1:] if field.chunks else [[size] for size in field.shape[2:]]
     _, ys, xs = partition([[span.stop - span.start], *grid], most=max(1, PART_VALUES // field.shape[1]))
     places = [(slice(*y), slice(*x)) for y, x in product(ys, xs)]
 

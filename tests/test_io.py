@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from geogan import io
 from geogan.coordinates import find_axes
 from geogan.io import (
     check_field,
@@ -97,7 +98,7 @@ def test_nothing_is_read_on_opening(tmp_path):
     assert field.sizes["time"] == 3
 
 
-def test_dask_chunks_are_whole_stored_chunks_of_a_sensible_size(tmp_path):
+def test_dask_chunks_are_whole_stored_chunks_of_a_sensible_size(tmp_path, monkeypatch):
     shape, stored = (700, 300, 400), (7, 150, 100)
     values = dask.array.zeros(shape, chunks=stored, dtype="f4")
     dataset = xr.Dataset({"sst": (("time", "y", "x"), values)})
@@ -112,6 +113,10 @@ def test_dask_chunks_are_whole_stored_chunks_of_a_sensible_size(tmp_path):
         assert all(block % size == 0 for block in blocks[:-1])
     assert field.chunks[1:] == ((300,), (400,))
     assert 3 * 2**20 < field.data.nbytes / field.data.numblocks[0] <= 8 * 2**20
+    # The graph of an archive of any size is small.
+    monkeypatch.setattr(io, "_MOST_BLOCKS", 9)
+    few = open_field(tmp_path / "a.zarr")
+    assert few.data.npartitions <= 10 and few.chunks[0][0] % 7 == 0
 
 
 def test_dimensions_are_ordered_and_single_levels_squeezed(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from geogan import streaming
 from geogan.operators.errors import InputError
-from geogan.streaming import parts, tiles, together
+from geogan.streaming import parts, stored_chunks, tiles, together
 
 FIELD = xr.DataArray(np.random.default_rng(0).random((23, 2, 9, 11)), dims=("time", "band", "y", "x"))
 chunks = st.none() | st.fixed_dictionaries(
@@ -70,3 +70,18 @@ def test_what_cannot_be_read_is_named(source, words):
     field.name, field.encoding["source"] = "sst", source
     with pytest.raises(InputError, match=words):
         list(parts(field, most=6 * 2 * 99))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "stored", "expected"),
+    [
+        ((8, 8, 7), 4, [4, 4, 4, 4, 4, 3]),
+        ((5, 8, 8, 2), 4, [1, 4, 4, 4, 4, 4, 2]),
+        ((23,), 10, [10, 10, 3]),
+        ((10, 13), None, [10, 13]),
+    ],
+)
+def test_stored_chunks_are_found_in_those_of_dask(blocks, stored, expected):
+    field = FIELD.chunk(time=blocks)
+    field.encoding = {"preferred_chunks": {"time": stored} if stored else {}}
+    assert stored_chunks(field)[0] == expected
