@@ -21,6 +21,7 @@ from geogan.filling import UNREADABLE, Plan, check_members, error_limits, plan, 
 from geogan.io import open_source, select_time
 from geogan.model import Model
 from geogan.operators.errors import InputError
+from geogan.reader import SlabReader
 from geogan.reconstructor import find_device
 
 # Cells of a stored chunk along y and x, and dates of one at most; of samples so many that they hold these values.
@@ -83,6 +84,8 @@ class Filler:
         Where it came from.
     archive : Archive
         As the model sees it.
+    reader : SlabReader
+        Of its dates.
     axes : Axes
     dates : slice
         The chosen ones.
@@ -98,6 +101,7 @@ class Filler:
     attrs: dict[str, Any]
     paths: tuple[str, ...]
     archive: Archive
+    reader: SlabReader
     axes: Axes
     dates: slice
     cut: Plan
@@ -131,7 +135,9 @@ class Filler:
         chosen = source.field if job.time is None else select_time(source.field, job.time)
         dates = _where(source.field, chosen, axes.time)
         cut = plan(model, archive, dates=dates, members=job.members)
-        return cls(job, model, source.field, chosen, source.attrs, source.paths, archive, axes, dates, cut, device)
+        reader = SlabReader(archive)
+        paths = source.paths
+        return cls(job, model, source.field, chosen, source.attrs, paths, archive, reader, axes, dates, cut, device)
 
     @property
     def keep_observed(self) -> bool:
@@ -149,7 +155,7 @@ class Filler:
         """Values of every variable of the product in a region."""
         parts = slab_parts(
             self.model,
-            self.archive,
+            self.reader,
             self.cut,
             self.cut.slabs[number],
             keep_observed=self.keep_observed,

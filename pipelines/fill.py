@@ -21,12 +21,14 @@ from geogan import defaults
 from geogan.append import TOLD, Older
 from geogan.archive import Archive
 from geogan.checkpoint import digest as digest_of
+from geogan.chunks import warning
 from geogan.io import check_field, find_paths
 from geogan.job import Filler, Job
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side, steady_memory
 from geogan.parallel import workers as thread_count
 from geogan.product import Product, check_output, mark_of, tidy, writing
+from geogan.tiles import Tile
 
 
 def fill(
@@ -163,6 +165,9 @@ def fill(
             growing=time_dim,
         ) as product:
             todo = [number for number in range(count) if product.missing([filler.region(number)])]
+            words = _reading(filler, [filler.cut.slabs[number] for number in todo])
+            if console is not None and words:
+                console.print(words, highlight=False, soft_wrap=True)
             if console is not None and len(todo) < count:
                 console.print(f"going on: {count - len(todo)} of {count} regions are there already")
             if older is not None:
@@ -252,6 +257,17 @@ def _cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         ) from error
     with clusters.connect(scheduler, workers) as client:
         yield partial(clusters.fill_on, client)
+
+
+def _reading(filler: Filler, slabs: Sequence[Tile]) -> str | None:
+    """What to say of the archive's chunks, where they do not suit filling."""
+    axes, field = filler.axes, filler.field
+    stored = field.encoding.get("preferred_chunks") or {}
+    if axes.time is None or not slabs:
+        return None
+    return warning(
+        filler.reader.cost(slabs), [int(stored.get(dim, field.sizes[dim])) for dim in (axes.time, axes.y, axes.x)]
+    )
 
 
 def _digest(filler: Filler, older: Older | None) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from geogan.chunks import KEPT_BYTES, default_reads, reading_cost, warning
 from geogan.coordinates import Axes, band_names, days, find_axes, grid_step
 from geogan.io import Survey, check_field, open_domain, open_field, open_masks, variable_names
 from geogan.operators.errors import InputError
@@ -84,6 +85,7 @@ def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
         "grid": {
             "sizes": {str(dim): int(size) for dim, size in field.sizes.items()},
             "stored_chunks": {str(dim): int(size) for dim, size in stored.items()} or None,
+            "fill_reads_each_byte": _times_read(field, axes),
             f"step_{axes.y}": _with_units(dy, field, axes.y),
             f"step_{axes.x}": _with_units(dx, field, axes.x),
         },
@@ -91,6 +93,20 @@ def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
         "coverage": _coverage(field, survey),
         "next": _next(path, variable, field, survey, samples=axes.independent),
     }
+
+
+def _times_read(field: xr.DataArray, axes: Axes) -> str:
+    """How often a fill under default settings reads each byte, and what to do about it where that is often."""
+    if axes.time is None or field.chunks is None:
+        return "once"
+    time, count = field.dims.index(axes.time), field.sizes[axes.time]
+    values = field.size // count
+    cost = reading_cost(
+        default_reads(count, values), field.chunks[time], kept=KEPT_BYTES // (values * field.dtype.itemsize)
+    )
+    stored = field.encoding.get("preferred_chunks") or {}
+    words = warning(cost, [int(stored.get(dim, field.sizes[dim])) for dim in (axes.time, axes.y, axes.x)])
+    return f"{cost.times:.1f} times" + (f"; {words.split('; ')[-1]}" if words else "")
 
 
 def _variable(field: xr.DataArray, survey: Survey) -> Section:

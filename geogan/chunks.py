@@ -1,0 +1,123 @@
+"""What reading costs: stretches of an axis against the chunks it is stored in; integers only."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+# Dates of a slab, at most so many more on either side, and values of one: what is filled at a time.
+SLAB_DATES, SLAB_MARGIN, SLAB_VALUES = 24, 8, 48_000_000
+# Bytes of decoded chunks that are kept for the next slab.
+KEPT_BYTES = 192 * 2**20
+# Chunks that suit filling: dates, rows and columns.
+GOOD = (8, 512, 512)
+
+
+class Cost(NamedTuple):
+    """Of reading some stretches of an axis, one after another.
+
+    Attributes
+    ----------
+    needed : int
+        Entries of the axis that are asked for at all.
+    decoded : int
+        Entries of all chunks that are decoded, each as often as it is.
+    """
+
+    needed: int
+    decoded: int
+
+    @property
+    def times(self) -> float:
+        """How often each entry is read."""
+        return self.decoded / max(self.needed, 1)
+
+
+def touched(read: slice, chunks: Sequence[int]) -> range:
+    """Numbers of the chunks that a stretch has a part of.
+
+    Examples
+    --------
+    >>> touched(slice(3, 9), [4, 4, 4])
+    range(0, 3)
+    """
+    stops = list(accumulate(chunks))
+    first = next(number for number, stop in enumerate(stops) if stop > read.start)
+    last = next(number for number, stop in enumerate(stops) if stop >= read.stop)
+    return range(first, last + 1)
+
+
+def reading_cost(reads: Sequence[slice], chunks: Sequence[int], *, kept: int = 0) -> Cost:
+    """What it costs to read some stretches of an axis.
+
+    Parameters
+    ----------
+    reads : sequence of slice
+        In their order; none is empty.
+    chunks : sequence of int
+        Lengths of the chunks along the axis, which is their sum.
+    kept : int
+        Entries of the chunks that are remembered: those that were asked for last.
+
+    Returns
+    -------
+    cost : Cost
+
+    Examples
+    --------
+    Slabs of 24 dates with 8 on either side, of chunks that hold a year:
+
+    >>> reads = [slice(max(0, start - 8), min(730, start + 32)) for start in range(0, 730, 24)]
+    >>> round(reading_cost(reads, [365, 365]).times, 1), reading_cost(reads, [365, 365], kept=730).times
+    (16.5, 1.0)
+    """
+    held: OrderedDict[int, int] = OrderedDict()
+    decoded, wanted = 0, [False] * sum(chunks)
+    for read in reads:
+        wanted[read] = [True] * (read.stop - read.start)
+        for number in touched(read, chunks):
+            if number not in held:
+                decoded += chunks[number]
+            held[number] = chunks[number]
+            held.move_to_end(number)
+            while sum(held.values()) > kept and held:
+                held.popitem(last=False)
+    return Cost(sum(wanted), decoded)
+
+
+def default_reads(count: int, values: int) -> list[slice]:
+    """Dates that the slabs of an archive read under default settings, whatever the model.
+
+    Parameters
+    ----------
+    count : int
+        Dates.
+    values : int
+        Values of a date: cells times bands.
+    """
+    size = max(1, min(SLAB_DATES, SLAB_VALUES // values))
+    return [
+        slice(max(0, start - SLAB_MARGIN), min(count, start + size + SLAB_MARGIN)) for start in range(0, count, size)
+    ]
+
+
+def warning(cost: Cost, stored: Sequence[int]) -> str | None:
+    """What to say of an archive whose chunks do not suit filling; None where they do.
+
+    Parameters
+    ----------
+    cost : Cost
+    stored : sequence of int
+        Dates, rows and columns of a stored chunk.
+
+    Examples
+    --------
+    >>> warning(Cost(730, 11680), (365, 100, 100))
+    'each byte of the archive is read 16 times: its chunks hold 365 dates; rechunk it to (8, 512, 512)'
+    """
+    if cost.times <= 2:
+        return None
+    often = f"each byte of the archive is read {cost.times:.0f} times"
+    return f"{often}: its chunks hold {stored[0]} dates; rechunk it to {GOOD}"
