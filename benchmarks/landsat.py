@@ -55,14 +55,15 @@ def gaussian(prior: Prior, model: Model, archive: xr.DataArray, image: int, patt
 
 
 def learned(trained: Reconstructor, archive: xr.DataArray, image: int, patterns: np.ndarray, members: int):
-    """The image filled by the trained model under each pattern, (P, y, x)."""
-    near = around(archive, image)
+    """The image filled by the trained model under each pattern, and its predicted error, both (P, y, x)."""
+    near, name = around(archive, image), str(archive.name)
     here, found = image - near.start, []
     for pattern in patterns:
         part = archive[near].copy()
         part[here] = part[here].where(~pattern)
-        found.append(trained.fill(part, members=members)[str(archive.name)].values[here])
-    return np.stack(found)
+        filled = trained.fill(part, members=members)
+        found.append([filled[one].values[here] for one in (name, f"{name}_std")])
+    return np.stack(found, 1)
 
 
 def rmse(filled: np.ndarray, truth: np.ndarray, patterns: np.ndarray) -> list[float]:
@@ -110,8 +111,14 @@ def main() -> None:
     ).T
     if given.minutes > 0:
         trained = Reconstructor("observed_gaps", minutes=given.minutes).fit(others, domain=domain, message=print)
-        filled = [learned(trained, archive, image, patterns, given.members) for image in images]
+        filled, std = zip(*(learned(trained, archive, image, patterns, given.members) for image in images))
         rows["model"] = np.array([rmse(*part, patterns) for part in zip(filled, archive.values[images], strict=True)]).T
+        gone = np.broadcast_to(patterns, (len(images), *patterns.shape))
+        error, said = (np.stack(filled) - archive.values[images][:, None])[gone], np.stack(std)[gone]
+        print(
+            f"predicted error of the model: {(np.abs(error) < 1.645 * said).mean():.1%} within the 90 % interval, "
+            f"spread {np.sqrt((said**2).mean() / (error**2).mean()):.2f}"
+        )
     season = pairs["season"].values
     names = list(dict.fromkeys(season))
     print(f"\n| RMSE | all | {' | '.join(names)} |\n|---|---|{'---|' * len(names)}")

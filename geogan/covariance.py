@@ -36,6 +36,8 @@ START, STEPS = (math.log(0.6 / 0.4), 0.0, math.log(0.14), 0.0), (0.8, 1.0, 0.5, 
 EVALUATIONS = 40
 # It must lower the error by so much (its logarithm): it takes longer to solve, and windows of it cannot be turned over.
 WORTH = 0.03
+# Products of a candidate's iteration: of larger grids fewer pieces judge, but FEWEST_PIECES at least.
+PRODUCTS, FEWEST_PIECES = 250_000_000, 3
 # What covariances are drawn towards: rough, as fields of many sizes are.
 ROUGH = GaussianPrior(length=60.0, detail=0.05)
 # Conjugate gradients on the data's weights say nothing after fewer rounds.
@@ -343,6 +345,8 @@ def fit_archive_prior(
         Candidates to try (Nelder-Mead).
     """
     towards = replace(ROUGH, aspect=markov.aspect)
+    each = pieces[0].values.numel() * domain.numel()
+    pieces = pieces[: max(FEWEST_PIECES, PRODUCTS // each)]
     own, archive = (ArchivePrior.fit(values, searched, domain, towards, share=share) for share in (0.0, 1.0))
 
     def prior(point: np.ndarray, own: ArchivePrior, archive: ArchivePrior) -> ArchivePrior:
