@@ -27,19 +27,24 @@ def help_seconds() -> float:
     return time.perf_counter() - began
 
 
-def region_seconds(data: Path, run: Path, out: Path) -> float:
-    """From the command to the first piece of the filled variable in the store, wherever it is written."""
+def computed(pid: int) -> float:
+    """Processor seconds of a process so far (Linux)."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def region_seconds(data: Path, run: Path, out: Path) -> tuple[float, float]:
+    """From the command to the first piece of the filled variable in the store; by the clock, and of the processor."""
     command = [sys.executable, "-m", "geogan", "fill", "--data", data, "--model", run, "--out", out]
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while process.poll() is None or not any(written(out)):
-            if any(written(out)):
-                break
-            if process.returncode:
-                raise SystemExit(f"geogan fill failed with exit code {process.returncode}")
+        # A process that has ended, but was not waited for, still has its account.
+        while not any(written(out)):
+            if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) and not any(written(out)):
+                raise SystemExit("geogan fill ended without a region; try it by hand")
             time.sleep(0.01)
-        return time.perf_counter() - began
+        return time.perf_counter() - began, computed(process.pid)
     finally:
         process.wait()
 
@@ -74,7 +79,8 @@ def main() -> None:
             place.mkdir()
             filled.append(region_seconds(data, run, place / "filled.zarr"))
     print(f"geogan --help (aim: under 0.6 s)                     {statistics.median(asked):6.2f} s")
-    print(f"geogan fill to its first region (aim: under 12 s)    {statistics.median(filled):6.2f} s")
+    clock, processor = (statistics.median(each) for each in zip(*filled))
+    print(f"geogan fill to its first region (aim: under 12 s)    {clock:6.2f} s, {processor:.2f} s of the processor")
 
 
 if __name__ == "__main__":

@@ -234,7 +234,11 @@ def train(
     ] = None,
     batch: Annotated[
         int | None,
-        typer.Option(min=1, help="Training windows a step.", show_default=f"{defaults.BATCH}, or the preset's"),
+        typer.Option(
+            min=1,
+            help="Training windows a step, of all processes together.",
+            show_default=f"{defaults.BATCH}, or the preset's",
+        ),
     ] = None,
     members: Annotated[
         int | None,
@@ -299,7 +303,7 @@ def train(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a reconstructor on a gappy field."""
+    """Train a reconstructor on a gappy field; started by torchrun, several processes share its batch."""
     _check_resume(ctx, resume)
     if not data and resume is None:
         raise InputError("training needs a field or a run, got neither; give --data FIELD or --resume RUN")

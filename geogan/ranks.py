@@ -210,6 +210,8 @@ def joined() -> Iterator[Ranks]:
         yield Ranks.here()
         return
     try:
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise InputError(
