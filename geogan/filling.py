@@ -306,7 +306,8 @@ def slab_parts(
     """
     held, here = reader.hold(slab)
     made = fill_slab(model, held, here, cut, members=members, seed=seed, device=device)
-    parts = compose(held.field.values[here.core], made, keep_observed=keep_observed, max_error=max_error)
+    raw = held.field[here.core].compute(scheduler="synchronous").values
+    parts = compose(raw, made, keep_observed=keep_observed, max_error=max_error)
     return [part for part in parts if part is not None]
 
 

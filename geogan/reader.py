@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.archive import Archive
-from geogan.chunks import KEPT_BYTES, Cost, reading_cost, touched
+from geogan.chunks import KEPT_BYTES, SLAB_VALUES, Cost, reading_cost, touched
 from geogan.tiles import Tile
 
 
@@ -35,8 +35,13 @@ class SlabReader:
         return SlabReader, (self.archive,)
 
     def hold(self, slab: Tile) -> tuple[Archive, Tile]:
-        """The archive's dates that a slab reads, in memory, and the slab counted from the first of them."""
+        """The archive's dates that a slab reads, in memory, and the slab counted from the first of them.
+
+        Where one date fills the memory that a slab may take, its tiles are left to be read one by one.
+        """
         archive, read = self.archive, slab.read
+        if (read.stop - read.start) * np.prod(archive.field.shape[1:]) > 2 * SLAB_VALUES:
+            return archive, slab
         error = archive.error
         if isinstance(error, xr.DataArray):
             error = error[read].compute(scheduler="synchronous")

@@ -19,7 +19,7 @@ from rich.progress import Progress
 import geogan
 from geogan import defaults
 from geogan.append import TOLD, Older
-from geogan.archive import Archive
+from geogan.archive import IN_MEMORY, Archive
 from geogan.checkpoint import digest as digest_of
 from geogan.chunks import warning
 from geogan.io import check_field, find_paths
@@ -29,6 +29,9 @@ from geogan.parallel import side_by_side, steady_memory
 from geogan.parallel import workers as thread_count
 from geogan.product import Product, check_output, mark_of, tidy, writing
 from geogan.tiles import Tile
+
+# Dates looked at before an archive is filled that memory does not hold.
+LOOKED_AT = 24
 
 
 def fill(
@@ -141,8 +144,7 @@ def fill(
             return out
         filler, kept = _continuing(filler, older, dates, refill, console)
     with _cluster(scheduler, workers) as cluster:
-        first = next(slab for number, slab in enumerate(filler.cut.slabs) if number not in kept)
-        check_field(field if not kept else field.isel({time_dim: slice(first.read.start, None)}), filler.axes)
+        _check(filler, next(slab for number, slab in enumerate(filler.cut.slabs) if number not in kept))
         if field.name != trained.variable and console is not None:
             console.print(
                 f"the model was trained on {trained.variable}, and fills {field.name}: right only if they are one "
@@ -257,6 +259,21 @@ def _cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         ) from error
     with clusters.connect(scheduler, workers) as client:
         yield partial(clusters.fill_on, client)
+
+
+def _check(filler: Filler, first: Tile) -> None:
+    """Refuse an archive that cannot be filled from that slab on.
+
+    One that memory does not hold would be read twice; some of its dates tell whether it is what was meant, and a chunk
+    that cannot be read, or an infinite value, is met in time.
+    """
+    field, time = filler.field, filler.axes.time
+    if time is not None:
+        field = field.isel({time: slice(first.read.start, None)})
+        if field.size > IN_MEMORY and (np.diff(filler.archive.days) > 0).all():
+            count = field.sizes[time]
+            field = field.isel({time: np.unique(np.linspace(0, count - 1, min(count, LOOKED_AT)).astype(int))})
+    check_field(field, filler.axes)
 
 
 def _reading(filler: Filler, slabs: Sequence[Tile]) -> str | None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from geogan.filling import fill as fill_field
 from geogan.io import open_field
 from geogan.job import Filler
 from geogan.operators.errors import InputError
+from geogan.pipelines import fill as module
 from geogan.pipelines.fill import fill
+from geogan.reader import SlabReader
 
 PACKED = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 15.0, "_FillValue": -32768}
 
@@ -292,3 +295,19 @@ def test_a_chunk_that_cannot_be_read(run, gappy, domain, tmp_path, monkeypatch, 
     count = f"{(place & domain).sum():,}"
     assert f"sst, {dates}: {count} cells could not be read" in said.file.getvalue()
     assert found["sst_source"].attrs["flag_meanings"].split()[4] == "unreadable"
+
+
+def test_badly_chunked_archives_are_told_so_and_large_ones_are_not_read_twice(run, gappy, tmp_path, monkeypatch):
+    monkeypatch.setattr(filling, "DATES", 3)
+    monkeypatch.setattr(SlabReader.__init__, "__kwdefaults__", {"kept": 1000})
+    gappy.to_dataset().to_zarr(tmp_path / "a.zarr", encoding={"sst": {"chunks": (15, 20, 24)}}, consolidated=False)
+    said, looked = Console(file=io.StringIO(), width=300), []
+    monkeypatch.setattr(module, "check_field", lambda field, axes: looked.append(field.sizes["time"]))
+    fill(tmp_path / "a.zarr", run, tmp_path / "b.zarr", console=said, threads=1)
+    monkeypatch.setattr(module, "IN_MEMORY", 1000)
+    monkeypatch.setattr(module, "LOOKED_AT", 5)
+    fill(tmp_path / "a.zarr", run, tmp_path / "c.zarr", threads=1)
+    assert looked == [30, 5]
+    words = r"each byte of the archive is read \d+ times: its chunks hold 15 dates; rechunk it to \(8, 512, 512\)"
+    assert re.search(words, said.file.getvalue())
+    assert raw(tmp_path / "b.zarr").equals(raw(tmp_path / "c.zarr"))

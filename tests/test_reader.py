@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geogan import damage
-from geogan.filling import plan, prepared
+from geogan.filling import plan, prepared, slab_parts
 from geogan.io import open_field
 from geogan.parallel import side_by_side
 from geogan.reader import SlabReader
@@ -75,3 +75,15 @@ def test_a_field_in_memory_costs_nothing(model, gappy):
     cut = plan(model, archive)
     assert reader.cost(cut.slabs).times == 1
     assert reader.hold(cut.slabs[0])[0].field.shape[0] == 30
+
+
+def test_what_memory_does_not_hold_is_left_to_its_tiles(archive, model, monkeypatch):
+    """With the same result."""
+    cut = plan(model, archive, dates=slice(0, 6))
+    parts = [slab_parts(model, SlabReader(archive), cut, cut.slabs[0], keep_observed=True)]
+    monkeypatch.setattr("geogan.reader.SLAB_VALUES", 100)
+    reader = SlabReader(archive)
+    assert reader.hold(SLABS[1]) == (archive, SLABS[1])
+    parts.append(slab_parts(model, reader, cut, cut.slabs[0], keep_observed=True))
+    for held, tiled in zip(*parts, strict=True):
+        np.testing.assert_array_equal(held, tiled)
