@@ -148,7 +148,42 @@ def stacked(field: xr.DataArray, axes: Axes) -> xr.DataArray:
     """
     time, band = axes.time or "time", axes.band or "band"
     lacking = [name for name, own in ((time, axes.time), (band, axes.band)) if own is None]
-    return (field.expand_dims(lacking) if lacking else field).transpose(time, band, axes.y, axes.x)
+    films = (field.expand_dims(lacking) if lacking else field).transpose(time, band, axes.y, axes.x)
+    if not lacking or films.chunks is None:
+        return films
+    import dask.array
+
+    # Dask reads whole chunks for a piece of what a dimension was added to; of this it reads the piece.
+    added = tuple(dim not in field.dims for dim in films.dims)
+    source = _Stacked(field.transpose(*(dim for dim in films.dims if dim in field.dims)).data, added)
+    meta = np.empty((0,) * 4, films.dtype)
+    return films.copy(data=dask.array.from_array(source, chunks=films.chunks, meta=meta))
+
+
+class _Stacked:
+    """A lazy array with axes of length one added, of which pieces are read as they are asked for."""
+
+    ndim = 4
+
+    def __init__(self, array: Any, added: tuple[bool, ...]) -> None:
+        sizes = iter(array.shape)
+        self.array, self.added, self.dtype = array, added, array.dtype
+        self.shape = tuple(1 if new else next(sizes) for new in added)
+
+    def __dask_tokenize__(self) -> tuple[str, tuple[bool, ...]]:
+        return self.array.name, self.added
+
+    def __getitem__(self, key: tuple[Any, ...]) -> np.ndarray:
+        # A number takes its axis away, which is done last.
+        numbers = [isinstance(part, int | np.integer) for part in key]
+        there = tuple(
+            slice(part, part + 1) if number else part for part, number, new in zip(key, numbers, self.added) if not new
+        )
+        # Chunks are computed side by side already, on threads or on a cluster.
+        part = np.asarray(self.array[there].compute(scheduler="synchronous"))
+        part = np.expand_dims(part, tuple(axis for axis, new in enumerate(self.added) if new))
+        left = zip(key, numbers, self.added)
+        return part[tuple(each if new else 0 if number else slice(None) for each, number, new in left)]
 
 
 def unstacked(values: Any, axes: Axes) -> Any:

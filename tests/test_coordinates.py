@@ -1,11 +1,22 @@
 """Time, y and x are found by CF attributes first, by usual names second, or asked for."""
 
 import cftime
+import dask.array
 import numpy as np
 import pytest
 import xarray as xr
 
-from geogan.coordinates import Axes, band_names, day_of_year, days, find_axes, grid_step, has_lonlat, is_periodic
+from geogan.coordinates import (
+    Axes,
+    band_names,
+    day_of_year,
+    days,
+    find_axes,
+    grid_step,
+    has_lonlat,
+    is_periodic,
+    stacked,
+)
 from geogan.operators.errors import InputError
 
 
@@ -142,3 +153,34 @@ def test_grid_step_is_positive_and_one_where_unknown():
     assert grid_step(a, find_axes(a)) == (0.5, 5.0)
     b = field((3, 1), ("row", "col"))
     assert grid_step(b, find_axes(b)) == (1.0, 1.0)
+
+
+class Counted:
+    """An array that counts what is asked of it."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.dtype, self.ndim, self.asked = values, values.shape, values.dtype, values.ndim, 0
+
+    def __getitem__(self, key):
+        self.asked += self.values[key].size
+        return self.values[key]
+
+
+@pytest.mark.parametrize("dims", [("time", "y", "x"), ("y", "x"), ("band", "y", "x")])
+def test_of_a_stacked_field_only_the_piece_is_read_that_is_asked_for(dims):
+    values = np.random.default_rng(0).random((40, 30, 20)[3 - len(dims) :])
+    source = Counted(values)
+    field = xr.DataArray(dask.array.from_array(source, chunks=10), dims=dims)
+    films = stacked(field, find_axes(field))
+    assert films.chunks is not None and films.ndim == 4
+    whole = values.reshape(films.shape)
+    pieces = [(slice(None), slice(None), slice(3, 9), slice(5, 17)), (0, slice(None), slice(3, 4), 7), (slice(0, 1),)]
+    if dims[0] == "time":
+        pieces.append((np.array([2, 3, 31]), slice(None), slice(4, None), slice(1, 2)))
+    for piece in pieces:
+        source.asked = 0
+        part = films[piece].values
+        np.testing.assert_array_equal(part, whole[piece])
+        assert source.asked == part.size
+    np.testing.assert_array_equal(films, whole)
+    np.testing.assert_array_equal(films.max("y"), whole.max(2))
