@@ -10,7 +10,7 @@ from typing import NamedTuple
 # Dates of a slab, at most so many more on either side, and values of one: what is filled at a time.
 SLAB_DATES, SLAB_MARGIN, SLAB_VALUES = 24, 8, 48_000_000
 # Bytes of decoded chunks that are kept for the next slab.
-KEPT_BYTES = 192 * 2**20
+KEPT_BYTES = 64 * 2**20
 # Chunks that suit filling: dates, rows and columns.
 GOOD = (8, 512, 512)
 

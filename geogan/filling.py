@@ -132,7 +132,7 @@ def fill_slab(
     shape = (slab.core.stop - slab.core.start, archive.bands, height, width)
     total, std = np.zeros(shape, np.float32), None if model.error is None else np.zeros(shape, np.float32)
     draws = np.zeros((members, *shape), np.float32) if members > 1 else None
-    shown, most = np.zeros(shape, bool), np.full(shape, np.inf, np.float32)
+    shown, most = np.zeros(shape, bool), None if archive.error is None else np.full(shape, np.inf, np.float32)
     weights_y, weights_x = blend_weights(cut.rows, height), blend_weights(cut.columns, width)
     precision = getattr(torch, model.precision)
     for row, weight_y in zip(cut.rows, weights_y):
@@ -172,7 +172,7 @@ def fill_slab(
             weight = (weight_y[:, None] * weight_x).astype(np.float32)
             here = (..., row.read, column.read)
             shown[here] |= piece.observed[slab.inner] > 0
-            if piece.uncertainty is not None and not model.operator.blurs:
+            if most is not None and piece.uncertainty is not None and not model.operator.blurs:
                 noise_there = np.hypot(piece.uncertainty, model.operator.noise)
                 most[here] = np.where(piece.observed > 0, noise_there, np.inf)[slab.inner]
             total[here] += weight * made.field[slab.inner].numpy()
@@ -182,7 +182,10 @@ def fill_slab(
                 draws[here] += weight * made.members[:members, slab.inner].numpy()
     if std is not None:
         # An observation's estimate is off by no more than itself; there are too few of most errors to learn that.
-        std = np.minimum(model.calibration.apply(std), most)
+        for date in range(len(std)):
+            std[date] = model.calibration.apply(std[date])
+            if most is not None:
+                std[date] = np.minimum(std[date], most[date])
     if draws is not None:
         # Opposite members have their mean in the middle: no degree of freedom is lost to it.
         spread = np.sqrt(((draws - total) ** 2).mean(0))
@@ -223,7 +226,8 @@ def _in_units(
     archive: Archive, slab: Tile, anomaly: np.ndarray, std: np.ndarray | None, members: np.ndarray | None
 ) -> Slab:
     """A reconstruction in the field's units, where the field exists."""
-    phase = None if archive.phase is None else archive.phase[slab.core]
+    phases = None if archive.phase is None else archive.phase[slab.core]
+    own = archive.standardiser
 
     def inside(values: np.ndarray) -> np.ndarray:
         return np.where(archive.domain, values, np.nan)
@@ -231,12 +235,19 @@ def _in_units(
     def limited(values: np.ndarray) -> np.ndarray:
         return values if archive.limits is None else np.clip(values, *archive.limits)
 
-    if std is None:
-        return Slab(inside(limited(archive.standardiser.inverse(anomaly, phase))))
-    mean, spread = archive.standardiser.moments(anomaly, std, phase)
-    if members is not None:
-        members = np.stack([inside(limited(archive.standardiser.inverse(one, phase))) for one in members])
-    return Slab(inside(limited(mean)), inside(spread), members)
+    # In place, a date at a time: what comes up on the way would take more memory than the slab.
+    for date in range(len(anomaly)):
+        here = slice(date, date + 1)
+        phase = None if phases is None else phases[here]
+        if std is None:
+            anomaly[here] = inside(limited(own.inverse(anomaly[here], phase)))
+            continue
+        mean, spread = own.moments(anomaly[here], std[here], phase)
+        anomaly[here], std[here] = inside(limited(mean)), inside(spread)
+        if members is not None:
+            for one in members:
+                one[here] = inside(limited(own.inverse(one[here], phase)))
+    return Slab(anomaly, std, members)
 
 
 def _moved(part: slice, start: int) -> slice:
@@ -264,6 +275,19 @@ def compose(
     Parts
         Values of ``raw``'s type, and the flags of :data:`FLAGS`.
     """
+    count = len(raw)
+    if count > 1:
+        # A date at a time: what comes up on the way would take more memory than the slab.
+        std, members = (None if part is None else np.empty(part.shape, np.float32) for part in filled[1:])
+        whole = Parts(np.empty_like(raw), np.empty(raw.shape, np.int8), std, members)
+        for date in range(count):
+            here = slice(date, date + 1)
+            one = Slab(*(None if part is None else part[..., here, :, :, :] for part in filled))  # type: ignore[arg-type]
+            made = compose(raw[here], one, keep_observed=keep_observed, max_error=max_error)
+            for target, part in zip(whole, made, strict=True):
+                if target is not None and part is not None:
+                    target[..., here, :, :, :] = part
+        return whole
     seen, known = np.isfinite(raw), np.isfinite(filled.field)
     kept = seen if keep_observed else seen & ~known
     # A value that was measured but is reconstructed all the same is an estimate, and flagged as one.
@@ -306,7 +330,8 @@ def slab_parts(
     """
     held, here = reader.hold(slab)
     made = fill_slab(model, held, here, cut, members=members, seed=seed, device=device)
-    raw = held.field[here.core].compute(scheduler="synchronous").values
+    raw = held.field[here.core].compute(scheduler="synchronous").values.copy()
+    del held
     parts = compose(raw, made, keep_observed=keep_observed, max_error=max_error)
     return [part for part in parts if part is not None]
 
