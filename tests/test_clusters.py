@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import cloudpickle
@@ -13,9 +14,11 @@ import distributed
 import numpy as np
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
 from geogan import clusters, filling
 from geogan.checkpoint import save_model
+from geogan.cli import app
 from geogan.clusters import SlabWorker
 from geogan.filling import fill as fill_field
 from geogan.io import open_field
@@ -211,3 +214,15 @@ def test_lazily_on_a_cluster_the_model_is_one_key(run, model, data, cluster, mon
         there = client.compute(lazy).result()
     for name in eager.data_vars:
         np.testing.assert_array_equal(there[name].values, eager[name].values)
+
+
+def test_on_the_command_line(monkeypatch):
+    fake, given = types.ModuleType("geogan.pipelines.fill"), {}
+    fake.fill = lambda *args, **named: given.update(named) or Path("made")
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    words = ["fill", "--data", "a.zarr", "--model", "runs/x", "--out", "b.zarr"]
+    assert CliRunner().invoke(app, [*words, "--scheduler", "tcp://a:1", "--append", "--no-refill"]).exit_code == 0
+    assert (given["scheduler"], given["workers"], given["append"], given["refill"]) == ("tcp://a:1", None, True, False)
+    assert CliRunner().invoke(app, [*words, "--workers", "3", "--skip-bad"]).exit_code == 0
+    assert (given["scheduler"], given["workers"], given["append"], given["refill"]) == (None, 3, False, True)
+    assert given["skip_bad"] is True
