@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import accumulate
@@ -43,10 +44,11 @@ def touched(read: slice, chunks: Sequence[int]) -> range:
     >>> touched(slice(3, 9), [4, 4, 4])
     range(0, 3)
     """
-    stops = list(accumulate(chunks))
-    first = next(number for number, stop in enumerate(stops) if stop > read.start)
-    last = next(number for number, stop in enumerate(stops) if stop >= read.stop)
-    return range(first, last + 1)
+    return _touched(read, list(accumulate(chunks)))
+
+
+def _touched(read: slice, stops: Sequence[int]) -> range:
+    return range(bisect_right(stops, read.start), bisect_left(stops, read.stop) + 1)
 
 
 def reading_cost(reads: Sequence[slice], chunks: Sequence[int], *, kept: int = 0) -> Cost:
@@ -74,10 +76,10 @@ def reading_cost(reads: Sequence[slice], chunks: Sequence[int], *, kept: int = 0
     (16.5, 1.0)
     """
     held: OrderedDict[int, int] = OrderedDict()
-    decoded, wanted = 0, [False] * sum(chunks)
+    decoded, wanted, stops = 0, [False] * sum(chunks), list(accumulate(chunks))
     for read in reads:
         wanted[read] = [True] * (read.stop - read.start)
-        for number in touched(read, chunks):
+        for number in _touched(read, stops):
             if number not in held:
                 decoded += chunks[number]
             held[number] = chunks[number]

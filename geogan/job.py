@@ -201,7 +201,7 @@ class Filler:
             "slab_and_margin": [self.cut.dates, self.cut.margin],
         }
 
-    def same_as(self, told: Mapping[str, Any], dates: int) -> list[int]:
+    def same_as(self, told: Mapping[str, Any], dates: int) -> set[int]:
         """Slabs that came out the same when the archive ended earlier.
 
         A slab is what it was if it reads the same dates; so those go that saw beyond the old end, and all where dates
@@ -218,8 +218,8 @@ class Filler:
         shorter = replace(self.archive, days=self.archive.days[: int(told["dates_of_archive"])])
         before = plan(self.model, shorter, dates=slice(first, first + dates), members=self.job.members)
         if first != self.dates.start or told["slab_and_margin"] != [before.dates, before.margin]:
-            return []
-        return [number for number, slab in enumerate(self.cut.slabs) if slab in before.slabs]
+            return set()
+        return {number for number, (now, then) in enumerate(zip(self.cut.slabs, before.slabs)) if now == then}
 
     def template(self) -> xr.Dataset:
         """The product without its values."""

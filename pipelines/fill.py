@@ -135,7 +135,7 @@ def fill(
     older = _older(out) if append else None
     filler = Filler.open(job)
     field, trained, time_dim = filler.field, filler.model, filler.axes.time
-    count, kept = len(filler.cut.slabs), list[int]()
+    count, kept = len(filler.cut.slabs), set[int]()
     if older is not None:
         dates = older.check(filler.told, filler.chosen, filler.axes)
         if dates == filler.chosen.sizes[time_dim]:
@@ -175,7 +175,7 @@ def fill(
             if older is not None:
                 if mark_of(out) != older.mark:
                     raise InputError(f"{out} has been changed by another process meanwhile; run again")
-                for number in sorted(set(todo) & set(kept)):
+                for number in sorted(kept.intersection(todo)):
                     with writing(out, kept=product.partial):
                         older.lend(product.store, filler.region(number))
                     product.record(filler.region(number), older.names)
@@ -211,14 +211,14 @@ def _older(out: Path) -> Older:
 
 def _continuing(
     filler: Filler, older: Older, dates: int, refill: bool, console: Console | None
-) -> tuple[Filler, list[int]]:
+) -> tuple[Filler, set[int]]:
     """What fills the rest of a product, and the slabs that are taken over from its older one."""
     assert filler.axes.time is not None
     stops = [filler.region(number)[filler.axes.time].stop for number in range(len(filler.cut.slabs))]
     if refill:
         kept = filler.same_as(older.told, dates)
     else:
-        kept = [number for number, stop in enumerate(stops) if stop <= dates]
+        kept = {number for number, stop in enumerate(stops) if stop <= dates}
         filler = replace(filler, job=replace(filler.job, settled=(str(older.path), dates)))
     known = max((stops[number] for number in kept), default=0)
     if known:
