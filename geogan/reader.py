@@ -12,6 +12,7 @@ import xarray as xr
 
 from geogan.archive import Archive
 from geogan.chunks import KEPT_BYTES, SLAB_VALUES, Cost, reading_cost, touched
+from geogan.streaming import stored_chunks
 from geogan.tiles import Tile
 
 
@@ -56,11 +57,10 @@ class SlabReader:
 
     def cost(self, slabs: Sequence[Tile]) -> Cost:
         """What it costs to read slabs one after another, in dates."""
-        chunks = self.archive.field.chunks
         reads = [slab.read for slab in slabs]
-        if chunks is None:
+        if self.archive.field.chunks is None:
             return reading_cost(reads, [1] * len(self.archive.days), kept=len(self.archive.days))
-        return reading_cost(reads, chunks[0], kept=self._most // self._date_bytes)
+        return reading_cost(reads, stored_chunks(self.archive.field)[0], kept=self._most // self._date_bytes)
 
     @property
     def _date_bytes(self) -> int:
@@ -71,7 +71,7 @@ class SlabReader:
         field = self.archive.field
         if field.chunks is None:
             return np.asarray(field[read].values)
-        chunks = field.chunks[0]
+        chunks = stored_chunks(field)[0]
         numbers = touched(read, chunks)
         if max(chunks[number] for number in numbers) * self._date_bytes > self._most:
             # Slabs are computed side by side, on threads or on a cluster: no second pool inside them.

@@ -8,10 +8,11 @@ import numpy as np
 import xarray as xr
 
 from geogan.chunks import KEPT_BYTES, default_reads, reading_cost, warning
-from geogan.coordinates import Axes, band_names, days, find_axes, grid_step
+from geogan.coordinates import Axes, band_names, days, find_axes, grid_step, stacked
 from geogan.io import Survey, check_field, open_domain, open_field, open_masks, variable_names
 from geogan.operators.errors import InputError
 from geogan.run_folder import RUN, STATE, is_run, read_run
+from geogan.streaming import stored_chunks
 from geogan.variables import is_joined, split_variables
 
 if TYPE_CHECKING:
@@ -99,10 +100,12 @@ def _times_read(field: xr.DataArray, axes: Axes) -> str:
     """How often a fill under default settings reads each byte, and what to do about it where that is often."""
     if axes.time is None or field.chunks is None:
         return "once"
-    time, count = field.dims.index(axes.time), field.sizes[axes.time]
+    count = field.sizes[axes.time]
     values = field.size // count
     cost = reading_cost(
-        default_reads(count, values), field.chunks[time], kept=KEPT_BYTES // (values * field.dtype.itemsize)
+        default_reads(count, values),
+        stored_chunks(stacked(field, axes))[0],
+        kept=KEPT_BYTES // (values * field.dtype.itemsize),
     )
     stored = field.encoding.get("preferred_chunks") or {}
     words = warning(cost, [int(stored.get(dim, field.sizes[dim])) for dim in (axes.time, axes.y, axes.x)])

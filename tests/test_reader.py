@@ -18,7 +18,7 @@ SLABS = [Tile(slice(start, start + 6), slice(max(0, start - 3), min(30, start + 
 @pytest.fixture
 def archive(model, gappy, tmp_path):
     gappy.to_dataset().to_zarr(tmp_path / "a.zarr", encoding={"sst": {"chunks": (5, 20, 24)}}, consolidated=False)
-    return prepared(model, open_field(tmp_path / "a.zarr").chunk(time=10))
+    return prepared(model, open_field(tmp_path / "a.zarr"))
 
 
 @pytest.fixture
