@@ -1,11 +1,12 @@
 """Peak memory of ``geogan train`` on an archive on disk, and on one so many times longer (Linux).
 
-    python benchmarks/train_memory.py [--days 600] [--side 256] [--times 16] [--chunks 1,256,256] [--steps 40]
+    python benchmarks/train_memory.py [--days 1200] [--side 192] [--times 16] [--chunks 1,192,192]
 
 Both are read from disk: the shorter one would fit into memory, and is kept out of it (``--in-memory 0``), so that like
-is compared with like. It is long enough to have a season, and as many withheld clouds as are ever looked at. The search
-for the first guess's parameters, which looks at a fixed number of small pieces, takes minutes and is left out. Every
-training runs in a process of its own; prints the peaks and their ratio.
+is compared with like. It is long enough to have a season, and as many runs of withheld clouds as are ever looked at.
+The search for the first guess's parameters, which looks at a fixed number of small pieces, takes minutes and is left
+out; ``--no-first-guess`` leaves out the first guess altogether. Every training runs in a process of its own; prints the
+peaks and their ratio.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from geogan.gaussian import GaussianPrior
 from geogan.pipelines.train import train
 archive.IN_MEMORY = int(sys.argv[3])
 preparation.fit_prior = lambda pieces, **_: GaussianPrior(length=10.0, persistence=5.0, noise=0.15)
-train(sys.argv[1], out=Path(sys.argv[2]), steps=int(sys.argv[4]), threads=1)
+train(sys.argv[1], out=Path(sys.argv[2]), steps=int(sys.argv[4]), threads=1, first_guess=sys.argv[5] == "True")
 print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])
 """
 
@@ -65,10 +66,10 @@ def archive_on_disk(path: Path, days: int, side: int, chunks: tuple[int, int, in
     return path
 
 
-def peak(data: Path, run: Path, *, in_memory: int, steps: int) -> float:
+def peak(data: Path, run: Path, *, in_memory: int, steps: int, first_guess: bool) -> float:
     """Peak resident memory of a training, in MiB."""
     # The kernel's own high-water mark, see fill_memory.py.
-    command = [sys.executable, "-c", TRAIN, data, run, str(in_memory), str(steps)]
+    command = [sys.executable, "-c", TRAIN, data, run, str(in_memory), str(steps), str(first_guess)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return int(done.stdout.split()[-1]) / 1024
 
@@ -76,19 +77,20 @@ def peak(data: Path, run: Path, *, in_memory: int, steps: int) -> float:
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--days", type=int, default=600)
-    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--days", type=int, default=1200)
+    parser.add_argument("--side", type=int, default=192)
     parser.add_argument("--times", type=int, default=16)
-    parser.add_argument("--chunks", default="1,256,256")
+    parser.add_argument("--chunks", default="1,192,192")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--in-memory", type=int, default=0, help="values up to which an archive is held in memory")
+    parser.add_argument("--first-guess", action=argparse.BooleanOptionalAction, default=True)
     given = parser.parse_args()
     chunks, peaks = tuple(int(size) for size in given.chunks.split(",")), []
     with tempfile.TemporaryDirectory() as folder:
         for times in (1, given.times):
             data, run = Path(folder) / f"gappy{times}.zarr", Path(folder) / f"run{times}"
             archive_on_disk(data, given.days * times, given.side, chunks)  # type: ignore[arg-type]
-            peaks.append(peak(data, run, in_memory=given.in_memory, steps=given.steps))
+            peaks.append(peak(data, run, in_memory=given.in_memory, steps=given.steps, first_guess=given.first_guess))
             last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
             print(
                 f"{given.days * times:5d} days of {given.side} x {given.side}: {peaks[-1]:.0f} MiB, "
