@@ -12,8 +12,8 @@ import xarray as xr
 
 from geogan.calibration import Calibration
 from geogan.coordinates import band_names, band_units, find_axes
-from geogan.covariates import Covariates
 from geogan.covariance import Prior
+from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior
 from geogan.networks import ErrorNet, Generator
 from geogan.operators.errors import InputError
