@@ -203,7 +203,7 @@ class Older:
         result = filled.copy(deep=True)
         with _opened(self.path) as dataset:
             for name in self.names:
-                old = dataset[name].isel({time: slice(start, start + count)})
+                old = dataset[name].isel({**region, time: slice(start, start + count)})
                 result[name][{time: slice(0, count)}] = old.transpose(*result[name].dims).values
         return result
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 # Dates of a slab, at most so many more on either side, and values of one: what is filled at a time.
 SLAB_DATES, SLAB_MARGIN, SLAB_VALUES = 24, 8, 48_000_000
+# Slabs whose values one of several panels may read, with all that is looked at around it.
+READ_SLABS = 3
 # Bytes of decoded chunks that are kept for the next slab.
 KEPT_BYTES = 64 * 2**20
 # Chunks that suit filling: dates, rows and columns.
@@ -89,7 +91,57 @@ def reading_cost(reads: Sequence[slice], chunks: Sequence[int], *, kept: int = 0
     return Cost(sum(wanted), decoded)
 
 
-def default_reads(count: int, values: int) -> list[slice]:
+def grid_cost(
+    reads: Sequence[slice],
+    ys: Sequence[slice],
+    xs: Sequence[slice],
+    chunks: Sequence[Sequence[int]],
+    *,
+    kept: int = 0,
+) -> Cost:
+    """What it costs to read some dates of some rows and columns of a grid, panel by panel.
+
+    Parameters
+    ----------
+    reads : sequence of slice
+        Dates, in their order, of every panel.
+    ys, xs : sequence of slice
+        Rows and columns that panels read.
+    chunks : sequence of sequence of int
+        Lengths of the chunks along dates, rows and columns.
+    kept : int
+        Values of decoded chunks that are remembered.
+
+    Examples
+    --------
+    Two panels of 6 rows, of 10 in one chunk of which only these are kept:
+
+    >>> grid_cost([slice(0, 4)], [slice(0, 6), slice(4, 10)], [slice(0, 5)], [[2, 2], [10], [5]]).times
+    2.0
+    """
+    found: dict[int, Cost] = {}
+    decoded = 0
+    stops = [list(accumulate(each)) for each in chunks]
+    for y in ys:
+        for x in xs:
+            dates = kept // ((y.stop - y.start) * (x.stop - x.start))
+            if dates not in found:
+                found[dates] = reading_cost(reads, chunks[0], kept=dates)
+            rows, columns = (
+                sum(lengths[number] for number in _touched(part, stop))
+                for part, lengths, stop in zip((y, x), chunks[1:], stops[1:])
+            )
+            decoded += found[dates].decoded * rows * columns
+    return Cost(next(iter(found.values())).needed * stops[1][-1] * stops[2][-1], decoded)
+
+
+def good_cost(reads: Sequence[slice], ys: Sequence[slice], xs: Sequence[slice], shape: Sequence[int]) -> Cost:
+    """The same of an archive (dates, rows, columns) in chunks of :data:`GOOD`, of which nothing is kept."""
+    chunks = [[min(size, length - start) for start in range(0, length, size)] for size, length in zip(GOOD, shape)]
+    return grid_cost(reads, ys, xs, chunks)
+
+
+def default_reads(count: int, values: int, *, dates: int | None = None) -> list[slice]:
     """Dates that the slabs of an archive read under default settings, whatever the model.
 
     Parameters
@@ -98,14 +150,16 @@ def default_reads(count: int, values: int) -> list[slice]:
         Dates.
     values : int
         Values of a date: cells times bands.
+    dates : int, optional
+        Of a slab, where the grid is cut into panels.
     """
-    size = max(1, min(SLAB_DATES, SLAB_VALUES // values))
+    size = dates or max(1, min(SLAB_DATES, SLAB_VALUES // values))
     return [
         slice(max(0, start - SLAB_MARGIN), min(count, start + size + SLAB_MARGIN)) for start in range(0, count, size)
     ]
 
 
-def warning(cost: Cost, stored: Sequence[int]) -> str | None:
+def warning(cost: Cost, stored: Sequence[int], *, least: Cost | None = None) -> str | None:
     """What to say of an archive whose chunks do not suit filling; None where they do.
 
     Parameters
@@ -113,13 +167,16 @@ def warning(cost: Cost, stored: Sequence[int]) -> str | None:
     cost : Cost
     stored : sequence of int
         Dates, rows and columns of a stored chunk.
+    least : Cost, optional
+        Of good chunks, where the grid is cut into panels, which look beyond their rims.
 
     Examples
     --------
     >>> warning(Cost(730, 11680), (365, 100, 100))
     'each byte of the archive is read 16 times: its chunks hold 365 dates; rechunk it to (8, 512, 512)'
     """
-    if cost.times <= 2:
+    if cost.times <= 2 * (1 if least is None else least.times):
         return None
     often = f"each byte of the archive is read {cost.times:.0f} times"
-    return f"{often}: its chunks hold {stored[0]} dates; rechunk it to {GOOD}"
+    cells = "" if least is None else f" of {stored[1]} x {stored[2]} cells"
+    return f"{often}: its chunks hold {stored[0]} dates{cells}; rechunk it to {GOOD}"

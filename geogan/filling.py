@@ -1,8 +1,9 @@
 """Fill a field of any size: slabs of dates, tiles with halos, blended.
 
-A slab is some dates of the whole grid. It reads some dates more on either side (the first guess and the
-windows look there), is computed tile by tile, and blended. Slabs do not depend on each other: they are
-what Dask computes in parallel, what is written at a time, and what a stopped run goes on with.
+A slab is some dates of the grid, or of a panel of its rows and columns where it is large. It reads some dates more
+on either side (the first guess and the windows look there), is computed tile by tile, and blended; tiles are those of
+the whole grid, so panels agree to the last bit with the whole. Slabs do not depend on each other: they are what Dask
+computes in parallel, what is written at a time, and what a stopped run goes on with.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import xarray as xr
 from scipy.ndimage import uniform_filter
 
 from geogan.archive import Archive
-from geogan.chunks import SLAB_DATES, SLAB_MARGIN, SLAB_VALUES
+from geogan.chunks import READ_SLABS, SLAB_DATES, SLAB_MARGIN, SLAB_VALUES
 from geogan.coordinates import find_axes, ordered, unstacked
 from geogan.damage import unreadable
 from geogan.draws import draws_at
@@ -30,6 +31,7 @@ from geogan.inference import fill_block
 from geogan.model import Model
 from geogan.observation_error import observation_error
 from geogan.operators.errors import InputError
+from geogan.panels import Panel, panel_axis, panel_size, reaches, widened
 from geogan.parallel import side_by_side
 from geogan.reader import SlabReader
 from geogan.tiles import Tile, blend_weights, tile_axis
@@ -37,7 +39,9 @@ from geogan.variables import is_joined, split_variables
 
 # Cells of one side of a tile, and those it reads beyond.
 TILE, HALO = 192, 32
-# Dates of a slab, and at most so many more on either side; fewer on large grids, so that memory stays bounded.
+# The generator's coarser levels start at multiples of this: a tile's must be those of the whole grid.
+LEVELS = 4
+# Dates of a slab, at most so many more on either side, and values of one; large grids are cut into panels for it.
 DATES, MARGIN, SLAB = SLAB_DATES, SLAB_MARGIN, SLAB_VALUES
 # Values of a slab of independent samples, where those of DATES are fewer.
 SAMPLES_VALUES = 1_000_000
@@ -77,19 +81,87 @@ class Plan(NamedTuple):
     columns: list[Tile]
     margin: int  # dates looked at before and after a slab, where there are as many
     dates: int  # of a whole slab
+    down: list[Tile]  # rows of panels
+    across: list[Tile]  # and their columns
+    origin: tuple[int, int]  # where the field begins on the model's grid
+
+    @property
+    def total(self) -> int:
+        """Slabs of all panels."""
+        return len(self.slabs) * len(self.down) * len(self.across)
+
+    @property
+    def panelled(self) -> bool:
+        """Whether there are several panels."""
+        return len(self.down) * len(self.across) > 1
+
+    def at(self, number: int) -> tuple[Tile, Panel]:
+        """Dates and panel of a slab; those of one panel follow one another, for they share what they read."""
+        panel, slab = divmod(number, len(self.slabs))
+        row, column = divmod(panel, len(self.across))
+        return self.slabs[slab], Panel(self.down[row], self.across[column])
 
 
-def plan(model: Model, archive: Archive, *, dates: slice = slice(None), members: int = 1) -> Plan:
+def cut_grid(
+    shape: tuple[int, int], *, bands: int = 1, members: int = 1, alone: bool = False
+) -> tuple[int, list[Tile], list[Tile]]:
+    """Dates of a slab, and the rows and columns of panels, for a grid of that shape.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns.
+    bands, members : int
+    alone : bool
+        Whether every date is filled from itself: what needs no dates around it is better cut in time.
+    """
+    size, *panel = panel_size(
+        shape,
+        bands=bands,
+        members=members,
+        dates=DATES,
+        margin=0 if alone else MARGIN,
+        tile=_multiple(TILE),
+        halo=HALO,
+        rim=AROUND // 2,
+        most=SLAB,
+        most_read=READ_SLABS * SLAB,
+    )
+    down, across = (panel_axis(_tiles(length), part, AROUND // 2) for length, part in zip(shape, panel, strict=True))
+    return size, down, across
+
+
+def _tiles(length: int) -> list[Tile]:
+    return tile_axis(length, TILE, HALO, multiple=LEVELS)
+
+
+def _multiple(cells: int) -> int:
+    return -(-cells // LEVELS) * LEVELS
+
+
+def plan(model: Model, archive: Archive, *, dates: slice = slice(None), members: int = 1, whole: bool = False) -> Plan:
     """Slabs and tiles for some dates of an archive: a function of its size and the model alone.
 
     A slab sees the same dates around it whichever dates are asked for, so a part of a record is filled as the
     whole record is.
+
+    Parameters
+    ----------
+    dates : slice
+    members : int
+    whole : bool
+        One panel, whatever the grid; of a large one a slab then holds few dates.
     """
     first, last, _ = dates.indices(len(archive.days))
     count, (height, width) = len(archive.days), archive.domain.shape
     each = archive.bands * height * width * members
-    size = max(1, min(DATES, SLAB // each))
-    if archive.independent:
+    size, down, across = cut_grid(
+        (height, width), bands=archive.bands, members=members, alone=archive.independent or count == 1
+    )
+    if whole and len(down) * len(across) > 1:
+        size = max(1, min(DATES, SLAB // each))
+        down, across = ([Tile(slice(0, length), slice(0, length))] for length in (height, width))
+    if archive.independent and len(down) * len(across) == 1:
         size = max(size, SAMPLES_VALUES // each)
     margin = model.frames - 1
     if model.prior is not None and count > 1 and not archive.independent:
@@ -103,9 +175,7 @@ def plan(model: Model, archive: Archive, *, dates: slice = slice(None), members:
         )
         for start in range(first - first % size, last, size)
     ]
-    # The generator's coarser levels start at multiples of 4: a tile's must be those of the whole grid.
-    rows, columns = (tile_axis(length, TILE, HALO, multiple=4) for length in (height, width))
-    return Plan(slabs, rows, columns, margin, size)
+    return Plan(slabs, _tiles(height), _tiles(width), margin, size, down, across, archive.origin)
 
 
 def fill_slab(
@@ -114,6 +184,7 @@ def fill_slab(
     slab: Tile,
     cut: Plan,
     *,
+    panel: Panel | None = None,
     members: int = 1,
     seed: int = 0,
     device: torch.device | None = None,
@@ -122,24 +193,36 @@ def fill_slab(
 
     Parameters
     ----------
+    archive : Archive
+        Of the grid that was cut, or of all that the panel reads.
+    panel : Panel, optional
+        Rows and columns; by default all. Values are the same, bit for bit, whatever they are a part of.
     members : int
         Draws of the ensemble, in pairs on opposite sides of the field, which is their mean; of an odd number the last
         one's opposite is left out. A member's noise belongs to cells and dates, so tiles and slabs agree on it.
     seed : int
         Of that noise.
     """
-    height, width = archive.domain.shape
-    shape = (slab.core.stop - slab.core.start, archive.bands, height, width)
+    places = (None, None) if panel is None else panel
+    rim = AROUND // 2 if members > 1 else 0
+    sides = [
+        _Side.of(tiles, None if place is None else place.core, rim, begins - planned)
+        for tiles, place, begins, planned in zip(
+            (cut.rows, cut.columns), places, archive.origin, cut.origin, strict=True
+        )
+    ]
+    down, across = sides
+    shape = (slab.core.stop - slab.core.start, archive.bands, *(side.wide.stop - side.wide.start for side in sides))
     total, std = np.zeros(shape, np.float32), None if model.error is None else np.zeros(shape, np.float32)
     draws = np.zeros((members, *shape), np.float32) if members > 1 else None
     shown, most = np.zeros(shape, bool), None if archive.error is None else np.full(shape, np.inf, np.float32)
-    weights_y, weights_x = blend_weights(cut.rows, height), blend_weights(cut.columns, width)
     precision = getattr(torch, model.precision)
-    for row, weight_y in zip(cut.rows, weights_y):
-        for column, weight_x in zip(cut.columns, weights_x):
-            if not archive.domain[row.read, column.read].any():
+    for row, weight_y in down.tiles:
+        for column, weight_x in across.tiles:
+            read = (down.here(row.read), across.here(column.read))
+            if not archive.domain[read].any():
                 continue
-            piece = archive.read(slab.read, row.read, column.read)
+            piece = archive.read(slab.read, *read)
             # A record shorter than the window: frames that say nothing are put behind.
             lack = max(0, model.frames - len(piece.days))
             values = np.pad(piece.values, ((0, lack), (0, 0), (0, 0), (0, 0)))
@@ -151,7 +234,7 @@ def fill_slab(
             uncertainty = piece.uncertainty
             if uncertainty is not None:
                 uncertainty = np.pad(uncertainty, ((0, lack), (0, 0), (0, 0), (0, 0)))
-            there = [_moved(part, start) for part, start in zip((row.read, column.read), archive.origin)]
+            there = [_moved(part, start) for part, start in zip((row.read, column.read), cut.origin)]
             noise = None
             if draws is not None:
                 noise = draws_at(days, *there, bands=archive.bands, pairs=-(-members // 2), seed=seed)
@@ -169,32 +252,89 @@ def fill_slab(
                 device=device,
                 precision=precision,
             )
-            weight = (weight_y[:, None] * weight_x).astype(np.float32)
-            here = (..., row.read, column.read)
-            shown[here] |= piece.observed[slab.inner] > 0
+            (target_y, own_y), (target_x, own_x) = down.shared(row), across.shared(column)
+            weight = (weight_y[own_y, None] * weight_x[own_x]).astype(np.float32)
+            here, own = (..., target_y, target_x), (slab.inner, slice(None), own_y, own_x)
+            shown[here] |= piece.observed[own] > 0
             if most is not None and piece.uncertainty is not None and not model.operator.blurs:
-                noise_there = np.hypot(piece.uncertainty, model.operator.noise)
-                most[here] = np.where(piece.observed > 0, noise_there, np.inf)[slab.inner]
-            total[here] += weight * made.field[slab.inner].numpy()
+                noise_there = np.hypot(piece.uncertainty[own], model.operator.noise)
+                most[here] = np.where(piece.observed[own] > 0, noise_there, np.inf)
+            total[here] += weight * made.field[own].numpy()
             if std is not None and made.std is not None:
-                std[here] += weight * made.std[slab.inner].numpy()
+                std[here] += weight * made.std[own].numpy()
             if draws is not None and made.members is not None:
-                draws[here] += weight * made.members[:members, slab.inner].numpy()
+                draws[here] += weight * made.members[(slice(members), *own)].numpy()
     if std is not None:
         # An observation's estimate is off by no more than itself; there are too few of most errors to learn that.
         for date in range(len(std)):
             std[date] = model.calibration.apply(std[date])
             if most is not None:
                 std[date] = np.minimum(std[date], most[date])
+    # Sums are rounded according to where an array begins, so in a grid of several panels it begins where tiles do.
+    parts = [(down.core, across.core)]
+    if cut.panelled:
+        parts = [(row, column) for row in down.cores for column in across.cores]
     if draws is not None:
         # Opposite members have their mean in the middle: no degree of freedom is lost to it.
         spread = np.sqrt(((draws - total) ** 2).mean(0))
         if std is not None:
+            domain = archive.domain[down.here(down.wide), across.here(across.wide)]
             # Of an observation whose error is not known, no error was learned.
-            gaps = archive.domain & ~shown if model.exact else np.broadcast_to(archive.domain, shape)
-            draws = total + (draws - total) * wanted_over_found(std, spread, gaps)
+            gaps = domain & ~shown if model.exact else np.broadcast_to(domain, shape)
+            for part in parts:
+                here, around, own = (
+                    (..., *places) for places in zip(*(side.around(core, rim) for side, core in zip(sides, part)))
+                )
+                factor = wanted_over_found(std[around], spread[around], gaps[around])[own]
+                draws[here] = total[here] + (draws[here] - total[here]) * factor
         std = spread if std is None else std
-    return _in_units(archive, slab, total, std, draws)
+    for row_core, column_core in parts:
+        here = (..., down.inside(row_core), across.inside(column_core))
+        some = Slab(*(None if part is None else part[here] for part in (total, std, draws)))  # type: ignore[arg-type]
+        _to_units(archive, slab, some, down.here(row_core), across.here(column_core))
+    kept = (..., down.inside(down.core), across.inside(across.core))
+    return Slab(*(None if part is None else part[kept] for part in (total, std, draws)))  # type: ignore[arg-type]
+
+
+class _Side(NamedTuple):
+    """One axis of what is filled at a time, in cells of the grid that was cut."""
+
+    core: slice  # what is kept
+    wide: slice  # with its rim
+    tiles: list[tuple[Tile, np.ndarray]]  # those that have a say in it, and their weights
+    start: int  # where the archive begins
+
+    @classmethod
+    def of(cls, tiles: list[Tile], core: slice | None, rim: int, start: int) -> _Side:
+        """That of a panel, or of the whole axis."""
+        length = tiles[-1].core.stop
+        core = core or slice(0, length)
+        wide = widened(core, rim, length)
+        weighted = zip(tiles, blend_weights(tiles, length))
+        return cls(core, wide, [(tile, weight) for tile, weight in weighted if reaches(tile, wide)], start)
+
+    @property
+    def cores(self) -> list[slice]:
+        """Cores of the tiles that are kept."""
+        return [tile.core for tile, _ in self.tiles if self.core.start <= tile.core.start < self.core.stop]
+
+    def here(self, part: slice) -> slice:
+        """A stretch, counted in the archive."""
+        return _moved(part, -self.start)
+
+    def inside(self, part: slice) -> slice:
+        """A stretch, counted from the rim on."""
+        return _moved(part, -self.wide.start)
+
+    def shared(self, tile: Tile) -> tuple[slice, slice]:
+        """What a tile says of, counted from the rim on and from the first pixel of the tile."""
+        part = slice(max(tile.read.start, self.wide.start), min(tile.read.stop, self.wide.stop))
+        return self.inside(part), _moved(part, -tile.read.start)
+
+    def around(self, core: slice, rim: int) -> tuple[slice, slice, slice]:
+        """A stretch, it with a rim, and where it is in that."""
+        wide = widened(core, rim, self.tiles[-1][0].read.stop)
+        return self.inside(core), self.inside(wide), _moved(core, -wide.start)
 
 
 def wanted_over_found(std: np.ndarray, spread: np.ndarray, gaps: np.ndarray) -> np.ndarray:
@@ -222,15 +362,15 @@ def wanted_over_found(std: np.ndarray, spread: np.ndarray, gaps: np.ndarray) -> 
     return np.sqrt(np.where(known, wanted, 1.0) / np.where(known, found, 1.0)).astype(np.float32)
 
 
-def _in_units(
-    archive: Archive, slab: Tile, anomaly: np.ndarray, std: np.ndarray | None, members: np.ndarray | None
-) -> Slab:
-    """A reconstruction in the field's units, where the field exists."""
+def _to_units(archive: Archive, slab: Tile, filled: Slab, y: slice, x: slice) -> None:
+    """Put a reconstruction of some rows and columns into the field's units, in place; NaN where no field exists."""
+    anomaly, std, members = filled
     phases = None if archive.phase is None else archive.phase[slab.core]
-    own = archive.standardiser
+    domain, own = archive.domain[y, x], archive.standardiser.part(y, x)
+    own = replace(own, coefficients=np.ascontiguousarray(own.coefficients))
 
     def inside(values: np.ndarray) -> np.ndarray:
-        return np.where(archive.domain, values, np.nan)
+        return np.where(domain, values, np.nan)
 
     def limited(values: np.ndarray) -> np.ndarray:
         return values if archive.limits is None else np.clip(values, *archive.limits)
@@ -247,7 +387,6 @@ def _in_units(
         if members is not None:
             for one in members:
                 one[here] = inside(limited(own.inverse(one[here], phase)))
-    return Slab(anomaly, std, members)
 
 
 def _moved(part: slice, start: int) -> slice:
@@ -315,6 +454,7 @@ def slab_parts(
     cut: Plan,
     slab: Tile,
     *,
+    panel: Panel | None = None,
     keep_observed: bool,
     max_error: np.ndarray | None = None,
     members: int = 1,
@@ -328,16 +468,29 @@ def slab_parts(
     list of ndarray
         Those of :class:`Parts` that there are.
     """
-    held, here = reader.hold(slab)
-    made = fill_slab(model, held, here, cut, members=members, seed=seed, device=device)
-    raw = held.field[here.core].compute(scheduler="synchronous").values.copy()
+    held, here = reader.hold(slab, panel)
+    made = fill_slab(model, held, here, cut, panel=panel, members=members, seed=seed, device=device)
+    y, x = (
+        (slice(None), slice(None))
+        if panel is None
+        else (_moved(side.core, planned - begins) for side, begins, planned in zip(panel, held.origin, cut.origin))
+    )
+    raw = held.field[here.core, :, y, x].compute(scheduler="synchronous").values.copy()
     del held
     parts = compose(raw, made, keep_observed=keep_observed, max_error=max_error)
     return [part for part in parts if part is not None]
 
 
-def _call(work: Callable[[Tile], list[np.ndarray]], slab: Tile) -> list[np.ndarray]:
-    return work(slab)
+def _call(work: Callable[..., list[np.ndarray]], slab: Tile, panel: Panel | None) -> list[np.ndarray]:
+    return work(slab, panel=panel)
+
+
+def _assembled(parts: Sequence[Any], cut: Plan, concatenate: Callable[[Sequence[Any], int], Any]) -> Any:
+    """One array of those of all slabs, in the order of their numbers."""
+    for count, axis in ((len(cut.slabs), -4), (len(cut.across), -1), (len(cut.down), -2)):
+        groups = [parts[start : start + count] for start in range(0, len(parts), count)]
+        parts = [group[0] if count == 1 else concatenate(group, axis) for group in groups]
+    return parts[0]
 
 
 def prepared(
@@ -502,7 +655,6 @@ def fill(
     archive = prepared(model, field, error=error)
     keep = model.exact if keep_observed is None else keep_observed
     cut = plan(model, archive, members=members)
-    shape = archive.domain.shape
 
     work = partial(
         slab_parts,
@@ -520,21 +672,27 @@ def fill(
         kinds.append((np.float32, 1))
     if members > 1:
         kinds.append((np.float32, members))
+    regions = [cut.at(number) for number in range(cut.total)]
     if field.chunks is None:
-        parts = list(zip(*side_by_side(work, cut.slabs), strict=True))
-        found = [np.concatenate(part, -4) for part in parts]
+        made = side_by_side(lambda region: _call(work, *region), regions)
+        found = [_assembled(part, cut, np.concatenate) for part in zip(*made, strict=True)]
     else:
         # Model and archive are one key of the graph, which goes to each worker once, and not a part of every task.
         shared = dask.delayed(work, name=f"geogan-model-{uuid.uuid4().hex}", traverse=False)
-        lazy = [dask.delayed(_call, pure=False)(shared, tile) for tile in cut.slabs]
-        sizes = [(tile.core.stop - tile.core.start, archive.bands, *shape) for tile in cut.slabs]
+        lazy = [dask.delayed(_call, pure=False)(shared, slab, panel) for slab, panel in regions]
+        sizes = [
+            tuple(part.stop - part.start for part in (slab.core, panel.y.core, panel.x.core)) for slab, panel in regions
+        ]
         found = [
-            da.concatenate(
+            _assembled(
                 [
-                    da.from_delayed(part[index], size if count == 1 else (count, *size), kind)
+                    da.from_delayed(
+                        part[index], ((count,) if count > 1 else ()) + (size[0], archive.bands, *size[1:]), kind
+                    )
                     for part, size in zip(lazy, sizes)
                 ],
-                -4,
+                cut,
+                da.concatenate,
             )
             for index, (kind, count) in enumerate(kinds)
         ]

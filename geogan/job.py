@@ -23,6 +23,7 @@ from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.reader import SlabReader
 from geogan.reconstructor import find_device
+from geogan.tiles import Tile
 
 # Cells of a stored chunk along y and x, and dates of one at most; of samples so many that they hold these values.
 CHUNK, CHUNK_DATES, CHUNK_VALUES = 512, 8, 500_000
@@ -146,18 +147,24 @@ class Filler:
 
     def region(self, number: int) -> dict[str, slice]:
         """Where a slab stands in the product."""
-        if self.axes.time is None:
-            return {}
-        core = self.cut.slabs[number].core
-        return {self.axes.time: slice(core.start - self.dates.start, core.stop - self.dates.start)}
+        slab, panel = self.cut.at(number)
+        region = {}
+        if self.axes.time is not None:
+            core = slab.core
+            region[self.axes.time] = slice(core.start - self.dates.start, core.stop - self.dates.start)
+        if self.cut.panelled:
+            region |= {self.axes.y: panel.y.core, self.axes.x: panel.x.core}
+        return region
 
     def arrays(self, number: int) -> dict[str, np.ndarray]:
         """Values of every variable of the product in a region."""
+        slab, panel = self.cut.at(number)
         parts = slab_parts(
             self.model,
             self.reader,
             self.cut,
-            self.cut.slabs[number],
+            slab,
+            panel=panel,
             keep_observed=self.keep_observed,
             max_error=error_limits(self.model, self.job.max_error, self.job.members),
             members=self.job.members,
@@ -183,6 +190,10 @@ class Filler:
                     other = tuple(axis for axis, dim in enumerate(self.chosen.dims) if dim != self.axes.time)
                     first, last = dates[lost.any(other)][[0, -1]]
                     where = f"{first} to {last}".replace("T00:00:00.000000000", "")
+                if self.cut.panelled:
+                    y, x = self.cut.at(number)[1]
+                    rows, columns = (f"{side.core.start} to {side.core.stop - 1}" for side in (y, x))
+                    where += f", rows {rows} and columns {columns}"
                 found.append(f"{name.removesuffix('_source')}, {where}: {lost.sum():,} cells could not be read")
         return found
 
@@ -199,7 +210,12 @@ class Filler:
             "dates_of_archive": len(self.archive.days),
             "first_date": self.dates.start,
             "slab_and_margin": [self.cut.dates, self.cut.margin],
-        }
+        } | ({"panel": self._panel} if self.cut.panelled else {})
+
+    @property
+    def _panel(self) -> list[int]:
+        """Rows and columns of a panel."""
+        return [side[0].core.stop for side in (self.cut.down, self.cut.across)]
 
     def same_as(self, told: Mapping[str, Any], dates: int) -> set[int]:
         """Slabs that came out the same when the archive ended earlier.
@@ -219,7 +235,11 @@ class Filler:
         before = plan(self.model, shorter, dates=slice(first, first + dates), members=self.job.members)
         if first != self.dates.start or told["slab_and_margin"] != [before.dates, before.margin]:
             return set()
-        return {number for number, (now, then) in enumerate(zip(self.cut.slabs, before.slabs)) if now == then}
+        panels, count = [(each.down, each.across) for each in (self.cut, before)], len(self.cut.slabs)
+        if panels[0] != panels[1] or told.get("panel") != (self._panel if self.cut.panelled else None):
+            return set()
+        same = [number for number, (now, then) in enumerate(zip(self.cut.slabs, before.slabs)) if now == then]
+        return {first + number for first in range(0, self.cut.total, count) for number in same}
 
     def template(self) -> xr.Dataset:
         """The product without its values."""
@@ -234,6 +254,8 @@ class Filler:
     def chunks(self) -> dict[str, int]:
         """Stored chunk along each dimension: regions begin where chunks do, however many more dates there will be."""
         chunks = {self.axes.y: CHUNK, self.axes.x: CHUNK}
+        if self.cut.panelled:
+            chunks = {self.axes.y: _part(self.cut.down), self.axes.x: _part(self.cut.across)}
         if self.job.members > 1:
             chunks["member"] = 1
         if self.axes.time is not None:
@@ -243,6 +265,14 @@ class Filler:
                 most = max(most, CHUNK_VALUES // (self.archive.bands * self.archive.domain.size))
             chunks[self.axes.time] = max(part for part in range(1, most + 1) if common % part == 0)
         return chunks
+
+
+def _part(panels: list[Tile]) -> int:
+    """Cells of a stored chunk where panels are regions: their largest divisor that is no larger than CHUNK."""
+    size = panels[0].core.stop
+    if len(panels) == 1:
+        return min(CHUNK, size)
+    return max(part for part in range(1, CHUNK + 1) if size % part == 0)
 
 
 def _known(data: tuple[str, ...], name: str) -> str | None:

@@ -184,7 +184,7 @@ def league(
         check_members(each, members)
     # Members come in pairs on opposite sides, which no score of independent draws may see: one of each pair is scored.
     drawn = 2 * members if members > 1 else 1
-    cut = plan(model, archive, members=drawn)
+    cut = plan(model, archive, members=drawn, whole=True)
     stretches = cut.slabs if truth is not None else _withheld(archive, cut)
     everywhere = not model.operator.masks
     fillers: dict[str, Callable[[Tile], Slab]] = {}

@@ -21,7 +21,7 @@ from geogan import defaults
 from geogan.append import TOLD, Older
 from geogan.archive import IN_MEMORY, Archive
 from geogan.checkpoint import digest as digest_of
-from geogan.chunks import warning
+from geogan.chunks import good_cost, warning
 from geogan.io import check_field, find_paths
 from geogan.job import Filler, Job
 from geogan.operators.errors import InputError
@@ -135,7 +135,7 @@ def fill(
     older = _older(out) if append else None
     filler = Filler.open(job)
     field, trained, time_dim = filler.field, filler.model, filler.axes.time
-    count, kept = len(filler.cut.slabs), set[int]()
+    count, kept = filler.cut.total, set[int]()
     if older is not None:
         dates = older.check(filler.told, filler.chosen, filler.axes)
         if dates == filler.chosen.sizes[time_dim]:
@@ -144,7 +144,7 @@ def fill(
             return out
         filler, kept = _continuing(filler, older, dates, refill, console)
     with _cluster(scheduler, workers) as cluster:
-        _check(filler, next(slab for number, slab in enumerate(filler.cut.slabs) if number not in kept))
+        _check(filler, filler.cut.at(next(number for number in range(count) if number not in kept))[0])
         if field.name != trained.variable and console is not None:
             console.print(
                 f"the model was trained on {trained.variable}, and fills {field.name}: right only if they are one "
@@ -167,7 +167,7 @@ def fill(
             growing=time_dim,
         ) as product:
             todo = [number for number in range(count) if product.missing([filler.region(number)])]
-            words = _reading(filler, [filler.cut.slabs[number] for number in todo])
+            words = _reading(filler, todo)
             if console is not None and words:
                 console.print(words, highlight=False, soft_wrap=True)
             if console is not None and len(todo) < count:
@@ -214,7 +214,7 @@ def _continuing(
 ) -> tuple[Filler, set[int]]:
     """What fills the rest of a product, and the slabs that are taken over from its older one."""
     assert filler.axes.time is not None
-    stops = [filler.region(number)[filler.axes.time].stop for number in range(len(filler.cut.slabs))]
+    stops = [filler.region(number)[filler.axes.time].stop for number in range(filler.cut.total)]
     if refill:
         kept = filler.same_as(older.told, dates)
     else:
@@ -276,15 +276,19 @@ def _check(filler: Filler, first: Tile) -> None:
     check_field(field, filler.axes)
 
 
-def _reading(filler: Filler, slabs: Sequence[Tile]) -> str | None:
+def _reading(filler: Filler, numbers: Sequence[int]) -> str | None:
     """What to say of the archive's chunks, where they do not suit filling."""
-    axes, field = filler.axes, filler.field
-    stored = field.encoding.get("preferred_chunks") or {}
-    if axes.time is None or not slabs:
+    axes, field, cut = filler.axes, filler.field, filler.cut
+    preferred = field.encoding.get("preferred_chunks") or {}
+    if axes.time is None or not numbers:
         return None
-    return warning(
-        filler.reader.cost(slabs), [int(stored.get(dim, field.sizes[dim])) for dim in (axes.time, axes.y, axes.x)]
-    )
+    slabs = [cut.slabs[number] for number in sorted({number % len(cut.slabs) for number in numbers})]
+    stored = [int(preferred.get(dim, field.sizes[dim])) for dim in (axes.time, axes.y, axes.x)]
+    if not cut.panelled or field.chunks is None:
+        return warning(filler.reader.cost(slabs), stored)
+    ys, xs = ([part.read for part in side] for side in (cut.down, cut.across))
+    least = good_cost([slab.read for slab in slabs], ys, xs, [field.sizes[dim] for dim in (axes.time, axes.y, axes.x)])
+    return warning(filler.reader.cost(slabs, (cut.down, cut.across)), stored, least=least)
 
 
 def _digest(filler: Filler, older: Older | None) -> str:

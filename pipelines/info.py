@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from geogan.chunks import KEPT_BYTES, default_reads, reading_cost, warning
+from geogan.chunks import KEPT_BYTES, default_reads, good_cost, grid_cost, reading_cost, warning
 from geogan.coordinates import Axes, band_names, days, find_axes, grid_step, stacked
+from geogan.filling import cut_grid
 from geogan.io import Survey, check_field, open_domain, open_field, open_masks, variable_names
 from geogan.operators.errors import InputError
 from geogan.run_folder import RUN, STATE, is_run, read_run
@@ -100,15 +101,23 @@ def _times_read(field: xr.DataArray, axes: Axes) -> str:
     """How often a fill under default settings reads each byte, and what to do about it where that is often."""
     if axes.time is None or field.chunks is None:
         return "once"
-    count = field.sizes[axes.time]
+    count, shape = field.sizes[axes.time], (field.sizes[axes.y], field.sizes[axes.x])
     values = field.size // count
-    cost = reading_cost(
-        default_reads(count, values),
-        stored_chunks(stacked(field, axes))[0],
-        kept=KEPT_BYTES // (values * field.dtype.itemsize),
-    )
-    stored = field.encoding.get("preferred_chunks") or {}
-    words = warning(cost, [int(stored.get(dim, field.sizes[dim])) for dim in (axes.time, axes.y, axes.x)])
+    chunks = stored_chunks(stacked(field, axes))
+    preferred = field.encoding.get("preferred_chunks") or {}
+    stored = [int(preferred.get(dim, field.sizes[dim])) for dim in (axes.time, axes.y, axes.x)]
+    dates, down, across = cut_grid(shape, bands=values // (shape[0] * shape[1]), alone=axes.independent or count == 1)
+    least = None
+    if len(down) * len(across) == 1:
+        kept = KEPT_BYTES // (values * field.dtype.itemsize)
+        cost = reading_cost(default_reads(count, values), chunks[0], kept=kept)
+    else:
+        reads = default_reads(count, values, dates=dates)
+        ys, xs = ([part.read for part in side] for side in (down, across))
+        kept = KEPT_BYTES * shape[0] * shape[1] // (values * field.dtype.itemsize)
+        cost = grid_cost(reads, ys, xs, chunks, kept=kept)
+        least = good_cost(reads, ys, xs, (count, *shape))
+    words = warning(cost, stored, least=least)
     return f"{cost.times:.1f} times" + (f"; {words.split('; ')[-1]}" if words else "")
 
 
