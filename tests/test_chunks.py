@@ -72,3 +72,10 @@ def test_daily_slabs(year, times):
     assert reading_cost(reads, [year] * (730 // year) + [730 % year] * (730 % year > 0)).times == pytest.approx(
         times, 0.2
     )
+
+
+def test_panels_are_held_against_good_chunks():
+    """They read beyond their rims, and no chunks spare them that."""
+    assert warning(Cost(100, 440), (8, 512, 512), least=Cost(100, 430)) is None
+    said = warning(Cost(100, 1800), (1, 4096, 4096), least=Cost(100, 430))
+    assert said is not None and "read 18 times: its chunks hold 1 dates of 4096 x 4096 cells; rechunk it to" in said

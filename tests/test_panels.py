@@ -220,3 +220,30 @@ def test_other_panels_than_before_are_filled_again(run, gappy, small, tmp_path):
     with xr.open_zarr(out) as product:
         whole = xr.open_zarr(fill_archive(long, run, tmp_path / "whole.zarr"))
         np.testing.assert_array_equal(product["sst"].values, whole["sst"].values)
+
+
+@pytest.mark.parametrize("ending", ["nc", "zarr"])
+def test_a_map_without_dates(run, model, gappy, small, tmp_path, ending):
+    small(1, 8, 16)
+    gappy[4].to_netcdf(tmp_path / "map.nc")
+    found = open_field(fill_archive(tmp_path / "map.nc", run, tmp_path / f"out.{ending}"), variable="sst")
+    whole = fill(dataclasses.replace(model, network=None), open_field(tmp_path / "map.nc").compute())["sst"]
+    np.testing.assert_array_equal(found.values, whole.values)
+
+
+def test_workers_fill_panels(run, gappy, small, tmp_path):
+    pytest.importorskip("distributed")
+    small(6, 16, 16)
+    data = archive_of(gappy[:6], tmp_path / "a.zarr")
+    one, many = (fill_archive(data, run, tmp_path / f"{n}.zarr", workers=n) for n in (None, 1))
+    xr.testing.assert_equal(xr.open_zarr(one), xr.open_zarr(many))
+
+
+def test_reading_is_counted_panel_by_panel(model, gappy, small, tmp_path):
+    small(15, 8, 16)
+    archive = prepared(model, open_field(archive_of(gappy, tmp_path / "a.zarr")))
+    cut = plan(model, archive)
+    cost = SlabReader(archive, kept=10**9).cost(cut.slabs, (cut.down, cut.across))
+    cells = sum(down.read.stop - down.read.start for down in cut.down) * 24 * len(cut.across)
+    # All panels read all columns, in chunks of 7; rows 0 to 20 are in chunks of 9.
+    assert cost.needed == 30 * 20 * 24 and cells <= cost.decoded / 30 <= 3 * 20 * 24 * 2
