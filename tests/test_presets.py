@@ -104,9 +104,9 @@ def test_the_discriminator_is_shown_clean_fields(images, gappy, preset, monkeypa
     shown = []
     original = training._discriminator_step
 
-    def watched(state, real, fake, cast, *, rate):
+    def watched(state, real, fake, cast, *, rate, ranks):
         shown.append((real, fake))
-        return original(state, real, fake, cast, rate=rate)
+        return original(state, real, fake, cast, rate=rate, ranks=ranks)
 
     monkeypatch.setattr(training, "_discriminator_step", watched)
     small(**settings_of([preset])).fit(gappy, clean=images)
