@@ -385,8 +385,7 @@ def fit_archive_prior(
     )
     if found.fun > least - WORTH:
         return markov
-    own, archive = (ArchivePrior.fit(values, mask, domain, towards, share=share) for share in (0.0, 1.0))
-    return prior(found.x, own, archive)
+    return prior(found.x, own, ArchivePrior.fit(values, mask, domain, towards, share=1.0))
 
 
 def _fold(x: Tensor, domain: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ class ErrorNet(nn.Module):
         half = self.up_half(half + interpolate(self.from_quarter(quarter), scale_factor=2, mode="nearest"))
         logarithm = pixel_shuffle(self.leave(half), 2)[..., :height, :width].float()
         factors = (LIMIT * torch.tanh(logarithm / LIMIT)).exp().unflatten(1, (-1, *guess.shape[1:3]))
-        if not self.spread:
-            return self.scale * factors[:, 0], None
         spread = self.scale * factors[:, 0]
+        if not self.spread:
+            return spread, None
         return spread.detach() * factors[:, 1], spread
