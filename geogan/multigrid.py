@@ -235,9 +235,14 @@ def time_root(frames: Frames, x: Tensor) -> Tensor:
     return out
 
 
+def _compiled(x: Tensor) -> bool:
+    """Whether stencils are compiled for where a tensor is; elsewhere torch does the same."""
+    return x.device.type == "cpu"
+
+
 def apply(grid: Grid, frames: Frames, x: Tensor) -> Tensor:
     """``(Q_t (x) K K' + weight) x``, shape (B, T, H, W)."""
-    if x.device.type == "cpu":
+    if _compiled(x):
         out = torch.empty_like(x, memory_format=torch.contiguous_format)
         _add_applied(0, 1, grid, frames, x, out)
         return out
@@ -250,7 +255,7 @@ def apply(grid: Grid, frames: Frames, x: Tensor) -> Tensor:
 
 def _subtract_applied(grid: Grid, frames: Frames, x: Tensor, residual: Tensor) -> None:
     """``residual -= A x``, in place."""
-    if x.device.type == "cpu":
+    if _compiled(x):
         _add_applied(1, -1, grid, frames, x, residual)
     else:
         residual -= apply(grid, frames, x)
@@ -289,7 +294,7 @@ def _relax(
     grid: Grid, frames: Frames, residual: Tensor, step: Tensor, x: Tensor, old: float, new: float, *, first: bool
 ) -> None:
     """``step = old * step + new * cells``, ``x += step``, in place; the first time ``x = step``."""
-    if x.device.type == "cpu":
+    if _compiled(x):
         arrays = [part.numpy() for part in (residual, grid.inverse, step, x)]
         number = arrays[0].dtype.type
         stencils.relax(number(old), number(new), first, _places(grid.space), _times(frames.off), *arrays)
@@ -337,7 +342,7 @@ def _down(x: Tensor) -> Tensor:
 
 def _restricted(grid: Grid, coarser: Grid, residual: Tensor) -> Tensor:
     """What is left, on the next coarser grid."""
-    if residual.device.type != "cpu":
+    if not _compiled(residual):
         return _down(residual * grid.reach) * coarser.domain
     found = residual.new_empty(*residual.shape[:2], *coarser.domain.shape[-2:])
     stencils.restrict(residual.numpy(), _places(grid.reach), _places(coarser.domain), found.numpy())
@@ -346,7 +351,7 @@ def _restricted(grid: Grid, coarser: Grid, residual: Tensor) -> Tensor:
 
 def _correct(grid: Grid, correction: Tensor, x: Tensor) -> None:
     """Add what the next coarser grid found, in place."""
-    if x.device.type == "cpu":
+    if _compiled(x):
         stencils.interpolate(correction.numpy(), _places(grid.reach), x.numpy())
     else:
         x.addcmul_(_up(correction, x.shape), grid.reach)

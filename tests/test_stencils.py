@@ -60,7 +60,7 @@ def test_a_single_frame_and_the_smallest_grid() -> None:
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_cells_frames_are_solved_together(apart: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cells_frames_are_solved_together(apart: bool) -> None:
     # The tridiagonal system of each cell, written out and solved densely.
     one = system((2, 6, 8, 9), apart=apart)
     grid, frames = one.grids[0], one.frames
@@ -110,6 +110,18 @@ def test_between_grids_it_is_bilinear_and_its_transpose(height: int, width: int)
     torch.testing.assert_close(total, fine + grid.reach * multigrid._up(there, fine.shape))
     # <coarse(f), c> = <f, fine(c)>: without it one cycle could not precondition conjugate gradients.
     torch.testing.assert_close((coarse * there).sum(), (fine * (total - fine)).sum())
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("tilt", [0.0, 0.4])
+def test_torch_does_the_same_elsewhere(apart: bool, tilt: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What an accelerator runs, run here.
+    one = system((2, 5, 25, 22), apart=apart, tilt=tilt)
+    (right,) = fields(one)
+    right *= one.grids[0].weight
+    compiled = multigrid.solve(one, right, start=None, tolerance=0.0, rounds=4)
+    monkeypatch.setattr(multigrid, "_compiled", lambda x: False)
+    torch.testing.assert_close(multigrid.solve(one, right, start=None, tolerance=0.0, rounds=4), compiled)
 
 
 def test_not_a_number_stays_one() -> None:
