@@ -17,7 +17,8 @@ import torch
 import xarray as xr
 
 from geogan.checkpoint import save_model
-from geogan.filling import plan, prepared
+from geogan.cutting import plan
+from geogan.filling import prepared
 from geogan.gaussian import GaussianPrior
 from geogan.inference import reconstruct
 from geogan.io import open_field

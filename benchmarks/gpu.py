@@ -20,7 +20,8 @@ from fill_throughput import gappy_archive, untrained
 from train_step import compare
 
 from geogan.checkpoint import save_model
-from geogan.filling import plan, prepared
+from geogan.cutting import plan
+from geogan.filling import prepared
 from geogan.inference import reconstruct
 from geogan.io import open_field
 from geogan.pipelines.fill import fill

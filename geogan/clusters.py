@@ -22,7 +22,7 @@ from distributed.scheduler import KilledWorker
 
 from geogan.checkpoint import digest
 from geogan.chunk_store import ChunkStore
-from geogan.filling import Plan
+from geogan.cutting import Plan
 from geogan.job import Filler, Job
 from geogan.operators.errors import InputError
 from geogan.parallel import steady_memory

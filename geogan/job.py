@@ -16,8 +16,10 @@ import xarray as xr
 from geogan.append import Older
 from geogan.archive import Archive
 from geogan.checkpoint import load_model
+from geogan.composing import UNREADABLE, error_limits, product_of
 from geogan.coordinates import Axes, find_axes, ordered, unstacked
-from geogan.filling import UNREADABLE, Plan, check_members, error_limits, plan, prepared, product_of, slab_parts
+from geogan.cutting import Plan, plan
+from geogan.filling import check_members, prepared, slab_parts
 from geogan.io import open_source, select_time
 from geogan.model import Model
 from geogan.operators.errors import InputError

@@ -14,12 +14,14 @@ import xarray as xr
 from geogan.archive import Archive
 from geogan.categories import Category, cloud_fraction, distance_to_observed, season
 from geogan.coordinates import VARIABLE, find_axes, stacked
-from geogan.filling import Plan, Slab, check_members, fill_slab, plan
+from geogan.cutting import Plan, plan
+from geogan.filling import check_members
 from geogan.metrics import Score, Tally
 from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side
 from geogan.rivals import FITTED, QUICK, Contest, ask
+from geogan.slab import Slab, fill_slab
 from geogan.spectra import Spectrum, SpectrumTally
 from geogan.tiles import Tile
 from geogan.variables import is_joined

@@ -100,6 +100,7 @@ def build(
         # Where both cells beside a diagonal are land, it would cross a wall.
         beside = torch.maximum(domain[..., 1:, :-1], domain[..., :-1, 1:])
         edge_d = domain[..., 1:, 1:] * domain[..., :-1, :-1] * beside * (tilt / even)
+    weight = weight.contiguous()
     shapes = []
     cell = 1
     while True:
@@ -387,9 +388,9 @@ def solve(system: System, right: Tensor, *, start: Tensor | None, tolerance: flo
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return torch.linalg.vecdot(a.flatten(1), b.flatten(1))[:, None, None, None]
 
-    grid = system.grids[0]
+    grid, right = system.grids[0], right.contiguous()
     goal = tolerance**2 * dot(right, right)
-    x = torch.zeros_like(right) if start is None else start.clone()
+    x = torch.zeros_like(right) if start is None else start.clone(memory_format=torch.contiguous_format)
     residual = right.clone() if start is None else right - apply(grid, system.frames, x)
     direction = preconditioned = _cycle(system, 0, residual)
     energy = dot(residual, preconditioned)

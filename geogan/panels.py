@@ -164,3 +164,8 @@ def panel_size(
             found = (Fraction(count + 2 * margin, count) * y.work * x.work, y.size * x.size, (count, y.size, x.size))
             best = found if best is None else min(best, found)
     return best[2] if best else (1, rows[0].size, columns[0].size)
+
+
+def moved(part: slice, start: int) -> slice:
+    """A stretch, counted from elsewhere."""
+    return slice(part.start + start, part.stop + start)

@@ -291,7 +291,7 @@ def train_step(
     total.backward()
     ranks.average(generator)
     if clip is not None:
-        nn.utils.clip_grad_norm_(generator.parameters(), clip)
+        nn.utils.clip_grad_norm_(generator.parameters(), clip, foreach=True)
     _set_rate(state.generator_optimiser, rate * min(1.0, (state.step + 1) / max(1, warm_up)))
     state.generator_optimiser.step()
     _follow(state.average, generator, state.step, averaging)
@@ -395,7 +395,7 @@ def _error_step(
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     ranks.average(state.network)
-    nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    nn.utils.clip_grad_norm_(state.network.parameters(), 1.0, foreach=True)
     state.optimiser.step()
     _follow(state.average, state.network, step, averaging)
     return loss.detach()

@@ -9,7 +9,7 @@ import xarray as xr
 
 from geogan.chunks import KEPT_BYTES, default_reads, good_cost, grid_cost, reading_cost, warning
 from geogan.coordinates import Axes, band_names, days, find_axes, grid_step, stacked
-from geogan.filling import cut_grid
+from geogan.cutting import cut_grid
 from geogan.io import Survey, check_field, open_domain, open_field, open_masks, variable_names
 from geogan.operators.errors import InputError
 from geogan.run_folder import RUN, STATE, is_run, read_run

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from geogan import filling, swap
+from geogan import cutting, swap
 from geogan.append import TOLD
 from geogan.checkpoint import save_model
 from geogan.job import Filler
@@ -25,7 +25,7 @@ def run(model, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(filling, "DATES", 4)
+    monkeypatch.setattr(cutting, "DATES", 4)
 
 
 @pytest.fixture

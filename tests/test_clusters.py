@@ -16,7 +16,7 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from geogan import clusters, filling
+from geogan import clusters, cutting
 from geogan.checkpoint import save_model
 from geogan.cli import app
 from geogan.clusters import SlabWorker
@@ -50,7 +50,7 @@ def cluster():
 @pytest.fixture
 def short(monkeypatch):
     """Slabs of three dates."""
-    monkeypatch.setattr(filling, "DATES", 3)
+    monkeypatch.setattr(cutting, "DATES", 3)
 
 
 def stored(path):
@@ -123,7 +123,7 @@ def test_tasks_and_jobs_do_not_grow_with_the_grid(run, gappy, data, cluster, tmp
 
 
 def test_few_slabs_are_on_their_way_at_a_time(run, data, cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr(filling, "DATES", 1)
+    monkeypatch.setattr(cutting, "DATES", 1)
     known, submit = [], distributed.Client.submit
 
     def count(client, *task, **named):
@@ -204,11 +204,11 @@ def test_lazily_on_a_cluster_the_model_is_one_key(run, model, data, cluster, mon
     field = open_field(data).chunk(time=5)
     eager, sizes = fill_field(model, field.compute()), []
     for dates in (15, 2):
-        monkeypatch.setattr(filling, "DATES", dates)
+        monkeypatch.setattr(cutting, "DATES", dates)
         sizes.append(len(cloudpickle.dumps(fill_field(model, field)["sst"].data.dask)))
     weights = sum(part.numel() * 4 for part in model.network.parameters())
     assert sizes[1] - sizes[0] < weights < sizes[0]
-    monkeypatch.setattr(filling, "DATES", 24)
+    monkeypatch.setattr(cutting, "DATES", 24)
     lazy = fill_field(model, field)
     with distributed.Client(cluster, set_as_default=False) as client:
         there = client.compute(lazy).result()

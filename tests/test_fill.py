@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from geogan import filling
+from geogan import cutting
 from geogan.checkpoint import save_model
 from geogan.filling import fill as fill_field
 from geogan.io import open_field
@@ -80,7 +80,7 @@ def test_floats_come_back_bit_for_bit_and_the_rest_as_in_memory(run, model, gapp
 
 
 def test_some_dates_are_filled_as_in_the_whole(run, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(filling, "DATES", 8)
+    monkeypatch.setattr(cutting, "DATES", 8)
     whole = raw(fill(data, run, tmp_path / "whole.zarr"))
     for number, time in enumerate(("2015-01-10/2015-01-28", "2015-01-06", "2015-02")):
         part = raw(fill(data, run, tmp_path / f"part{number}.nc", time=time))
@@ -91,7 +91,7 @@ def test_some_dates_are_filled_as_in_the_whole(run, data, tmp_path, monkeypatch)
 
 
 def test_threads_make_no_difference(run, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(filling, "DATES", 8)
+    monkeypatch.setattr(cutting, "DATES", 8)
     one, three = (raw(fill(data, run, tmp_path / f"{count}.zarr", threads=count)) for count in (1, 3))
     np.testing.assert_array_equal(one["sst"].values, three["sst"].values)
 
@@ -114,7 +114,7 @@ def test_estimates_everywhere_on_demand(run, data, tmp_path):
 
 
 def test_a_stopped_fill_goes_on_with_what_is_missing(run, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(filling, "DATES", 8)
+    monkeypatch.setattr(cutting, "DATES", 8)
     whole = fill(data, run, tmp_path / "whole.zarr")
     real, done = Filler.arrays, []
 
@@ -142,10 +142,10 @@ import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from geogan import filling
+from geogan import cutting, filling
 from geogan.job import Filler
 from geogan.pipelines.fill import fill
-filling.DATES = 8
+cutting.DATES = 8
 real, count = Filler.arrays, 0
 def slow(*args):
     global count
@@ -160,7 +160,7 @@ fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), threads=1)
 
 
 def test_a_killed_fill_ends_equal(run, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(filling, "DATES", 8)
+    monkeypatch.setattr(cutting, "DATES", 8)
     out = tmp_path / "filled.nc"
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(data), str(run), str(out)], text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -182,7 +182,7 @@ def test_a_killed_fill_ends_equal(run, data, tmp_path, monkeypatch):
 def test_another_model_does_not_go_on_with_it(run, model, data, tmp_path, monkeypatch):
     import dataclasses
 
-    monkeypatch.setattr(filling, "DATES", 8)
+    monkeypatch.setattr(cutting, "DATES", 8)
     other = save_model(tmp_path / "other", dataclasses.replace(model, network=None))
     real, count = Filler.arrays, []
 
@@ -243,7 +243,7 @@ def test_the_data_are_not_touched(run, data, tmp_path):
 
 def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path, monkeypatch):
     """A partial product of what the file held before is not mixed with what it holds now."""
-    monkeypatch.setattr(filling, "DATES", 8)
+    monkeypatch.setattr(cutting, "DATES", 8)
     (tmp_path / "later").mkdir()
     path, out = tmp_path / "gappy.nc", tmp_path / "filled.zarr"
     gappy.to_netcdf(path)
@@ -268,7 +268,7 @@ def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path, 
 @pytest.mark.parametrize("where", [{}, {"workers": 1}])
 def test_a_chunk_that_cannot_be_read(run, gappy, domain, tmp_path, monkeypatch, where):
     """It stops the fill, or is a gap, flagged and counted, in a run that was stopped too."""
-    monkeypatch.setattr(filling, "DATES", 8)
+    monkeypatch.setattr(cutting, "DATES", 8)
     whole, bad, out = tmp_path / "whole.zarr", tmp_path / "bad.zarr", tmp_path / "filled.zarr"
     lost = (slice(12, 16), slice(0, 10), slice(12, 24))
     for path in (whole, bad):
@@ -298,7 +298,7 @@ def test_a_chunk_that_cannot_be_read(run, gappy, domain, tmp_path, monkeypatch, 
 
 
 def test_badly_chunked_archives_are_told_so_and_large_ones_are_not_read_twice(run, gappy, tmp_path, monkeypatch):
-    monkeypatch.setattr(filling, "DATES", 3)
+    monkeypatch.setattr(cutting, "DATES", 3)
     monkeypatch.setattr(SlabReader.__init__, "__kwdefaults__", {"kept": 1000})
     gappy.to_dataset().to_zarr(tmp_path / "a.zarr", encoding={"sst": {"chunks": (15, 20, 24)}}, consolidated=False)
     said, looked = Console(file=io.StringIO(), width=300), []

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from geogan import filling
-from geogan.filling import FILLED, LAND, OBSERVED, REFUSED, Slab, compose, fill, fill_slab, plan, prepared
+from geogan import cutting
+from geogan.composing import FILLED, LAND, OBSERVED, REFUSED, compose
+from geogan.cutting import plan
+from geogan.filling import fill, prepared
 from geogan.operators.errors import InputError
+from geogan.slab import Slab, fill_slab
 from geogan.standardise import Standardiser
 
 
@@ -74,7 +77,7 @@ def model_operator_with_noise():
 
 
 def test_lazy_is_the_same_and_stays_lazy(model, gappy, monkeypatch):
-    monkeypatch.setattr(filling, "DATES", 7)
+    monkeypatch.setattr(cutting, "DATES", 7)
     eager = fill(model, gappy)
 
     def never(*_, **__):
@@ -92,7 +95,7 @@ def test_lazy_is_the_same_and_stays_lazy(model, gappy, monkeypatch):
 def test_slabs_of_any_length_are_the_same_without_a_first_guess(bare, gappy, monkeypatch, dates):
     """A window reaches two frames further: what a slab reads beyond is enough."""
     whole = filled_of(bare, gappy)
-    monkeypatch.setattr(filling, "DATES", dates)
+    monkeypatch.setattr(cutting, "DATES", dates)
     assert len(plan(bare, prepared(bare, gappy)).slabs) == -(-gappy.sizes["time"] // dates)
     np.testing.assert_allclose(filled_of(bare, gappy).values, whole.values, atol=1e-4)
 
@@ -102,7 +105,7 @@ def test_any_cut_gives_nearly_the_same(model, gappy, truth, monkeypatch, dates, 
     first = dataclasses.replace(model, network=None, error=None)
     whole = filled_of(first, gappy)
     for name, value in (("DATES", dates), ("TILE", tile), ("HALO", halo)):
-        monkeypatch.setattr(filling, name, value)
+        monkeypatch.setattr(cutting, name, value)
     difference = (filled_of(first, gappy) - whole).values
     assert np.nanmax(np.abs(difference)) > 0
     gaps = gappy.isnull().values
@@ -111,13 +114,13 @@ def test_any_cut_gives_nearly_the_same(model, gappy, truth, monkeypatch, dates, 
 
 def test_tiles_with_a_wide_halo_are_the_whole(bare, gappy, monkeypatch):
     whole = filled_of(bare, gappy)
-    monkeypatch.setattr(filling, "TILE", 8)
-    monkeypatch.setattr(filling, "HALO", 24)
+    monkeypatch.setattr(cutting, "TILE", 8)
+    monkeypatch.setattr(cutting, "HALO", 24)
     np.testing.assert_allclose(filled_of(bare, gappy).values, whole.values, atol=1e-4)
 
 
 def test_a_part_of_the_dates_is_filled_as_in_the_whole(model, gappy, monkeypatch):
-    monkeypatch.setattr(filling, "DATES", 8)
+    monkeypatch.setattr(cutting, "DATES", 8)
     archive = prepared(model, gappy)
     cut = plan(model, archive)
     whole = np.concatenate([fill_slab(model, archive, slab, cut).field for slab in cut.slabs])
@@ -291,9 +294,9 @@ def test_members_agree_however_they_are_cut(model, gappy, monkeypatch):
     whole = fill(first, gappy, members=4)
     assert whole["sst_member"].dims == ("member", *gappy.dims) and whole.sizes["member"] == 4
     np.testing.assert_allclose(whole["sst_member"].mean("member").values, whole["sst"].values, atol=1e-4)
-    monkeypatch.setattr(filling, "TILE", 12)
-    monkeypatch.setattr(filling, "HALO", 16)
-    monkeypatch.setattr(filling, "DATES", 11)
+    monkeypatch.setattr(cutting, "TILE", 12)
+    monkeypatch.setattr(cutting, "HALO", 16)
+    monkeypatch.setattr(cutting, "DATES", 11)
     cut = fill(first, gappy, members=4)
     gaps = gappy.isnull().values & model.domain
     difference = (cut["sst_member"] - whole["sst_member"]).values[:, gaps]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from geogan import filling
+from geogan import cutting
 from geogan.checkpoint import read_tensors, save_model
 from geogan.chunk_store import ChunkStore
 from geogan.job import Filler, Job
@@ -29,13 +29,13 @@ SERVER = """
 import json, os, resource, signal, sys, time
 from pathlib import Path
 import torch, torch._dynamo
-from geogan import filling, preparation, reconstructor
+from geogan import cutting, filling, preparation, reconstructor
 from geogan.gaussian import GaussianPrior
 from geogan.operators.errors import InputError
 from geogan.pipelines.fill import fill
 from geogan.pipelines.train import train
 
-filling.DATES, reconstructor.BLOCKS, reconstructor.SAVE_SECONDS = 2, 2, 0.0
+cutting.DATES, reconstructor.BLOCKS, reconstructor.SAVE_SECONDS = 2, 2, 0.0
 preparation.fit_prior = lambda pieces, **_: GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
 torch.set_num_threads(1)
 
@@ -162,7 +162,7 @@ def test_train(server, data, tmp_path):
 
 def test_append(server, run, data, gappy, tmp_path, monkeypatch):
     """At no moment is there less than there was."""
-    monkeypatch.setattr(filling, "DATES", 2)
+    monkeypatch.setattr(cutting, "DATES", 2)
     short, out, turns = tmp_path / "short.nc", tmp_path / "filled.zarr", []
     gappy[:10].to_netcdf(short)
     old, whole = fill(short, run, tmp_path / "old.zarr"), fill(data, run, tmp_path / "whole.zarr")
@@ -184,7 +184,7 @@ def test_append(server, run, data, gappy, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
 def test_a_disk_that_is_full_in_the_middle(run, data, tmp_path, monkeypatch, ending):
-    monkeypatch.setattr(filling, "DATES", 4)
+    monkeypatch.setattr(cutting, "DATES", 4)
     out, write, count = tmp_path / f"filled.{ending}", ChunkStore.write, []
 
     def full(store, *args):

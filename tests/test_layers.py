@@ -16,9 +16,9 @@ cli
 -> rivals, job
 -> reconstructor, plotting, figures, corruption, coverage, baselines, metrics, synthetic
 -> preparation, filling, judge, checkpoint, pace
--> training
--> supply
--> windows
+-> training, composing
+-> supply, slab
+-> windows, cutting
 -> blocks, model, inference, io, product, append, reader
 -> covariance
 -> archive, gaussian, chunk_store, chunks, panels

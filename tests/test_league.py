@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from geogan import filling
+from geogan import cutting, filling
 from geogan import league as module
-from geogan.filling import fill_slab, plan, prepared
+from geogan.cutting import plan
+from geogan.filling import prepared
 from geogan.league import DEFAULT, METHODS, league
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
+from geogan.slab import fill_slab
 from geogan.tiles import Tile
 
 
@@ -56,7 +58,7 @@ def test_the_model_s_row_by_hand(model, archive, gappy):
 def test_a_record_of_one_slab_is_seen_around_what_is_withheld(model, archive, monkeypatch):
     """However it is cut, a stretch sees the dates around it."""
     expected = rows_of({"model": model}, archive, methods=["gaussian", "model"])
-    monkeypatch.setattr(filling, "DATES", 500)
+    monkeypatch.setattr(cutting, "DATES", 500)
     found = rows_of({"model": model}, archive, methods=["gaussian", "model"])
     assert found == expected
 

@@ -11,16 +11,18 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geogan import filling
+from geogan import cutting
 from geogan.append import TOLD
 from geogan.checkpoint import save_model
 from geogan.chunks import READ_SLABS, SLAB_VALUES
-from geogan.filling import fill, fill_slab, plan, prepared, slab_parts
+from geogan.cutting import plan
+from geogan.filling import fill, prepared, slab_parts
 from geogan.io import open_field
 from geogan.job import Filler, Job
 from geogan.panels import panel_axis, panel_size, reaches, widened
 from geogan.pipelines.fill import fill as fill_archive
 from geogan.reader import SlabReader
+from geogan.slab import fill_slab
 from geogan.tiles import tile_axis
 
 RULE = {"dates": 24, "margin": 8, "tile": 192, "halo": 32, "rim": 8}
@@ -89,11 +91,11 @@ def test_panels_are_never_more_work_than_few_dates_of_the_whole(side):
 def small(monkeypatch):
     """Small tiles, and panels of so many rows and columns, of so many dates."""
     for name, value in (("TILE", 8), ("HALO", 4), ("AROUND", 5), ("MARGIN", 3)):
-        monkeypatch.setattr(filling, name, value)
+        monkeypatch.setattr(cutting, name, value)
 
     def cut(dates, rows, columns):
         monkeypatch.setattr(
-            filling, "panel_size", lambda shape, **_: (dates, min(rows, shape[0]), min(columns, shape[1]))
+            cutting, "panel_size", lambda shape, **_: (dates, min(rows, shape[0]), min(columns, shape[1]))
         )
 
     return cut
@@ -108,8 +110,8 @@ def run(model, tmp_path_factory):
 @pytest.mark.parametrize("members", [1, 4])
 def test_panels_are_the_whole_bit_for_bit(model, gappy, small, members, monkeypatch):
     small(6, 8, 16)
-    monkeypatch.setattr(filling, "TILE", 4)
-    monkeypatch.setattr(filling, "HALO", 2)
+    monkeypatch.setattr(cutting, "TILE", 4)
+    monkeypatch.setattr(cutting, "HALO", 2)
     archive = prepared(model, gappy)
     cut = plan(model, archive, members=members)
     assert (len(cut.down), len(cut.across)) == (3, 2)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from geogan import damage
-from geogan.filling import plan, prepared, slab_parts
+from geogan.cutting import plan
+from geogan.filling import prepared, slab_parts
 from geogan.io import open_field
 from geogan.parallel import side_by_side
 from geogan.reader import SlabReader

@@ -1,0 +1,239 @@
+"""One slab filled: tile by tile, blended, in the field's units."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.ndimage import uniform_filter
+
+from geogan.archive import Archive
+from geogan.cutting import Plan
+from geogan.draws import draws_at
+from geogan.inference import fill_block
+from geogan.model import Model
+from geogan.panels import Panel, moved, reaches, widened
+from geogan.tiles import Tile, blend_weights
+
+
+class Slab(NamedTuple):
+    """What is said of some dates, (t, C, H, W), in the field's units; NaN outside the domain."""
+
+    field: np.ndarray
+    std: np.ndarray | None = None  # standard deviation of its error
+    members: np.ndarray | None = None  # (M, t, C, H, W)
+
+
+def fill_slab(
+    model: Model,
+    archive: Archive,
+    slab: Tile,
+    cut: Plan,
+    *,
+    panel: Panel | None = None,
+    members: int = 1,
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> Slab:
+    """The reconstruction of one slab.
+
+    Parameters
+    ----------
+    archive : Archive
+        Of the grid that was cut, or of all that the panel reads.
+    panel : Panel, optional
+        Rows and columns; by default all. Values are the same, bit for bit, whatever they are a part of.
+    members : int
+        Draws of the ensemble, in pairs on opposite sides of the field, which is their mean; of an odd number the last
+        one's opposite is left out. A member's noise belongs to cells and dates, so tiles and slabs agree on it.
+    seed : int
+        Of that noise.
+    """
+    places = (None, None) if panel is None else panel
+    rim = cut.around // 2 if members > 1 else 0
+    sides = [
+        _Side.of(tiles, None if place is None else place.core, rim, begins - planned)
+        for tiles, place, begins, planned in zip(
+            (cut.rows, cut.columns), places, archive.origin, cut.origin, strict=True
+        )
+    ]
+    down, across = sides
+    shape = (slab.core.stop - slab.core.start, archive.bands, *(side.wide.stop - side.wide.start for side in sides))
+    total, std = np.zeros(shape, np.float32), None if model.error is None else np.zeros(shape, np.float32)
+    draws = np.zeros((members, *shape), np.float32) if members > 1 else None
+    shown, most = np.zeros(shape, bool), None if archive.error is None else np.full(shape, np.inf, np.float32)
+    precision = getattr(torch, model.precision)
+    for row, weight_y in down.tiles:
+        for column, weight_x in across.tiles:
+            read = (down.here(row.read), across.here(column.read))
+            if not archive.domain[read].any():
+                continue
+            piece = archive.read(slab.read, *read)
+            # A record shorter than the window: frames that say nothing are put behind.
+            lack = max(0, model.frames - len(piece.days))
+            values = np.pad(piece.values, ((0, lack), (0, 0), (0, 0), (0, 0)))
+            observed = np.pad(piece.observed, ((0, lack), (0, 0), (0, 0), (0, 0)))
+            days = np.concatenate([piece.days, piece.days[-1] + 1.0 + np.arange(lack)])
+            covariates = piece.covariates
+            if covariates is not None:
+                covariates = np.pad(covariates, ((0, lack), (0, 0), (0, 0), (0, 0)), mode="edge")
+            uncertainty = piece.uncertainty
+            if uncertainty is not None:
+                uncertainty = np.pad(uncertainty, ((0, lack), (0, 0), (0, 0), (0, 0)))
+            there = [moved(part, start) for part, start in zip((row.read, column.read), cut.origin)]
+            noise = None
+            if draws is not None:
+                noise = draws_at(days, *there, bands=archive.bands, pairs=-(-members // 2), seed=seed)
+            made = fill_block(
+                model.network,
+                model.prior_of(*there),
+                values,
+                observed,
+                piece.domain,
+                days,
+                error=model.error,
+                noise=noise,
+                covariates=covariates,
+                uncertainty=uncertainty,
+                device=device,
+                precision=precision,
+            )
+            (target_y, own_y), (target_x, own_x) = down.shared(row), across.shared(column)
+            weight = (weight_y[own_y, None] * weight_x[own_x]).astype(np.float32)
+            here, own = (..., target_y, target_x), (slab.inner, slice(None), own_y, own_x)
+            shown[here] |= piece.observed[own] > 0
+            if most is not None and piece.uncertainty is not None and not model.operator.blurs:
+                noise_there = np.hypot(piece.uncertainty[own], model.operator.noise)
+                most[here] = np.where(piece.observed[own] > 0, noise_there, np.inf)
+            total[here] += weight * made.field[own].numpy()
+            if std is not None and made.std is not None:
+                std[here] += weight * made.std[own].numpy()
+            if draws is not None and made.members is not None:
+                draws[here] += weight * made.members[(slice(members), *own)].numpy()
+    if std is not None:
+        # An observation's estimate is off by no more than itself; there are too few of most errors to learn that.
+        for date in range(len(std)):
+            std[date] = model.calibration.apply(std[date])
+            if most is not None:
+                std[date] = np.minimum(std[date], most[date])
+    # Sums are rounded according to where an array begins, so in a grid of several panels it begins where tiles do.
+    parts = [(down.core, across.core)]
+    if cut.panelled:
+        parts = [(row, column) for row in down.cores for column in across.cores]
+    if draws is not None:
+        # Opposite members have their mean in the middle: no degree of freedom is lost to it.
+        spread = np.sqrt(((draws - total) ** 2).mean(0))
+        if std is not None:
+            domain = archive.domain[down.here(down.wide), across.here(across.wide)]
+            # Of an observation whose error is not known, no error was learned.
+            gaps = domain & ~shown if model.exact else np.broadcast_to(domain, shape)
+            for part in parts:
+                here, around, own = (
+                    (..., *places) for places in zip(*(side.around(core, rim) for side, core in zip(sides, part)))
+                )
+                factor = wanted_over_found(std[around], spread[around], gaps[around], cells=cut.around)[own]
+                draws[here] = total[here] + (draws[here] - total[here]) * factor
+        std = spread if std is None else std
+    for row_core, column_core in parts:
+        here = (..., down.inside(row_core), across.inside(column_core))
+        some = Slab(*(None if part is None else part[here] for part in (total, std, draws)))  # type: ignore[arg-type]
+        _to_units(archive, slab, some, down.here(row_core), across.here(column_core))
+    kept = (..., down.inside(down.core), across.inside(across.core))
+    return Slab(*(None if part is None else part[kept] for part in (total, std, draws)))  # type: ignore[arg-type]
+
+
+class _Side(NamedTuple):
+    """One axis of what is filled at a time, in cells of the grid that was cut."""
+
+    core: slice  # what is kept
+    wide: slice  # with its rim
+    tiles: list[tuple[Tile, np.ndarray]]  # those that have a say in it, and their weights
+    start: int  # where the archive begins
+
+    @classmethod
+    def of(cls, tiles: list[Tile], core: slice | None, rim: int, start: int) -> _Side:
+        """That of a panel, or of the whole axis."""
+        length = tiles[-1].core.stop
+        core = core or slice(0, length)
+        wide = widened(core, rim, length)
+        weighted = zip(tiles, blend_weights(tiles, length))
+        return cls(core, wide, [(tile, weight) for tile, weight in weighted if reaches(tile, wide)], start)
+
+    @property
+    def cores(self) -> list[slice]:
+        """Cores of the tiles that are kept."""
+        return [tile.core for tile, _ in self.tiles if self.core.start <= tile.core.start < self.core.stop]
+
+    def here(self, part: slice) -> slice:
+        """A stretch, counted in the archive."""
+        return moved(part, -self.start)
+
+    def inside(self, part: slice) -> slice:
+        """A stretch, counted from the rim on."""
+        return moved(part, -self.wide.start)
+
+    def shared(self, tile: Tile) -> tuple[slice, slice]:
+        """What a tile says of, counted from the rim on and from the first pixel of the tile."""
+        part = slice(max(tile.read.start, self.wide.start), min(tile.read.stop, self.wide.stop))
+        return self.inside(part), moved(part, -tile.read.start)
+
+    def around(self, core: slice, rim: int) -> tuple[slice, slice, slice]:
+        """A stretch, it with a rim, and where it is in that."""
+        wide = widened(core, rim, self.tiles[-1][0].read.stop)
+        return self.inside(core), self.inside(wide), moved(core, -wide.start)
+
+
+def wanted_over_found(std: np.ndarray, spread: np.ndarray, gaps: np.ndarray, *, cells: int) -> np.ndarray:
+    """What members are drawn apart by, so that around every cell their spread is the error predicted there.
+
+    Cell by cell, the spread of some members is mostly chance; around it, it is less so.
+
+    Parameters
+    ----------
+    std, spread : ndarray, shape (t, C, H, W)
+        Predicted standard deviation of the error, and the members'.
+    gaps : ndarray of bool, shape (t, C, H, W)
+        Where both are looked at.
+    cells : int
+        Of a side of what counts as around.
+
+    Returns
+    -------
+    factor : ndarray of float32, shape (t, C, H, W)
+        1 where there is no gap around.
+    """
+    size = (1, 1, cells, cells)
+    wanted, found = (
+        uniform_filter(gaps * part.astype(np.float64) ** 2, size, mode="constant") for part in (std, spread)
+    )
+    known = found > 1e-9 * max(found.max(), 1e-30)
+    return np.sqrt(np.where(known, wanted, 1.0) / np.where(known, found, 1.0)).astype(np.float32)
+
+
+def _to_units(archive: Archive, slab: Tile, filled: Slab, y: slice, x: slice) -> None:
+    """Put a reconstruction of some rows and columns into the field's units, in place; NaN where no field exists."""
+    anomaly, std, members = filled
+    phases = None if archive.phase is None else archive.phase[slab.core]
+    domain, own = archive.domain[y, x], archive.standardiser.part(y, x)
+    own = replace(own, coefficients=np.ascontiguousarray(own.coefficients))
+
+    def inside(values: np.ndarray) -> np.ndarray:
+        return np.where(domain, values, np.nan)
+
+    def limited(values: np.ndarray) -> np.ndarray:
+        return values if archive.limits is None else np.clip(values, *archive.limits)
+
+    # In place, a date at a time: what comes up on the way would take more memory than the slab.
+    for date in range(len(anomaly)):
+        here = slice(date, date + 1)
+        phase = None if phases is None else phases[here]
+        if std is None:
+            anomaly[here] = inside(limited(own.inverse(anomaly[here], phase)))
+            continue
+        mean, spread = own.moments(anomaly[here], std[here], phase)
+        anomaly[here], std[here] = inside(limited(mean)), inside(spread)
+        if members is not None:
+            for one in members:
+                one[here] = inside(limited(own.inverse(one[here], phase)))
