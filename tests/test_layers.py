@@ -18,7 +18,7 @@ cli
 -> preparation, filling, judge, checkpoint, pace
 -> training
 -> supply
--> windows
+-> windows, scene
 -> blocks, model, inference, io, product, append, reader
 -> covariance
 -> archive, gaussian, chunk_store, chunks, panels
