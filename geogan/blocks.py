@@ -28,6 +28,9 @@ from geogan.regions import Region
 # What a pattern may hide of a frame, on average; beyond that, only what several draws of theta have in common
 # is hidden: training windows must resemble those that will be filled, which have all their observations.
 HIDE = 0.35
+# And of what is left so many single observations, as in DINEOF's cross-validation: the way across one missing cell is
+# learned too.
+POINTS = 0.02
 # How strongly noisy measurements are disturbed again, where noise is all that can be withheld.
 RECORRUPTION = 0.5
 # The error of what is then shown, and of what is asked, over that of the measurement.
@@ -168,7 +171,8 @@ def prepare(
         # Samples are no film: nothing of a pattern is carried from one to the next.
         film = mask[:, None] if archive.independent else mask[None]
         pattern = hide(operator, tuple(film.shape), coverage, generator=torch_generator)  # type: ignore[arg-type]
-        kept = (film * pattern).view_as(mask)
+        points = torch.rand(film[:, :, :1].shape, generator=torch_generator) < POINTS
+        kept = (film * pattern * ~points).view_as(mask)
     dates = torch.from_numpy(piece.days)
     values = values * mask
     guess, noise, whole, draws = torch.zeros_like(values), None, None, None
@@ -262,12 +266,17 @@ class BlockPool:
             1, thread_name_prefix="blocks", initializer=torch.set_num_threads, initargs=(1,)
         )
 
-    def at(self, step: int) -> list[Block | None]:
-        """The blocks that serve ``step``, number ``n`` in place ``n % size``; None where it is not wanted."""
+    def begin(self, step: int) -> None:
+        """Have the blocks that serve ``step`` prepared, and those that come next."""
         first = step // self.every
         for number in range(first, first + self.size + self.ahead):
             if number not in self._blocks and self._wanted(number):
                 self._blocks[number] = self._executor.submit(self._make, number)
+
+    def at(self, step: int) -> list[Block | None]:
+        """The blocks that serve ``step``, number ``n`` in place ``n % size``; None where it is not wanted."""
+        self.begin(step)
+        first = step // self.every
         for number in [number for number in self._blocks if number < first]:
             del self._blocks[number]
         started = time.perf_counter()

@@ -11,9 +11,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
+from geogan import stencils
 
 # Chebyshev steps before and after the visit to the coarser grid, and on the coarsest.
 SMOOTHING = 3
@@ -44,8 +47,8 @@ class Grid(NamedTuple):
     degree: Tensor  # (H, W) diagonal of K, 0 outside the domain
     detail: Tensor  # (H, W) that of K'
     weight: Tensor  # (B, T, H, W) observation precision
-    inverse: Tensor  # (B, T, H, W) factors of the cells' tridiagonal systems in time
-    ratio: Tensor
+    space: Tensor  # (H, W) diagonal of K K'
+    inverse: Tensor  # (B, T, H, W) of the pivots of the cells' tridiagonal systems in time
     reach: Tensor  # (H, W) 1 / what interpolation from the next coarser grid adds up to
 
 
@@ -165,16 +168,19 @@ def _grid(
     degree *= domain
     # The diagonal of K K': a smoothing step solves all the frames of a cell together, its neighbours fixed.
     space = torch.where(domain > 0, degree * detail + squares, 1.0)
-    space = space[:, 0] if space.ndim == 4 else space
-    inverse, ratio = torch.empty_like(weight), torch.empty_like(weight)
+    inverse = torch.empty_like(weight)
     for t in range(weight.shape[1]):
-        pivot = space * frames.diagonal[..., t, :, :] + weight[:, t]
+        pivot = _of_a_frame(space) * frames.diagonal[..., t, :, :] + weight[:, t]
         if t:
-            above = space * frames.off[..., t - 1, :, :]
-            torch.mul(above, inverse[:, t - 1], out=ratio[:, t])
-            pivot = pivot - ratio[:, t] * above
+            above = _of_a_frame(space) * frames.off[..., t - 1, :, :]
+            pivot = pivot - above.square() * inverse[:, t - 1]
         torch.reciprocal(pivot, out=inverse[:, t])
-    return Grid(domain, edge_y, edge_x, edge_d, degree, detail, weight, inverse, ratio, reach)
+    return Grid(domain, edge_y, edge_x, edge_d, degree, detail, weight, space, inverse, reach)
+
+
+def _of_a_frame(place: Tensor) -> Tensor:
+    """What has no time in it, beside one frame of each entry: (H, W) or (B, H, W)."""
+    return place[:, 0] if place.ndim == 4 else place
 
 
 def space_root(grid: Grid, x: Tensor, degree: Tensor) -> Tensor:
@@ -229,8 +235,17 @@ def time_root(frames: Frames, x: Tensor) -> Tensor:
     return out
 
 
+def _compiled(x: Tensor) -> bool:
+    """Whether stencils are compiled for where a tensor is; elsewhere torch does the same."""
+    return x.device.type == "cpu"
+
+
 def apply(grid: Grid, frames: Frames, x: Tensor) -> Tensor:
     """``(Q_t (x) K K' + weight) x``, shape (B, T, H, W)."""
+    if _compiled(x):
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        _add_applied(0, 1, grid, frames, x, out)
+        return out
     smooth = space_root(grid, space_root(grid, x, grid.degree), grid.detail)
     out = torch.addcmul(grid.weight * x, frames.diagonal, smooth)
     out[:, :-1].addcmul_(frames.off, smooth[:, 1:])
@@ -238,30 +253,71 @@ def apply(grid: Grid, frames: Frames, x: Tensor) -> Tensor:
     return out
 
 
-def _cells(grid: Grid, residual: Tensor) -> Tensor:
+def _subtract_applied(grid: Grid, frames: Frames, x: Tensor, residual: Tensor) -> None:
+    """``residual -= A x``, in place."""
+    if _compiled(x):
+        _add_applied(1, -1, grid, frames, x, residual)
+    else:
+        residual -= apply(grid, frames, x)
+
+
+def _add_applied(kept: int, sign: int, grid: Grid, frames: Frames, x: Tensor, out: Tensor) -> None:
+    places = [_places(part) for part in (grid.degree, grid.detail, grid.edge_y, grid.edge_x)]
+    places.append(np.empty((len(places[0]), 0, 0), places[0].dtype) if grid.edge_d is None else _places(grid.edge_d))
+    values, times = x.contiguous().numpy(), (_times(frames.diagonal), _times(frames.off))
+    number = values.dtype.type  # in another precision all arithmetic would be
+    stencils.add_applied(number(kept), number(sign), values, *places, grid.weight.numpy(), *times, out.numpy())
+
+
+def _places(part: Tensor) -> np.ndarray:
+    """What has no time in it, (1 or B, H, W)."""
+    return part.reshape(-1, *part.shape[-2:]).numpy()
+
+
+def _times(part: Tensor) -> np.ndarray:
+    """What has no place, (1 or B, T)."""
+    return np.atleast_2d(part.flatten(-3).numpy())
+
+
+def _cells(grid: Grid, frames: Frames, residual: Tensor) -> Tensor:
     """Each cell's frames solved together."""
-    out = residual.clone()
+    out, above = residual.clone(), grid.space * frames.off
     for t in range(1, out.shape[1]):
-        out[:, t].addcmul_(grid.ratio[:, t], out[:, t - 1], value=-1)
+        out[:, t] -= above[..., t - 1, :, :] * grid.inverse[:, t - 1] * out[:, t - 1]
     out *= grid.inverse
     for t in range(out.shape[1] - 2, -1, -1):
-        out[:, t].addcmul_(grid.ratio[:, t + 1], out[:, t + 1], value=-1)
+        out[:, t] -= above[..., t, :, :] * grid.inverse[:, t] * out[:, t + 1]
     return out
 
 
+def _relax(
+    grid: Grid, frames: Frames, residual: Tensor, step: Tensor, x: Tensor, old: float, new: float, *, first: bool
+) -> None:
+    """``step = old * step + new * cells``, ``x += step``, in place; the first time ``x = step``."""
+    if _compiled(x):
+        arrays = [part.numpy() for part in (residual, grid.inverse, step, x)]
+        number = arrays[0].dtype.type
+        stencils.relax(number(old), number(new), first, _places(grid.space), _times(frames.off), *arrays)
+        return
+    solved = new * _cells(grid, frames, residual)
+    step.copy_(solved if old == 0 else old * step + solved)
+    x.copy_(step if first else x + step)
+
+
 def _smooth(grid: Grid, frames: Frames, right: Tensor, x: Tensor | None, steps: int, low: float) -> Tensor:
-    """Chebyshev iteration on the cells' systems, damping what lies between ``low`` and ``BOUND``."""
+    """Chebyshev iteration on the cells' systems, damping what lies between ``low`` and ``BOUND``; ``x`` is changed."""
     centre, half = (BOUND + low) / 2, (BOUND - low) / 2
-    residual = right if x is None else right - apply(grid, frames, x)
-    step = _cells(grid, residual) / centre
-    x = step.clone() if x is None else x + step
+    residual, step = right.clone(), torch.empty_like(right)
+    if x is not None:
+        _subtract_applied(grid, frames, x, residual)
+    found = torch.empty_like(right) if x is None else x
+    _relax(grid, frames, residual, step, found, 0.0, 1 / centre, first=x is None)
     rho = half / centre
     for _ in range(steps - 1):
         before, rho = rho, 1 / (2 * centre / half - rho)
-        residual = residual - apply(grid, frames, step)
-        step = torch.add(step * (rho * before), _cells(grid, residual), alpha=2 * rho / half)
-        x += step
-    return x
+        _subtract_applied(grid, frames, step, residual)
+        _relax(grid, frames, residual, step, found, rho * before, 2 * rho / half, first=False)
+    return found
 
 
 def _up(x: Tensor, shape: torch.Size) -> Tensor:
@@ -284,15 +340,33 @@ def _down(x: Tensor) -> Tensor:
     return x
 
 
+def _restricted(grid: Grid, coarser: Grid, residual: Tensor) -> Tensor:
+    """What is left, on the next coarser grid."""
+    if not _compiled(residual):
+        return _down(residual * grid.reach) * coarser.domain
+    found = residual.new_empty(*residual.shape[:2], *coarser.domain.shape[-2:])
+    stencils.restrict(residual.numpy(), _places(grid.reach), _places(coarser.domain), found.numpy())
+    return found
+
+
+def _correct(grid: Grid, correction: Tensor, x: Tensor) -> None:
+    """Add what the next coarser grid found, in place."""
+    if _compiled(x):
+        stencils.interpolate(correction.numpy(), _places(grid.reach), x.numpy())
+    else:
+        x.addcmul_(_up(correction, x.shape), grid.reach)
+
+
 def _cycle(system: System, level: int, right: Tensor) -> Tensor:
     """One V-cycle from zero: a fixed symmetric positive operator, so it may precondition."""
     grid = system.grids[level]
     if level + 1 == len(system.grids):
         return _smooth(grid, system.frames, right, None, COARSEST, 0.02)
     x = _smooth(grid, system.frames, right, None, SMOOTHING, DAMPED)
-    residual = (right - apply(grid, system.frames, x)) * grid.reach
-    correction = _cycle(system, level + 1, _down(residual) * system.grids[level + 1].domain)
-    x = torch.addcmul(x, _up(correction, right.shape), grid.reach)
+    residual = right.clone()
+    _subtract_applied(grid, system.frames, x, residual)
+    coarser = system.grids[level + 1]
+    _correct(grid, _cycle(system, level + 1, _restricted(grid, coarser, residual)), x)
     return _smooth(grid, system.frames, right, x, SMOOTHING, DAMPED)
 
 

@@ -7,6 +7,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
 from geogan.pace import Pace, find_pace, thread_counts
-from geogan.parallel import torch_threads, workers
+from geogan.parallel import side_by_side, torch_threads, workers
 from geogan.preparation import BLOCK_SIDE, SMALLEST, Prepared, block_maker, prepare_model, read_once, share_seen
 from geogan.ranks import ALONE, LostRank, Ranks, local
 from geogan.run_folder import MODEL, STATE
@@ -277,135 +278,157 @@ class Reconstructor:
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
         if first.prior is not None and not first.prior.stationary:
             crop = shape
-        judge = apart = None
         noisy = judged_by_noise(archive, first.operator)
-        if not ranks.first:
-            pass  # the first process judges
-        elif first.operator.masks or len(first.withheld.dates):
-            looks = partial(Judge.of, archive, first.operator, first.prior, frames=frames)
-            if stands_apart(archive):
-                judge, apart = looks(apart=False), looks(apart=True, draws=DRAWS)
-            else:
-                judge = apart = looks(draws=DRAWS)
-        elif noisy:
-            judge = Judge.of(archive, first.operator, first.prior, frames=frames)
-            say(
-                "without gaps nothing can be withheld: the best weights are those that predict measurements with other "
-                "noise best"
-            )
-        else:
-            say("without gaps or noise nothing can be withheld: the last weights are kept, and no error is reported")
         with torch_threads(1):
             state = self._start(first, scale, device, images=within_unity(field, axes), ranks=ranks)
             if resume:
                 with ranks.files(Path(path), STATE) as folder:  # type: ignore[arg-type]
                     load_state(folder, state)
                 say(f"resumed at step {state.step}")
-            pace = self._pace(state.generator, crop, device, ranks, before=first if resume else None, message=say)
-            torch.set_num_threads(pace.threads)
-            dtype = getattr(torch, pace.precision)
-            unit, units = archive.standardiser.error_unit(first.units)
-            guessed = 0.0 if judge is None else judge.error(None)
+            pool = self._pool(first, archive, share, whole, crop, state, ranks, message=say)
+            with closing(pool):
+                # Blocks are prepared while the judges are.
+                pool.begin(state.step)
+                judge, apart = self._judges(first, archive, message=say) if ranks.first else (None, None)
+                pace = self._pace(state.generator, crop, device, ranks, before=first if resume else None, message=say)
+                torch.set_num_threads(pace.threads)
+                dtype = getattr(torch, pace.precision)
+                unit, units = archive.standardiser.error_unit(first.units)
+                guessed = 0.0 if judge is None else judge.error(None)
 
-            def current() -> Model:
-                network = copy.deepcopy(state.average).to("cpu")
-                network.load_state_dict(state.best)
-                return replace(
-                    first,
-                    network=network.eval().requires_grad_(False).to(memory_format=torch.channels_last),
-                    error=predicting(),
-                    precision=pace.precision,
-                    settings=self._settings() | {"dates": len(archive.days), "measured_threads": pace.threads},
-                    scores={
-                        "withheld": None if judge is None or noisy else state.best_score * unit,
-                        "first_guess": None if judge is None or noisy else guessed * unit,
-                        "judged_by": None if judge is None else f"withheld {'noise' if noisy else 'observations'}",
-                        "judged": None if judge is None else state.best_score * unit,
-                        "units": units,
-                        "dates": len(first.withheld.dates),
-                        "cells": None if judge is None or noisy else judge.cells,
-                        "step": state.best_step,
-                        "steps": state.step,
-                        "seconds": state.seconds,
-                    },
-                )
+                def current() -> Model:
+                    network = copy.deepcopy(state.average).to("cpu")
+                    network.load_state_dict(state.best)
+                    return replace(
+                        first,
+                        network=network.eval().requires_grad_(False).to(memory_format=torch.channels_last),
+                        error=predicting(),
+                        precision=pace.precision,
+                        settings=self._settings() | {"dates": len(archive.days), "measured_threads": pace.threads},
+                        scores={
+                            "withheld": None if judge is None or noisy else state.best_score * unit,
+                            "first_guess": None if judge is None or noisy else guessed * unit,
+                            "judged_by": None if judge is None else f"withheld {'noise' if noisy else 'observations'}",
+                            "judged": None if judge is None else state.best_score * unit,
+                            "units": units,
+                            "dates": len(first.withheld.dates),
+                            "cells": None if judge is None or noisy else judge.cells,
+                            "step": state.best_step,
+                            "steps": state.step,
+                            "seconds": state.seconds,
+                        },
+                    )
 
-            def predicting() -> ErrorNet | None:
-                if state.error is None or not state.error.best:
-                    return None
-                error = copy.deepcopy(state.error.average).to("cpu")
-                error.load_state_dict(state.error.best)
-                return error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                def predicting() -> ErrorNet | None:
+                    if state.error is None or not state.error.best:
+                        return None
+                    error = copy.deepcopy(state.error.average).to("cpu")
+                    error.load_state_dict(state.error.best)
+                    return error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-            def save() -> None:
-                if ranks.first and path is not None and state.best:
-                    save_model(path, current())
-                    save_state(path, state)
+                def save() -> None:
+                    if ranks.first and path is not None and state.best:
+                        save_model(path, current())
+                        save_state(path, state)
 
-            make = block_maker(
-                archive,
-                first.operator,
-                share,
-                seed=self.seed,
-                frames=frames,
-                side=max(BLOCK_SIDE, *crop),
-                hiding=self.weight_withheld > 0,
-                clean=whole,
-                pairs=not self.clean_unrelated,
-                members=self.members,
-                deviating=state.error is not None and state.error.network.spread,
-                message=say,
-            )
-            weights = Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)
-            pool = BlockPool(
-                partial(make, first.prior),
-                size=BLOCKS,
-                every=REPLACE,
-                wanted=partial(ranks.serves, dealt=math.gcd(self.batch, BLOCKS)),
-            )
-            saved, between = time.perf_counter(), True
-            try:
-                for report in train(
-                    state,
-                    pool,
-                    None if judge is None else partial(judge.look, precision=dtype),
-                    operator=first.operator,
-                    prior=first.prior,
-                    weights=weights,
-                    batch=self.batch,
-                    frames=frames,
-                    crop=crop,
-                    steps=self.steps,
-                    minutes=self.budget()[1],
-                    likelihood_every=self.likelihood_every,
-                    precision=dtype,
-                    averaging=self.averaging,
-                    clip=self.clip,
-                    warm_up=self.warm_up,
-                    decay=self.decay,
-                    decay_every=self.decay_every,
-                    device=device,
-                    seed=self.seed,
-                    ranks=ranks,
-                ):
-                    if report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS:
+                weights = Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)
+                saved, between = time.perf_counter(), True
+                try:
+                    for report in train(
+                        state,
+                        pool,
+                        None if judge is None else partial(judge.look, precision=dtype),
+                        operator=first.operator,
+                        prior=first.prior,
+                        weights=weights,
+                        batch=self.batch,
+                        frames=frames,
+                        crop=crop,
+                        steps=self.steps,
+                        minutes=self.budget()[1],
+                        likelihood_every=self.likelihood_every,
+                        precision=dtype,
+                        averaging=self.averaging,
+                        clip=self.clip,
+                        warm_up=self.warm_up,
+                        decay=self.decay,
+                        decay_every=self.decay_every,
+                        device=device,
+                        seed=self.seed,
+                        ranks=ranks,
+                    ):
+                        if report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS:
+                            save()
+                            saved = time.perf_counter()
+                        if progress is not None and ranks.first:
+                            progress(report, unit)
+                except LostRank:
+                    between = False  # in the middle of a step: what was saved before is whole
+                    raise
+                finally:
+                    # Also where it was stopped or failed: the best weights so far are kept.
+                    if between:
                         save()
-                        saved = time.perf_counter()
-                    if progress is not None and ranks.first:
-                        progress(report, unit)
-            except LostRank:
-                between = False  # in the middle of a step: what was saved before is whole
-                raise
-            finally:
-                # Also where it was stopped or failed: the best weights so far are kept.
-                pool.close()
-                if between:
-                    save()
             ready = calibrated(current(), apart) if ranks.first else None
             if path is not None and ready is not None:
                 save_model(path, ready)
             self.model_ = _same(ready, ranks)
         return self
+
+    def _pool(
+        self,
+        first: Model,
+        archive: Archive,
+        share: np.ndarray,
+        clean: Archive | None,
+        crop: tuple[int, int],
+        state: TrainState,
+        ranks: Ranks,
+        *,
+        message: Callable[[str], None],
+    ) -> BlockPool:
+        """The blocks that windows are drawn from."""
+        make = block_maker(
+            archive,
+            first.operator,
+            share,
+            seed=self.seed,
+            frames=first.frames,
+            side=max(BLOCK_SIDE, *crop),
+            hiding=self.weight_withheld > 0,
+            clean=clean,
+            pairs=not self.clean_unrelated,
+            members=self.members,
+            deviating=state.error is not None and state.error.network.spread,
+            message=message,
+        )
+        return BlockPool(
+            partial(make, first.prior),
+            size=BLOCKS,
+            every=REPLACE,
+            wanted=partial(ranks.serves, dealt=math.gcd(self.batch, BLOCKS)),
+        )
+
+    def _judges(
+        self, first: Model, archive: Archive, *, message: Callable[[str], None]
+    ) -> tuple[Judge | None, Judge | None]:
+        """What chooses the best weights, and what the predicted error is calibrated by; None where nothing can."""
+        looks = partial(Judge.of, archive, first.operator, first.prior, frames=first.frames)
+        if first.operator.masks or len(first.withheld.dates):
+            if not stands_apart(archive):
+                judge = looks(draws=DRAWS)
+                return judge, judge
+            both = partial(looks, apart=False), partial(looks, apart=True, draws=DRAWS)
+            judge, apart = side_by_side(lambda look: look(), both)
+            return judge, apart
+        if judged_by_noise(archive, first.operator):
+            message(
+                "without gaps nothing can be withheld: the best weights are those that predict measurements with other "
+                "noise best"
+            )
+            return looks(), None
+        message("without gaps or noise nothing can be withheld: the last weights are kept, and no error is reported")
+        return None, None
 
     def _pace(
         self,
