@@ -19,8 +19,8 @@ from geogan.withheld import turns
 
 # Values of a piece at most: a scene of no more is looked at whole.
 PIECE_VALUES = 600_000
-# A plane must lower the error on what is hidden by this share: a gain of nothing is chance.
-WORTH = 0.01
+# A plane must lower the error on what each piece hides by this share: carried on it may do far more harm than good.
+WORTH = 0.03
 # Places that are tried for something to hide.
 TRIES = 8
 
@@ -82,24 +82,19 @@ def fit_scene(archive: Archive, climatology: Climatology, *, seed: int) -> Scene
     if not flat:
         return None
     prior = fit_prior(flat, temporal=False)
-    error = hidden_error(prior, flat)
     chosen = Scene(mean, prior, flat, "")
     plane = _plane(climatology, np.zeros_like(own))
     sloped = [] if plane is None else pieces(True, mean.scale)
     if plane is not None and len(sloped) == len(flat):
         other = fit_prior(sloped, temporal=False)
-        found = hidden_error(other, sloped)
-        errors = [each * mean.error_unit("")[0] for each in (found, error)]
-        if found < (1 - WORTH) * error:
-            # Known errors of observations are in the same units as the field's amplitude.
+        gains = [hidden_error(other, [b]) / hidden_error(prior, [a]) for a, b in zip(flat, sloped)]
+        errors = [error * mean.error_unit("")[0] for error in (hidden_error(other, sloped), hidden_error(prior, flat))]
+        why = "; error on hidden clouds {:.4g} with a plane, {:.4g} with the mean".format(*errors)
+        chosen = chosen._replace(why=why)
+        if max(gains) < 1 - WORTH:
+            # Where errors are known the amplitude is not 1, and in the units of the anomalies.
             other = replace(other, amplitude=other.amplitude * float(np.mean(mean.scale / plane.scale)))
-            chosen = Scene(
-                plane, other, pieces(True, plane.scale), "; error {:.4g} on hidden clouds, {:.4g} with the mean"
-            )
-        else:
-            errors.reverse()
-            chosen = chosen._replace(why="; error {:.4g} on hidden clouds, {:.4g} with a plane")
-        chosen = chosen._replace(why=chosen.why.format(*errors))
+            chosen = Scene(plane, other, pieces(True, plane.scale), why)
     further = fit_prior(chosen.pieces, temporal=False, start=chosen.prior)
     better = hidden_error(further, chosen.pieces) < hidden_error(chosen.prior, chosen.pieces)
     return chosen._replace(prior=further) if better else chosen

@@ -21,7 +21,7 @@ SEASONAL_CONDITION = 30.0
 # Each cell's climatology is drawn towards the domain's with the weight of this many observations:
 # neighbouring days say almost the same, so a dozen dates must not make a climatology of their own.
 SHRINKAGE = 30.0
-# A single scene has a plane for a climatology, fitted to at least so many cells.
+# Cells that a plane is fitted to at least; it may be the climatology of a single scene.
 PLANE_CELLS = 100
 # Harmonics of the year that are fitted at most.
 HARMONICS = 2
@@ -189,7 +189,7 @@ class Standardiser:
     ----------
     coefficients : ndarray of float32, shape (K, C, H, W)
         Climatology of every cell in transformed units: the mean, then cosine and sine of one and two
-        cycles a year; ``K`` is 1, 3 or 5.
+        cycles a year; ``K`` is 1, 3 or 5. Of a single scene the mean of all its cells, or a plane through them.
     scale : ndarray of float64, shape (C,)
         Standard deviation of the anomalies of each band, in transformed units.
     transform : str
@@ -503,12 +503,14 @@ def _well_conditioned(normal: np.ndarray) -> bool:
 
 def _note(seasonal: bool, keep: int, harmonics: int, dates: np.ndarray) -> str:
     span = dates[-1] - dates[0]
+    if len(dates) == 1:
+        return "mean of the scene"
     if keep > 1:
         return f"mean and {(keep - 1) // 2} harmonics of the year in every cell"
     if harmonics == 0:
         return "mean of every cell"
     if seasonal:
         return "mean of every cell; the dates cover too little of the year for a seasonal cycle"
-    if span == 0 or len(dates) < 2:
-        return "mean of the scene" if len(dates) == 1 else "mean of every cell; no dates, so no seasonal cycle"
+    if span == 0:
+        return "mean of every cell; no dates, so no seasonal cycle"
     return f"mean of every cell; a record of {span:.0f} days is too short for a seasonal cycle"
