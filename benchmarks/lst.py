@@ -50,7 +50,7 @@ def main() -> None:
     dataset = xr.open_dataset(given.data).load()
     field, truth, where = dataset[NAME], dataset["lst_full"].values, dataset["test_mask"].values == 1
     trained = Reconstructor("observed_gaps", window=0, minutes=given.minutes).fit(field, message=print)
-    print(trained.model_.prior)
+    print(trained.model_.prior, trained.model_.scores, sep="\n")
     rows = [row("first guess", *first_guess(trained.model_, field, given.members), truth, where)]
     if given.minutes > 0:
         filled = trained.fill(field)

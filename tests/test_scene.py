@@ -5,13 +5,13 @@ import pytest
 import torch
 import xarray as xr
 
-from geogan import preparation, scene
+from geogan import archive, preparation, scene
 from geogan.coordinates import find_axes
 from geogan.gaussian import fit_prior
 from geogan.io import check_field
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
-from geogan.preparation import prepare_model
+from geogan.preparation import prepare_model, read_once
 from geogan.scene import places
 
 SHAPE = (28, 36)
@@ -34,8 +34,8 @@ def labelled(values, seen):
 
 def prepare(field, **options):
     options = {"window": 0, "transform": "none", "first_guess": True, "seed": 0, "message": lambda _: None} | options
-    shape = tuple(field.sizes[name] for name in ("y", "x"))
-    return prepare_model(field, check_field(field, find_axes(field)), np.ones(shape, bool), CloudMask(), **options)
+    survey = options.pop("survey", None) or check_field(field, find_axes(field))
+    return prepare_model(field, survey, np.ones(SHAPE, bool), CloudMask(), **options)
 
 
 def guess_error(prepared, values, where):
@@ -118,6 +118,31 @@ def test_a_piece_does_not_know_what_it_hides_nor_what_is_withheld(fitted, monkey
     shown = pieces[0].kept > 0
     ratio = other.values[shown] / pieces[0].values[shown]
     assert ratio.std() < 1e-3 * ratio.mean() and ratio.mean() < 1
+
+
+def test_a_scene_on_disk_is_prepared_alike(fitted, monkeypatch):
+    field = labelled(SLOPE + noise(0), clouds())
+    expected, pieces = fitted(field)
+    monkeypatch.setattr(archive, "IN_MEMORY", 10)
+    lazy = field.chunk(y=7, x=9)
+    survey, sums = read_once(lazy, find_axes(lazy), transform="none", message=print)
+    prepared, others = fitted(lazy, survey=survey, sums=sums)
+    assert prepared.archive.streamed and sums is not None
+    np.testing.assert_allclose(
+        prepared.model.standardiser.coefficients, expected.model.standardiser.coefficients, rtol=1e-6
+    )
+    for piece, other in zip(pieces, others, strict=True):
+        assert torch.equal(piece.hidden, other.hidden)
+        assert (piece.values - other.values).abs().max() < 1e-4
+
+
+def test_known_errors_are_in_the_units_of_the_plane(fitted):
+    """Whichever climatology, an observation is off by as much."""
+    prepared, pieces = fitted(labelled(SLOPE + noise(0), clouds()), noise=0.3)
+    standardiser = prepared.model.standardiser
+    assert standardiser.note == "a plane"
+    known = pieces[0].uncertainty[pieces[0].kept > 0]
+    np.testing.assert_allclose(known * standardiser.scale[0], 0.3, rtol=1e-5)
 
 
 def test_of_a_large_scene_pieces_are_parts(fitted, monkeypatch):
