@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, remarks
 from geogan.regions import Region, Regions, ShuffleBuffer, decoded
+from geogan.scene import Scene, fit_scene, hiding
 from geogan.standardise import Standardiser, Sums, transforms, within_unity
 from geogan.streaming import stored_chunks
 from geogan.variables import is_joined
@@ -142,10 +144,19 @@ def prepare_model(
     archive.find_hidden()
     if sums is not None:
         sums.leave_out(archive.field, withheld.dates.tolist(), archive.hidden)
-    standardiser = Standardiser.fit(
-        field, axes, domain, transform=transform, hidden=archive.hidden, sums=sums, message=message
-    )
-    message(f"climatology: {standardiser.note}")
+    scene: Scene | None = None
+    if first_guess and operator.masks and len(archive.days) == 1:
+        each = transforms(transform, bands)
+        sums = sums or Sums.read(field, axes, domain, each, hidden=archive.hidden, message=message)
+        scene = fit_scene(archive, partial(_without, sums, field, axes, domain, transform), seed=seed)
+    if scene is None:
+        standardiser = Standardiser.fit(
+            field, axes, domain, transform=transform, hidden=archive.hidden, sums=sums, message=message
+        )
+        message(f"climatology: {standardiser.note}")
+    else:
+        standardiser = scene.standardiser
+        message(f"climatology: {standardiser.note}{scene.why}")
     archive = replace(archive, standardiser=standardiser)
     operator = operator.fitted(_gaps(archive), domain, seed=seed)
     message(f"operator: {describe(operator)}")
@@ -154,8 +165,11 @@ def prepare_model(
     prior: Prior | None = None
     scale = 1.0
     if first_guess:
-        pieces, places = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
-        prior = _with_covariance(fit_prior(pieces, temporal=not archive.independent), archive, pieces, places)
+        if scene is not None:
+            prior, pieces = scene.prior, scene.pieces
+        else:
+            pieces, places = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
+            prior = _with_covariance(fit_prior(pieces, temporal=not archive.independent), archive, pieces, places)
         prior = fit_amplitude(prior, pieces, seed=seed)
         scale = hidden_error(prior, pieces)
         unit, units = standardiser.error_unit("")
@@ -323,6 +337,13 @@ def check_gaps(field: xr.DataArray, survey: Survey, domain: np.ndarray, operator
         )
 
 
+def _without(
+    sums: Sums, field: xr.DataArray, axes: Axes, domain: np.ndarray, transform: str, hidden: np.ndarray, plane: bool
+) -> Standardiser:
+    """The climatology of a single scene without what is hidden of it, (C, H, W) bool."""
+    return Standardiser.fit(field, axes, domain, transform=transform, plane=plane, sums=sums.without(hidden))
+
+
 def _gaps(archive: Archive) -> np.ndarray:
     """Masks of some runs of dates, for an operator to be fitted to: (N, H, W), or (N, C, H, W) of several bands."""
     count = len(archive.days)
@@ -371,8 +392,7 @@ def _hidden_pieces(
         hidden = hidden * piece.observed
         if not hidden.any():
             continue
-        parts = (piece.values, piece.observed - hidden, hidden, piece.domain, piece.days, piece.uncertainty)
-        pieces.append(Hidden(*(None if part is None else torch.from_numpy(part) for part in parts)))  # type: ignore[arg-type]
+        pieces.append(hiding(piece, hidden))
         places.append(dates if archive.independent else t)
         if len(pieces) == wanted:
             break

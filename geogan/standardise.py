@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +21,7 @@ SEASONAL_CONDITION = 30.0
 # Each cell's climatology is drawn towards the domain's with the weight of this many observations:
 # neighbouring days say almost the same, so a dozen dates must not make a climatology of their own.
 SHRINKAGE = 30.0
-# A single scene has a plane for a climatology, fitted to at least so many cells.
+# Cells that a plane is fitted to at least; it may be the climatology of a single scene.
 PLANE_CELLS = 100
 # Harmonics of the year that are fitted at most.
 HARMONICS = 2
@@ -92,6 +93,30 @@ class Sums:
         basis = _basis(phase, len(dates), 1 + 2 * harmonics if seasonal else 1)
         return cls((len(each), field.sizes[axes.y], field.sizes[axes.x]), basis, dates, each, called, level)
 
+    @classmethod
+    def read(
+        cls,
+        field: xr.DataArray,
+        axes: Axes,
+        domain: np.ndarray,
+        each: tuple[str, ...],
+        *,
+        harmonics: int = HARMONICS,
+        hidden: Callable[[int], np.ndarray | None] | None = None,
+        message: Callable[[str], None] = lambda sentence: None,
+    ) -> Sums:
+        """Sums of a field inside its domain; parameters are those of :meth:`Standardiser.fit`."""
+        sums = cls.of(field, axes, each, harmonics=harmonics)
+        for region, part in parts(stacked(field, axes), most=SLAB, what="fitting the climatology", message=message):
+            # Outside the domain there may be anything.
+            raw = np.where(domain[region.y, region.x], part, np.nan)
+            for row, date in enumerate(range(region.t.start, region.t.stop) if hidden is not None else ()):
+                under = hidden(date)  # type: ignore[misc]
+                if under is not None:
+                    raw[row, under[:, region.y, region.x]] = np.nan
+            sums.add(region, raw)
+        return sums
+
     def add(self, region: Region, raw: np.ndarray, *, sign: int = 1) -> None:
         """Add a part, (t, C, h, w), NaN where unseen; or take one away that was added before."""
         self._add(region.t, region.y, region.x, raw, sign)
@@ -103,6 +128,14 @@ class Sums:
             for y, x, part in tiles(field, group):
                 under = np.stack([np.zeros(part.shape[1:], bool) if m is None else m[:, y, x] for m in masks])
                 self._add(np.array(group), y, x, np.where(under, part, np.nan), -1)
+
+    def without(self, hidden: np.ndarray) -> Sums:
+        """Those of a single scene without what is hidden of it, (C, H, W) bool; nothing is read again."""
+        less, shown = copy(self), ~hidden
+        less._products, less._moment, less._square = (
+            part * shown for part in (self._products, self._moment, self._square)
+        )
+        return less
 
     def _add(self, t: slice | np.ndarray, y: slice, x: slice, raw: np.ndarray, sign: int) -> None:
         here = (..., y, x)
@@ -156,7 +189,7 @@ class Standardiser:
     ----------
     coefficients : ndarray of float32, shape (K, C, H, W)
         Climatology of every cell in transformed units: the mean, then cosine and sine of one and two
-        cycles a year; ``K`` is 1, 3 or 5.
+        cycles a year; ``K`` is 1, 3 or 5. Of a single scene the mean of all its cells, or a plane through them.
     scale : ndarray of float64, shape (C,)
         Standard deviation of the anomalies of each band, in transformed units.
     transform : str
@@ -236,15 +269,7 @@ class Standardiser:
         if set(each) == {"identity"}:
             return cls.identity(bands, domain)
         if sums is None:
-            sums = Sums.of(field, axes, each, harmonics=harmonics)
-            for region, part in parts(stacked(field, axes), most=SLAB, what="fitting the climatology", message=message):
-                # Outside the domain there may be anything.
-                raw = np.where(domain[region.y, region.x], part, np.nan)
-                for row, date in enumerate(range(region.t.start, region.t.stop) if hidden is not None else ()):
-                    under = hidden(date)  # type: ignore[misc]
-                    if under is not None:
-                        raw[row, under[:, region.y, region.x]] = np.nan
-                sums.add(region, raw)
+            sums = Sums.read(field, axes, domain, each, harmonics=harmonics, hidden=hidden, message=message)
         sums.check(domain)
         products, moment, square = sums.within(domain)
         dates, order = sums.days, sums.order
@@ -255,7 +280,10 @@ class Standardiser:
         order, moment = order[:keep, :keep], moment[:keep]
         draw = SHRINKAGE * np.diag([1.0] + [0.5] * (keep - 1))
         pooled = np.linalg.solve(pooled_normal[:, :keep, :keep], _per_band(moment)[..., None])[..., 0]
-        plane = plane and len(dates) == 1 and bool((seen > 0).any(0).sum() >= PLANE_CELLS)
+        # One observation says nothing of its cell on other days.
+        alone = len(dates) == 1
+        plane = plane and alone and bool((seen > 0).any(0).sum() >= PLANE_CELLS)
+        planes = np.stack([_plane(*part) for part in zip(moment[0], seen)]) if plane else pooled
         fitted = np.empty((keep, bands, *domain.shape), np.float32)
         residual = np.zeros(bands)
         # Some rows at a time: the equations of all cells take more memory than all else.
@@ -265,11 +293,13 @@ class Standardiser:
             n, m = products[strip][order], moment[strip]
             common = np.broadcast_to(pooled[:, None], (bands, n[0, 0, 0].size, keep))
             if plane:
-                whole = np.stack([_plane(*part) for part in zip(moment[0], seen)])
-                common = whole[strip].reshape(bands, -1, 1)
-            cells = n.reshape(keep, keep, bands, -1).transpose(2, 3, 0, 1) + draw
-            aims = m.reshape(keep, bands, -1).transpose(1, 2, 0) + common @ draw
-            solved = np.linalg.solve(cells, aims[..., None])[..., 0].transpose(2, 0, 1).reshape(m.shape)
+                common = planes[strip].reshape(bands, -1, 1)
+            if alone:
+                solved = common.transpose(2, 0, 1).reshape(m.shape).copy()
+            else:
+                cells = n.reshape(keep, keep, bands, -1).transpose(2, 3, 0, 1) + draw
+                aims = m.reshape(keep, bands, -1).transpose(1, 2, 0) + common @ draw
+                solved = np.linalg.solve(cells, aims[..., None])[..., 0].transpose(2, 0, 1).reshape(m.shape)
             left = square[strip] - 2 * (solved * m).sum(0) + np.einsum("kchw,klchw,lchw->chw", solved, n, solved)
             residual += left.sum((1, 2))
             solved[0] += sums.offset
@@ -412,11 +442,21 @@ def _plane(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     >>> np.allclose(_plane(np.where(np.eye(4, 5) > 0, 0, slope), 1 - np.eye(4, 5)), slope)
     True
     """
-    axes = [np.linspace(-1, 1, size) for size in values.shape]
-    basis = np.stack([np.ones(values.shape), *np.meshgrid(*axes, indexing="ij")], -1)
-    where = seen > 0
+    y, x = (np.linspace(-1, 1, size) for size in values.shape)
+    rows, columns = np.stack([np.ones_like(y), y, y**2]), np.stack([np.ones_like(x), x, x**2])
+    # Axis by axis: what every cell says of each of 1, y and x would take more memory than the scene.
+    power = rows @ seen @ columns.T
+    first = rows[:2] @ (values * seen) @ columns[:2].T
+    normal = np.array(
+        [
+            [power[0, 0], power[1, 0], power[0, 1]],
+            [power[1, 0], power[2, 0], power[1, 1]],
+            [power[0, 1], power[1, 1], power[0, 2]],
+        ]
+    )
     # Of cells in one line, the plane of least slope across it.
-    return basis @ np.linalg.lstsq(basis[where], values[where], rcond=1e-3)[0]
+    level, along_y, along_x = np.linalg.lstsq(normal, np.array([first[0, 0], first[1, 0], first[0, 1]]), rcond=1e-6)[0]
+    return np.add.outer(level + along_y * y, along_x * x)
 
 
 def _basis(phase: np.ndarray | None, count: int, terms: int) -> np.ndarray:
@@ -463,12 +503,14 @@ def _well_conditioned(normal: np.ndarray) -> bool:
 
 def _note(seasonal: bool, keep: int, harmonics: int, dates: np.ndarray) -> str:
     span = dates[-1] - dates[0]
+    if len(dates) == 1:
+        return "mean of the scene"
     if keep > 1:
         return f"mean and {(keep - 1) // 2} harmonics of the year in every cell"
     if harmonics == 0:
         return "mean of every cell"
     if seasonal:
         return "mean of every cell; the dates cover too little of the year for a seasonal cycle"
-    if span == 0 or len(dates) < 2:
+    if span == 0:
         return "mean of every cell; no dates, so no seasonal cycle"
     return f"mean of every cell; a record of {span:.0f} days is too short for a seasonal cycle"

@@ -73,6 +73,31 @@ def _under(own: np.ndarray, others: list[np.ndarray], flip: int) -> np.ndarray:
     return hidden
 
 
+def turns(own: np.ndarray, withheld: Withheld | None) -> list[np.ndarray]:
+    """What else a single scene's own gaps hide of it: in all the ways but that in which they withhold.
+
+    Parameters
+    ----------
+    own : ndarray of bool, shape (C, H, W)
+        What was observed.
+    withheld : Withheld or None
+        Of the scene.
+
+    Returns
+    -------
+    list of ndarray of bool, shape (C, H, W)
+
+    Examples
+    --------
+    >>> own = np.array([[[True, True, True], [True, False, False]]])
+    >>> [hidden.astype(int).tolist() for hidden in turns(own, Withheld(np.zeros((1, 1), int), flip=1))]
+    [[[[0, 1, 1], [0, 0, 0]]], [[[0, 0, 0], [1, 0, 0]]]]
+    """
+    taken = withheld.flip if withheld is not None and len(withheld.dates) else 0
+    found = [_under(own, [own], flip) for flip in range(1, len(_FLIPS)) if flip != taken]
+    return [hidden for hidden in found if hidden.any()]
+
+
 def withhold(
     seen: Callable[[int], np.ndarray],
     share_seen: np.ndarray,

@@ -47,7 +47,8 @@ def prior():
 def quick(monkeypatch, prior):
     """The search for the first guess's parameters, which takes seconds, left out; few blocks."""
     monkeypatch.setattr("geogan.reconstructor.BLOCKS", 2)
-    monkeypatch.setattr("geogan.preparation.fit_prior", lambda pieces, **_: prior)
+    for room in ("preparation", "scene"):
+        monkeypatch.setattr(f"geogan.{room}.fit_prior", lambda pieces, **_: prior)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ cli
 -> preparation, filling, judge, checkpoint, pace
 -> training, composing
 -> supply, slab
--> windows, cutting
+-> windows, cutting, scene
 -> blocks, model, inference, io, product, append, reader
 -> covariance
 -> archive, gaussian, chunk_store, chunks, panels
