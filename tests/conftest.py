@@ -1,6 +1,7 @@
 """A small sea that several tests look at: unequal sides, a coast, an island, uneven dates, clouds that stay."""
 
 import dataclasses
+import functools
 import socket
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 import xarray as xr
 
 import geogan
-from geogan.gaussian import GaussianPrior
+from geogan.gaussian import GaussianPrior, fit_prior
 from geogan.synthetic import synthetic_sst
 
 
@@ -47,9 +48,17 @@ def prior():
 
 @pytest.fixture
 def quick(monkeypatch, prior):
-    """The search for the first guess's parameters, which takes seconds, left out; few blocks."""
+    """The search for the first guess's parameters, which takes seconds, left out; few blocks and draws."""
     monkeypatch.setattr("geogan.reconstructor.BLOCKS", 2)
+    monkeypatch.setattr("geogan.reconstructor.DRAWS", 2)
     monkeypatch.setattr("geogan.preparation.fit_prior", lambda pieces, **_: prior)
+    monkeypatch.setattr("geogan.preparation.fit_amplitude", lambda prior, pieces, **_: prior)
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """That search cut short: the way is the real one, the parameters are rough."""
+    monkeypatch.setattr("geogan.preparation.fit_prior", functools.partial(fit_prior, evaluations=6))
 
 
 @pytest.fixture(scope="session")

@@ -133,7 +133,7 @@ def test_names_with_commas():
 def folder(tmp_path):
     sst, chl = maps("sst"), maps("chl", dtype="f8", units="mg m-3", seed=1)
     both = xr.Dataset({"sst": sst, "chl": chl, "sea_mask": (("lat", "lon"), np.ones((5, 4), "i1"))})
-    both.to_zarr(tmp_path / "both.zarr")
+    both.to_zarr(tmp_path / "both.zarr", consolidated=False)
     both[["sst"]].to_netcdf(tmp_path / "sst.nc")
     both[["chl"]].isel(time=slice(0, 2)).to_netcdf(tmp_path / "chl_1.nc")
     both[["chl"]].isel(time=slice(2, None)).to_netcdf(tmp_path / "chl_2.nc")
