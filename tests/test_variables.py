@@ -146,7 +146,7 @@ def test_variables_of_one_store_or_of_several_files_are_one_field(folder):
     several = [folder / "sst.nc", folder / "chl_*.nc"]
     other = open_field(several, variable=["sst", "chl"], time="/2001-01-05")
     xr.testing.assert_equal(field, other)
-    memory = as_field(xr.open_zarr(folder / "both.zarr"))
+    memory = as_field(xr.open_zarr(folder / "both.zarr", consolidated=False))
     xr.testing.assert_equal(memory.sel(variable=["sst", "chl"], time=field.time), field)
     assert field.sizes["time"] == 5
     assert [one.dtype.str for one in split_variables(field)] == ["<f4", "<f8"]
