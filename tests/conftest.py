@@ -1,13 +1,16 @@
 """A small sea that several tests look at: unequal sides, a coast, an island, uneven dates, clouds that stay."""
 
 import dataclasses
+import functools
+import socket
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 import geogan
-from geogan.gaussian import GaussianPrior
+from geogan.gaussian import GaussianPrior, fit_prior
 from geogan.synthetic import synthetic_sst
 
 
@@ -45,10 +48,19 @@ def prior():
 
 @pytest.fixture
 def quick(monkeypatch, prior):
-    """The search for the first guess's parameters, which takes seconds, left out; few blocks."""
+    """The search for the first guess's parameters, which takes seconds, left out; few blocks and draws."""
     monkeypatch.setattr("geogan.reconstructor.BLOCKS", 2)
+    monkeypatch.setattr("geogan.reconstructor.DRAWS", 2)
     for room in ("preparation", "scene"):
         monkeypatch.setattr(f"geogan.{room}.fit_prior", lambda pieces, **_: prior)
+    monkeypatch.setattr("geogan.preparation.fit_amplitude", lambda prior, pieces, **_: prior)
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """That search cut short: the way is the real one, the parameters are rough."""
+    for room in ("preparation", "scene"):
+        monkeypatch.setattr(f"geogan.{room}.fit_prior", functools.partial(fit_prior, evaluations=6))
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +85,112 @@ def model(reconstructor):
 def bare(model):
     """The network without a first guess before it: what it says has a finite reach."""
     return dataclasses.replace(model, prior=None)
+
+
+@pytest.fixture(scope="session")
+def film():
+    """Makes a dataset of some days of 5 x 7 cells with gaps, its latitudes falling, and a mask."""
+
+    def make(steps=6, *, start="2001-06-28"):
+        values = np.random.default_rng(1).normal(15, 3, (steps, 5, 7)).round(2)
+        values[:, 0, :2] = np.nan
+        values[1, 2:, 3:] = np.nan
+        return xr.Dataset(
+            {
+                "sst": (("time", "lat", "lon"), values, {"units": "degree_Celsius"}),
+                "sea_mask": (("lat", "lon"), np.isfinite(values[0]).astype("int8")),
+            },
+            coords={
+                "time": np.datetime64(start, "ns") + np.arange(steps) * np.timedelta64(1, "D"),
+                "lat": ("lat", np.linspace(40.0, 38.0, 5), {"units": "degrees_north"}),
+                "lon": ("lon", np.linspace(355.0, 358.0, 7), {"units": "degrees_east"}),
+                "depth": ((), 0.5, {"units": "m"}),
+            },
+            attrs={"title": "a small sea", "institution": "none"},
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def to_store():
+    """Writes a dataset as a Zarr store, without consolidated metadata."""
+
+    def write(dataset, path, **options):
+        dataset.to_zarr(path, **{"consolidated": False} | options)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Whatever reaches for the network fails; figures are closed."""
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    matplotlib.use("Agg")
+
+    def refuse(*arguments, **named):
+        raise AssertionError("a map reached for the network")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="session")
+def a_field():
+    """Makes one smooth map, or some dates of it, on the longitudes and latitudes given."""
+
+    def make(latitude=None, longitude=None, dates=0):
+        latitude = np.arange(40.0, 30.0, -0.5) if latitude is None else latitude
+        longitude = np.arange(340.0, 352.0, 0.5) if longitude is None else longitude
+        y, x = np.meshgrid(latitude, longitude, indexing="ij")
+        field = xr.DataArray(
+            20 + np.sin(y / 3) + np.cos(x / 2),
+            dims=("lat", "lon"),
+            coords={
+                "lat": ("lat", latitude, {"units": "degrees_north"}),
+                "lon": ("lon", longitude, {"units": "degrees_east"}),
+            },
+            name="sst",
+        )
+        if dates:
+            time = np.datetime64("2019-03-01", "ns") + np.arange(dates) * np.timedelta64(1, "D")
+            field = (field + xr.DataArray(0.1 * np.arange(dates), dims="time")).assign_coords(time=time)
+        field.attrs = {"units": "degree_Celsius", "standard_name": "sea_surface_temperature"}
+        return field.rename("sst")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """Makes some images of 9 x 12 cells, in colours or grey."""
+
+    def make(bands=3, count=4):
+        values = np.random.default_rng(0).uniform(-1, 1, (count, bands, 9, 12))
+        field = xr.DataArray(values, dims=("sample", "band", "y", "x"), name="image")
+        field.attrs = {"units": "1", "valid_min": -1.0, "valid_max": 1.0, "long_name": "image"}
+        return field.assign_coords(band=["red", "green", "blue"]) if bands == 3 else field[:, 0]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def texts():
+    """Says all that is written in a figure."""
+    import matplotlib
+    from cartopy.mpl.gridliner import Gridliner
+
+    def say(figure):
+        figure.canvas.draw()
+        artists = [text for text in figure.findobj(matplotlib.text.Text) if text.get_visible()]
+        for gridliner in figure.findobj(Gridliner):
+            artists += [text for text in gridliner.label_artists if text.get_visible()]
+        return " | ".join(text.get_text() for text in artists)
+
+    return say

@@ -1,5 +1,7 @@
 """Filling on a cluster: as one machine fills, whatever becomes of the workers."""
 
+import asyncio
+import functools
 import os
 import pickle
 import signal
@@ -14,6 +16,7 @@ import distributed
 import numpy as np
 import pytest
 import xarray as xr
+from tornado.ioloop import IOLoop
 from typer.testing import CliRunner
 
 from geogan import clusters, cutting
@@ -190,10 +193,31 @@ def test_without_the_package(run, data, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_scheduler_without_workers(monkeypatch):
+@pytest.fixture
+def loop():
+    """A running event loop, waited for: distributed fails where its own does not begin within ten seconds."""
+    began, found = threading.Event(), []
+
+    async def live():
+        found.extend((IOLoop.current(), asyncio.Event()))
+        began.set()
+        await found[1].wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(live()))
+    thread.start()
+    began.wait()
+    yield found[0]
+    found[0].add_callback(found[1].set)
+    thread.join()
+
+
+def test_a_scheduler_without_workers(monkeypatch, loop):
     monkeypatch.setattr(clusters, "APPEAR", 0.5)
+    monkeypatch.setattr(clusters, "Client", functools.partial(distributed.Client, loop=loop))
     with (
-        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0", silence_logs=50) as empty,
+        distributed.LocalCluster(
+            n_workers=0, processes=False, dashboard_address=None, silence_logs=50, loop=loop
+        ) as empty,
         pytest.raises(InputError, match="has no worker; start some with: dask worker"),
         clusters.connect(empty.scheduler_address),
     ):

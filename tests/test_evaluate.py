@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -34,9 +35,15 @@ def data(folder):
     return folder / "gappy.nc"
 
 
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    return train(data, out=tmp_path_factory.mktemp("trained") / "run", **SMALL)
+
+
 @pytest.fixture
-def run(data, tmp_path):
-    return train(data, out=tmp_path / "run", **SMALL)
+def run(trained, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 def names(rows):

@@ -35,8 +35,10 @@ from geogan.operators.errors import InputError
 from geogan.pipelines.fill import fill
 from geogan.pipelines.train import train
 
-cutting.DATES, reconstructor.BLOCKS, reconstructor.SAVE_SECONDS = 2, 2, 0.0
+cutting.DATES, cutting.MARGIN = 2, 2
+reconstructor.BLOCKS, reconstructor.DRAWS, reconstructor.SAVE_SECONDS = 2, 2, 0.0
 preparation.fit_prior = lambda pieces, **_: GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
+preparation.fit_amplitude = lambda prior, pieces, **_: prior
 torch.set_num_threads(1)
 
 def refill(data, model, out, **options):
@@ -141,7 +143,7 @@ def test_train(server, data, tmp_path):
 
     def finished():
         state = out / "state.safetensors"
-        return state.is_file() and read_tensors(state)[1]["step"] == 20
+        return state.is_file() and read_tensors(state)[1]["step"] == 12
 
     def compare():
         for name in ("model.safetensors", "state.safetensors"):
@@ -154,15 +156,16 @@ def test_train(server, data, tmp_path):
         turns.append(1)
         out.rename(whole if not whole.exists() else tmp_path / f"turn{len(turns)}")
 
-    kill_and_go_on(server, finished, restart, verb="train", data=data, out=out, steps=20)
+    kill_and_go_on(server, finished, restart, verb="train", data=data, out=out, steps=12)
     compare()
     for line in (out / "metrics.jsonl").read_text().splitlines():
-        assert json.loads(line)["step"] <= 20
+        assert json.loads(line)["step"] <= 12
 
 
 def test_append(server, run, data, gappy, tmp_path, monkeypatch):
     """At no moment is there less than there was."""
     monkeypatch.setattr(cutting, "DATES", 2)
+    monkeypatch.setattr(cutting, "MARGIN", 2)
     short, out, turns = tmp_path / "short.nc", tmp_path / "filled.zarr", []
     gappy[:10].to_netcdf(short)
     old, whole = fill(short, run, tmp_path / "old.zarr"), fill(data, run, tmp_path / "whole.zarr")

@@ -314,7 +314,7 @@ def test_one_noise_for_all_is_remembered(noisy, domain, quick):
 
 def test_on_the_command_line_it_is_read_by_its_name(noisy, sea, truth, tmp_path, quick):
     field, error = noisy
-    xr.merge([field, error, sea["sea_mask"]]).to_zarr(tmp_path / "noisy.zarr")
+    xr.merge([field, error, sea["sea_mask"]]).to_zarr(tmp_path / "noisy.zarr", consolidated=False)
     run = train(
         tmp_path / "noisy.zarr", operator=["cloud_mask:scale=5"], out=tmp_path / "run", error_variable="sst_error",
         domain="sea_mask", window=1, width=4, crop=16, batch=2, steps=2, threads=1,

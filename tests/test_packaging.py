@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("geogan", "operators", "pipelines", "pyproject.toml", "README.md", "LICENSE")
 
 CODE = """
-import geogan, geogan.networks, geogan.baselines.biharmonic, geogan.pipelines.fill
+import geogan, geogan.cli, geogan.networks, geogan.plotting, geogan.baselines.biharmonic, geogan.pipelines.fill
 from geogan.operators.cloud import CloudMask
 from geogan.coastlines import coastlines
 assert len(coastlines("110m")) > 50
@@ -56,7 +56,7 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel):
         for folder, room in (("operators", "geogan/operators"), ("pipelines", "geogan/pipelines"))
         for path in (ROOT / folder).rglob("*.py")
     }
-    own = {"geogan", "geogan/networks", "geogan/baselines"}
+    own = {"geogan", *(f"geogan/{room}" for room in ("baselines", "cli", "io", "networks", "plotting"))}
     expected |= {str(path.relative_to(ROOT)) for folder in own for path in (ROOT / folder).glob("*.py")}
     assert {name for name in names if name.endswith(".py")} == expected
     assert {"geogan/py.typed", "geogan/land-50m.json", "geogan/land-110m.json", "geogan/COASTLINES.md"} <= names

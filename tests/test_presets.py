@@ -98,7 +98,7 @@ def test_pairs_teach_the_clean_field(images, gappy):
 
 
 @pytest.mark.parametrize("preset", ["paired", "unpaired"])
-def test_the_discriminator_is_shown_clean_fields(images, gappy, preset, monkeypatch):
+def test_the_discriminator_is_shown_clean_fields(images, gappy, preset, monkeypatch, brief):
     from geogan import training
 
     shown = []

@@ -169,7 +169,7 @@ def two(sea, gappy, tmp_path_factory):
         )
         for rank in range(2)
     ]
-    said = [process.communicate(timeout=60) for process in started]
+    said = [process.communicate(timeout=300) for process in started]
     return folder, [(process.returncode, *words) for process, words in zip(started, said)]
 
 

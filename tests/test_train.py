@@ -22,7 +22,7 @@ SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "first_guess": False, 
 @pytest.fixture(scope="module")
 def data(sea, gappy, tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "a field.zarr"
-    xr.Dataset({"sst": gappy, "sea_mask": sea["sea_mask"], "sst_error": 0 * gappy}).to_zarr(path)
+    xr.Dataset({"sst": gappy, "sea_mask": sea["sea_mask"], "sst_error": 0 * gappy}).to_zarr(path, consolidated=False)
     return path
 
 

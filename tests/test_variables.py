@@ -133,7 +133,7 @@ def test_names_with_commas():
 def folder(tmp_path):
     sst, chl = maps("sst"), maps("chl", dtype="f8", units="mg m-3", seed=1)
     both = xr.Dataset({"sst": sst, "chl": chl, "sea_mask": (("lat", "lon"), np.ones((5, 4), "i1"))})
-    both.to_zarr(tmp_path / "both.zarr")
+    both.to_zarr(tmp_path / "both.zarr", consolidated=False)
     both[["sst"]].to_netcdf(tmp_path / "sst.nc")
     both[["chl"]].isel(time=slice(0, 2)).to_netcdf(tmp_path / "chl_1.nc")
     both[["chl"]].isel(time=slice(2, None)).to_netcdf(tmp_path / "chl_2.nc")
@@ -146,7 +146,7 @@ def test_variables_of_one_store_or_of_several_files_are_one_field(folder):
     several = [folder / "sst.nc", folder / "chl_*.nc"]
     other = open_field(several, variable=["sst", "chl"], time="/2001-01-05")
     xr.testing.assert_equal(field, other)
-    memory = as_field(xr.open_zarr(folder / "both.zarr"))
+    memory = as_field(xr.open_zarr(folder / "both.zarr", consolidated=False))
     xr.testing.assert_equal(memory.sel(variable=["sst", "chl"], time=field.time), field)
     assert field.sizes["time"] == 5
     assert [one.dtype.str for one in split_variables(field)] == ["<f4", "<f8"]

@@ -1,0 +1,82 @@
+"""The command line: one short function a verb; the work is done in `geogan.pipelines`.
+
+Nothing heavy is imported before a verb is chosen, so that ``geogan --help`` answers at once.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from geogan.cli.corrupt import corrupt
+from geogan.cli.demo import demo
+from geogan.cli.evaluate import evaluate
+from geogan.cli.fill import fill
+from geogan.cli.group import Verbs
+from geogan.cli.info import info
+from geogan.cli.plot import plot
+from geogan.cli.table1 import table1
+from geogan.cli.train import train
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"geogan {version('geogan')}")
+        raise typer.Exit
+
+
+@app.callback()
+def geogan(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show where an error comes from.", show_default="no")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.", show_default="no"),
+    ] = False,
+) -> None:
+    """Fill the gaps in geophysical fields by learning from the gappy measurements alone."""
+
+
+for verb in (train, fill, evaluate, corrupt, plot, info, table1, demo):
+    app.command()(verb)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line and leave the interpreter with its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows ``geogan``; by default what the process was started with.
+
+    Raises
+    ------
+    SystemExit
+        0 when all went well, 2 for what cannot be used, 130 when interrupted.
+
+    Notes
+    -----
+    Figures go to files here, so that neither a window nor a display is needed.
+
+    Examples
+    --------
+    >>> try:
+    ...     main(["corrupt", "--data", "nowhere.zarr", "--out", "gappy.zarr"])
+    ... except SystemExit as end:
+    ...     end.code
+    2
+    """
+    os.environ.setdefault("MPLBACKEND", "agg")
+    app(arguments, prog_name="geogan")

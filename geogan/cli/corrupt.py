@@ -1,0 +1,32 @@
+"""The options of ``geogan corrupt``."""
+
+import typer
+
+from geogan import defaults
+from geogan.cli.console import make_console
+from geogan.cli.options import Data, OperatorNames, Overwrite, Product, Seed, Time, Variable
+
+
+def corrupt(
+    data: Data,
+    out: Product,
+    operator: OperatorNames = ["cloud_mask"],  # noqa: B006
+    variable: Variable = None,
+    time: Time = None,
+    seed: Seed = defaults.SEED,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a field gappy, to try methods where the truth is known."""
+    from geogan.pipelines.corrupt import corrupt as run
+
+    path = run(
+        data,
+        out,
+        operator=operator,
+        variable=variable,
+        time=time,
+        seed=seed,
+        overwrite=overwrite,
+        console=make_console(),
+    )
+    typer.echo(path)

@@ -1,0 +1,99 @@
+"""The options of ``geogan fill``."""
+
+from typing import Annotated
+
+import typer
+
+from geogan import defaults
+from geogan.cli.console import make_console
+from geogan.cli.options import Data, Device, Model, Overwrite, Product, Seed, Threads, Time, Variable
+
+
+def fill(
+    data: Data,
+    model: Model,
+    out: Product,
+    variable: Variable = None,
+    time: Time = None,
+    keep_observed: Annotated[
+        bool | None,
+        typer.Option(
+            help="Return measured cells as they were measured, or estimate them too.",
+            show_default="keep, unless they are known to be noisy or blurred",
+        ),
+    ] = None,
+    members: Annotated[
+        int,
+        typer.Option(help="Draws of the ensemble to write beside the estimate; 1 for none."),
+    ] = 1,
+    max_error: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FLOAT",
+            help="Leave cells empty whose predicted error (a standard deviation) is larger, in the field's unit; of "
+            "several variables one each, with commas between.",
+            show_default="no limit",
+        ),
+    ] = None,
+    seed: Seed = defaults.SEED,
+    overwrite: Overwrite = False,
+    append: Annotated[
+        bool,
+        typer.Option(
+            "--append", help="Add the dates that the archive has gained to a finished product.", show_default="no"
+        ),
+    ] = False,
+    refill: Annotated[
+        bool,
+        typer.Option(
+            help="When appending, fill again those last dates that had none after them, or leave all that is there."
+        ),
+    ] = True,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            help="Take chunks of the data that cannot be read for gaps, and flag their cells.",
+            show_default="stop",
+        ),
+    ] = False,
+    threads: Threads = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Fill on the cluster of this dask.distributed scheduler, such as tcp://10.0.0.1:8786; its workers "
+            "must see data and output under the same names.",
+            show_default="this process",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Fill in so many processes of this machine.", show_default="threads of this process"),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Fill the gaps of a field with a trained model."""
+    from geogan.pipelines.fill import fill as run
+
+    path = run(
+        data,
+        model,
+        out,
+        variable=variable,
+        time=time,
+        keep_observed=keep_observed,
+        members=members,
+        max_error=max_error,
+        seed=seed,
+        overwrite=overwrite,
+        append=append,
+        refill=refill,
+        skip_bad=skip_bad,
+        threads=threads,
+        scheduler=scheduler,
+        workers=workers,
+        device=device,
+        console=make_console(),
+    )
+    typer.echo(path)

@@ -1,0 +1,44 @@
+"""What becomes of what goes wrong: a sentence and an exit code."""
+
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from geogan.operators.errors import InputError
+
+# Typer names the mother of what is wrong with a command line by its daughters only.
+_USAGE_ERROR: Any = typer.BadParameter.__base__
+_USAGE, _INTERRUPTED = 2, 130  # exit codes; 130 is what shells give a command stopped by Ctrl-C
+
+
+class Verbs(TyperGroup):
+    """All verbs, with one way out for what goes wrong."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb; an `InputError` is its sentence alone, any other error is a defect and keeps its trace."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except InputError as error:
+            if ctx.params.get("verbose"):
+                import traceback
+
+                traceback.print_exception(error)
+            else:
+                typer.echo(str(error), err=True)
+            raise typer.Exit(_USAGE) from None
+        except _USAGE_ERROR as error:
+            command = error.ctx.command_path if error.ctx else "geogan"
+            typer.echo(f"{error.format_message().rstrip('.')}; see {command} --help", err=True)
+            raise typer.Exit(_USAGE) from None
+        except KeyboardInterrupt:
+            typer.echo("stopped; what was finished is kept", err=True)
+            raise typer.Exit(_INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader (head, less) has gone; the interpreter must not complain about it at its end either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None

@@ -1,0 +1,23 @@
+"""The options of ``geogan info``."""
+
+from typing import Annotated
+
+import typer
+
+from geogan.cli.console import make_console
+from geogan.cli.options import Variable
+
+
+def info(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Field, filled product, or folder of a run.")],
+    variable: Variable = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", show_default="no")] = False,
+) -> None:
+    """Say what is in a field or a run, and what to do with it."""
+    from geogan.pipelines.info import info as run
+
+    found = run(path, variable=variable, console=None if as_json else make_console(results=True))
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found, indent=2))

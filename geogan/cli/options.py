@@ -1,0 +1,54 @@
+"""Options that several verbs have, each said once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    list[str],
+    typer.Option(
+        help="Field to read: Zarr store, NetCDF file, glob in quotes, or URL, may be given several times; or images: a "
+        "folder of PNG or JPEG files, an .npy or .npz array."
+    ),
+]
+Model = Annotated[Path, typer.Option(help="Folder of a run, made by geogan train.")]
+Variable = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of the variable; or of several of one grid and the same dates, with commas between, for one model.",
+        show_default="the only measured one",
+    ),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        help="Dates: a year, month or day such as 2001-07-14, or two with a slash between, both included.",
+        show_default="all",
+    ),
+]
+OperatorNames = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME[:PARAMETERS]",
+        help="How the field is measured: a name with parameters after a colon, such as "
+        "cloud_mask:coverage=0.4,scale=12 (share hidden; size of clouds in grid cells); several are applied "
+        "in order.",
+    ),
+]
+Domain = Annotated[
+    str | None,
+    typer.Option(
+        help="Variable that is 1 where the quantity exists (sea) and 0 elsewhere (land).",
+        show_default="where anything was ever observed",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Seed of every random draw, a whole number.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads to compute with.", show_default="what suits the machine")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an output that geogan made before.", show_default="no")
+]
+Product = Annotated[Path, typer.Option(help="Product to write, .zarr or .nc.")]

@@ -1,0 +1,27 @@
+"""Fields as they are found: by the name of a file, a store or a URL."""
+
+from geogan.io.absent_chunks import missing_chunks
+from geogan.io.dates import select_time
+from geogan.io.fields import Source, as_field, open_field, open_source
+from geogan.io.files import Data, find_paths, variable_names
+from geogan.io.maps import open_domain, open_maps, open_masks
+from geogan.io.measured import choose_variable
+from geogan.io.survey import Survey, check_field
+
+__all__ = [
+    "Data",
+    "Source",
+    "Survey",
+    "as_field",
+    "check_field",
+    "choose_variable",
+    "find_paths",
+    "missing_chunks",
+    "open_domain",
+    "open_field",
+    "open_maps",
+    "open_masks",
+    "open_source",
+    "select_time",
+    "variable_names",
+]

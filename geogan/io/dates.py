@@ -1,0 +1,65 @@
+"""The part of a field between two dates."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from geogan.coordinates import find_axes
+from geogan.io.measured import label_of
+from geogan.operators.errors import InputError
+
+
+def select_time(field: xr.DataArray, time: str) -> xr.DataArray:
+    """The part of a field between two dates, both included.
+
+    Parameters
+    ----------
+    field : DataArray, shape (time, y, x)
+    time : str
+        As in `open_field`.
+
+    Returns
+    -------
+    field : DataArray, shape (fewer times, y, x)
+
+    Raises
+    ------
+    InputError
+        If the field has no dates, the text is no date, or no date lies between.
+
+    Examples
+    --------
+    >>> days = np.arange("2001-01-30", "2001-02-03", dtype="datetime64[D]").astype("datetime64[ns]")
+    >>> field = xr.DataArray(np.zeros((4, 3, 2)), dims=("time", "y", "x"), coords={"time": days})
+    >>> select_time(field, "2001-02").sizes["time"], select_time(field, "/2001-01-30").sizes["time"]
+    (2, 1)
+    """
+    axes = find_axes(field)
+    index = field.indexes.get(axes.time) if axes.time else None
+    if index is None or not (np.issubdtype(index.dtype, np.datetime64) or isinstance(index, xr.CFTimeIndex)):
+        raise InputError(f"time {time!r} cannot be selected, since {label_of(field)} has no dates; leave time out")
+    start, slash, stop = (part.strip() for part in time.partition("/"))
+    try:
+        part = index.sort_values().slice_indexer(start or None, (stop or None) if slash else start)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"time {time!r} is not understood; write a year, a date such as 2001-07-14, "
+            "or two of them such as 2001-01-01/2002-12-31"
+        ) from error
+    keep = index.isin(index.sort_values()[part])
+    if not keep.any():
+        span = f"{shown_date(index.min())} to {shown_date(index.max())}"
+        raise InputError(
+            f"time {time!r} selects nothing of {label_of(field)}, whose dates go from {span}; choose among them"
+        )
+    first, last = np.flatnonzero(keep)[[0, -1]]
+    whole = keep[first : last + 1].all()
+    # A slice keeps the chunks; picking by number is for files whose dates are in disorder.
+    return field.isel({axes.time: slice(first, last + 1) if whole else np.flatnonzero(keep)})
+
+
+def shown_date(time: Any) -> str:
+    """A time as errors write it, without an hour that is midnight."""
+    text = str(time)
+    return text.removesuffix(" 00:00:00").removesuffix("T00:00:00.000000000")

@@ -1,0 +1,230 @@
+"""Fields opened lazily: Zarr, NetCDF, many files, URLs, images."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import xarray as xr
+
+from geogan.coordinates import Axes, find_axes, ordered, same_coordinate, squeezed
+from geogan.damage import Guarded
+from geogan.images import are_images, open_images
+from geogan.io.absent_chunks import check_chunks
+from geogan.io.dates import select_time, shown_date
+from geogan.io.files import Data, find_paths, is_zarr, open_dataset
+from geogan.io.measured import check_numbers, choose_variable, measured_variables
+from geogan.operators.errors import InputError
+from geogan.variables import join_variables, named_variables
+
+_BLOCK_BYTES = 8 * 2**20  # a dask chunk: large enough to be quick, small enough for some to fit in memory
+_MOST_BLOCKS = 2**14  # of an array, or its graph alone would take gigabytes
+
+
+class Source(NamedTuple):
+    """A field and what its file says beyond it.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] [band,] y, x)
+        Lazy; CF decoded, NaN where unseen; coordinates, attributes and encoding as in the file.
+    attrs : dict
+        Global attributes of the (first) file.
+    paths : tuple of str
+        Where it came from.
+    """
+
+    field: xr.DataArray
+    attrs: dict[str, Any]
+    paths: tuple[str, ...]
+
+
+def open_field(data: Data, *, variable: str | Sequence[str] | None = None, time: str | None = None) -> xr.DataArray:
+    """Open one gridded variable, or several as one field, lazily.
+
+    Parameters
+    ----------
+    data : str, Path or a sequence of them
+        A Zarr store (v2 or v3), a NetCDF file, several of either, a glob such as ``"sst_*.nc"``, or a URL
+        (``http://``, ``s3://``, ``file://``; a NetCDF file behind a URL is copied to a temporary folder). Or images,
+        as in `geogan.images.open_images`.
+    variable : str or sequence of str, optional
+        Needed where there are several gridded variables; masks and flags do not count. Several names (``["sst",
+        "chl"]`` or ``"sst,chl"``), of one file or of different ones, make a field whose bands they are; see
+        `geogan.variables.join_variables`.
+    time : str, optional
+        A year, a month or a day (``"2001"``, ``"2001-07"``, ``"2001-07-14"``), or two of them with a slash
+        between, both included; an open end may be left empty.
+
+    Returns
+    -------
+    field : DataArray, shape ([time,] [band,] y, x)
+        Dask array in whole multiples of the stored chunks. Further dimensions of length one stay as scalar
+        coordinates.
+
+    Raises
+    ------
+    InputError
+        If nothing is found, a file cannot be read or is incomplete, the variable cannot be told, or several are not
+        of one grid and the same dates.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> maps = xr.DataArray(np.ones((2, 4, 3)), dims=("time", "lat", "lon"), name="sst")
+    >>> maps.to_netcdf(f"{folder.name}/sst.nc")
+    >>> dict(open_field(f"{folder.name}/sst.nc").sizes)
+    {'time': 2, 'lat': 4, 'lon': 3}
+    """
+    return open_source(data, variable=variable, time=time).field
+
+
+def open_source(
+    data: Data, *, variable: str | Sequence[str] | None = None, time: str | None = None, skip_bad: bool = False
+) -> Source:
+    """Open a field with the global attributes of its file.
+
+    Parameters and errors are those of `open_field`; with ``skip_bad``, chunks that cannot be read are gaps, which
+    `geogan.damage.unreadable` tells from others.
+
+    Returns
+    -------
+    source : Source
+    """
+    paths = find_paths(data)
+    if are_images(paths):
+        name = variable if variable is None or isinstance(variable, str) else ",".join(variable)
+        field = open_images(paths, name)
+        return Source(field if time is None else select_time(field, time), {}, tuple(paths))
+    datasets = [open_dataset(path) for path in paths]
+    fields = []
+    for name, files in _files_of(variable, datasets, paths).items():
+        pieces = [_gridded(datasets[file], name, paths[file], skip_bad) for file in files]
+        field = pieces[0] if len(pieces) == 1 else _along_time(pieces, [paths[file] for file in files])
+        fields.append(field if time is None else select_time(field, time))
+    field = fields[0] if len(fields) == 1 else join_variables(fields)
+    return Source(field, dict(datasets[0].attrs), tuple(paths))
+
+
+def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | None = None) -> xr.DataArray:
+    """The field of what is in memory: of a dataset all its measured variables, joined where there are several.
+
+    Parameters
+    ----------
+    data : DataArray or Dataset
+        A DataArray is the field already.
+    variable : str or sequence of str, optional
+        Which variables of a dataset; masks and flags do not count where none is named.
+
+    Returns
+    -------
+    field : DataArray, shape ([time,] [band,] y, x)
+
+    Raises
+    ------
+    InputError
+        If the dataset has no such variable or none on a grid, or several are not of one grid and the same dates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> maps = xr.Dataset({name: (("y", "x"), np.ones((3, 2))) for name in ("sst", "chl")})
+    >>> as_field(maps).name, as_field(maps, "chl").name
+    ('sst,chl', 'chl')
+    """
+    if isinstance(data, xr.DataArray):
+        return data
+    if variable is None:
+        names = measured_variables(data) or [choose_variable(data)]
+    else:
+        names = [choose_variable(data, name) for name in named_variables(variable)]
+    fields = [data[name] for name in names]
+    return fields[0] if len(fields) == 1 else join_variables(fields)
+
+
+def _files_of(
+    variable: str | Sequence[str] | None, datasets: Sequence[xr.Dataset], paths: Sequence[str]
+) -> dict[str, list[int]]:
+    """Numbers of the files that hold each variable: one must be in all of them, of several each in some."""
+    # A name may have a comma of its own.
+    one = variable is None or (isinstance(variable, str) and variable in datasets[0].variables)
+    names = [] if one else named_variables(variable or "")
+    if len(names) < 2:
+        name = variable if one else names[0]
+        return {choose_variable(datasets[0], name, label=paths[0]): list(range(len(paths)))}  # type: ignore[arg-type]
+    found = {name: [file for file, dataset in enumerate(datasets) if name in dataset.variables] for name in names}
+    for name, files in found.items():
+        if not files:
+            every = dict.fromkeys(str(each) for dataset in datasets for each in dataset.data_vars)
+            label = f"{paths[0]} has no" if len(paths) == 1 else f"none of the {len(paths)} files has a"
+            raise InputError(f"{label} variable {name!r}; there are {', '.join(every) or 'none'}, choose among them")
+    idle = set(range(len(paths))).difference(*found.values())
+    if idle:
+        raise InputError(f"{paths[min(idle)]} has none of the variables {', '.join(found)}; leave this file out")
+    return found
+
+
+def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) -> xr.DataArray:
+    """One variable of one file: squeezed, in the order (time, band, y, x), in dask chunks."""
+    if name not in dataset.variables:
+        raise InputError(
+            f"{path} has no variable {name!r}, which the first file has; leave this file out, or name the variables of "
+            "all files with --variable"
+        )
+    array = dataset[name]
+    label = f"variable {name!r} of {path}"
+    check_numbers(array, label)
+    if array.ndim < 2:
+        raise InputError(f"{label} has the dimensions {array.dims}, where a map of y and x is expected")
+    if is_zarr(path) and "://" not in path:
+        check_chunks(path, name, array)
+    array = squeezed(array)
+    axes = find_axes(array)
+    chunks = _dask_chunks(array, axes)
+    guarded = Guarded(array, path, skip=skip_bad)
+    array = array.copy(data=guarded.dask(tuple(chunks[str(dim)] for dim in array.dims)))
+    array = array.transpose(*ordered(axes))
+    array.encoding["source"] = path
+    return array
+
+
+def _dask_chunks(array: xr.DataArray, axes: Axes) -> dict[str, int]:
+    """Stored chunks, merged along x, then y, then bands, then time, up to a sensible size."""
+    stored: Mapping[Any, int] = array.encoding.get("preferred_chunks") or {}
+    order = ordered(axes)[::-1]
+    chunks = {dim: min(int(stored.get(dim, 1)), array.sizes[dim]) for dim in order}
+    room = max(_BLOCK_BYTES // array.dtype.itemsize, array.size // _MOST_BLOCKS)
+    for dim in order:
+        others = math.prod(size for other, size in chunks.items() if other != dim)
+        multiple = max(room // (others * chunks[dim]), 1)
+        chunks[dim] = min(chunks[dim] * multiple, array.sizes[dim])
+    return chunks
+
+
+def _along_time(pieces: list[xr.DataArray], paths: list[str]) -> xr.DataArray:
+    """Several files as one field; each holds the same grid at other times."""
+    first, axes = pieces[0], find_axes(pieces[0])
+    name = axes.time or next((str(c) for c in first.coords if first[c].ndim == 0 and "time" in str(c).lower()), None)
+    if name is None:
+        raise InputError(f"{paths[0]} has no time, so {len(paths)} files cannot be put in order; give one file")
+    films = []
+    for piece, path in zip(pieces, paths):
+        own = find_axes(piece)
+        if (own.y, own.x) != (axes.y, axes.x) or not all(
+            same_coordinate(piece, dim, first, dim) for dim in (axes.y, axes.x)
+        ):
+            raise InputError(f"{path} is on another grid than {paths[0]}; give files of one grid")
+        film = piece.expand_dims(name) if own.time is None and name in piece.coords else piece
+        if name not in film.dims or name not in film.coords:
+            raise InputError(f"{path} has no {name!r} coordinate, so the files cannot be put in order; add one")
+        films.append(film)
+    films.sort(key=lambda film: film[name].values.min())
+    field = xr.concat(films, dim=name, coords="minimal", compat="override", join="override", combine_attrs="override")
+    field.encoding = dict(films[0].encoding)
+    field[name].encoding = dict(films[0][name].encoding)
+    times = field.indexes[name]
+    if not times.is_unique:
+        double = shown_date(times[times.duplicated()][0])
+        raise InputError(f"{double} is found in more than one of the {len(paths)} files; leave one of them out")
+    return field if times.is_monotonic_increasing else field.sortby(name)

@@ -1,0 +1,186 @@
+"""What the name of data stands for: files, stores and URLs, found and opened."""
+
+import atexit
+import glob
+import shutil
+import tempfile
+import urllib.parse
+import urllib.request
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from geogan.http_store import HttpStore
+from geogan.images import are_images, open_images
+from geogan.operators.errors import InputError
+
+Data = str | Path | Sequence[str | Path]
+
+_ZARR_FILES = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
+
+
+def find_paths(data: Data) -> list[str]:
+    """Files, stores and URLs that ``data`` names; a glob is expanded and sorted.
+
+    Raises
+    ------
+    InputError
+        If a path does not exist, a glob finds nothing, or nothing is named.
+    """
+    if not isinstance(data, (str, Path)):
+        paths = [path for part in data for path in find_paths(part)]
+        if not paths:
+            raise InputError("no file is named; give a Zarr store, a NetCDF file, a glob or a URL")
+        return paths
+    text = str(data)
+    if text.startswith("file://"):
+        text = urllib.request.url2pathname(urllib.parse.urlparse(text).path)
+    if "://" in text:
+        return [text]
+    if not text.strip():
+        raise InputError("the name of the data is empty; give a Zarr store, a NetCDF file, a glob or a URL")
+    path = Path(text).expanduser()
+    if path.exists():
+        return [str(path)]
+    if any(sign in text for sign in "*?["):
+        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns too)
+        if not found:
+            raise InputError(f"no file matches {text!r}; check the folder and the pattern")
+        return found
+    hint = f"; the folder {path.parent} does not exist either" if not path.parent.exists() else ""
+    raise InputError(f"{text!r} does not exist{hint}; give a Zarr store, a NetCDF file, a glob or a URL")
+
+
+def variable_names(data: Data) -> list[str]:
+    """Names of all variables, coordinates apart; of several files those of the first.
+
+    Parameters
+    ----------
+    data : str, Path or a sequence of them
+        As in `open_field`.
+
+    Returns
+    -------
+    names : list of str
+
+    Raises
+    ------
+    InputError
+        If nothing is found, or the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> xr.Dataset({"sst": ("x", [1.0])}).to_netcdf(Path(folder.name) / "sst.nc")
+    >>> variable_names(Path(folder.name) / "sst.nc")
+    ['sst']
+    """
+    return [str(name) for name in open_dataset(find_paths(data)[0]).data_vars]
+
+
+def open_dataset(path: str) -> xr.Dataset:
+    """Open anything readable without dask, so that chunks can be chosen from those stored."""
+    if are_images([path]):
+        return open_images([path]).to_dataset()
+    options: dict[str, Any] = {"chunks": None, "decode_timedelta": False, "decode_coords": "all"}
+    try:
+        with warnings.catch_warnings():
+            # Bounds or grid mappings named but absent are common, and no concern of a gap filler.
+            warnings.simplefilter("ignore")
+            if is_zarr(path):
+                store: Any = HttpStore(path) if path.startswith(("http://", "https://")) else path
+                return xr.open_dataset(store, engine="zarr", **options)
+            local = _fetch_netcdf(path) if "://" in path else path
+            _check_netcdf(local, path)
+            return xr.open_dataset(local, engine="netcdf4", **options)
+    except InputError:
+        raise
+    except ImportError as error:
+        raise InputError(
+            f"{path} needs a package that is not installed ({str(error).splitlines()[0]}); "
+            "for object stores: pip install 'geogan[cloud]'"
+        ) from error
+    except PermissionError as error:
+        raise InputError(f"{path} may not be read; check its permissions") from error
+    except Exception as error:
+        # Readers raise whatever they like for a damaged file (OSError, RuntimeError, KeyError...).
+        text = " ".join(str(error).split())
+        if "decode time" in text or "decoding_times" in text or "calendar" in text:
+            raise InputError(
+                f"the times of {path} cannot be decoded; its time needs units such as "
+                "'days since 1970-01-01' and a CF calendar"
+            ) from error
+        if "redentials" in text:
+            raise InputError(
+                f"{path} asks for credentials and finds none ({text[:100]}); set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or GOOGLE_APPLICATION_CREDENTIALS"
+            ) from error
+        if "://" in path:
+            raise InputError(
+                f"{path} cannot be read ({text[:200]}); check the address, and that a Zarr store has "
+                "consolidated metadata (zarr.consolidate_metadata)"
+            ) from error
+        raise InputError(
+            f"{path} cannot be read: it is damaged or cut short ({text[:200]}); copy or write it again"
+        ) from error
+
+
+def is_zarr(path: str) -> bool:
+    if "://" in path:
+        return not urllib.parse.urlparse(path).path.lower().endswith((".nc", ".nc4", ".cdf", ".h5"))
+    folder = Path(path)
+    if not folder.is_dir():
+        return False
+    if not any((folder / name).exists() for name in _ZARR_FILES):
+        hint = "give the folder that has them"
+        if any(folder.glob("*.nc")):
+            hint = f"for the NetCDF files in it give {str(folder / '*.nc')!r}"
+        raise InputError(
+            f"{path} is a folder but not a Zarr store: it has no zarr.json or .zgroup, nor PNG or JPEG images; {hint}"
+        )
+    if (folder / ".zarray").exists():
+        raise InputError(f"{path} is one Zarr array, where a group with named variables is expected; give its parent")
+    return True
+
+
+def _check_netcdf(path: str, shown: str) -> None:
+    if Path(path).stat().st_size == 0:
+        raise InputError(f"{shown} is empty; copy or write it again")
+    with Path(path).open("rb") as file:
+        magic = file.read(8)
+    if not magic.startswith((b"CDF", b"\x89HDF")):
+        hint = (
+            "convert GRIB to NetCDF first, for example with cfgrib" if magic.startswith(b"GRIB") else "give one of them"
+        )
+        raise InputError(f"{shown} is neither a Zarr store nor a NetCDF file; {hint}")
+    if magic.startswith((b"CDF\x01", b"CDF\x02")):
+        # The NetCDF library reads garbage past the end of a classic file; scipy maps it, and notices.
+        from scipy.io import netcdf_file
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                netcdf_file(path, mmap=True).close()
+            except Exception as error:
+                # Its frames hold the file, which would complain beyond this filter when they go.
+                raise error.with_traceback(None) from None
+
+
+def _fetch_netcdf(url: str) -> str:
+    """Copy a remote NetCDF file, which cannot be read in parts, to a folder that lasts as long as we do."""
+    folder = tempfile.mkdtemp(prefix="geogan-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    copy = Path(folder) / (Path(urllib.parse.urlparse(url).path).name or "data.nc")
+    if url.startswith(("http://", "https://")):
+        with urllib.request.urlopen(url, timeout=60) as remote, copy.open("wb") as file:
+            shutil.copyfileobj(remote, file)
+    else:
+        import fsspec
+
+        with fsspec.open(url, "rb") as remote, copy.open("wb") as file:
+            shutil.copyfileobj(remote, file)
+    return str(copy)

@@ -1,0 +1,144 @@
+"""Maps without time that come with a field: its domain, its masks, what its covariates are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from geogan.coordinates import band_names, find_axes, same_coordinate, squeezed
+from geogan.images import are_images
+from geogan.io.files import Data, find_paths, open_dataset
+from geogan.io.measured import choose_variable, is_gridded, is_mask, label_of
+from geogan.operators.errors import InputError
+from geogan.streaming import reading
+from geogan.variables import is_joined
+
+
+def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
+    """Read a mask that is 1 at sea and 0 on land.
+
+    Parameters
+    ----------
+    data : str, Path or a sequence of them
+        As in `open_field`; of several files the first is read, of those of several variables the first that has it.
+    name : str
+        Name of the mask variable.
+    like : DataArray, shape ([time,] [band,] y, x)
+        The field the mask must match.
+
+    Returns
+    -------
+    domain : ndarray of bool, shape (y, x)
+        True at sea; a missing value counts as land.
+
+    Raises
+    ------
+    InputError
+        If there is no such variable, its grid differs, it holds other values than 0 and 1, or it is all land.
+    """
+    paths = find_paths(data)
+    datasets = {path: open_dataset(path) for path in (paths if is_joined(like) else paths[:1])}
+    path = next((path for path, dataset in datasets.items() if name in dataset.variables), paths[0])
+    dataset = datasets[path]
+    choose_variable(dataset, name, label=path)
+    mask, axes = squeezed(dataset[name]), find_axes(like)
+    shape = (like.sizes[axes.y], like.sizes[axes.x])
+    if mask.ndim != 2:
+        raise InputError(
+            f"variable {name!r} of {path} has the dimensions {mask.dims}, where a mask of "
+            f"({axes.y}, {axes.x}) is expected; name a variable without time"
+        )
+    own = find_axes(mask)
+    mask = mask.transpose(own.y, own.x)
+    if mask.shape != shape or not all(same_coordinate(mask, a, like, b) for a, b in ((own.y, axes.y), (own.x, axes.x))):
+        raise InputError(
+            f"variable {name!r} of {path} is on a grid of {mask.shape}, which is not the grid of "
+            f"{label_of(like)}, {shape}; bring both to one grid and one order of rows"
+        )
+    with reading(path, name):
+        values = mask.values
+    values = np.where(np.isnan(values), 0, values) if values.dtype.kind == "f" else values
+    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        raise InputError(f"variable {name!r} of {path} must hold 1 at sea and 0 on land, and holds other values")
+    if not values.any():
+        raise InputError(f"variable {name!r} of {path} is 0 everywhere, where 1 marks the sea; invert it")
+    return values.astype(bool)
+
+
+def open_maps(data: Data, names: Sequence[str]) -> xr.Dataset:
+    """All variables of the data's first file, lazy but for the static maps among those named, which are read.
+
+    Parameters
+    ----------
+    data : str, Path or a sequence of them
+        As in `open_field`; what the first file lacks is looked for in the others.
+    names : sequence of str
+        What is not there is left out.
+
+    Raises
+    ------
+    InputError
+        If nothing is found, or a file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> xr.Dataset({"depth": (("y", "x"), np.ones((3, 2)))}).to_netcdf(f"{folder.name}/sea.nc")
+    >>> open_maps(f"{folder.name}/sea.nc", ["depth", "slope"]).depth.shape
+    (3, 2)
+    """
+    paths = find_paths(data)
+    if are_images(paths):
+        return xr.Dataset()
+    found = open_dataset(paths[0])
+    for name in names:
+        for path in paths:
+            dataset = open_dataset(path)
+            if name not in dataset.variables:
+                continue
+            if squeezed(dataset[name], roles="yx").ndim == 2:
+                with reading(path, name):
+                    found[name] = dataset[name].load()
+            break
+    return found
+
+
+def open_masks(data: Data, like: xr.DataArray) -> xr.Dataset:
+    """Masks of land and sea that come with a field: maps without time, on its dimensions.
+
+    Parameters
+    ----------
+    data : str, Path or a sequence of them
+        As in `open_field`; of several files those of the first.
+    like : DataArray, shape ([time,] [band,] y, x)
+        The field, opened from the same data.
+
+    Returns
+    -------
+    masks : Dataset
+        Each (y, x), as stored; without coordinates, for those are the field's. Empty where there is none.
+
+    Raises
+    ------
+    InputError
+        If nothing is found, or the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> sea = xr.Dataset({"sst": (("y", "x"), np.ones((3, 2))), "sea_mask": (("y", "x"), np.ones((3, 2), "i1"))})
+    >>> sea.to_netcdf(f"{folder.name}/sea.nc")
+    >>> list(open_masks(f"{folder.name}/sea.nc", sea.sst))
+    ['sea_mask']
+    """
+    dataset, axes = open_dataset(find_paths(data)[0]), find_axes(like)
+    masks = {}
+    for name, array in dataset.data_vars.items():
+        mask = squeezed(array) if is_gridded(array) and is_mask(array) else None
+        if mask is None or set(mask.dims) != {axes.y, axes.x} or name in (like.name, *band_names(like, axes)):
+            continue
+        if all(mask.sizes[dim] == like.sizes[dim] for dim in mask.dims):
+            masks[name] = mask.transpose(axes.y, axes.x).drop_vars(mask.coords)
+    return xr.Dataset(masks)

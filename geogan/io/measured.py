@@ -1,0 +1,105 @@
+"""Which variables of a dataset are measured fields, and which are masks or something else."""
+
+from collections.abc import Iterable
+
+import xarray as xr
+
+from geogan.coordinates import axis_roles
+from geogan.operators.errors import InputError
+
+_MASK_WORDS = ("mask", "flag", "flags", "lsm", "qc", "quality")
+
+
+def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: str = "the dataset") -> str:
+    """Name of the measured variable: the one asked for, or the only one there is.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    variable : str, optional
+        Needed where there are several; masks and flags do not count, nor does what comes with a variable of
+        a filled product.
+    label : str
+        What errors call the dataset.
+
+    Returns
+    -------
+    name : str
+
+    Raises
+    ------
+    InputError
+        If there is no such variable, none on a grid, or more than one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> choose_variable(xr.Dataset({"sst": (("y", "x"), np.ones((3, 2))), "area": 1.0}))
+    'sst'
+    """
+    if variable is not None:
+        if variable not in dataset.variables:
+            names = _listed(map(str, dataset.data_vars))
+            raise InputError(f"{label} has no variable {variable!r}; it has {names}, choose one of them")
+        return variable
+    candidates = measured_variables(dataset)
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        raise InputError(
+            f"{label} has several gridded variables, {_listed(candidates)}; choose one with "
+            "--variable (variable= in Python), or several of one grid with commas between"
+        )
+    raise InputError(
+        f"{label} has no numeric variable on a grid of y and x; it has {_listed(map(str, dataset.data_vars))}, "
+        "rename its dimensions to time, y and x, or give another file"
+    )
+
+
+def measured_variables(dataset: xr.Dataset) -> list[str]:
+    """Names of the gridded variables but for masks and flags, where there is anything else."""
+    gridded = [str(name) for name, array in dataset.data_vars.items() if is_gridded(array)]
+    # In a filled product the error estimate goes with its variable, as the flags do.
+    filled = [name for name in gridded if f"{name}_source" in dataset.data_vars]
+    return filled or [name for name in gridded if not is_mask(dataset[name])] or gridded
+
+
+def is_gridded(array: xr.DataArray) -> bool:
+    """Whether a variable is a map of numbers, whatever else its dimensions are; bounds of cells are none."""
+    roles = axis_roles(array)
+    bounds = any(str(dim).lower() in ("bnds", "bounds", "nv", "vertices", "nvertex") for dim in array.dims)
+    return array.dtype.kind in "biuf" and "y" in roles and "x" in roles and not bounds
+
+
+def is_mask(array: xr.DataArray) -> bool:
+    """Whether a variable says something of other values, by its type, name or attributes."""
+    words = str(array.name).lower().replace("-", "_").split("_")
+    return (
+        array.dtype.kind in "bi"
+        and "scale_factor" not in array.encoding
+        and array.dtype.itemsize == 1
+        or any(word in _MASK_WORDS for word in words)
+        or "flag_values" in array.attrs
+        or "flag_masks" in array.attrs
+        or str(array.attrs.get("standard_name", "")).endswith("binary_mask")
+    )
+
+
+def check_numbers(field: xr.DataArray, label: str) -> None:
+    """Refuse what holds no numbers, by its type or for want of cells."""
+    if field.dtype.kind not in "iuf":
+        raise InputError(f"{label} has values of type {field.dtype}, where numbers are expected; choose another one")
+    for dim, size in field.sizes.items():
+        if size == 0:
+            raise InputError(f"{label} has no entry along {str(dim)!r}; check how the file was made or selected")
+
+
+def label_of(field: xr.DataArray) -> str:
+    """What errors call a field: its name, and its file where it has one."""
+    label = f"variable {str(field.name)!r}" if field.name is not None else "the field"
+    source = field.encoding.get("source")
+    return f"{label} of {source}" if source else label
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,138 @@
+"""One look at all of a field, which refuses what cannot be filled."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from geogan.coordinates import Axes, band_names, stacked
+from geogan.io.measured import check_numbers, label_of
+from geogan.operators.errors import InputError
+from geogan.regions import Region
+from geogan.streaming import parts
+from geogan.variables import is_joined
+
+
+class Survey(NamedTuple):
+    """What one pass over a field tells.
+
+    Parameters
+    ----------
+    cells : int
+        Cells of the domain.
+    observed : int
+        Measured values, all dates together.
+    minimum, maximum : float
+        Of the measured values, in the field's units.
+    first, last : datetime64, cftime.datetime, float or None
+        First and last time; None without a time coordinate.
+    domain : ndarray of bool, shape (y, x)
+        True where a value was ever seen; of independent samples everywhere.
+    seen_share : ndarray of float64, shape (T,)
+        Share of the domain seen at each date, all bands together.
+    gap_free : bool
+        Whether every cell of the domain is seen at every date, in every band.
+    """
+
+    cells: int
+    observed: int
+    minimum: float
+    maximum: float
+    first: Any
+    last: Any
+    domain: np.ndarray
+    seen_share: np.ndarray
+    gap_free: bool
+
+
+def check_field(
+    field: xr.DataArray,
+    axes: Axes,
+    *,
+    look: Callable[[Region, np.ndarray], None] | None = None,
+    message: Callable[[str], None] = lambda sentence: None,
+) -> Survey:
+    """Look once at all of a field, and refuse what cannot be filled.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] [band,] y, x)
+        Each chunk is read once; memory is bounded by a few of them.
+    axes : Axes
+    look : callable, optional
+        Shown every part of it too, (t, C, h, w), and where it is: an archive on disk should be read but once.
+    message : callable
+        Called with how far it is, where it takes long.
+
+    Returns
+    -------
+    survey : Survey
+
+    Raises
+    ------
+    InputError
+        If the variable is not numeric, a dimension is empty, dates are out of order or double, a chunk cannot
+        be read, a value is infinite, there is no value at all, or all values are equal.
+
+    Examples
+    --------
+    >>> from geogan.coordinates import find_axes
+    >>> maps = xr.DataArray([[[1.0, np.nan]], [[2.0, np.nan]]], dims=("time", "y", "x"), name="sst")
+    >>> survey = check_field(maps, find_axes(maps))
+    >>> survey.cells, survey.observed, survey.gap_free
+    (1, 2, True)
+    """
+    name = label_of(field)
+    check_numbers(field, name)
+    times = field.indexes.get(axes.time) if axes.time and not axes.independent else None
+    if times is not None and not (times.is_monotonic_increasing and times.is_unique):
+        raise InputError(
+            f"the times of {name} do not increase from one to the next; sort them with "
+            f"field.sortby({axes.time!r}) and drop doubles with field.drop_duplicates({axes.time!r})"
+        )
+    films = stacked(field, axes)
+    count, bands, *grid = films.shape
+    domain, of_bands = np.zeros(grid, bool), np.zeros((count, bands), int)
+    least, most = np.full(bands, np.inf), np.full(bands, -np.inf)
+    for region, part in parts(films, what=f"reading {name}", message=message):
+        (t, y, x), seen = region, ~np.isnan(part)
+        domain[y, x] |= seen.any(axis=(0, 1))
+        of_bands[t] += seen.sum(axis=(2, 3))
+        least = np.minimum(least, np.where(seen, part, np.inf).min(axis=(0, 2, 3)))
+        most = np.maximum(most, np.where(seen, part, -np.inf).max(axis=(0, 2, 3)))
+        if look is not None:
+            look(region, part)
+    if axes.independent:
+        # What a cell is in one sample says nothing of what it is in another.
+        domain = np.ones_like(domain)
+    counts, cells, lowest, highest = of_bands.sum(1), int(domain.sum()), least.min(), most.max()
+    observed = int(counts.sum())
+    if is_joined(field):
+        for band, own in enumerate(band_names(field, axes)):
+            _check_values(f"variable {own!r}", int(of_bands[:, band].sum()), least[band], most[band])
+    _check_values(name, observed, lowest, highest)
+    first, last = (times[0], times[-1]) if times is not None else (None, None)
+    return Survey(
+        cells=cells,
+        observed=observed,
+        minimum=float(lowest),
+        maximum=float(highest),
+        first=first,
+        last=last,
+        domain=domain,
+        seen_share=counts / (cells * bands),
+        gap_free=observed == cells * bands * count,
+    )
+
+
+def _check_values(name: str, observed: int, lowest: float, highest: float) -> None:
+    if observed == 0:
+        raise InputError(
+            f"{name} holds no value at all, only gaps; check the variable, the dates chosen and, for a Zarr "
+            "store, that its copy is complete"
+        )
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        raise InputError(f"{name} holds infinite values; set them to NaN, for example field.where(abs(field) < 1e30)")
+    if lowest == highest:
+        raise InputError(f"{name} is {float(lowest):g} wherever it is seen; a constant field has nothing to learn")

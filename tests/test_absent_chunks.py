@@ -1,0 +1,45 @@
+"""A chunk that is not there is a gap where that is what its absence means, and else refused."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from geogan.io import missing_chunks, open_field
+from geogan.operators.errors import InputError
+
+
+def packed_store(tmp_path, dataset):
+    packing = {"dtype": "int16", "scale_factor": 0.01, "_FillValue": -999, "chunks": (2, 5, 7)}
+    dataset.to_zarr(tmp_path / "a.zarr", consolidated=False, encoding={"sst": packing})
+    return tmp_path / "a.zarr"
+
+
+def test_a_lost_chunk_that_would_read_as_a_measurement_is_refused(tmp_path, film):
+    path = packed_store(tmp_path, film())
+    assert missing_chunks(path, "sst") == (0, 3)
+    shutil.rmtree(path / "sst" / "c" / "1")
+    assert missing_chunks(path, "sst") == (1, 3)
+    with pytest.raises(InputError, match=r"'sst' of .*a\.zarr lacks 1 of its 3 chunk files, which would read as 0"):
+        open_field(path)
+    shutil.rmtree(path / "sst" / "c")
+    with pytest.raises(InputError, match="none of its 3 chunks on disk; copy the store again"):
+        open_field(path)
+
+
+def test_an_absent_chunk_of_a_field_full_of_noughts_is_believed(tmp_path, film):
+    dataset = film()
+    dataset["sst"] = dataset.sst.where(dataset.sst > 15, 0.0)  # as rain, or ice
+    dataset["sst"][2:4] = 0.0
+    path = packed_store(tmp_path, dataset)
+    assert missing_chunks(path, "sst") == (1, 3)
+    assert float(open_field(path)[2:4].max()) == 0.0
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_absent_chunk_that_means_missing_is_a_gap(tmp_path, version, film, to_store):
+    dataset = film()
+    dataset["sst"][2:4] = np.nan
+    path = to_store(dataset, tmp_path / "a.zarr", zarr_format=version, encoding={"sst": {"chunks": (2, 5, 7)}})
+    assert missing_chunks(path, "sst") == (1, 3)
+    assert open_field(path)[2:4].isnull().all()

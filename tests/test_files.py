@@ -1,0 +1,66 @@
+"""Names lead to files, stores and URLs; what is something else is refused in one sentence."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from geogan.io import open_field
+from geogan.operators.errors import InputError
+
+
+def test_names_that_lead_nowhere(tmp_path):
+    for name, words in [
+        (tmp_path / "no.nc", r"no\.nc' does not exist; give a Zarr store"),
+        (tmp_path / "no" / "no.nc", "the folder .* does not exist either"),
+        (tmp_path / "*.nc", "no file matches"),
+        ([], "no file is named"),
+        ("", "the name of the data is empty"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            open_field(name)
+
+
+def test_files_that_are_something_else(tmp_path, film, to_store):
+    (tmp_path / "a.nc").write_text("lat,lon,sst\n")
+    (tmp_path / "e.nc").write_bytes(b"")
+    (tmp_path / "g.grib").write_bytes(b"GRIB....")
+    (tmp_path / "folder").mkdir()
+    film().to_netcdf(tmp_path / "folder" / "a.nc")
+    for name, words in [
+        ("a.nc", "neither a Zarr store nor a NetCDF file; give one of them$"),
+        ("e.nc", "is empty; copy"),
+        ("g.grib", "convert GRIB to NetCDF first"),
+        ("folder", r"is a folder but not a Zarr store.*for the NetCDF files in it give '.*/folder/\*\.nc'"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            open_field(tmp_path / name)
+    to_store(film(), tmp_path / "a.zarr", zarr_format=2)
+    with pytest.raises(InputError, match="is one Zarr array, where a group"):
+        open_field(tmp_path / "a.zarr" / "sst")
+
+
+@pytest.mark.parametrize("form", ["NETCDF4", "NETCDF3_64BIT", "NETCDF3_CLASSIC"])
+@pytest.mark.parametrize("share", [0.9, 0.1])
+def test_a_netcdf_cut_short_is_noticed(tmp_path, form, share, film):
+    path = tmp_path / "a.nc"
+    film(200).to_netcdf(path, format=form, unlimited_dims=["time"] if form == "NETCDF3_CLASSIC" else None)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(
+        InputError, match=r"a\.nc cannot be read: it is damaged or cut short .*; copy or write it again"
+    ):
+        open_field(path)
+
+
+def test_times_that_cannot_be_decoded(tmp_path, film):
+    dataset = film().drop_vars("time").assign_coords(time=("time", np.arange(6), {"units": "moons since 2001-01-01"}))
+    dataset.to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(InputError, match=r"the times of .*a\.nc cannot be decoded"):
+        open_field(tmp_path / "a.nc")
+
+
+def test_object_stores_name_the_package_they_need(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
+    with pytest.raises(InputError, match=r"pip install 'geogan\[cloud\]'"):
+        open_field("s3://bucket/a.zarr")

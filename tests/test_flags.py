@@ -1,0 +1,35 @@
+"""The flags of a product tell what was observed, and are drawn with their meanings."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from geogan.operators.errors import InputError
+from geogan.plotting import observed_part, plot_reconstruction
+
+pytestmark = pytest.mark.usefixtures("no_network")
+
+
+def test_what_was_observed_of_a_product(a_field):
+    filled = a_field(dates=2)
+    source = xr.zeros_like(filled, dtype="int8")
+    source.attrs = {"flag_values": np.array([3, 1], "int8"), "flag_meanings": "observed filled"}
+    source[:] = 1
+    source[1, 4:] = 3
+    seen = observed_part(filled, source)
+    assert seen.notnull().values.tolist() == (source == 3).values.tolist()
+    source.attrs["flag_meanings"] = "measured filled"
+    with pytest.raises(InputError, match="must name observed"):
+        observed_part(filled, source)
+
+
+def test_reconstruction_with_source_flags(tmp_path, a_field, texts):
+    filled = a_field()
+    source = xr.zeros_like(filled, dtype="int8")
+    source.attrs = {"flag_values": np.array([0, 1], "int8"), "flag_meanings": "observed filled"}
+    source[:5] = 1
+    figure = plot_reconstruction(filled.where(source == 0), filled, source=source, path=tmp_path / "map.pdf")
+    assert "source" in texts(figure)
+    assert {text.get_text() for text in figure.axes[2].get_legend().get_texts()} == {"observed", "filled"}
+    with pytest.raises(InputError, match="flag_meanings"):
+        plot_reconstruction(filled, filled, source=filled)
