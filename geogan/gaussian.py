@@ -48,6 +48,10 @@ LOOSE = 0.02
 FIRST = ((0.9, 0, 0, 0, 0, 0), (0, 0.9, 0, 0, 0, 0), (0, 0, 0.6, 0, 0, 0), (0, 0, 0, 0.4, 0, 0))
 # Detail and tilt must lower the error by so much (its logarithm): a gain of nothing is chance.
 WORTH = 0.01
+# What the error on single observations (its logarithm) counts beside that in clouds, which hardly tell the noise. On
+# two archives of the Alboran Sea it fell from 0.26 and 0.58 to 0.23 and 0.35, the error of single ones by 4 and 13 %,
+# that in hidden clouds changed by -0.2 and +0.8 %. Counting 0.3: 9 and 22 % less, clouds 0.3 and 2.3 % more.
+SINGLE = 0.1
 # A rough field is longer than a smooth one with the same observations.
 SECOND = (
     (0.9, 0, 0, 0, -1.2, 0),
@@ -400,6 +404,7 @@ class Hidden(NamedTuple):
     domain: Tensor
     days: Tensor
     uncertainty: Tensor | None = None  # standard deviation of the values' errors, where it is known
+    single: Tensor | None = None  # 1 where hidden too, one observation alone
 
 
 class Posterior(Protocol):
@@ -425,16 +430,29 @@ def hidden_error(prior: Posterior, pieces: Sequence[Hidden], *, tolerance: float
 
     Where the error of observations is known it is taken off the square, and the less it is, the more they count.
     """
+    return _errors(prior, pieces, tolerance)[0]
 
-    def judge(together: Hidden) -> tuple[float, float, float]:
-        values, kept, hidden, domain, days, known = together
+
+def _errors(prior: Posterior, pieces: Sequence[Hidden], tolerance: float = 3e-3) -> tuple[float, float]:
+    """Errors on what is hidden, and on single observations; 0 where there are none."""
+
+    def judge(together: Hidden) -> np.ndarray:
+        values, kept, hidden, domain, days, known, single = together
         guess = prior.map(values * kept, kept, domain, days, tolerance=tolerance, uncertainty=known)
-        weight = hidden if known is None else objective.trust(hidden, known, objective.USUAL)
-        square = (weight * (guess - values) ** 2).sum()
-        return float(square), 0.0 if known is None else float((weight * known**2).sum()), float(weight.sum())
+        sums = np.zeros((2, 3))
+        for row, where in enumerate((hidden, single)):
+            if where is not None:
+                weight = where if known is None else objective.trust(where, known, objective.USUAL)
+                noise = 0.0 if known is None else float((weight * known**2).sum())
+                sums[row] = float((weight * (guess - values) ** 2).sum()), noise, float(weight.sum())
+        return sums
 
-    square, noise, count = (sum(part) for part in zip(*side_by_side(judge, _together(pieces))))
-    return math.sqrt(max(square - noise, LEAST * square) / max(count, 1e-6))
+    sums = sum(side_by_side(judge, _together(pieces)))
+    clouds, alone = (
+        math.sqrt(max(square - noise, LEAST * square) / max(count, 1e-6))
+        for square, noise, count in sums  # type: ignore[union-attr]
+    )
+    return clouds, alone
 
 
 def fit_amplitude(prior: Some, pieces: Sequence[Hidden], *, seed: int, draws: int = 3) -> Some:
@@ -452,7 +470,7 @@ def fit_amplitude(prior: Some, pieces: Sequence[Hidden], *, seed: int, draws: in
     together = list(enumerate(_together(pieces)))
 
     def compare(numbered: tuple[int, Hidden]) -> tuple[float, float]:
-        number, (values, kept, hidden, domain, days, known) = numbered
+        number, (values, kept, hidden, domain, days, known, _) = numbered
         generator = torch.Generator().manual_seed(seed + number)
         noise = torch.randn((2, draws, *values.shape), generator=generator)
         unit = replace(prior, amplitude=1.0)
@@ -500,7 +518,7 @@ def fit_prior(
     Parameters
     ----------
     pieces : sequence of Hidden
-        Cloud-shaped parts of real observations hidden; the same pieces judge every candidate.
+        Cloud-shaped parts of real observations hidden, and a few single ones; the same pieces judge every candidate.
     evaluations : int
         Candidates to try (Nelder-Mead); of frames that stand alone as many again, with detail and tilt.
     start : GaussianPrior, optional
@@ -541,7 +559,9 @@ def fit_prior(
 
     def loss(point: np.ndarray) -> float:
         outside = np.abs(point - np.clip(point, low, high)).sum()
-        return math.log(hidden_error(unpack(point), pieces) + 1e-9) + float(outside)
+        clouds, alone = _errors(unpack(point), pieces)
+        beside = SINGLE * math.log(alone + 1e-9) if alone else 0.0
+        return math.log(clouds + 1e-9) + beside + float(outside)
 
     def search(point: np.ndarray, steps: Sequence[Sequence[float]], count: int) -> np.ndarray:
         """Nelder-Mead (1965) over what the steps span."""

@@ -39,6 +39,8 @@ FIT_DATES, FIT_SIDE, FIT_VALUES, MOST_PIECES = 20, 192, 600_000, 12
 FIT_SAMPLES = 3
 # Share of a piece's dates that are hidden under other dates' gaps.
 FIT_HIDDEN = 0.34
+# And of the observations left so many, one by one.
+FIT_SINGLE = 0.05
 # What hides instead, where an archive has no gaps of its own.
 DRAWN = CloudMask(coverage=0.3, spread=0.1, scale=4.0, persistence=0.0)
 # Dates of gaps that an operator is fitted to; fewer of large grids, of so many values together.
@@ -392,7 +394,10 @@ def _hidden_pieces(
         hidden = hidden * piece.observed
         if not hidden.any():
             continue
-        pieces.append(hiding(piece, hidden))
+        # Those that stand alone tell what is noise: in clouds there is nothing near to tell it by.
+        alone = np.random.default_rng([seed, 0x51, attempt]).random(hidden.shape) < FIT_SINGLE
+        single = alone * (piece.observed - hidden)
+        pieces.append(hiding(piece, hidden, single=single.astype(hidden.dtype)))
         places.append(dates if archive.independent else t)
         if len(pieces) == wanted:
             break
@@ -409,7 +414,7 @@ def _with_covariance(
     values, mask, domain = (torch.from_numpy(part) for part in (whole.values, whole.observed, whole.domain))
     searched = mask.clone()
     for piece, place in zip(pieces, places, strict=True):
-        searched[place] *= 1 - piece.hidden
+        searched[place] *= piece.kept
     return fit_archive_prior(markov, pieces, values * mask, mask, searched, domain)
 
 

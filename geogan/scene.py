@@ -134,8 +134,9 @@ def places(
                 break
 
 
-def hiding(piece: Piece, hidden: np.ndarray) -> Hidden:
-    """A piece of an archive with some of its observations hidden, (T, C, H, W)."""
+def hiding(piece: Piece, hidden: np.ndarray, *, single: np.ndarray | None = None) -> Hidden:
+    """A piece of an archive with some of its observations hidden, (T, C, H, W), and perhaps others one by one."""
     hidden = hidden * piece.observed
-    parts = (piece.values, piece.observed - hidden, hidden, piece.domain, piece.days, piece.uncertainty)
+    kept = piece.observed - hidden if single is None else piece.observed - hidden - single
+    parts = (piece.values, kept, hidden, piece.domain, piece.days, piece.uncertainty, single)
     return Hidden(*(None if part is None else torch.from_numpy(part) for part in parts))  # type: ignore[arg-type]

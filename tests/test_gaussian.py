@@ -338,3 +338,26 @@ def test_the_amplitude_is_that_of_the_field():
     ours, unit = (each.members(field * kept, kept, domain, dates, noise=noise) for each in (found, true))
     torch.testing.assert_close(ours[0], unit[0])
     torch.testing.assert_close(ours[1], found.amplitude * unit[1])
+
+
+def test_single_observations_tell_the_noise():
+    # Under a large gap nothing is near enough to tell noise from a field that changes quickly.
+    shape, random = (6, 1, 32, 32), torch.Generator().manual_seed(3)
+    truth = GaussianPrior(length=8.0, persistence=1.5, noise=0.05)
+    domain, days = torch.ones(32, 32), torch.arange(6.0, dtype=torch.float64)
+    nothing = torch.zeros(1, *shape)
+    pieces = []
+    for _ in range(3):
+        draws = torch.randn((2, 1, 1, *shape), generator=random)
+        field = truth.members(nothing, nothing, domain, days, noise=draws)[1][0, 0]
+        values = field + 0.05 * torch.randn(shape, generator=random)
+        gap = torch.zeros(shape)
+        gap[2:4, :, 4:28, 4:28] = 1
+        single = (torch.rand(shape, generator=random) < 0.05) * (1 - gap)
+        pieces.append(Hidden(values, 1 - gap - single, gap, domain, days, single=single))
+    without = [piece._replace(single=None) for piece in pieces]
+    start = GaussianPrior(length=8.0, persistence=1.5, noise=0.4)
+    noise, loose = (fit_prior(some, evaluations=30, start=start).noise for some in (pieces, without))
+    assert abs(np.log(noise / 0.05)) < abs(np.log(loose / 0.05))
+    # What the single ones' own error is does not enter what is said of the clouds.
+    assert hidden_error(truth, pieces) == pytest.approx(hidden_error(truth, without), rel=1e-6)
