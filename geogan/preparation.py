@@ -59,7 +59,12 @@ class Prepared(NamedTuple):
 
 
 def read_once(
-    field: xr.DataArray, axes: Axes, *, transform: str, message: Callable[[str], None]
+    field: xr.DataArray,
+    axes: Axes,
+    *,
+    within: np.ndarray | None = None,
+    transform: str,
+    message: Callable[[str], None],
 ) -> tuple[Survey, Sums | None]:
     """The survey of a field, and of one that is too long for memory also what its climatology is fitted to.
 
@@ -67,6 +72,8 @@ def read_once(
     ----------
     field : DataArray, shape ([time,] [band,] y, x)
     axes : Axes
+    within : ndarray of bool, shape (y, x), optional
+        The domain, where it is known.
     transform : str
     message : callable
         Called with how far it is, where it takes long.
@@ -78,9 +85,9 @@ def read_once(
     """
     each = transforms(transform, 1 if axes.band is None else field.sizes[axes.band])
     if not too_long(field) or within_unity(field, axes) or set(each) == {"identity"}:
-        return check_field(field, axes, message=message), None
+        return check_field(field, axes, within=within, message=message), None
     sums = Sums.of(field, axes, each, level=np.median)
-    return check_field(field, axes, look=sums.add, message=message), sums
+    return check_field(field, axes, within=within, look=sums.add, message=message), sums
 
 
 def prepare_model(

@@ -22,7 +22,7 @@ from geogan.archive import Archive
 from geogan.blocks import BlockPool
 from geogan.calibration import Calibration
 from geogan.checkpoint import load_model, load_state, save_model, save_state
-from geogan.coordinates import find_axes
+from geogan.coordinates import Axes, find_axes
 from geogan.covariates import named
 from geogan.filling import fill, prepared
 from geogan.io import as_field, check_field
@@ -476,10 +476,12 @@ class Reconstructor:
         """What training starts from: found out about the field, or what the run in ``path`` started from."""
         axes = find_axes(field)
         if path is not None:
-            survey, first = check_field(field, axes, message=message), load_model(path)
+            first = load_model(path)
+            survey = check_field(field, axes, within=_fitting(first.domain, field, axes), message=message)
             archive = prepared(first, field, error=error, withheld=True).held()
             return Prepared(first, archive, share_seen(survey, archive.domain), 1.0)
-        survey, sums = read_once(field, axes, transform=self.transform, message=message)
+        known = None if domain is None else _fitting(np.asarray(domain, bool), field, axes)
+        survey, sums = read_once(field, axes, within=known, transform=self.transform, message=message)
         if domain is None:
             domain = survey.domain
             if axes.independent:
@@ -672,6 +674,11 @@ class Reconstructor:
         """Steps and minutes to train for, None for no limit."""
         neither = self.steps is None and self.minutes is None
         return self.steps, defaults.MINUTES if neither else self.minutes
+
+
+def _fitting(domain: np.ndarray, field: xr.DataArray, axes: Axes) -> np.ndarray | None:
+    """A domain, if it is on the field's grid: another one is refused later."""
+    return domain if domain.shape == (field.sizes[axes.y], field.sizes[axes.x]) else None
 
 
 def _handed(begun: Prepared | None, ranks: Ranks, field: xr.DataArray, error: xr.DataArray | None) -> Prepared:

@@ -66,7 +66,7 @@ def test_the_seed_decides_and_nothing_else(gappy, domain, quick):
 
 
 def test_values_on_land_change_nothing(gappy, domain, quick):
-    gappy = gappy[:20]
+    gappy = gappy[:12]
     wild = gappy.where(domain, 1e6)
     first, second = (small(steps=3).fit(field, domain=domain) for field in (gappy, wild))
     assert (

@@ -22,7 +22,7 @@ class Survey(NamedTuple):
     cells : int
         Cells of the domain.
     observed : int
-        Measured values, all dates together.
+        Values measured there, all dates together.
     minimum, maximum : float
         Of the measured values, in the field's units.
     first, last : datetime64, cftime.datetime, float or None
@@ -50,6 +50,7 @@ def check_field(
     field: xr.DataArray,
     axes: Axes,
     *,
+    within: np.ndarray | None = None,
     look: Callable[[Region, np.ndarray], None] | None = None,
     message: Callable[[str], None] = lambda sentence: None,
 ) -> Survey:
@@ -60,6 +61,8 @@ def check_field(
     field : DataArray, shape ([time,] [band,] y, x)
         Each chunk is read once; memory is bounded by a few of them.
     axes : Axes
+    within : ndarray of bool, shape (y, x), optional
+        The domain, where it is known: what is seen outside does not count. By default, where a value was ever seen.
     look : callable, optional
         Shown every part of it too, (t, C, h, w), and where it is: an archive on disk should be read but once.
     message : callable
@@ -98,7 +101,7 @@ def check_field(
     for region, part in parts(films, what=f"reading {name}", message=message):
         (t, y, x), seen = region, ~np.isnan(part)
         domain[y, x] |= seen.any(axis=(0, 1))
-        of_bands[t] += seen.sum(axis=(2, 3))
+        of_bands[t] += (seen if within is None else seen & within[y, x]).sum(axis=(2, 3))
         least = np.minimum(least, np.where(seen, part, np.inf).min(axis=(0, 2, 3)))
         most = np.maximum(most, np.where(seen, part, -np.inf).max(axis=(0, 2, 3)))
         if look is not None:
@@ -106,12 +109,13 @@ def check_field(
     if axes.independent:
         # What a cell is in one sample says nothing of what it is in another.
         domain = np.ones_like(domain)
-    counts, cells, lowest, highest = of_bands.sum(1), int(domain.sum()), least.min(), most.max()
+    cells = int((domain if within is None else within).sum())
+    counts, lowest, highest = of_bands.sum(1), least.min(), most.max()
     observed = int(counts.sum())
     if is_joined(field):
         for band, own in enumerate(band_names(field, axes)):
-            _check_values(f"variable {own!r}", int(of_bands[:, band].sum()), least[band], most[band])
-    _check_values(name, observed, lowest, highest)
+            _check_values(f"variable {own!r}", least[band], most[band])
+    _check_values(name, lowest, highest)
     first, last = (times[0], times[-1]) if times is not None else (None, None)
     return Survey(
         cells=cells,
@@ -121,13 +125,13 @@ def check_field(
         first=first,
         last=last,
         domain=domain,
-        seen_share=counts / (cells * bands),
+        seen_share=counts / max(1, cells * bands),
         gap_free=observed == cells * bands * count,
     )
 
 
-def _check_values(name: str, observed: int, lowest: float, highest: float) -> None:
-    if observed == 0:
+def _check_values(name: str, lowest: float, highest: float) -> None:
+    if lowest > highest:
         raise InputError(
             f"{name} holds no value at all, only gaps; check the variable, the dates chosen and, for a Zarr "
             "store, that its copy is complete"
