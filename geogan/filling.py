@@ -249,6 +249,7 @@ def fill_slab(
                 noise=noise,
                 covariates=covariates,
                 uncertainty=uncertainty,
+                smoothing=model.smoothing,
                 device=device,
                 precision=precision,
             )

@@ -23,7 +23,7 @@ from geogan.calibration import Calibration
 from geogan.checkpoint import load_model, load_state, save_model, save_state
 from geogan.coordinates import find_axes
 from geogan.covariates import named
-from geogan.filling import fill, prepared
+from geogan.filling import fill, prepared, wanted_over_found
 from geogan.io import as_field, check_field
 from geogan.judge import Judge, judged_by_noise, stands_apart
 from geogan.model import Model
@@ -39,12 +39,13 @@ from geogan.preparation import BLOCK_SIDE, SMALLEST, Prepared, block_maker, prep
 from geogan.ranks import ALONE, LostRank, Ranks, local
 from geogan.run_folder import MODEL, STATE
 from geogan.standardise import transforms, within_unity
+from geogan.texture import fit_smoothing
 from geogan.training import Progress, TrainState, Weights, train
 
 # Blocks that serve at a time, and steps after which the oldest is replaced.
 BLOCKS, REPLACE = 12, 8
 SAVE_SECONDS = 30.0
-# Draws of the posterior on the clouds that calibrate: only the mean over all of them counts.
+# Draws of the posterior on the clouds that calibrate: only means over all of them count.
 DRAWS = 4
 
 
@@ -674,13 +675,15 @@ def _same(model: Model | None, ranks: Ranks) -> Model:
 
 
 def calibrated(model: Model, judge: Judge | None) -> Model:
-    """The model, its predicted error corrected by the clouds that a judge looks at."""
+    """The model, its predicted error and the texture of its members corrected by the clouds that a judge looks at."""
     if judge is None or model.error is None:
         return model
     precision = getattr(torch, model.precision)
     seen = judge.residuals(model.network, model.error, precision=precision)
     found = Calibration.fit(seen.std, seen.found, clusters=seen.stretch, observation_error=seen.noise, level=seen.level)
-    return replace(model, calibration=found)
+    ensembles = judge.ensembles(model.network, model.error, found, precision=precision)
+    smoothing = fit_smoothing(ensembles, blur=judge.operator.blur, apart=wanted_over_found)
+    return replace(model, calibration=found, smoothing=smoothing)
 
 
 def find_device(name: str) -> torch.device:

@@ -110,6 +110,7 @@ def test_panels_are_the_whole_bit_for_bit(model, gappy, small, members, monkeypa
     small(6, 8, 16)
     monkeypatch.setattr(filling, "TILE", 4)
     monkeypatch.setattr(filling, "HALO", 2)
+    model = dataclasses.replace(model, smoothing=2)
     archive = prepared(model, gappy)
     cut = plan(model, archive, members=members)
     assert (len(cut.down), len(cut.across)) == (3, 2)
