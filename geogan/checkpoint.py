@@ -75,6 +75,7 @@ def save_model(path: str | Path, model: Model) -> Path:
         "network": None if model.network is None else _plan_of(model.network),
         "error": None if model.error is None else _arguments(model.error),
         "calibration": asdict(model.calibration),
+        "smoothing": model.smoothing,
         "prior": None if model.prior is None else _scalars(model.prior),
         "operator": to_dict(model.operator),
         "standardiser": {
@@ -141,6 +142,7 @@ def load_model(path: str | Path) -> Model:
             calibration=Calibration(**text.get("calibration", {})),
             covariates=covariates,
             observation_error=text.get("observation_error"),
+            smoothing=text.get("smoothing", 0),
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is a damaged geogan model ({_shortly(error)}); train it again") from error

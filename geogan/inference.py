@@ -13,6 +13,7 @@ from geogan.covariance import Prior, reach
 from geogan.nearness import nearness
 from geogan.networks import ErrorNet, Generator
 from geogan.objective import trust
+from geogan.texture import smoothed
 
 # Cells that go through a network at a time.
 CELLS = 400_000
@@ -38,6 +39,7 @@ def reconstruct(
     covariates: Tensor | None = None,
     near: Tensor | None = None,
     uncertainty: Tensor | None = None,
+    smoothing: int = 0,
     precision: torch.dtype = torch.float32,
 ) -> Reconstruction:
     """Reconstruct every frame of a block from the window around it.
@@ -60,6 +62,8 @@ def reconstruct(
         :func:`geogan.nearness.nearness` of the mask, for ``error``.
     uncertainty : Tensor, shape (T, C, H, W), optional
         Standard deviation of what the values are off by, where it is known.
+    smoothing : int
+        Steps by which members' deviations from the field are smoothed, as in :func:`geogan.texture.smoothed`.
     precision : torch.dtype
         Of the networks' arithmetic.
 
@@ -79,6 +83,8 @@ def reconstruct(
         if network is not None and network.noise != "none":
             members = torch.stack([films(network, beside=one, precision=precision) for one in noise.unbind(0)])
         members = members + (field - members.mean(0))
+        for one in members if smoothing else ():
+            one.copy_(field + smoothed(one - field, domain, smoothing))
     std = None
     if error is not None:
         std = films(error, beside=field, near=near, precision=precision, squared=True).sqrt()
@@ -141,6 +147,7 @@ def fill_block(
     noise: np.ndarray | None = None,
     covariates: np.ndarray | None = None,
     uncertainty: np.ndarray | None = None,
+    smoothing: int = 0,
     device: torch.device | None = None,
     precision: torch.dtype = torch.float32,
     tolerance: float = 1e-3,
@@ -164,6 +171,8 @@ def fill_block(
     covariates : ndarray of float32, shape (T, K, H, W), optional
     uncertainty : ndarray of float32, shape (T, C, H, W), optional
         Standard deviation of the values' errors, in anomalies, where it is known.
+    smoothing : int
+        Steps by which members' deviations are smoothed.
 
     Returns
     -------
@@ -202,6 +211,7 @@ def fill_block(
             covariates=beside,
             near=None if error is None else nearness(mask, dates, **reach(prior)),
             uncertainty=known,
+            smoothing=smoothing,
             precision=precision,
         )
         return Reconstruction(*(None if part is None else part.cpu() for part in made))  # type: ignore[arg-type]

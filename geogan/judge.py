@@ -13,13 +13,15 @@ from torch import Tensor
 
 from geogan.archive import Archive
 from geogan.blocks import RECORRUPTION, SHOWN_ERROR, total_noise
+from geogan.calibration import Calibration
 from geogan.covariance import Prior, reach
-from geogan.inference import reconstruct
+from geogan.inference import Reconstruction, reconstruct
 from geogan.nearness import nearness
 from geogan.networks import ErrorNet, Generator
 from geogan.objective import USUAL, error_likelihood, trust
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
+from geogan.texture import Ensemble
 
 # Stretches of withheld clouds looked at: enough to be sure, few enough to be quick. Small grids afford more.
 STRETCHES, MOST_STRETCHES, VALUES = 16, 64, 1_500_000
@@ -45,7 +47,16 @@ class Stretch(NamedTuple):
     near: Tensor | None = None
     uncertainty: Tensor | None = None  # standard deviation of what the values are off by, where it is known
     error: Tensor | None = None  # that of what is asked
-    variance: Tensor | None = None  # of the first guess's posterior
+    deviations: Tensor | None = None  # (T, M, C, h, w), draws of the first guess's posterior
+
+    @property
+    def variance(self) -> Tensor | None:
+        """That of the first guess's posterior."""
+        return None if self.deviations is None else self.deviations.square().mean(1)
+
+    def to(self, device: torch.device) -> Stretch:
+        """The stretch on a device."""
+        return Stretch(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
 
 
 class Residual(NamedTuple):
@@ -166,19 +177,19 @@ class Judge:
                 noise = total_noise(operator, known) * torch.randn(values.shape, generator=drawn) * mask
                 values, asked, hidden = values + RECORRUPTION * noise, values - noise / RECORRUPTION, mask.clone()
                 known = None if known is None else SHOWN_ERROR * known
-            variance = None
+            deviations = None
             if prior is not None:
                 days, batched = torch.from_numpy(piece.days), None if known is None else known[None]
                 seen = ((values * mask)[None], mask[None], domain, days)
                 if draws:
                     disturbed = torch.randn((2, draws, 1, *values.shape), generator=drawn)
                     found = prior.members(*seen, noise=disturbed, uncertainty=batched)
-                    guess, variance = found[0][0], found[1][:, 0].square().mean(0)
+                    guess, deviations = found[0][0], found[1][:, 0].movedim(0, 1)
                 else:
                     guess = prior.map(*seen, uncertainty=batched)[0]
             beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
             near = nearness(mask, torch.from_numpy(piece.days), **reach(prior))
-            return Stretch(values, mask, guess, hidden, domain, asked, beside, near, known, error, variance)
+            return Stretch(values, mask, guess, hidden, domain, asked, beside, near, known, error, deviations)
 
         if archive.independent:
             chosen = dates[np.unique(np.linspace(0, len(dates) - 1, SAMPLES).astype(int))]
@@ -270,39 +281,87 @@ class Judge:
     ) -> Iterator[Residual]:
         device = torch.device("cpu") if network is None else network.scale.device
         for stretch in self.stretches:
-            values, mask, guess, hidden, domain, asked = (part.to(device) for part in stretch[:6])
-            beside = None if stretch.covariates is None else stretch.covariates.to(device)
-            near = None if stretch.near is None else stretch.near.to(device)
-            known, off = (None if part is None else part.to(device) for part in (stretch.uncertainty, stretch.error))
-            made = reconstruct(
-                network,
-                values * mask,
-                mask,
-                guess,
-                domain,
-                error=error,
-                covariates=beside,
-                near=near,
-                uncertainty=known,
-                precision=precision,
-            )
+            stretch = stretch.to(device)
+            mask, guess, hidden, domain, asked = stretch[1:6]
+            made = _made(stretch, network, error, precision)
             where = hidden > 0
             measured = self.operator.blur(made.field[None])[0]
             found = (measured - asked)[where].double()
             # Noise that was withheld is in the floor.
-            noise = torch.zeros_like(found)
-            if self.floor == 0:
-                total = total_noise(self.operator, off)
-                noise = noise + (total if isinstance(total, float) else total[where].double())
-            weight = torch.ones_like(found) if off is None else trust(torch.ones_like(found), noise, USUAL)
+            noise = self._noise(stretch)[where].double()
+            weight = torch.ones_like(found) if stretch.error is None else trust(torch.ones_like(found), noise, USUAL)
             std = None if made.std is None else made.std[where].double()
             first = (self.operator.blur(guess[None])[0] - asked)[where].double()
             spread = None
             if stretch.variance is not None and made.std is not None:
                 gaps = (domain * (mask == 0)).expand_as(mask) > 0
-                posterior, predicted = stretch.variance.to(device)[gaps], made.std[gaps] ** 2
+                posterior, predicted = stretch.variance[gaps], made.std[gaps] ** 2
                 spread = float(posterior.double().sum()), float(predicted.double().sum())
             yield Residual(found, std, noise, weight, first, spread)
+
+    def _noise(self, stretch: Stretch) -> Tensor:
+        """Known standard deviation of the errors of what is asked; noise that was withheld is in the floor."""
+        if self.floor:
+            return torch.zeros_like(stretch.asked)
+        return torch.zeros_like(stretch.asked) + total_noise(self.operator, stretch.error)
+
+    def ensembles(
+        self,
+        network: Generator | None,
+        error: ErrorNet,
+        calibration: Calibration,
+        *,
+        precision: torch.dtype = torch.float32,
+    ) -> Iterator[Ensemble]:
+        """Members of every stretch, as rough as they are drawn, beside what was withheld there.
+
+        One of each pair on opposite sides; of a judge without ``draws``, none.
+        """
+        device = torch.device("cpu") if network is None else network.scale.device
+        for stretch in self.stretches:
+            if stretch.deviations is None:
+                continue
+            stretch = stretch.to(device)
+            made = _made(stretch, network, error, precision, members=True)
+            assert made.members is not None and made.std is not None
+            yield Ensemble(
+                observed=stretch.asked,
+                hidden=stretch.hidden,
+                noise=self._noise(stretch),
+                field=made.field,
+                deviations=made.members[: len(made.members) // 2] - made.field,
+                std=calibration.apply(made.std.cpu().numpy()),
+                gaps=stretch.domain * (stretch.mask == 0),
+                domain=stretch.domain,
+            )
+
+
+def _made(
+    stretch: Stretch,
+    network: Generator | None,
+    error: ErrorNet | None,
+    precision: torch.dtype,
+    *,
+    members: bool = False,
+) -> Reconstruction:
+    """What is said of a stretch, with the members of its draws and then their opposites, where they are wanted."""
+    noise = None
+    if members and stretch.deviations is not None:
+        drawn = stretch.deviations.movedim(1, 0)
+        noise = torch.cat([drawn, -drawn])
+    return reconstruct(
+        network,
+        stretch.values * stretch.mask,
+        stretch.mask,
+        stretch.guess,
+        stretch.domain,
+        error=error,
+        noise=noise,
+        covariates=stretch.covariates,
+        near=stretch.near,
+        uncertainty=stretch.uncertainty,
+        precision=precision,
+    )
 
 
 def stands_apart(archive: Archive) -> bool:

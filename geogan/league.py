@@ -206,7 +206,7 @@ def league(
         if name == "model":
             fillers |= {each: by_model(models[each]) for each in models}
         elif name == "gaussian":
-            fillers[name] = by_model(replace(model, network=None, error=None))
+            fillers[name] = by_model(replace(model, network=None, error=None, smoothing=0))
         else:
             said = ask(name, Contest(archive, model, dates, device, threads, partial(moved, name), say))
             fillers[name] = partial(lambda said, stretch: Slab(said(stretch.core)), said)

@@ -61,6 +61,8 @@ class Model:
     observation_error : float, str or None
         Standard deviation of the observations' errors, in the field's units, or the variable that holds each one's;
         None where it is not known.
+    smoothing : int
+        Steps by which members' deviations are smoothed, as in :func:`geogan.texture.smoothed`.
     """
 
     network: Generator | None
@@ -83,6 +85,7 @@ class Model:
     calibration: Calibration = Calibration()
     covariates: Covariates | None = None
     observation_error: float | str | None = None
+    smoothing: int = 0
 
     @property
     def exact(self) -> bool:

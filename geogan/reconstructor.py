@@ -39,13 +39,15 @@ from geogan.parallel import side_by_side, torch_threads, workers
 from geogan.preparation import BLOCK_SIDE, SMALLEST, Prepared, block_maker, prepare_model, read_once, share_seen
 from geogan.ranks import ALONE, LostRank, Ranks, local
 from geogan.run_folder import MODEL, STATE
+from geogan.slab import wanted_over_found
 from geogan.standardise import transforms, within_unity
+from geogan.texture import fit_smoothing
 from geogan.training import Progress, TrainState, Weights, train
 
 # Blocks that serve at a time, and steps after which the oldest is replaced.
 BLOCKS, REPLACE = 12, 8
 SAVE_SECONDS = 30.0
-# Draws of the posterior on the clouds that calibrate: only the mean over all of them counts.
+# Draws of the posterior on the clouds that calibrate: only means over all of them count.
 DRAWS = 4
 
 
@@ -704,13 +706,15 @@ def _same(model: Model | None, ranks: Ranks) -> Model:
 
 
 def calibrated(model: Model, judge: Judge | None) -> Model:
-    """The model, its predicted error corrected by the clouds that a judge looks at."""
+    """The model, its predicted error and the texture of its members corrected by the clouds that a judge looks at."""
     if judge is None or model.error is None:
         return model
     precision = getattr(torch, model.precision)
     seen = judge.residuals(model.network, model.error, precision=precision)
     found = Calibration.fit(seen.std, seen.found, clusters=seen.stretch, observation_error=seen.noise, level=seen.level)
-    return replace(model, calibration=found)
+    ensembles = judge.ensembles(model.network, model.error, found, precision=precision)
+    smoothing = fit_smoothing(ensembles, blur=judge.operator.blur, apart=wanted_over_found)
+    return replace(model, calibration=found, smoothing=smoothing)
 
 
 def find_device(name: str) -> torch.device:

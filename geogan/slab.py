@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import uniform_filter
 
 from geogan.archive import Archive
-from geogan.cutting import Plan
+from geogan.cutting import AROUND, Plan
 from geogan.draws import draws_at
 from geogan.inference import fill_block
 from geogan.model import Model
@@ -97,6 +97,7 @@ def fill_slab(
                 noise=noise,
                 covariates=covariates,
                 uncertainty=uncertainty,
+                smoothing=model.smoothing,
                 device=device,
                 precision=precision,
             )
@@ -185,7 +186,7 @@ class _Side(NamedTuple):
         return self.inside(core), self.inside(wide), moved(core, -wide.start)
 
 
-def wanted_over_found(std: np.ndarray, spread: np.ndarray, gaps: np.ndarray, *, cells: int) -> np.ndarray:
+def wanted_over_found(std: np.ndarray, spread: np.ndarray, gaps: np.ndarray, *, cells: int = AROUND) -> np.ndarray:
     """What members are drawn apart by, so that around every cell their spread is the error predicted there.
 
     Cell by cell, the spread of some members is mostly chance; around it, it is less so.

@@ -246,6 +246,7 @@ def _run(path: Path) -> dict[str, Section | str]:
             "cells": scores.get("cells"),
             "dates": scores.get("dates"),
         },
+        "members": {"smoothing_steps": model.smoothing},
         "settings": settings,
         "next": f"geogan fill {data} --model {name} --out filled.zarr",
     }

@@ -56,12 +56,20 @@ def test_every_part_of_a_model_comes_back(model, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [{"network": None}, {"prior": None}, {"y": None, "x": None}, {"operator": Compose((ConvolveNoise(3, 0.2),))},
-     {"precision": "bfloat16", "units": "", "scores": {"steps": 3, "withheld": 0.25}}],
+     {"smoothing": 3}, {"precision": "bfloat16", "units": "", "scores": {"steps": 3, "withheld": 0.25}}],
 )  # fmt: skip
 def test_models_of_all_kinds(model, tmp_path, changes):
     changed = dataclasses.replace(model, **changes)
     save_model(tmp_path, changed)
     assert same(load_model(tmp_path), changed)
+
+
+def test_a_model_of_before_smooths_nothing(model, tmp_path):
+    save_model(tmp_path, model)
+    tensors, text = checkpoint.read_tensors(tmp_path / "model.safetensors")
+    assert text.pop("smoothing") == model.smoothing
+    checkpoint.write_tensors(tmp_path / "model.safetensors", tensors, text)
+    assert load_model(tmp_path).smoothing == 0
 
 
 def test_a_gap_library_comes_back(model, gappy, domain, tmp_path):

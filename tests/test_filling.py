@@ -323,6 +323,24 @@ def test_members_are_as_far_apart_as_the_error_that_is_predicted(model, gappy, d
     np.testing.assert_array_equal((product["sst_member"] - gappy).values[:, gappy.notnull().values], 0)
 
 
+def test_smoother_members_are_as_far_apart(model, gappy, domain):
+    """Smoothing takes their shortest waves; the field and its error stay, and on the whole so do their sizes."""
+    model = dataclasses.replace(model, smoothing=0)
+    rough, smooth = (fill(dataclasses.replace(model, smoothing=steps), gappy, members=8) for steps in (0, 4))
+    for name in ("sst", "sst_std"):
+        xr.testing.assert_identical(smooth[name], rough[name])
+    gaps = gappy.isnull().values & domain
+    sizes, steps = [], []
+    for product in (rough, smooth):
+        deviation = (product["sst_member"] - product["sst"]).values
+        np.testing.assert_allclose(deviation.mean(0)[gaps], 0, atol=1e-4)
+        sizes.append(np.mean(deviation[:, gaps] ** 2))
+        both = gaps[:, 1:-1, 2:] & gaps[:, 1:-1, :-2] & gaps[:, 1:-1, 1:-1]
+        bend = deviation[..., 1:-1, 2:] + deviation[..., 1:-1, :-2] - 2 * deviation[..., 1:-1, 1:-1]
+        steps.append(np.mean(bend[:, both] ** 2))
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.05) and steps[1] < 0.7 * steps[0]
+
+
 def test_the_spread_of_the_first_guess_is_its_error(model, gappy, truth, domain):
     """The field is nearly what the prior takes it for, and its length was fitted."""
     first = dataclasses.replace(model, network=None, error=None)

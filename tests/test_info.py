@@ -89,6 +89,7 @@ def test_a_run(tmp_path):
         x=None,
         scores={"withheld": 0.25, "first_guess": float("inf"), "steps": 80, "seconds": 90.0},
         settings={"crop": 32},
+        smoothing=2,
     )
     path = save_model(tmp_path / "run", model)
     console = Console(file=io.StringIO(), width=100)
@@ -96,6 +97,7 @@ def test_a_run(tmp_path):
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["operator"] == {"operator": "cloud_mask:coverage=0.4"}
     assert found["first_guess"]["length_cells"] == 11.0
+    assert found["members"] == {"smoothing_steps": 2}
     assert found["training"]["steps"] == 80 and found["training"]["minutes"] == 1.5
     assert not found["training"]["can_be_resumed"]
     assert found["errors_on_withheld_observations"]["rmse"] == 0.25

@@ -9,6 +9,7 @@ import xarray as xr
 
 from geogan import judge as module
 from geogan.archive import Archive
+from geogan.calibration import Calibration
 from geogan.coordinates import find_axes
 from geogan.filling import prepared
 from geogan.judge import Judge
@@ -167,6 +168,22 @@ def test_samples_are_judged_side_by_side(gappy, domain, prior):
     assert judge.cells == archive.read(slice(None)).withheld.sum() > 100
     assert all(stretch.values.shape[1:] == (2, 20, 24) for stretch in judge.stretches)
     assert judge.error(None) < 0.8 * Judge.of(archive, CLOUDS, None, frames=1).error(None)
+
+
+def test_ensembles_are_those_of_a_fill(archive, prior, model):
+    """Deviations are the posterior's draws, sizes the calibrated errors; what they are compared with is withheld."""
+    calibration = Calibration(factor=(2.0,))
+    judge = Judge.of(archive, CLOUDS, prior, frames=3, draws=4)
+    made = list(judge.ensembles(model.network, model.error, calibration))
+    assert len(made) == len(judge.stretches) and sum(float(each.hidden.sum()) for each in made) == judge.cells
+    for each, stretch in zip(made, judge.stretches, strict=True):
+        torch.testing.assert_close(each.deviations, stretch.deviations.movedim(1, 0), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(each.deviations.square().mean(0), stretch.variance, atol=1e-5, rtol=1e-3)
+        assert (each.gaps[each.hidden > 0] == 1).all() and (each.gaps[stretch.mask > 0] == 0).all()
+        assert (each.noise == 0).all()
+    plain = list(judge.ensembles(model.network, model.error, Calibration()))
+    np.testing.assert_allclose(made[0].std, 2 * plain[0].std)
+    assert not list(Judge.of(archive, CLOUDS, prior, frames=3).ensembles(model.network, model.error, calibration))
 
 
 def test_the_level_comes_from_the_posterior_and_the_clouds(archive, prior, model):

@@ -112,6 +112,7 @@ def test_panels_are_the_whole_bit_for_bit(model, gappy, small, members, monkeypa
     small(3, 8, 8)
     monkeypatch.setattr(cutting, "TILE", 4)
     monkeypatch.setattr(cutting, "HALO", 2)
+    model = dataclasses.replace(model, smoothing=2)
     archive = prepared(model, gappy[:12, :, :12])
     cut = plan(model, archive, members=members)
     assert (len(cut.down), len(cut.across)) == (3, 2)
