@@ -157,7 +157,7 @@ def test_variables_of_one_store_or_of_several_files_are_one_field(folder):
 def test_a_variable_that_is_not_there(folder):
     with pytest.raises(InputError, match="both.zarr has no variable 'kd490'; there are chl, sea_mask, sst, choose"):
         open_field(folder / "both.zarr", variable="sst,kd490")
-    with pytest.raises(InputError, match="none of the 2 files has a variable 'kd490'; there are sst, chl"):
+    with pytest.raises(InputError, match="none of the 2 files has a variable 'kd490'; there are chl, sst"):
         open_field([folder / "sst.nc", folder / "chl_1.nc"], variable="sst,kd490")
     with pytest.raises(InputError, match="mask.nc has none of the variables sst, chl; leave this file out"):
         open_field([folder / "both.zarr", folder / "mask.nc"], variable="sst,chl")

@@ -156,9 +156,9 @@ def _files_of(
     found = {name: [file for file, dataset in enumerate(datasets) if name in dataset.variables] for name in names}
     for name, files in found.items():
         if not files:
-            every = dict.fromkeys(str(each) for dataset in datasets for each in dataset.data_vars)
+            every = sorted({str(each) for dataset in datasets for each in dataset.data_vars})
             label = f"{paths[0]} has no" if len(paths) == 1 else f"none of the {len(paths)} files has a"
-            raise InputError(f"{label} variable {name!r}; there are {', '.join(sorted(every)) or 'none'}, choose among them")
+            raise InputError(f"{label} variable {name!r}; there are {', '.join(every) or 'none'}, choose among them")
     idle = set(range(len(paths))).difference(*found.values())
     if idle:
         raise InputError(f"{paths[min(idle)]} has none of the variables {', '.join(found)}; leave this file out")
