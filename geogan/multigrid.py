@@ -263,6 +263,9 @@ def _subtract_applied(grid: Grid, frames: Frames, x: Tensor, residual: Tensor) -
 
 
 def _add_applied(kept: int, sign: int, grid: Grid, frames: Frames, x: Tensor, out: Tensor) -> None:
+    if x.shape != grid.weight.shape:
+        # Compiled code would read beyond the end.
+        raise ValueError(f"x must have the system's shape {tuple(grid.weight.shape)}, got {tuple(x.shape)}")
     places = [_places(part) for part in (grid.degree, grid.detail, grid.edge_y, grid.edge_x)]
     places.append(np.empty((len(places[0]), 0, 0), places[0].dtype) if grid.edge_d is None else _places(grid.edge_d))
     values, times = x.contiguous().numpy(), (_times(frames.diagonal), _times(frames.off))

@@ -18,8 +18,16 @@ CELLS = 1024
 
 def _compiled(work: Callable[..., None]) -> Callable[..., None]:
     """Compiled when it is first called; kept beside this file, or in the user's cache where nobody may write there."""
-    # Products may be added in one rounding; nothing else is changed, so NaN stays NaN and sums keep their order.
-    return njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")(work)
+
+    def kept(cache: bool) -> Callable[..., None]:
+        # Products may be added in one rounding; nothing else is changed, so NaN stays NaN and sums keep their order.
+        return njit(nogil=True, cache=cache, fastmath={"contract"}, error_model="numpy")(work)
+
+    try:
+        return kept(True)
+    except RuntimeError:
+        # There is no place to keep it, as in a container that may only be read: each process compiles for itself.
+        return kept(False)
 
 
 @_compiled

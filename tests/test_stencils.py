@@ -124,6 +124,29 @@ def test_torch_does_the_same_elsewhere(apart: bool, tilt: float, monkeypatch: py
     torch.testing.assert_close(multigrid.solve(one, right, start=None, tolerance=0.0, rounds=4), compiled)
 
 
+def test_another_shape_is_refused() -> None:
+    one = system((2, 3, 8, 8))
+    with pytest.raises(ValueError, match=r"shape \(2, 3, 8, 8\), got \(1, 3, 8, 8\)"):
+        multigrid.apply(one.grids[0], one.frames, fields(one)[0][:1])
+
+
+def test_with_no_place_to_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Numba refuses then, when a function is decorated: geogan could not even be imported.
+    compiled = stencils.njit
+
+    def nowhere(cache: bool = False, **options: object) -> object:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return compiled(**options)
+
+    monkeypatch.setattr(stencils, "njit", nowhere)
+    restrict = stencils._compiled(stencils.restrict.py_func)  # type: ignore[attr-defined]
+    ones, coarse = np.ones((1, 1, 4, 4), np.float32), np.empty((1, 1, 2, 2), np.float32)
+    restrict(ones, ones[0], np.ones((1, 2, 2), np.float32), coarse)
+    # Away from the border each coarse cell would get four cells; at a corner it gets 1.75 of each side's 2.
+    np.testing.assert_allclose(coarse, 1.75**2)
+
+
 def test_not_a_number_stays_one() -> None:
     # The compiler may not assume that there is none.
     one = system((1, 3, 8, 8), dtype=torch.float32)
