@@ -32,7 +32,12 @@ class Parts(NamedTuple):
 
 
 def compose(
-    raw: np.ndarray, filled: Slab, *, keep_observed: bool, max_error: float | np.ndarray | None = None
+    raw: np.ndarray,
+    filled: Slab,
+    *,
+    keep_observed: bool,
+    max_error: float | np.ndarray | None = None,
+    in_place: bool = False,
 ) -> Parts:
     """Values of the product, where each comes from, and how far it may be off.
 
@@ -46,6 +51,8 @@ def compose(
         Measured values are returned bit for bit; the error of a measurement is not known, and NaN.
     max_error : float or ndarray, shape (C, 1, 1), optional
         Cells whose predicted error is larger stay empty, in the field's units.
+    in_place : bool
+        Write into ``raw`` and ``filled``, which are used up: a slab's arrays are too large to have twice.
 
     Returns
     -------
@@ -55,8 +62,12 @@ def compose(
     count = len(raw)
     if count > 1:
         # A date at a time: what comes up on the way would take more memory than the slab.
-        std, members = (None if part is None else np.empty(part.shape, np.float32) for part in filled[1:])
-        whole = Parts(np.empty_like(raw), np.empty(raw.shape, np.int8), std, members)
+        source = np.empty(raw.shape, np.int8)
+        if in_place:
+            whole = Parts(raw, source, *filled[1:])
+        else:
+            std, members = (None if part is None else np.empty(part.shape, np.float32) for part in filled[1:])
+            whole = Parts(np.empty_like(raw), source, std, members)
         for date in range(count):
             here = slice(date, date + 1)
             one = Slab(*(None if part is None else part[..., here, :, :, :] for part in filled))  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ def slab_parts(
     )
     raw = held.field[here.core, :, y, x].compute(scheduler="synchronous").values.copy()
     del held
-    parts = compose(raw, made, keep_observed=keep_observed, max_error=max_error)
+    parts = compose(raw, made, keep_observed=keep_observed, max_error=max_error, in_place=True)
     return [part for part in parts if part is not None]
 
 

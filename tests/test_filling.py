@@ -8,11 +8,11 @@ import pytest
 import xarray as xr
 
 from geogan import cutting
-from geogan.composing import FILLED, LAND, OBSERVED, REFUSED, compose
+from geogan.composing import FILLED, LAND, OBSERVED
 from geogan.cutting import plan
 from geogan.filling import fill, prepared
 from geogan.operators.errors import InputError
-from geogan.slab import Slab, fill_slab
+from geogan.slab import fill_slab
 from geogan.standardise import Standardiser
 
 
@@ -195,26 +195,6 @@ def test_what_was_withheld_is_hidden_on_demand_and_on_its_own_record_alone(model
     assert archive.read(slice(None)).withheld.any() and not prepared(model, gappy).read(slice(None)).withheld.any()
     with pytest.raises(InputError, match="withheld observations of a record of 30 dates .* has 29 dates"):
         prepared(model, gappy[1:], withheld=True)
-
-
-def test_compose_keeps_or_not():
-    raw = np.array([[[1.0, np.nan, np.nan, 7.0]]], np.float32)
-    estimate = Slab(np.array([[[2.0, 3.0, np.nan, np.nan]]], np.float64))
-    values, source, *none = compose(raw, estimate, keep_observed=True)
-    np.testing.assert_array_equal(values, [[[1.0, 3.0, np.nan, 7.0]]])
-    np.testing.assert_array_equal(source, [[[0, 1, 2, 0]]])
-    np.testing.assert_array_equal(compose(raw, estimate, keep_observed=False)[0], [[[2.0, 3.0, np.nan, 7.0]]])
-    assert values.dtype == np.float32 and none == [None, None]
-
-
-def test_compose_refuses_what_is_too_uncertain():
-    raw = np.array([[[1.0, np.nan, np.nan, np.nan]]], np.float32)
-    estimate = Slab(np.array([[[2.0, 3.0, 4.0, np.nan]]]), np.array([[[0.1, 0.1, 0.9, np.nan]]]))
-    parts = compose(raw, estimate, keep_observed=True, max_error=0.5)
-    np.testing.assert_array_equal(parts.values, [[[1.0, 3.0, np.nan, np.nan]]])
-    np.testing.assert_array_equal(parts.source, [[[OBSERVED, FILLED, REFUSED, LAND]]])
-    # The error of a measurement is not known; that of what is refused is said.
-    np.testing.assert_array_equal(parts.std, np.float32([[[np.nan, 0.1, 0.9, np.nan]]]))
 
 
 def banded(model, field):
