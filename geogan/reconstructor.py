@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
 from geogan import defaults
 from geogan.archive import Archive
@@ -299,12 +300,11 @@ class Reconstructor:
                 guessed = 0.0 if judge is None else judge.error(None)
 
                 def current() -> Model:
-                    network = copy.deepcopy(state.average).to("cpu")
-                    network.load_state_dict(state.best)
+                    learned = state.error
                     return replace(
                         first,
-                        network=network.eval().requires_grad_(False).to(memory_format=torch.channels_last),
-                        error=predicting(),
+                        network=_frozen(state.average, state.best),
+                        error=None if learned is None or not learned.best else _frozen(learned.average, learned.best),
                         precision=pace.precision,
                         settings=self._settings() | {"dates": len(archive.days), "measured_threads": pace.threads},
                         scores={
@@ -320,13 +320,6 @@ class Reconstructor:
                             "seconds": state.seconds,
                         },
                     )
-
-                def predicting() -> ErrorNet | None:
-                    if state.error is None or not state.error.best:
-                        return None
-                    error = copy.deepcopy(state.error.average).to("cpu")
-                    error.load_state_dict(state.error.best)
-                    return error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
                 def save() -> None:
                     if ranks.first and path is not None and state.best:
@@ -676,6 +669,13 @@ class Reconstructor:
         """Steps and minutes to train for, None for no limit."""
         neither = self.steps is None and self.minutes is None
         return self.steps, defaults.MINUTES if neither else self.minutes
+
+
+def _frozen(average: Any, weights: dict[str, Tensor]) -> Any:
+    """A copy of a network with other weights, to be used and no more trained, on the CPU."""
+    network = copy.deepcopy(average).to("cpu")
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def _fitting(domain: np.ndarray, field: xr.DataArray, axes: Axes) -> np.ndarray | None:
