@@ -25,9 +25,10 @@ from geogan.texture import Ensemble
 
 # Stretches of withheld clouds looked at: enough to be sure, few enough to be quick. Small grids afford more.
 STRETCHES, MOST_STRETCHES, VALUES = 16, 64, 1_500_000
-# Of so many runs of withheld dates or more, every third stands apart: it chooses nothing, the predicted error is
-# calibrated on it.
-APART, ENOUGH = 3, 24
+# Of so many runs of withheld dates or more, only every third chooses: steps are compared on the same clouds, so that
+# few tell them apart. The others choose nothing: the error is reported and calibrated on them, and as clouds differ in
+# difficulty by a third, many are needed.
+CHOOSING, ENOUGH = 3, 24
 # Dates around a stretch that its first guess is solved on, and cells from its centre on large grids.
 MARGIN, SIDE = 6, 128
 # Independent samples that are looked at, and those of a stretch.
@@ -127,7 +128,7 @@ class Judge:
         frames : int
             Frames of a window.
         apart : bool, optional
-            Only the clouds that stand apart, for calibration (True), or all others (False); by default all. Where
+            Only the clouds that choose nothing (True), or those that choose (False); by default all. Where
             there are few, both are all of them: see :func:`stands_apart`.
         draws : int
             Of the first guess's posterior, to compare predicted errors with.
@@ -147,9 +148,8 @@ class Judge:
                 "date's observations; give more dates, or observations with more varied gaps"
             )
         if apart is not None and stands_apart(archive):
-            runs = [run for number, run in enumerate(runs) if (number % APART == APART - 1) == apart]
-            keep = (np.arange(len(dates)) % APART == APART - 1) == apart
-            dates = dates[keep]
+            runs = [run for number, run in enumerate(runs) if (number % CHOOSING > 0) == apart]
+            dates = dates[(np.arange(len(dates)) % CHOOSING > 0) == apart]
         random, drawn = np.random.default_rng(0), torch.Generator().manual_seed(0)
         stretches: list[Stretch] = []
 

@@ -364,7 +364,7 @@ class Reconstructor:
                     # Also where it was stopped or failed: the best weights so far are kept.
                     if between:
                         save()
-            ready = calibrated(current(), apart) if ranks.first else None
+            ready = calibrated(reported(current(), apart, unit), apart) if ranks.first else None
             if path is not None and ready is not None:
                 save_model(path, ready)
             self.model_ = _same(ready, ranks)
@@ -703,6 +703,15 @@ def _same(model: Model | None, ranks: Ranks) -> Model:
             save_model(own, model)
         with ranks.files(Path(own), MODEL) as folder:
             return model or load_model(folder)
+
+
+def reported(model: Model, judge: Judge | None, unit: float) -> Model:
+    """The model, with its error and the first guess's on the clouds that a judge looks at, in the field's units."""
+    if judge is None:
+        return model
+    error = judge.error(model.network, precision=getattr(torch, model.precision)) * unit
+    found = {"withheld": error, "judged": error, "first_guess": judge.error(None) * unit, "cells": judge.cells}
+    return replace(model, scores=model.scores | found)
 
 
 def calibrated(model: Model, judge: Judge | None) -> Model:

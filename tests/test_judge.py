@@ -78,6 +78,18 @@ def test_many_runs_are_judged_by_some(archive, monkeypatch):
     assert len(Judge.of(archive, CLOUDS, None, frames=3).stretches) == 1
 
 
+def test_where_there_are_many_clouds_most_choose_nothing(archive, monkeypatch):
+    whole = Judge.of(archive, CLOUDS, None, frames=3)
+    assert Judge.of(archive, CLOUDS, None, frames=3, apart=True).cells == whole.cells, "few clouds do both"
+    monkeypatch.setattr(module, "ENOUGH", 3)
+    assert len(whole.stretches) >= 3
+    choosing, others = (Judge.of(archive, CLOUDS, None, frames=3, apart=apart) for apart in (False, True))
+    assert choosing.cells + others.cells == whole.cells
+    assert 0 < len(choosing.stretches) <= len(others.stretches) + 1
+    for stretch in choosing.stretches:
+        assert not any(torch.equal(stretch.values, other.values) for other in others.stretches)
+
+
 def test_nothing_withheld_is_said(archive):
     with pytest.raises(InputError, match="no observation could be withheld to choose the best weights by"):
         Judge.of(dataclasses.replace(archive, withheld=None), CLOUDS, None, frames=3)

@@ -7,7 +7,8 @@ import torch
 import xarray as xr
 
 import geogan
-from geogan import Reconstructor, defaults
+from geogan import Reconstructor, defaults, judge
+from geogan import reconstructor as module
 from geogan.checkpoint import load_model, load_state
 from geogan.operators.errors import InputError
 from geogan.pace import Pace
@@ -184,6 +185,19 @@ def test_no_network_s_weights_are_worse_than_the_first_guess(gappy, domain, quic
     fitted = small(rate_generator=1.0, averaging=0.0, steps=4).fit(gappy, domain=domain)
     scores = fitted.model_.scores
     assert scores["step"] == 0 and scores["withheld"] == pytest.approx(scores["first_guess"], rel=1e-4)
+
+
+def test_the_error_is_reported_on_clouds_that_chose_nothing(gappy, domain, quick, monkeypatch):
+    judges = []
+    monkeypatch.setattr(judge, "ENOUGH", 2)
+    made = module.calibrated
+    monkeypatch.setattr(module, "calibrated", lambda model, judge: judges.append(judge) or made(model, judge))
+    fitted = small(steps=3).fit(gappy, domain=domain)
+    apart, model, unit = judges[0], fitted.model_, float(fitted.model_.standardiser.scale[0])
+    precision = getattr(torch, model.precision)
+    assert model.scores["withheld"] == pytest.approx(apart.error(model.network, precision=precision) * unit, rel=1e-6)
+    assert model.scores["first_guess"] == pytest.approx(apart.error(None) * unit, rel=1e-6)
+    assert model.scores["cells"] == apart.cells == model.calibration.cells
 
 
 @pytest.mark.parametrize(
