@@ -33,6 +33,9 @@ from geogan.withheld import Withheld, withhold
 
 # Dates and cells of a block.
 BLOCK_DATES, BLOCK_SIDE = 16, 128
+# A small grid's are longer, up to so many values and dates: else the windows of a few weeks come again and again, and
+# the network learns those weeks (ten years of 32 x 32 cells: what it gained was lost and found again in turns).
+BLOCK_VALUES, MOST_BLOCK_DATES = 65_536, 64
 # The first guess is fitted on pieces of so many dates and cells a side, so many values together.
 FIT_DATES, FIT_SIDE, FIT_VALUES, MOST_PIECES = 20, 192, 600_000, 12
 # Pieces of independent samples that it is fitted on: there is no time to look along.
@@ -262,7 +265,9 @@ def block_maker(
 
     Of an archive on disk they are cut from regions that are read ahead; ``message`` is told what that costs.
     """
-    frames = min(max(BLOCK_DATES, frames), len(archive.days))
+    cells = archive.bands * min(side, archive.domain.shape[0]) * min(side, archive.domain.shape[1])
+    dates = int(np.clip(BLOCK_VALUES // cells, BLOCK_DATES, MOST_BLOCK_DATES))
+    frames = min(max(dates, frames), len(archive.days))
     regions = archive.regions((samples_of_a_block(archive) if archive.independent else frames, side, side))
     buffer: ShuffleBuffer[Loaded] | None = None
     if regions is not None:

@@ -92,18 +92,26 @@ def test_blocks_hide_only_where_asked(gappy, domain):
         assert (hidden > 0) == hiding
 
 
+def test_blocks_of_a_small_grid_are_longer(gappy, domain, monkeypatch):
+    prepared = prepare(gappy, domain, CloudMask())
+    for values, dates in ((1, 16), (24 * domain.size, 24), (10**9, min(len(gappy), preparation.MOST_BLOCK_DATES))):
+        monkeypatch.setattr(preparation, "BLOCK_VALUES", values)
+        assert len(blocks_on_disk(prepared, side=128)(None, 0).values) == min(dates, len(gappy))
+
+
 @pytest.fixture
 def on_disk(gappy, domain, monkeypatch):
     """Prepared from an archive that is not held in memory, in regions that are parts of it."""
     monkeypatch.setattr(module_archive, "IN_MEMORY", 10)
     monkeypatch.setattr(module_archive, "REGION_VALUES", 1500)
     monkeypatch.setattr(preparation, "BLOCK_DATES", 6)
+    monkeypatch.setattr(preparation, "MOST_BLOCK_DATES", 6)
     return prepare(gappy.chunk(time=5, lat=6, lon=8), domain, CloudMask())
 
 
-def blocks_on_disk(prepared, *, seed=0, archive=None):
+def blocks_on_disk(prepared, *, seed=0, archive=None, side=8):
     return block_maker(archive or prepared.archive, prepared.model.operator, prepared.share_seen, seed=seed, frames=3,
-                       side=8, hiding=True)  # fmt: skip
+                       side=side, hiding=True)  # fmt: skip
 
 
 def alike(one, other):
