@@ -7,8 +7,8 @@ over the removed pixels; the score is the mean over the 300 pairs. Climatology, 
 images since 2000 without those 20, so nothing that is removed was ever seen; a pair is then filled from all that the
 protocol leaves. With ``--minutes 0`` no network is trained.
 
-The archive's own covariance has parameters that were chosen on 11 other complete images, held back, under 8 patterns of
-partly missing ones (:mod:`geogan.covariance`).
+The first guess is what ``geogan train`` finds (:mod:`geogan.covariance`): its parameters are chosen by hidden
+observations, not on complete images.
 """
 
 import argparse

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -213,6 +214,16 @@ class Judge:
             }
             stretches.append(whole._replace(**films))
         return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0)
+
+    @property
+    def by_noise(self) -> bool:
+        """Whether noise is withheld, not observations."""
+        return self.floor > 0
+
+    @cached_property
+    def guessed(self) -> float:
+        """Error of the first guess alone, as in :meth:`error`."""
+        return self.error(None)
 
     @property
     def cells(self) -> int:

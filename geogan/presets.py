@@ -24,6 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "betas": (0.0, 0.9),
         "decay": 0.995,
         "decay_every": 400,
+        "cooling": 0.0,
         "warm_up": 0,
         "clip": None,
         "batch": 16,
@@ -40,6 +41,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rate_generator": 1e-4,
         "rate_discriminator": 4e-4,
         "betas": (0.0, 0.9),
+        "cooling": 0.0,
         "clean_unrelated": True,
     },
 }

@@ -97,6 +97,8 @@ class Reconstructor:
         Of Adam; by default its usual ones, with less inertia against a discriminator.
     decay, decay_every : float, int
         Both learning rates are multiplied by ``decay`` every so many steps.
+    cooling : float
+        Share of the budget, at its end, over which both fall to 0.
     warm_up : int
         Steps over which the generator's learning rate rises.
     clip : float, optional
@@ -160,6 +162,7 @@ class Reconstructor:
         betas: tuple[float, float] | None = None,
         decay: float = 1.0,
         decay_every: int = 400,
+        cooling: float = 0.2,
         warm_up: int = 50,
         clip: float | None = 1.0,
         likelihood_every: int = 8,
@@ -194,6 +197,7 @@ class Reconstructor:
         self.betas = betas
         self.decay = decay
         self.decay_every = decay_every
+        self.cooling = cooling
         self.warm_up = warm_up
         self.clip = clip
         self.likelihood_every = likelihood_every
@@ -281,7 +285,6 @@ class Reconstructor:
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
         if first.prior is not None and not first.prior.stationary:
             crop = shape
-        noisy = judged_by_noise(archive, first.operator)
         with torch_threads(1):
             state = self._start(first, scale, device, images=within_unity(field, axes), ranks=ranks)
             if resume:
@@ -296,34 +299,11 @@ class Reconstructor:
                 pace = self._pace(state.generator, crop, device, ranks, before=first if resume else None, message=say)
                 torch.set_num_threads(pace.threads)
                 dtype = getattr(torch, pace.precision)
-                unit, units = archive.standardiser.error_unit(first.units)
-                guessed = 0.0 if judge is None else judge.error(None)
-
-                def current() -> Model:
-                    learned = state.error
-                    return replace(
-                        first,
-                        network=_frozen(state.average, state.best),
-                        error=None if learned is None or not learned.best else _frozen(learned.average, learned.best),
-                        precision=pace.precision,
-                        settings=self._settings() | {"dates": len(archive.days), "measured_threads": pace.threads},
-                        scores={
-                            "withheld": None if judge is None or noisy else state.best_score * unit,
-                            "first_guess": None if judge is None or noisy else guessed * unit,
-                            "judged_by": None if judge is None else f"withheld {'noise' if noisy else 'observations'}",
-                            "judged": None if judge is None else state.best_score * unit,
-                            "units": units,
-                            "dates": len(first.withheld.dates),
-                            "cells": None if judge is None or noisy else judge.cells,
-                            "step": state.best_step,
-                            "steps": state.step,
-                            "seconds": state.seconds,
-                        },
-                    )
+                unit, _ = archive.standardiser.error_unit(first.units)
 
                 def save() -> None:
                     if ranks.first and path is not None and state.best:
-                        save_model(path, current())
+                        save_model(path, self._learned(first, state, archive, judge, pace))
                         save_state(path, state)
 
                 weights = Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)
@@ -348,6 +328,7 @@ class Reconstructor:
                         warm_up=self.warm_up,
                         decay=self.decay,
                         decay_every=self.decay_every,
+                        cooling=self.cooling,
                         device=device,
                         seed=self.seed,
                         ranks=ranks,
@@ -364,11 +345,39 @@ class Reconstructor:
                     # Also where it was stopped or failed: the best weights so far are kept.
                     if between:
                         save()
-            ready = calibrated(reported(current(), apart, unit), apart) if ranks.first else None
-            if path is not None and ready is not None:
-                save_model(path, ready)
+            ready = None
+            if ranks.first:
+                ready = self._learned(first, state, archive, judge, pace)
+                ready = calibrated(reported(ready, apart, unit), apart)
+                if path is not None:
+                    save_model(path, ready)
             self.model_ = _same(ready, ranks)
         return self
+
+    def _learned(self, first: Model, state: TrainState, archive: Archive, judge: Judge | None, pace: Pace) -> Model:
+        """What training started from, with the best weights so far and what is known of them."""
+        unit, units = archive.standardiser.error_unit(first.units)
+        clouds = judge is not None and not judge.by_noise
+        error = state.error
+        return replace(
+            first,
+            network=_frozen(state.average, state.best),
+            error=None if error is None or not error.best else _frozen(error.average, error.best),
+            precision=pace.precision,
+            settings=self._settings() | {"dates": len(archive.days), "measured_threads": pace.threads},
+            scores={
+                "withheld": state.best_score * unit if clouds else None,
+                "first_guess": judge.guessed * unit if judge is not None and clouds else None,
+                "judged_by": None if judge is None else f"withheld {'observations' if clouds else 'noise'}",
+                "judged": None if judge is None else state.best_score * unit,
+                "units": units,
+                "dates": len(first.withheld.dates),
+                "cells": judge.cells if judge is not None and clouds else None,
+                "step": state.best_step,
+                "steps": state.step,
+                "seconds": state.seconds,
+            },
+        )
 
     def _pool(
         self,
@@ -660,6 +669,8 @@ class Reconstructor:
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise InputError(f"{name} must not be negative, got {value}")
+        if not 0 <= self.cooling <= 1:
+            raise InputError(f"cooling is a share of the budget between 0 and 1, got {self.cooling}")
         if not any((self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)):
             raise InputError("all weights are 0, so there is nothing to learn; give one of them a weight")
         if self.precision not in ("auto", "float32", "bfloat16"):
@@ -710,7 +721,7 @@ def reported(model: Model, judge: Judge | None, unit: float) -> Model:
     if judge is None:
         return model
     error = judge.error(model.network, precision=getattr(torch, model.precision)) * unit
-    found = {"withheld": error, "judged": error, "first_guess": judge.error(None) * unit, "cells": judge.cells}
+    found = {"withheld": error, "judged": error, "first_guess": judge.guessed * unit, "cells": judge.cells}
     return replace(model, scores=model.scores | found)
 
 

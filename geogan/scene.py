@@ -43,7 +43,7 @@ def fit_scene(archive: Archive, climatology: Climatology, *, seed: int) -> Scene
     Of mean and plane that one is taken whose best first guess predicts hidden observations better. Each piece has a
     climatology fitted without what the piece hides, and each climatology a prior of its own: carried on into a large
     gap at one side a plane may be far off, and a prior that is not fitted does not tell (chlorophyll off California,
-    logarithm: 0.67 with a plane and 0.98 with the mean before the search, 0.53 and 0.41 after it).
+    logarithm: 0.67 with a plane and 0.98 with the mean before the search, 0.53 and 0.42 after it).
 
     Parameters
     ----------

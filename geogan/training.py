@@ -130,6 +130,7 @@ def train_step(
     warm_up: int = 0,
     decay: float = 1.0,
     decay_every: int = 400,
+    cooled: float = 1.0,
     theta: Any = None,
     ranks: Ranks = ALONE,
 ) -> Step:
@@ -163,6 +164,8 @@ def train_step(
     decay : float
         What both learning rates are multiplied by every ``decay_every`` steps.
     decay_every : int
+    cooled : float
+        What both are multiplied by now.
     theta : Theta, optional
         A fresh draw for ``windows``, on their device; by default drawn here, from ``state.random``.
     ranks : Ranks
@@ -176,7 +179,7 @@ def train_step(
     cast = torch.autocast(device.type, precision, enabled=precision != torch.float32)
     adversarial = weights.prior > 0
     second = _second(weights, state.step, likelihood_every)
-    rate = decay ** (state.step // decay_every)
+    rate = cooled * decay ** (state.step // decay_every)
 
     shown = windows.kept if weights.withheld > 0 else windows.mask
     seen = _seen(windows, shown, scale)
@@ -474,6 +477,7 @@ def train(
     warm_up: int = 0,
     decay: float = 1.0,
     decay_every: int = 400,
+    cooling: float = 0.0,
     validate_every: int = 100,
     report_every: int = 10,
     device: torch.device | None = None,
@@ -488,6 +492,9 @@ def train(
     The weights kept as best are those of the average with the least error on the withheld clouds;
     ``validate`` measures it, and the loss of what predicts the error, which is chosen by that. Both are measured
     before the first step too: there the model is its first guess.
+
+    Over the last ``cooling`` of the budget both learning rates fall to nothing, in a line: what was learned last weighs
+    less then, and the noise of single steps goes out of the weights.
     Where nothing could be withheld there is no ``validate``, and the last average is kept.
 
     Raises
@@ -543,9 +550,11 @@ def train(
             yield record({}, judge())
         while True:
             done = state.step >= steps if steps is not None else False
+            used = 0.0 if steps is None else state.step / max(1, steps)
             if minutes is not None:
                 (spent,) = ranks.told([before + time.perf_counter() - began])
                 done = done or spent >= 60 * minutes
+                used = max(used, spent / max(1e-9, 60 * minutes))
             if done:
                 break
             windows, theta = supply.take()
@@ -562,6 +571,7 @@ def train(
                 warm_up=warm_up,
                 decay=decay,
                 decay_every=decay_every,
+                cooled=min(1.0, (1 - used) / cooling) if cooling > 0 else 1.0,
                 theta=theta,
                 ranks=ranks,
             )

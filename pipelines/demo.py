@@ -73,7 +73,7 @@ def demo(
     write_dataset(truth.chunk(time=40), out / "truth.zarr")
     write_dataset(xr.Dataset({"sst": gappy, "sea_mask": truth.sea_mask}).chunk(time=40), out / "gappy.zarr")
 
-    say(f"geogan train --data {out}/gappy.zarr --domain sea_mask --minutes {minutes:g}")
+    say(f"geogan train --data {out}/gappy.zarr --domain sea_mask --minutes {minutes:g} --seed {seed} --out {out}/model")
     run = train(
         out / "gappy.zarr",
         out=out / "model",

@@ -25,11 +25,16 @@ from geogan.league import DEFAULT, METHODS, Row, league
 from geogan.model import Model, grid_of
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import train
-from geogan.reconstructor import find_device
+from geogan.reconstructor import Reconstructor, find_device
 from geogan.rivals import FITTED, QUICK
 from geogan.run_folder import RUN, is_run, read_run, writing
 
 ABLATION = "without-prior"
+# Settings that presets have and no option gives.
+_OF_PRESETS = (
+    "show_mask", "weight_paired", "clean_unrelated", "rate_generator", "rate_discriminator", "betas", "decay",
+    "decay_every", "cooling", "warm_up", "clip", "likelihood_every", "averaging",
+)  # fmt: skip
 TITLES = {
     "climatology": "climatology",
     "linear_time": "linear in time",
@@ -85,7 +90,8 @@ def evaluate(
         Folder to draw into: how often the truth lies in which interval, and, of ensembles, rank histogram and power
         spectra.
     ablation : bool
-        Also train, once, for as many steps, with the prior term off, and score that; kept in the run.
+        Also train, once, for as many steps, with the prior term off, and score that; kept in the run. Not of a run
+        whose settings only a preset has.
     json : Path, optional
         Write the rows there too; ``-`` for standard output. Of what is there, only an earlier table is replaced.
     threads : int, optional
@@ -120,7 +126,7 @@ def evaluate(
     if truth is not None:
         fuller = _same_cells(open_source(truth, variable=described["variable"]).field, source.field)
     models: dict[str, Model] = {"model": trained}
-    if ablation and "model" in named(methods) and trained.settings.get("weight_prior", 0) > 0:
+    if ablation and "model" in named(methods) and _has_ablation(trained):
         models[ABLATION] = _ablation(data, model, trained, described, threads, device, console)
     with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
         tasks: dict[str, TaskID] = {}
@@ -363,6 +369,8 @@ def _ablation(
             covariate=settings.get("covariates", ()),
             noise=settings.get("noise"),
             error_variable=described.get("error_variable"),
+            generator=settings["generator"],
+            discriminator=settings["discriminator"],
             window=settings["window"],
             width=settings["width"],
             crop=settings["crop"],
@@ -381,6 +389,16 @@ def _ablation(
             console=console,
         )
     return load_model(path)
+
+
+def _has_ablation(model: Model) -> bool:
+    """Whether a run has a prior term to leave out, something to learn without it, and settings that can be repeated.
+
+    What only presets set has no option of its own: a training that differed in it too would say nothing.
+    """
+    usual, own = vars(Reconstructor()), model.settings
+    learns = own.get("weight_prior", 0) > 0 and own["weight_likelihood"] + own["weight_withheld"] > 0
+    return learns and all(own.get(name, usual[name]) == usual[name] for name in _OF_PRESETS)
 
 
 def _is_ablation(other: Model, model: Model) -> bool:

@@ -61,7 +61,7 @@ def info(
     """
     if is_run(path):
         if variable is not None:
-            raise InputError(f"{path} is a run, which has one variable; leave variable out")
+            raise InputError(f"{path} is a run, which names its own variables; leave variable out")
         found = _run(Path(path))
     else:
         found = _data(path, variable)

@@ -337,7 +337,16 @@ def _trained(
         settings |= settings_of([cell.row])
     if cell.generator == "sagan":
         # The paper's networks come with its optimisers, whatever they are trained for.
-        optimiser = ("rate_generator", "rate_discriminator", "betas", "decay", "decay_every", "warm_up", "clip")
+        optimiser = (
+            "rate_generator",
+            "rate_discriminator",
+            "betas",
+            "decay",
+            "decay_every",
+            "cooling",
+            "warm_up",
+            "clip",
+        )
         settings |= {name: paper[name] for name in (*networks, *optimiser)}
     if cell.row == "gaussian":
         settings |= {"steps": 0}  # untrained, the generator returns the first guess

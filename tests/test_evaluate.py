@@ -104,6 +104,14 @@ def test_without_a_prior_term_there_is_nothing_to_leave_out(data, tmp_path):
     assert ABLATION not in names(evaluate(data, run)) and not (run / ABLATION).exists()
 
 
+@pytest.mark.parametrize("preset", ["paired", "unir"])
+def test_presets_are_not_repeated(data, folder, tmp_path, preset):
+    """Their settings have no options, and of the paired one nothing would be left to learn."""
+    clean = folder / "truth.nc" if preset == "paired" else None
+    run = train(data, out=tmp_path / "run", preset=[preset], clean=clean, **SMALL | {"batch": 2})
+    assert ABLATION not in names(evaluate(data, run, methods=["model"])) and not (run / ABLATION).exists()
+
+
 def test_against_a_truth(data, folder, run, gappy, domain):
     rows = evaluate(data, run, truth=folder / "truth.nc", ablation=False)
     assert {row.score.cells for row in rows if row.score.share == 1} == {int((gappy.isnull().values & domain).sum())}

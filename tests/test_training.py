@@ -376,6 +376,22 @@ def run(setting, state, steps, *, prior=None, validate=None, minutes=None, weigh
         pool.close()
 
 
+def test_learning_rates_cool_down_at_the_end_of_the_budget(setting):
+    state, rates = state_of(rate=1e-3), []
+    for _ in run(setting, state, 10, cooling=0.4, validate_every=100):
+        rates.append(
+            [each.param_groups[0]["lr"] for each in (state.generator_optimiser, state.discriminator_optimiser)]
+        )
+    ours, theirs = np.array(rates[1:]).T
+    np.testing.assert_allclose(ours[:10] / 1e-3, [1, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25], rtol=1e-6)
+    np.testing.assert_allclose(theirs / theirs[0], ours / ours[0], rtol=1e-6)
+    # By the clock too.
+    state, rates = state_of(rate=1e-3), []
+    for _ in run(setting, state, None, minutes=0.02, cooling=1.0, validate_every=1000):
+        rates.append(state.generator_optimiser.param_groups[0]["lr"])
+    assert len(rates) > 3 and (np.diff(rates[1:-1]) < 0).all() and rates[-1] < rates[1]
+
+
 def test_a_resumed_run_is_an_undisturbed_one(setting, prior, tmp_path):
     whole = state_of()
     list(run(setting, whole, 7, prior=prior))

@@ -16,7 +16,7 @@ def table1(
     variable: Annotated[
         str | None, typer.Option(help="Array of an .npz file.", show_default="the first that holds images")
     ] = None,
-    size: Annotated[int, typer.Option(min=16, help="Side that images are reduced to, in cells: 32 or 64.")] = 32,
+    size: Annotated[int, typer.Option(min=16, help="Side to reduce images to, in cells: a divisor of theirs.")] = 32,
     images: Annotated[int | None, typer.Option(min=20, help="Use the first so many.", show_default="all")] = None,
     row: Annotated[
         list[str] | None, typer.Option(help="System to train and score; several.", show_default="all")

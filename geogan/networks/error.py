@@ -17,7 +17,7 @@ class ErrorNet(nn.Module):
     """Predict the standard deviation of a reconstruction's error.
 
     It stands beside the generator, whichever that is, and leaves it alone: no gradient of its loss reaches the
-    generator. It works at half and quarter resolution, at about a tenth of the default generator's cost.
+    generator. It works at half and quarter resolution, at a quarter to two fifths of the default generator's cost.
 
     Beside a Gaussian first guess it predicts two things: the ``spread`` of the Gaussian posterior, which it learns from
     exact draws and everywhere, also where no observation could ever be withheld; and what the error is over that.
