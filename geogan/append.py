@@ -6,6 +6,7 @@ Zarr store are shared, not copied. What is there is neither moved nor written to
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from geogan.chunk_store import ChunkStore, Region, layout
 from geogan.coordinates import Axes, days, same_coordinate
 from geogan.encoding import MARK
 from geogan.operators.errors import InputError
+from geogan.variables import split_variables
 
 TOLD = "geogan_fill"
 """Global attribute: what a product was filled with, as JSON."""
@@ -112,11 +114,12 @@ class Older:
                     f"{self.path} was filled {words.format(self.told.get(name))}, and not {words.format(told[name])}; "
                     "give the same, or fill it anew with --overwrite"
                 )
+        fields = split_variables(chosen)
         with _opened(self.path) as dataset:
             sample = dataset[self.filled]
-            others = [str(dim) for dim in chosen.dims if dim != axes.time]
-            if set(sample.dims) != set(chosen.dims) or not all(
-                same_coordinate(sample, dim, chosen, dim) for dim in others
+            others = [str(dim) for dim in fields[0].dims if dim != axes.time]
+            if set(sample.dims) != set(fields[0].dims) or not all(
+                same_coordinate(sample, dim, fields[0], dim) for dim in others
             ):
                 raise InputError(
                     f"{self.path} is on another grid than {chosen.name} now is; give the same grid, or another output"
@@ -137,19 +140,20 @@ class Older:
         InputError
             Where it is not.
         """
-        name = self.filled
-        if not self.told["keep_observed"] or name != chosen.name:
+        if not self.told["keep_observed"]:
             return
         with _opened(self.path) as dataset:
-            for date in dates:
-                now = chosen.isel({axes.time: date}).compute(scheduler="synchronous").values
-                dims = [dim for dim in chosen.dims if dim != axes.time]
-                one = dataset[[name, f"{name}_source"]].isel({axes.time: date}).transpose(*dims)
+            for field, date in itertools.product(split_variables(chosen), dates):
+                name, now = field.name, field.isel({axes.time: date}).compute(scheduler="synchronous")
+                if name not in self.names:
+                    continue
+                one = dataset[[name, f"{name}_source"]].isel({axes.time: date}).transpose(*now.dims)
                 seen = one[f"{name}_source"].values == 0
-                if not (np.array_equal(np.isfinite(now), seen) and np.allclose(now[seen], one[name].values[seen])):
+                same = np.array_equal(np.isfinite(now.values), seen)
+                if not (same and np.allclose(now.values[seen], one[name].values[seen])):
                     raise InputError(
-                        f"{chosen.name} of date {chosen[axes.time].values[date]} is not what it was when {self.path} "
-                        "was filled; fill it anew with --overwrite"
+                        f"{name} of date {chosen[axes.time].values[date]} is not what it was when {self.path} was "
+                        "filled; fill it anew with --overwrite"
                     )
 
     def lend(self, store: ChunkStore, region: Region) -> None:

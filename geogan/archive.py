@@ -13,6 +13,7 @@ import xarray as xr
 from geogan.coordinates import day_of_year, days, find_axes, stacked
 from geogan.covariates import Covariates
 from geogan.masks import KeptMasks, Masks
+from geogan.operators.errors import InputError
 from geogan.regions import REGION_VALUES, Region, Regions, plan_regions
 from geogan.standardise import Standardiser, within_unity
 from geogan.streaming import read_piece, stored_chunks
@@ -108,14 +109,26 @@ class Archive:
         *,
         error: xr.DataArray | float | None = None,
     ) -> Archive:
-        """The archive of a field, its dimensions put in order."""
+        """The archive of a field, its dimensions put in order.
+
+        Raises
+        ------
+        InputError
+            Where the climatology has seasons and the field no dates.
+        """
         axes = find_axes(source)
+        phase = day_of_year(source, axes)
+        if phase is None and len(standardiser.coefficients) > 1:
+            raise InputError(
+                f"the climatology changes with the season, and {source.name or 'the field'} has no dates; give it a "
+                "time coordinate of dates"
+            )
         return cls(
             stacked(source, axes),
             domain,
             standardiser,
             days(source, axes),
-            day_of_year(source, axes),
+            phase,
             independent=axes.independent,
             limits=(-1.0, 1.0) if within_unity(source, axes) else None,
             error=error,

@@ -84,6 +84,11 @@ def cut(length: int, size: int, generator: np.random.Generator, *, first: int = 
     return slice(start, start + size)
 
 
+def holds_enough(archive: Archive, share_seen: np.ndarray, t: slice | np.ndarray, y: slice, x: slice) -> bool:
+    """Whether something was seen on some dates, and enough of some cells is domain; of a strait, half of its share."""
+    return share_seen[t].sum() > 0 and archive.domain[y, x].mean() > min(0.1, 0.5 * archive.domain.mean())
+
+
 def some_samples(archive: Archive, generator: np.random.Generator, among: slice = slice(None)) -> np.ndarray:
     """Numbers of random samples of an archive, in order."""
     size = samples_of_a_block(archive)
@@ -159,7 +164,7 @@ def prepare(
         if archive.independent:
             t = some_samples(archive, generator, bounds.t)
         y, x = somewhere(bounds.y, side), somewhere(bounds.x, side)
-        if share_seen[t].sum() > 0 and archive.domain[y, x].mean() > 0.1:
+        if holds_enough(archive, share_seen, t, y, x):
             piece = archive.read(t, y, x, within=within)
             if piece.observed.any():
                 break
@@ -205,6 +210,8 @@ def prepare(
     if clean is not None:
         if not pairs and clean.independent:
             t = np.sort(generator.choice(len(clean.days), len(values), replace=len(clean.days) < len(values)))
+        elif not pairs and len(clean.days) < len(values):
+            t = np.resize(np.arange(len(clean.days)), len(values))
         elif not pairs:
             t = cut(len(clean.days), len(values), generator)
         whole = torch.from_numpy(clean.read(t, y, x).values)

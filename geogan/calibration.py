@@ -34,7 +34,7 @@ class Calibration:
     Attributes
     ----------
     std : tuple of float
-        Predicted standard deviations, increasing; in the unit of the field.
+        Predicted standard deviations, increasing; in the unit that they were fitted in, of a model its anomalies'.
     factor : tuple of float
         At each of them.
     cells, stretches : int
@@ -84,7 +84,7 @@ class Calibration:
         Parameters
         ----------
         std : ndarray
-            0 or more, in the unit of the field.
+            0 or more, in that unit.
 
         Returns
         -------
@@ -106,7 +106,7 @@ class Calibration:
         Parameters
         ----------
         std : ndarray
-            0 or more, in the unit of the field.
+            0 or more, in that unit.
 
         Returns
         -------

@@ -251,7 +251,9 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], text: Mapping[str, 
         aside.replace(file)
     except (OSError, SafetensorError) as error:
         aside.unlink(missing_ok=True)
-        raise InputError(f"{file} could not be written ({error}); the one before is kept; free some space") from error
+        raise InputError(
+            f"{file} could not be written ({error}); the one before is kept; make room, or see who may write there"
+        ) from error
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

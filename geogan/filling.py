@@ -22,6 +22,7 @@ from geogan.archive import Archive
 from geogan.composing import compose, error_limits, product_of
 from geogan.coordinates import find_axes, unstacked
 from geogan.cutting import Plan, plan
+from geogan.io import check_labels
 from geogan.model import Model
 from geogan.observation_error import observation_error
 from geogan.operators.errors import InputError
@@ -92,9 +93,11 @@ def prepared(
     Raises
     ------
     InputError
-        Where units, bands or grid differ from the model's, or the record from the one it was trained on, or where dates
-        lack that the model's covariates need, or where the observations' error does not fit.
+        Where dates are out of order or lacking, where units, bands or grid differ from the model's, or the record from
+        the one it was trained on, where dates lack that the model's covariates need, or where the observations' error
+        does not fit.
     """
+    check_labels(field, find_axes(field))
     known = known_error(model, field, error)
     y, x = model.place(field)
     archive = Archive.of(field, model.domain[y, x], model.standardiser.part(y, x), error=known)

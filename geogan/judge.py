@@ -101,11 +101,14 @@ class Judge:
         With their first guess solved, once.
     floor : float
         Mean square of the noise in what is compared with.
+    by_noise : bool
+        Whether noise is withheld, not observations.
     """
 
     operator: Operator
     stretches: tuple[Stretch, ...]
     floor: float = 0.0
+    by_noise: bool = False
 
     @classmethod
     def of(
@@ -196,7 +199,7 @@ class Judge:
             chosen = dates[np.unique(np.linspace(0, len(dates) - 1, SAMPLES).astype(int))]
             for some in np.array_split(chosen, -(-len(chosen) // TOGETHER)):
                 stretches.append(solved(some, *around(int(some[0]))))
-            return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0)
+            return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0, noisy)
         margin = max(MARGIN, frames - 1)
         values_each = min(archive.domain.size, 4 * SIDE**2) * archive.bands * (2 * frames + 4)
         most = int(np.clip(VALUES // values_each, STRETCHES, MOST_STRETCHES))
@@ -213,12 +216,7 @@ class Judge:
                 name: part[near] for name, part in whole._asdict().items() if part is not None and name != "domain"
             }
             stretches.append(whole._replace(**films))
-        return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0)
-
-    @property
-    def by_noise(self) -> bool:
-        """Whether noise is withheld, not observations."""
-        return self.floor > 0
+        return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0, noisy)
 
     @cached_property
     def guessed(self) -> float:
@@ -312,7 +310,7 @@ class Judge:
 
     def _noise(self, stretch: Stretch) -> Tensor:
         """Known standard deviation of the errors of what is asked; noise that was withheld is in the floor."""
-        if self.floor:
+        if self.by_noise:
             return torch.zeros_like(stretch.asked)
         return torch.zeros_like(stretch.asked) + total_noise(self.operator, stretch.error)
 

@@ -94,10 +94,14 @@ class Model:
 
     def on(self, device: torch.device | None) -> Model:
         """The model with its network on a device; itself where that is nothing to do."""
-        if self.network is None or device is None or self.network.scale.device == device:
+        learned = [each for each in (self.network, self.error) if each is not None]
+        if device is None or all(each.scale.device == device for each in learned):
             return self
-        error = None if self.error is None else copy.deepcopy(self.error).to(device)
-        return replace(self, network=copy.deepcopy(self.network).to(device), error=error)
+        return replace(
+            self,
+            network=None if self.network is None else copy.deepcopy(self.network).to(device),
+            error=None if self.error is None else copy.deepcopy(self.error).to(device),
+        )
 
     def prior_of(self, y: slice, x: slice) -> Prior | None:
         """The prior on some rows and columns of the grid."""

@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 
 from geogan.archive import Archive, Loaded, too_long
-from geogan.blocks import Block, cut, prepare, samples_of_a_block, some_samples
+from geogan.blocks import Block, cut, holds_enough, prepare, samples_of_a_block, some_samples
 from geogan.coordinates import Axes, band_names, band_units, find_axes
 from geogan.covariance import FEWEST_DATES, SEARCHED_CELLS, Prior, fit_archive_prior
 from geogan.covariates import Covariates
@@ -277,7 +277,7 @@ def block_maker(
         def draw(generator: np.random.Generator) -> Region:
             for _ in range(100):
                 t, y, x = region = regions.draw(generator)
-                if share[t].sum() > 0 and archive.domain[y, x].mean() > 0.1:
+                if holds_enough(archive, share, t, y, x):
                     break
             return region
 

@@ -38,7 +38,7 @@ from geogan.operators.parse import describe, parse
 from geogan.pace import Pace, find_pace, thread_counts
 from geogan.parallel import side_by_side, torch_threads, workers
 from geogan.preparation import BLOCK_SIDE, SMALLEST, Prepared, block_maker, prepare_model, read_once, share_seen
-from geogan.ranks import ALONE, LostRank, Ranks, local
+from geogan.ranks import ALONE, Ranks, local
 from geogan.run_folder import MODEL, STATE
 from geogan.slab import wanted_over_found
 from geogan.standardise import transforms, within_unity
@@ -238,9 +238,10 @@ class Reconstructor:
             Standard deviation of each observation's error, in the field's units; a Dataset where the field is one, its
             variables in the same order.
         path : str or Path, optional
-            Folder that the model and the state of training are saved to, at least every minute.
+            Folder that the model and the state of training are saved to, every half minute, between two steps.
         resume : bool
-            Go on with the training saved in ``path``.
+            Go on with the training saved in ``path``. With more steps or minutes than before it learns at the whole
+            rate again, and cools down at its new end.
         progress : callable, optional
             Called with a :class:`~geogan.training.Progress` now and then, and with what turns its scores
             from anomalies into the field's units.
@@ -280,7 +281,7 @@ class Reconstructor:
         if ranks.first:
             begun = self._prepared(field, error, domain, covariates, path=path if resume else None, message=say)
         first, archive, share, scale = _handed(begun, ranks, field, error)
-        whole = self._clean(clean, archive)
+        whole = self._clean(clean, archive, first.frames)
         frames, shape = first.frames, archive.domain.shape
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
         if first.prior is not None and not first.prior.stationary:
@@ -307,7 +308,8 @@ class Reconstructor:
                         save_state(path, state)
 
                 weights = Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)
-                saved, between = time.perf_counter(), True
+                # Between two steps, where what there is belongs together.
+                saved, between = time.perf_counter(), False
                 try:
                     for report in train(
                         state,
@@ -333,16 +335,20 @@ class Reconstructor:
                         seed=self.seed,
                         ranks=ranks,
                     ):
+                        between = True
                         if report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS:
                             save()
                             saved = time.perf_counter()
                         if progress is not None and ranks.first:
                             progress(report, unit)
-                except LostRank:
-                    between = False  # in the middle of a step: what was saved before is whole
+                        between = False
+                    between = True
+                except InputError:
+                    # What is to be gone on with stays as it was: it has no losses that are no numbers.
+                    if ranks.first and path is not None and state.best:
+                        save_model(path, self._learned(first, state, archive, judge, pace))
                     raise
                 finally:
-                    # Also where it was stopped or failed: the best weights so far are kept.
                     if between:
                         save()
             ready = None
@@ -363,6 +369,8 @@ class Reconstructor:
             first,
             network=_frozen(state.average, state.best),
             error=None if error is None or not error.best else _frozen(error.average, error.best),
+            calibration=Calibration(),
+            smoothing=0,
             precision=pace.precision,
             settings=self._settings() | {"dates": len(archive.days), "measured_threads": pace.threads},
             scores={
@@ -484,7 +492,8 @@ class Reconstructor:
             survey = check_field(field, axes, within=_fitting(first.domain, field, axes), message=message)
             archive = prepared(first, field, error=error, withheld=True).held()
             return Prepared(first, archive, share_seen(survey, archive.domain), 1.0)
-        known = None if domain is None else _fitting(np.asarray(domain, bool), field, axes)
+        domain = None if domain is None else np.ascontiguousarray(domain, bool)
+        known = None if domain is None else _fitting(domain, field, axes)
         survey, sums = read_once(field, axes, within=known, transform=self.transform, message=message)
         if domain is None:
             domain = survey.domain
@@ -498,7 +507,7 @@ class Reconstructor:
         return prepare_model(
             field,
             survey,
-            np.asarray(domain, bool),
+            domain,
             parse(self.operator),
             window=self.window,
             transform=self.transform,
@@ -554,7 +563,7 @@ class Reconstructor:
             seed=self.seed,
         )
 
-    def _clean(self, clean: xr.DataArray | None, archive: Archive) -> Archive | None:
+    def _clean(self, clean: xr.DataArray | None, archive: Archive, frames: int) -> Archive | None:
         """The archive of clean fields, where there are any."""
         if clean is None:
             return None
@@ -570,6 +579,8 @@ class Reconstructor:
                 f"there are {theirs[0]} clean fields for {ours[0]} measurements; pairs need one for each, in their "
                 "order, or use --preset unpaired"
             )
+        if not whole.independent and theirs[0] < frames:
+            raise InputError(f"a window has {frames} dates, and there are {theirs[0]} clean fields; give more of them")
         seen = share_seen(check_field(clean, find_axes(clean)), archive.domain)
         if (seen < 1).any():
             raise InputError(f"{clean.name or 'the clean field'} has gaps of its own; give clean fields without any")

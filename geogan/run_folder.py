@@ -36,7 +36,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"{path} could not be written ({reason}); free some space, or give another place") from error
+        raise InputError(f"{path} could not be written ({reason}); make room, or give another place") from error
 
 
 def read_run(path: Path) -> dict[str, Any]:

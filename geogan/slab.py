@@ -46,8 +46,9 @@ def fill_slab(
     panel : Panel, optional
         Rows and columns; by default all. Values are the same, bit for bit, whatever they are a part of.
     members : int
-        Draws of the ensemble, in pairs on opposite sides of the field, which is their mean; of an odd number the last
-        one's opposite is left out. A member's noise belongs to cells and dates, so tiles and slabs agree on it.
+        Draws of the ensemble, in pairs on opposite sides of the field, which is the mean of an even number; of an odd
+        one the last one's opposite is left out. A member's noise belongs to cells and dates, so tiles and slabs agree
+        on it.
     seed : int
         Of that noise.
     """

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from geogan import objective
 from geogan.blocks import ASKED_ERROR, RECORRUPTION, SHOWN_ERROR, BlockPool, total_noise
 from geogan.covariance import Prior
+from geogan.gaussian import GaussianPrior
 from geogan.networks import Critic, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, dated_generator
@@ -517,6 +518,7 @@ def train(
             generator=random,
             share=ranks.share,
             turned=prior is None or prior.stationary,
+            tilted=isinstance(prior, GaussianPrior) and prior.tilt != 0,
         )
         if not _second(weights, step, likelihood_every) and (weights.prior == 0 or windows.clean is not None):
             return windows, None
@@ -592,7 +594,7 @@ def _sound(losses: dict[str, float], step: int, collapsed: int, every: int) -> i
     if not all(math.isfinite(value) for value in losses.values()):
         raise InputError(
             f"training stopped at step {step}: a loss is not finite ({losses}); the best weights so far are kept; "
-            "lower the learning rate or use --precision float32"
+            "train anew with --precision float32, or with another --seed"
         )
     collapsed = collapsed + 1 if losses.get("discriminator", math.inf) < COLLAPSED else 0
     if collapsed >= LOOKS:

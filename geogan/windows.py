@@ -51,6 +51,7 @@ def draw_windows(
     generator: torch.Generator,
     share: slice = slice(None),
     turned: bool = True,
+    tilted: bool = False,
 ) -> Windows:
     """Draw a batch of windows, turned over at random.
 
@@ -70,6 +71,8 @@ def draw_windows(
         Which windows of the batch to cut. All are drawn: whoever cuts some of them cuts what the one who cuts all does.
     turned : bool
         False to leave them as they are: a first guess that knows the grid's cells cannot be turned over.
+    tilted : bool
+        Along both axes or along none: a covariance that leans to one side leans to the other in a mirror.
     """
     places = torch.rand((batch, 6), generator=generator, dtype=torch.float64).tolist()
     dealt = math.gcd(batch, len(blocks))
@@ -82,6 +85,7 @@ def draw_windows(
         t = int(when * (block.values.shape[0] - frames + 1))
         y = int(down * (block.values.shape[-2] - crop[0] + 1))
         x = int(right * (block.values.shape[-1] - crop[1] + 1))
+        turns = turns[:1] * 2 if tilted else turns
         flips = [axis for axis, turn in zip((-2, -1), turns, strict=True) if turned and turn < 0.5]
         space = (slice(y, y + crop[0]), slice(x, x + crop[1]))
         here = (slice(t, t + frames), slice(None), *space)

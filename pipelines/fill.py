@@ -221,8 +221,9 @@ def _continuing(
         kept = {number for number, stop in enumerate(stops) if stop <= dates}
         filler = replace(filler, job=replace(filler.job, settled=(str(older.path), dates)))
     known = max((stops[number] for number in kept), default=0)
-    if known:
-        older.check_observed(filler.chosen, filler.axes, sorted({0, known // 2, known - 1}))
+    taken = known if refill else dates
+    if taken:
+        older.check_observed(filler.chosen, filler.axes, sorted({0, taken // 2, taken - 1}))
     if console is not None:
         again = f"; the last {dates - known} of those there are filled again, now that dates follow them" * refill
         console.print(f"{filler.chosen.sizes[filler.axes.time] - dates} dates are new{again}")

@@ -152,6 +152,25 @@ def test_one_date_few_dates_and_an_image(model, gappy, domain):
     xr.testing.assert_identical(lazily.compute(), fill(model, gappy[4]))
 
 
+def test_dates_must_be_there_and_in_order(model, gappy, domain):
+    for field, words in (
+        (gappy[::-1], "do not increase from one to the next"),
+        (xr.concat([gappy[6:], gappy[:6]], "time"), "do not increase"),
+        (gappy[:0], "no entry along 'time'"),
+    ):
+        with pytest.raises(InputError, match=words):
+            fill(model, field)
+    # A climatology that changes with the season says nothing of a date that nobody knows.
+    constant = model.standardiser.coefficients
+    seasons = np.concatenate([constant, np.ones((2, *constant.shape[1:]))])
+    seasonal = dataclasses.replace(
+        model, standardiser=dataclasses.replace(model.standardiser, coefficients=seasons), network=None
+    )
+    check(fill(seasonal, gappy[:4]), gappy[:4], domain)
+    with pytest.raises(InputError, match="changes with the season, and sst has no dates"):
+        fill(seasonal, gappy[4].drop_vars("time"))
+
+
 def test_a_date_that_saw_nothing(model, gappy, domain):
     field = gappy.copy(deep=True)
     field[7] = np.nan

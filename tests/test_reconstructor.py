@@ -7,11 +7,12 @@ import torch
 import xarray as xr
 
 import geogan
-from geogan import Reconstructor, defaults, judge
+from geogan import Reconstructor, defaults, judge, training
 from geogan import reconstructor as module
 from geogan.checkpoint import load_model, load_state
 from geogan.operators.errors import InputError
 from geogan.pace import Pace
+from geogan.presets import settings_of
 from geogan.reconstructor import find_device
 
 SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1}
@@ -145,9 +146,9 @@ def test_a_record_shorter_than_the_window(gappy, domain, quick):
     check(fitted, field[:1], domain)
 
 
-def test_decreasing_latitude(gappy, domain, quick):
+def test_decreasing_latitude(gappy, domain, quick, tmp_path):
     turned = gappy[:12, ::-1]
-    check(small().fit(turned, domain=domain[::-1]), turned, domain[::-1])
+    check(small().fit(turned, domain=domain[::-1], path=tmp_path / "run"), turned, domain[::-1])
 
 
 @pytest.mark.parametrize("calendar", ["noleap", "360_day"])
@@ -185,6 +186,33 @@ def test_no_network_s_weights_are_worse_than_the_first_guess(gappy, domain, quic
     fitted = small(rate_generator=1.0, averaging=0.0, steps=4).fit(gappy, domain=domain)
     scores = fitted.model_.scores
     assert scores["step"] == 0 and scores["withheld"] == pytest.approx(scores["first_guess"], rel=1e-4)
+
+
+def test_unrelated_clean_fields_may_be_fewer_than_a_block_has(gappy, domain, sea, quick):
+    chosen = small(**settings_of(["unpaired"]))
+    chosen.fit(gappy, domain=domain, clean=sea["sst"][:5])
+    with pytest.raises(InputError, match="a window has 3 dates, and there are 2 clean fields"):
+        chosen.fit(gappy, domain=domain, clean=sea["sst"][:2])
+
+
+def test_a_stop_in_the_middle_of_a_step_saves_no_half_of_it(gappy, domain, quick, tmp_path, monkeypatch):
+    """Ctrl-C, or losses that are no numbers: what was saved between two steps is what is gone on with."""
+    real = training.train_step
+
+    def stopped(state, *args, **options):
+        if state.step == 4:
+            state.generator.leave.weight.data.fill_(float("nan"))
+            raise error
+        return real(state, *args, **options)
+
+    for error in (KeyboardInterrupt(), InputError("a loss is not finite")):
+        monkeypatch.setattr(training, "train_step", stopped)
+        with pytest.raises(type(error)):
+            small(steps=6).fit(gappy, domain=domain, path=tmp_path / "run")
+        monkeypatch.setattr(training, "train_step", real)
+        small(steps=6).fit(gappy, domain=domain, path=tmp_path / "run", resume=True)
+        whole = small(steps=6).fit(gappy, domain=domain)
+        assert equal(weights(whole), weights(Reconstructor.load(tmp_path / "run")))
 
 
 def test_the_error_is_reported_on_clouds_that_chose_nothing(gappy, domain, quick, monkeypatch):

@@ -546,6 +546,6 @@ def test_a_collapsed_discriminator_stops_training(setting, monkeypatch):
     monkeypatch.setattr(training, "COLLAPSED", 100.0)
     monkeypatch.setattr(training, "LOOKS", 3)
     with pytest.raises(InputError, match="stopped at step 3: the discriminator has collapsed .* observed_gaps"):
-        list(run(setting, state_of(), 5))
-    assert state_of().step == 0
+        list(run(setting, state := state_of(), 5))
+    assert state.step == 3 and state.best_step <= 2 and state.best
     list(run(setting, state_of(), 4, weights=Weights(0.0, 0.0, 1.0)))

@@ -285,6 +285,27 @@ def test_cells_too_uncertain_in_the_units_of_each_are_refused(archive, run_of_tw
                 assert ((sure[f"{name}_source"] == 3) == (whole[f"{name}_std"] > limit)).all()
 
 
+def test_both_grow_and_what_was_observed_of_each_is_compared(archive, run_of_two, tmp_path):
+    with xr.open_dataset(archive / "both.zarr", engine="zarr", consolidated=False) as dataset:
+        dataset.load()
+    options = ["fill", "--variable", "sst,chl", "--model", run_of_two]
+    dataset.isel(time=slice(-6)).to_netcdf(tmp_path / "short.nc")
+    dataset.to_netcdf(tmp_path / "long.nc")
+    changed = dataset.copy(deep=True)
+    changed["chl"][0] *= 1.1
+    changed.to_netcdf(tmp_path / "changed.nc")
+    out, whole = tmp_path / "filled.nc", tmp_path / "whole.nc"
+    command(*options, "--data", tmp_path / "short.nc", "--out", out)
+    append = [*options, "--out", out, "--append", "--no-refill", "--data"]
+    assert "chl of date" in refused(*append, tmp_path / "changed.nc")
+    command(*append, tmp_path / "long.nc")
+    command(*options, "--data", tmp_path / "long.nc", "--out", whole)
+    with xr.open_dataset(out) as grown, xr.open_dataset(whole) as once:
+        assert grown.sizes == once.sizes and set(grown) == set(once)
+        for name in ("sst", "chl"):
+            np.testing.assert_array_equal(grown[f"{name}_source"], once[f"{name}_source"])
+
+
 def test_other_verbs(archive, run_of_two, tmp_path):
     found = json.loads(command("info", archive / "both.zarr", "--variable", "sst,chl", "--json"))
     assert found["variable sst"]["units"] == "degree_Celsius" and found["variable chl"]["units"] == "mg m-3"

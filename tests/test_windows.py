@@ -97,6 +97,13 @@ def test_clean_fields_and_noise_are_cut_and_turned_with_the_values():
     assert torch.equal(moved.clean, windows.values + 1) and torch.equal(moved.noise, -windows.values)
 
 
+def test_windows_that_lean_are_turned_along_both_axes_or_none():
+    generator = torch.Generator().manual_seed(0)
+    cells = draw_windows(BLOCKS, batch=50, frames=3, crop=(4, 6), generator=generator, tilted=True).domain[:, 0, 0]
+    down, right = (cells[:, 1, 0] - cells[:, 0, 0]).sign(), (cells[:, 0, 1] - cells[:, 0, 0]).sign()
+    assert torch.equal(down, right) and set(down.tolist()) == {1.0, -1.0}
+
+
 def test_windows_of_a_grid_that_is_known_by_cell_are_not_turned():
     generator = torch.Generator().manual_seed(0)
     windows = draw_windows(BLOCKS, batch=50, frames=3, crop=(11, 14), generator=generator, turned=False)

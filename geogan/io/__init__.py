@@ -6,7 +6,7 @@ from geogan.io.fields import Source, as_field, open_field, open_source
 from geogan.io.files import Data, find_paths, variable_names
 from geogan.io.maps import open_domain, open_maps, open_masks
 from geogan.io.measured import choose_variable
-from geogan.io.survey import Survey, check_field
+from geogan.io.survey import Survey, check_field, check_labels
 
 __all__ = [
     "Data",
@@ -14,6 +14,7 @@ __all__ = [
     "Survey",
     "as_field",
     "check_field",
+    "check_labels",
     "choose_variable",
     "find_paths",
     "missing_chunks",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from geogan.coordinates import Axes, band_names, stacked
@@ -46,6 +47,29 @@ class Survey(NamedTuple):
     gap_free: bool
 
 
+def check_labels(field: xr.DataArray, axes: Axes) -> pd.Index | None:
+    """Refuse, without a look at its values, a field of no numbers, without any cell, or with dates out of order.
+
+    Returns
+    -------
+    pandas.Index or None
+        Its dates, increasing; None where there are none, or none that mean an order.
+
+    Raises
+    ------
+    InputError
+    """
+    name = label_of(field)
+    check_numbers(field, name)
+    times = field.indexes.get(axes.time) if axes.time and not axes.independent else None
+    if times is not None and not (times.is_monotonic_increasing and times.is_unique):
+        raise InputError(
+            f"the times of {name} do not increase from one to the next; sort them with "
+            f"field.sortby({axes.time!r}) and drop doubles with field.drop_duplicates({axes.time!r})"
+        )
+    return times
+
+
 def check_field(
     field: xr.DataArray,
     axes: Axes,
@@ -86,14 +110,7 @@ def check_field(
     >>> survey.cells, survey.observed, survey.gap_free
     (1, 2, True)
     """
-    name = label_of(field)
-    check_numbers(field, name)
-    times = field.indexes.get(axes.time) if axes.time and not axes.independent else None
-    if times is not None and not (times.is_monotonic_increasing and times.is_unique):
-        raise InputError(
-            f"the times of {name} do not increase from one to the next; sort them with "
-            f"field.sortby({axes.time!r}) and drop doubles with field.drop_duplicates({axes.time!r})"
-        )
+    name, times = label_of(field), check_labels(field, axes)
     films = stacked(field, axes)
     count, bands, *grid = films.shape
     domain, of_bands = np.zeros(grid, bool), np.zeros((count, bands), int)
