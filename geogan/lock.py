@@ -30,8 +30,10 @@ def take_lock(partial: Path, path: Path) -> int:
         with suppress(FileNotFoundError):
             # The file may have been removed between its opening and its locking; such a lock guards nothing.
             if os.fstat(descriptor).st_ino == (partial / "lock").stat().st_ino:
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, f"pid {os.getpid()}".encode())
+                # Never empty: an empty file is nobody's, and would be taken for something in the way.
+                owner = f"pid {os.getpid()}".encode()
+                os.write(descriptor, owner)
+                os.ftruncate(descriptor, len(owner))
                 return descriptor
         os.close(descriptor)
 

@@ -6,11 +6,14 @@ import json
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from safetensors.torch import save_file
 
 from geogan import checkpoint
 from geogan.checkpoint import digest, is_run, load_model, load_state, save_model, save_state
-from geogan.filling import fill
+from geogan.covariance import ArchivePrior
+from geogan.filling import fill, prepared
+from geogan.gaussian import GaussianPrior
 from geogan.networks import Discriminator, UNet
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
@@ -28,6 +31,8 @@ def same(a, b):
     if isinstance(a, torch.nn.Module):
         mine, other = a.state_dict(), b.state_dict()
         return mine.keys() == other.keys() and all(torch.equal(mine[name], other[name]) for name in mine)
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, tuple):
@@ -62,6 +67,18 @@ def test_models_of_all_kinds(model, tmp_path, changes):
     changed = dataclasses.replace(model, **changes)
     save_model(tmp_path, changed)
     assert same(load_model(tmp_path), changed)
+
+
+def test_the_archives_own_covariance_comes_back(model, gappy, tmp_path):
+    archive = prepared(model, gappy)
+    piece = archive.read(slice(None))
+    values, mask, domain = (torch.from_numpy(part) for part in (piece.values, piece.observed, piece.domain))
+    prior = ArchivePrior.fit(values * mask, mask, domain, GaussianPrior(length=4.0))
+    changed = dataclasses.replace(model, prior=prior)
+    save_model(tmp_path, changed)
+    loaded = load_model(tmp_path)
+    assert same(loaded.prior, prior) and same(loaded, changed)
+    xr.testing.assert_identical(fill(loaded, gappy[:6]), fill(changed, gappy[:6]))
 
 
 def test_a_model_of_before_smooths_nothing(model, tmp_path):
