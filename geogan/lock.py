@@ -31,9 +31,9 @@ def take_lock(partial: Path, path: Path) -> int:
             # The file may have been removed between its opening and its locking; such a lock guards nothing.
             if os.fstat(descriptor).st_ino == (partial / "lock").stat().st_ino:
                 # Never empty: an empty file is nobody's, and would be taken for something in the way.
-                owner = f"pid {os.getpid()}".encode()
-                os.write(descriptor, owner)
-                os.ftruncate(descriptor, len(owner))
+                ours = f"pid {os.getpid()}".encode()
+                os.write(descriptor, ours)
+                os.ftruncate(descriptor, len(ours))
                 return descriptor
         os.close(descriptor)
 

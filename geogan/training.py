@@ -27,6 +27,9 @@ from geogan.windows import Windows, draw_windows
 # The discriminator has collapsed when its loss stays under this for that many looks: it then tells real from
 # measured-again with certainty, and G learns nothing from it.
 COLLAPSED, LOOKS = 1e-3, 50
+# What a network has to gain on what is withheld, as a share of the error before the first step, to be believed at all:
+# of a single scene 0.04 % were gained once, and 9 % lost on what the scene did not show.
+WORTH = 0.003
 
 
 # Of the seed's streams, that of windows and theta.
@@ -490,7 +493,8 @@ def train(
     The windows and the theta of a step are a function of ``seed`` and the step. ``batch`` is that of all ``ranks``
     together; the first of them judges, and the ``validate`` of the others is not asked.
 
-    The weights kept as best are those of the average with the least error on the withheld clouds;
+    The weights kept as best are those of the average with the least error on the withheld clouds, if it is less than
+    before the first step by :data:`WORTH`;
     ``validate`` measures it, and the loss of what predicts the error, which is chosen by that. Both are measured
     before the first step too: there the model is its first guess.
 
@@ -538,7 +542,8 @@ def train(
         error = state.error
         found = validate(state.average, None if error is None else error.average) if validate and ranks.first else None
         found = _told(found, ranks)
-        if found is None or found[0] < state.best_score:
+        margin = WORTH * abs(state.best_score) if state.best and state.best_step == 0 else 0.0
+        if found is None or found[0] < state.best_score - margin:
             state.best_score = state.best_score if found is None else found[0]
             state.best_step = state.step
             state.best = {name: value.detach().clone() for name, value in state.average.state_dict().items()}

@@ -428,6 +428,13 @@ def test_the_best_average_is_kept(setting):
     assert all(torch.equal(state.best[name], seen[3][name]) for name in seen[3])
 
 
+def test_a_gain_too_small_to_be_believed_leaves_the_first_guess(setting):
+    for scores, best in (([5.0, 4.99, 4.995], 0), ([5.0, 4.99, 4.98, 4.979], 6), ([-0.1, -0.1001, -0.11], 4)):
+        state, told = state_of(), iter(scores)
+        list(run(setting, state, 2 * len(scores) - 2, validate=lambda network, _, told=told: (next(told), None)))
+        assert state.best_step == best and state.best_score == scores[best // 2]
+
+
 def test_the_best_prediction_of_the_error_is_kept_by_its_own_score(setting):
     scores = iter([(5.0, 0.9), (3.0, 0.2), (1.0, 0.5)])
     seen = []
