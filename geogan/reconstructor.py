@@ -308,8 +308,7 @@ class Reconstructor:
                         save_state(path, state)
 
                 weights = Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)
-                # Between two steps, where what there is belongs together.
-                saved, between = time.perf_counter(), False
+                saved = time.perf_counter()
                 try:
                     for report in train(
                         state,
@@ -335,22 +334,21 @@ class Reconstructor:
                         seed=self.seed,
                         ranks=ranks,
                     ):
-                        between = True
                         if report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS:
                             save()
                             saved = time.perf_counter()
                         if progress is not None and ranks.first:
                             progress(report, unit)
-                        between = False
-                    between = True
                 except InputError:
-                    # What is to be gone on with stays as it was: it has no losses that are no numbers.
+                    # The best weights so far are kept. What is gone on with stays as it was: its losses were numbers.
                     if ranks.first and path is not None and state.best:
                         save_model(path, self._learned(first, state, archive, judge, pace))
                     raise
-                finally:
-                    if between:
+                except BaseException:
+                    if state.whole:
                         save()
+                    raise
+                save()
             ready = None
             if ranks.first:
                 ready = self._learned(first, state, archive, judge, pace)

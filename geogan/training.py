@@ -95,6 +95,7 @@ class TrainState:
     best_score: float = math.inf
     best_step: int = -1
     error: ErrorState | None = None  # what predicts the generator's error, and learns beside it
+    whole: bool = True  # False in the middle of a step: what there is then does not belong together
 
     @classmethod
     def start(
@@ -177,6 +178,7 @@ def train_step(
         in each, and gradients are those of the mean over all: several processes do what one would. The losses that are
         returned are this one's part, of which the mean over the processes is the whole.
     """
+    state.whole = False
     generator, discriminator = state.generator, state.discriminator
     device = windows.values.device
     scale = generator.scale
@@ -303,6 +305,7 @@ def train_step(
     state.generator_optimiser.step()
     _follow(state.average, generator, state.step, averaging)
     state.step += 1
+    state.whole = True
     return Step({name: loss.detach() for name, loss in losses.items()})
 
 

@@ -197,21 +197,21 @@ def test_unrelated_clean_fields_may_be_fewer_than_a_block_has(gappy, domain, sea
 
 def test_a_stop_in_the_middle_of_a_step_saves_no_half_of_it(gappy, domain, quick, tmp_path, monkeypatch):
     """Ctrl-C, or losses that are no numbers: what was saved between two steps is what is gone on with."""
-    real = training.train_step
+    stops = {"_follow": (KeyboardInterrupt(), 4), "_sound": (InputError("a loss is not finite"), 10)}
+    for name, (error, last) in stops.items():
+        real = getattr(training, name)
 
-    def stopped(state, *args, **options):
-        if state.step == 4:
-            state.generator.leave.weight.data.fill_(float("nan"))
-            raise error
-        return real(state, *args, **options)
+        def stopped(*args, real=real, error=error, last=last):
+            if last in args:
+                raise error
+            return real(*args)
 
-    for error in (KeyboardInterrupt(), InputError("a loss is not finite")):
-        monkeypatch.setattr(training, "train_step", stopped)
+        monkeypatch.setattr(training, name, stopped)
         with pytest.raises(type(error)):
-            small(steps=6).fit(gappy, domain=domain, path=tmp_path / "run")
-        monkeypatch.setattr(training, "train_step", real)
-        small(steps=6).fit(gappy, domain=domain, path=tmp_path / "run", resume=True)
-        whole = small(steps=6).fit(gappy, domain=domain)
+            small(steps=12).fit(gappy, domain=domain, path=tmp_path / "run")
+        monkeypatch.setattr(training, name, real)
+        small(steps=12).fit(gappy, domain=domain, path=tmp_path / "run", resume=True)
+        whole = small(steps=12).fit(gappy, domain=domain)
         assert equal(weights(whole), weights(Reconstructor.load(tmp_path / "run")))
 
 
