@@ -107,7 +107,7 @@ def plot_spectra(
     if not spectra:
         raise InputError("a spectrum needs runs of observed cells, got none; give shorter segments or larger fields")
     cell, unit = (1.0, "cells") if spacing is None else (spacing, "km")
-    figure = Figure(figsize=(9.2, 3.4), layout="constrained")
+    figure = Figure(figsize=(9.2, 3.9), layout="constrained")
     power, ratio = figure.subplots(1, 2)
     references: list[np.ndarray] = []
     for (name, spectrum), colour in zip(spectra.items(), _colours(len(spectra))):
@@ -131,11 +131,15 @@ def plot_spectra(
         _plain(ax)
         ax.legend(frameon=False, fontsize="small")
     power.set_yscale("log")
-    power.set_ylabel(f"power [{units + '² ' if units else ''}per cycle per cell]")
+    power.set_ylabel(f"power [{units + '² ' if units else ''}per cycle per cell]", fontsize="small")
     ratio.axhline(1, color=_REFERENCE, linewidth=1)
     ratio.axhline(threshold, color=_REFERENCE, linestyle="--", linewidth=1)
-    ratio.set_ylim(0, max(1.1, ratio.get_ylim()[1]))
-    ratio.set_ylabel("power over that of the observations")
+    # Twice too much is as far off as half: one that is ten times too rough must not flatten the others.
+    ratio.set_yscale("log", base=2)
+    ratio.yaxis.set_major_formatter("{x:g}")
+    said = np.concatenate([spectrum.ratio[spectrum.ratio > 0] for spectrum in spectra.values()])
+    ratio.set_ylim(max(1 / 16, 0.8 * min(threshold, *said)), 1.25 * max(1, *said))
+    ratio.set_ylabel("power over that of the observations", fontsize="small")
     return figure
 
 
