@@ -302,9 +302,12 @@ class Reconstructor:
                 dtype = getattr(torch, pace.precision)
                 unit, _ = archive.standardiser.error_unit(first.units)
 
-                def save() -> None:
+                def keep_model() -> None:
                     if ranks.first and path is not None and state.best:
                         save_model(path, self._learned(first, state, archive, judge, pace))
+
+                def keep_state() -> None:
+                    if ranks.first and path is not None and state.best:
                         save_state(path, state)
 
                 weights = Weights(self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)
@@ -334,21 +337,26 @@ class Reconstructor:
                         seed=self.seed,
                         ranks=ranks,
                     ):
-                        if report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS:
-                            save()
-                            saved = time.perf_counter()
+                        due = report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS
+                        if due:
+                            keep_model()
+                        # Before the state: that can be gone on with only where it was said what it is.
                         if progress is not None and ranks.first:
                             progress(report, unit)
+                        if due:
+                            keep_state()
+                            saved = time.perf_counter()
                 except InputError:
                     # The best weights so far are kept. What is gone on with stays as it was: its losses were numbers.
-                    if ranks.first and path is not None and state.best:
-                        save_model(path, self._learned(first, state, archive, judge, pace))
+                    keep_model()
                     raise
                 except BaseException:
                     if state.whole:
-                        save()
+                        keep_model()
+                        keep_state()
                     raise
-                save()
+                keep_model()
+                keep_state()
             ready = None
             if ranks.first:
                 ready = self._learned(first, state, archive, judge, pace)

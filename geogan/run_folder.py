@@ -23,6 +23,12 @@ def is_run(path: str | Path) -> bool:
     return (Path(path) / MODEL).is_file()
 
 
+def holds_others(path: Path) -> bool:
+    """Whether a folder holds anything that no run has; what a kill left of one that was begun is its own."""
+    own = {MODEL, STATE, TEXT, METRICS, RUN}
+    return any(file.name.removeprefix(".").removesuffix(".partial") not in own for file in path.iterdir())
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Say in one sentence that the disk, not geogan, is the matter.

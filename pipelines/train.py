@@ -24,7 +24,7 @@ from geogan.operators.errors import InputError
 from geogan.presets import settings_of
 from geogan.ranks import Ranks
 from geogan.reconstructor import Reconstructor
-from geogan.run_folder import METRICS, RUN, is_run, read_run, writing
+from geogan.run_folder import METRICS, RUN, STATE, holds_others, is_run, read_run, writing
 from geogan.training import Progress
 
 
@@ -276,9 +276,15 @@ class _Report:
         )
 
     def _write(self, step: int, line: str) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
         run, metrics = self.out / RUN, self.out / METRICS
         if step == 0 or not run.is_file():
-            run.write_text(json.dumps(self.described, indent=2))
+            if self.since < 0:
+                # The state of a run that is replaced is not to be gone on with under this one's name.
+                (self.out / STATE).unlink(missing_ok=True)
+            aside = self.out / f".{RUN}.partial"
+            aside.write_text(json.dumps(self.described, indent=2))
+            aside.replace(run)
         if not self.begun and metrics.is_file():
             # What an earlier run reported, or this one after it was last saved: that is done again.
             lines = metrics.read_text().splitlines(keepends=True)
@@ -307,7 +313,7 @@ def check_run(out: Path, *, overwrite: bool) -> None:
         raise InputError(
             f"{out} holds a run already; go on with --resume {out}, replace it with --overwrite, or give --out"
         )
-    if out.is_dir() and not is_run(out) and any(out.iterdir()):
+    if out.is_dir() and not is_run(out) and holds_others(out):
         raise InputError(f"{out} is a folder with other things in it; give another --out")
 
 

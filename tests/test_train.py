@@ -147,6 +147,16 @@ def test_an_interrupted_run_is_kept(data, tmp_path, monkeypatch):
     assert state(tmp_path / "x")[1] == 5 and [line["step"] for line in lines(tmp_path / "x")] == [0, 5]
 
 
+def test_what_a_kill_left_of_a_run_that_was_begun_is_its_own(data, tmp_path):
+    """Killed while its first weights were written."""
+    out = tmp_path / "x"
+    out.mkdir()
+    (out / ".model.safetensors.partial").touch()
+    (out / "metrics.jsonl").touch()
+    run(data, out, steps=3)
+    assert state(out)[1] == 3
+
+
 def test_a_run_is_replaced_only_when_told(data, tmp_path):
     out = tmp_path / "x"
     run(data, out, steps=3)
