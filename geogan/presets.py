@@ -47,6 +47,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Settings by name; what a preset does not name stays as it is."""
 
+OPTIMISER = (
+    "rate_generator", "rate_discriminator", "betas", "decay", "decay_every", "cooling", "warm_up", "clip",
+)  # fmt: skip
+"""The settings that say how is descended, and not what."""
+
 
 def settings_of(presets: Sequence[str]) -> dict[str, Any]:
     """The settings of some presets, later ones over earlier ones.

@@ -497,13 +497,12 @@ def train(
     together; the first of them judges, and the ``validate`` of the others is not asked.
 
     The weights kept as best are those of the average with the least error on the withheld clouds, if it is less than
-    before the first step by :data:`WORTH`;
-    ``validate`` measures it, and the loss of what predicts the error, which is chosen by that. Both are measured
-    before the first step too: there the model is its first guess.
+    before the first step by :data:`WORTH`; ``validate`` measures it, and the loss of what predicts the error, which is
+    chosen by that. Both are measured before the first step too: there the model is its first guess. Where nothing
+    could be withheld there is no ``validate``, and the last average is kept.
 
     Over the last ``cooling`` of the budget both learning rates fall to nothing, in a line: what was learned last weighs
     less then, and the noise of single steps goes out of the weights.
-    Where nothing could be withheld there is no ``validate``, and the last average is kept.
 
     Raises
     ------

@@ -25,16 +25,14 @@ from geogan.league import DEFAULT, METHODS, Row, league
 from geogan.model import Model, grid_of
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import train
+from geogan.presets import OPTIMISER
 from geogan.reconstructor import Reconstructor, find_device
 from geogan.rivals import FITTED, QUICK
 from geogan.run_folder import RUN, is_run, read_run, writing
 
 ABLATION = "without-prior"
 # Settings that presets have and no option gives.
-_OF_PRESETS = (
-    "show_mask", "weight_paired", "clean_unrelated", "rate_generator", "rate_discriminator", "betas", "decay",
-    "decay_every", "cooling", "warm_up", "clip", "likelihood_every", "averaging",
-)  # fmt: skip
+_OF_PRESETS = (*OPTIMISER, "show_mask", "weight_paired", "clean_unrelated", "likelihood_every", "averaging")
 TITLES = {
     "climatology": "climatology",
     "linear_time": "linear in time",

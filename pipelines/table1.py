@@ -33,7 +33,7 @@ from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import parse
 from geogan.parallel import torch_threads
-from geogan.presets import settings_of
+from geogan.presets import OPTIMISER, settings_of
 from geogan.reconstructor import Reconstructor, find_device
 from geogan.run_folder import STATE
 
@@ -337,17 +337,7 @@ def _trained(
         settings |= settings_of([cell.row])
     if cell.generator == "sagan":
         # The paper's networks come with its optimisers, whatever they are trained for.
-        optimiser = (
-            "rate_generator",
-            "rate_discriminator",
-            "betas",
-            "decay",
-            "decay_every",
-            "cooling",
-            "warm_up",
-            "clip",
-        )
-        settings |= {name: paper[name] for name in (*networks, *optimiser)}
+        settings |= {name: paper[name] for name in (*networks, *OPTIMISER)}
     if cell.row == "gaussian":
         settings |= {"steps": 0}  # untrained, the generator returns the first guess
     else:
