@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, softplus
+from torch.nn.functional import pad, softplus
 
 from geogan.operators.operator import Observation
 
@@ -150,10 +150,13 @@ def error_likelihood(
     noise : Tensor or float
         Known standard deviation of the observations' own errors: ``std`` is then that of the field, without them.
     """
+    variance = std * std
     if not isinstance(noise, float) or noise > 0:
-        std = (std * std + noise * noise).sqrt()
-    likelihood = torch.log(std / scale) + square / (2 * std * std)
-    return (hidden * likelihood).sum() / hidden.sum().clamp_min(1)
+        variance = variance + noise * noise
+    # Of variances in units of the scale, which is taken out of the sum: one pass less over all cells, each way.
+    total, unit = hidden.sum(), torch.as_tensor(scale, device=std.device).log()
+    twice = (hidden * (torch.log(variance) + square / variance)).sum() - 2 * unit * total
+    return twice / (2 * total.clamp_min(1))
 
 
 def trust(mask: Tensor, error: Tensor | float, scale: Tensor | float) -> Tensor:
@@ -189,11 +192,18 @@ def confidence(kept: Tensor) -> Tensor:
         Between 0.05 and 1.05.
     """
     share = kept.flatten(1, 2).mean(1, keepdim=True)
-    around = avg_pool2d(share, AROUND, stride=1, padding=AROUND // 2, count_include_pad=False)
-    return around[:, None] + 0.05
+    for axis in (-2, -1):
+        share = _means_around(share.transpose(axis, -1)).transpose(axis, -1)
+    return share[:, None] + 0.05
+
+
+def _means_around(x: Tensor) -> Tensor:
+    """Means of ``AROUND`` cells along the last axis, fewer at its ends: differences of sums, quicker than pooling."""
+    ends = (AROUND // 2 + 1, AROUND // 2)
+    sums, counts = (pad(part, ends).cumsum(-1) for part in (x, torch.ones_like(x[0, 0, :1])))
+    return (sums[..., AROUND:] - sums[..., :-AROUND]) / (counts[..., AROUND:] - counts[..., :-AROUND])
 
 
 def masked_square(a: Tensor, b: Tensor, where: Tensor, scale: Tensor | float = 1.0) -> Tensor:
     """Mean of ``((a - b) / scale)^2`` where ``where`` is 1; 0 where that is nowhere."""
-    difference = (a - b) / scale
-    return (where * difference * difference).sum() / where.sum().clamp_min(1)
+    return (where * (a - b).square()).sum() / (scale * scale * where.sum().clamp_min(1))

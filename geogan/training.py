@@ -336,7 +336,9 @@ def _targets(windows: Windows, operator: Operator, scale: Tensor) -> list[Target
     around = objective.confidence(windows.kept)
 
     def target(values: Tensor, where: Tensor, noise: Tensor | float) -> Target:
-        return Target(values, where, objective.trust(where * around, noise, scale), noise)
+        weight = where * around
+        exact = isinstance(noise, float) and noise == 0
+        return Target(values, where, weight if exact else objective.trust(weight, noise, scale), noise)
 
     noise = total_noise(operator, windows.uncertainty)
     found = [target(windows.values, windows.mask - windows.kept, noise)]
