@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,8 @@ import xarray as xr
 from geogan.encoding import packing
 
 Region = Mapping[str, slice]
+# Values that are packed and written at a time, if a chunk has no more.
+WRITTEN = 4_000_000
 
 
 class ChunkStore(NamedTuple):
@@ -122,9 +125,27 @@ class ChunkStore(NamedTuple):
             for file in self.files(name, region):
                 # It may be another store's file too.
                 (self.path / file).unlink(missing_ok=True)
-            block = xr.Dataset({name: (self.dims[name], self._fit_packing(name, np.asarray(values)))})
-            block.to_zarr(self.path, region=self.spans(name, region), consolidated=False, write_empty_chunks=True)
+            values = np.asarray(values)
+            for part, own in self._parts(name, region):
+                block = xr.Dataset({name: (self.dims[name], self._fit_packing(name, values[own]))})
+                block.to_zarr(self.path, region=part, consolidated=False, write_empty_chunks=True)
             self.flush(name, region)
+
+    def _parts(self, name: str, region: Region) -> Iterator[tuple[dict[str, slice], tuple[slice, ...]]]:
+        """A region of a variable in parts of whole chunks, and where each is in the region's values.
+
+        What is packed is for a while there three times, twice of it in float64.
+        """
+        spans = self.spans(name, region)
+        cells, ranges = math.prod(span.stop - span.start for span in spans.values()), []
+        for dim, span in spans.items():
+            length = span.stop - span.start
+            step = length if cells <= WRITTEN else min(length, self.chunks[dim])
+            cells = cells // length * step
+            ranges.append([slice(at, min(at + step, length)) for at in range(0, length, step)])
+        for own in itertools.product(*ranges):
+            starts = zip(spans.items(), own)
+            yield {dim: slice(span.start + part.start, span.start + part.stop) for (dim, span), part in starts}, own
 
     def adopt(self, older: Path, region: Region, names: Iterable[str]) -> None:
         """Take a region over from an older store of the same layout: the very files, where the file system links them.

@@ -13,6 +13,7 @@ from geogan.covariance import Prior, reach
 from geogan.nearness import nearness
 from geogan.networks import ErrorNet, Generator
 from geogan.objective import trust
+from geogan.parallel import spare_memory
 from geogan.texture import smoothed
 
 # Cells that go through a network at a time.
@@ -185,6 +186,7 @@ def fill_block(
     guess, draws = torch.zeros_like(y), None
     known = None if uncertainty is None else torch.from_numpy(np.ascontiguousarray(uncertainty)).to(device)
     batched = None if known is None else known[None]
+    spare_memory()
     with torch.no_grad():
         if noise is not None:
             draws = torch.from_numpy(noise).to(device)
@@ -200,6 +202,7 @@ def fill_block(
         if draws is not None:
             draws = torch.cat([draws, -draws])
         beside = None if covariates is None else torch.from_numpy(covariates).to(device)
+        spare_memory()  # the networks' blocks are others than the solver's
         made = reconstruct(
             network,
             y,

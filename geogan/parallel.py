@@ -8,32 +8,49 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 
 import torch
 
 from geogan.operators.errors import InputError
 
-# Names of mallopt(3).
-_TRIM_THRESHOLD, _ARENA_MAX = -1, -8
+# Names of mallopt(3), and bytes: an array of more is mapped by itself, and so is given back when it is freed.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_MAPPED, _KEPT = 16 * 2**20, 64 * 2**20
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def steady_memory() -> None:
-    """Ask the C library to give freed memory back at once, for the rest of the process.
+    """Bound what the C library keeps of freed memory, for the rest of the process.
 
-    glibc keeps freed blocks, in an arena for every thread: filling needs 0.8 GiB at its peak with this, and 1.1 to
-    1.25 GiB without (96 and 768 days of 256 x 256 cells).
+    Left to itself, glibc keeps freed blocks in an arena for every thread. Given back at once, each array of a network
+    is mapped and zeroed anew: filling then takes half as long again. So blocks are kept in two arenas, up to a size,
+    until :func:`spare_memory` is asked for.
     Elsewhere than on glibc this does nothing.
     """
+    tune = _libc("mallopt")
+    if tune is not None:
+        for name, value in ((_ARENA_MAX, 2), (_MMAP_THRESHOLD, _MAPPED), (_TRIM_THRESHOLD, _KEPT)):
+            tune(name, value)
+
+
+def spare_memory() -> None:
+    """Give back what the C library keeps of freed memory: before work that needs other blocks than that before it."""
+    trim = _libc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _libc(name: str) -> Callable[..., int] | None:
+    """A function of glibc, None where there is none."""
     try:
-        tune = ctypes.CDLL("libc.so.6").mallopt
+        return getattr(ctypes.CDLL("libc.so.6"), name)
     except (OSError, AttributeError):
-        return
-    tune(_ARENA_MAX, 2)
-    tune(_TRIM_THRESHOLD, 100_000)
+        return None
 
 
 @contextmanager

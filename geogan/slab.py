@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -74,15 +74,11 @@ def fill_slab(
             piece = archive.read(slab.read, *read)
             # A record shorter than the window: frames that say nothing are put behind.
             lack = max(0, model.frames - len(piece.days))
-            values = np.pad(piece.values, ((0, lack), (0, 0), (0, 0), (0, 0)))
-            observed = np.pad(piece.observed, ((0, lack), (0, 0), (0, 0), (0, 0)))
+            values, observed, uncertainty = (
+                _longer(part, lack) for part in (piece.values, piece.observed, piece.uncertainty)
+            )
+            covariates = _longer(piece.covariates, lack, mode="edge")
             days = np.concatenate([piece.days, piece.days[-1] + 1.0 + np.arange(lack)])
-            covariates = piece.covariates
-            if covariates is not None:
-                covariates = np.pad(covariates, ((0, lack), (0, 0), (0, 0), (0, 0)), mode="edge")
-            uncertainty = piece.uncertainty
-            if uncertainty is not None:
-                uncertainty = np.pad(uncertainty, ((0, lack), (0, 0), (0, 0), (0, 0)))
             there = [moved(part, start) for part, start in zip((row.read, column.read), cut.origin)]
             noise = None
             if draws is not None:
@@ -144,6 +140,11 @@ def fill_slab(
         _to_units(archive, slab, some, down.here(row_core), across.here(column_core))
     kept = (..., down.inside(down.core), across.inside(across.core))
     return Slab(*(None if part is None else part[kept] for part in (total, std, draws)))  # type: ignore[arg-type]
+
+
+def _longer(part: np.ndarray | None, lack: int, *, mode: Literal["constant", "edge"] = "constant") -> Any:
+    """With so many frames behind it; as it is where none lacks, for a copy takes memory."""
+    return part if part is None or lack == 0 else np.pad(part, ((0, lack), (0, 0), (0, 0), (0, 0)), mode=mode)
 
 
 class _Side(NamedTuple):
