@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from geogan.checkpoint import load_model
 from geogan.coordinates import squeezed
 from geogan.covariates import MADE, named
 from geogan.io import choose_variable, find_paths, open_domain, open_maps, open_source, variable_names
+from geogan.lock import take_lock
 from geogan.operators.errors import InputError
 from geogan.presets import settings_of
 from geogan.ranks import Ranks
 from geogan.reconstructor import Reconstructor
-from geogan.run_folder import METRICS, RUN, STATE, holds_others, is_run, read_run, writing
+from geogan.run_folder import LOCK, METRICS, RUN, STATE, holds_others, is_run, read_run, writing
 from geogan.training import Progress
 
 
@@ -172,7 +173,7 @@ def train(
     }
     absent = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        with _Report(out, described, reconstructor, console, since=since) as report:
+        with _alone(out, ranks), _Report(out, described, reconstructor, console, since=since) as report:
             reconstructor.fit(
                 source.field,
                 domain=mask,
@@ -315,6 +316,23 @@ def check_run(out: Path, *, overwrite: bool) -> None:
         )
     if out.is_dir() and not is_run(out) and holds_others(out):
         raise InputError(f"{out} is a folder with other things in it; give another --out")
+
+
+@contextmanager
+def _alone(out: Path, ranks: Ranks) -> Iterator[None]:
+    """Keep other trainings out of the folder of a run; the first process does for all of this one's."""
+    if not ranks.first:
+        yield
+        return
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = take_lock(out, out)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (out / LOCK).unlink()
+        os.close(lock)
 
 
 def _name(data: str | Path | Sequence[str | Path]) -> str:

@@ -15,6 +15,7 @@ import xarray as xr
 from geogan.checkpoint import load_model, read_tensors
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import METRICS, train
+from geogan.reconstructor import Reconstructor
 
 SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "first_guess": False, "precision": "float32", "threads": 1}
 
@@ -153,8 +154,25 @@ def test_what_a_kill_left_of_a_run_that_was_begun_is_its_own(data, tmp_path):
     out.mkdir()
     (out / ".model.safetensors.partial").touch()
     (out / "metrics.jsonl").touch()
+    (out / "lock").write_text("pid 1")
     run(data, out, steps=3)
     assert state(out)[1] == 3
+
+
+def test_a_run_is_trained_by_one_at_a_time(data, tmp_path, monkeypatch):
+    out = tmp_path / "x"
+    run(data, out)
+    fit = Reconstructor.fit
+
+    def second(reconstructor, *args, **named):
+        for options in ({"overwrite": True}, {"resume": out}):
+            with pytest.raises(InputError, match=rf"x is being written by another process \(pid {os.getpid()}\); wait"):
+                run(data, out, **options)
+        return fit(reconstructor, *args, **named)
+
+    monkeypatch.setattr(Reconstructor, "fit", second)
+    train(None, resume=out, steps=3)
+    assert state(out)[1] == 3 and not (out / "lock").exists()
 
 
 def test_a_run_is_replaced_only_when_told(data, tmp_path):
