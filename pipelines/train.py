@@ -16,7 +16,7 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingCol
 from rich.progress import Progress as Bar
 
 from geogan import defaults
-from geogan.checkpoint import load_model
+from geogan.checkpoint import saved_step
 from geogan.coordinates import squeezed
 from geogan.covariates import MADE, named
 from geogan.io import choose_variable, find_paths, open_domain, open_maps, open_source, variable_names
@@ -113,7 +113,6 @@ def train(
         data = data or described["data"]
         variable, domain, time = described["variable"], described["domain"], described["time"]
         clean, error_variable = clean or described.get("clean"), described.get("error_variable")
-        since = load_model(out).scores["steps"]
         reconstructor = Reconstructor.load(out, device=device)
         reconstructor.threads = threads or reconstructor.threads
         if steps is not None or minutes is not None:
@@ -124,7 +123,6 @@ def train(
         out = Path(out) if out is not None else Path("runs") / _name(data)
         if ranks.first:
             check_run(out, overwrite=overwrite)
-        since = -1
         given = {
             "generator": generator,
             "discriminator": discriminator,
@@ -173,7 +171,7 @@ def train(
     }
     absent = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        with _alone(out, ranks), _Report(out, described, reconstructor, console, since=since) as report:
+        with _alone(out, ranks), _Report(out, described, reconstructor, console, resumed=resume is not None) as report:
             reconstructor.fit(
                 source.field,
                 domain=mask,
@@ -191,8 +189,8 @@ def train(
                 folder.rmdir()  # no folder is left in which nothing could be written
         raise
     scores = reconstructor.model_.scores
-    if scores["steps"] == since:
-        report.say(f"{out} was trained for {since} steps already; give more --steps or --minutes to go on")
+    if scores["steps"] == report.since:
+        report.say(f"{out} was trained for {report.since} steps already; give more --steps or --minutes to go on")
     error = "no error on withheld observations"
     if scores["withheld"] is not None:
         error = f"withheld error {scores['withheld']:.4g} {scores['units']} (first guess {scores['first_guess']:.4g})"
@@ -218,10 +216,11 @@ class _Report:
         reconstructor: Reconstructor,
         console: Console | None,
         *,
-        since: int,
+        resumed: bool,
     ) -> None:
         self.out, self.described, self.reconstructor, self.console = out, described, reconstructor, console
-        self.since, self.begun = since, False
+        self.since = saved_step(out) if resumed and Ranks.here().first else -1
+        self.begun = False
         self.losses: dict[str, float] = {}
         self.score = float("nan")
         self.bar: Bar | None = None

@@ -128,6 +128,25 @@ def test_a_killed_run_goes_on_where_it_last_saved(data, tmp_path):
     assert [line["step"] for line in lines(out)] == [0, 10, 20, 20]
 
 
+def test_records_of_steps_that_are_done_again_are_left_out(data, tmp_path, monkeypatch):
+    """A model may be newer than the state that is gone on with: where a loss was not finite, or a process was lost."""
+    from geogan import training
+
+    out, sound = run(data, tmp_path / "x", steps=5), training._sound
+
+    def diverging(losses, step, *rest):
+        if step == 20:
+            raise InputError("a loss is not finite")
+        return sound(losses, step, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="a loss is not finite"):
+        patch.setattr(training, "_sound", diverging)
+        train(None, resume=out, steps=30)
+    assert (state(out)[1], load_model(out).scores["steps"], lines(out)[-1]["step"]) == (5, 20, 10)
+    train(None, resume=out, steps=12)
+    assert [line["step"] for line in lines(out)] == [0, 5, 10, 12]
+
+
 def test_an_interrupted_run_is_kept(data, tmp_path, monkeypatch):
     """Ctrl-C between two saves loses nothing."""
     from geogan import training
@@ -248,9 +267,11 @@ def test_what_cannot_be_gone_on_with(data, tmp_path):
     with pytest.raises(InputError, match=r"is no geogan run that can be gone on with: it has no run.json"):
         train(None, resume=tmp_path)
     out = run(data, tmp_path / "x")
+    saved = (out / "state.safetensors").read_bytes()
     (out / "state.safetensors").write_bytes(b"x")
     with pytest.raises(InputError, match="state.safetensors is damaged"):
         train(None, resume=out, steps=3)
+    (out / "state.safetensors").write_bytes(saved)
     (out / "run.json").write_text("{")
     with pytest.raises(InputError, match="run.json (cannot be read|is damaged)"):
         train(None, resume=out, steps=3)
