@@ -58,7 +58,8 @@ def read_run(path: Path) -> dict[str, Any]:
     Returns
     -------
     described : dict
-        ``data``, ``variable``, ``domain`` and ``time``, as they were given to the training.
+        ``data``, ``variable``, ``domain`` and ``time``, as they were given to the training; ``dates``, the first and
+        the last one that it saw.
 
     Raises
     ------

@@ -19,7 +19,7 @@ from geogan import defaults
 from geogan.checkpoint import saved_step
 from geogan.coordinates import squeezed
 from geogan.covariates import MADE, named
-from geogan.io import choose_variable, find_paths, open_domain, open_maps, open_source, variable_names
+from geogan.io import choose_variable, find_paths, open_domain, open_maps, open_source, span_of, variable_names
 from geogan.lock import take_lock
 from geogan.operators.errors import InputError
 from geogan.presets import settings_of
@@ -112,6 +112,7 @@ def train(
         described = read_run(out)
         data = data or described["data"]
         variable, domain, time = described["variable"], described["domain"], described["time"]
+        seen = described.get("dates")
         clean, error_variable = clean or described.get("clean"), described.get("error_variable")
         reconstructor = Reconstructor.load(out, device=device)
         reconstructor.threads = threads or reconstructor.threads
@@ -123,6 +124,7 @@ def train(
         out = Path(out) if out is not None else Path("runs") / _name(data)
         if ranks.first:
             check_run(out, overwrite=overwrite)
+        seen = None
         given = {
             "generator": generator,
             "discriminator": discriminator,
@@ -157,15 +159,17 @@ def train(
         beside = [name for name in static if name in every and squeezed(every[name], roles="yx").ndim == 2]
         rest = every.drop_vars([*beside, *named(error_variable or ())], errors="ignore")
         variable = choose_variable(rest, label=find_paths(data)[0]) if rest else None
-    source = open_source(data, variable=variable, time=time)
+    # The archive may have grown since it was trained on.
+    source = open_source(data, variable=variable, time=seen or time)
     mask = None if domain is None else open_domain(data, domain, source.field)
-    errors = None if error_variable is None else open_source(data, variable=error_variable, time=time).field
+    errors = None if error_variable is None else open_source(data, variable=error_variable, time=seen or time).field
     whole = None if clean is None else open_clean(clean, str(source.field.name), time)
     described = {
         "data": [str(path) for path in source.paths],
         "variable": str(source.field.name),
         "domain": domain,
         "time": time,
+        "dates": span_of(source.field),
         "error_variable": error_variable,
         "clean": None if clean is None else find_paths(clean),
     }

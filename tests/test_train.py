@@ -58,7 +58,7 @@ def test_a_run_holds_its_model_its_state_and_its_course(data, domain, tmp_path):
     time = "2015-01-03/2015-01-30"
     assert described == {
         "data": [str(data)], "variable": "sst", "domain": "sea_mask", "time": time,
-        "clean": None, "error_variable": None
+        "dates": "2015-01-03T00:00:00/2015-01-30T00:00:00", "clean": None, "error_variable": None
     }  # fmt: skip
     course = lines(out)
     assert [line["step"] for line in course] == [0, 10, 11]
@@ -89,6 +89,21 @@ def test_a_run_gone_on_with_is_an_undisturbed_one(data, tmp_path):
     finally:
         moved.rename(data)
     assert load_model(tmp_path / "parts").scores["steps"] == 6
+
+
+def test_a_run_is_gone_on_with_after_its_archive_has_grown(gappy, sea, tmp_path):
+    """On the dates that it was trained on, which may be neither the first nor the last any more."""
+    archive = tmp_path / "a.nc"
+
+    def archived(dates):
+        xr.Dataset({"sst": gappy[dates], "sea_mask": sea["sea_mask"]}).to_netcdf(archive)
+
+    archived(slice(2, 20))
+    run(archive, tmp_path / "whole", steps=4)
+    run(archive, tmp_path / "parts", steps=2)
+    archived(slice(None))
+    train(None, resume=tmp_path / "parts", steps=4)
+    assert_equal(tmp_path / "whole", tmp_path / "parts")
 
 
 KILLED = """
