@@ -173,7 +173,7 @@ class Ranks:
         if self.first:
             assert folder is not None
             for name in names if self.size > 1 else ():
-                self.sent((folder / name).read_bytes())
+                self.sent(_content(folder / name))
             yield folder
             return
         with tempfile.TemporaryDirectory(prefix="geogan-") as copies:
@@ -190,10 +190,15 @@ class Ranks:
 ALONE = Ranks()
 
 
-def local(name: str) -> int:
-    """What the launcher says of this machine: ``LOCAL_RANK``, ``LOCAL_WORLD_SIZE``; of one process alone, 0 and 1."""
-    alone = int(name.endswith("SIZE"))
-    return int(os.environ.get(name, alone)) if Ranks.here().size > 1 else alone
+def processes_here() -> int:
+    """How many processes of the training the launcher says are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if Ranks.here().size > 1 else 1
+
+
+def own_accelerator() -> int:
+    """The number of this process's accelerator, of those of this machine; not every launcher numbers by machines."""
+    number = os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or Ranks.here().rank
+    return int(number) % max(1, torch.cuda.device_count())
 
 
 @contextmanager
@@ -211,7 +216,7 @@ def joined() -> Iterator[Ranks]:
         return
     try:
         if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+            torch.cuda.set_device(own_accelerator())
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise InputError(
@@ -223,6 +228,15 @@ def joined() -> Iterator[Ranks]:
     finally:
         with suppress(RuntimeError):
             dist.destroy_process_group()
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{file} cannot be read ({error.strerror}); give a folder made by geogan train, or train it again"
+        ) from error
 
 
 @contextmanager
