@@ -28,8 +28,11 @@ from geogan.operators.errors import InputError
 
 # What a launcher such as torchrun tells its processes.
 TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-# The first process may prepare for hours while the others wait; one that dies is heard of at once.
-PATIENCE = timedelta(days=7)
+# The first process may prepare or judge for hours while the others wait for what it says: one that dies then is heard
+# of at once. Of what is computed together nobody is late for long, and on accelerators nobody would be heard of.
+PATIENCE, PROMPT = timedelta(days=7), timedelta(minutes=30)
+# The group for what is said, where `joined` made one; the main one is for what is computed.
+_said: Any = None
 
 
 class LostRank(InputError):
@@ -135,6 +138,9 @@ class Ranks:
 
     def alike(self, network: Any) -> None:
         """Give a network the first process's weights, which another machine may have rounded otherwise."""
+        if self.size > 1:
+            with _together():
+                dist.barrier(_said)  # some are here long before others
         for tensor in network.state_dict().values() if self.size > 1 else ():
             theirs = tensor.contiguous()
             with _together():
@@ -145,7 +151,10 @@ class Ranks:
         """Means over all processes."""
         if self.size == 1 or not values:
             return list(values)
-        return (self._sum(torch.tensor(values, dtype=torch.float64)) / self.size).tolist()
+        said = torch.tensor(values, dtype=torch.float64)
+        with _together():
+            dist.all_reduce(said, group=_said)
+        return (said / self.size).tolist()
 
     def told(self, values: Sequence[float]) -> list[float]:
         """What the first process says; the others give as many numbers, of which nothing is heard."""
@@ -153,7 +162,7 @@ class Ranks:
             return list(values)
         said = torch.tensor(values, dtype=torch.float64)
         with _together():
-            dist.broadcast(said, 0)
+            dist.broadcast(said, 0, group=_said)
         return said.tolist()
 
     def sent(self, content: bytes) -> bytes:
@@ -164,7 +173,7 @@ class Ranks:
         said = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content and self.first else None
         said = torch.empty(int(length), dtype=torch.uint8) if said is None else said
         with _together():
-            dist.broadcast(said, 0)
+            dist.broadcast(said, 0, group=_said)
         return said.numpy().tobytes()
 
     @contextmanager
@@ -210,6 +219,7 @@ def joined() -> Iterator[Ranks]:
     InputError
         Where they cannot be reached.
     """
+    global _said
     launched = all(name in os.environ for name in TOLD) and int(os.environ["WORLD_SIZE"]) > 1
     if not launched or Ranks.here().size > 1:
         yield Ranks.here()
@@ -217,7 +227,8 @@ def joined() -> Iterator[Ranks]:
     try:
         if torch.cuda.is_available():
             torch.cuda.set_device(own_accelerator())
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PROMPT)
+        _said = dist.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"the {os.environ['WORLD_SIZE']} processes of this training could not reach each other at "
@@ -226,6 +237,7 @@ def joined() -> Iterator[Ranks]:
     try:
         yield Ranks.here()
     finally:
+        _said = None
         with suppress(RuntimeError):
             dist.destroy_process_group()
 

@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.preparation import block_maker
-from geogan.ranks import Ranks, joined
+from geogan.ranks import PROMPT, Ranks, joined
 from geogan.reconstructor import find_device
 from geogan.standardise import Standardiser
 from geogan.training import TrainState, Weights, train
@@ -118,6 +120,12 @@ def work(folder: Path) -> None:
         (folder / "sagan" / str(ranks.rank)).mkdir(parents=True)
         save_state(folder / "sagan" / str(ranks.rank), state)
         assert ranks.sent(b"" if ranks.rank else b"words") == b"words"
+        # What the first one says may come much later than what all compute.
+        prompt = torch.distributed.distributed_c10d._set_pg_timeout
+        prompt(timedelta(seconds=1))
+        time.sleep(0 if ranks.rank else 2)
+        assert ranks.told([ranks.rank]) == [0] and ranks.mean([ranks.rank]) == [0.5]
+        prompt(PROMPT)
         patch()
         app(["train", "--data", str(data), "--out", str(folder / "two"), "--steps", "6", *SMALL], standalone_mode=False)
         app(["train", "--resume", str(folder / "one"), "--steps", "6"], standalone_mode=False)
@@ -280,6 +288,17 @@ def test_each_process_has_one_accelerator(monkeypatch):
     assert find_device("auto") == torch.device("cuda:1") and chosen == [1, 1]
     monkeypatch.setenv("LOCAL_RANK", "2")
     assert find_device("cuda") == torch.device("cuda:0")
+
+
+def test_an_address_where_nobody_is_is_given_up(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("geogan.ranks.PROMPT", timedelta(seconds=1))
+    with pytest.raises(geogan.InputError, match=f"could not reach each other at 127.0.0.1:{port}"), joined():
+        pass
 
 
 def refuse(*_, **__):
