@@ -223,6 +223,18 @@ def load_state(path: str | Path, state: TrainState) -> None:
         raise InputError(f"{path} cannot be resumed ({_shortly(error)}); train it again") from error
 
 
+def saved_step(path: str | Path) -> int:
+    """The step at which a training was last saved to be gone on with; the model beside may be of a later one.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or it is damaged.
+    """
+    _, text = read_tensors(Path(path) / STATE)
+    return int(text["step"])
+
+
 def digest(path: str | Path) -> str:
     """A short name for the exact weights of a run's model.
 

@@ -1,7 +1,7 @@
 """Filling on a cluster: any that a dask.distributed scheduler speaks for, or some processes here.
 
-A task is the number of a slab. Model and archive are opened once by each worker, which writes what it makes to the
-store itself; only numbers travel.
+A task is the number of a slab. The model is sent to each worker once; the archive is opened by each, which writes what
+it makes to the store itself; beyond that only numbers travel.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import logging
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,6 @@ import torch
 from distributed import Client, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
 from distributed.scheduler import KilledWorker
 
-from geogan.checkpoint import digest
 from geogan.chunk_store import ChunkStore
 from geogan.cutting import Plan
 from geogan.job import Filler, Job
@@ -58,11 +58,11 @@ class SlabWorker(WorkerPlugin):
         The product, in a folder that all share.
     product : str
         Digest of the product, which tells it from another one in the same place.
-    weights : bytes, optional
-        The model's file, for workers that do not see its folder.
+    weights : bytes
+        The model's file: a worker, also one that joins later, need not see its folder.
     """
 
-    def __init__(self, job: Job, cut: Plan, out: Path, product: str, weights: bytes | None = None) -> None:
+    def __init__(self, job: Job, cut: Plan, out: Path, product: str, weights: bytes) -> None:
         self.name = f"geogan-{product}"
         self.job, self.cut, self.out, self.product, self.weights = job, cut, out, product, weights
         self.version = VERSION
@@ -94,11 +94,7 @@ class SlabWorker(WorkerPlugin):
     def _opened(self) -> Filler:
         with self._opening:
             if self._filler is None:
-                if self.version != VERSION:
-                    raise InputError(
-                        f"worker {self._address} has geogan {VERSION} and this is {self.version}; install "
-                        "one version on all"
-                    )
+                _check_version(self._address, VERSION, self.version)
                 steady_memory()
                 try:
                     self._filler = replace(self._open(), cut=self.cut)
@@ -107,8 +103,6 @@ class SlabWorker(WorkerPlugin):
             return self._filler
 
     def _open(self) -> Filler:
-        if self.weights is None:
-            return Filler.open(self.job)
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / MODEL).write_bytes(self.weights)
             return Filler.open(self.job, folder=Path(folder))
@@ -117,14 +111,6 @@ class SlabWorker(WorkerPlugin):
 def make(name: str, number: int) -> Made:
     """The task: one slab, by what the worker has under that name."""
     return get_worker().plugins[name].make(number)  # type: ignore[attr-defined]
-
-
-def sees(folder: str, wanted: str) -> bool:
-    """Whether a worker finds the very model there."""
-    try:
-        return digest(folder) == wanted
-    except (InputError, OSError):
-        return False
 
 
 @contextmanager
@@ -164,6 +150,11 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
         raise InputError(
             f"no scheduler answers at {scheduler}; start one with dask scheduler, or give the address that it prints"
         ) from error
+    except TypeError as error:
+        raise InputError(
+            f"the scheduler at {scheduler} asks for certificates, and Dask's configuration names none; set "
+            "distributed.comm.tls there, or give a tcp:// address"
+        ) from error
     with client:
         try:
             client.wait_for_workers(1, timeout=APPEAR)
@@ -199,25 +190,53 @@ def fill_on(client: Client, job: Job, cut: Plan, numbers: Sequence[int], *, out:
     Raises
     ------
     InputError
-        Where workers cannot read or write, or a slab ends one worker after another.
+        Where workers cannot read or write, a slab ends one worker after another, or the scheduler is gone.
     """
-    job, weights = job.anywhere(), None
+    job = job.anywhere()
+    plugin = SlabWorker(job, cut, out, product, (Path(job.model) / MODEL).read_bytes())
     try:
-        if not all(client.run(sees, job.model, job.digest).values()):
-            weights = (Path(job.model) / MODEL).read_bytes()
-    except ModuleNotFoundError as error:
-        raise InputError(f"the workers have no {error.name}; install geogan {VERSION} there") from error
-    plugin = SlabWorker(job, cut, out, product, weights)
-    client.register_plugin(plugin)
-    try:
+        _equip(client, plugin)
         yield from _bounded(client, plugin.name, numbers)
     except KilledWorker as error:
         raise InputError(
             f"a slab of {cut.dates} dates has ended {error.allowed_failures + 1} workers, most likely for want of "
             "memory; give them more"
         ) from error
+    except InputError:
+        raise
+    except Exception as error:
+        # What a lost connection raises depends on what was just waited for.
+        if not isinstance(error, CancelledError) and client.status == "running":
+            raise
+        raise InputError(
+            "the scheduler is gone; what is done is kept, so start it again, and run again to go on"
+        ) from error
     finally:
-        client.unregister_worker_plugin(plugin.name)
+        # A scheduler that is gone, or a worker, is no reason to hide what was raised before.
+        with suppress(Exception):
+            client.unregister_worker_plugin(plugin.name)
+
+
+def _equip(client: Client, plugin: SlabWorker) -> None:
+    """Give the plugin to all workers, whose geogan must be this one."""
+    try:
+        found = client.run(version, "geogan")
+    except ModuleNotFoundError as error:
+        raise InputError(f"the workers have no geogan; install geogan {VERSION} there") from error
+    for address, theirs in found.items():
+        _check_version(address, theirs, VERSION)
+    try:
+        client.register_plugin(plugin)
+    except Exception as error:
+        if client.status != "running":
+            raise
+        # What it was there comes as text.
+        raise InputError(f"the workers cannot begin ({error}); they need this very geogan, {VERSION}") from error
+
+
+def _check_version(address: str, theirs: str, ours: str) -> None:
+    if theirs != ours:
+        raise InputError(f"worker {address} has geogan {theirs} and this is {ours}; install one version on all")
 
 
 def _bounded(client: Client, name: str, numbers: Iterable[int]) -> Iterator[Made]:

@@ -50,7 +50,8 @@ def compose(
     keep_observed : bool
         Measured values are returned bit for bit; the error of a measurement is not known, and NaN.
     max_error : float or ndarray, shape (C, 1, 1), optional
-        Cells whose predicted error is larger stay empty, in the field's units.
+        Cells whose predicted error is larger stay empty, in the field's units; such as could not be read are flagged as
+        that all the same.
     in_place : bool
         Write into ``raw`` and ``filled``, which are used up: a slab's arrays are too large to have twice.
 
@@ -87,7 +88,8 @@ def compose(
         return Parts(values, source)
     if max_error is not None:
         refused = np.isin(source, (FILLED, UNREADABLE)) & ~(filled.std <= max_error)
-        source[refused], values[refused] = REFUSED, np.nan
+        # What could not be read is still counted as that.
+        source[refused & (source == FILLED)], values[refused] = REFUSED, np.nan
     std = np.where(kept, np.nan, filled.std).astype(np.float32)
     members = None
     if filled.members is not None:

@@ -66,8 +66,14 @@ def slab_parts(
     return [part for part in parts if part is not None]
 
 
+def _moved(
+    work: Callable[..., list[np.ndarray]], model: Model, device: torch.device | None, slab: Tile, panel: Panel | None
+) -> list[np.ndarray]:
+    return work(model.on(device), slab=slab, panel=panel)
+
+
 def _call(work: Callable[..., list[np.ndarray]], slab: Tile, panel: Panel | None) -> list[np.ndarray]:
-    return work(slab, panel=panel)
+    return work(slab, panel)
 
 
 def _assembled(parts: Sequence[Any], cut: Plan, concatenate: Callable[[Sequence[Any], int], Any]) -> Any:
@@ -196,16 +202,14 @@ def fill(
     """
     check_members(model, members)
     limits = error_limits(model, max_error, members)
-    model = model.on(device)
     archive = prepared(model, field, error=error)
     keep = model.exact if keep_observed is None else keep_observed
     cut = plan(model, archive, members=members)
 
     work = partial(
         slab_parts,
-        model,
-        SlabReader(archive),
-        cut,
+        reader=SlabReader(archive),
+        cut=cut,
         keep_observed=keep,
         max_error=limits,
         members=members,
@@ -219,11 +223,15 @@ def fill(
         kinds.append((np.float32, members))
     regions = [cut.at(number) for number in range(cut.total)]
     if field.chunks is None:
-        made = side_by_side(lambda region: _call(work, *region), regions)
+        on_device = partial(_moved, work, model.on(device), None)
+        made = side_by_side(lambda region: on_device(*region), regions)
         found = [_assembled(part, cut, np.concatenate) for part in zip(*made, strict=True)]
     else:
-        # Model and archive are one key of the graph, which goes to each worker once, and not a part of every task.
-        shared = dask.delayed(work, name=f"geogan-model-{uuid.uuid4().hex}", traverse=False)
+        # Model and archive are one key of the graph, which goes to each worker once, and not a part of every task. The
+        # model travels as it is, and gets to its device there.
+        shared = dask.delayed(
+            partial(_moved, work, model, device), name=f"geogan-model-{uuid.uuid4().hex}", traverse=False
+        )
         lazy = [dask.delayed(_call, pure=False)(shared, slab, panel) for slab, panel in regions]
         sizes = [
             tuple(part.stop - part.start for part in (slab.core, panel.y.core, panel.x.core)) for slab, panel in regions

@@ -21,6 +21,9 @@ class HttpStore(Store):
     The standard library reads it, so that no further package is needed; proxies are those of the
     environment. A web server lists no folders: the store needs consolidated metadata.
 
+    Many object stores answer 403 for a key that is not there, and so do servers whose permission has run out: such a
+    key counts as absent only while one that was there is still given.
+
     Parameters
     ----------
     url : str
@@ -34,6 +37,7 @@ class HttpStore(Store):
         super().__init__(read_only=True)
         self.url = url.rstrip("/")
         self._answered = False
+        self._there: str | None = None  # the first key that was: of a store that was opened, its metadata
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HttpStore) and other.url == self.url
@@ -72,35 +76,59 @@ class HttpStore(Store):
         yield ""
 
     def _fetch(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
-        content = _content(f"{self.url}/{urllib.parse.quote(key)}", answered=self._answered)
-        self._answered = True
-        if content is None:
-            return None
-        match byte_range:
-            case RangeByteRequest(start, end):
-                return content[start:end]
-            case OffsetByteRequest(offset):
-                return content[offset:]
-            case SuffixByteRequest(suffix):
-                return content[-suffix:]
-        return content
+        """What there is under a key, or a part of it; None for nothing. Asked again a few times where that fails."""
+        for wait in (*WAITS, None):
+            try:
+                content = _content(self._address(key), byte_range)
+            except (OSError, http.client.HTTPException) as error:
+                # A failure taken for an absent chunk would come out as a gap.
+                code = error.code if isinstance(error, urllib.error.HTTPError) else None
+                if code == 404 or (code == 403 and self._may_read()):
+                    self._answered = True
+                    return None
+                if code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    return b""  # as the whole has no such part: what is read is cut short
+                # Where nothing has ever listened, nothing will.
+                refused = not self._answered and isinstance(getattr(error, "reason", error), ConnectionRefusedError)
+                if wait is None or refused or (code is not None and code < 500 and code not in (403, 429)):
+                    raise OSError(f"{self._address(key)}: {error}") from error
+                time.sleep(wait)
+            else:
+                self._answered = True
+                self._there = self._there or (key if content else None)
+                return content
+        raise AssertionError("the last attempt returns or raises")
 
-
-def _content(url: str, *, answered: bool) -> bytes | None:
-    """What a web server has under an address, None for nothing; asked again a few times where it fails."""
-    for wait in (*WAITS, None):
+    def _may_read(self) -> bool:
+        """Whether a key that was there is still given; where none was yet, nobody can tell, and it counts as so."""
+        if self._there is None:
+            return True
         try:
-            with urllib.request.urlopen(url, timeout=60) as answer:
-                return answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            # Many object stores answer 403 for a key that is not there; anything else is a failure, and a
-            # failure taken for an absent chunk would come out as a gap.
-            code = error.code if isinstance(error, urllib.error.HTTPError) else None
-            if code in (403, 404):
-                return None
-            # Where nothing has ever listened, nothing will.
-            refused = not answered and isinstance(getattr(error, "reason", error), ConnectionRefusedError)
-            if wait is None or refused or (code is not None and code < 500 and code != 429):
-                raise OSError(f"{url}: {error}") from error
-            time.sleep(wait)
-    raise AssertionError("the last attempt returns or raises")
+            _content(self._address(self._there), RangeByteRequest(0, 1))
+        except (OSError, http.client.HTTPException):
+            return False
+        return True
+
+    def _address(self, key: str) -> str:
+        return f"{self.url}/{urllib.parse.quote(key)}"
+
+
+def _content(address: str, byte_range: ByteRequest | None) -> bytes:
+    """What a web server has under an address, or a part of it."""
+    request = urllib.request.Request(address)
+    match byte_range:
+        case RangeByteRequest(start, end):
+            request.add_header("Range", f"bytes={start}-{end - 1}")
+            part = slice(start, end)
+        case OffsetByteRequest(offset):
+            request.add_header("Range", f"bytes={offset}-")
+            part = slice(offset, None)
+        case SuffixByteRequest(suffix):
+            request.add_header("Range", f"bytes=-{suffix}")
+            part = slice(-suffix, None)
+        case _:
+            part = slice(None)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        content = answer.read()
+        # A server that knows no ranges sends the whole.
+        return content if answer.status == http.HTTPStatus.PARTIAL_CONTENT else content[part]

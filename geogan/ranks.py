@@ -28,8 +28,11 @@ from geogan.operators.errors import InputError
 
 # What a launcher such as torchrun tells its processes.
 TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-# The first process may prepare for hours while the others wait; one that dies is heard of at once.
-PATIENCE = timedelta(days=7)
+# The first process may prepare or judge for hours while the others wait for what it says: one that dies then is heard
+# of at once. Of what is computed together nobody is late for long, and on accelerators nobody would be heard of.
+PATIENCE, PROMPT = timedelta(days=7), timedelta(minutes=30)
+# The group for what is said, where `joined` made one; the main one is for what is computed.
+_said: Any = None
 
 
 class LostRank(InputError):
@@ -135,6 +138,9 @@ class Ranks:
 
     def alike(self, network: Any) -> None:
         """Give a network the first process's weights, which another machine may have rounded otherwise."""
+        if self.size > 1:
+            with _together():
+                dist.barrier(_said)  # some are here long before others
         for tensor in network.state_dict().values() if self.size > 1 else ():
             theirs = tensor.contiguous()
             with _together():
@@ -145,7 +151,10 @@ class Ranks:
         """Means over all processes."""
         if self.size == 1 or not values:
             return list(values)
-        return (self._sum(torch.tensor(values, dtype=torch.float64)) / self.size).tolist()
+        said = torch.tensor(values, dtype=torch.float64)
+        with _together():
+            dist.all_reduce(said, group=_said)
+        return (said / self.size).tolist()
 
     def told(self, values: Sequence[float]) -> list[float]:
         """What the first process says; the others give as many numbers, of which nothing is heard."""
@@ -153,7 +162,7 @@ class Ranks:
             return list(values)
         said = torch.tensor(values, dtype=torch.float64)
         with _together():
-            dist.broadcast(said, 0)
+            dist.broadcast(said, 0, group=_said)
         return said.tolist()
 
     def sent(self, content: bytes) -> bytes:
@@ -164,7 +173,7 @@ class Ranks:
         said = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content and self.first else None
         said = torch.empty(int(length), dtype=torch.uint8) if said is None else said
         with _together():
-            dist.broadcast(said, 0)
+            dist.broadcast(said, 0, group=_said)
         return said.numpy().tobytes()
 
     @contextmanager
@@ -173,7 +182,7 @@ class Ranks:
         if self.first:
             assert folder is not None
             for name in names if self.size > 1 else ():
-                self.sent((folder / name).read_bytes())
+                self.sent(_content(folder / name))
             yield folder
             return
         with tempfile.TemporaryDirectory(prefix="geogan-") as copies:
@@ -190,10 +199,15 @@ class Ranks:
 ALONE = Ranks()
 
 
-def local(name: str) -> int:
-    """What the launcher says of this machine: ``LOCAL_RANK``, ``LOCAL_WORLD_SIZE``; of one process alone, 0 and 1."""
-    alone = int(name.endswith("SIZE"))
-    return int(os.environ.get(name, alone)) if Ranks.here().size > 1 else alone
+def processes_here() -> int:
+    """How many processes of the training the launcher says are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if Ranks.here().size > 1 else 1
+
+
+def own_accelerator() -> int:
+    """The number of this process's accelerator, of those of this machine; not every launcher numbers by machines."""
+    number = os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or Ranks.here().rank
+    return int(number) % max(1, torch.cuda.device_count())
 
 
 @contextmanager
@@ -205,14 +219,16 @@ def joined() -> Iterator[Ranks]:
     InputError
         Where they cannot be reached.
     """
+    global _said
     launched = all(name in os.environ for name in TOLD) and int(os.environ["WORLD_SIZE"]) > 1
     if not launched or Ranks.here().size > 1:
         yield Ranks.here()
         return
     try:
         if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+            torch.cuda.set_device(own_accelerator())
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PROMPT)
+        _said = dist.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"the {os.environ['WORLD_SIZE']} processes of this training could not reach each other at "
@@ -221,8 +237,18 @@ def joined() -> Iterator[Ranks]:
     try:
         yield Ranks.here()
     finally:
+        _said = None
         with suppress(RuntimeError):
             dist.destroy_process_group()
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{file} cannot be read ({error.strerror}); give a folder made by geogan train, or train it again"
+        ) from error
 
 
 @contextmanager

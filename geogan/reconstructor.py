@@ -38,7 +38,7 @@ from geogan.operators.parse import describe, parse
 from geogan.pace import Pace, find_pace, thread_counts
 from geogan.parallel import side_by_side, torch_threads, workers
 from geogan.preparation import BLOCK_SIDE, SMALLEST, Prepared, block_maker, prepare_model, read_once, share_seen
-from geogan.ranks import ALONE, Ranks, local
+from geogan.ranks import ALONE, Ranks, own_accelerator, processes_here
 from geogan.run_folder import MODEL, STATE
 from geogan.slab import wanted_over_found
 from geogan.standardise import transforms, within_unity
@@ -268,11 +268,7 @@ class Reconstructor:
         if clean is not None and not wanted:
             raise InputError("clean fields are of no use to this training; give --preset paired or unpaired")
         workers(self.threads)
-        if self.batch % ranks.size:
-            raise InputError(
-                f"{ranks.size} processes cannot share a batch of {self.batch} windows evenly; give --batch "
-                f"{-(-self.batch // ranks.size) * ranks.size}"
-            )
+        self._check_shares(ranks.size)
         if resume and path is None:
             raise InputError("resume needs the folder of the run; give path")
         axes = find_axes(field)
@@ -460,7 +456,7 @@ class Reconstructor:
     ) -> Pace:
         """How to compute: as asked, as the run that is gone on with did, or as is quickest here."""
         # One core is left to prepare blocks, or both would crawl.
-        most = max(1, workers(None) // local("LOCAL_WORLD_SIZE") - 1)
+        most = max(1, workers(None) // processes_here() - 1)
         precisions = ["float32", "bfloat16"] if self.precision == "auto" else [self.precision]
         threads = thread_counts(most) if device.type == "cpu" else [most]
         if before is not None:
@@ -693,6 +689,22 @@ class Reconstructor:
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise InputError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
 
+    def _check_shares(self, processes: int) -> None:
+        """Refuse processes that would not do together what one does alone."""
+        if self.batch % processes:
+            raise InputError(
+                f"{processes} processes cannot share a batch of {self.batch} windows evenly; give --batch "
+                f"{-(-self.batch // processes) * processes}"
+            )
+        # Of so many windows there are ensembles: of at least one, in each process.
+        each = processes * self.members
+        if max(1, self.batch // each) * processes != max(1, self.batch // self.members):
+            raise InputError(
+                f"{processes} processes cannot share the ensembles of {self.members} members in a batch of "
+                f"{self.batch} windows evenly; give --batch {-(-self.batch // each) * each}, or go on with another "
+                "number of processes"
+            )
+
     def budget(self) -> tuple[int | None, float | None]:
         """Steps and minutes to train for, None for no limit."""
         neither = self.steps is None and self.minutes is None
@@ -765,7 +777,7 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and Ranks.here().size > 1:
-        name = f"cuda:{local('LOCAL_RANK')}"
+        name = f"cuda:{own_accelerator()}"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)

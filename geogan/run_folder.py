@@ -10,6 +10,8 @@ from geogan.operators.errors import InputError
 
 MODEL, STATE, TEXT = "model.safetensors", "state.safetensors", "model.json"
 METRICS, RUN = "metrics.jsonl", "run.json"
+# There while a training writes the others (`geogan.lock`), or where it was killed.
+LOCK = "lock"
 
 
 def is_run(path: str | Path) -> bool:
@@ -25,7 +27,7 @@ def is_run(path: str | Path) -> bool:
 
 def holds_others(path: Path) -> bool:
     """Whether a folder holds anything that no run has; what a kill left of one that was begun is its own."""
-    own = {MODEL, STATE, TEXT, METRICS, RUN}
+    own = {MODEL, STATE, TEXT, METRICS, RUN, LOCK}
     return any(file.name.removeprefix(".").removesuffix(".partial") not in own for file in path.iterdir())
 
 
@@ -56,7 +58,8 @@ def read_run(path: Path) -> dict[str, Any]:
     Returns
     -------
     described : dict
-        ``data``, ``variable``, ``domain`` and ``time``, as they were given to the training.
+        ``data``, ``variable``, ``domain`` and ``time``, as they were given to the training; ``dates``, the first and
+        the last one that it saw.
 
     Raises
     ------

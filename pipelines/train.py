@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,16 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingCol
 from rich.progress import Progress as Bar
 
 from geogan import defaults
-from geogan.checkpoint import load_model
+from geogan.checkpoint import saved_step
 from geogan.coordinates import squeezed
 from geogan.covariates import MADE, named
-from geogan.io import choose_variable, find_paths, open_domain, open_maps, open_source, variable_names
+from geogan.io import choose_variable, find_paths, open_domain, open_maps, open_source, span_of, variable_names
+from geogan.lock import take_lock
 from geogan.operators.errors import InputError
 from geogan.presets import settings_of
 from geogan.ranks import Ranks
 from geogan.reconstructor import Reconstructor
-from geogan.run_folder import METRICS, RUN, STATE, holds_others, is_run, read_run, writing
+from geogan.run_folder import LOCK, METRICS, RUN, STATE, holds_others, is_run, read_run, writing
 from geogan.training import Progress
 
 
@@ -111,8 +112,8 @@ def train(
         described = read_run(out)
         data = data or described["data"]
         variable, domain, time = described["variable"], described["domain"], described["time"]
+        seen = described.get("dates")
         clean, error_variable = clean or described.get("clean"), described.get("error_variable")
-        since = load_model(out).scores["steps"]
         reconstructor = Reconstructor.load(out, device=device)
         reconstructor.threads = threads or reconstructor.threads
         if steps is not None or minutes is not None:
@@ -123,7 +124,7 @@ def train(
         out = Path(out) if out is not None else Path("runs") / _name(data)
         if ranks.first:
             check_run(out, overwrite=overwrite)
-        since = -1
+        seen = None
         given = {
             "generator": generator,
             "discriminator": discriminator,
@@ -158,21 +159,23 @@ def train(
         beside = [name for name in static if name in every and squeezed(every[name], roles="yx").ndim == 2]
         rest = every.drop_vars([*beside, *named(error_variable or ())], errors="ignore")
         variable = choose_variable(rest, label=find_paths(data)[0]) if rest else None
-    source = open_source(data, variable=variable, time=time)
+    # The archive may have grown since it was trained on.
+    source = open_source(data, variable=variable, time=seen or time)
     mask = None if domain is None else open_domain(data, domain, source.field)
-    errors = None if error_variable is None else open_source(data, variable=error_variable, time=time).field
+    errors = None if error_variable is None else open_source(data, variable=error_variable, time=seen or time).field
     whole = None if clean is None else open_clean(clean, str(source.field.name), time)
     described = {
         "data": [str(path) for path in source.paths],
         "variable": str(source.field.name),
         "domain": domain,
         "time": time,
+        "dates": span_of(source.field),
         "error_variable": error_variable,
         "clean": None if clean is None else find_paths(clean),
     }
     absent = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        with _Report(out, described, reconstructor, console, since=since) as report:
+        with _alone(out, ranks), _Report(out, described, reconstructor, console, resumed=resume is not None) as report:
             reconstructor.fit(
                 source.field,
                 domain=mask,
@@ -190,8 +193,8 @@ def train(
                 folder.rmdir()  # no folder is left in which nothing could be written
         raise
     scores = reconstructor.model_.scores
-    if scores["steps"] == since:
-        report.say(f"{out} was trained for {since} steps already; give more --steps or --minutes to go on")
+    if scores["steps"] == report.since:
+        report.say(f"{out} was trained for {report.since} steps already; give more --steps or --minutes to go on")
     error = "no error on withheld observations"
     if scores["withheld"] is not None:
         error = f"withheld error {scores['withheld']:.4g} {scores['units']} (first guess {scores['first_guess']:.4g})"
@@ -217,10 +220,11 @@ class _Report:
         reconstructor: Reconstructor,
         console: Console | None,
         *,
-        since: int,
+        resumed: bool,
     ) -> None:
         self.out, self.described, self.reconstructor, self.console = out, described, reconstructor, console
-        self.since, self.begun = since, False
+        self.since = saved_step(out) if resumed and Ranks.here().first else -1
+        self.begun = False
         self.losses: dict[str, float] = {}
         self.score = float("nan")
         self.bar: Bar | None = None
@@ -315,6 +319,23 @@ def check_run(out: Path, *, overwrite: bool) -> None:
         )
     if out.is_dir() and not is_run(out) and holds_others(out):
         raise InputError(f"{out} is a folder with other things in it; give another --out")
+
+
+@contextmanager
+def _alone(out: Path, ranks: Ranks) -> Iterator[None]:
+    """Keep other trainings out of the folder of a run; the first process does for all of this one's."""
+    if not ranks.first:
+        yield
+        return
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = take_lock(out, out)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (out / LOCK).unlink()
+        os.close(lock)
 
 
 def _name(data: str | Path | Sequence[str | Path]) -> str:

@@ -1,11 +1,15 @@
 """A chunk that is not there is a gap where that is what its absence means, and else refused."""
 
 import shutil
+import time
 
 import numpy as np
 import pytest
+import xarray as xr
+import zarr
 
 from geogan.io import missing_chunks, open_field
+from geogan.io.absent_chunks import check_chunks
 from geogan.operators.errors import InputError
 
 
@@ -34,6 +38,21 @@ def test_an_absent_chunk_of_a_field_full_of_noughts_is_believed(tmp_path, film):
     path = packed_store(tmp_path, dataset)
     assert missing_chunks(path, "sst") == (1, 3)
     assert float(open_field(path)[2:4].max()) == 0.0
+
+
+def test_among_many_chunks_it_takes_no_longer(tmp_path):
+    """Not the square of their number."""
+    array = zarr.create_group(tmp_path / "a.zarr", zarr_format=2).create_array(
+        "ice", shape=(8000, 1, 1), chunks=(1, 1, 1), dtype="i2", fill_value=0
+    )
+    array[0] = 5
+    content = (tmp_path / "a.zarr" / "ice" / "0.0.0").read_bytes()
+    for date in range(1, 4000):
+        (tmp_path / "a.zarr" / "ice" / f"{date}.0.0").write_bytes(content)
+    began = time.perf_counter()
+    with pytest.raises(InputError, match="lacks 4000 of its 8000 chunk files"):
+        check_chunks(str(tmp_path / "a.zarr"), "ice", xr.DataArray(0))
+    assert time.perf_counter() - began < 2
 
 
 @pytest.mark.parametrize("version", [2, 3])

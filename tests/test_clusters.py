@@ -9,9 +9,11 @@ import sys
 import threading
 import time
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import cloudpickle
+import dask
 import distributed
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from geogan.io import open_field
 from geogan.job import Filler, Job
 from geogan.operators.errors import InputError
 from geogan.pipelines.fill import fill
+from geogan.product import Product
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +79,27 @@ def test_local_workers_and_netcdf(run, data, short, tmp_path):
         xr.testing.assert_equal(first, second)
 
 
-def test_a_worker_that_does_not_see_the_model_is_sent_it(run, data, cluster, tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(clusters, "sees", lambda folder, wanted: False)
-    monkeypatch.setattr(
-        clusters, "SlabWorker", lambda *args: (seen.append(args[-1]), SlabWorker(*args[:-1], weights=args[-1]))[1]
-    )
+def test_workers_need_not_see_the_model(run, data, cluster, tmp_path, monkeypatch):
+    """Not those that join later either: it comes with what each is given."""
+
+    def elsewhere(job, *rest):
+        return SlabWorker(replace(job, model="/nowhere"), *rest)
+
+    monkeypatch.setattr(clusters, "SlabWorker", elsewhere)
     out = fill(data, run, tmp_path / "sent.zarr", scheduler=cluster)
-    assert seen == [(run / "model.safetensors").read_bytes()]
     assert stored(out) == stored(fill(data, run, tmp_path / "own.zarr"))
+
+
+def test_workers_with_another_geogan_are_one_sentence(run, data, cluster, tmp_path, monkeypatch):
+    out = tmp_path / "out.zarr"
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="has geogan .* and this is 0.0.1; install"):
+        patch.setattr(clusters, "VERSION", "0.0.1")
+        fill(data, run, out, scheduler=cluster)
+    newer = type("Newer", (SlabWorker,), {"__module__": "geogan.clusters"})
+    monkeypatch.setattr(clusters, "Newer", newer, raising=False)
+    monkeypatch.setattr(clusters, "SlabWorker", newer)
+    with pytest.raises(InputError, match=r"the workers cannot begin \(.*Newer.*\); they need this very geogan"):
+        fill(data, run, out, scheduler=cluster)
 
 
 def test_a_worker_killed_in_the_middle_is_survived(run, data, cluster, short, tmp_path):
@@ -121,7 +136,7 @@ def test_tasks_and_jobs_do_not_grow_with_the_grid(run, gappy, data, cluster, tmp
     small = tmp_path / "small.zarr"
     gappy[:, :8, :9].to_dataset().to_zarr(small, consolidated=False)
     jobs = [Job((str(path),), str(run), "digest") for path in (data, small)]
-    whole, part = (len(pickle.dumps(SlabWorker(job, Filler.open(job).cut, Path("x"), "digest"))) for job in jobs)
+    whole, part = (len(pickle.dumps(SlabWorker(job, Filler.open(job).cut, Path("x"), "digest", b""))) for job in jobs)
     assert abs(whole - part) < 200
 
 
@@ -151,13 +166,12 @@ class _Worker:
     ],
 )
 def test_what_a_worker_cannot_see_is_one_sentence(run, data, tmp_path, change, words):
-    from geogan.product import Product
-
     job = Job(change.get("data", (str(data),)), str(run), "digest")
     filler = Filler.open(Job((str(data),), str(run), "digest"))
     out = tmp_path / "out.zarr"
     with Product.begin(out, filler.template(), chunks=filler.chunks(), digest="p"):
-        worker = SlabWorker(job, filler.cut, tmp_path / change.get("out", "out.zarr"), "p")
+        weights = (run / "model.safetensors").read_bytes()
+        worker = SlabWorker(job, filler.cut, tmp_path / change.get("out", "out.zarr"), "p", weights)
         worker.version = change.get("version", worker.version)
         worker.setup(_Worker())
         with pytest.raises(InputError, match=words):
@@ -172,6 +186,7 @@ def test_what_a_worker_cannot_see_is_one_sentence(run, data, tmp_path, change, w
             "no scheduler answers at tcp://127.0.0.1:9; start one with dask",
         ),
         ({"scheduler": "nonsense://"}, "no scheduler answers at nonsense://"),
+        ({"scheduler": "tls://127.0.0.1:9"}, "the scheduler at tls://127.0.0.1:9 asks for certificates"),
         ({"scheduler": "tcp://a:1", "workers": 2}, "leave --scheduler or --workers out"),
         ({"workers": 0}, "workers must be at least 1, got 0"),
         ({"workers": 2, "threads": 2}, "leave --threads out"),
@@ -222,6 +237,30 @@ def test_a_scheduler_without_workers(monkeypatch, loop):
         clusters.connect(empty.scheduler_address),
     ):
         pass
+
+
+def test_a_scheduler_that_goes_is_one_sentence_and_what_is_done_is_kept(run, data, short, tmp_path, monkeypatch, loop):
+    monkeypatch.setattr(clusters, "ANSWER", 0.5)
+    monkeypatch.setattr(clusters, "Client", functools.partial(distributed.Client, loop=loop))
+    out, recorded = tmp_path / "out.zarr", []
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50, loop=loop
+        ) as going,
+    ):
+        record = Product.record
+
+        def stop(product, *args, **named):
+            record(product, *args, **named)
+            recorded.append(1)
+            if len(recorded) == 2:
+                going.sync(going.scheduler.close)
+
+        monkeypatch.setattr(Product, "record", stop)
+        with pytest.raises(InputError, match="the scheduler is gone; what is done is kept, so start it again"):
+            fill(data, run, out, scheduler=going.scheduler_address)
+    assert len((tmp_path / ".out.zarr.partial" / "done.jsonl").read_text().splitlines()) >= 2
 
 
 def test_lazily_on_a_cluster_the_model_is_one_key(run, model, data, cluster, monkeypatch):

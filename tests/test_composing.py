@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from geogan.composing import FILLED, LAND, OBSERVED, REFUSED, compose
+from geogan.composing import FILLED, LAND, OBSERVED, REFUSED, UNREADABLE, compose
+from geogan.damage import missing
 from geogan.slab import Slab
 
 
@@ -25,6 +26,13 @@ def test_compose_refuses_what_is_too_uncertain():
     np.testing.assert_array_equal(parts.source, [[[OBSERVED, FILLED, REFUSED, LAND]]])
     # The error of a measurement is not known; that of what is refused is said.
     np.testing.assert_array_equal(parts.std, np.float32([[[np.nan, 0.1, 0.9, np.nan]]]))
+
+
+def test_what_could_not_be_read_is_said_to_be_so_also_where_it_is_refused():
+    raw = np.full((1, 1, 2), missing(np.dtype("f4")), np.float32)
+    parts = compose(raw, Slab(np.ones((1, 1, 2)), np.array([[[0.1, 0.9]]])), keep_observed=True, max_error=0.5)
+    np.testing.assert_array_equal(parts.values, [[[1.0, np.nan]]])
+    np.testing.assert_array_equal(parts.source, [[[UNREADABLE, UNREADABLE]]])
 
 
 @pytest.mark.parametrize("keep_observed", [True, False])

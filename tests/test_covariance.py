@@ -121,6 +121,16 @@ def test_an_uncertain_observation_counts_less():
     torch.testing.assert_close(same, noisier, atol=1e-4, rtol=1e-3)
 
 
+def test_without_a_tolerance_it_never_looks():
+    """Nothing in a training step waits for an accelerator: not even tensors without values are asked for any."""
+    values, mask, domain = crops(60)
+    prior = ArchivePrior.fit(values, mask, domain, GaussianPrior(length=4.0))
+    parts = [part.to("meta") for part in ((values * mask)[None], mask[None], domain, 8.0 * torch.arange(60.0))]
+    assert prior.map(*parts, tolerance=0.0, rounds=2).shape == values[None].shape
+    with pytest.raises(RuntimeError, match="meta"):
+        prior.map(*parts, rounds=2)
+
+
 def test_a_part_of_the_grid_and_a_batch():
     values, mask, domain = crops(60)
     prior = ArchivePrior.fit(values, mask, domain, GaussianPrior(length=4.0))

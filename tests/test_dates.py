@@ -1,9 +1,14 @@
 """A span of dates is selected with both its ends."""
 
+import numpy as np
 import pytest
 
-from geogan.io import open_field
+from geogan.io import open_field, select_time, span_of
 from geogan.operators.errors import InputError
+
+
+def in_calendar(dataset, calendar):
+    return dataset if calendar == "standard" else dataset.convert_calendar(calendar, use_cftime=True)
 
 
 @pytest.mark.parametrize(
@@ -19,11 +24,17 @@ from geogan.operators.errors import InputError
 )
 @pytest.mark.parametrize("calendar", ["standard", "noleap"])
 def test_time_is_selected_with_both_ends(tmp_path, time, days, calendar, film):
-    dataset = film()
-    if calendar == "noleap":
-        dataset = dataset.convert_calendar("noleap", use_cftime=True)
-    dataset.to_netcdf(tmp_path / "a.nc")
+    in_calendar(film(), calendar).to_netcdf(tmp_path / "a.nc")
     assert open_field(tmp_path / "a.nc", time=time).sizes["time"] == days
+
+
+@pytest.mark.parametrize("calendar", ["standard", "noleap"])
+def test_a_span_selects_its_dates_again(film, calendar):
+    """To the second: of four dates a day none is added."""
+    times = np.datetime64("2001-06-28", "ns") + np.arange(12) * np.timedelta64(6, "h")
+    whole = in_calendar(film(12).assign_coords(time=times), calendar).sst
+    assert list(select_time(whole, span_of(whole[2:5])).time.values) == list(whole.time.values[2:5])
+    assert span_of(whole[0]) is None
 
 
 def test_time_that_selects_nothing_says_what_there_is(tmp_path, film):

@@ -5,6 +5,7 @@ import dataclasses
 import dask
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from geogan import cutting
@@ -74,6 +75,16 @@ def model_operator_with_noise():
     from geogan.operators.convolve import ConvolveNoise
 
     return ConvolveNoise(l=1, sigma=0.1)
+
+
+def test_lazily_the_model_is_moved_where_it_is_used(model, gappy, monkeypatch):
+    """A graph that holds weights of an accelerator goes to no worker without one of that number."""
+    moved = []
+    monkeypatch.setattr("geogan.model.Model.on", lambda own, device: moved.append(device) or own)
+    lazy = fill(model, gappy.chunk(time=30), device=torch.device("cpu"))
+    assert not moved
+    lazy.sst[0].compute(scheduler="synchronous")
+    assert moved == [torch.device("cpu")]
 
 
 def test_lazy_is_the_same_and_stays_lazy(model, gappy, monkeypatch):

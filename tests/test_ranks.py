@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,8 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.preparation import block_maker
-from geogan.ranks import Ranks, joined
+from geogan.ranks import PROMPT, Ranks, joined
+from geogan.reconstructor import find_device
 from geogan.standardise import Standardiser
 from geogan.training import TrainState, Weights, train
 
@@ -117,6 +120,12 @@ def work(folder: Path) -> None:
         (folder / "sagan" / str(ranks.rank)).mkdir(parents=True)
         save_state(folder / "sagan" / str(ranks.rank), state)
         assert ranks.sent(b"" if ranks.rank else b"words") == b"words"
+        # What the first one says may come much later than what all compute.
+        prompt = torch.distributed.distributed_c10d._set_pg_timeout
+        prompt(timedelta(seconds=1))
+        time.sleep(0 if ranks.rank else 2)
+        assert ranks.told([ranks.rank]) == [0] and ranks.mean([ranks.rank]) == [0.5]
+        prompt(PROMPT)
         patch()
         app(["train", "--data", str(data), "--out", str(folder / "two"), "--steps", "6", *SMALL], standalone_mode=False)
         app(["train", "--resume", str(folder / "one"), "--steps", "6"], standalone_mode=False)
@@ -243,6 +252,57 @@ def test_a_batch_that_cannot_be_shared_is_refused(gappy, monkeypatch):
     monkeypatch.setattr(Ranks, "here", classmethod(lambda cls: cls(0, 3)))
     with pytest.raises(geogan.InputError, match="3 processes cannot share a batch of 8 windows evenly; give --batch 9"):
         geogan.Reconstructor().fit(gappy)
+    # Ensembles are drawn of 8 // 3 windows by one process, and would be of 4 by four.
+    monkeypatch.setattr(Ranks, "here", classmethod(lambda cls: cls(0, 4)))
+    with pytest.raises(geogan.InputError, match="4 processes cannot share the ensembles of 3 members .* --batch 12"):
+        geogan.Reconstructor(members=3, batch=8).fit(gappy)
+
+
+def test_a_file_that_is_not_there_is_one_sentence(tmp_path):
+    with (
+        pytest.raises(geogan.InputError, match=r"state cannot be read \(No such file or directory\); give a folder"),
+        Ranks(0, size=2).files(tmp_path, "state"),
+    ):
+        pass
+
+
+def test_each_process_has_one_accelerator(monkeypatch):
+    """The same for what is computed as for what is exchanged, also where a launcher does not number by machines."""
+    told = {"RANK": "3", "WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch, "zeros", lambda *shape, device: chosen.append(device.index))
+    with (
+        pytest.raises(geogan.InputError, match="could not reach each other at 127.0.0.1:9"),
+        monkeypatch.context() as no,
+    ):
+        no.setattr(torch.distributed, "init_process_group", refuse)
+        with joined():
+            pass
+    monkeypatch.setattr(Ranks, "here", classmethod(lambda cls: cls(3, 4)))
+    assert find_device("auto") == torch.device("cuda:1") and chosen == [1, 1]
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    assert find_device("cuda") == torch.device("cuda:0")
+
+
+def test_an_address_where_nobody_is_is_given_up(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("geogan.ranks.PROMPT", timedelta(seconds=1))
+    with pytest.raises(geogan.InputError, match=f"could not reach each other at 127.0.0.1:{port}"), joined():
+        pass
+
+
+def refuse(*_, **__):
+    raise RuntimeError("nobody is there")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import xarray as xr
 from geogan.checkpoint import load_model, read_tensors
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import METRICS, train
+from geogan.reconstructor import Reconstructor
 
 SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "first_guess": False, "precision": "float32", "threads": 1}
 
@@ -57,7 +58,7 @@ def test_a_run_holds_its_model_its_state_and_its_course(data, domain, tmp_path):
     time = "2015-01-03/2015-01-30"
     assert described == {
         "data": [str(data)], "variable": "sst", "domain": "sea_mask", "time": time,
-        "clean": None, "error_variable": None
+        "dates": "2015-01-03T00:00:00/2015-01-30T00:00:00", "clean": None, "error_variable": None
     }  # fmt: skip
     course = lines(out)
     assert [line["step"] for line in course] == [0, 10, 11]
@@ -88,6 +89,21 @@ def test_a_run_gone_on_with_is_an_undisturbed_one(data, tmp_path):
     finally:
         moved.rename(data)
     assert load_model(tmp_path / "parts").scores["steps"] == 6
+
+
+def test_a_run_is_gone_on_with_after_its_archive_has_grown(gappy, sea, tmp_path):
+    """On the dates that it was trained on, which may be neither the first nor the last any more."""
+    archive = tmp_path / "a.nc"
+
+    def archived(dates):
+        xr.Dataset({"sst": gappy[dates], "sea_mask": sea["sea_mask"]}).to_netcdf(archive)
+
+    archived(slice(2, 20))
+    run(archive, tmp_path / "whole", steps=4)
+    run(archive, tmp_path / "parts", steps=2)
+    archived(slice(None))
+    train(None, resume=tmp_path / "parts", steps=4)
+    assert_equal(tmp_path / "whole", tmp_path / "parts")
 
 
 KILLED = """
@@ -127,6 +143,25 @@ def test_a_killed_run_goes_on_where_it_last_saved(data, tmp_path):
     assert [line["step"] for line in lines(out)] == [0, 10, 20, 20]
 
 
+def test_records_of_steps_that_are_done_again_are_left_out(data, tmp_path, monkeypatch):
+    """A model may be newer than the state that is gone on with: where a loss was not finite, or a process was lost."""
+    from geogan import training
+
+    out, sound = run(data, tmp_path / "x", steps=5), training._sound
+
+    def diverging(losses, step, *rest):
+        if step == 20:
+            raise InputError("a loss is not finite")
+        return sound(losses, step, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="a loss is not finite"):
+        patch.setattr(training, "_sound", diverging)
+        train(None, resume=out, steps=30)
+    assert (state(out)[1], load_model(out).scores["steps"], lines(out)[-1]["step"]) == (5, 20, 10)
+    train(None, resume=out, steps=12)
+    assert [line["step"] for line in lines(out)] == [0, 5, 10, 12]
+
+
 def test_an_interrupted_run_is_kept(data, tmp_path, monkeypatch):
     """Ctrl-C between two saves loses nothing."""
     from geogan import training
@@ -153,8 +188,25 @@ def test_what_a_kill_left_of_a_run_that_was_begun_is_its_own(data, tmp_path):
     out.mkdir()
     (out / ".model.safetensors.partial").touch()
     (out / "metrics.jsonl").touch()
+    (out / "lock").write_text("pid 1")
     run(data, out, steps=3)
     assert state(out)[1] == 3
+
+
+def test_a_run_is_trained_by_one_at_a_time(data, tmp_path, monkeypatch):
+    out = tmp_path / "x"
+    run(data, out)
+    fit = Reconstructor.fit
+
+    def second(reconstructor, *args, **named):
+        for options in ({"overwrite": True}, {"resume": out}):
+            with pytest.raises(InputError, match=rf"x is being written by another process \(pid {os.getpid()}\); wait"):
+                run(data, out, **options)
+        return fit(reconstructor, *args, **named)
+
+    monkeypatch.setattr(Reconstructor, "fit", second)
+    train(None, resume=out, steps=3)
+    assert state(out)[1] == 3 and not (out / "lock").exists()
 
 
 def test_a_run_is_replaced_only_when_told(data, tmp_path):
@@ -230,9 +282,11 @@ def test_what_cannot_be_gone_on_with(data, tmp_path):
     with pytest.raises(InputError, match=r"is no geogan run that can be gone on with: it has no run.json"):
         train(None, resume=tmp_path)
     out = run(data, tmp_path / "x")
+    saved = (out / "state.safetensors").read_bytes()
     (out / "state.safetensors").write_bytes(b"x")
     with pytest.raises(InputError, match="state.safetensors is damaged"):
         train(None, resume=out, steps=3)
+    (out / "state.safetensors").write_bytes(saved)
     (out / "run.json").write_text("{")
     with pytest.raises(InputError, match="run.json (cannot be read|is damaged)"):
         train(None, resume=out, steps=3)

@@ -1,7 +1,7 @@
 """Fields as they are found: by the name of a file, a store or a URL."""
 
 from geogan.io.absent_chunks import missing_chunks
-from geogan.io.dates import select_time
+from geogan.io.dates import select_time, span_of
 from geogan.io.fields import Source, as_field, open_field, open_source
 from geogan.io.files import Data, find_paths, variable_names
 from geogan.io.maps import open_domain, open_maps, open_masks
@@ -24,5 +24,6 @@ __all__ = [
     "open_masks",
     "open_source",
     "select_time",
+    "span_of",
     "variable_names",
 ]

@@ -35,9 +35,8 @@ def select_time(field: xr.DataArray, time: str) -> xr.DataArray:
     >>> select_time(field, "2001-02").sizes["time"], select_time(field, "/2001-01-30").sizes["time"]
     (2, 1)
     """
-    axes = find_axes(field)
-    index = field.indexes.get(axes.time) if axes.time else None
-    if index is None or not (np.issubdtype(index.dtype, np.datetime64) or isinstance(index, xr.CFTimeIndex)):
+    axes, index = find_axes(field), _dates(field)
+    if index is None:
         raise InputError(f"time {time!r} cannot be selected, since {label_of(field)} has no dates; leave time out")
     start, slash, stop = (part.strip() for part in time.partition("/"))
     try:
@@ -57,6 +56,27 @@ def select_time(field: xr.DataArray, time: str) -> xr.DataArray:
     whole = keep[first : last + 1].all()
     # A slice keeps the chunks; picking by number is for files whose dates are in disorder.
     return field.isel({axes.time: slice(first, last + 1) if whole else np.flatnonzero(keep)})
+
+
+def span_of(field: xr.DataArray) -> str | None:
+    """The first and the last date of a field, as :func:`select_time` takes them; None where it has no dates.
+
+    Examples
+    --------
+    >>> days = np.arange("2001-01-30", "2001-02-03", dtype="datetime64[D]").astype("datetime64[ns]")
+    >>> span_of(xr.DataArray(np.zeros((4, 3, 2)), dims=("time", "y", "x"), coords={"time": days}))
+    '2001-01-30T00:00:00/2001-02-02T00:00:00'
+    """
+    index = _dates(field)
+    return None if index is None else f"{index.min().isoformat()}/{index.max().isoformat()}"
+
+
+def _dates(field: xr.DataArray) -> Any:
+    """The index of a field's dates; None where it has none."""
+    time = find_axes(field).time
+    index = field.indexes.get(time) if time else None
+    dated = index is not None and (np.issubdtype(index.dtype, np.datetime64) or isinstance(index, xr.CFTimeIndex))
+    return index if dated else None
 
 
 def shown_date(time: Any) -> str:
