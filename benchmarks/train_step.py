@@ -160,11 +160,11 @@ def compare(
 
     def seconds(work: Callable[[], Any]) -> float:
         if cuda:
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(device)
         began = clock()
         work()
         if cuda:
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(device)
         return (clock() - began) / TURN
 
     def steps() -> None:

@@ -16,8 +16,8 @@ from geogan.objective import trust
 from geogan.parallel import spare_memory
 from geogan.texture import smoothed
 
-# Cells that go through a network at a time.
-CELLS = 400_000
+# Cells that go through a network at a time; more of them where a pass of few is over before the next is handed over.
+CELLS, ACCELERATED = 400_000, 16_000_000
 
 
 class Reconstruction(NamedTuple):
@@ -115,12 +115,13 @@ def _films(
     starts = torch.arange(length - int(frames) + 1)
     rows = starts[:, None] + torch.arange(frames)
     total = torch.zeros_like(guess)
-    count = torch.zeros(length, 1, 1, 1, device=guess.device, dtype=guess.dtype)
+    count = torch.bincount(rows.flatten(), minlength=length).view(-1, 1, 1, 1).to(guess)
     cells = values[0].numel() * frames
-    batch = max(1, CELLS // cells)
+    batch = max(1, (CELLS if guess.device.type == "cpu" else ACCELERATED) // cells)
     place = domain.expand(1, 1, 1, *domain.shape)
     with torch.no_grad(), torch.autocast(guess.device.type, precision, enabled=precision != torch.float32):
         for part in rows.split(batch):
+            first, windows = int(part[0, 0]), len(part)
             part = part.to(guess.device)
             here = place.expand(len(part), -1, -1, -1, -1)
             films = (values[part], mask[part], guess[part])
@@ -131,8 +132,9 @@ def _films(
             else:
                 said = network(*films, here, None if beside is None else beside[part], extra)
             said = said.float().square() if squared else said.float()
-            total.index_add_(0, part.flatten(), said.flatten(0, 1).to(total.dtype))
-            count += torch.bincount(part.flatten(), minlength=length).view_as(count)
+            for frame in reversed(range(frames)):
+                # The windows of a date in their order, whatever the batch: sums are the same to the last bit.
+                total[first + frame : first + frame + windows] += said[:, frame].to(total.dtype)
     return total / count
 
 
@@ -181,15 +183,14 @@ def fill_block(
         (T, C, H, W), float32; of 2 M members, (2 M, T, C, H, W).
     """
     device = device or torch.device("cpu")
-    y, mask, sea = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (values, observed, domain))
-    dates = torch.from_numpy(days).to(device)
-    guess, draws = torch.zeros_like(y), None
-    known = None if uncertainty is None else torch.from_numpy(np.ascontiguousarray(uncertainty)).to(device)
+    # Solved on the CPU whatever the device: the solver is compiled there, and elsewhere a pass of many small steps.
+    y, mask, sea = (torch.from_numpy(np.ascontiguousarray(part)) for part in (values, observed, domain))
+    dates = torch.from_numpy(days)
+    guess, draws = torch.zeros_like(y), None if noise is None else torch.from_numpy(noise)
+    known = None if uncertainty is None else torch.from_numpy(np.ascontiguousarray(uncertainty))
     batched = None if known is None else known[None]
     spare_memory()
     with torch.no_grad():
-        if noise is not None:
-            draws = torch.from_numpy(noise).to(device)
         if prior is not None and draws is not None:
             found = prior.members(
                 y[None], mask[None], sea, dates, noise=draws[:, :, None], tolerance=tolerance, uncertainty=batched
@@ -201,8 +202,13 @@ def fill_block(
             draws = draws[0] * sea
         if draws is not None:
             draws = torch.cat([draws, -draws])
-        beside = None if covariates is None else torch.from_numpy(covariates).to(device)
+        beside = None if covariates is None else torch.from_numpy(covariates)
+        near = None if error is None else nearness(mask, dates, **reach(prior))
         spare_memory()  # the networks' blocks are others than the solver's
+        y, mask, guess, sea = (part.to(device) for part in (y, mask, guess, sea))
+        draws, beside, near, known = (
+            None if part is None else part.to(device) for part in (draws, beside, near, known)
+        )
         made = reconstruct(
             network,
             y,
@@ -212,7 +218,7 @@ def fill_block(
             error=error,
             noise=draws,
             covariates=beside,
-            near=None if error is None else nearness(mask, dates, **reach(prior)),
+            near=near,
             uncertainty=known,
             smoothing=smoothing,
             precision=precision,

@@ -12,7 +12,7 @@ import torch
 from geogan.networks import Generator
 from geogan.parallel import torch_threads
 
-# Windows of a pass: enough to tell, few enough to be quick; and the seconds that the measurement may take.
+# Windows of a pass on a CPU: enough to tell, few enough to be quick; and the seconds that the measurement may take.
 WINDOWS, SECONDS = 2, 1.5
 # What more threads must win: so close, the fewer leave more to others.
 WORTH = 0.9
@@ -73,7 +73,9 @@ def find_pace(
     if len(precisions) == 1 and len(threads) == 1:
         return Pace(precisions[0], threads[0])
     network = copy.deepcopy(network)
-    shape = (min(batch, WINDOWS), network.frames, network.channels, *crop)
+    # So few would measure on an accelerator how quickly work is handed to it.
+    windows = min(batch, WINDOWS) if device.type == "cpu" else batch
+    shape = (windows, network.frames, network.channels, *crop)
     x, domain = torch.zeros(shape, device=device), torch.ones((shape[0], 1, 1, *crop), device=device)
     extra = torch.zeros((shape[0], network.extras, *crop), device=device) if network.extras else None
 

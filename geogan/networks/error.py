@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad, pixel_shuffle
+from torch.nn.functional import pad, pixel_shuffle
 
 from geogan.nearness import ASPECTS
-from geogan.networks.unet import ResidualBlock
+from geogan.networks.unet import ResidualBlock, doubled
 
 # Natural logarithm of the standard deviation, in units of the first guess's error: within a factor of 150 each way.
 LIMIT = 5.0
@@ -122,7 +122,7 @@ class ErrorNet(nn.Module):
         stack = pad(stack, (0, -width % 4, 0, -height % 4)).contiguous(memory_format=torch.channels_last)
         half = self.down_half(self.enter(stack))
         quarter = self.quarter(self.to_quarter(half))
-        half = self.up_half(half + interpolate(self.from_quarter(quarter), scale_factor=2, mode="nearest"))
+        half = self.up_half(half + doubled(self.from_quarter(quarter)))
         logarithm = pixel_shuffle(self.leave(half), 2)[..., :height, :width].float()
         factors = (LIMIT * torch.tanh(logarithm / LIMIT)).exp().unflatten(1, (-1, *guess.shape[1:3]))
         spread = self.scale * factors[:, 0]
