@@ -220,4 +220,6 @@ def _opened(path: Path, *, decoded: bool = True) -> xr.Dataset:
 
 
 def _packing(raw: xr.DataArray) -> list[str]:
-    return [str(raw.dtype), *(str(raw.attrs.get(key)) for key in ("scale_factor", "add_offset", "_FillValue"))]
+    numbers = [raw.attrs.get(key) for key in ("scale_factor", "add_offset", "_FillValue")]
+    # As text, for NaN; but not of a float32, whose text is shorter than that of the same number in JSON.
+    return [str(raw.dtype), *("none" if number is None else str(float(number)) for number in numbers)]

@@ -244,10 +244,10 @@ def digest(path: str | Path) -> str:
         Where there is none.
     """
     try:
-        content = (Path(path) / MODEL).read_bytes()
+        with (Path(path) / MODEL).open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()[:16]
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path} is no geogan run: it has no {MODEL}; give a folder made by geogan train") from None
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> None:

@@ -12,7 +12,6 @@ import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.encoding import packing
+from geogan.swap import flush
 
 Region = Mapping[str, slice]
 # Values that are packed and written at a time, if a chunk has no more.
@@ -185,13 +185,7 @@ class ChunkStore(NamedTuple):
         """Wait until the chunk files of a region, and the folders that name them, are on the disk itself."""
         files = [self.path / file for file in self.files(name, region)]
         folders = {folder for file in files for folder in file.parents if folder.is_relative_to(self.path / name)}
-        for place in [*files, *folders]:
-            with suppress(FileNotFoundError, PermissionError):  # Windows does not open folders
-                descriptor = os.open(place, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+        flush([*files, *folders])
 
 
 def layout(store: Path, name: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import xarray as xr
 
 from geogan.append import Older
 from geogan.archive import Archive
-from geogan.checkpoint import load_model
+from geogan.checkpoint import digest, load_model
 from geogan.composing import UNREADABLE, error_limits, product_of
 from geogan.coordinates import Axes, find_axes, ordered, unstacked
 from geogan.cutting import Plan, plan
@@ -123,10 +123,10 @@ class Filler:
         Raises
         ------
         InputError
-            Where they cannot be used, or not for each other.
+            Where they cannot be used, or not for each other, or the model is another than the job's.
         """
         device = find_device(job.device)
-        model = load_model(folder or job.model).on(device)
+        model = _very_model(job, folder or job.model).on(device)
         check_members(model, job.members)
         error_limits(model, job.max_error, job.members)
         variable = job.variable or _known(job.data, model.variable)
@@ -275,6 +275,17 @@ def _part(panels: list[Tile]) -> int:
     if len(panels) == 1:
         return min(CHUNK, size)
     return max(part for part in range(1, CHUNK + 1) if size % part == 0)
+
+
+def _very_model(job: Job, folder: str | Path) -> Model:
+    """The model that the job names, not one that took its place: a training goes on replacing it."""
+    model = load_model(folder)
+    # The job has that of before loading: what is the same before and after is what was loaded.
+    if digest(folder) != job.digest:
+        raise InputError(
+            f"the model {job.model} has changed since the fill began; wait for its training to end, or fill with a copy"
+        )
+    return model
 
 
 def _known(data: tuple[str, ...], name: str) -> str | None:

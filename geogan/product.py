@@ -9,8 +9,8 @@ import shutil
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,10 +21,14 @@ from geogan.chunk_store import ChunkStore, Region
 from geogan.encoding import MARK, consolidate, write_netcdf, write_template
 from geogan.lock import take_lock
 from geogan.operators.errors import InputError
-from geogan.swap import replace
+from geogan.swap import flush, replace
 
 _NETCDF = (".nc", ".nc4")
 _BLOCK_BYTES = 48 * 2**20
+# What a digest begins with that no later run has: such a partial product cannot be gone on with.
+_ONCE = "once-"
+# Files of a partial product: what it is, the regions done, and in place of the first what it was, once it has its name.
+_STATE, _DONE, _FINISHED = "product.json", "done.jsonl", "finished.json"
 
 
 class Product:
@@ -32,7 +36,8 @@ class Product:
 
     Everything is written to ``.<name>.partial`` in the same folder, with a record of the regions done, and
     renamed by `finish`. A run that was stopped goes on where it was when `begin` finds a partial product of
-    the same digest. One process at a time may write a product; threads may write at the same time.
+    the same digest, and what is done of another is not thrown away unasked. One process at a time may write a
+    product; threads may write at the same time.
 
     Use `begin`; as a context manager it gives up the lock, not the partial product, when left early.
 
@@ -89,7 +94,8 @@ class Product:
         digest : str
             Says from what the product is made; only a partial product of the same digest is gone on with.
         overwrite : bool
-            Replace a complete product of that name, once this one is complete.
+            Replace a complete product of that name, once this one is complete; and at once what is done of another one
+            that was stopped.
         growing : str, optional
             Dimension that may be appended to one day: its chunk is as long as asked for even where the dimension is
             shorter, so that the chunks of a longer product are the same files.
@@ -101,7 +107,8 @@ class Product:
         Raises
         ------
         InputError
-            If the name cannot be used, is taken, is being written by another process, or cannot be written.
+            If the name cannot be used, is taken, is being written by another process, or cannot be written; or if
+            regions of another product of that name are done.
         """
         path = check_output(path, overwrite=overwrite)
         partial = partial_folder(path)
@@ -125,15 +132,18 @@ class Product:
                     "dims": {str(k): [str(d) for d in v.dims] for k, v in template.data_vars.items() if v.ndim},
                 }
                 if read_state(partial) != state:
+                    if not overwrite:
+                        _check_nothing_done(partial, path)
                     _empty(partial)
                     write_template(partial / "store.zarr", template, state["chunks"], digest)
                     # Written last: without it the store is not trusted.
-                    _write_text(partial / "product.json", json.dumps(state))
+                    _write_text(partial / _STATE, json.dumps(state))
                 product = cls(path, state, overwrite=overwrite)
                 product._recall()
             except BaseException:
-                if read_state(partial) is None:
-                    shutil.rmtree(partial, ignore_errors=True)
+                with suppress(OSError):
+                    if read_state(partial) is None:
+                        _discard(partial)
                 os.close(lock)
                 raise
             product._unlock = weakref.finalize(product, os.close, lock)
@@ -207,7 +217,7 @@ class Product:
         if notes:
             line["notes"] = list(notes)
         with writing(self.path, kept=self.partial), self._guard:
-            with (self.partial / "done.jsonl").open("a", encoding="utf-8") as file:
+            with (self.partial / _DONE).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -240,7 +250,7 @@ class Product:
                 consolidate(complete)
             check_output(self.path, overwrite=self._overwrite)
             replace(self.path, complete, self.partial / "old")
-        shutil.rmtree(self.partial, ignore_errors=True)
+        _discard(self.partial)
         self.close()
         return self.path
 
@@ -265,21 +275,11 @@ class Product:
         self._notes += line.get("notes", [])
 
     def _recall(self) -> None:
-        """Read what an earlier run recorded; a line it could not finish does not count."""
-        file = self.partial / "done.jsonl"
-        if not file.exists():
-            return
-        whole = []
-        for text in file.read_text(encoding="utf-8").splitlines(keepends=True):
-            try:
-                if not text.endswith("\n"):
-                    break
-                line = json.loads(text)
-            except ValueError:
-                break
-            whole.append(text)
+        """Read what an earlier run recorded."""
+        lines = _recorded(self.partial)
+        for line in lines:
             self._record(line)
-        _write_text(file, "".join(whole))
+        _write_text(self.partial / _DONE, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def write_dataset(dataset: xr.Dataset, path: str | Path, *, overwrite: bool = False, digest: str | None = None) -> Path:
@@ -314,7 +314,7 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, *, overwrite: bool = Fa
     'sst.nc'
     """
     chunks = _even_chunks(dataset)
-    digest = digest or uuid.uuid4().hex
+    digest = digest or _ONCE + uuid.uuid4().hex
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, array in dataset.data_vars.items():
         if array.ndim:
@@ -418,14 +418,49 @@ def tidy(path: Path) -> None:
     partial = partial_folder(path)
     if not partial.exists() or not _is_ours(partial):
         return
-    lock = take_lock(partial, path)
+    with writing(path):
+        lock = take_lock(partial, path)
+        try:
+            _bring_back(path)
+            state = read_state(partial)
+            if state is None or state["digest"] == mark_of(path):
+                _discard(partial)
+        finally:
+            os.close(lock)
+
+
+def is_finished(path: Path, digest: str, *, overwrite: bool = False) -> bool:
+    """Whether the very product is there, and nothing needs to be done; what a kill left around it is cleared.
+
+    Parameters
+    ----------
+    path : Path
+    digest : str
+        As in `Product.begin`.
+    overwrite : bool
+        It is to be made anew: then only one counts whose making was killed when it had its name already.
+
+    Raises
+    ------
+    InputError
+        Where another process is writing.
+    """
+    if mark_of(path) != digest or (overwrite and not _was_clearing(partial_folder(path), digest)):
+        return False
+    tidy(path)
+    return True
+
+
+def _was_clearing(partial: Path, digest: str) -> bool:
+    """Whether a kill came after the product had its name, and before its partial folder was gone."""
+    if (partial / _FINISHED).exists():
+        return True
     try:
-        _bring_back(path)
-        state = read_state(partial)
-        if state is None or state["digest"] == mark_of(path):
-            shutil.rmtree(partial, ignore_errors=True)
-    finally:
-        os.close(lock)
+        begun = json.loads((partial / _STATE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    # The store has gone to its name.
+    return isinstance(begun, dict) and begun.get("digest") == digest and read_state(partial) is None
 
 
 def partial_folder(path: Path) -> Path:
@@ -460,12 +495,37 @@ def chunk_store(state: Mapping[str, Any], partial: Path) -> ChunkStore:
 def read_state(partial: Path) -> dict[str, Any] | None:
     """What the partial product is, or None where it cannot be gone on with."""
     try:
-        state = json.loads((partial / "product.json").read_text(encoding="utf-8"))
+        state = json.loads((partial / _STATE).read_text(encoding="utf-8"))
         root = json.loads((partial / "store.zarr" / "zarr.json").read_text(encoding="utf-8"))
         # After two stores have changed places, the older one is here.
         return state if root["attributes"][MARK] == state["digest"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        # Any other failure of the disk may pass, and says nothing of what is there.
         return None
+
+
+def _recorded(partial: Path) -> list[dict[str, Any]]:
+    """The record of the regions done; a line that could not be finished does not count."""
+    lines = []
+    with suppress(FileNotFoundError, ValueError):
+        for text in (partial / _DONE).read_text(encoding="utf-8").splitlines(keepends=True):
+            if not text.endswith("\n"):
+                break
+            lines.append(json.loads(text))
+    return lines
+
+
+def _check_nothing_done(partial: Path, path: Path) -> None:
+    """Refuse to throw away what was done of another product: a trifle may tell it from the one that is asked for."""
+    state = read_state(partial)
+    if state is None or state["digest"].startswith(_ONCE):
+        return
+    count = len(_recorded(partial))
+    if count:
+        raise InputError(
+            f"{path} was begun from other data, with another model or with other options, and {count} of its regions "
+            "are finished; give that command again to go on with it, or --overwrite to begin anew"
+        )
 
 
 def _bring_back(path: Path) -> None:
@@ -475,14 +535,28 @@ def _bring_back(path: Path) -> None:
         aside.rename(path)
 
 
-def _empty(partial: Path) -> None:
+def _empty(partial: Path, *, but: Collection[str] = ("lock",)) -> None:
+    """Remove what a partial product holds; what is left after a kill is trusted by nobody."""
+    (partial / _STATE).unlink(missing_ok=True)
+    flush([partial])
     for entry in partial.iterdir():
-        if entry.name == "lock":
+        if entry.name in but:
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
             entry.unlink()
+
+
+def _discard(partial: Path) -> None:
+    """Remove a partial product; what says that it is one goes last, so a kill leaves what the next run clears."""
+    with suppress(OSError):
+        with suppress(FileNotFoundError):
+            (partial / _STATE).replace(partial / _FINISHED)
+        _empty(partial, but=("lock", _FINISHED))
+        (partial / _FINISHED).unlink(missing_ok=True)
+        (partial / "lock").unlink()
+        partial.rmdir()
 
 
 def _write_text(file: Path, text: str) -> None:

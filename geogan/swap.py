@@ -1,8 +1,10 @@
-"""A finished folder takes the place of another in one move."""
+"""A finished folder takes the place of another in one move; what is on the disk itself outlasts the power."""
 
 import ctypes
 import errno
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 # renameat2(2): paths are relative to the working folder; the two names change places.
@@ -76,3 +78,20 @@ def replace(old: Path, new: Path, aside: Path) -> None:
     except BaseException:
         aside.rename(old)
         raise
+
+
+def flush(places: Iterable[Path]) -> None:
+    """Wait until files, and folders with the names they hold, are on the disk itself.
+
+    Parameters
+    ----------
+    places : iterable of Path
+        Those that are not there do not count.
+    """
+    for place in places:
+        with suppress(FileNotFoundError, PermissionError):  # Windows does not open folders
+            descriptor = os.open(place, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from rich.console import Console
 from rich.progress import Progress
 
@@ -27,7 +28,8 @@ from geogan.job import Filler, Job
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side, steady_memory
 from geogan.parallel import workers as thread_count
-from geogan.product import Product, check_output, mark_of, tidy, writing
+from geogan.product import Product, check_output, is_finished, mark_of, tidy, writing
+from geogan.streaming import parts
 from geogan.tiles import Tile
 
 # Dates looked at before an archive is filled that memory does not hold.
@@ -57,7 +59,8 @@ def fill(
 ) -> Path:
     """Fill an archive, region by region, into a Zarr store or a NetCDF file.
 
-    A run that was stopped goes on where it was: the regions that are safely on disk are not computed again.
+    A run that was stopped goes on where it was: the regions that are safely on disk are not computed again. One that is
+    finished says so.
 
     Parameters
     ----------
@@ -82,7 +85,7 @@ def fill(
     seed : int
         Of the members.
     overwrite : bool
-        Replace an earlier product of geogan.
+        Replace an earlier product of geogan, and what is done of one that was begun otherwise.
     append : bool
         ``out`` is a finished product whose dates are the first of the archive's: only what is new is computed. What is
         there stays in its place until the longer product takes it, in one move.
@@ -116,7 +119,7 @@ def fill(
     """
     if append and overwrite:
         raise InputError("a product is either appended to or overwritten; leave --append or --overwrite out")
-    out = check_output(out, overwrite=overwrite or append)
+    out = check_output(out, overwrite=True)
     _check_workers(scheduler, workers, threads)
     steady_memory()
     job = Job(
@@ -139,25 +142,27 @@ def fill(
     if older is not None:
         dates = older.check(filler.told, filler.chosen, filler.axes)
         if dates == filler.chosen.sizes[time_dim]:
-            if console is not None:
-                console.print(f"{out} has all {dates} dates already", highlight=False, soft_wrap=True)
+            _say(console, f"{out} has all {dates} dates already")
             return out
         filler, kept = _continuing(filler, older, dates, refill, console)
+    digest = _digest(filler, older)
+    if older is None and is_finished(out, digest, overwrite=overwrite):
+        _say(console, f"{out} is finished already")
+        return out
+    check_output(out, overwrite=overwrite or append)
     with _cluster(scheduler, workers) as cluster:
         _check(filler, filler.cut.at(next(number for number in range(count) if number not in kept))[0])
-        if field.name != trained.variable and console is not None:
-            console.print(
+        if field.name != trained.variable:
+            _say(
+                console,
                 f"the model was trained on {trained.variable}, and fills {field.name}: right only if they are one "
                 "quantity",
-                highlight=False,
-                soft_wrap=True,
             )
         template = filler.template()
         named = field.attrs.get("long_name", trained.variable)
         template.attrs = {"title": f"{named}, gaps filled", **filler.attrs}
         template.attrs["history"] = _history(filler.attrs, trained.variable, job.digest)
         template.attrs[TOLD] = json.dumps(filler.told)
-        digest = _digest(filler, older)
         with Product.begin(
             out,
             template,
@@ -168,8 +173,8 @@ def fill(
         ) as product:
             todo = [number for number in range(count) if product.missing([filler.region(number)])]
             words = _reading(filler, todo)
-            if console is not None and words:
-                console.print(words, highlight=False, soft_wrap=True)
+            if words:
+                _say(console, words)
             if console is not None and len(todo) < count:
                 console.print(f"going on: {count - len(todo)} of {count} regions are there already")
             if older is not None:
@@ -195,11 +200,14 @@ def fill(
                         product.record(filler.region(made.number), made.names, notes=made.notes)
                         bar.advance(task)
             finished, notes = product.finish(), product.notes
-    if console is not None:
-        for note in notes:
-            console.print(note, highlight=False, soft_wrap=True)
-        console.print(f"{finished} is ready", highlight=False, soft_wrap=True)
+    for note in [*notes, f"{finished} is ready"]:
+        _say(console, note)
     return finished
+
+
+def _say(console: Console | None, sentence: str) -> None:
+    if console is not None:
+        console.print(sentence, highlight=False, soft_wrap=True)
 
 
 def _older(out: Path) -> Older:
@@ -294,22 +302,24 @@ def _reading(filler: Filler, numbers: Sequence[int]) -> str | None:
 
 def _digest(filler: Filler, older: Older | None) -> str:
     """Tells a product from any other: two of one digest agree in every value."""
-    job, field = filler.job, filler.field
-    identity = [job.digest, *filler.paths, str(field.name), str(tuple(filler.chosen.shape)), str(filler.dates)]
-    identity += [str(filler.keep_observed), str(filler.attrs), str(job.members), str(job.max_error), str(job.seed)]
-    identity.append(_fingerprint(filler.archive))
+    job, field, slabs = filler.job, filler.field, filler.cut.slabs
+    # Of names only what is the same in another folder; of the archive only what is read of it.
+    identity = [job.digest, *job.anywhere().data, str(field.name), str(tuple(filler.chosen.shape)), str(filler.dates)]
+    identity += [str(filler.keep_observed), str(job.members), str(job.max_error), str(job.seed), str(filler.cut)]
+    identity.append(_fingerprint(filler.archive, slice(slabs[0].read.start, slabs[-1].read.stop)))
     if older is not None and job.settled is not None:
         identity += [older.mark, str(job.settled[1])]
     return hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
 
 
-def _fingerprint(archive: Archive) -> str:
-    """Tells two archives of one name apart: of the first, the middle and the last date."""
-    summary = hashlib.sha256(archive.days.tobytes())
-    count = len(archive.days)
-    for date in sorted({0, count // 2, count - 1}):
-        summary.update(np.ascontiguousarray(archive.field[date].values).tobytes())
-        summary.update(np.ascontiguousarray(archive.errors(slice(date, date + 1))).tobytes())
+def _fingerprint(archive: Archive, read: slice) -> str:
+    """Tells two archives of one name apart: of the first, the middle and the last date that are read."""
+    summary = hashlib.sha256(archive.days[read].tobytes())
+    for date in sorted({read.start, (read.start + read.stop) // 2, read.stop - 1}):
+        for maps in (archive.field, archive.error):
+            if isinstance(maps, xr.DataArray):
+                for _, values in parts(maps[date : date + 1]):
+                    summary.update(np.ascontiguousarray(values).data)
     return summary.hexdigest()
 
 

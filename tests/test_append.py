@@ -79,6 +79,16 @@ def test_what_is_kept_is_not_copied(run, grown, tmp_path):
     assert (out / "sst" / "c" / "0" / "0" / "0").stat().st_ino == inode
 
 
+@pytest.mark.parametrize("missing", [1e20, np.nan])
+def test_a_product_of_floats_grows_whatever_stands_for_missing(run, gappy, tmp_path, missing):
+    """Zarr and NetCDF keep the same number in other types."""
+    for dates in (12, 16):
+        encoding = {"sst": {"dtype": "float32", "_FillValue": np.float32(missing)}}
+        gappy[:dates].to_netcdf(tmp_path / "gappy.nc", encoding=encoding)
+        out = fill(tmp_path / "gappy.nc", run, tmp_path / "out.nc", append=dates > 12, refill=False)
+    xr.testing.assert_equal(raw(out)["time"], raw(tmp_path / "gappy.nc")["time"])
+
+
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
 def test_without_refilling_all_that_is_there_stays(run, grown, tmp_path, ending):
     out = fill(grown(18), run, tmp_path / f"out.{ending}")
@@ -154,7 +164,7 @@ def test_a_reader_never_sees_a_broken_store(run, grown, tmp_path, monkeypatch, m
 def test_nothing_new_and_what_a_kill_left_behind(run, grown, tmp_path, monkeypatch, made):
     out = fill(grown(18), run, tmp_path / "out.zarr")
     with monkeypatch.context() as patch:
-        patch.setattr("geogan.product.shutil.rmtree", lambda *_, **__: None)
+        patch.setattr("geogan.product._discard", lambda partial: None)
         fill(grown(30), run, out, append=True)
     assert (tmp_path / ".out.zarr.partial").exists()
     after = raw(out)

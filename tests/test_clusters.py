@@ -22,7 +22,7 @@ from tornado.ioloop import IOLoop
 from typer.testing import CliRunner
 
 from geogan import clusters, cutting
-from geogan.checkpoint import save_model
+from geogan.checkpoint import digest, save_model
 from geogan.cli import app
 from geogan.clusters import SlabWorker
 from geogan.filling import fill as fill_field
@@ -135,7 +135,7 @@ def test_tasks_and_jobs_do_not_grow_with_the_grid(run, gappy, data, cluster, tmp
     assert 0 < max(sizes) < 400
     small = tmp_path / "small.zarr"
     gappy[:, :8, :9].to_dataset().to_zarr(small, consolidated=False)
-    jobs = [Job((str(path),), str(run), "digest") for path in (data, small)]
+    jobs = [Job((str(path),), str(run), digest(run)) for path in (data, small)]
     whole, part = (len(pickle.dumps(SlabWorker(job, Filler.open(job).cut, Path("x"), "digest", b""))) for job in jobs)
     assert abs(whole - part) < 200
 
@@ -166,8 +166,8 @@ class _Worker:
     ],
 )
 def test_what_a_worker_cannot_see_is_one_sentence(run, data, tmp_path, change, words):
-    job = Job(change.get("data", (str(data),)), str(run), "digest")
-    filler = Filler.open(Job((str(data),), str(run), "digest"))
+    job = Job(change.get("data", (str(data),)), str(run), digest(run))
+    filler = Filler.open(Job((str(data),), str(run), digest(run)))
     out = tmp_path / "out.zarr"
     with Product.begin(out, filler.template(), chunks=filler.chunks(), digest="p"):
         weights = (run / "model.safetensors").read_bytes()

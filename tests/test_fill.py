@@ -1,5 +1,6 @@
 """geogan fill: raw numbers of what was measured, whole products, gone on with after a kill."""
 
+import dataclasses
 import io
 import json
 import os
@@ -179,25 +180,71 @@ def test_a_killed_fill_ends_equal(run, data, tmp_path, monkeypatch):
     xr.testing.assert_equal(raw(out), raw(fill(data, run, tmp_path / "whole.nc", threads=1)))
 
 
-def test_another_model_does_not_go_on_with_it(run, model, data, tmp_path, monkeypatch):
-    import dataclasses
-
+@pytest.fixture
+def stopped(run, data, monkeypatch):
+    """Begins a fill that stops after one of its four regions; then counts those that are computed."""
     monkeypatch.setattr(cutting, "DATES", 8)
-    other = save_model(tmp_path / "other", dataclasses.replace(model, network=None))
-    real, count = Filler.arrays, []
+    real, made = Filler.arrays, []
 
-    def fails(*args):
-        count.append(1)
-        if len(count) == 2:
+    def counts(filler, number):
+        made.append(number)
+        return real(filler, number)
+
+    def fails(filler, number):
+        if made:
             raise KeyboardInterrupt
-        return real(*args)
+        return counts(filler, number)
 
-    monkeypatch.setattr(Filler, "arrays", fails)
-    with pytest.raises(KeyboardInterrupt):
-        fill(data, run, tmp_path / "a.zarr", threads=1)
-    before = len(count)
-    fill(data, other, tmp_path / "a.zarr", threads=1)
-    assert len(count) - before == 4
+    def begin(out, *, data=data, **options):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Filler, "arrays", fails)
+            fill(data, run, out, threads=1, **options)
+        monkeypatch.setattr(Filler, "arrays", counts)
+        made.clear()
+        return made
+
+    return begin
+
+
+def test_another_model_does_not_go_on_with_it(run, model, data, tmp_path, stopped):
+    other = save_model(tmp_path / "other", dataclasses.replace(model, network=None))
+    made, out = stopped(tmp_path / "a.zarr"), tmp_path / "a.zarr"
+    for options in ({"model": other}, {"model": run, "seed": 1}):
+        with pytest.raises(InputError, match="and 1 of its regions are finished; give that command again to go on wi"):
+            fill(data, out=out, threads=1, **options)
+    fill(data, other, out, threads=1, overwrite=True)
+    assert len(made) == 4
+
+
+def test_what_makes_no_difference_is_no_reason_to_begin_anew(run, gappy, tmp_path, monkeypatch, stopped):
+    """The data named from another folder; a line in their history; a date that no slab looks at."""
+    field, out = gappy.to_dataset().assign_attrs(history="born"), tmp_path / "filled.zarr"
+    field[["sst"]].isel(time=slice(29)).to_netcdf(tmp_path / "gappy.nc")
+    monkeypatch.setattr(cutting, "MARGIN", 4)
+    made = stopped(out, data=tmp_path / "gappy.nc", time="/2015-01-24")
+    (tmp_path / "gappy.nc").unlink()
+    field.assign_attrs(history="born\nlooked at").to_netcdf(tmp_path / "gappy.nc")
+    monkeypatch.chdir(tmp_path)
+    fill("gappy.nc", run, "filled.zarr", time="/2015-01-24", threads=1)
+    assert len(made) == 2 and 0 not in made
+    whole = fill(tmp_path / "gappy.nc", run, tmp_path / "whole.zarr", time="/2015-01-24", threads=1)
+    xr.testing.assert_equal(raw(out), raw(whole))
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+def test_a_finished_fill_says_so(run, data, tmp_path, monkeypatch, ending):
+    said, out = Console(file=io.StringIO(), width=300), tmp_path / f"filled.{ending}"
+    with monkeypatch.context() as patch:
+        # As a kill leaves it that comes when all is done.
+        patch.setattr("geogan.product._discard", lambda partial: None)
+        fill(data, run, out, time="2015-01")
+    made = []
+    monkeypatch.setattr(Filler, "arrays", lambda filler, number: made.append(number))
+    assert fill(data, run, out, time="2015-01", console=said) == out and not made
+    assert f"{out} is finished already" in said.file.getvalue()
+    assert not list(tmp_path.glob(".*"))
+    with pytest.raises(InputError, match="exists; give another name, or overwrite it"):
+        fill(data, run, out, time="2015-02")
 
 
 @pytest.mark.parametrize(
@@ -241,27 +288,17 @@ def test_the_data_are_not_touched(run, data, tmp_path):
     assert data.read_bytes() == before
 
 
-def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path, monkeypatch):
+def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path, stopped):
     """A partial product of what the file held before is not mixed with what it holds now."""
-    monkeypatch.setattr(cutting, "DATES", 8)
     (tmp_path / "later").mkdir()
     path, out = tmp_path / "gappy.nc", tmp_path / "filled.zarr"
     gappy.to_netcdf(path)
-    real, done = Filler.arrays, []
-
-    def second_fails(filler, number):
-        if done:
-            raise KeyboardInterrupt
-        done.append(number)
-        return real(filler, number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Filler, "arrays", second_fails)
-        with pytest.raises(KeyboardInterrupt):
-            fill(path, run, out, threads=1)
+    stopped(out, data=path)
     (gappy + 1).assign_attrs(gappy.attrs).to_netcdf(tmp_path / "later" / "gappy.nc")
     (tmp_path / "later" / "gappy.nc").replace(path)
-    fill(path, run, out, threads=1)
+    with pytest.raises(InputError, match="and 1 of its regions are finished"):
+        fill(path, run, out, threads=1)
+    fill(path, run, out, threads=1, overwrite=True)
     xr.testing.assert_equal(raw(out), raw(fill(path, run, tmp_path / "anew.zarr", threads=1)))
 
 

@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 
 from geogan import cutting
-from geogan.checkpoint import read_tensors, save_model
+from geogan.checkpoint import digest, read_tensors, save_model
 from geogan.chunk_store import ChunkStore
 from geogan.job import Filler, Job
 from geogan.operators.errors import InputError
@@ -225,7 +225,7 @@ def test_a_file_larger_than_the_disk_takes(server, run, data, tmp_path):
 
 def test_the_second_process_refuses(run, data, tmp_path):
     out = tmp_path / "filled.zarr"
-    filler = Filler.open(Job((str(data),), str(run), "digest"))
+    filler = Filler.open(Job((str(data),), str(run), digest(run)))
     with Product.begin(out, filler.template(), chunks=filler.chunks(), digest="first"):
         with pytest.raises(InputError, match=rf"is being written by another process \(pid {os.getpid()}\); wait"):
             fill(data, run, out)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from geogan import cutting
 from geogan.append import TOLD
-from geogan.checkpoint import save_model
+from geogan.checkpoint import digest, save_model
 from geogan.chunks import READ_SLABS, SLAB_VALUES
 from geogan.cutting import plan
 from geogan.filling import fill, prepared, slab_parts
@@ -194,7 +194,7 @@ def test_a_product_of_panels_grows_and_goes_on(run, model, gappy, small, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         fill_archive(long, run, out, append=True, threads=1)
     fill_archive(long, run, out, append=True, threads=1)
-    filler = Filler.open(Job((str(long),), str(run), "digest"))
+    filler = Filler.open(Job((str(long),), str(run), digest(run)))
     assert filler.cut.panelled and len(numbers) < filler.cut.total
     whole = fill(dataclasses.replace(model, network=None), open_field(long).compute())
     with xr.open_zarr(out) as product:
@@ -226,7 +226,7 @@ def test_other_panels_than_before_are_filled_again(run, gappy, small, tmp_path):
     out = fill_archive(short, run, tmp_path / "out.zarr")
     told = json.loads(xr.open_zarr(out).attrs[TOLD])
     small(3, 16, 24)
-    filler = Filler.open(Job((str(long),), str(run), "digest"))
+    filler = Filler.open(Job((str(long),), str(run), digest(run)))
     assert "panel" not in told and filler.cut.panelled and filler.same_as(told, 9) == set()
     fill_archive(long, run, out, append=True)
     with xr.open_zarr(out) as product:

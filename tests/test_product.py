@@ -1,6 +1,7 @@
 """A product is complete or not there, means what the field meant, and never costs what was there before."""
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ import geogan.product
 from geogan.chunk_store import layout
 from geogan.io import open_field, open_source
 from geogan.operators.errors import InputError
-from geogan.product import Product, check_output, chunk_store, is_product, read_state, write_dataset
+from geogan.product import Product, check_output, chunk_store, is_finished, is_product, read_state, write_dataset
 
 SHAPE = (5, 6, 8)
 CHUNKS = {"time": 2, "lat": 3}
@@ -178,17 +179,59 @@ def test_a_killed_process_leaves_a_lock_that_does_not_hold(tmp_path):
         assert product.missing(regions()) == regions()[1:]
 
 
-def test_another_digest_starts_anew_but_only_over_a_partial_product(tmp_path):
+def test_what_is_done_of_another_product_is_thrown_away_only_when_asked(tmp_path):
+    field, out = film(), tmp_path / "out.zarr"
+    with begin(out, field, digest="0") as product:
+        assert product.missing(regions()) == regions()
+    # Nothing was done of that one.
+    with begin(out, field) as product:
+        for region in regions()[:2]:
+            product.write(region, part(field, region))
+    for write in (lambda: begin(out, field, digest="b"), lambda: write_dataset(field.to_dataset(), out)):
+        with pytest.raises(
+            InputError, match="and 2 of its regions are finished; give that command again .*--overwrite"
+        ):
+            write()
+    with begin(out, field) as product:
+        assert product.missing(regions()) == regions()[2:]
+    with begin(out, field, digest="b", overwrite=True) as product:
+        assert product.missing(regions()) == regions()
+
+
+def test_what_nobody_can_go_on_with_is_in_nobodys_way(tmp_path, monkeypatch):
+    """A dataset without a digest: whatever is written next begins anew."""
+    field, out = film(), tmp_path / "out.zarr"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Product, "finish", lambda product: (_ for _ in ()).throw(KeyboardInterrupt))
+        write_dataset(field.to_dataset(), out)
+    assert (tmp_path / ".out.zarr.partial" / "done.jsonl").exists()
+    xr.testing.assert_equal(open_field(write_dataset(field.to_dataset(), out)).compute(), field)
+
+
+def test_a_disk_that_fails_for_a_moment_is_no_reason_to_begin_anew(tmp_path, monkeypatch):
     field, out = film(), tmp_path / "out.zarr"
     with begin(out, field) as product:
         product.write(regions()[0], part(field, regions()[0]))
-    with begin(out, field, digest="b") as product:
-        assert product.missing(regions()) == regions()
+    read = Path.read_text
+
+    def fail(self, *args, **named):
+        if self.name == "product.json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(self, *args, **named)
+
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="cannot be written: Input/output error"):
+        patch.setattr(Path, "read_text", fail)
+        begin(out, field, overwrite=True)
+    with begin(out, field) as product:
+        assert product.missing(regions()) == regions()[1:]
+
+
+def test_what_is_no_partial_product_is_never_replaced(tmp_path):
     foreign = tmp_path / ".other.zarr.partial"
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="is in the way and no partial product of geogan; move it"):
-        begin(tmp_path / "other.zarr", field)
+        begin(tmp_path / "other.zarr", film())
     assert (foreign / "thesis.txt").read_text() == "years of work"
 
 
@@ -436,7 +479,7 @@ def test_a_kill_after_two_stores_changed_places_does_not_bring_the_old_one_back(
         for region in regions():
             product.write(region, part(field + 1, region))
         # What is left behind is what a kill before the clearing leaves.
-        patch.setattr("geogan.product.shutil.rmtree", lambda *_, **__: None)
+        patch.setattr("geogan.product._discard", lambda partial: None)
         product.finish()
     assert (tmp_path / ".out.zarr.partial" / "store.zarr").exists()
     with begin(out, field + 1, overwrite=True, digest="b") as product:
@@ -452,3 +495,48 @@ def test_a_growing_dimension_keeps_its_chunks(tmp_path, suffix):
         assert layout(product.store.path, "sst")["chunk_grid"]["configuration"]["chunk_shape"][0] == CHUNKS["time"]
         out = product.finish()
     xr.testing.assert_equal(open_field(out).compute(), field)
+
+
+class Killed(BaseException):
+    """As a process ends that is killed: nobody catches it."""
+
+
+def dies(action, left):
+    """What is done to a disk until nothing is left."""
+
+    def act(*args, **named):
+        if next(left) == 1:
+            raise Killed
+        return action(*args, **named)
+
+    return act
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_killed_at_any_moment_of_the_clearing(tmp_path, monkeypatch, suffix):
+    """The next one clears what is left, never goes on with half of it, and hardly ever does all of it again."""
+    out, partial = tmp_path / f"out{suffix}", tmp_path / f".out{suffix}.partial"
+    maps, discard, again = xr.Dataset({"sst": (("y", "x"), np.ones((4, 6)))}), geogan.product._discard, 0
+    for moment in itertools.count(1):
+        left = iter(range(moment, 0, -1))
+        write_dataset(maps, out, overwrite=True, digest="a")
+        with monkeypatch.context() as patch:
+
+            def clear(folder, left=left, patch=patch):
+                for name in ("unlink", "rmdir", "replace"):
+                    patch.setattr(os, name, dies(getattr(os, name), left))
+                discard(folder)
+
+            patch.setattr("geogan.product._discard", clear)
+            try:
+                write_dataset(maps + 1, out, overwrite=True, digest="b")
+                break
+            except Killed:
+                pass
+        assert xr.open_dataset(out).sst.sum() == 48
+        assert not is_finished(out, "a")
+        if not is_finished(out, "b", overwrite=True):
+            again += 1
+            write_dataset(maps + 1, out, overwrite=True, digest="b")
+        assert not partial.exists() and xr.open_dataset(out).sst.sum() == 48
+    assert moment > 4 and again < 4
