@@ -156,13 +156,13 @@ class Older:
                         "filled; fill it anew with --overwrite"
                     )
 
-    def lend(self, store: ChunkStore, region: Region) -> None:
-        """Put a region of this product into a longer one's store; when this returns, it is on the disk itself.
+    def lend(self, store: ChunkStore, regions: Sequence[Region]) -> None:
+        """Put regions of this product into a longer one's store; when this returns, they are on the disk itself.
 
         Parameters
         ----------
         store : ChunkStore
-        region : mapping of str to slice
+        regions : sequence of mapping of str to slice
             Whole chunks of both.
 
         Raises
@@ -173,7 +173,7 @@ class Older:
             If the disk is full, or may not be written to.
         """
         if self.path.is_dir() and all(layout(self.path, name) == store.layout(name) for name in self.names):
-            store.adopt(self.path, region, self.names)
+            store.adopt(self.path, regions, self.names)
             return
         with _opened(self.path, decoded=False) as here, _opened(store.path, decoded=False) as there:
             for name in self.names:
@@ -182,10 +182,11 @@ class Older:
                         f"{name} of {self.path} is packed otherwise than the archive now is; fill it anew with "
                         "--overwrite"
                     )
-                spans = store.spans(name, region)
                 array = zarr.open_array(store.path / name, mode="r+", config={"write_empty_chunks": True})
-                array[tuple(spans.values())] = here[name].isel(spans).transpose(*spans).values
-                store.flush(name, region)
+                for region in regions:
+                    spans = store.spans(name, region)
+                    array[tuple(spans.values())] = here[name].isel(spans).transpose(*spans).values
+                    store.flush(name, region)
 
     def put_back(self, filled: xr.Dataset, time: str, region: Region, dates: int) -> xr.Dataset:
         """A region of a longer product with the values that its first dates have here.

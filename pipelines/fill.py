@@ -180,10 +180,11 @@ def fill(
             if older is not None:
                 if mark_of(out) != older.mark:
                     raise InputError(f"{out} has been changed by another process meanwhile; run again")
-                for number in sorted(kept.intersection(todo)):
-                    with writing(out, kept=product.partial):
-                        older.lend(product.store, filler.region(number))
-                    product.record(filler.region(number), older.names)
+                lent = [filler.region(number) for number in sorted(kept.intersection(todo))]
+                with writing(out, kept=product.partial):
+                    older.lend(product.store, lent)
+                for region in lent:
+                    product.record(region, older.names)
                 todo = [number for number in todo if number not in kept]
 
             def work(number: int) -> None:
