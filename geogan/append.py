@@ -6,7 +6,6 @@ Zarr store are shared, not copied. What is there is neither moved nor written to
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from geogan.chunk_store import ChunkStore, Region, layout
 from geogan.coordinates import Axes, days, same_coordinate
 from geogan.encoding import MARK
 from geogan.operators.errors import InputError
+from geogan.streaming import PART_VALUES
 from geogan.variables import split_variables
 
 TOLD = "geogan_fill"
@@ -140,29 +140,51 @@ class Older:
         InputError
             Where it is not.
         """
-        if not self.told["keep_observed"]:
-            return
-        with _opened(self.path) as dataset:
-            for field, date in itertools.product(split_variables(chosen), dates):
-                name, now = field.name, field.isel({axes.time: date}).compute(scheduler="synchronous")
-                if name not in self.names:
-                    continue
-                one = dataset[[name, f"{name}_source"]].isel({axes.time: date}).transpose(*now.dims)
-                seen = one[f"{name}_source"].values == 0
-                same = np.array_equal(np.isfinite(now.values), seen)
-                if not (same and np.allclose(now.values[seen], one[name].values[seen])):
-                    raise InputError(
-                        f"{name} of date {chosen[axes.time].values[date]} is not what it was when {self.path} was "
-                        "filled; fill it anew with --overwrite"
-                    )
+        for date in dates:
+            if self.revised(chosen, axes, slice(date, date + 1)):
+                raise InputError(
+                    f"{chosen.name} of date {chosen[axes.time].values[date]} is not what it was when {self.path} was "
+                    "filled; fill it anew with --overwrite"
+                )
 
-    def lend(self, store: ChunkStore, region: Region) -> None:
-        """Put a region of this product into a longer one's store; when this returns, it is on the disk itself.
+    def revised(self, chosen: xr.DataArray, axes: Axes, dates: slice) -> list[int]:
+        """Dates on which what was observed is not what it was when they were filled.
+
+        Nothing can be said of a product that does not keep what was observed.
+
+        Parameters
+        ----------
+        chosen : DataArray, shape (time, [band,] y, x)
+            Those dates of the archive that the longer product is to hold.
+        axes : Axes
+        dates : slice
+            Where to look.
+        """
+        found = set[int]()
+        if not self.told["keep_observed"]:
+            return []
+        with _opened(self.path) as dataset:
+            for field in split_variables(chosen):
+                if field.name not in self.names:
+                    continue
+                size = max(1, PART_VALUES // (field.size // field.sizes[axes.time]))
+                for start in range(dates.start, dates.stop, size):
+                    part = {axes.time: slice(start, min(start + size, dates.stop))}
+                    now = field.isel(part).transpose(axes.time, ...).compute(scheduler="synchronous")
+                    one = dataset[[field.name, f"{field.name}_source"]].isel(part).transpose(*now.dims)
+                    seen = one[f"{field.name}_source"].values == 0
+                    same = np.isclose(now.values, one[field.name].values) | ~seen
+                    same &= np.isfinite(now.values) == seen
+                    found |= {start + row for row, whole in enumerate(same) if not whole.all()}
+        return sorted(found)
+
+    def lend(self, store: ChunkStore, regions: Sequence[Region]) -> None:
+        """Put regions of this product into a longer one's store; when this returns, they are on the disk itself.
 
         Parameters
         ----------
         store : ChunkStore
-        region : mapping of str to slice
+        regions : sequence of mapping of str to slice
             Whole chunks of both.
 
         Raises
@@ -173,7 +195,7 @@ class Older:
             If the disk is full, or may not be written to.
         """
         if self.path.is_dir() and all(layout(self.path, name) == store.layout(name) for name in self.names):
-            store.adopt(self.path, region, self.names)
+            store.adopt(self.path, regions, self.names)
             return
         with _opened(self.path, decoded=False) as here, _opened(store.path, decoded=False) as there:
             for name in self.names:
@@ -182,10 +204,11 @@ class Older:
                         f"{name} of {self.path} is packed otherwise than the archive now is; fill it anew with "
                         "--overwrite"
                     )
-                spans = store.spans(name, region)
                 array = zarr.open_array(store.path / name, mode="r+", config={"write_empty_chunks": True})
-                array[tuple(spans.values())] = here[name].isel(spans).transpose(*spans).values
-                store.flush(name, region)
+                for region in regions:
+                    spans = store.spans(name, region)
+                    array[tuple(spans.values())] = here[name].isel(spans).transpose(*spans).values
+                    store.flush(name, region)
 
     def put_back(self, filled: xr.Dataset, time: str, region: Region, dates: int) -> xr.Dataset:
         """A region of a longer product with the values that its first dates have here.

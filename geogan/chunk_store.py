@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,10 +122,9 @@ class ChunkStore(NamedTuple):
             if np.shape(values) != expected:
                 raise ValueError(f"{name!r} has shape {np.shape(values)} for a region of {expected}")
         for name, values in arrays.items():
-            for file in self.files(name, region):
-                # It may be another store's file too.
-                (self.path / file).unlink(missing_ok=True)
             values = np.asarray(values)
+            # Zarr writes each chunk aside and renames it: none is missing for a moment, and one that is another store's
+            # file too stays what it is there.
             for part, own in self._parts(name, region):
                 block = xr.Dataset({name: (self.dims[name], self._fit_packing(name, values[own]))})
                 block.to_zarr(self.path, region=part, consolidated=False, write_empty_chunks=True)
@@ -147,17 +146,19 @@ class ChunkStore(NamedTuple):
             starts = zip(spans.items(), own)
             yield {dim: slice(span.start + part.start, span.start + part.stop) for (dim, span), part in starts}, own
 
-    def adopt(self, older: Path, region: Region, names: Iterable[str]) -> None:
-        """Take a region over from an older store of the same layout: the very files, where the file system links them.
+    def adopt(self, older: Path, regions: Sequence[Region], names: Iterable[str]) -> None:
+        """Take regions over from an older store of the same layout: the very files, where the file system links them.
 
-        Finished chunk files are never written to again, only replaced, so two stores can share them.
+        Finished chunk files are never written to again, only replaced, so two stores can share them; they are on the
+        disk itself already, and each folder is waited for once.
 
         Raises
         ------
         OSError
             If a file is not there, or cannot be written.
         """
-        for name in names:
+        folders = set[Path]()
+        for name, region in itertools.product(names, regions):
             for file in self.files(name, region):
                 target = self.path / file
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +169,9 @@ class ChunkStore(NamedTuple):
                     raise
                 except OSError:  # no links here
                     shutil.copyfile(older / file, target)
-            self.flush(name, region)
+                    flush([target])
+            folders |= self._folders(name, region)
+        flush(folders)
 
     def layout(self, name: str) -> dict[str, Any]:
         """What must agree where chunk files are to be shared: all of a variable's metadata but its length and names."""
@@ -183,9 +186,24 @@ class ChunkStore(NamedTuple):
 
     def flush(self, name: str, region: Region) -> None:
         """Wait until the chunk files of a region, and the folders that name them, are on the disk itself."""
-        files = [self.path / file for file in self.files(name, region)]
-        folders = {folder for file in files for folder in file.parents if folder.is_relative_to(self.path / name)}
-        flush([*files, *folders])
+        flush(self.path / file for file in self.files(name, region))
+        flush(self._folders(name, region))
+
+    def _folders(self, name: str, region: Region) -> set[Path]:
+        """Folders that name the chunk files of a region, up to that of the variable."""
+        files = (self.path / file for file in self.files(name, region))
+        return {folder for file in files for folder in file.parents if folder.is_relative_to(self.path / name)}
+
+    def tidy(self) -> None:
+        """Remove what was written aside by a process that was killed."""
+        for file in self.path.rglob("*.partial"):
+            file.unlink(missing_ok=True)
+
+    def flush_metadata(self) -> None:
+        """Wait until all but the chunks of the variables is on the disk itself."""
+        flush([self.path, *(file for file in self.path.iterdir() if file.is_file())])
+        for folder in filter(Path.is_dir, self.path.iterdir()):
+            flush([folder, folder / "zarr.json"] if folder.name in self.dims else [folder, *folder.rglob("*")])
 
 
 def layout(store: Path, name: str) -> dict[str, Any]:

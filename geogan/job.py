@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -242,6 +242,12 @@ class Filler:
             return set()
         same = [number for number, (now, then) in enumerate(zip(self.cut.slabs, before.slabs)) if now == then]
         return {first + number for first in range(0, self.cut.total, count) for number in same}
+
+    def looking_at(self, dates: Sequence[int]) -> set[int]:
+        """Slabs that read some of the product's dates."""
+        reads = [(number, self.cut.at(number)[0].read) for number in range(self.cut.total)]
+        there = [self.dates.start + date for date in dates]
+        return {number for number, read in reads if any(read.start <= date < read.stop for date in there)}
 
     def template(self) -> xr.Dataset:
         """The product without its values."""

@@ -55,5 +55,5 @@ def _lock_file(descriptor: int) -> None:
         raise
     except OSError as error:
         # Some network file systems have no locks; writing without one beats not writing.
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):
             raise

@@ -58,6 +58,7 @@ class Product:
     def __init__(self, path: Path, state: dict[str, Any], *, overwrite: bool) -> None:
         self.path = path
         self.partial = partial_folder(path)
+        self.digest = str(state["digest"])
         self.store = chunk_store(state, self.partial)
         self._overwrite = overwrite
         self._guard = threading.Lock()
@@ -136,8 +137,10 @@ class Product:
                         _check_nothing_done(partial, path)
                     _empty(partial)
                     write_template(partial / "store.zarr", template, state["chunks"], digest)
+                    chunk_store(state, partial).flush_metadata()
                     # Written last: without it the store is not trusted.
                     _write_text(partial / _STATE, json.dumps(state))
+                    flush([partial])
                 product = cls(path, state, overwrite=overwrite)
                 product._recall()
             except BaseException:
@@ -235,21 +238,29 @@ class Product:
         ValueError
             If regions are missing.
         InputError
-            If the disk is full, or something else took the name meanwhile.
+            If the disk is full, or something else took the name meanwhile, or the place of the partial product.
         """
         for name, covered in self._covered.items():
             if not covered.all():
                 lacking = int(covered.size - covered.sum())
                 raise ValueError(f"{lacking} of {covered.size} chunks of {name!r} are not written yet")
         with writing(self.path, kept=self.partial):
+            state = read_state(self.partial)
+            # Not every file system has locks.
+            if state is None or state["digest"] != self.digest:
+                raise InputError(f"{self.partial} was taken by another process meanwhile; wait for it, and run again")
             if self.path.suffix.lower() in _NETCDF:
                 complete = self.partial / "product.nc"
                 write_netcdf(self.store.path, complete)
+                flush([complete])
             else:
                 complete = self.store.path
                 consolidate(complete)
+                self.store.tidy()
+                self.store.flush_metadata()
             check_output(self.path, overwrite=self._overwrite)
             replace(self.path, complete, self.partial / "old")
+            flush([self.partial, self.path.parent])
         _discard(self.partial)
         self.close()
         return self.path

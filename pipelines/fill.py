@@ -34,6 +34,9 @@ from geogan.tiles import Tile
 
 # Dates looked at before an archive is filled that memory does not hold.
 LOOKED_AT = 24
+# Slabs before the first that is filled again, when appending, whose dates may have been revised: archives in near real
+# time issue their last days again.
+RECENT = 3
 
 
 def fill(
@@ -180,10 +183,12 @@ def fill(
             if older is not None:
                 if mark_of(out) != older.mark:
                     raise InputError(f"{out} has been changed by another process meanwhile; run again")
-                for number in sorted(kept.intersection(todo)):
+                lent = [filler.region(number) for number in sorted(kept.intersection(todo))]
+                if lent:
                     with writing(out, kept=product.partial):
-                        older.lend(product.store, filler.region(number))
-                    product.record(filler.region(number), older.names)
+                        older.lend(product.store, lent)
+                for region in lent:
+                    product.record(region, older.names)
                 todo = [number for number in todo if number not in kept]
 
             def work(number: int) -> None:
@@ -224,18 +229,33 @@ def _continuing(
     assert filler.axes.time is not None
     stops = [filler.region(number)[filler.axes.time].stop for number in range(filler.cut.total)]
     if refill:
-        kept = filler.same_as(older.told, dates)
+        kept, revised = _still_same(filler, older, dates, stops)
     else:
-        kept = {number for number, stop in enumerate(stops) if stop <= dates}
+        kept, revised = {number for number, stop in enumerate(stops) if stop <= dates}, []
         filler = replace(filler, job=replace(filler.job, settled=(str(older.path), dates)))
+        older.check_observed(filler.chosen, filler.axes, sorted({0, dates // 2}))
     known = max((stops[number] for number in kept), default=0)
-    taken = known if refill else dates
-    if taken:
-        older.check_observed(filler.chosen, filler.axes, sorted({0, taken // 2, taken - 1}))
     if console is not None:
         again = f"; the last {dates - known} of those there are filled again, now that dates follow them" * refill
+        again += f"; {len(revised)} were revised, and all that looks at them is filled again" * bool(revised)
         console.print(f"{filler.chosen.sizes[filler.axes.time] - dates} dates are new{again}")
     return filler, kept
+
+
+def _still_same(filler: Filler, older: Older, dates: int, stops: Sequence[int]) -> tuple[set[int], list[int]]:
+    """Slabs that are what they were, and dates that were revised since, for which others are not."""
+    assert filler.axes.time is not None
+    kept = filler.same_as(older.told, dates)
+    if not kept:
+        return kept, []
+    known = max(stops[number] for number in kept)
+    recent = slice(max(0, known - RECENT * filler.cut.dates), dates)
+    revised = older.revised(filler.chosen, filler.axes, recent)
+    kept -= filler.looking_at(revised)
+    # Where nothing is left it is another archive, and so it is where an older date has changed.
+    known = max((stops[number] for number in kept), default=0)
+    older.check_observed(filler.chosen, filler.axes, sorted({0, known // 2, known - 1}) if kept else revised[:1])
+    return kept, revised
 
 
 def _check_workers(scheduler: str | None, workers: int | None, threads: int | None) -> None:

@@ -109,6 +109,19 @@ def test_a_part_of_the_dates_grows_too(run, grown, tmp_path):
     xr.testing.assert_equal(raw(out), raw(whole))
 
 
+@pytest.mark.parametrize(("day", "kept"), [(26, {0, 1, 2, 3, 4}), (17, {0, 1, 2})])
+def test_days_that_were_revised_are_filled_anew(run, gappy, grown, tmp_path, monkeypatch, made, day, kept):
+    """Archives in near real time issue their last days again."""
+    monkeypatch.setattr(cutting, "MARGIN", 4)
+    out, later = fill(grown(28), run, tmp_path / "out.zarr"), gappy.copy(deep=True)
+    later[day] = later[day].shift(lon=1) + 0.5
+    later.to_netcdf(tmp_path / "later.nc", encoding={"sst": PACKED})
+    made.clear()
+    fill(tmp_path / "later.nc", run, out, append=True)
+    assert set(range(8)) - set(made) == kept
+    xr.testing.assert_equal(raw(out), raw(fill(tmp_path / "later.nc", run, tmp_path / "whole.zarr")))
+
+
 def test_dates_of_another_spacing_ask_for_another_margin(run, model, gappy, tmp_path, made):
     """Then no slab is what it was, and all are filled again."""
     dates = gappy.time.values.copy()

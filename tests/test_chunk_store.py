@@ -32,7 +32,7 @@ def test_a_longer_store_adopts_the_very_files(tmp_path):
     short, long = made(tmp_path / "short.zarr", 6), made(tmp_path / "long.zarr", 7)
     short.write({}, {"sst": FIELD[:6]})
     region = {"time": slice(0, 6)}
-    long.adopt(tmp_path / "short.zarr", region, ["sst"])
+    long.adopt(tmp_path / "short.zarr", [region], ["sst"])
     long.write({"time": slice(6, 7)}, {"sst": FIELD[6:]})
     with xr.open_zarr(tmp_path / "long.zarr", consolidated=False) as back:
         np.testing.assert_array_equal(back.sst, FIELD)
@@ -50,13 +50,37 @@ def test_without_links_files_are_copied(tmp_path, monkeypatch):
     short, long = made(tmp_path / "short.zarr", 6), made(tmp_path / "long.zarr", 7)
     short.write({}, {"sst": FIELD[:6]})
     monkeypatch.setattr("os.link", none)
-    long.adopt(tmp_path / "short.zarr", {"time": slice(0, 6)}, ["sst"])
+    long.adopt(tmp_path / "short.zarr", [{"time": slice(0, 6)}], ["sst"])
     with xr.open_zarr(tmp_path / "long.zarr", consolidated=False) as back:
         np.testing.assert_array_equal(back.sst[:6], FIELD[:6])
     monkeypatch.undo()
     (tmp_path / "short.zarr" / next(short.files("sst", {}))).unlink()
     with pytest.raises(FileNotFoundError):
-        long.adopt(tmp_path / "short.zarr", {"time": slice(0, 6)}, ["sst"])
+        long.adopt(tmp_path / "short.zarr", [{"time": slice(0, 6)}], ["sst"])
+
+
+def test_a_region_written_again_is_there_at_every_moment(tmp_path, monkeypatch):
+    """By a worker that comes late, and cannot."""
+
+    def none(*_, **__):
+        raise OSError("no room")
+
+    store = made(tmp_path / "a.zarr")
+    store.write({}, {"sst": FIELD})
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no room"):
+        patch.setattr("zarr.storage._local._put", none)
+        store.write({}, {"sst": FIELD})
+    with xr.open_zarr(store.path, consolidated=False) as back:
+        np.testing.assert_array_equal(back.sst, FIELD)
+
+
+def test_adopted_files_are_not_waited_for_again(tmp_path, monkeypatch):
+    """One day more would else cost what all that is there did."""
+    short, long, waited = made(tmp_path / "short.zarr", 6), made(tmp_path / "long.zarr", 7), []
+    short.write({}, {"sst": FIELD[:6]})
+    monkeypatch.setattr("geogan.chunk_store.flush", lambda places: waited.extend(places))
+    long.adopt(short.path, [{"time": slice(0, 3)}, {"time": slice(3, 6)}], ["sst"])
+    assert waited and len(waited) == len(set(waited)) and all(place.is_dir() for place in waited)
 
 
 def test_the_layout_says_whether_files_can_be_shared(tmp_path):

@@ -14,11 +14,11 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from geogan import cutting
-from geogan.checkpoint import save_model
+from geogan import cutting, streaming
+from geogan.checkpoint import digest, save_model
 from geogan.filling import fill as fill_field
 from geogan.io import open_field
-from geogan.job import Filler
+from geogan.job import Filler, Job
 from geogan.operators.errors import InputError
 from geogan.pipelines import fill as module
 from geogan.pipelines.fill import fill
@@ -144,7 +144,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from geogan import cutting, filling
-from geogan.job import Filler
+from geogan.job import Filler, Job
 from geogan.pipelines.fill import fill
 cutting.DATES = 8
 real, count = Filler.arrays, 0
@@ -348,3 +348,14 @@ def test_badly_chunked_archives_are_told_so_and_large_ones_are_not_read_twice(ru
     words = r"each byte of the archive is read \d+ times: its chunks hold 15 dates; rechunk it to \(8, 512, 512\)"
     assert re.search(words, said.file.getvalue())
     assert raw(tmp_path / "b.zarr").equals(raw(tmp_path / "c.zarr"))
+
+
+def test_what_tells_archives_apart_is_read_in_parts(run, gappy, tmp_path, monkeypatch):
+    """A whole date of a large grid has gigabytes."""
+    gappy.to_dataset().to_zarr(tmp_path / "a.zarr", encoding={"sst": {"chunks": (8, 10, 12)}}, consolidated=False)
+    archive = Filler.open(Job((str(tmp_path / "a.zarr"),), str(run), digest(run))).archive
+    sizes, read = [], streaming.read_piece
+    monkeypatch.setattr(streaming, "read_piece", lambda *args: (sizes.append(read(*args).size), read(*args))[1])
+    monkeypatch.setitem(streaming.parts.__kwdefaults__, "most", 120)
+    module._fingerprint(archive, slice(0, 30))
+    assert sizes == 12 * [120]

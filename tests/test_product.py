@@ -540,3 +540,53 @@ def test_killed_at_any_moment_of_the_clearing(tmp_path, monkeypatch, suffix):
             write_dataset(maps + 1, out, overwrite=True, digest="b")
         assert not partial.exists() and xr.open_dataset(out).sst.sum() == 48
     assert moment > 4 and again < 4
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_all_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, suffix):
+    """And the name, before the partial product is gone: power may fail at any moment."""
+    field, out, events = film(), tmp_path / f"out{suffix}", []
+    sync, swap, discard = os.fsync, geogan.product.replace, geogan.product._discard
+
+    def note(descriptor):
+        events.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr("geogan.product.replace", lambda *args: (events.append("named"), swap(*args)))
+    monkeypatch.setattr("geogan.product._discard", lambda *args: (events.append("gone"), discard(*args)))
+    product = begin(out, field)
+    begun = [product.partial, product.partial / "product.json", *product.store.path.rglob("zarr.json")]
+    assert {place.stat().st_ino for place in begun} <= set(events)
+    for region in regions():
+        product.write(region, part(field, region))
+    product.finish()
+    named, gone = events.index("named"), events.index("gone")
+    parts = [out] if suffix == ".nc" else [out, *out.glob("*"), *out.rglob("zarr.json"), *(out / "lat").rglob("*")]
+    assert {place.stat().st_ino for place in parts} <= set(events[:named])
+    assert tmp_path.stat().st_ino in events[named:gone]
+
+
+def test_what_a_kill_left_among_chunks_is_not_published(tmp_path):
+    field = film()
+    with begin(tmp_path / "out.zarr", field) as product:
+        for region in regions():
+            product.write(region, part(field, region))
+        left = product.store.path / "sst" / "c" / "0" / "0" / "0.6f1c.partial"
+        left.write_bytes(b"half a chunk")
+        out = product.finish()
+    assert (out / "sst" / "c" / "0" / "0" / "0").exists() and not list(out.rglob("*.partial"))
+
+
+def test_a_partial_product_that_another_process_took_is_not_published(tmp_path):
+    """Where the file system has no locks, two can begin."""
+    field, out = film(), tmp_path / "out.zarr"
+    product = begin(out, field)
+    for region in regions():
+        product.write(region, part(field, region))
+    product.close()
+    other = begin(out, field, digest="b", overwrite=True)
+    with pytest.raises(InputError, match="partial was taken by another process meanwhile; wait for it, and run again"):
+        product.finish()
+    assert not out.exists() and other.missing(regions()) == regions()
+    other.close()
