@@ -32,7 +32,7 @@ class Parts(NamedTuple):
 
 
 def compose(
-    raw: np.ndarray,
+    raw: np.ndarray | xr.Variable,
     filled: Slab,
     *,
     keep_observed: bool,
@@ -43,8 +43,9 @@ def compose(
 
     Parameters
     ----------
-    raw : ndarray, shape (t, C, H, W)
-        As measured, NaN where unseen; cells that could not be read have a NaN of their own.
+    raw : ndarray or Variable, shape (t, C, H, W)
+        As measured, NaN where unseen; cells that could not be read have a NaN of their own. Of a lazy one a date is
+        read at a time.
     filled : Slab
         The reconstruction.
     keep_observed : bool
@@ -53,7 +54,7 @@ def compose(
         Cells whose predicted error is larger stay empty, in the field's units; such as could not be read are flagged as
         that all the same.
     in_place : bool
-        Write into ``raw`` and ``filled``, which are used up: a slab's arrays are too large to have twice.
+        Write into ``filled``, which is used up: a slab's arrays are too large to have twice.
 
     Returns
     -------
@@ -65,18 +66,20 @@ def compose(
         # A date at a time: what comes up on the way would take more memory than the slab.
         source = np.empty(raw.shape, np.int8)
         if in_place:
-            whole = Parts(raw, source, *filled[1:])
+            values = filled.field if filled.field.dtype == raw.dtype else np.empty(raw.shape, raw.dtype)
+            whole = Parts(values, source, *filled[1:])
         else:
             std, members = (None if part is None else np.empty(part.shape, np.float32) for part in filled[1:])
-            whole = Parts(np.empty_like(raw), source, std, members)
+            whole = Parts(np.empty(raw.shape, raw.dtype), source, std, members)
         for date in range(count):
             here = slice(date, date + 1)
             one = Slab(*(None if part is None else part[..., here, :, :, :] for part in filled))  # type: ignore[arg-type]
-            made = compose(raw[here], one, keep_observed=keep_observed, max_error=max_error)
+            made = compose(np.asarray(raw[here]), one, keep_observed=keep_observed, max_error=max_error)
             for target, part in zip(whole, made, strict=True):
                 if target is not None and part is not None:
                     target[..., here, :, :, :] = part
         return whole
+    raw = np.asarray(raw)
     seen, known = np.isfinite(raw), np.isfinite(filled.field)
     kept = seen if keep_observed else seen & ~known
     # A value that was measured but is reconstructed all the same is an estimate, and flagged as one.

@@ -60,9 +60,9 @@ def slab_parts(
         if panel is None
         else (moved(side.core, planned - begins) for side, begins, planned in zip(panel, held.origin, cut.origin))
     )
-    raw = held.field[here.core, :, y, x].compute(scheduler="synchronous").values.copy()
-    del held
-    parts = compose(raw, made, keep_observed=keep_observed, max_error=max_error, in_place=True)
+    raw = held.field[here.core, :, y, x]
+    raw = raw if raw.chunks is None else raw.compute(scheduler="synchronous")
+    parts = compose(raw.variable, made, keep_observed=keep_observed, max_error=max_error, in_place=True)
     return [part for part in parts if part is not None]
 
 

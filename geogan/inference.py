@@ -13,7 +13,6 @@ from geogan.covariance import Prior, reach
 from geogan.nearness import nearness
 from geogan.networks import ErrorNet, Generator
 from geogan.objective import trust
-from geogan.parallel import spare_memory
 from geogan.texture import smoothed
 
 # Cells that go through a network at a time; more of them where a pass of few is over before the next is handed over.
@@ -189,7 +188,6 @@ def fill_block(
     guess, draws = torch.zeros_like(y), None if noise is None else torch.from_numpy(noise)
     known = None if uncertainty is None else torch.from_numpy(np.ascontiguousarray(uncertainty))
     batched = None if known is None else known[None]
-    spare_memory()
     with torch.no_grad():
         if prior is not None and draws is not None:
             found = prior.members(
@@ -204,7 +202,6 @@ def fill_block(
             draws = torch.cat([draws, -draws])
         beside = None if covariates is None else torch.from_numpy(covariates)
         near = None if error is None else nearness(mask, dates, **reach(prior))
-        spare_memory()  # the networks' blocks are others than the solver's
         y, mask, guess, sea = (part.to(device) for part in (y, mask, guess, sea))
         draws, beside, near, known = (
             None if part is None else part.to(device) for part in (draws, beside, near, known)

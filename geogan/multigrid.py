@@ -241,14 +241,14 @@ def _compiled(x: Tensor) -> bool:
     return x.device.type == "cpu"
 
 
-def apply(grid: Grid, frames: Frames, x: Tensor) -> Tensor:
-    """``(Q_t (x) K K' + weight) x``, shape (B, T, H, W)."""
+def apply(grid: Grid, frames: Frames, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``(Q_t (x) K K' + weight) x``, shape (B, T, H, W); in ``out``, if given."""
+    out = torch.empty_like(x, memory_format=torch.contiguous_format) if out is None else out
     if _compiled(x):
-        out = torch.empty_like(x, memory_format=torch.contiguous_format)
         _add_applied(0, 1, grid, frames, x, out)
         return out
     smooth = space_root(grid, space_root(grid, x, grid.degree), grid.detail)
-    out = torch.addcmul(grid.weight * x, frames.diagonal, smooth)
+    torch.addcmul(grid.weight * x, frames.diagonal, smooth, out=out)
     out[:, :-1].addcmul_(frames.off, smooth[:, 1:])
     out[:, 1:].addcmul_(frames.off, smooth[:, :-1])
     return out
@@ -308,20 +308,42 @@ def _relax(
     x.copy_(step if first else x + step)
 
 
-def _smooth(grid: Grid, frames: Frames, right: Tensor, x: Tensor | None, steps: int, low: float) -> Tensor:
-    """Chebyshev iteration on the cells' systems, damping what lies between ``low`` and ``BOUND``; ``x`` is changed."""
+class Room(NamedTuple):
+    """What a V-cycle works in on one grid, (B, T, H, W) each.
+
+    Taken once a solve: asked for at every step, memory would be zeroed by the kernel every time.
+    """
+
+    right: Tensor
+    residual: Tensor
+    step: Tensor
+    found: Tensor
+
+
+def _rooms(system: System, right: Tensor) -> list[Room]:
+    """One for each grid; the finest has its right-hand side from elsewhere."""
+    rooms = []
+    for level, grid in enumerate(system.grids):
+        shape = (*right.shape[:2], *grid.domain.shape[-2:])
+        rooms.append(Room(right.new_empty(shape if level else 0), *(right.new_empty(shape) for _ in range(3))))
+    return rooms
+
+
+def _smooth(grid: Grid, frames: Frames, right: Tensor, room: Room, steps: int, low: float, *, first: bool) -> None:
+    """Chebyshev iteration on the cells' systems, damping what lies between ``low`` and ``BOUND``.
+
+    From ``room.found``, which is changed; the first time from zero.
+    """
     centre, half = (BOUND + low) / 2, (BOUND - low) / 2
-    residual, step = right.clone(), torch.empty_like(right)
-    if x is not None:
-        _subtract_applied(grid, frames, x, residual)
-    found = torch.empty_like(right) if x is None else x
-    _relax(grid, frames, residual, step, found, 0.0, 1 / centre, first=x is None)
+    residual, step, found = room.residual.copy_(right), room.step, room.found
+    if not first:
+        _subtract_applied(grid, frames, found, residual)
+    _relax(grid, frames, residual, step, found, 0.0, 1 / centre, first=first)
     rho = half / centre
     for _ in range(steps - 1):
         before, rho = rho, 1 / (2 * centre / half - rho)
         _subtract_applied(grid, frames, step, residual)
         _relax(grid, frames, residual, step, found, rho * before, 2 * rho / half, first=False)
-    return found
 
 
 def _up(x: Tensor, shape: torch.Size) -> Tensor:
@@ -344,13 +366,12 @@ def _down(x: Tensor) -> Tensor:
     return x
 
 
-def _restricted(grid: Grid, coarser: Grid, residual: Tensor) -> Tensor:
-    """What is left, on the next coarser grid."""
-    if not _compiled(residual):
-        return _down(residual * grid.reach) * coarser.domain
-    found = residual.new_empty(*residual.shape[:2], *coarser.domain.shape[-2:])
-    stencils.restrict(residual.numpy(), _places(grid.reach), _places(coarser.domain), found.numpy())
-    return found
+def _restrict(grid: Grid, coarser: Grid, residual: Tensor, right: Tensor) -> None:
+    """Put what is left on the next coarser grid, as its right-hand side."""
+    if _compiled(residual):
+        stencils.restrict(residual.numpy(), _places(grid.reach), _places(coarser.domain), right.numpy())
+    else:
+        torch.mul(_down(residual * grid.reach), coarser.domain, out=right)
 
 
 def _correct(grid: Grid, correction: Tensor, x: Tensor) -> None:
@@ -361,17 +382,19 @@ def _correct(grid: Grid, correction: Tensor, x: Tensor) -> None:
         x.addcmul_(_up(correction, x.shape), grid.reach)
 
 
-def _cycle(system: System, level: int, right: Tensor) -> Tensor:
-    """One V-cycle from zero: a fixed symmetric positive operator, so it may precondition."""
-    grid = system.grids[level]
+def _cycle(system: System, level: int, right: Tensor, rooms: list[Room]) -> Tensor:
+    """One V-cycle from zero: a fixed symmetric positive operator, so it may precondition; found in the grid's room."""
+    grid, frames, room = system.grids[level], system.frames, rooms[level]
     if level + 1 == len(system.grids):
-        return _smooth(grid, system.frames, right, None, COARSEST, 0.02)
-    x = _smooth(grid, system.frames, right, None, SMOOTHING, DAMPED)
-    residual = right.clone()
-    _subtract_applied(grid, system.frames, x, residual)
-    coarser = system.grids[level + 1]
-    _correct(grid, _cycle(system, level + 1, _restricted(grid, coarser, residual)), x)
-    return _smooth(grid, system.frames, right, x, SMOOTHING, DAMPED)
+        _smooth(grid, frames, right, room, COARSEST, 0.02, first=True)
+        return room.found
+    _smooth(grid, frames, right, room, SMOOTHING, DAMPED, first=True)
+    _subtract_applied(grid, frames, room.found, room.residual.copy_(right))
+    coarser = rooms[level + 1].right
+    _restrict(grid, system.grids[level + 1], room.residual, coarser)
+    _correct(grid, _cycle(system, level + 1, coarser, rooms), room.found)
+    _smooth(grid, frames, right, room, SMOOTHING, DAMPED, first=False)
+    return room.found
 
 
 def solve(system: System, right: Tensor, *, start: Tensor | None, tolerance: float, rounds: int) -> Tensor:
@@ -379,8 +402,10 @@ def solve(system: System, right: Tensor, *, start: Tensor | None, tolerance: flo
 
     Parameters
     ----------
-    right, start : Tensor, shape (B, T, H, W)
-        0 outside the domain.
+    right : Tensor, shape (B, T, H, W)
+        0 outside the domain; used up.
+    start : Tensor, shape (B, T, H, W), optional
+        Where to begin.
     tolerance : float
         Stop when every residual, relative to its right-hand side, is below it; 0 never looks, so that nothing waits for
         an accelerator.
@@ -392,22 +417,24 @@ def solve(system: System, right: Tensor, *, start: Tensor | None, tolerance: flo
         return torch.linalg.vecdot(a.flatten(1), b.flatten(1))[:, None, None, None]
 
     grid, right = system.grids[0], right.contiguous()
+    rooms = _rooms(system, right)
     goal = tolerance**2 * dot(right, right)
     x = torch.zeros_like(right) if start is None else start.clone(memory_format=torch.contiguous_format)
-    residual = right.clone() if start is None else right - apply(grid, system.frames, x)
-    direction = preconditioned = _cycle(system, 0, residual)
+    residual = right if start is None else right - apply(grid, system.frames, x)
+    preconditioned = _cycle(system, 0, residual, rooms)
+    direction, applied = preconditioned.clone(), torch.empty_like(right)
     energy = dot(residual, preconditioned)
     tiny = torch.finfo(right.dtype).tiny
     for count in range(rounds):
         if tolerance > 0 and count % LOOK_EVERY == 0 and bool((dot(residual, residual) <= goal).all()):
             break
-        applied = apply(grid, system.frames, direction)
+        apply(grid, system.frames, direction, out=applied)
         step = energy / dot(direction, applied).clamp_min(tiny)
         x.addcmul_(step, direction)
         if count + 1 == rounds:
             break  # the next direction would be for nothing
         residual.addcmul_(step, applied, value=-1)
-        preconditioned = _cycle(system, 0, residual)
+        preconditioned = _cycle(system, 0, residual, rooms)
         previous, energy = energy, dot(residual, preconditioned)
-        direction = torch.addcmul(preconditioned, energy / previous.clamp_min(tiny), direction)
+        torch.addcmul(preconditioned, energy / previous.clamp_min(tiny), direction, out=direction)
     return x

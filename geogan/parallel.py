@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from typing import TypeVar
 
 import torch
@@ -27,30 +26,15 @@ def steady_memory() -> None:
     """Bound what the C library keeps of freed memory, for the rest of the process.
 
     Left to itself, glibc keeps freed blocks in an arena for every thread. Given back at once, each array of a network
-    is mapped and zeroed anew: filling then takes half as long again. So blocks are kept in two arenas, up to a size,
-    until :func:`spare_memory` is asked for.
+    is mapped and zeroed anew: filling then takes half as long again. So blocks are kept in two arenas, up to a size.
     Elsewhere than on glibc this does nothing.
     """
-    tune = _libc("mallopt")
-    if tune is not None:
-        for name, value in ((_ARENA_MAX, 2), (_MMAP_THRESHOLD, _MAPPED), (_TRIM_THRESHOLD, _KEPT)):
-            tune(name, value)
-
-
-def spare_memory() -> None:
-    """Give back what the C library keeps of freed memory: before work that needs other blocks than that before it."""
-    trim = _libc("malloc_trim")
-    if trim is not None:
-        trim(0)
-
-
-@cache
-def _libc(name: str) -> Callable[..., int] | None:
-    """A function of glibc, None where there is none."""
     try:
-        return getattr(ctypes.CDLL("libc.so.6"), name)
+        tune = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
-        return None
+        return
+    for name, value in ((_ARENA_MAX, 2), (_MMAP_THRESHOLD, _MAPPED), (_TRIM_THRESHOLD, _KEPT)):
+        tune(name, value)
 
 
 @contextmanager

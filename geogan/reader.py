@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from threading import Lock
 
@@ -12,6 +12,7 @@ import xarray as xr
 
 from geogan.archive import Archive
 from geogan.chunks import KEPT_BYTES, READ_SLABS, SLAB_VALUES, Cost, grid_cost, reading_cost, touched
+from geogan.packed import Packing
 from geogan.panels import Panel
 from geogan.streaming import stored_chunks
 from geogan.tiles import Tile
@@ -20,15 +21,18 @@ from geogan.tiles import Tile
 class SlabReader:
     """Dates of an archive, in memory for as long as a slab needs them; safe to use from several threads.
 
+    What is stored as small whole numbers is held as such, and decoded anew where a tile is read.
+
     Parameters
     ----------
     archive : Archive
     kept : int
-        Bytes of decoded chunks that are kept for the next slab.
+        Bytes of chunks that are kept for the next slab.
     """
 
     def __init__(self, archive: Archive, *, kept: int = KEPT_BYTES) -> None:
         self.archive, self._most = archive, kept
+        self._packing = Packing.of(archive.field) if archive.streamed else None
         self._kept: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
         self._guard, self._decoding = Lock(), Lock()
 
@@ -52,7 +56,7 @@ class SlabReader:
             error = error[read, :, y, x].compute(scheduler="synchronous")
         held = replace(
             archive,
-            field=archive.field[read, :, y, x].copy(data=self._values(read, y, x)),
+            field=self._field(read, y, x),
             domain=archive.domain[y, x],
             standardiser=archive.standardiser.part(y, x),
             origin=(archive.origin[0] + y.start, archive.origin[1] + x.start),
@@ -88,28 +92,56 @@ class SlabReader:
         return panel.y.read, panel.x.read
 
     def _bytes(self, cells: int) -> int:
-        return cells * self.archive.bands * self.archive.field.dtype.itemsize
+        """What some cells of a date take as they are held."""
+        dtype = self.archive.field.dtype if self._packing is None else self._packing.dtype
+        return cells * self.archive.bands * dtype.itemsize
 
-    def _values(self, read: slice, y: slice, x: slice) -> np.ndarray:
-        field = self.archive.field[:, :, y, x]
+    def _field(self, read: slice, y: slice, x: slice) -> xr.DataArray:
+        """Some dates of the archive, in memory."""
+        field, packing = self.archive.field[read, :, y, x], self._packing
         if field.chunks is None:
-            return np.asarray(field[read].values)
+            return field
+        held = None
+        for own, block in self._blocks(read, y, x):
+            if held is None:
+                held = np.empty(field.shape, block.dtype)
+            if packing is not None and held.dtype != block.dtype:
+                # Of one of the chunks there is more to say than whole numbers can.
+                held, block = (
+                    packing.unpack(part, field.dims).values if part.dtype == packing.dtype else part
+                    for part in (held, block)
+                )
+            held[own] = block
+        if packing is None or held is None or held.dtype != packing.dtype:
+            return field.copy(data=held)
+        return xr.DataArray(packing.unpack(held, field.dims), field.coords, name=field.name, attrs=field.attrs)
+
+    def _blocks(self, read: slice, y: slice, x: slice) -> Iterator[tuple[slice, np.ndarray]]:
+        """What is read, chunk by chunk, and where it belongs."""
         chunks = stored_chunks(self.archive.field)[0]
         numbers = touched(read, chunks)
-        if max(chunks[number] for number in numbers) * self._bytes(field[0, 0].size) > self._most:
-            # Slabs are computed side by side, on threads or on a cluster: no second pool inside them.
-            return field[read].compute(scheduler="synchronous").values
+        cells = (y.stop - y.start) * (x.stop - x.start)
+        keep = max(chunks[number] for number in numbers) * self._bytes(cells) <= self._most
         first = sum(chunks[: numbers.start])
-        result = np.empty((read.stop - read.start, *field.shape[1:]), field.dtype)
         for number in numbers:
             stop = first + chunks[number]
             inner = slice(max(read.start, first), min(read.stop, stop))
-            block = self._block((number, y.start, x.start), field, first, stop)
-            result[inner.start - read.start : inner.stop - read.start] = block[inner.start - first : inner.stop - first]
+            own = slice(inner.start - read.start, inner.stop - read.start)
+            if keep:
+                block = self._block((number, y.start, x.start), slice(first, stop), y, x)
+                yield own, block[inner.start - first : inner.stop - first]
+            else:
+                yield own, self._read(inner, y, x)
             first = stop
-        return result
 
-    def _block(self, key: tuple[int, ...], field: xr.DataArray, first: int, stop: int) -> np.ndarray:
+    def _read(self, dates: slice, y: slice, x: slice) -> np.ndarray:
+        """Values as they are held."""
+        # Slabs are computed side by side, on threads or on a cluster: no second pool inside them.
+        values = self.archive.field[dates, :, y, x].compute(scheduler="synchronous").values
+        packed = None if self._packing is None else self._packing.pack(values)
+        return values if packed is None else packed
+
+    def _block(self, key: tuple[int, ...], dates: slice, y: slice, x: slice) -> np.ndarray:
         with self._guard:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -118,7 +150,7 @@ class SlabReader:
         with self._decoding:
             if key in self._kept:
                 return self._kept[key]
-            block = field[first:stop].compute(scheduler="synchronous").values
+            block = self._read(dates, y, x)
             with self._guard:
                 self._kept[key] = block
                 while sum(part.nbytes for part in self._kept.values()) > self._most:

@@ -64,7 +64,8 @@ def fill_slab(
     shape = (slab.core.stop - slab.core.start, archive.bands, *(side.wide.stop - side.wide.start for side in sides))
     total, std = np.zeros(shape, np.float32), None if model.error is None else np.zeros(shape, np.float32)
     draws = np.zeros((members, *shape), np.float32) if members > 1 else None
-    shown, most = np.zeros(shape, bool), None if archive.error is None else np.full(shape, np.inf, np.float32)
+    shown = None if draws is None else np.zeros(shape, bool)
+    most = None if archive.error is None else np.full(shape, np.inf, np.float32)
     precision = getattr(torch, model.precision)
     for row, weight_y in down.tiles:
         for column, weight_x in across.tiles:
@@ -79,6 +80,8 @@ def fill_slab(
             )
             covariates = _longer(piece.covariates, lack, mode="edge")
             days = np.concatenate([piece.days, piece.days[-1] + 1.0 + np.arange(lack)])
+            sea = piece.domain
+            del piece  # what a fill has no use for is not held while networks need the memory
             there = [moved(part, start) for part, start in zip((row.read, column.read), cut.origin)]
             noise = None
             if draws is not None:
@@ -88,7 +91,7 @@ def fill_slab(
                 model.prior_of(*there),
                 values,
                 observed,
-                piece.domain,
+                sea,
                 days,
                 error=model.error,
                 noise=noise,
@@ -101,15 +104,17 @@ def fill_slab(
             (target_y, own_y), (target_x, own_x) = down.shared(row), across.shared(column)
             weight = (weight_y[own_y, None] * weight_x[own_x]).astype(np.float32)
             here, own = (..., target_y, target_x), (slab.inner, slice(None), own_y, own_x)
-            shown[here] |= piece.observed[own] > 0
-            if most is not None and piece.uncertainty is not None and not model.operator.blurs:
-                noise_there = np.hypot(piece.uncertainty[own], model.operator.noise)
-                most[here] = np.where(piece.observed[own] > 0, noise_there, np.inf)
+            if shown is not None:
+                shown[here] |= observed[own] > 0
+            if most is not None and uncertainty is not None and not model.operator.blurs:
+                noise_there = np.hypot(uncertainty[own], model.operator.noise)
+                most[here] = np.where(observed[own] > 0, noise_there, np.inf)
             total[here] += weight * made.field[own].numpy()
             if std is not None and made.std is not None:
                 std[here] += weight * made.std[own].numpy()
             if draws is not None and made.members is not None:
                 draws[here] += weight * made.members[(slice(members), *own)].numpy()
+            del made
     if std is not None:
         # An observation's estimate is off by no more than itself; there are too few of most errors to learn that.
         for date in range(len(std)):
@@ -120,7 +125,7 @@ def fill_slab(
     parts = [(down.core, across.core)]
     if cut.panelled:
         parts = [(row, column) for row in down.cores for column in across.cores]
-    if draws is not None:
+    if draws is not None and shown is not None:
         # Opposite members have their mean in the middle: no degree of freedom is lost to it.
         spread = np.sqrt(((draws - total) ** 2).mean(0))
         if std is not None:

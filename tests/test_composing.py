@@ -44,7 +44,9 @@ def test_in_place_it_says_the_same(dates, keep_observed):
     field[..., 0] = np.nan
     made = Slab(field, np.abs(std), random.normal(size=(4, *raw.shape)).astype(np.float32))
     expected = compose(raw, made, keep_observed=keep_observed, max_error=0.8)
-    found = compose(raw.copy(), made, keep_observed=keep_observed, max_error=0.8, in_place=True)
+    before = raw.copy()
+    found = compose(raw, made, keep_observed=keep_observed, max_error=0.8, in_place=True)
+    np.testing.assert_array_equal(raw, before)
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_array_equal(one, other)
     assert (found.source == REFUSED).any() and (found.source == OBSERVED).any()
