@@ -208,7 +208,7 @@ def fill(
 
     work = partial(
         slab_parts,
-        reader=SlabReader(archive),
+        reader=SlabReader(archive, slabs=() if cut.panelled else cut.slabs),
         cut=cut,
         keep_observed=keep,
         max_error=limits,

@@ -138,7 +138,7 @@ class Filler:
         chosen = source.field if job.time is None else select_time(source.field, job.time)
         dates = _where(source.field, chosen, axes.time)
         cut = plan(model, archive, dates=dates, members=job.members)
-        reader = SlabReader(archive)
+        reader = SlabReader(archive, slabs=() if cut.panelled else cut.slabs)
         paths = source.paths
         return cls(job, model, source.field, chosen, source.attrs, paths, archive, reader, axes, dates, cut, device)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from threading import Lock
 
 import numpy as np
@@ -26,19 +27,27 @@ class SlabReader:
     Parameters
     ----------
     archive : Archive
+    slabs : sequence of Tile, optional
+        Those of a grid that is read whole, one after another: no more is kept than two of them may share.
     kept : int
-        Bytes of chunks that are kept for the next slab.
+        Bytes of chunks that are kept for the next slab, at most.
     """
 
-    def __init__(self, archive: Archive, *, kept: int = KEPT_BYTES) -> None:
+    def __init__(self, archive: Archive, *, slabs: Sequence[Tile] = (), kept: int = KEPT_BYTES) -> None:
         self.archive, self._most = archive, kept
         self._packing = Packing.of(archive.field) if archive.streamed else None
+        if slabs and archive.streamed:
+            # Each begins and ends in the middle of a chunk.
+            dates = 2 * max(slab.read.stop - slab.read.start for slab in slabs) + 4 * max(
+                stored_chunks(archive.field)[0]
+            )
+            self._most = min(kept, dates * self._bytes(archive.domain.size))
         self._kept: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
         self._guard, self._decoding = Lock(), Lock()
 
-    def __reduce__(self) -> tuple[type[SlabReader], tuple[Archive]]:
+    def __reduce__(self) -> tuple[Callable[[Archive], SlabReader], tuple[Archive]]:
         # What was decoded stays with the process that did it.
-        return SlabReader, (self.archive,)
+        return partial(SlabReader, kept=self._most), (self.archive,)
 
     def hold(self, slab: Tile, panel: Panel | None = None) -> tuple[Archive, Tile]:
         """What a slab reads of the archive, in memory, and the slab counted from its first date.

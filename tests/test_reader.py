@@ -103,6 +103,20 @@ def test_threads_decode_each_chunk_once(archive, decoded):
     assert sum(decoded) == 30
 
 
+def test_no_more_is_kept_than_slabs_share(archive, decoded):
+    """However long the archive is; each chunk is decoded once all the same."""
+    slabs = [Tile(slice(start, start + 2), slice(max(0, start - 1), start + 2)) for start in range(0, 30, 2)]
+    reader = SlabReader(archive, slabs=slabs)
+    most = 0
+    for slab in slabs:
+        reader.hold(slab)
+        most = max(most, sum(len(block) for block in reader._kept.values()))
+    assert sum(decoded) == 30 and 5 < most <= 2 * 3 + 4 * 5 < 30
+    assert SlabReader(archive, slabs=slabs, kept=10)._most == 10
+    make, given = reader.__reduce__()
+    assert make(*given)._most == reader._most
+
+
 def test_what_was_decoded_is_not_sent_along(archive):
     reader = SlabReader(archive)
     before = len(pickle.dumps(reader))
