@@ -13,12 +13,14 @@ import os
 import statistics
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
-from distributed import Client, LocalCluster
+from distributed import Client
 from fill_throughput import gappy_archive, untrained
 
 from geogan.checkpoint import save_model
+from geogan.clusters import connect
 from geogan.pipelines.fill import fill
 
 
@@ -28,10 +30,9 @@ def busy() -> tuple[int, int]:
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
-def processors_time(cluster: LocalCluster) -> float:
+def processors_time(client: Client) -> float:
     """Seconds that the workers have computed so far, all together."""
-    with Client(cluster, set_as_default=False) as client:
-        return sum(client.run(time.process_time).values())
+    return sum(client.run(time.process_time).values())
 
 
 def main() -> None:
@@ -43,7 +44,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--precision", default="bfloat16")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as ends:
+        folder = ends.enter_context(tempfile.TemporaryDirectory())
         data, run = Path(folder) / "gappy.zarr", Path(folder) / "run"
         field = gappy_archive(given.days, given.side)
         field.to_dataset().chunk(time=8).to_zarr(data, consolidated=False)
@@ -53,23 +55,16 @@ def main() -> None:
         after = busy()
         free = (1 - (after[0] - before[0]) / (after[1] - before[1])) * (os.cpu_count() or 1)
         print(f"cores free before: {free:.1f} of {os.cpu_count()}")
-        clusters = {
-            count: LocalCluster(
-                n_workers=count, threads_per_worker=1, memory_limit=None, dashboard_address=":0", silence_logs=50
-            )
-            for count in (1, given.workers)
-        }
+        clusters = {count: ends.enter_context(connect(workers=count)) for count in (1, given.workers)}
         times: dict[int, list[float]] = {count: [] for count in clusters}
         took: dict[int, list[float]] = {count: [] for count in clusters}
         for turn in range(given.rounds + 1):
-            for count, cluster in clusters.items():
-                computed, began = processors_time(cluster), time.perf_counter()
-                fill(data, run, Path(folder) / f"filled{count}-{turn}.zarr", scheduler=cluster.scheduler_address)
+            for count, client in clusters.items():
+                computed, began = processors_time(client), time.perf_counter()
+                fill(data, run, Path(folder) / f"filled{count}-{turn}.zarr", scheduler=client.scheduler.address)
                 if turn:
                     times[count].append(time.perf_counter() - began)
-                    took[count].append(processors_time(cluster) - computed)
-        for cluster in clusters.values():
-            cluster.close()
+                    took[count].append(processors_time(client) - computed)
         median = {count: statistics.median(values) for count, values in times.items()}
         cells = given.days * given.side**2
         for count, seconds in median.items():

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import dask.config
 import torch
 from distributed import Client, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
 from distributed.scheduler import KilledWorker
@@ -131,6 +132,8 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
     """
     if scheduler is None:
         with (
+            # Nobody looks at what its workers' profilers would write down a hundred times a second.
+            dask.config.set({"distributed.worker.profile.enabled": False}),
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,

@@ -694,7 +694,7 @@ class Reconstructor:
         if self.batch % processes:
             raise InputError(
                 f"{processes} processes cannot share a batch of {self.batch} windows evenly; give --batch "
-                f"{-(-self.batch // processes) * processes}"
+                f"{-(-self.batch // processes) * processes}, or go on with another number of processes"
             )
         # Of so many windows there are ensembles: of at least one, in each process.
         each = processes * self.members

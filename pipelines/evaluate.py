@@ -113,10 +113,12 @@ def evaluate(
     trained = load_model(model)
     place = find_device(device)
     described = read_run(model) if (model / RUN).is_file() else {"variable": trained.variable, "time": None}
-    source = open_source(data, variable=variable or described["variable"], time=described["time"])
+    # What was withheld belongs to the dates that were trained on; the archive may have grown since.
+    time = described["time"] if truth is not None else described.get("dates") or described["time"]
+    source = open_source(data, variable=variable or described["variable"], time=time)
     error = None
     if isinstance(trained.observation_error, str):
-        error = open_source(data, variable=trained.observation_error, time=described["time"]).field
+        error = open_source(data, variable=trained.observation_error, time=time).field
     archive = prepared(trained, source.field, error=error, withheld=truth is None)
     check_field(source.field, find_axes(source.field))
     archive = archive.held()
@@ -362,7 +364,7 @@ def _ablation(
             out=path,
             variable=described["variable"],
             domain=described.get("domain"),
-            time=described["time"],
+            time=described.get("dates") or described["time"],
             transform=settings["transform"],
             covariate=settings.get("covariates", ()),
             noise=settings.get("noise"),

@@ -149,3 +149,17 @@ def test_a_model_saved_from_python_is_evaluated_too(data, model, tmp_path):
     """It has no record of its data."""
     path = save_model(tmp_path / "model", dataclasses.replace(model))
     assert "gaussian" in names(evaluate(data, path, ablation=False))
+
+
+def test_an_archive_that_has_grown_is_scored_on_the_dates_trained_on(sea, gappy, tmp_path):
+    """They may be neither the first nor the last any more."""
+    archive = tmp_path / "a.nc"
+
+    def archived(dates):
+        gappy[dates].to_dataset().assign(sea_mask=sea["sea_mask"]).to_netcdf(archive)
+
+    archived(slice(2, 24))
+    run = train(archive, out=tmp_path / "run", **SMALL)
+    before = evaluate(archive, run, methods=["model", "climatology"], ablation=False)
+    archived(slice(None))
+    assert evaluate(archive, run, methods=["model", "climatology"], ablation=False) == before
