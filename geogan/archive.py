@@ -228,12 +228,12 @@ class Archive:
         observed = np.isfinite(raw) & domain
         there = np.where(observed, raw, 1.0)
         anomaly = self.standardiser.forward(there, phase, y, x)
-        anomaly = np.where(observed, anomaly, 0).astype(np.float32)
+        np.copyto(anomaly, 0, where=~observed)
         uncertainty = None
         if error is not None:
             uncertainty = np.where(observed, self.standardiser.uncertainty(error, there), 0).astype(np.float32)
         return Piece(
-            values=anomaly,
+            values=anomaly.astype(np.float32, copy=False),
             observed=(observed & ~held).astype(np.float32),
             withheld=(observed & held).astype(np.float32),
             domain=domain.astype(np.float32),

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from geogan.stencils import carry
+
 # Steps in which what was seen is forgotten, and the length in cells, where no first guess says how far either reaches.
 STEPS, CELLS = 5.0, 16.0
 # What is said of a cell: see `nearness`.
@@ -53,23 +55,12 @@ def nearness(
     ([1.0, 0.0, 0.0, 0.0], tensor([1.0000, 0.6065, 0.3679, 0.2231]), [1.0, 0.0, 0.0, 0.0])
     """
     length = length or CELLS
-    here = mask.clone()
-    for dim, cells in ((-1, length * math.sqrt(aspect)), (-2, length / math.sqrt(aspect))):
-        slices = here.unbind(dim)
-        left = [math.exp(-2 / cells)] * (len(slices) - 1)
-        _carry(slices, left)
-        _carry(slices[::-1], left)
     steps = days.diff()
     if persistence is None:
         persistence = STEPS * float(steps.median().clamp_min(1e-3)) if len(steps) else 1.0
-    left = torch.exp(-steps / persistence).tolist()
-    before, after = here.clone(), here.clone()
-    _carry(before.unbind(0), left)
-    _carry(after.unbind(0)[::-1], left[::-1])
-    return torch.cat([here, before, after], 1)
-
-
-def _carry(slices: tuple[Tensor, ...], left: list[float]) -> None:
-    """Carry what each slice has to the next, where less is; of it is left what ``left`` says. In place."""
-    for found, previous, share in zip(slices[1:], slices, left):
-        torch.maximum(found, previous * share, out=found)
+    seen = mask.contiguous().cpu().numpy()
+    left = torch.exp(-steps / persistence).cpu().numpy().astype(seen.dtype)
+    each = (math.exp(-2 / cells) for cells in (length / math.sqrt(aspect), length * math.sqrt(aspect)))
+    found = mask.new_empty(len(mask), ASPECTS * mask.shape[1], *mask.shape[2:], device="cpu")
+    carry(seen, *(seen.dtype.type(share) for share in each), left, found.numpy())
+    return found.to(mask.device)

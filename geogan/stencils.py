@@ -1,4 +1,6 @@
-"""Stencils of the multigrid solver, each one pass through memory: what a CPU does where torch would take a dozen.
+"""Stencils, each one pass through memory: what a CPU does where torch would take a dozen.
+
+All but the last are the multigrid solver's.
 
 Compiled when they are first called (some two seconds, once: Numba keeps what it made), and without Python's lock, so
 that threads work side by side on grids of any size. Arrays are (B, T, H, W); what has no time in it is (1 or B, H, W),
@@ -211,3 +213,45 @@ def interpolate(coarse: np.ndarray, reach: np.ndarray, fine: np.ndarray) -> None
                 if width % 2:
                     j = width // 2
                     fine[b, t, i, 2 * j] += reach[place, i, 2 * j] * (near * row[j + 1] + far * row[j])
+
+
+@_compiled
+def carry(mask: np.ndarray, left_y: float, left_x: float, left: np.ndarray, out: np.ndarray) -> None:
+    """What each cell has of the nearest that is seen, as :func:`geogan.nearness.nearness` says, (T, 3 C, H, W).
+
+    From one row, column and date to the next, ``left_y``, ``left_x`` and ``left`` (T - 1,) remain of it.
+    """
+    frames, channels, height, width = mask.shape
+    for t in range(frames):
+        for c in range(channels):
+            here, seen = out[t, c], mask[t, c]
+            for i in range(height):
+                for j in range(width):
+                    here[i, j] = seen[i, j]
+            # Column by column: along a row each cell would wait for the one before.
+            for j in range(1, width):
+                for i in range(height):
+                    here[i, j] = max(here[i, j], left_x * here[i, j - 1])
+            for j in range(width - 2, -1, -1):
+                for i in range(height):
+                    here[i, j] = max(here[i, j], left_x * here[i, j + 1])
+            for i in range(1, height):
+                for j in range(width):
+                    here[i, j] = max(here[i, j], left_y * here[i - 1, j])
+            for i in range(height - 2, -1, -1):
+                for j in range(width):
+                    here[i, j] = max(here[i, j], left_y * here[i + 1, j])
+            before = out[t, channels + c]
+            for i in range(height):
+                for j in range(width):
+                    before[i, j] = here[i, j]
+                    if t > 0:
+                        before[i, j] = max(here[i, j], left[t - 1] * out[t - 1, channels + c, i, j])
+    for t in range(frames - 1, -1, -1):
+        for c in range(channels):
+            here, after = out[t, c], out[t, 2 * channels + c]
+            for i in range(height):
+                for j in range(width):
+                    after[i, j] = here[i, j]
+                    if t + 1 < frames:
+                        after[i, j] = max(here[i, j], left[t] * out[t + 1, 2 * channels + c, i, j])

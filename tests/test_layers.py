@@ -25,8 +25,8 @@ cli
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, lock, swap, damage
--> streaming
--> coordinates, defaults, nearness, parallel, presets, ranks, regions, run_folder, packed, stencils
+-> streaming, nearness
+-> coordinates, defaults, parallel, presets, ranks, regions, run_folder, packed, stencils
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]
