@@ -1,7 +1,7 @@
 """Peak memory of ``geogan fill`` on an archive on disk, and on one so many times longer (Linux).
 
-    python benchmarks/fill_memory.py [--days 96] [--side 256] [--times 8] [--chunks 8,256,256]
-    python benchmarks/fill_memory.py --days 2000 --side 1024 --times 1 --chunks 8,256,256 --seconds 400
+    python benchmarks/fill_memory.py [--days 192] [--side 256] [--times 16] [--chunks 8,256,256]
+    python benchmarks/fill_memory.py --days 2000 --side 1024 --times 1 --chunks 8,256,256 --seconds 600
 
 Every fill runs in a process of its own; prints the peaks and their ratio. With ``--seconds`` a fill is stopped after so
 long: its peak is that of slabs at work, as many as there are threads, and all slabs are alike.
@@ -47,9 +47,9 @@ def peak(data: Path, run: Path, out: Path, *, threads: int, seconds: float | Non
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--days", type=int, default=96)
+    parser.add_argument("--days", type=int, default=192)
     parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--times", type=int, default=8)
+    parser.add_argument("--times", type=int, default=16)
     parser.add_argument("--chunks", default="8,256,256")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float)
