@@ -80,6 +80,7 @@ class Product:
         digest: str,
         overwrite: bool = False,
         growing: str | None = None,
+        after: str | None = None,
     ) -> Self:
         """Start a product, or go on with the one that was stopped.
 
@@ -100,6 +101,9 @@ class Product:
         growing : str, optional
             Dimension that may be appended to one day: its chunk is as long as asked for even where the dimension is
             shorter, so that the chunks of a longer product are the same files.
+        after : str, optional
+            Digest of the complete product that this one takes the place of and goes on from. What is done of one that
+            was stopped is then thrown away only if it went on from the same.
 
         Returns
         -------
@@ -132,9 +136,12 @@ class Product:
                     },
                     "dims": {str(k): [str(d) for d in v.dims] for k, v in template.data_vars.items() if v.ndim},
                 }
-                if read_state(partial) != state:
-                    if not overwrite:
-                        _check_nothing_done(partial, path)
+                if after is not None:
+                    state["after"] = after
+                begun = read_state(partial)
+                if begun != state:
+                    if not overwrite or (after is not None and begun is not None and begun.get("after") != after):
+                        _check_nothing_done(partial, path, appending=after is not None)
                     _empty(partial)
                     write_template(partial / "store.zarr", template, state["chunks"], digest)
                     chunk_store(state, partial).flush_metadata()
@@ -526,7 +533,7 @@ def _recorded(partial: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _check_nothing_done(partial: Path, path: Path) -> None:
+def _check_nothing_done(partial: Path, path: Path, *, appending: bool) -> None:
     """Refuse to throw away what was done of another product: a trifle may tell it from the one that is asked for."""
     state = read_state(partial)
     if state is None or state["digest"].startswith(_ONCE):
@@ -535,7 +542,8 @@ def _check_nothing_done(partial: Path, path: Path) -> None:
     if count:
         raise InputError(
             f"{path} was begun from other data, with another model or with other options, and {count} of its regions "
-            "are finished; give that command again to go on with it, or --overwrite to begin anew"
+            "are finished; give that command again to go on with it, or "
+            + (f"remove {partial} to append to the product that is there" if appending else "--overwrite to begin anew")
         )
 
 

@@ -173,6 +173,7 @@ def fill(
             digest=digest,
             overwrite=overwrite or append,
             growing=time_dim,
+            after=None if older is None else older.mark,
         ) as product:
             todo = [number for number in range(count) if product.missing([filler.region(number)])]
             words = _reading(filler, todo)

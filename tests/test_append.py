@@ -136,29 +136,50 @@ def test_dates_of_another_spacing_ask_for_another_margin(run, model, gappy, tmp_
     xr.testing.assert_equal(raw(out), raw(fill(tmp_path / "b.nc", run, tmp_path / "whole.zarr")))
 
 
-def test_a_stopped_append_leaves_the_old_one_and_goes_on(run, grown, tmp_path, monkeypatch):
-    out = fill(grown(18), run, tmp_path / "out.zarr")
-    before = raw(out)
+def stopped(monkeypatch, *args, after=2, **options):
+    """A fill that is interrupted after so many slabs."""
     real, count = Filler.arrays, []
 
-    def fails(*args):
+    def fails(*slab):
         count.append(1)
-        if len(count) == 3:
+        if len(count) > after:
             raise KeyboardInterrupt
-        return real(*args)
+        return real(*slab)
 
     with monkeypatch.context() as patch:
         patch.setattr(Filler, "arrays", fails)
         with pytest.raises(KeyboardInterrupt):
-            fill(grown(30), run, out, append=True, threads=1)
+            fill(*args, threads=1, **options)
+
+
+def test_a_stopped_append_leaves_the_old_one_and_goes_on(run, grown, tmp_path, monkeypatch):
+    out = fill(grown(18), run, tmp_path / "out.zarr")
+    before = raw(out)
+    stopped(monkeypatch, grown(30), run, out, append=True)
     xr.testing.assert_identical(raw(out), before)
-    count.clear()
+    real, count = Filler.arrays, []
     monkeypatch.setattr(Filler, "arrays", lambda *args: (count.append(1), real(*args))[1])
     fill(grown(30), run, out, append=True, threads=1)
     whole = fill(grown(30), run, tmp_path / "whole.zarr", threads=1)
     xr.testing.assert_equal(raw(out), raw(whole))
     # Two of eight slabs are kept, two were done before the stop.
     assert len(count) == 8 + (8 - 2 - 2)
+
+
+def test_an_archive_may_grow_again_after_an_append_was_stopped(run, grown, tmp_path, monkeypatch):
+    out = fill(grown(18), run, tmp_path / "out.zarr")
+    stopped(monkeypatch, grown(26), run, out, append=True)
+    fill(grown(30), run, out, append=True)
+    xr.testing.assert_equal(raw(out), raw(fill(grown(30), run, tmp_path / "whole.zarr")))
+
+
+def test_what_is_done_of_a_product_made_otherwise_is_not_lost_to_an_append(run, grown, tmp_path, monkeypatch):
+    out = fill(grown(18), run, tmp_path / "out.zarr")
+    stopped(monkeypatch, grown(30), run, out, overwrite=True, members=2)
+    with pytest.raises(InputError, match=r"2 of its regions are .* or remove .*\.out\.zarr\.partial to append"):
+        fill(grown(30), run, out, append=True)
+    fill(grown(30), run, out, overwrite=True, members=2)
+    assert "sst_member" in raw(out)
 
 
 @pytest.mark.parametrize("moves", [True, False])
