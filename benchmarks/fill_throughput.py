@@ -7,15 +7,18 @@ the generator and the one that predicts its error. One process, alternating, med
 """
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
 
+from geogan.archive import Archive
 from geogan.checkpoint import save_model
 from geogan.cutting import plan
 from geogan.filling import prepared
@@ -29,6 +32,7 @@ from geogan.operators.corrupt import corrupt
 from geogan.parallel import side_by_side
 from geogan.pipelines.fill import fill
 from geogan.standardise import Standardiser
+from geogan.tiles import Tile
 from geogan.withheld import Withheld
 
 
@@ -73,6 +77,25 @@ def untrained(field: xr.DataArray, precision: str) -> Model:
     )
 
 
+class TileTensors(NamedTuple):
+    """What is filled of a tile at a time, and its slab's own dates: the error is predicted of them alone."""
+
+    values: torch.Tensor
+    mask: torch.Tensor
+    domain: torch.Tensor
+    days: torch.Tensor
+    own: slice
+
+
+def tile_tensors(
+    archive: Archive, slab: Tile, row: Tile, column: Tile, device: str | torch.device = "cpu"
+) -> TileTensors:
+    """One tile of an archive, in memory."""
+    piece = archive.read(slab.read, row.read, column.read)
+    parts = (piece.values, piece.observed, piece.domain, piece.days)
+    return TileTensors(*(torch.from_numpy(part).to(device) for part in parts), slab.inner)  # type: ignore[misc]
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser()
@@ -90,33 +113,29 @@ def main() -> None:
         save_model(run, model)
         archive = prepared(model, open_field(data)).held()
         cut = plan(model, archive)
-        pieces = [
-            archive.read(slab.read, row.read, column.read)
-            for slab in cut.slabs
-            for row in cut.rows
-            for column in cut.columns
-        ]
-        tensors = [[torch.from_numpy(part) for part in (p.values, p.observed, p.domain, p.days)] for p in pieces]
+        tiles = [tile_tensors(archive, *places) for places in itertools.product(cut.slabs, cut.rows, cut.columns)]
         precision = getattr(torch, given.precision)
 
-        def first_guess(part: list[torch.Tensor]) -> torch.Tensor:
-            values, mask, domain, days = part
+        def first_guess(part: TileTensors) -> torch.Tensor:
+            values, mask, domain, days, _ = part
             with torch.no_grad():
                 return model.prior.map(values[None], mask[None], domain, days)[0]  # type: ignore[union-attr]
 
-        def network(part: list[torch.Tensor]) -> torch.Tensor:
-            values, mask, domain, _ = part
+        def network(part: TileTensors) -> torch.Tensor:
+            values, mask, domain, *_ = part
             return reconstruct(model.network, values, mask, values, domain, precision=precision).field
 
-        def error(part: list[torch.Tensor]) -> torch.Tensor | None:
-            values, mask, domain, _ = part
-            return reconstruct(None, values, mask, values, domain, error=model.error, precision=precision).std
+        def error(part: TileTensors) -> torch.Tensor | None:
+            values, mask, domain, _, own = part
+            return reconstruct(
+                None, values, mask, values, domain, error=model.error, precision=precision, dates=own
+            ).std
 
         times: dict[str, list[float]] = {"first guess": [], "network": [], "error": [], "fill": []}
         for turn in range(given.rounds):
             for name, work in (("first guess", first_guess), ("network", network), ("error", error)):
                 began = time.perf_counter()
-                for _ in side_by_side(work, tensors, threads=given.threads):
+                for _ in side_by_side(work, tiles, threads=given.threads):
                     pass
                 times[name].append(time.perf_counter() - began)
             began = time.perf_counter()

@@ -8,6 +8,7 @@ command is known to stand.
 """
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fill_throughput import gappy_archive, untrained
+from fill_throughput import gappy_archive, tile_tensors, untrained
 from train_step import compare
 
 from geogan.checkpoint import save_model
@@ -88,29 +89,24 @@ def main() -> None:
             archive = prepared(model, open_field(data)).held()
             cut = plan(model, archive)
             network, error = (None if each is None else each.to(device) for each in (model.network, model.error))
-            pieces = [
-                tuple(torch.from_numpy(part).to(device) for part in (p.values, p.observed, p.domain, p.days))
-                for p in (
-                    archive.read(slab.read, row.read, column.read)
-                    for slab in cut.slabs
-                    for row in cut.rows
-                    for column in cut.columns
-                )
+            tiles = [
+                tile_tensors(archive, *places, device=device)
+                for places in itertools.product(cut.slabs, cut.rows, cut.columns)
             ]
 
             def first_guess() -> None:
-                for values, mask, domain, dates in pieces:  # noqa: B023
+                for values, mask, domain, dates, _ in tiles:  # noqa: B023
                     with torch.no_grad():
                         model.prior.map(values[None], mask[None], domain, dates)  # type: ignore[union-attr] # noqa: B023
 
             def generator() -> None:
-                for values, mask, domain, _ in pieces:  # noqa: B023
+                for values, mask, domain, *_ in tiles:  # noqa: B023
                     reconstruct(network, values, mask, values, domain, precision=getattr(torch, precision))  # noqa: B023
 
             def errors() -> None:
-                for values, mask, domain, _ in pieces:  # noqa: B023
+                for values, mask, domain, _, own in tiles:  # noqa: B023
                     dtype = getattr(torch, precision)  # noqa: B023
-                    reconstruct(None, values, mask, values, domain, error=error, precision=dtype)  # noqa: B023
+                    reconstruct(None, values, mask, values, domain, error=error, precision=dtype, dates=own)  # noqa: B023
 
             turn = iter(range(10**6))
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-# Dates of a slab, at most so many more on either side, and values of one: what is filled at a time.
-SLAB_DATES, SLAB_MARGIN, SLAB_VALUES = 24, 8, 48_000_000
+# Dates of a slab, at most so many more on either side, and values of one: what is filled at a time. What is looked at
+# on either side is work, a slab is memory: half the dates where all of them would be more values than a small slab's.
+SLAB_DATES, SLAB_MARGIN, SLAB_VALUES, SMALL_SLAB = 48, 8, 48_000_000, 13_000_000
 # Slabs whose values one of several panels may read, with all that is looked at around it.
 READ_SLABS = 3
 # Bytes of decoded chunks that are kept for the next slab.
@@ -141,6 +142,24 @@ def good_cost(reads: Sequence[slice], ys: Sequence[slice], xs: Sequence[slice], 
     return grid_cost(reads, ys, xs, chunks)
 
 
+def slab_dates(values: int, dates: int = SLAB_DATES) -> int:
+    """Dates of a slab of a grid in one piece, but for what memory allows.
+
+    Parameters
+    ----------
+    values : int
+        Of a date: cells times bands times members.
+    dates : int
+        Of a small grid.
+
+    Examples
+    --------
+    >>> slab_dates(512 * 512), slab_dates(1024 * 1024)
+    (48, 24)
+    """
+    return dates if dates * values <= SMALL_SLAB else max(1, dates // 2)
+
+
 def default_reads(count: int, values: int, *, dates: int | None = None) -> list[slice]:
     """Dates that the slabs of an archive read under default settings, whatever the model.
 
@@ -153,7 +172,7 @@ def default_reads(count: int, values: int, *, dates: int | None = None) -> list[
     dates : int, optional
         Of a slab, where the grid is cut into panels.
     """
-    size = dates or max(1, min(SLAB_DATES, SLAB_VALUES // values))
+    size = dates or max(1, min(slab_dates(values), SLAB_VALUES // values))
     return [
         slice(max(0, start - SLAB_MARGIN), min(count, start + size + SLAB_MARGIN)) for start in range(0, count, size)
     ]

@@ -10,6 +10,7 @@ import xarray as xr
 
 from geogan.coordinates import find_axes, ordered
 from geogan.damage import unreadable
+from geogan.io import check_finite
 from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.slab import Slab
@@ -38,6 +39,7 @@ def compose(
     keep_observed: bool,
     max_error: float | np.ndarray | None = None,
     in_place: bool = False,
+    name: str = "the field",
 ) -> Parts:
     """Values of the product, where each comes from, and how far it may be off.
 
@@ -55,11 +57,18 @@ def compose(
         that all the same.
     in_place : bool
         Write into ``filled``, which is used up: a slab's arrays are too large to have twice.
+    name : str
+        What is measured, and where, for a sentence.
 
     Returns
     -------
     Parts
         Values of ``raw``'s type, and the flags of :data:`FLAGS`.
+
+    Raises
+    ------
+    InputError
+        Where a value is infinite: not every archive was looked at whole before.
     """
     count = len(raw)
     if count > 1:
@@ -74,12 +83,13 @@ def compose(
         for date in range(count):
             here = slice(date, date + 1)
             one = Slab(*(None if part is None else part[..., here, :, :, :] for part in filled))  # type: ignore[arg-type]
-            made = compose(np.asarray(raw[here]), one, keep_observed=keep_observed, max_error=max_error)
+            made = compose(np.asarray(raw[here]), one, keep_observed=keep_observed, max_error=max_error, name=name)
             for target, part in zip(whole, made, strict=True):
                 if target is not None and part is not None:
                     target[..., here, :, :, :] = part
         return whole
     raw = np.asarray(raw)
+    check_finite(name, raw)
     seen, known = np.isfinite(raw), np.isfinite(filled.field)
     kept = seen if keep_observed else seen & ~known
     # A value that was measured but is reconstructed all the same is an estimate, and flagged as one.

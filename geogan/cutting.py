@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from geogan.archive import Archive
-from geogan.chunks import READ_SLABS, SLAB_DATES, SLAB_MARGIN, SLAB_VALUES
+from geogan.chunks import READ_SLABS, SLAB_DATES, SLAB_MARGIN, SLAB_VALUES, slab_dates
 from geogan.model import Model
 from geogan.panels import Panel, panel_axis, panel_size
 from geogan.tiles import Tile, tile_axis
@@ -22,7 +22,8 @@ from geogan.tiles import Tile, tile_axis
 TILE, HALO = 192, 32
 # The generator's coarser levels start at multiples of this: a tile's must be those of the whole grid.
 LEVELS = 4
-# Dates of a slab, at most so many more on either side, and values of one; large grids are cut into panels for it.
+# Dates of a slab of a small grid, at most so many more on either side, and values of one; large grids are cut into
+# panels for it.
 DATES, MARGIN, SLAB = SLAB_DATES, SLAB_MARGIN, SLAB_VALUES
 # Values of a slab of independent samples, where those of DATES are fewer.
 SAMPLES_VALUES = 1_000_000
@@ -60,6 +61,15 @@ class Plan(NamedTuple):
         row, column = divmod(panel, len(self.across))
         return self.slabs[slab], Panel(self.down[row], self.across[column])
 
+    def whole(self, slab: Tile) -> slice:
+        """Dates of a slab with those that were not asked for, counted from the first it reads.
+
+        What goes through a network at a time depends on them alone, for in batches of other sizes sums are rounded
+        otherwise.
+        """
+        start = slab.core.start - slab.core.start % self.dates
+        return slice(start - slab.read.start, min(start + self.dates, slab.read.stop) - slab.read.start)
+
 
 def cut_grid(
     shape: tuple[int, int], *, bands: int = 1, members: int = 1, alone: bool = False
@@ -78,7 +88,7 @@ def cut_grid(
         shape,
         bands=bands,
         members=members,
-        dates=DATES,
+        dates=slab_dates(bands * members * shape[0] * shape[1], DATES),
         margin=0 if alone else MARGIN,
         tile=_multiple(TILE),
         halo=HALO,
@@ -118,7 +128,7 @@ def plan(model: Model, archive: Archive, *, dates: slice = slice(None), members:
         (height, width), bands=archive.bands, members=members, alone=archive.independent or count == 1
     )
     if whole and len(down) * len(across) > 1:
-        size = max(1, min(DATES, SLAB // each))
+        size = max(1, min(slab_dates(each, DATES), SLAB // each))
         down, across = ([Tile(slice(0, length), slice(0, length))] for length in (height, width))
     if archive.independent and len(down) * len(across) == 1:
         size = max(size, SAMPLES_VALUES // each)

@@ -22,7 +22,7 @@ from geogan.archive import Archive
 from geogan.composing import compose, error_limits, product_of
 from geogan.coordinates import find_axes, unstacked
 from geogan.cutting import Plan, plan
-from geogan.io import check_labels
+from geogan.io import check_labels, label_of
 from geogan.model import Model
 from geogan.observation_error import observation_error
 from geogan.operators.errors import InputError
@@ -54,7 +54,8 @@ def slab_parts(
         Those of :class:`Parts` that there are.
     """
     held, here = reader.hold(slab, panel)
-    made = fill_slab(model, held, here, cut, panel=panel, members=members, seed=seed, device=device)
+    whole = cut.whole(slab)
+    made = fill_slab(model, held, here, cut, panel=panel, members=members, seed=seed, device=device, whole=whole)
     y, x = (
         (slice(None), slice(None))
         if panel is None
@@ -62,7 +63,10 @@ def slab_parts(
     )
     raw = held.field[here.core, :, y, x]
     raw = raw if raw.chunks is None else raw.compute(scheduler="synchronous")
-    parts = compose(raw.variable, made, keep_observed=keep_observed, max_error=max_error, in_place=True)
+    # The archive's own name: what is held of it has lost the file's.
+    dates = slab.core
+    name = f"{label_of(reader.archive.field)}, in dates {dates.start} to {dates.stop - 1},"
+    parts = compose(raw.variable, made, keep_observed=keep_observed, max_error=max_error, in_place=True, name=name)
     return [part for part in parts if part is not None]
 
 

@@ -41,8 +41,9 @@ def reconstruct(
     uncertainty: Tensor | None = None,
     smoothing: int = 0,
     precision: torch.dtype = torch.float32,
+    dates: slice = slice(None),
 ) -> Reconstruction:
-    """Reconstruct every frame of a block from the window around it.
+    """Reconstruct the frames of a block from the windows around them.
 
     Parameters
     ----------
@@ -66,29 +67,55 @@ def reconstruct(
         Steps by which members' deviations from the field are smoothed, as in :func:`geogan.texture.smoothed`.
     precision : torch.dtype
         Of the networks' arithmetic.
+    dates : slice
+        Frames that are asked for, by default all; no window is looked at that holds none of them.
 
     Returns
     -------
     Reconstruction
-        A frame is the mean of what the windows that hold it say of it, a variance the mean of their variances.
+        Of those frames. One is the mean of what the windows that hold it say of it, a variance the mean of their
+        variances.
     """
+    # What predicts the error is shown the whole reconstruction in every window.
+    needed = dates if error is None else looked_at(dates, len(values), error.frames)
     films = partial(
         _films, values=values, mask=mask, guess=guess, domain=domain, covariates=covariates, uncertainty=uncertainty
     )
-    field = guess if network is None else films(network, precision=precision)
-    members = None
+    whole = guess if network is None else films(network, precision=precision, dates=needed)
+    field, members, std = whole[dates], None, None
     if noise is not None:
         # Without noise of its own, the network's members are those of the first guess, about its own mean.
-        members = field + noise
+        members = field + noise[:, dates]
         if network is not None and network.noise != "none":
-            members = torch.stack([films(network, beside=one, precision=precision) for one in noise.unbind(0)])
+            drawn = (films(network, beside=one, precision=precision, dates=dates) for one in noise.unbind(0))
+            members = torch.stack([one[dates] for one in drawn])
         members = members + (field - members.mean(0))
         for one in members if smoothing else ():
             one.copy_(field + smoothed(one - field, domain, smoothing))
-    std = None
     if error is not None:
-        std = films(error, beside=field, near=near, precision=precision, squared=True).sqrt()
+        squares = films(error, beside=whole, near=near, precision=precision, dates=dates, squared=True)
+        std = squares[dates].sqrt()
     return Reconstruction(field, std, members)
+
+
+def looked_at(dates: slice, count: int, frames: int) -> slice:
+    """Frames of all windows that hold one of some dates.
+
+    Parameters
+    ----------
+    dates : slice
+    count : int
+        Frames of the block; at least those of a window.
+    frames : int
+        Of a window.
+
+    Examples
+    --------
+    >>> looked_at(slice(8, 32), 40, 5), looked_at(slice(None), 40, 5)
+    (slice(4, 36, None), slice(0, 40, None))
+    """
+    first, last, _ = dates.indices(count)
+    return slice(max(0, first - (frames - 1)), min(count, last + frames - 1))
 
 
 def _films(
@@ -103,18 +130,23 @@ def _films(
     beside: Tensor | None = None,
     near: Tensor | None = None,
     precision: torch.dtype,
+    dates: slice,
     squared: bool = False,
 ) -> Tensor:
-    """A network over every window of a block, the mean of what windows say of a frame."""
+    """A network over every window that holds one of some dates, the mean of what windows say of a frame.
+
+    Frames that no such window holds are 0; of those beside the dates not all windows were asked.
+    """
     frames, length = network.frames, len(values)
     if length < frames:
         raise ValueError(f"a block needs at least the {frames} frames of a window, got {length}")
     if uncertainty is not None:
         mask = trust(mask, uncertainty, network.scale)
-    starts = torch.arange(length - int(frames) + 1)
+    around = looked_at(dates, length, int(frames))
+    starts = torch.arange(around.start, around.stop - int(frames) + 1)
     rows = starts[:, None] + torch.arange(frames)
     total = torch.zeros_like(guess)
-    count = torch.bincount(rows.flatten(), minlength=length).view(-1, 1, 1, 1).to(guess)
+    count = torch.bincount(rows.flatten(), minlength=length).clamp_min(1).view(-1, 1, 1, 1).to(guess)
     cells = values[0].numel() * frames
     batch = max(1, (CELLS if guess.device.type == "cpu" else ACCELERATED) // cells)
     place = domain.expand(1, 1, 1, *domain.shape)
@@ -153,6 +185,7 @@ def fill_block(
     device: torch.device | None = None,
     precision: torch.dtype = torch.float32,
     tolerance: float = 1e-3,
+    dates: slice = slice(None),
 ) -> Reconstruction:
     """Fill a block of anomalies, NumPy in, tensors on the CPU out.
 
@@ -175,33 +208,35 @@ def fill_block(
         Standard deviation of the values' errors, in anomalies, where it is known.
     smoothing : int
         Steps by which members' deviations are smoothed.
+    dates : slice
+        Those that are asked for. The first guess looks at all, the networks at the windows that hold one of these.
 
     Returns
     -------
     Reconstruction
-        (T, C, H, W), float32; of 2 M members, (2 M, T, C, H, W).
+        (t, C, H, W) of the dates asked for, float32; of 2 M members, (2 M, t, C, H, W).
     """
     device = device or torch.device("cpu")
     # Solved on the CPU whatever the device: the solver is compiled there, and elsewhere a pass of many small steps.
     y, mask, sea = (torch.from_numpy(np.ascontiguousarray(part)) for part in (values, observed, domain))
-    dates = torch.from_numpy(days)
+    moments = torch.from_numpy(days)
     guess, draws = torch.zeros_like(y), None if noise is None else torch.from_numpy(noise)
     known = None if uncertainty is None else torch.from_numpy(np.ascontiguousarray(uncertainty))
     batched = None if known is None else known[None]
     with torch.no_grad():
         if prior is not None and draws is not None:
             found = prior.members(
-                y[None], mask[None], sea, dates, noise=draws[:, :, None], tolerance=tolerance, uncertainty=batched
+                y[None], mask[None], sea, moments, noise=draws[:, :, None], tolerance=tolerance, uncertainty=batched
             )
             guess, draws = found[0][0], found[1][:, 0]
         elif prior is not None:
-            guess = prior.map(y[None], mask[None], sea, dates, tolerance=tolerance, uncertainty=batched)[0]
+            guess = prior.map(y[None], mask[None], sea, moments, tolerance=tolerance, uncertainty=batched)[0]
         elif draws is not None:
             draws = draws[0] * sea
         if draws is not None:
             draws = torch.cat([draws, -draws])
         beside = None if covariates is None else torch.from_numpy(covariates)
-        near = None if error is None else nearness(mask, dates, **reach(prior))
+        near = None if error is None else nearness(mask, moments, **reach(prior))
         y, mask, guess, sea = (part.to(device) for part in (y, mask, guess, sea))
         draws, beside, near, known = (
             None if part is None else part.to(device) for part in (draws, beside, near, known)
@@ -219,5 +254,6 @@ def fill_block(
             uncertainty=known,
             smoothing=smoothing,
             precision=precision,
+            dates=dates,
         )
         return Reconstruction(*(None if part is None else part.cpu() for part in made))  # type: ignore[arg-type]

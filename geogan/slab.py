@@ -36,6 +36,7 @@ def fill_slab(
     members: int = 1,
     seed: int = 0,
     device: torch.device | None = None,
+    whole: slice | None = None,
 ) -> Slab:
     """The reconstruction of one slab.
 
@@ -51,7 +52,11 @@ def fill_slab(
         on it.
     seed : int
         Of that noise.
+    whole : slice
+        Dates of which the slab's own are a part, counted from the first it reads: networks look at the windows that
+        hold one of them; see :meth:`geogan.cutting.Plan.whole`. By default the slab's own.
     """
+    whole = slab.inner if whole is None else whole
     places = (None, None) if panel is None else panel
     rim = cut.around // 2 if members > 1 else 0
     sides = [
@@ -100,20 +105,22 @@ def fill_slab(
                 smoothing=model.smoothing,
                 device=device,
                 precision=precision,
+                dates=whole,
             )
             (target_y, own_y), (target_x, own_x) = down.shared(row), across.shared(column)
             weight = (weight_y[own_y, None] * weight_x[own_x]).astype(np.float32)
             here, own = (..., target_y, target_x), (slab.inner, slice(None), own_y, own_x)
+            kept = (..., moved(slab.inner, -whole.start), slice(None), own_y, own_x)
             if shown is not None:
                 shown[here] |= observed[own] > 0
             if most is not None and uncertainty is not None and not model.operator.blurs:
                 noise_there = np.hypot(uncertainty[own], model.operator.noise)
                 most[here] = np.where(observed[own] > 0, noise_there, np.inf)
-            total[here] += weight * made.field[own].numpy()
+            total[here] += weight * made.field[kept].numpy()
             if std is not None and made.std is not None:
-                std[here] += weight * made.std[own].numpy()
+                std[here] += weight * made.std[kept].numpy()
             if draws is not None and made.members is not None:
-                draws[here] += weight * made.members[(slice(members), *own)].numpy()
+                draws[here] += weight * made.members[:members][kept].numpy()
             del made
     if std is not None:
         # An observation's estimate is off by no more than itself; there are too few of most errors to learn that.
@@ -143,8 +150,8 @@ def fill_slab(
         here = (..., down.inside(row_core), across.inside(column_core))
         some = Slab(*(None if part is None else part[here] for part in (total, std, draws)))  # type: ignore[arg-type]
         _to_units(archive, slab, some, down.here(row_core), across.here(column_core))
-    kept = (..., down.inside(down.core), across.inside(across.core))
-    return Slab(*(None if part is None else part[kept] for part in (total, std, draws)))  # type: ignore[arg-type]
+    asked = (..., down.inside(down.core), across.inside(across.core))
+    return Slab(*(None if part is None else part[asked] for part in (total, std, draws)))  # type: ignore[arg-type]
 
 
 def _longer(part: np.ndarray | None, lack: int, *, mode: Literal["constant", "edge"] = "constant") -> Any:

@@ -264,6 +264,7 @@ def test_a_scheduler_that_goes_is_one_sentence_and_what_is_done_is_kept(run, dat
 
 
 def test_lazily_on_a_cluster_the_model_is_one_key(run, model, data, cluster, monkeypatch):
+    monkeypatch.setattr(cutting, "DATES", 24)
     field = open_field(data).chunk(time=5)
     eager, sizes = fill_field(model, field.compute()), []
     for dates in (15, 2):

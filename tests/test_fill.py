@@ -350,6 +350,18 @@ def test_badly_chunked_archives_are_told_so_and_large_ones_are_not_read_twice(ru
     assert raw(tmp_path / "b.zarr").equals(raw(tmp_path / "c.zarr"))
 
 
+def test_an_infinite_value_that_no_first_look_saw_is_met_in_time(run, gappy, tmp_path, monkeypatch):
+    field = gappy.copy(deep=True)
+    field.values[13][np.isfinite(field.values[13])] = np.inf
+    field.to_dataset().to_zarr(tmp_path / "a.zarr", consolidated=False)
+    monkeypatch.setattr(cutting, "DATES", 8)
+    monkeypatch.setattr(module, "IN_MEMORY", 1000)
+    monkeypatch.setattr(module, "LOOKED_AT", 3)
+    with pytest.raises(InputError, match=r"variable 'sst' of .*a.zarr, in dates 8 to 15, holds infinite values"):
+        fill(tmp_path / "a.zarr", run, tmp_path / "b.zarr", threads=1)
+    assert not (tmp_path / "b.zarr").exists()
+
+
 def test_what_tells_archives_apart_is_read_in_parts(run, gappy, tmp_path, monkeypatch):
     """A whole date of a large grid has gigabytes."""
     gappy.to_dataset().to_zarr(tmp_path / "a.zarr", encoding={"sst": {"chunks": (8, 10, 12)}}, consolidated=False)

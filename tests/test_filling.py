@@ -138,7 +138,9 @@ def test_a_part_of_the_dates_is_filled_as_in_the_whole(model, gappy, monkeypatch
     for dates in (slice(0, 8), slice(5, 21), slice(11, 12), slice(29, 30)):
         part = plan(model, archive, dates=dates)
         assert (part.slabs[0].core.start, part.slabs[-1].core.stop) == (dates.start, dates.stop)
-        found = np.concatenate([fill_slab(model, archive, slab, part).field for slab in part.slabs])
+        found = np.concatenate(
+            [fill_slab(model, archive, slab, part, whole=part.whole(slab)).field for slab in part.slabs]
+        )
         np.testing.assert_array_equal(found, whole[dates])
 
 
@@ -196,14 +198,12 @@ def test_land_is_without_consequence(model, gappy, domain):
     assert (product["sst"].values[:, ~domain] == 1e4).all() and (product["sst_source"].values[:, ~domain] == 0).all()
 
 
-def test_infinite_values_are_gaps(model, gappy, domain):
+@pytest.mark.parametrize("lazy", [False, True])
+def test_infinite_values_are_neither_measured_nor_gaps(model, gappy, lazy):
     field = gappy.copy(deep=True)
-    where = np.isfinite(field.values)
-    where[5:] = False
-    field.values[where] = np.inf
-    values = filled_of(model, field).values
-    assert np.isfinite(values[:, domain]).all()
-    np.testing.assert_array_equal(values, filled_of(model, gappy.where(~where)).values)
+    field.values[5][np.isfinite(field.values[5])] = -np.inf
+    with pytest.raises(InputError, match=r"variable 'sst', in dates \d+ to \d+, holds infinite values; set them"):
+        fill(model, field.chunk(time=4) if lazy else field).compute()
 
 
 def test_another_unit_or_grid_is_refused(model, gappy):

@@ -5,7 +5,7 @@ from geogan.io.dates import select_time, span_of
 from geogan.io.fields import Source, as_field, open_field, open_source
 from geogan.io.files import Data, find_paths, variable_names
 from geogan.io.maps import open_domain, open_maps, open_masks
-from geogan.io.measured import choose_variable
+from geogan.io.measured import check_finite, choose_variable, label_of
 from geogan.io.survey import Survey, check_field, check_labels
 
 __all__ = [
@@ -14,9 +14,11 @@ __all__ = [
     "Survey",
     "as_field",
     "check_field",
+    "check_finite",
     "check_labels",
     "choose_variable",
     "find_paths",
+    "label_of",
     "missing_chunks",
     "open_domain",
     "open_field",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import xarray as xr
 
 from geogan.coordinates import axis_roles
@@ -92,6 +93,12 @@ def check_numbers(field: xr.DataArray, label: str) -> None:
     for dim, size in field.sizes.items():
         if size == 0:
             raise InputError(f"{label} has no entry along {str(dim)!r}; check how the file was made or selected")
+
+
+def check_finite(label: str, values: np.ndarray) -> None:
+    """Refuse infinite values: neither measured nor a gap."""
+    if np.isinf(values).any():
+        raise InputError(f"{label} holds infinite values; set them to NaN, for example field.where(abs(field) < 1e30)")
 
 
 def label_of(field: xr.DataArray) -> str:

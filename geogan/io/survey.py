@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from geogan.coordinates import Axes, band_names, stacked
-from geogan.io.measured import check_numbers, label_of
+from geogan.io.measured import check_finite, check_numbers, label_of
 from geogan.operators.errors import InputError
 from geogan.regions import Region
 from geogan.streaming import parts
@@ -153,7 +153,6 @@ def _check_values(name: str, lowest: float, highest: float) -> None:
             f"{name} holds no value at all, only gaps; check the variable, the dates chosen and, for a Zarr "
             "store, that its copy is complete"
         )
-    if not (np.isfinite(lowest) and np.isfinite(highest)):
-        raise InputError(f"{name} holds infinite values; set them to NaN, for example field.where(abs(field) < 1e30)")
+    check_finite(name, np.array([lowest, highest]))
     if lowest == highest:
         raise InputError(f"{name} is {float(lowest):g} wherever it is seen; a constant field has nothing to learn")
