@@ -24,12 +24,13 @@ from torch import Tensor
 from geogan.calibration import Calibration
 from geogan.covariance import ArchivePrior, Prior
 from geogan.covariates import Covariates
+from geogan.disk import writing
 from geogan.gaussian import GaussianPrior
 from geogan.model import Model
 from geogan.networks import GENERATORS, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
-from geogan.run_folder import MODEL, STATE, TEXT, writing
+from geogan.run_folder import MODEL, STATE, TEXT
 from geogan.run_folder import is_run as is_run
 from geogan.standardise import Standardiser
 from geogan.training import TrainState

@@ -24,10 +24,11 @@ from distributed.scheduler import KilledWorker
 
 from geogan.chunk_store import ChunkStore
 from geogan.cutting import Plan
+from geogan.disk import writing
 from geogan.job import Filler, Job
 from geogan.operators.errors import InputError
 from geogan.parallel import steady_memory
-from geogan.product import chunk_store, partial_folder, read_state, writing
+from geogan.product import chunk_store, partial_folder, read_state
 from geogan.run_folder import MODEL
 
 VERSION = version("geogan")

@@ -20,7 +20,7 @@ from geogan.composing import UNREADABLE, error_limits, product_of
 from geogan.coordinates import Axes, find_axes, ordered, unstacked
 from geogan.cutting import Plan, plan
 from geogan.filling import check_members, prepared, slab_parts
-from geogan.io import open_source, select_time
+from geogan.io import Source, open_source, select_time
 from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.reader import SlabReader
@@ -129,8 +129,7 @@ class Filler:
         model = _very_model(job, folder or job.model).on(device)
         check_members(model, job.members)
         error_limits(model, job.max_error, job.members)
-        variable = job.variable or _known(job.data, model.variable)
-        source = open_source(job.data, variable=variable, skip_bad=job.skip_bad)
+        source = _opened(job, model.variable)
         stated = model.observation_error
         error = open_source(job.data, variable=stated).field if isinstance(stated, str) else None
         archive = prepared(model, source.field, error=error)
@@ -294,15 +293,14 @@ def _very_model(job: Job, folder: str | Path) -> Model:
     return model
 
 
-def _known(data: tuple[str, ...], name: str) -> str | None:
-    """The model's variable where the data have it; else the data's only one, or what is refused."""
-    if "," in name:
-        return name
+def _opened(job: Job, name: str) -> Source:
+    """The archive: the variable that was asked for, or the model's; or the data's only one, or what is refused."""
     try:
-        open_source(data, variable=name)
+        return open_source(job.data, variable=job.variable or name, skip_bad=job.skip_bad)
     except InputError:
-        return None
-    return name
+        if job.variable or "," in name:
+            raise
+    return open_source(job.data, skip_bad=job.skip_bad)
 
 
 def _where(field: xr.DataArray, chosen: xr.DataArray, time: str | None) -> slice:

@@ -1,6 +1,5 @@
 """A product: a store written region by region beside its final name, which it gets when it is complete."""
 
-import errno
 import itertools
 import json
 import os
@@ -10,7 +9,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.chunk_store import ChunkStore, Region
+from geogan.disk import writing
 from geogan.encoding import MARK, consolidate, write_netcdf, write_template
 from geogan.lock import take_lock
 from geogan.operators.errors import InputError
@@ -610,19 +610,3 @@ def _regions(dataset: xr.Dataset, dims: tuple[str, ...], chunks: Mapping[str, in
     ]
     for spans in itertools.product(*steps):
         yield dict(zip(dims, spans))
-
-
-@contextmanager
-def writing(path: Path, *, kept: Path | None = None) -> Iterator[None]:
-    """Say in one sentence that the disk, not geogan, is the matter."""
-    try:
-        yield
-    except OSError as error:
-        rest = f"; what is done is kept in {kept}, run again to go on" if kept else ""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(f"{path} cannot be written: the disk is full; make room{rest}") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise InputError(
-                f"{path} cannot be written: the folder {path.parent} is read-only; give another place{rest}"
-            ) from error
-        raise InputError(f"{path} cannot be written: {error.strerror or error}{rest}") from error

@@ -1,8 +1,6 @@
 """The files of a run: what tells its folder from others, and from which data it was made; needs no torch."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +27,6 @@ def holds_others(path: Path) -> bool:
     """Whether a folder holds anything that no run has; what a kill left of one that was begun is its own."""
     own = {MODEL, STATE, TEXT, METRICS, RUN, LOCK}
     return any(file.name.removeprefix(".").removesuffix(".partial") not in own for file in path.iterdir())
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say in one sentence that the disk, not geogan, is the matter.
-
-    Raises
-    ------
-    InputError
-        Where ``path`` could not be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{path} could not be written ({reason}); make room, or give another place") from error
 
 
 def read_run(path: Path) -> dict[str, Any]:

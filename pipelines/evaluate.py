@@ -19,6 +19,7 @@ from rich.table import Table
 
 from geogan.checkpoint import load_model
 from geogan.coordinates import band_units, days, find_axes, stacked
+from geogan.disk import writing
 from geogan.filling import prepared
 from geogan.io import check_field, open_source
 from geogan.league import DEFAULT, METHODS, Row, league
@@ -28,7 +29,7 @@ from geogan.pipelines.train import train
 from geogan.presets import OPTIMISER
 from geogan.reconstructor import Reconstructor, find_device
 from geogan.rivals import FITTED, QUICK
-from geogan.run_folder import RUN, is_run, read_run, writing
+from geogan.run_folder import RUN, is_run, read_run
 
 ABLATION = "without-prior"
 # Settings that presets have and no option gives.

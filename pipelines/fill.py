@@ -23,12 +23,13 @@ from geogan.append import TOLD, Older
 from geogan.archive import IN_MEMORY, Archive
 from geogan.checkpoint import digest as digest_of
 from geogan.chunks import good_cost, warning
+from geogan.disk import writing
 from geogan.io import check_field, find_paths
 from geogan.job import Filler, Job
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side, steady_memory
 from geogan.parallel import workers as thread_count
-from geogan.product import Product, check_output, is_finished, mark_of, tidy, writing
+from geogan.product import Product, check_output, is_finished, mark_of, tidy
 from geogan.streaming import parts
 from geogan.tiles import Tile
 

@@ -19,13 +19,14 @@ from geogan import defaults
 from geogan.checkpoint import saved_step
 from geogan.coordinates import squeezed
 from geogan.covariates import MADE, named
+from geogan.disk import writing
 from geogan.io import choose_variable, find_paths, open_domain, open_maps, open_source, span_of, variable_names
 from geogan.lock import take_lock
 from geogan.operators.errors import InputError
 from geogan.presets import settings_of
 from geogan.ranks import Ranks
 from geogan.reconstructor import Reconstructor
-from geogan.run_folder import LOCK, METRICS, RUN, STATE, holds_others, is_run, read_run, writing
+from geogan.run_folder import LOCK, METRICS, RUN, STATE, holds_others, is_run, read_run
 from geogan.training import Progress
 
 

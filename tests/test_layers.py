@@ -24,7 +24,7 @@ cli
 -> archive, gaussian, chunk_store, chunks, panels, texture
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
-   covariates, variables, observation_error, encoding, lock, swap, damage
+   covariates, variables, observation_error, encoding, disk, lock, swap, damage
 -> streaming, nearness
 -> coordinates, defaults, parallel, presets, ranks, regions, run_folder, packed, stencils
 -> operators
