@@ -47,7 +47,7 @@ def peak(data: Path, run: Path, out: Path, *, threads: int, seconds: float | Non
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--days", type=int, default=192)
+    parser.add_argument("--days", type=int, default=384)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--times", type=int, default=16)
     parser.add_argument("--chunks", default="8,256,256")
