@@ -16,7 +16,7 @@ from geogan.io import check_field, open_field, open_source
 from geogan.operators.errors import InputError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-VARIABLES = {"chl_california": "chl_8day", "modis_lst_20160804": "lst_masked"}
+VARIABLES = {"goes16_lst_gfs": "lst", "chl_california": "chl_8day", "modis_lst_20160804": "lst_masked"}
 REAL = [p for p in sorted(DATA.glob("*/*.nc")) if p.stem != "landsat106_benchmark"]
 
 

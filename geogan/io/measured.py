@@ -9,6 +9,8 @@ from geogan.coordinates import axis_roles
 from geogan.operators.errors import InputError
 
 _MASK_WORDS = ("mask", "flag", "flags", "lsm", "qc", "quality")
+# Endings of names that mark the uncertainty of the variable named before them.
+_ERROR_ENDINGS = ("uncertainty", "error", "std", "stdev", "stddev", "sigma", "standard_error", "standard_deviation")
 
 
 def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: str = "the dataset") -> str:
@@ -58,11 +60,33 @@ def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: 
 
 
 def measured_variables(dataset: xr.Dataset) -> list[str]:
-    """Names of the gridded variables but for masks and flags, where there is anything else."""
+    """Return the names of gridded variables without masks, flags and uncertainties, where there is anything else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> measured_variables(xr.Dataset({name: (("y", "x"), np.ones((3, 2))) for name in ("sm", "sm_uncertainty")}))
+    ['sm']
+    """
     gridded = [str(name) for name, array in dataset.data_vars.items() if is_gridded(array)]
     # In a filled product the error estimate goes with its variable, as the flags do.
     filled = [name for name in gridded if f"{name}_source" in dataset.data_vars]
-    return filled or [name for name in gridded if not is_mask(dataset[name])] or gridded
+    measured = [name for name in gridded if not is_mask(dataset[name]) and not is_time(dataset[name])]
+    return filled or [name for name in measured if not _is_error(dataset, name)] or measured or gridded
+
+
+def is_time(array: xr.DataArray) -> bool:
+    """Return whether values are times of observation, by their units or type."""
+    units = str(array.attrs.get("units", array.encoding.get("units", "")))
+    return array.dtype.kind in "mM" or " since " in units
+
+
+def _is_error(dataset: xr.Dataset, name: str) -> bool:
+    """Return whether a variable is the uncertainty of another variable of the dataset, by its name or attributes."""
+    standard_name = str(dataset[name].attrs.get("standard_name", ""))
+    if standard_name.endswith("standard_error"):
+        return True
+    return any(name == f"{other}_{ending}" for other in dataset.data_vars for ending in _ERROR_ENDINGS)
 
 
 def is_gridded(array: xr.DataArray) -> bool:
