@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import json
+import shutil
 import socket
 
 import numpy as np
@@ -11,6 +13,8 @@ import xarray as xr
 
 import geogan
 from geogan.gaussian import GaussianPrior, fit_prior
+from geogan.pipelines.train import train
+from geogan.product import write_dataset
 from geogan.synthetic import synthetic_sst
 
 
@@ -194,3 +198,37 @@ def texts():
         return " | ".join(text.get_text() for text in artists)
 
     return say
+
+
+@pytest.fixture(scope="session")
+def originals(tmp_path_factory):
+    """A gappy sea, its truth, a model of it, a product and a figure."""
+    folder = tmp_path_factory.mktemp("originals")
+    sea = synthetic_sst(days=24, size=24, seed=3)
+    clouds = "cloud_mask:coverage=0.4,scale=5,persistence=2"
+    gappy = sea.assign(sst=geogan.corrupt(sea.sst, clouds, seed=1))
+    gappy.to_netcdf(folder / "sst.nc")
+    sea.to_netcdf(folder / "truth.nc")
+    write_dataset(gappy[["sst"]], folder / "product.nc")
+    write_dataset(gappy[["sst"]], folder / "product.zarr")
+    (folder / "map.png").write_bytes(b"a picture")
+    (folder / "notes").mkdir()
+    (folder / "notes" / "thesis.txt").write_text("of three years")
+    with pytest.MonkeyPatch.context() as patch:
+        prior = GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
+        patch.setattr("geogan.preparation.fit_prior", lambda pieces, **_: prior)
+        train(
+            folder / "sst.nc", out=folder / "model", domain="sea_mask", window=1, width=4, crop=16, batch=2, steps=2,
+            precision="float32", threads=1,
+        )  # fmt: skip
+    described = json.loads((folder / "model" / "run.json").read_text())
+    (folder / "model" / "run.json").write_text(json.dumps(described | {"data": ["sst.nc"]}))
+    return folder
+
+
+@pytest.fixture
+def folder(originals, tmp_path, monkeypatch):
+    """The working folder of a test, with copies of its own."""
+    shutil.copytree(originals, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
