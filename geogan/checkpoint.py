@@ -160,8 +160,9 @@ def _arguments(network: Generator | ErrorNet) -> dict[str, Any]:
 
 
 def _scalars(prior: Prior) -> dict[str, float]:
-    """A prior without its tensors."""
-    return {each.name: getattr(prior, each.name) for each in fields(prior) if each.name not in ("covariance", "root")}
+    """A prior without its tensors; whether it goes round is a fact of what is filled."""
+    left_out = ("covariance", "root", "is_periodic")
+    return {each.name: getattr(prior, each.name) for each in fields(prior) if each.name not in left_out}
 
 
 def _prior(text: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Prior | None:

@@ -23,6 +23,7 @@ import torch
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
+from geogan.circle import columns
 from geogan.gaussian import GaussianPrior, Hidden, hidden_error
 from geogan.operators.errors import InputError
 
@@ -253,10 +254,15 @@ class ArchivePrior:
             found.append(drawn - self._krige(measured, seen, time, noise2, loose, rounds))
         return _unfold(guess, values), self.amplitude * torch.stack([_unfold(each, values) for each in found])
 
+    def around(self, is_periodic: bool) -> ArchivePrior:
+        """Return the field itself: what its covariance says across the seam was found with it."""
+        return self
+
     def part(self, y: slice, x: slice, shape: tuple[int, int]) -> ArchivePrior:
-        """The same field on a part of its grid, which has ``shape``."""
-        cells = torch.arange(shape[0] * shape[1]).view(shape)[y, x].flatten()
-        if len(cells) == shape[0] * shape[1]:
+        """The same field on a part of its grid, which has ``shape``; the part may lie across the seam."""
+        whole = torch.arange(shape[0] * shape[1])
+        cells = whole.view(shape)[y, columns(x, shape[1])].flatten()
+        if torch.equal(cells, whole):
             return self
         return replace(self, covariance=self.covariance[:, cells][:, :, cells], root=None)
 
@@ -350,7 +356,7 @@ def fit_archive_prior(
     evaluations : int
         Candidates to try (Nelder-Mead).
     """
-    towards = replace(ROUGH, aspect=markov.aspect)
+    towards = replace(ROUGH, aspect=markov.aspect, is_periodic=markov.is_periodic)
     each = pieces[0].values.numel() * domain.numel()
     pieces = pieces[: max(FEWEST_PIECES, PRODUCTS // each)]
     own, archive = (ArchivePrior.fit(values, searched, domain, towards, share=share) for share in (0.0, 1.0))

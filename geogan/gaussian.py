@@ -91,6 +91,8 @@ class GaussianPrior:
         along the other.
     amplitude : float
         Standard deviation of the field. The posterior's mean does not depend on it, its spread is in proportion.
+    is_periodic : bool
+        Whether the last column of what is solved touches the first: see :meth:`around`.
 
     Raises
     ------
@@ -119,6 +121,7 @@ class GaussianPrior:
     amplitude: float = 1.0
     detail: float = 1.0
     tilt: float = 0.0
+    is_periodic: bool = False
 
     def __post_init__(self) -> None:
         for name in ("length", "persistence", "noise", "aspect", "amplitude", "detail"):
@@ -129,6 +132,22 @@ class GaussianPrior:
             raise InputError(
                 f"detail of a Gaussian prior must be 1 at most and tilt finite, got {self.detail} and {self.tilt}"
             )
+
+    def around(self, is_periodic: bool) -> GaussianPrior:
+        """Return the same field on columns that go once round the globe, or on columns that do not.
+
+        Examples
+        --------
+        What is seen in the last column says something of the first:
+
+        >>> mask = torch.zeros(1, 1, 1, 8, 12)
+        >>> mask[..., -1] = 1
+        >>> prior = GaussianPrior(length=4.0).around(True)
+        >>> guess = prior.map(mask, mask, torch.ones(8, 12), torch.zeros(1))
+        >>> bool((guess[..., 0] > 0.5).all())
+        True
+        """
+        return self if self.is_periodic == is_periodic else replace(self, is_periodic=is_periodic)
 
     def map(
         self,
@@ -348,6 +367,7 @@ class GaussianPrior:
             aspect=self.aspect,
             tilt=self.tilt,
             detail2=8.0 / (self.detail * self.length) ** 2,
+            is_periodic=self.is_periodic,
         )
 
 
@@ -512,6 +532,7 @@ def fit_prior(
     evaluations: int = 50,
     start: GaussianPrior | None = None,
     temporal: bool = True,
+    is_periodic: bool = False,
 ) -> GaussianPrior:
     """Find the parameters that predict hidden observations best.
 
@@ -525,6 +546,8 @@ def fit_prior(
         Where to start.
     temporal : bool
         False for frames that are no film but samples: their persistence is no matter, and is not searched.
+    is_periodic : bool
+        Whether the pieces go once round the globe.
 
     Raises
     ------
@@ -540,6 +563,7 @@ def fit_prior(
     step = min((float(piece.days.diff().median()) for piece in pieces if temporal and len(piece.days) > 1), default=1.0)
     side = max(max(piece.domain.shape) for piece in pieces)
     start = start or GaussianPrior(length=16.0, persistence=8.0 * step, noise=0.15, amplitude=_amplitude(pieces))
+    start = start.around(is_periodic)
     # Too short a length cannot be told from noise, too long a one from a constant.
     low = np.array([*np.log([2.0, 0.1 * step, 0.01, 0.25, 0.003]), -3.0])
     high = np.array([*np.log([8.0 * side, 1000.0 * step, 3.0, 4.0, 1.0]), 3.0])

@@ -1,9 +1,12 @@
 """Multigrid for space-time Markov fields: solves ``(Q_t (x) K K' + weight) x = right`` on a grid with land.
 
 ``K = sqrt(s) (kappa^2 + L)``, ``K'`` the same with another ``kappa``, ``L`` the Laplacian of the graph of a domain's
-cells, ``Q_t`` tridiagonal, ``weight`` what each cell's observation says about it. Conjugate gradients, preconditioned
-by one V-cycle: every grid has cells twice as large as the one before, frames are never coarsened; the smoother is a
+cells, ``Q_t`` tridiagonal, ``weight`` the precision of each cell's observation. Conjugate gradients, preconditioned by
+one V-cycle: every grid has cells twice as large as the one before, frames are never coarsened; the smoother is a
 Chebyshev polynomial over the exact solution of each cell's own frames. Stencils only.
+
+On a grid that goes round the globe the cells of the last column are neighbours of those of the first. Such a grid has
+as many edges along x as columns; the edge across the seam comes last.
 """
 
 from __future__ import annotations
@@ -42,14 +45,29 @@ class Grid(NamedTuple):
 
     domain: Tensor  # (H, W)
     edge_y: Tensor  # (H - 1, W) couplings of K, 0 across a coast
-    edge_x: Tensor  # (H, W - 1)
-    edge_d: Tensor | None  # (H - 1, W - 1) from (y, x) to (y + 1, x + 1); None where no diagonals are joined
+    edge_x: Tensor  # (H, W - 1); (H, W) where the last column touches the first
+    edge_d: Tensor | None  # (H - 1, that) from (y, x) to (y + 1, x + 1); None where no diagonals are joined
     degree: Tensor  # (H, W) diagonal of K, 0 outside the domain
     detail: Tensor  # (H, W) that of K'
     weight: Tensor  # (B, T, H, W) observation precision
     space: Tensor  # (H, W) diagonal of K K'
     inverse: Tensor  # (B, T, H, W) of the pivots of the cells' tridiagonal systems in time
     reach: Tensor  # (H, W) 1 / what interpolation from the next coarser grid adds up to
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether the last column touches the first."""
+        return self.edge_x.shape[-1] == self.domain.shape[-1]
+
+    @property
+    def sides(self) -> list[tuple[slice, slice, slice]]:
+        """Columns of the edges along x, and of the cells on their left and right: those inside, and across the seam."""
+        return _sides(self.edge_x.shape[-1], self.domain.shape[-1])
+
+
+def _sides(edges: int, width: int) -> list[tuple[slice, slice, slice]]:
+    inside = (slice(0, width - 1), slice(0, width - 1), slice(1, width))
+    return [inside] if edges < width else [inside, (slice(width - 1, width), slice(width - 1, width), slice(0, 1))]
 
 
 class System(NamedTuple):
@@ -71,6 +89,7 @@ def build(
     aspect: float = 1.0,
     tilt: float = 0.0,
     detail2: float | None = None,
+    is_periodic: bool = False,
 ) -> System:
     """The hierarchy of grids.
 
@@ -90,16 +109,19 @@ def build(
         What diagonals, from (y, x) to (y + 1, x + 1), count beside x and y; not negative.
     detail2 : float, optional
         ``kappa^2`` of ``K'``; by default that of ``K``.
+    is_periodic : bool
+        Whether the last column touches the first.
     """
     # A coupling is the square of a length; their tensor's determinant stays 1, and with it the field's variance.
     even = math.sqrt(1 + tilt * (aspect + 1 / aspect))
     edge_y = domain[..., 1:, :] * domain[..., :-1, :] / (aspect * even)
-    edge_x = domain[..., 1:] * domain[..., :-1] * (aspect / even)
+    left, right = (domain, domain.roll(-1, -1)) if is_periodic else (domain[..., :-1], domain[..., 1:])
+    edge_x = right * left * (aspect / even)
     edge_d = None
     if tilt:
         # Where both cells beside a diagonal are land, it would cross a wall.
-        beside = torch.maximum(domain[..., 1:, :-1], domain[..., :-1, 1:])
-        edge_d = domain[..., 1:, 1:] * domain[..., :-1, :-1] * beside * (tilt / even)
+        beside = torch.maximum(left[..., 1:, :], right[..., :-1, :])
+        edge_d = right[..., 1:, :] * left[..., :-1, :] * beside * (tilt / even)
     weight = weight.contiguous()
     shapes = []
     cell = 1
@@ -115,7 +137,8 @@ def build(
         size = scale * 2**level  # a coarse cell carries the energy of its four: sqrt(4) per grid
         reach = domain
         if level + 1 < len(shapes):
-            reach = domain / _up(shapes[level + 1][0], domain.shape).clamp_min(0.05)
+            coarser = shapes[level + 1][0]
+            reach = domain / _up(coarser, domain.shape, is_periodic=is_periodic).clamp_min(0.05)
         edges = (edge_y * size, edge_x * size, None if edge_d is None else edge_d * size)
         grids.append(_grid(domain, edges, kappa2 * size, detail2 * size, weight, frames, reach))
     kappa, detail = math.sqrt(kappa2), math.sqrt(detail2)
@@ -125,7 +148,10 @@ def build(
 def _coarser(
     domain: Tensor, edge_y: Tensor, edge_x: Tensor, edge_d: Tensor | None, weight: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor]:
-    """Cells twice as large, which hold the information of their four."""
+    """Cells twice as large, which hold the information of their four.
+
+    Of an odd width the last cells hold that of two; where the grid goes round, the first cells are their neighbours.
+    """
     height, width = domain.shape[-2:]
     odd_y, odd_x = height % 2, width % 2
 
@@ -135,14 +161,20 @@ def _coarser(
 
     # Two fine edges cross between two coarse cells, and a coarse step is twice as long: 1/2 * 1/4.
     across_y = pad(edge_y[..., 1::2, :], (0, odd_x)) / 8
-    across_x = pad(edge_x[..., 1::2], (0, 0, 0, odd_y)) / 8
+    across_x = pad(_every_other(edge_x, width), (0, 0, 0, odd_y)) / 8
     return (
         (quads(domain) > 0).to(domain),
         across_y[..., ::2] + across_y[..., 1::2],
         across_x[..., ::2, :] + across_x[..., 1::2, :],
-        None if edge_d is None else edge_d[..., 1::2, 1::2] / 4,
+        None if edge_d is None else _every_other(edge_d[..., 1::2, :], width) / 4,
         quads(weight),
     )
+
+
+def _every_other(edge: Tensor, width: int) -> Tensor:
+    """Edges along x that cross from one coarse cell to the next, of ``width`` cells; the one across the seam always."""
+    crossing = edge[..., 1::2]
+    return torch.cat([crossing, edge[..., -1:]], -1) if edge.shape[-1] == width and width % 2 else crossing
 
 
 def _grid(
@@ -160,11 +192,14 @@ def _grid(
     for total, power in ((degree, 1), (squares, 2)):
         total[..., 1:, :] += edge_y**power
         total[..., :-1, :] += edge_y**power
-        total[..., 1:] += edge_x**power
-        total[..., :-1] += edge_x**power
+        sides = _sides(edge_x.shape[-1], domain.shape[-1])
+        for edge, left, right in sides:
+            total[..., right] += edge_x[..., edge] ** power
+            total[..., left] += edge_x[..., edge] ** power
         if edge_d is not None:
-            total[..., 1:, 1:] += edge_d**power
-            total[..., :-1, :-1] += edge_d**power
+            for edge, left, right in sides:
+                total[..., 1:, right] += edge_d[..., edge] ** power
+                total[..., :-1, left] += edge_d[..., edge] ** power
     detail = (degree + (detail2 - kappa2)) * domain
     degree *= domain
     # The diagonal of K K': a smoothing step solves all the frames of a cell together, its neighbours fixed.
@@ -189,11 +224,13 @@ def space_root(grid: Grid, x: Tensor, degree: Tensor) -> Tensor:
     out = degree * x
     out[..., 1:, :].addcmul_(grid.edge_y, x[..., :-1, :], value=-1)
     out[..., :-1, :].addcmul_(grid.edge_y, x[..., 1:, :], value=-1)
-    out[..., :, 1:].addcmul_(grid.edge_x, x[..., :, :-1], value=-1)
-    out[..., :, :-1].addcmul_(grid.edge_x, x[..., :, 1:], value=-1)
+    for edge, left, right in grid.sides:
+        out[..., right].addcmul_(grid.edge_x[..., edge], x[..., left], value=-1)
+        out[..., left].addcmul_(grid.edge_x[..., edge], x[..., right], value=-1)
     if grid.edge_d is not None:
-        out[..., 1:, 1:].addcmul_(grid.edge_d, x[..., :-1, :-1], value=-1)
-        out[..., :-1, :-1].addcmul_(grid.edge_d, x[..., 1:, 1:], value=-1)
+        for edge, left, right in grid.sides:
+            out[..., 1:, right].addcmul_(grid.edge_d[..., edge], x[..., :-1, left], value=-1)
+            out[..., :-1, left].addcmul_(grid.edge_d[..., edge], x[..., 1:, right], value=-1)
     return out
 
 
@@ -208,15 +245,18 @@ def disturbance(system: System, draws: Tensor) -> Tensor:
     out = space_root(grid, draws, grid.degree + system.middle * grid.domain)
     if system.split:
         y, x, d = _signs(draws)
-        y, x = y[..., 1:, :] * (system.split * grid.edge_y.sqrt()), x[..., 1:] * (system.split * grid.edge_x.sqrt())
+        y = y[..., 1:, :] * (system.split * grid.edge_y.sqrt())
         out[..., 1:, :] += y
         out[..., :-1, :] -= y
-        out[..., 1:] += x
-        out[..., :-1] -= x
+        for edge, left, right in grid.sides:
+            part = x[..., right] * (system.split * grid.edge_x[..., edge].sqrt())
+            out[..., right] += part
+            out[..., left] -= part
         if grid.edge_d is not None:
-            d = d[..., 1:, 1:] * (system.split * grid.edge_d.sqrt())
-            out[..., 1:, 1:] += d
-            out[..., :-1, :-1] -= d
+            for edge, left, right in grid.sides:
+                part = d[..., 1:, right] * (system.split * grid.edge_d[..., edge].sqrt())
+                out[..., 1:, right] += part
+                out[..., :-1, left] -= part
     return out
 
 
@@ -346,21 +386,23 @@ def _smooth(grid: Grid, frames: Frames, right: Tensor, room: Room, steps: int, l
         _relax(grid, frames, residual, step, found, rho * before, 2 * rho / half, first=False)
 
 
-def _up(x: Tensor, shape: torch.Size) -> Tensor:
-    """Bilinear interpolation to cells half as large; beyond the border there is nothing."""
-    for size in shape[-2:]:
+def _up(x: Tensor, shape: torch.Size, *, is_periodic: bool = False) -> Tensor:
+    """Bilinear interpolation to cells half as large; beyond the border there is nothing, or the other side."""
+    for size, wraps in zip(shape[-2:], (False, is_periodic), strict=True):
         # Rows now, columns in the second turn: each turn swaps the two.
-        near = pad(x, (0, 0, 1, 1))
+        near = torch.cat([x[..., -1:, :], x, x[..., :1, :]], -2) if wraps else pad(x, (0, 0, 1, 1))
         x = torch.stack([0.75 * x + 0.25 * near[..., :-2, :], 0.75 * x + 0.25 * near[..., 2:, :]], dim=-2)
         x = x.flatten(-3, -2)[..., :size, :].transpose(-2, -1)
     return x
 
 
-def _down(x: Tensor) -> Tensor:
+def _down(x: Tensor, *, is_periodic: bool = False) -> Tensor:
     """The transpose of :func:`_up`."""
-    for _ in range(2):
+    for wraps in (False, is_periodic):
         # Rows now, columns in the second turn: each turn swaps the two.
         x = pad(x, (0, 0, 1, 1 + x.shape[-2] % 2))
+        if wraps:
+            x[..., :1, :], x[..., -1:, :] = x[..., -2:-1, :].clone(), x[..., 1:2, :].clone()
         x = 0.25 * (x[..., 0:-2:2, :] + x[..., 3::2, :]) + 0.75 * (x[..., 1:-1:2, :] + x[..., 2::2, :])
         x = x.transpose(-2, -1)
     return x
@@ -369,17 +411,19 @@ def _down(x: Tensor) -> Tensor:
 def _restrict(grid: Grid, coarser: Grid, residual: Tensor, right: Tensor) -> None:
     """Put what is left on the next coarser grid, as its right-hand side."""
     if _compiled(residual):
-        stencils.restrict(residual.numpy(), _places(grid.reach), _places(coarser.domain), right.numpy())
+        stencils.restrict(
+            residual.numpy(), _places(grid.reach), _places(coarser.domain), right.numpy(), grid.is_periodic
+        )
     else:
-        torch.mul(_down(residual * grid.reach), coarser.domain, out=right)
+        torch.mul(_down(residual * grid.reach, is_periodic=grid.is_periodic), coarser.domain, out=right)
 
 
 def _correct(grid: Grid, correction: Tensor, x: Tensor) -> None:
     """Add what the next coarser grid found, in place."""
     if _compiled(x):
-        stencils.interpolate(correction.numpy(), _places(grid.reach), x.numpy())
+        stencils.interpolate(correction.numpy(), _places(grid.reach), x.numpy(), grid.is_periodic)
     else:
-        x.addcmul_(_up(correction, x.shape), grid.reach)
+        x.addcmul_(_up(correction, x.shape, is_periodic=grid.is_periodic), grid.reach)
 
 
 def _cycle(system: System, level: int, right: Tensor, rooms: list[Room]) -> Tensor:

@@ -36,8 +36,12 @@ def _compiled(work: Callable[..., None]) -> Callable[..., None]:
 def _space_root(
     x: np.ndarray, degree: np.ndarray, edge_y: np.ndarray, edge_x: np.ndarray, edge_d: np.ndarray, out: np.ndarray
 ) -> None:
-    """``out = K x`` on one frame; ``edge_d`` is empty where no diagonals are joined."""
+    """``out = K x`` on one frame; ``edge_d`` is empty where no diagonals are joined.
+
+    Where there are as many edges along x as columns, the last column touches the first.
+    """
     height, width = x.shape
+    wraps = edge_x.shape[1] == width
     for i in range(height):
         above, below = i > 0, i + 1 < height
         for j in range(width):
@@ -52,6 +56,9 @@ def _space_root(
             out[i, j] -= edge_x[i, j - 1] * x[i, j - 1]
         for j in range(width - 1):
             out[i, j] -= edge_x[i, j] * x[i, j + 1]
+        if wraps:
+            out[i, 0] -= edge_x[i, width - 1] * x[i, width - 1]
+            out[i, width - 1] -= edge_x[i, width - 1] * x[i, 0]
         if edge_d.size:
             if above:
                 for j in range(1, width):
@@ -59,6 +66,10 @@ def _space_root(
             if below:
                 for j in range(width - 1):
                     out[i, j] -= edge_d[i, j] * x[i + 1, j + 1]
+            if above and wraps:
+                out[i, 0] -= edge_d[i - 1, width - 1] * x[i - 1, width - 1]
+            if below and wraps:
+                out[i, width - 1] -= edge_d[i, width - 1] * x[i + 1, 0]
 
 
 @_compiled
@@ -168,7 +179,7 @@ def relax(
 
 
 @_compiled
-def restrict(fine: np.ndarray, reach: np.ndarray, domain: np.ndarray, coarse: np.ndarray) -> None:
+def restrict(fine: np.ndarray, reach: np.ndarray, domain: np.ndarray, coarse: np.ndarray, wraps: bool = False) -> None:
     """``coarse``: what is left on a grid, brought to the next one: the transpose of :func:`interpolate`."""
     batch, frames, height, width = fine.shape
     row = np.zeros(width + 3, fine.dtype)  # a cell before the first, two behind the last: nothing is there
@@ -184,14 +195,21 @@ def restrict(fine: np.ndarray, reach: np.ndarray, domain: np.ndarray, coarse: np
                     if 0 <= line < height:
                         for j in range(width):
                             row[j + 1] += share * reach[place, line, j] * fine[b, t, line, j]
+                if wraps:
+                    # Of an odd width the last coarse cell has one column: what would be the second stays 0.
+                    row[0] = row[2 * coarse.shape[3]]
+                    row[2 * coarse.shape[3] + 1] = row[1]
                 for j in range(coarse.shape[3]):
                     total = far * (row[2 * j] + row[2 * j + 3]) + near * (row[2 * j + 1] + row[2 * j + 2])
                     coarse[b, t, i, j] = total * domain[below, i, j]
 
 
 @_compiled
-def interpolate(coarse: np.ndarray, reach: np.ndarray, fine: np.ndarray) -> None:
-    """``fine += reach * coarse``, bilinear between the coarse cells' centres; beyond the border there is nothing."""
+def interpolate(coarse: np.ndarray, reach: np.ndarray, fine: np.ndarray, wraps: bool = False) -> None:
+    """``fine += reach * coarse``, bilinear between the coarse cells' centres.
+
+    Beyond the border there is nothing, or, where the last column touches the first, what is on the other side.
+    """
     batch, frames, height, width = fine.shape
     rows, columns = coarse.shape[2:]
     row = np.zeros(columns + 2, fine.dtype)
@@ -207,6 +225,9 @@ def interpolate(coarse: np.ndarray, reach: np.ndarray, fine: np.ndarray) -> None
                 if 0 <= other < rows:
                     for j in range(columns):
                         row[j + 1] += far * coarse[b, t, other, j]
+                if wraps:
+                    row[0] = row[columns]
+                    row[columns + 1] = row[1]
                 for j in range(width // 2):
                     fine[b, t, i, 2 * j] += reach[place, i, 2 * j] * (near * row[j + 1] + far * row[j])
                     fine[b, t, i, 2 * j + 1] += reach[place, i, 2 * j + 1] * (near * row[j + 1] + far * row[j + 2])

@@ -26,7 +26,7 @@ cli
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, disk, lock, swap, damage
 -> streaming, nearness
--> coordinates, defaults, parallel, presets, ranks, regions, run_folder, packed, stencils
+-> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, packed, stencils
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]
