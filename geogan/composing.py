@@ -173,10 +173,13 @@ def error_limits(model: Model, max_error: float | str | Sequence[float] | None, 
     count = len(model.standardiser.scale)
     try:
         each = max_error.split(",") if isinstance(max_error, str) else max_error
-        limits = np.array(each, np.float64).reshape(-1, 1, 1)
+        # A truth value is a number to NumPy, and so is a text.
+        plain = np.array(each)
+        limits = (plain if plain.dtype.kind in "iuf" or isinstance(max_error, str) else np.zeros(1)).astype(np.float64)
+        limits = limits.reshape(-1, 1, 1)
     except (TypeError, ValueError):
         limits = np.zeros((1, 1, 1))
-    if not (limits > 0).all():
+    if not limits.size or not ((limits > 0) & np.isfinite(limits)).all():
         raise InputError(f"max_error must be positive, in the units of the field, got {max_error}; give a larger one")
     if len(limits) not in ({count} if model.band_units else {1, count}):
         named = ", ".join(model.bands) or f"{count} band{'s' * (count > 1)}"

@@ -11,6 +11,7 @@ from geogan.operators.corrupt import corrupt as measure
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator
 from geogan.operators.parse import parse
+from geogan.settings import check_settings
 from geogan.standardise import within_unity
 from geogan.variables import is_joined, join_variables, split_variables
 
@@ -43,7 +44,7 @@ def corrupt(
     Raises
     ------
     InputError
-        If the operator is not understood, y or x is not found, or there are no gaps to borrow.
+        If the operator is not understood, the seed is none, y or x is not found, or there are no gaps to borrow.
 
     Examples
     --------
@@ -53,6 +54,7 @@ def corrupt(
     >>> bool(gappy.count() < 0.6 * truth.count())
     True
     """
+    check_settings({"seed": seed})
     operator = parse(operator)
     axes = find_axes(field)
     operator = _with_gaps_of(field, axes, operator, seed=seed)

@@ -29,6 +29,7 @@ from geogan.operators.errors import InputError
 from geogan.panels import Panel, moved
 from geogan.parallel import side_by_side
 from geogan.reader import SlabReader
+from geogan.settings import check_settings
 from geogan.slab import fill_slab
 from geogan.tiles import Tile
 
@@ -154,8 +155,7 @@ def check_members(model: Model, members: int) -> None:
     ------
     InputError
     """
-    if members < 1:
-        raise InputError(f"members must be at least 1, got {members}; give a larger number")
+    check_settings({"members": members})
     if members > 1 and model.prior is None and (model.network is None or model.network.noise == "none"):
         raise InputError(
             f"the model has neither a first guess nor noise of its own, so it cannot draw {members} members; train one "

@@ -37,9 +37,10 @@ from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
 from geogan.pace import Pace, find_pace, thread_counts
 from geogan.parallel import side_by_side, torch_threads, workers
-from geogan.preparation import BLOCK_SIDE, SMALLEST, Prepared, block_maker, prepare_model, read_once, share_seen
+from geogan.preparation import BLOCK_SIDE, Prepared, block_maker, prepare_model, read_once, share_seen
 from geogan.ranks import ALONE, Ranks, own_accelerator, processes_here
 from geogan.run_folder import MODEL, STATE
+from geogan.settings import check_settings
 from geogan.slab import wanted_over_found
 from geogan.standardise import transforms, within_unity
 from geogan.texture import fit_smoothing
@@ -120,6 +121,11 @@ class Reconstructor:
     ----------
     model_ : Model
         What was learned; its ``scores`` hold the errors on the withheld clouds.
+
+    Raises
+    ------
+    InputError
+        Where a setting has another type, is not finite or lies outside its range: here, and again in :meth:`fit`.
 
     Examples
     --------
@@ -206,6 +212,7 @@ class Reconstructor:
         self.seed = seed
         self.threads = threads
         self.device = device
+        self._check()
 
     def fit(
         self,
@@ -622,6 +629,7 @@ class Reconstructor:
             The filled variable; ``*_source``: 0 observed, 1 filled, 2 land, 3 refused, 4 unreadable; ``*_std``, the
             standard deviation of its error on the filled cells; of several members, ``*_member``.
         """
+        check_settings({"keep_observed": keep_observed, "members": members, "seed": seed})
         return fill(
             self._model(),
             as_field(field),
@@ -661,33 +669,17 @@ class Reconstructor:
         return own
 
     def _check(self) -> None:
-        limits = (
-            ("window", 0),
-            ("width", 2),
-            ("batch", 1),
-            ("members", 1),
-            ("crop", SMALLEST),
-            ("likelihood_every", 1),
-        )
-        for name, least in limits:
-            if getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}; give a larger one")
+        """Refuse settings that cannot be trained with; numbers of NumPy become Python's own."""
+        for name, value in check_settings(vars(self)).items():
+            setattr(self, name, value)
         if self.generator not in GENERATORS:
             raise InputError(f"no generator is named {self.generator!r}; choose from {', '.join(GENERATORS)}")
         if self.discriminator not in DISCRIMINATORS:
             raise InputError(
                 f"no discriminator is named {self.discriminator!r}; choose from {', '.join(DISCRIMINATORS)}"
             )
-        for name in ("weight_prior", "weight_likelihood", "weight_withheld", "weight_paired", "minutes", "steps"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise InputError(f"{name} must not be negative, got {value}")
-        if not 0 <= self.cooling <= 1:
-            raise InputError(f"cooling is a share of the budget between 0 and 1, got {self.cooling}")
         if not any((self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)):
             raise InputError("all weights are 0, so there is nothing to learn; give one of them a weight")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise InputError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
 
     def _check_shares(self, processes: int) -> None:
         """Refuse processes that would not do together what one does alone."""

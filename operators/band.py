@@ -7,6 +7,7 @@ from torch import Tensor
 
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, Theta, masked
+from geogan.operators.parameters import check_parameters
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class PatchBand(Operator):
     h: int = 20
 
     def __post_init__(self) -> None:
+        check_parameters(self, "patch_band")
         if not isinstance(self.h, int) or self.h < 1:
             raise InputError(f"h of patch_band must be a whole number of rows, 1 or more, got {self.h}; give 20, say")
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from geogan.operators.errors import InputError
 from geogan.operators.fractal import correlation, fields, half_distance, white
 from geogan.operators.operator import Observation, Operator, Theta, dated_generator, masked
+from geogan.operators.parameters import check_parameters
 
 # Cells looked at when fitting: enough for a few per cent, little enough for a second.
 _CELLS = 2**23
@@ -70,6 +71,7 @@ class CloudMask(Operator):
     slope: float | None = None
 
     def __post_init__(self) -> None:
+        check_parameters(self, "cloud_mask")
         if self.coverage is not None and not 0 < self.coverage < 1:
             raise InputError(
                 f"coverage of cloud_mask must lie in (0, 1), got {self.coverage}; give the mean share that "

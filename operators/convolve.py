@@ -8,6 +8,7 @@ from torch.nn.functional import avg_pool2d
 
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, Theta
+from geogan.operators.parameters import check_parameters
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class ConvolveNoise(Operator):
     sigma: float = 0.15
 
     def __post_init__(self) -> None:
+        check_parameters(self, "convolve_noise")
         if not isinstance(self.l, int) or self.l < 1 or self.l % 2 == 0:
             raise InputError(
                 f"l of convolve_noise must be an odd whole number, got {self.l}; give 1, 3, 5 or more cells"

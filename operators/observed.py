@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, Theta, dated_generator, masked
+from geogan.operators.parameters import check_parameters
 
 # Frames kept, and how many successive ones are kept together where an archive has more.
 _FRAMES = 512
@@ -98,10 +99,7 @@ class ObservedGaps(Operator):
     library: InitVar[GapLibrary | None] = None
 
     def __post_init__(self, library: GapLibrary | None) -> None:
-        for name in ("flip", "shift"):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise InputError(f"{name} of observed_gaps must be true or false, got {value!r}; give one of the two")
+        check_parameters(self, "observed_gaps")
         # On the instance, where replace() finds it again.
         object.__setattr__(self, "library", library)
 

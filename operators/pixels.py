@@ -7,6 +7,7 @@ from torch import Tensor
 
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, Theta, masked
+from geogan.operators.parameters import check_parameters
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class RemovePixel(Operator):
     p: float = 0.9
 
     def __post_init__(self) -> None:
+        check_parameters(self, "remove_pixel")
         _check("remove_pixel", self.p)
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
@@ -80,6 +82,7 @@ class RemovePixelChannel(Operator):
     p: float = 0.9
 
     def __post_init__(self) -> None:
+        check_parameters(self, "remove_pixel_channel")
         _check("remove_pixel_channel", self.p)
 
     @property

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, Theta, dated_generator, masked
+from geogan.operators.parameters import check_parameters
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class SparseSampling(Operator):
     fixed: bool = False
 
     def __post_init__(self) -> None:
+        check_parameters(self, "sparse_sampling")
         if not 0 < self.fraction <= 1:
             raise InputError(
                 f"fraction of sparse_sampling must lie in (0, 1], got {self.fraction}; give the share of "

@@ -30,6 +30,7 @@ from geogan.presets import OPTIMISER
 from geogan.reconstructor import Reconstructor, find_device
 from geogan.rivals import FITTED, QUICK
 from geogan.run_folder import RUN, is_run, read_run
+from geogan.settings import check_settings
 
 ABLATION = "without-prior"
 # Settings that presets have and no option gives.
@@ -107,6 +108,7 @@ def evaluate(
     InputError
         Where something cannot be used.
     """
+    check_settings({"members": members, "threads": threads})
     if json is not None:
         _check_json(json)
     if figures is not None and (figures.exists() and not figures.is_dir()):

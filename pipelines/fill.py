@@ -28,8 +28,8 @@ from geogan.io import check_field, find_paths
 from geogan.job import Filler, Job
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side, steady_memory
-from geogan.parallel import workers as thread_count
 from geogan.product import Product, check_output, is_finished, mark_of, tidy
+from geogan.settings import check_settings
 from geogan.streaming import parts
 from geogan.tiles import Tile
 
@@ -121,6 +121,9 @@ def fill(
     InputError
         Where something cannot be used; nothing is written under the name ``out`` then.
     """
+    check_settings(
+        {"keep_observed": keep_observed, "members": members, "seed": seed, "threads": threads, "workers": workers}
+    )
     if append and overwrite:
         raise InputError("a product is either appended to or overwritten; leave --append or --overwrite out")
     out = check_output(out, overwrite=True)
@@ -261,7 +264,6 @@ def _still_same(filler: Filler, older: Older, dates: int, stops: Sequence[int]) 
 
 
 def _check_workers(scheduler: str | None, workers: int | None, threads: int | None) -> None:
-    thread_count(threads)
     if scheduler is None and workers is None:
         return
     if scheduler is not None and workers is not None:
@@ -271,8 +273,6 @@ def _check_workers(scheduler: str | None, workers: int | None, threads: int | No
         )
     if threads is not None:
         raise InputError(f"threads are those of one process, but {threads} were asked of workers; leave --threads out")
-    if workers is not None and workers < 1:
-        raise InputError(f"workers must be at least 1, got {workers}; leave it out for threads of this process")
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -32,7 +31,7 @@ from geogan.operators.corrupt import corrupt
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import parse
-from geogan.parallel import torch_threads
+from geogan.parallel import cores, torch_threads
 from geogan.presets import OPTIMISER, settings_of
 from geogan.reconstructor import Reconstructor, find_device
 from geogan.run_folder import STATE
@@ -191,7 +190,7 @@ def table1(
         for column in columns
     ]
     if jobs is None:
-        jobs = 1 if find_device(device).type == "cuda" else max(1, os.cpu_count() or 1)
+        jobs = 1 if find_device(device).type == "cuda" else cores()
     todo = [cell for cell in cells if not _result(out, cell).is_file()]
     _announce(cells, todo, minutes, jobs, console)
     bar = Progress(

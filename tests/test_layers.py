@@ -27,6 +27,7 @@ cli
    covariates, variables, observation_error, encoding, disk, lock, swap, damage
 -> streaming, nearness
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, packed, stencils
+-> settings
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]

@@ -1,14 +1,18 @@
 """Items side by side: in order, few at a time, errors heard of, torch's threads put back."""
 
 import itertools
+import os
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 import torch
 
+from geogan import parallel
 from geogan.operators.errors import InputError
-from geogan.parallel import ahead, side_by_side, torch_threads, workers
+from geogan.parallel import ahead, cores, side_by_side, torch_threads, workers
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -104,3 +108,82 @@ def test_what_fails_ahead_is_heard_of_in_its_turn():
     assert [next(coming), next(coming)] == [0.5, 1.0]
     with pytest.raises(ZeroDivisionError):
         next(coming)
+
+
+def test_wrong_numbers_of_threads():
+    for wrong in (1.5, True, "2", float("nan")):
+        with pytest.raises(InputError, match="threads must be a whole number"):
+            workers(wrong)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 64),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, 64),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "50000 100000\n"}, 1),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "250000 100000\n"}, 2),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "99900000 100000\n"}, 64),
+        # A group obeys those above it.
+        (
+            {
+                "proc/self/cgroup": "0::/batch/job/step\n",
+                "sys/fs/cgroup/batch/job/step/cpu.max": "max 100000\n",
+                "sys/fs/cgroup/batch/job/cpu.max": "300000 100000\n",
+                "sys/fs/cgroup/batch/cpu.max": "1600000 100000\n",
+            },
+            3,
+        ),
+        # In a container the path may be the host's.
+        ({"proc/self/cgroup": "0::/docker/abc\n", "sys/fs/cgroup/cpu.max": "400000 100000\n"}, 4),
+        # Version 1.
+        (
+            {
+                "proc/self/cgroup": "5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "50000\n",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+            },
+            1,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:cpu,cpuacct:/\n0::/\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            64,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:cpuacct,cpu:/a\n",
+                "sys/fs/cgroup/cpu/a/cpu.cfs_quota_us": "600000\n",
+                "sys/fs/cgroup/cpu/a/cpu.cfs_period_us": "100000\n",
+            },
+            6,
+        ),
+        # Nonsense sets no limit.
+        ({"proc/self/cgroup": "what\n", "sys/fs/cgroup/cpu.max": "much 0\n"}, 64),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "100000 0\n"}, 64),
+    ],
+)
+def test_a_container_has_no_more_cores_than_its_limit(tmp_path, monkeypatch, files, expected):
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert cores(tmp_path) == expected
+
+
+def test_a_process_has_no_more_cores_than_it_is_bound_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {3}, raising=False)
+    monkeypatch.setattr(parallel.os, "cpu_count", lambda: 128)
+    assert cores(tmp_path) == 1
+    monkeypatch.delattr(parallel.os, "sched_getaffinity")
+    assert cores(tmp_path) == 128
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no processes to cores")
+def test_fills_use_the_cores_that_there_are():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    code += "from geogan.parallel import workers; print(workers(None))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"

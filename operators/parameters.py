@@ -1,0 +1,176 @@
+"""Numbers and switches that a caller gives: their type and range, refused in one sentence each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from geogan.operators.errors import InputError
+
+
+def whole_number(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
+    """Return a whole number of a range as Python's own.
+
+    Parameters
+    ----------
+    name : str
+        Name of the parameter, for the sentence.
+    value : Any
+        An ``int`` or an integer of NumPy; neither a truth value nor a text.
+    least, most : int, optional
+        Limits, both included.
+
+    Raises
+    ------
+    InputError
+        If the value is no whole number or lies outside the limits.
+
+    Examples
+    --------
+    >>> whole_number("members", np.int64(4), least=1)
+    4
+    """
+    if not _is_whole(value):
+        raise InputError(f"{name} must be a whole number{_range(least, most)}, got {_shown(value)}; give such a number")
+    if least is not None and value < least:
+        raise InputError(f"{name} must be at least {least}, got {value}; give a larger one")
+    if most is not None and value > most:
+        raise InputError(f"{name} must be at most {most}, got {value}; give a smaller one")
+    return int(value)
+
+
+def real_number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Return a finite number of a range as Python's own.
+
+    Parameters
+    ----------
+    name : str
+        Name of the parameter, for the sentence.
+    value : Any
+        A number of Python or NumPy; neither a truth value nor a text.
+    least, most : float, optional
+        Limits, both included.
+    above, below : float, optional
+        Limits that are not included.
+
+    Raises
+    ------
+    InputError
+        If the value is no finite number or lies outside the limits.
+
+    Examples
+    --------
+    >>> real_number("minutes", 2, least=0)
+    2
+    >>> real_number("minutes", float("nan"), least=0)
+    Traceback (most recent call last):
+        ...
+    geogan.operators.errors.InputError: minutes must be a finite number of 0 or more, got nan; give such a number
+    """
+    allowed = _range(least, most, above, below)
+    if not (_is_whole(value) or isinstance(value, float | np.floating)) or not math.isfinite(value):
+        raise InputError(f"{name} must be a finite number{allowed}, got {_shown(value)}; give such a number")
+    if least == 0 and value < 0:
+        raise InputError(f"{name} must not be negative, got {value}; give a number{allowed}")
+    if (
+        (least is not None and value < least)
+        or (most is not None and value > most)
+        or (above is not None and value <= above)
+        or (below is not None and value >= below)
+    ):
+        raise InputError(f"{name} must be a number{allowed}, got {value}; give such a number")
+    return int(value) if _is_whole(value) else float(value)
+
+
+def switch(name: str, value: Any) -> bool:
+    """Return a truth value as Python's own.
+
+    Raises
+    ------
+    InputError
+        If the value is neither true nor false.
+
+    Examples
+    --------
+    >>> switch("first_guess", np.True_)
+    True
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} must be true or false, got {_shown(value)}; give one of the two")
+    return bool(value)
+
+
+def check_parameters(operator: Any, name: str) -> None:
+    """Refuse parameters of an operator that are no numbers, and make those of NumPy Python's own.
+
+    Parameters
+    ----------
+    operator : dataclass
+        Frozen; changed in place, as its ``__post_init__`` may. Fields whose default is a truth value must be one,
+        fields whose default is None may be None.
+    name : str
+        Name of the operator, for the sentence.
+
+    Raises
+    ------
+    InputError
+        If a parameter is a text, a truth value where a number is expected, or the other way round.
+    """
+    for field in fields(operator):
+        value = getattr(operator, field.name)
+        called = f"{field.name} of {name}"
+        if isinstance(field.default, bool):
+            plain: Any = switch(called, value)
+        elif value is None and field.default is None:
+            continue
+        elif not (_is_whole(value) or isinstance(value, float | np.floating)):
+            raise InputError(f"{called} must be a number, got {_shown(value)}; the default is {field.default}")
+        else:
+            plain = int(value) if _is_whole(value) else float(value)
+        object.__setattr__(operator, field.name, plain)
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a value is a whole number; to Python, ``True`` is one."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _range(
+    least: float | None, most: float | None = None, above: float | None = None, below: float | None = None
+) -> str:
+    """Return the words for a range.
+
+    Examples
+    --------
+    >>> _range(0, 1), _range(1), _range(None, None, 0), _range(0, None, None, 1)
+    (' between 0 and 1', ' of 1 or more', ' of more than 0', ' of at least 0 and less than 1')
+    """
+    if least is not None and most is not None:
+        return f" between {least:g} and {most:g}" if most < 1e6 else f" between {least} and {most}"
+    if least is not None and below is None:
+        return f" of {least:g} or more"
+    low = f"more than {above:g}" if above is not None else f"at least {least:g}" if least is not None else ""
+    high = f"less than {below:g}" if below is not None else f"{most:g} or less" if most is not None else ""
+    text = " and ".join(part for part in (low, high) if part)
+    return f" of {text}" if text else ""
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a sentence may hold it: short, on one line."""
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    if isinstance(value, np.generic):
+        value = value.item()
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

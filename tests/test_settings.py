@@ -1,0 +1,155 @@
+"""Settings: each has a type and a finite range, and what is refused is named with both."""
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+
+import geogan
+from geogan.operators.errors import InputError
+from geogan.reconstructor import Reconstructor
+from geogan.settings import CHECKS, OPTIONAL, check_settings
+
+WHOLE = ["window", "width", "members", "batch", "crop", "steps", "decay_every", "warm_up", "likelihood_every", "seed",
+         "threads"]  # fmt: skip
+REAL = ["weight_prior", "weight_likelihood", "weight_withheld", "weight_paired", "minutes", "rate_generator",
+        "rate_discriminator", "decay", "cooling", "clip", "averaging", "noise"]  # fmt: skip
+SWITCHES = ["show_mask", "clean_unrelated", "first_guess"]
+
+
+def one_sentence(error, *words):
+    text = str(error.value)
+    assert "\n" not in text and len(text) < 300
+    for word in words:
+        assert word in text, text
+
+
+def test_every_setting_of_a_reconstructor_has_a_check():
+    taken = set(inspect.signature(Reconstructor.__init__).parameters) - {"self"}
+    # These are refused where they are looked up by name.
+    assert taken - set(CHECKS) == {"operator", "generator", "discriminator", "device"}
+    assert set(OPTIONAL & taken) == {"noise", "steps", "minutes", "betas", "clip", "threads"}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("value", [2.5, 2.0, True, "3", math.nan, math.inf, -(10**30), -1, [1], np.float32(1)])
+def test_whole_numbers(name, value):
+    with pytest.raises(InputError) as error:
+        Reconstructor(**{name: value})
+    one_sentence(error, f"{name} must be ")
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.5, "0.1", True, np.float32("nan"), [0.1]])
+def test_numbers(name, value):
+    with pytest.raises(InputError) as error:
+        Reconstructor(**{name: value})
+    one_sentence(error, name, "got " + ("true" if value is True and name != "noise" else ""))
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("value", [1, 0.0, "yes", None, math.nan])
+def test_switches(name, value):
+    with pytest.raises(InputError, match=f"{name} must be true or false"):
+        Reconstructor(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("betas", (0.5,), "two numbers"),
+        ("betas", (0.5, 1.0), "less than 1, got 1.0"),
+        ("betas", (math.nan, 0.9), "betas must be a finite number"),
+        ("betas", "ab", "two numbers"),
+        ("cooling", 1.2, "between 0 and 1, got 1.2"),
+        ("averaging", 1, "less than 1, got 1"),
+        ("decay", 0, "more than 0, got 0"),
+        ("clip", 0.0, "more than 0"),
+        ("transform", 3, "transform must be a text"),
+        ("covariates", 3, "covariates must be a name"),
+        ("covariates", ["a", 2], "covariates must be a name"),
+        ("precision", 16, "precision must be auto, float32 or bfloat16, got 16"),
+        ("precision", "half", "got 'half'"),
+        ("seed", 2**63, "at most"),
+        ("threads", 10**9, "at most 4096"),
+        ("width", None, "width must be a whole number of 2 or more, got None"),
+        ("weight_prior", None, "weight_prior must be a finite number"),
+        ("operator", "cloud_mask:coverage=nan", "coverage"),
+    ],
+)
+def test_others(name, value, words, gappy):
+    with pytest.raises(InputError) as error:
+        Reconstructor(**{name: value}).fit(gappy)
+    one_sentence(error, words)
+
+
+def test_what_is_changed_later_is_checked_by_fit(gappy):
+    reconstructor = Reconstructor(steps=1)
+    reconstructor.minutes = math.nan
+    with pytest.raises(InputError, match="minutes must be a finite number of 0 or more, got nan"):
+        reconstructor.fit(gappy)
+
+
+def test_numbers_of_numpy_become_pythons_own():
+    made = Reconstructor(window=np.int64(1), minutes=np.float32(0.5), first_guess=np.bool_(False), betas=[0, 0.9])
+    for value, kind in ((made.window, int), (made.minutes, float), (made.first_guess, bool)):
+        assert type(value) is kind
+    assert made.betas == (0, 0.9)
+    assert check_settings({"other": object, "threads": None, "noise": None})["threads"] is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"members": 0}, "members must be at least 1, got 0"),
+        ({"members": 1.5}, "members must be a whole number of 1 or more, got 1.5"),
+        ({"members": True}, "got true"),
+        ({"seed": "1"}, "seed must be a whole number"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"keep_observed": "no"}, "keep_observed must be true or false, got 'no'"),
+        ({"max_error": math.nan}, "max_error must be positive"),
+        ({"max_error": math.inf}, "max_error must be positive"),
+        ({"max_error": True}, "max_error must be positive"),
+        ({"max_error": -1}, "max_error must be positive"),
+        ({"max_error": []}, "max_error must be positive"),
+    ],
+)
+def test_fill(reconstructor, gappy, settings, words):
+    for fill in (reconstructor.fill, lambda field, **more: reconstructor.fill(field.chunk(time=5), **more)):
+        with pytest.raises(InputError) as error:
+            fill(gappy, **settings)
+        one_sentence(error, words)
+
+
+@pytest.mark.parametrize(
+    ("operator", "words"),
+    [
+        ("cloud_mask:coverage=nan", "coverage of cloud_mask must lie in (0, 1), got nan"),
+        ("cloud_mask:scale=inf", "scale of cloud_mask must be more than 0, got inf"),
+        ("cloud_mask:scale=-3", "got -3"),
+        ("cloud_mask:persistence=-1", "persistence of cloud_mask"),
+        ("cloud_mask:spread=nan", "spread of cloud_mask"),
+        ("cloud_mask:slope=inf", "slope of cloud_mask"),
+        ("remove_pixel:p=1.5", "p of remove_pixel must lie in [0, 1), got 1.5"),
+        ("remove_pixel:p=nan", "got nan"),
+        ("remove_pixel_channel:p=-0.1", "got -0.1"),
+        ("convolve_noise:sigma=inf", "sigma of convolve_noise"),
+        ("convolve_noise:l=-3", "l of convolve_noise"),
+        ("patch_band:h=0", "h of patch_band"),
+        ("sparse_sampling:fraction=nan", "fraction of sparse_sampling"),
+    ],
+)
+def test_operators(operator, words, truth):
+    for call in (lambda: geogan.corrupt(truth, operator), lambda: Reconstructor(operator).fit(truth)):
+        with pytest.raises(InputError) as error:
+            call()
+        one_sentence(error, words)
+
+
+@pytest.mark.parametrize("seed", [math.nan, 1.5, "1", True, -1])
+def test_the_seed_of_a_corruption(truth, seed):
+    with pytest.raises(InputError, match="seed must be"):
+        geogan.corrupt(truth, "remove_pixel", seed=seed)
+    with pytest.raises(InputError, match="seed must be"):
+        truth.geogan.corrupt("remove_pixel", seed=seed)
