@@ -226,7 +226,7 @@ class Archive:
         phase = None if self.phase is None else self.phase[t]
         domain = self.domain[y, x]
         observed = np.isfinite(raw) & domain
-        there = np.where(observed, raw, 1.0)
+        there = np.where(observed, raw, self.standardiser.neutral)
         anomaly = self.standardiser.forward(there, phase, y, x)
         np.copyto(anomaly, 0, where=~observed)
         uncertainty = None

@@ -213,16 +213,11 @@ def league(
 
     # Against observations a spread of the field itself is too narrow by their error. A predicted error was learned from
     # observations, and has in it what is not known of theirs.
-    noise, own = np.zeros(archive.bands), np.zeros(archive.bands)
+    noise = own = 0.0
     if truth is None and alike:
-        own = model.operator.noise * standardiser.scale
+        own = model.operator.noise
     if truth is None and model.prior is not None and alike:
-        noise = model.prior.noise * model.prior.amplitude * standardiser.scale
-
-    def noisy(values: np.ndarray, bands: slice, noise: np.ndarray) -> float | np.ndarray:
-        # Of one variable among several that is under a logarithm it is a share of the value.
-        share = len(scored) > 1 and "log" in standardiser.transforms[bands]
-        return float(noise[bands][0]) * (np.abs(values[:, bands]) if share else 1.0)
+        noise = model.prior.noise * model.prior.amplitude
 
     def work(stretch: Tile) -> dict[tuple[str, str], _Sums]:
         true, where = _cells(archive, stretch.core, truth, everywhere=everywhere)
@@ -238,14 +233,14 @@ def league(
             known = known if alike else archive.read(stretch.core).uncertainty
 
         def unit(values: np.ndarray) -> np.ndarray:
-            return values if alike else standardiser.forward(values, phase)
+            return values if alike else standardiser.forward(standardiser.clipped(values), phase)
 
         for name, filler in fillers.items():
             said = filler(stretch)
             if not alike:
                 said = Slab(unit(said.field))
             for variable, bands in scored.items():
-                error = noisy(said.field, bands, noise if name == "gaussian" else own)
+                error = standardiser.error_of(noise if name == "gaussian" else own, said.field)[:, bands]
                 if known is not None:
                     error = np.hypot(error, known[:, bands])
                 sums[name, variable] = _scored(

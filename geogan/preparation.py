@@ -122,7 +122,7 @@ def prepare_model(
         Its open parameters are fitted to the field's own gaps.
     window : int
         Dates looked at before and after each.
-    transform : {"none", "log", "identity"}
+    transform : {"none", "log", "bounded:LOW,HIGH", "identity"}
         Or one a band, with commas between.
     first_guess : bool
     covariates, given

@@ -79,8 +79,10 @@ class Reconstructor:
         The clean fields given to :meth:`fit` are not those that were measured.
     first_guess : bool
         Start from the Gaussian MAP and learn a correction.
-    transform : {"none", "log", "identity"}
-        What is done to the values first; or one a band, with commas between. Images stand as they are.
+    transform : {"none", "log", "bounded:LOW,HIGH", "identity"}
+        What is done to the values first; or one a band, with commas between. Images stand as they are. Between bounds
+        (``"bounded:0,1"``), or beside one (``"bounded:0,inf"``), fills, members and means of predicted laws stay
+        inside; see :class:`geogan.transforms.Transform`.
     covariates : sequence of str
         What the networks are shown beside the field: ``"day_of_year"``, ``"latitude"``, ``"distance_to_coast"``, or
         names of static maps that :meth:`fit` is given.

@@ -13,6 +13,7 @@ from geogan.coordinates import VARIABLE, YEAR, Axes, band_names, day_of_year, da
 from geogan.operators.errors import InputError
 from geogan.regions import Region
 from geogan.streaming import parts, tiles, together
+from geogan.transforms import Transform, parse_transforms
 
 # A seasonal cycle is fitted to records of at least this many days ...
 SEASONAL_RECORD = 1.5 * YEAR
@@ -27,8 +28,6 @@ PLANE_CELLS = 100
 HARMONICS = 2
 # Values of one part of the pass, and cells whose equations are solved at a time.
 SLAB, STRIP = 8_000_000, 2**18
-
-TRANSFORMS = ("none", "log", "identity")
 
 
 class Sums:
@@ -67,7 +66,8 @@ class Sums:
         self.order[self._pairs] = self.order.T[self._pairs] = np.arange(len(self._pairs[0]))
         self._products = np.zeros((len(self._pairs[0]), *shape))
         self._moment, self._square = np.zeros((count, *shape)), np.zeros(shape)
-        self._lowest = np.full(shape, np.inf) if "log" in transforms else None
+        self._curved = _curved(transforms)
+        self._lowest, self._highest = (np.full(shape, end) if self._curved else None for end in (np.inf, -np.inf))
         self.offset = np.full((shape[0], 1, 1), np.nan)
 
     @classmethod
@@ -139,14 +139,15 @@ class Sums:
 
     def _add(self, t: slice | np.ndarray, y: slice, x: slice, raw: np.ndarray, sign: int) -> None:
         here = (..., y, x)
-        if self._lowest is not None:
+        if self._lowest is not None and self._highest is not None:
             # Where that is outside the domain, it does no harm.
             raw = np.array(raw, np.float64)
-            for bands in _logarithmic(self.transforms):
+            for bands, transform in self._curved:
                 values = raw[:, bands]
-                lowest = np.where(np.isnan(values), np.inf, values).min(0)
-                self._lowest[here][bands] = np.minimum(self._lowest[here][bands], lowest)
-                values[values <= 0] = np.nan
+                lowest, highest = self._lowest[here][bands], self._highest[here][bands]
+                np.minimum(lowest, np.where(np.isnan(values), np.inf, values).min(0), out=lowest)
+                np.maximum(highest, np.where(np.isnan(values), -np.inf, values).max(0), out=highest)
+                values[~transform.admits(values)] = np.nan
         block = _transformed(raw, self.transforms)
         seen = np.isfinite(block)
         for band in np.flatnonzero(np.isnan(self.offset[:, 0, 0]) & seen.any((0, 2, 3))).tolist():
@@ -161,14 +162,16 @@ class Sums:
         self._square[here] += sign * (block**2).sum(0)
 
     def check(self, domain: np.ndarray) -> None:
-        """Refuse a logarithm of what is not positive inside the domain (H, W), and a band that was never seen there."""
-        for band, name in enumerate(self.transforms):
-            lowest = np.inf if self._lowest is None else self._lowest[band][domain].min(initial=np.inf)
-            if name == "log" and lowest <= 0:
-                raise InputError(
-                    f"transform log needs positive values, but {self.called(band)} goes down to {lowest:g}; use "
-                    "--transform none or mask those values"
+        """Refuse values inside the domain (H, W) that have no transform, and a band that was never seen there."""
+        for band, text in enumerate(self.transforms):
+            if self._lowest is not None and self._highest is not None:
+                lowest = self._lowest[band][domain].min(initial=np.inf)
+                highest = self._highest[band][domain].max(initial=-np.inf)
+                reason = (
+                    Transform.parse(text).refusal(self.called(band), lowest, highest) if lowest <= highest else None
                 )
+                if reason is not None:
+                    raise InputError(reason)
             if not self._products[0, band][domain].any():
                 raise InputError(
                     f"{self.called(band)} has no value inside its domain; give another domain or leave it out"
@@ -193,8 +196,9 @@ class Standardiser:
     scale : ndarray of float64, shape (C,)
         Standard deviation of the anomalies of each band, in transformed units.
     transform : str
-        ``"none"``; ``"log"`` for quantities that are positive and spread over decades; ``"identity"`` for values
-        that stand as they are. Or one a band, with commas between.
+        ``"none"``; ``"log"`` for quantities that are positive and spread over decades; ``"bounded:LOW,HIGH"`` for
+        quantities that lie between two bounds, or beside one; ``"identity"`` for values that stand as they are. Or one
+        a band, with commas between.
     note : str
         What was fitted, in words, and why.
 
@@ -211,6 +215,10 @@ class Standardiser:
     scale: np.ndarray
     transform: str = "none"
     note: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a transform that is none, as a damaged file may hold."""
+        transforms(self.transform, len(self.scale))
 
     @classmethod
     def identity(cls, bands: int, domain: np.ndarray, note: str = "values as they are") -> Standardiser:
@@ -241,7 +249,7 @@ class Standardiser:
             Which dimension is which.
         domain : ndarray of bool, shape (H, W)
             True where the field exists.
-        transform : {"none", "log", "identity"}
+        transform : {"none", "log", "bounded:LOW,HIGH", "identity"}
             Applied before anything else; or one a band, with commas between. ``"identity"`` fits nothing. So do
             independent samples that say that they lie within [-1, 1] (``valid_min``, ``valid_max``): images.
         harmonics : int
@@ -260,7 +268,7 @@ class Standardiser:
         Raises
         ------
         InputError
-            For an unknown transform, a logarithm of what is not positive, or a constant field.
+            For an unknown transform, values that it does not take, or a constant field.
         """
         bands = 1 if axes.band is None else field.sizes[axes.band]
         each = transforms(transform, bands)
@@ -329,7 +337,8 @@ class Standardiser:
     def error_unit(self, units: str) -> tuple[float, str]:
         """What an error in anomalies is multiplied by, and the units it is in then.
 
-        Bands of different scales or transforms have no unit in common: their errors stay anomalies.
+        Bands of different scales or transforms have no unit in common: their errors stay anomalies. Of bounded values
+        the slope of the transform is the climatology's, its root mean square over all cells.
 
         Examples
         --------
@@ -337,11 +346,22 @@ class Standardiser:
         (0.5, 'ln mg m-3')
         >>> Standardiser(np.zeros((1, 2, 2, 2), "f4"), np.array([0.5, 3.0])).error_unit("m")
         (1.0, 'anomalies')
+        >>> Standardiser(np.zeros((1, 1, 2, 2), "f4"), np.array([0.9]), "bounded:0,100").error_unit("%")
+        (25.0, '%')
         """
         if len(set(self.scale)) > 1 or len(set(self.transforms)) > 1:
             return 1.0, "anomalies"
-        units = "" if units == "1" else units
-        return float(self.scale[0]), f"ln {units}".strip() if self.transforms[0] == "log" else units
+        units, transform, scale = (
+            "" if units == "1" else units,
+            Transform.parse(self.transforms[0]),
+            float(self.scale[0]),
+        )
+        if transform.kind == "log":
+            return scale, f"ln {units}".strip()
+        if transform.is_linear:
+            return scale, units
+        mean = transform.inverse(self.coefficients[0].astype(np.float64))
+        return float(np.sqrt(np.mean(transform.unspread(scale, mean) ** 2))), units
 
     def climatology(self, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)) -> np.ndarray:
         """Climatology in transformed units, (T, C, h, w), at the days of the year ``phase`` (T,)."""
@@ -360,11 +380,31 @@ class Standardiser:
         return anomaly
 
     def uncertainty(self, error: np.ndarray | float, values: np.ndarray) -> np.ndarray:
-        """Standard deviations of errors of ``values`` (T, C, h, w), as anomalies; under a logarithm to first order."""
-        anomaly = np.full(values.shape, error) / self.scale[:, None, None]
-        for band in _logarithmic(self.transforms):
-            anomaly[:, band] /= values[:, band]
-        return anomaly
+        """Standard deviations of errors of ``values`` (T, C, h, w), as anomalies; see :meth:`Transform.spread`."""
+        spread = np.full(values.shape, np.asarray(error) * 1.0)
+        for bands, transform in _curved(self.transforms):
+            spread[:, bands] = transform.spread(spread[:, bands], values[:, bands])
+        return spread / self.scale[:, None, None]
+
+    def error_of(self, spread: np.ndarray | float, values: np.ndarray) -> np.ndarray:
+        """Standard deviations (C,) of anomalies as errors of ``values`` (T, C, h, w) in their units, to first order."""
+        error = np.empty(values.shape)
+        error[:] = (np.asarray(spread) * self.scale)[:, None, None]
+        for bands, transform in _curved(self.transforms):
+            error[:, bands] = transform.unspread(error[:, bands], values[:, bands])
+        return error
+
+    def clipped(self, values: np.ndarray) -> np.ndarray:
+        """Values (T, C, h, w) of any origin, moved into the bounds of their bands."""
+        values = np.array(values)
+        for bands, transform in _curved(self.transforms):
+            values[:, bands] = transform.clipped(values[:, bands])
+        return values
+
+    @property
+    def neutral(self) -> np.ndarray:
+        """A value of each band, (C, 1, 1), that its transform takes, to stand where nothing was observed."""
+        return np.array([Transform.parse(text).neutral for text in self.transforms], np.float32)[:, None, None]
 
     def inverse(
         self, anomaly: np.ndarray, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)
@@ -372,15 +412,21 @@ class Standardiser:
         """The field of ``anomaly`` (T, C, h, w), in its own units; of its type."""
         if self.transform == "identity":
             return anomaly
-        values = anomaly * self.scale[:, None, None].astype(anomaly.dtype) + self.climatology(phase, y, x)
-        for band in _logarithmic(self.transforms):
-            values[:, band] = np.exp(values[:, band])
+        values = self._transformed(anomaly, phase, y, x)
+        for bands, transform in _curved(self.transforms):
+            values[:, bands] = transform.inverse(values[:, bands])
         return values
+
+    def _transformed(
+        self, anomaly: np.ndarray, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)
+    ) -> np.ndarray:
+        """The transformed values of anomalies (T, C, h, w)."""
+        return anomaly * self.scale[:, None, None].astype(anomaly.dtype) + self.climatology(phase, y, x)
 
     def moments(self, anomaly: np.ndarray, std: np.ndarray, phase: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, in the field's own units, of a normal law of anomalies.
 
-        Under a logarithm the law is log-normal: ``exp(m + s^2 / 2)``, and that times ``sqrt(exp(s^2) - 1)``.
+        See :meth:`geogan.transforms.Transform.moments`.
 
         Parameters
         ----------
@@ -388,12 +434,9 @@ class Standardiser:
         phase : ndarray of float64, shape (T,), or None
             Days of the year.
         """
-        mean = self.inverse(anomaly, phase)
-        std = std * self.scale[:, None, None].astype(std.dtype)
-        for band in _logarithmic(self.transforms):
-            square = std[:, band] ** 2
-            mean[:, band] *= np.exp(square / 2)
-            std[:, band] = mean[:, band] * np.sqrt(np.expm1(square))
+        mean, std = self._transformed(anomaly, phase), std * self.scale[:, None, None].astype(std.dtype)
+        for bands, transform in _curved(self.transforms):
+            mean[:, bands], std[:, bands] = transform.moments(mean[:, bands], std[:, bands])
         return mean, std
 
 
@@ -422,10 +465,7 @@ def transforms(text: str, bands: int) -> tuple[str, ...]:
     >>> transforms("none,log", 2), transforms("log", 2)
     (('none', 'log'), ('log', 'log'))
     """
-    each = tuple(part.strip() for part in text.split(","))
-    for part in each:
-        if part not in TRANSFORMS:
-            raise InputError(f"transform must be one of {', '.join(TRANSFORMS)}, got {part!r}")
+    each = tuple(str(transform) for transform in parse_transforms(text))
     if len(each) == 1:
         return each * bands
     if len(each) != bands:
@@ -468,26 +508,29 @@ def _basis(phase: np.ndarray | None, count: int, terms: int) -> np.ndarray:
     )
 
 
-def _logarithmic(each: tuple[str, ...]) -> list[slice]:
-    """The bands under a logarithm; all at once where they all are."""
-    if set(each) == {"log"}:
-        return [slice(None)]
-    return [slice(band, band + 1) for band, name in enumerate(each) if name == "log"]
+def _curved(each: tuple[str, ...]) -> list[tuple[slice, Transform]]:
+    """The bands whose transform is no straight line; all at once where it is one for all."""
+    first = Transform.parse(each[0])
+    if len(set(each)) == 1:
+        return [] if first.is_linear else [(slice(None), first)]
+    found = [(slice(band, band + 1), Transform.parse(text)) for band, text in enumerate(each)]
+    return [(band, transform) for band, transform in found if not transform.is_linear]
 
 
 def _transformed(values: np.ndarray, each: tuple[str, ...], called: Callable[[int], str] | None = None) -> np.ndarray:
     values = np.asarray(values, np.float64)
-    if "log" not in each:
+    curved = _curved(each)
+    if not curved:
         return values
     values = values.copy()
-    for bands in _logarithmic(each):
-        if (values[:, bands] <= 0).any():
-            band = next(b for b, name in enumerate(each) if name == "log" and (values[:, b] <= 0).any())
-            raise InputError(
-                f"transform log needs positive values, but {called(band) if called else 'the field'} goes down to "
-                f"{np.nanmin(values[:, band]):g}; use --transform none or mask those values"
-            )
-        np.log(values[:, bands], out=values[:, bands])
+    for bands, transform in curved:
+        there = values[:, bands][~np.isnan(values[:, bands])]
+        if there.size:
+            name = called(bands.start or 0) if called else "the field"
+            reason = transform.refusal(name, float(there.min()), float(there.max()))
+            if reason is not None:
+                raise InputError(reason)
+        values[:, bands] = transform.forward(values[:, bands])
     return values
 
 

@@ -26,7 +26,8 @@ cli
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, disk, lock, swap, damage
 -> streaming, nearness
--> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, packed, stencils
+-> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, packed, stencils,
+   transforms
 -> settings
 -> operators
 """

@@ -28,8 +28,10 @@ def train(
     transform: Annotated[
         str,
         typer.Option(
-            help="none; log for positive quantities spread over decades; identity for values that stand as they are "
-            "(images always do); or one a band or variable, with commas between."
+            help="none; log for positive quantities spread over decades; bounded:LOW,HIGH for fractions and other "
+            "quantities between bounds (bounded:0,1), or beside one (bounded:0,inf, as rain); identity for values that "
+            "stand as they are (images always do); or one a band or variable, with commas between, such as "
+            "bounded:0,1,log."
         ),
     ] = "none",
     noise: Annotated[

@@ -1,0 +1,283 @@
+"""Transforms of values before a climatology is fitted: logarithm, bounds; as text, forward, inverse, and moments."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, ndtr
+
+from geogan.operators.errors import InputError
+
+TRANSFORMS = ("none", "log", "identity")
+# Values at a bound have no logit. The range of a two-sided transform is therefore drawn together by this share at
+# either end, so that bounds lie at logit(EDGE) = -2.9 and 2.9, and what is estimated beyond comes back as the bound. A
+# smaller share puts bounds so far away that cells at a bound rule the climatology: on a synthetic ice fraction the
+# error was 0.0036, 0.0034 and 0.0029 for shares of 0.005, 0.02 and 0.05.
+EDGE = 0.05
+# Values may lie outside their bounds by this share of the range, which a packing's rounding can cause.
+ROUNDING = 1e-6
+# The normal law is cut into these steps for its moments under a two-sided transform: from -4 to 4 standard deviations.
+_STEPS = np.linspace(-4, 4, 33)
+_WEIGHTS = np.exp(-(_STEPS**2) / 2) / np.exp(-(_STEPS**2) / 2).sum()
+
+
+@dataclass(frozen=True)
+class Transform:
+    """The transform of one band.
+
+    Attributes
+    ----------
+    kind : {"none", "log", "identity", "bounded"}
+        ``"identity"`` values are not standardised either.
+    low, high : float
+        Bounds of ``"bounded"`` values; one may be infinite.
+
+    Examples
+    --------
+    >>> share = Transform.parse("bounded:0,1")
+    >>> values = np.array([0.0, 0.25, 1.0])
+    >>> np.allclose(share.inverse(share.forward(values)), values)
+    True
+    >>> share.inverse(np.array([-9.0, 9.0])).tolist()
+    [0.0, 1.0]
+    >>> str(Transform.parse("bounded: 0,"))
+    'bounded:0,inf'
+    """
+
+    kind: str = "none"
+    low: float = -math.inf
+    high: float = math.inf
+
+    @classmethod
+    def parse(cls, text: str) -> Transform:
+        """Return the transform of one band from its text.
+
+        Raises
+        ------
+        InputError
+            If it is unknown, or its bounds are not two numbers of which the second is larger.
+        """
+        kind, *rest = (part.strip() for part in text.split(":", 1))
+        if kind == "bounded":
+            return cls(kind, *_bounds(text, rest[0] if rest else ""))
+        if rest or kind not in TRANSFORMS:
+            raise InputError(
+                f"transform must be one of {', '.join(TRANSFORMS)}, got {text.strip()!r}; bounds are written "
+                "bounded:LOW,HIGH"
+            )
+        return cls(kind)
+
+    def __str__(self) -> str:
+        """Return the text that :meth:`parse` reads."""
+        return f"bounded:{self.low:.15g},{self.high:.15g}" if self.kind == "bounded" else self.kind
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether values stay as they are."""
+        return self.kind in ("none", "identity")
+
+    @property
+    def neutral(self) -> float:
+        """A value that the transform takes, to stand where nothing was observed."""
+        if self.kind != "bounded":
+            return 1.0
+        if self._is_two_sided:
+            return (self.low + self.high) / 2
+        return self.low if math.isfinite(self.low) else self.high
+
+    def admits(self, values: np.ndarray) -> np.ndarray:
+        """Return where values have a transform; NaN has none."""
+        if self.kind == "log":
+            return values > 0
+        if self.kind == "bounded":
+            return (values >= self.low - self._room) & (values <= self.high + self._room)
+        return ~np.isnan(values)
+
+    def refusal(self, name: str, lowest: float, highest: float) -> str | None:
+        """Return why values between two extremes cannot be transformed, as a sentence; None where they can."""
+        if self.admits(np.array([lowest, highest])).all():
+            return None
+        if self.kind == "log":
+            return (
+                f"transform log needs positive values, but {name} goes down to {lowest:g}; use --transform none or "
+                "mask those values"
+            )
+        return (
+            f"transform {self} needs values from {self.low:g} to {self.high:g}, but {name} goes from {lowest:g} to "
+            f"{highest:g}; give other bounds or mask those values"
+        )
+
+    def forward(self, values: np.ndarray) -> np.ndarray:
+        """Return transformed values, in float64: the logarithm, a logit, or a square root beside one bound.
+
+        Parameters
+        ----------
+        values : ndarray
+            Such as :meth:`admits` takes; NaN stays.
+        """
+        values = np.asarray(values, np.float64)
+        if self.kind == "log":
+            return np.log(values)
+        if self.kind != "bounded":
+            return values
+        if self._is_two_sided:
+            share = EDGE + (1 - 2 * EDGE) * np.clip((values - self.low) / (self.high - self.low), 0, 1)
+            return np.log(share / (1 - share))
+        if math.isfinite(self.low):
+            return np.sqrt(np.maximum(values - self.low, 0))
+        return -np.sqrt(np.maximum(self.high - values, 0))
+
+    def inverse(self, values: np.ndarray) -> np.ndarray:
+        """Return what has these transformed values, of their type; inside the bounds."""
+        if self.kind == "log":
+            return np.exp(values)
+        if self.kind != "bounded":
+            return values
+        if self._is_two_sided:
+            share = np.clip((expit(values) - EDGE) / (1 - 2 * EDGE), 0, 1)
+            return self._inside((self.low + (self.high - self.low) * share).astype(values.dtype))
+        if math.isfinite(self.low):
+            return self._inside(self.low + np.maximum(values, 0) ** 2)
+        return self._inside(self.high - np.minimum(values, 0) ** 2)
+
+    def moments(self, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of what has normal transformed values.
+
+        Under a logarithm the law is log-normal: ``exp(m + s^2 / 2)``, and that times ``sqrt(exp(s^2) - 1)``. Beside one
+        bound it is the square of a normal law cut at 0, whose moments are known too; between two they are summed up.
+
+        Parameters
+        ----------
+        mean, std : ndarray of one shape
+            Of the transformed values.
+
+        Examples
+        --------
+        >>> mean, std = Transform("bounded", 0, 1).moments(np.array([-9.0, 0.0]), np.array([0.5, 0.5]))
+        >>> mean.round(3).tolist(), std.round(3).tolist()
+        ([0.0, 0.5], [0.0, 0.132])
+        """
+        kind = np.result_type(mean, np.float32)
+        if self.is_linear:
+            return mean, std
+        if self.kind == "log":
+            centre = np.exp(mean) * np.exp(std**2 / 2)
+            return centre, centre * np.sqrt(np.expm1(std**2))
+        mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+        if self._is_two_sided:
+            first, second = np.zeros_like(mean), np.zeros_like(mean)
+            middle = expit(mean)
+            for step, weight in zip(_STEPS, _WEIGHTS):
+                share = np.clip((expit(mean + step * std) - EDGE) / (1 - 2 * EDGE), 0, 1) - middle
+                first += weight * share
+                second += weight * share**2
+            spread = np.sqrt(np.maximum(second - first**2, 0)) * (self.high - self.low)
+            centre = self.low + (self.high - self.low) * (middle + first)
+            return self._inside(centre.astype(kind)), spread.astype(kind)
+        side = 1.0 if math.isfinite(self.low) else -1.0
+        centre, spread = _squared(side * mean, std)
+        return self._inside(((self.low if side > 0 else self.high) + side * centre).astype(kind)), spread.astype(kind)
+
+    def spread(self, error: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return standard deviations of transformed values whose own are ``error``: to first order, or by differences.
+
+        At a bound the slope of a square root has no end, so that bounded values are moved by their error to both sides,
+        as far as the bounds let them.
+        """
+        if self.is_linear:
+            return error
+        if self.kind == "log":
+            return error / values
+        ends = np.clip(values + error, self.low, self.high), np.clip(values - error, self.low, self.high)
+        found = (self.forward(ends[0]) - self.forward(ends[1])) / 2
+        return np.where(np.isinf(error), np.inf, found)
+
+    def unspread(self, spread: np.ndarray | float, values: np.ndarray) -> np.ndarray:
+        """Return standard deviations, to first order, of values whose transformed ones have ``spread``."""
+        if self.is_linear:
+            return np.broadcast_to(spread, values.shape)
+        if self.kind == "log":
+            return spread * np.abs(values)
+        if self._is_two_sided:
+            share = EDGE + (1 - 2 * EDGE) * np.clip((values - self.low) / (self.high - self.low), 0, 1)
+            return spread * share * (1 - share) * (self.high - self.low) / (1 - 2 * EDGE)
+        return 2 * spread * np.abs(self.forward(values))
+
+    def clipped(self, values: np.ndarray) -> np.ndarray:
+        """Return values moved to the nearest one inside the bounds."""
+        return self._inside(values) if self.kind == "bounded" else values
+
+    @property
+    def _is_two_sided(self) -> bool:
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def _room(self) -> float:
+        """How far outside its bounds a value may be, for rounding."""
+        if self._is_two_sided:
+            return ROUNDING * (self.high - self.low)
+        return ROUNDING * abs(self.low if math.isfinite(self.low) else self.high)
+
+    def _inside(self, values: np.ndarray) -> np.ndarray:
+        """Values within the bounds, in place: rounding to their type may have moved them out."""
+        low, high = (np.array(bound).astype(values.dtype) for bound in (self.low, self.high))
+        # Bounds that the type does not hold are rounded inwards.
+        low = low if float(low) >= self.low else np.nextafter(low, high)
+        high = high if float(high) <= self.high else np.nextafter(high, low)
+        return np.clip(values, low, high)
+
+
+def parse_transforms(text: str) -> list[Transform]:
+    """Return the transforms of a text with commas between them; two numbers after ``bounded:`` belong to it.
+
+    Raises
+    ------
+    InputError
+        If one is unknown, or its bounds are not two numbers.
+
+    Examples
+    --------
+    >>> [str(each) for each in parse_transforms("bounded:0,1,log,bounded:0,inf")]
+    ['bounded:0,1', 'log', 'bounded:0,inf']
+    """
+    found: list[Transform] = []
+    parts = text.split(",")
+    while parts:
+        part = parts.pop(0)
+        # A name is never a number, so that the next part is either the upper bound or the next band's transform.
+        if ":" in part and parts and (_number(parts[0]) is not None or not parts[0].strip()):
+            part += "," + parts.pop(0)
+        found.append(Transform.parse(part))
+    return found
+
+
+def _bounds(text: str, numbers: str) -> tuple[float, float]:
+    """The bounds behind ``bounded:``; an empty one is infinite."""
+    ends = numbers.split(",")
+    each = [unbounded if not end.strip() else _number(end) for end, unbounded in zip(ends, (-math.inf, math.inf))]
+    example = "write the least and the largest value, as bounded:0,1, or one of them, as bounded:0,inf"
+    if len(ends) != 2 or None in each:
+        raise InputError(f"transform bounded needs two bounds, got {text.strip()!r}; {example}")
+    low, high = (float(end) for end in each if end is not None)
+    if not low < high or not (math.isfinite(low) or math.isfinite(high)):
+        raise InputError(f"transform bounded needs a finite bound and a larger one, got {text.strip()!r}; {example}")
+    return low, high
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _squared(mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of ``max(X, 0) ** 2`` for a normal X."""
+    std = np.maximum(std, 1e-12)
+    ratio = mean / std
+    below, at = ndtr(ratio), np.exp(-(ratio**2) / 2) / math.sqrt(2 * math.pi)
+    first = (mean**2 + std**2) * below + mean * std * at
+    fourth = (mean**4 + 6 * mean**2 * std**2 + 3 * std**4) * below + (mean**3 * std + 5 * mean * std**3) * at
+    return np.maximum(first, 0), np.sqrt(np.maximum(fourth - first**2, 0))
