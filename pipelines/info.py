@@ -12,6 +12,7 @@ from geogan.coordinates import Axes, band_names, days, find_axes, grid_step, sta
 from geogan.cutting import cut_grid
 from geogan.io import Survey, check_field, open_domain, open_field, open_masks, variable_names
 from geogan.operators.errors import InputError
+from geogan.quantities import proposed_transform
 from geogan.run_folder import RUN, STATE, is_run, read_run
 from geogan.streaming import stored_chunks
 from geogan.variables import is_joined, split_variables
@@ -122,15 +123,19 @@ def _times_read(field: xr.DataArray, axes: Axes) -> str:
 
 
 def _variable(field: xr.DataArray, survey: Survey) -> Section:
-    axes = find_axes(field)
+    axes, proposed = find_axes(field), proposed_transform(field, survey.minimum, survey.maximum)
     bands = {} if axes.band is None else {"bands": list(band_names(field, axes)) or field.sizes[axes.band]}
-    return {
-        "name": str(field.name),
-        "long_name": field.attrs.get("long_name") or field.attrs.get("standard_name"),
-        "units": field.attrs.get("units"),
-        "smallest": survey.minimum,
-        "largest": survey.maximum,
-    } | bands
+    return (
+        {
+            "name": str(field.name),
+            "long_name": field.attrs.get("long_name") or field.attrs.get("standard_name"),
+            "units": field.attrs.get("units"),
+            "smallest": survey.minimum,
+            "largest": survey.maximum,
+        }
+        | bands
+        | ({"transform": f"try --transform {proposed[0]} ({proposed[1]})"} if proposed else {})
+    )
 
 
 def _coverage(field: xr.DataArray, survey: Survey) -> Section:
@@ -176,7 +181,15 @@ def _next(path: str | Path, variable: str | None, field: xr.DataArray, survey: S
         return f"geogan corrupt --data {name}{chosen} --operator {operator} --out gappy.zarr"
     # Clouds hide all bands of a cell; variables have gaps of their own.
     operator = "observed_gaps" if samples or is_joined(field) else "cloud_mask"
-    return f"geogan train --data {name}{chosen}{_domain_option(path, field, survey)} --operator {operator}"
+    given = f"{_domain_option(path, field, survey)}{_transform_option(field, survey)}"
+    return f"geogan train --data {name}{chosen}{given} --operator {operator}"
+
+
+def _transform_option(field: xr.DataArray, survey: Survey) -> str:
+    """The transform that suits the field, or those of its variables."""
+    each = [(one, check_field(one, find_axes(one))) for one in split_variables(field)] if is_joined(field) else []
+    found = [proposed_transform(one, own.minimum, own.maximum) for one, own in each or [(field, survey)]]
+    return f" --transform {','.join(one[0] if one else 'none' for one in found)}" if any(found) else ""
 
 
 def _domain_option(path: str | Path, field: xr.DataArray, survey: Survey) -> str:

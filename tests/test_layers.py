@@ -27,7 +27,7 @@ cli
    covariates, variables, observation_error, encoding, disk, lock, swap, damage
 -> streaming, nearness
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, packed, stencils,
-   transforms
+   quantities, transforms
 -> settings
 -> operators
 """

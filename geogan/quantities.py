@@ -1,0 +1,131 @@
+"""What the attributes of a field say of its quantity: its bounds, and whether it is a direction."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import xarray as xr
+
+_DEGREES = ("degree", "degrees", "deg", "degree_true", "degrees_true", "degt", "arcdeg", "°")
+_RADIANS = ("radian", "radians", "rad")
+_PERCENT = ("%", "percent", "percentage", "pct", "per_cent")
+_UNITLESS = ("", "1", "fraction", "dimensionless", "unitless", "none", "m3 m-3", "m3/m3", "m2 m-2", "km2 km-2", "0-1")
+_DIRECTIONS = ("direction", "wdir", "winddir", "wind_dir", "mwd", "bearing", "heading")
+# Shares of an area, a volume or a number of cases.
+_SHARES = frozenset(
+    (
+        "fraction", "percent", "percentage", "probability", "cover", "coverage", "albedo", "reflectance",
+        "emissivity", "transmissivity", "humidity", "porosity", "saturation", "siconc", "sic", "aice", "iceconc",
+        "seaice", "clt", "tcc", "cloudiness", "fapar", "fpar", "fcover", "fvc",
+    )
+)  # fmt: skip
+# Amounts that are 0 in places or spread over decades.
+_AMOUNTS = frozenset(
+    (
+        "precipitation", "rainfall", "rain", "precip", "prcp", "pr", "tp", "snowfall", "concentration", "conc",
+        "chlorophyll", "chl", "chla", "chlor", "turbidity", "sediment", "particulate", "aerosol",
+    )
+)  # fmt: skip
+# A positive quantity whose largest value is this many times its least is proposed a logarithm.
+_DECADES = 30.0
+
+
+def is_direction(field: xr.DataArray, *, by_name: bool = False) -> bool:
+    """Return whether a field holds directions: angles that begin again after a full turn.
+
+    Parameters
+    ----------
+    field : DataArray
+        Its units must be degrees or radians, and its ``standard_name`` that of a direction, such as
+        ``wind_from_direction`` or ``sea_surface_wave_to_direction``.
+    by_name : bool
+        Look at ``long_name`` and name too.
+
+    Examples
+    --------
+    >>> wind = xr.DataArray(0.0, name="wdir", attrs={"units": "degree", "standard_name": "wind_from_direction"})
+    >>> is_direction(wind), is_direction(wind.assign_attrs(units="m s-1"))
+    (True, False)
+    """
+    if full_turn(field) is None:
+        return False
+    standard = str(field.attrs.get("standard_name", "")).lower()
+    if "direction" in standard.split("_") or standard.endswith(("azimuth_angle", "azimuth")):
+        return True
+    return by_name and not standard and bool(_words(field) & set(_DIRECTIONS))
+
+
+def full_turn(field: xr.DataArray) -> float | None:
+    """Return a full turn in the units of a field; None where these are no angle's.
+
+    Examples
+    --------
+    >>> full_turn(xr.DataArray(0.0, attrs={"units": "degree"})), full_turn(xr.DataArray(0.0, attrs={"units": "K"}))
+    (360.0, None)
+    """
+    units = str(field.attrs.get("units", "")).strip().lower().replace(" ", "_")
+    if units in _DEGREES:
+        return 360.0
+    return 2 * np.pi if units in _RADIANS else None
+
+
+def proposed_transform(field: xr.DataArray, lowest: float, highest: float) -> tuple[str, str] | None:
+    """Return a transform that suits a quantity, and why; None where values may as well stay as they are.
+
+    Parameters
+    ----------
+    field : DataArray
+        Its name, ``standard_name``, ``long_name``, ``units`` and ``valid_range`` say what it is.
+    lowest, highest : float
+        Extremes of its values, which the transform must take.
+
+    Returns
+    -------
+    (str, str) or None
+        As ``--transform`` takes it, and a reason in words.
+
+    Examples
+    --------
+    >>> ice = xr.DataArray(0.0, name="ice", attrs={"standard_name": "sea_ice_area_fraction", "units": "1"})
+    >>> proposed_transform(ice, 0.0, 1.0)
+    ('bounded:0,1', 'a share')
+    """
+    words, units = _words(field), str(field.attrs.get("units", "")).strip().lower()
+    is_percent = units in _PERCENT
+    spans = [(0.0, 100.0)] if is_percent else [(0.0, 1.0), (0.0, 100.0)]
+    stated = _valid_range(field)
+    is_share = is_percent or bool(words & _SHARES) or ("ice" in words and bool(words & {"concentration", "conc"}))
+    if stated in spans:
+        is_share, spans = True, [stated]
+    if is_share and (is_percent or units in _UNITLESS):
+        for low, high in spans:
+            # Traces of a gas are shares too, but far from 1.
+            if low <= lowest and 0.02 * high < highest <= high * (1 + 1e-6):
+                return f"bounded:{low:g},{high:g}", "a percentage" if high == 100 else "a share"
+    if words & _AMOUNTS and lowest >= 0:
+        if lowest > 0 and highest / lowest > _DECADES:
+            return "log", "positive, and spread over decades"
+        return "bounded:0,inf", "never negative"
+    return None
+
+
+def _words(field: xr.DataArray) -> set[str]:
+    """Words of a field's names, in small letters; those of its ``long_name`` where it has no ``standard_name``."""
+    standard = str(field.attrs.get("standard_name", ""))
+    names = [str(field.name or ""), standard or str(field.attrs.get("long_name", ""))]
+    whole = {name.lower() for name in names}
+    return whole | {word for name in whole for word in re.split(r"[^a-z0-9]+", name) if word}
+
+
+def _valid_range(field: xr.DataArray) -> tuple[float, float] | None:
+    """The range that a field states, unpacked; None where it states none."""
+    stated = np.ravel(field.attrs.get("valid_range", [field.attrs.get(name) for name in ("valid_min", "valid_max")]))
+    scale, offset = (field.encoding.get(name, usual) for name, usual in (("scale_factor", 1.0), ("add_offset", 0.0)))
+    if stated.dtype.kind not in "iu":
+        scale, offset = 1.0, 0.0  # whole numbers are those that are stored
+    try:
+        low, high = (float(end) * float(scale) + float(offset) for end in stated)
+    except (TypeError, ValueError):
+        return None
+    return low, high
