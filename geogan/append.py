@@ -17,8 +17,9 @@ import xarray as xr
 import zarr
 
 from geogan.chunk_store import ChunkStore, Region, layout
-from geogan.coordinates import Axes, days, same_coordinate
+from geogan.coordinates import Axes, days
 from geogan.encoding import MARK
+from geogan.grids import difference
 from geogan.operators.errors import InputError
 from geogan.streaming import PART_VALUES
 from geogan.variables import split_variables
@@ -117,10 +118,7 @@ class Older:
         fields = split_variables(chosen)
         with _opened(self.path) as dataset:
             sample = dataset[self.filled]
-            others = [str(dim) for dim in fields[0].dims if dim != axes.time]
-            if set(sample.dims) != set(fields[0].dims) or not all(
-                same_coordinate(sample, dim, fields[0], dim) for dim in others
-            ):
+            if set(sample.dims) != set(fields[0].dims) or difference(sample, fields[0]):
                 raise InputError(
                     f"{self.path} is on another grid than {chosen.name} now is; give the same grid, or another output"
                 )

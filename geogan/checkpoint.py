@@ -60,6 +60,7 @@ def save_model(path: str | Path, model: Model) -> Path:
         for name, values in (("y", model.y), ("x", model.x))
         if values is not None
     }
+    tensors |= {f"places.{kind}": torch.from_numpy(np.ascontiguousarray(at)) for kind, at in model.places.items()}
     if isinstance(model.prior, ArchivePrior):
         tensors["prior.covariance"] = model.prior.covariance
     if model.covariates is not None:
@@ -72,6 +73,7 @@ def save_model(path: str | Path, model: Model) -> Path:
         "units": model.units,
         "frames": model.frames,
         "bands": list(model.bands),
+        "kinds": dict(model.kinds),
         "band_units": list(model.band_units),
         "network": None if model.network is None else _plan_of(model.network),
         "error": None if model.error is None else _arguments(model.error),
@@ -144,6 +146,8 @@ def load_model(path: str | Path) -> Model:
             covariates=covariates,
             observation_error=text.get("observation_error"),
             smoothing=text.get("smoothing", 0),
+            kinds=dict(text.get("kinds", {})),
+            places={kind: places.numpy() for kind, places in _stripped("places", tensors).items()},
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} is a damaged geogan model ({_shortly(error)}); train it again") from error

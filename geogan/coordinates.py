@@ -1,5 +1,6 @@
 """Coordinates of a field: which dimension is time, band, y, x, and what they measure."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -54,6 +55,13 @@ _NAMES = {
         "variable",
         "variables",
     ),
+}
+# Latitudes and longitudes of cells, as models and instruments call them: XLAT (WRF), TLAT (CICE), lat_rho (ROMS),
+# nav_lat, gphit (NEMO).
+_BEFORE, _AFTER = r"(?:[xtuvf]|nav|pixel|cell)?_?", r"(?:_?(?:rho|psi|u|v|t|m|c|cent(?:er|re)))?"
+_CELL_NAMES = {
+    "latitude": rf"{_BEFORE}lat(?:itude)?s?{_AFTER}|gphi[tuvf]",
+    "longitude": rf"{_BEFORE}lon(?:g|gitude)?s?{_AFTER}|glam[tuvf]",
 }
 VARIABLE = "variable"
 """The dimension of bands that are variables, each with units of its own."""
@@ -325,24 +333,38 @@ def band_units(field: xr.DataArray, axes: Axes) -> tuple[str, ...]:
     return (str(field.attrs.get("units", "")),) * (1 if axes.band is None else field.sizes[axes.band])
 
 
-def same_coordinate(a: xr.DataArray, dim_a: str, b: xr.DataArray, dim_b: str) -> bool:
-    """Whether two dimensions have the same length, and the same coordinates but for rounding, where they have any.
+def geographic_kind(coordinate: xr.DataArray) -> str | None:
+    """Tell by its attributes, else by its name, whether a coordinate is a latitude or a longitude.
 
     Examples
     --------
-    >>> maps = xr.DataArray(np.zeros((3, 2)), dims=("y", "x"), coords={"y": [3.0, 2.0, 1.0]})
-    >>> same_coordinate(maps, "y", maps.assign_coords(y=maps.y + 1e-5), "y"), same_coordinate(maps, "y", maps, "x")
-    (True, False)
+    >>> geographic_kind(xr.DataArray(np.zeros((2, 3)), dims=("nj", "ni"), name="XLAT"))
+    'latitude'
+    >>> geographic_kind(xr.DataArray([0.0], dims="x", name="lon", attrs={"standard_name": "grid_longitude"})) is None
+    True
     """
-    if a.sizes[dim_a] != b.sizes[dim_b]:
-        return False
-    if dim_a not in a.coords or dim_b not in b.coords:
-        return True
-    first, second = a[dim_a].values, b[dim_b].values
-    if first.dtype.kind not in "iuf" or second.dtype.kind not in "iuf":
-        return bool((first == second).all())
-    step = np.abs(np.diff(second)).min() if second.size > 1 else 1.0
-    return bool(np.allclose(first, second, rtol=0, atol=0.01 * step + 1e-12))
+    standard_name = str(coordinate.attrs.get("standard_name", "")).lower()
+    units = str(coordinate.attrs.get("units", "")).lower().replace(" ", "_")
+    if standard_name:
+        return standard_name if standard_name in _CELL_NAMES else None
+    for kind, role in (("latitude", "y"), ("longitude", "x")):
+        named = re.fullmatch(_CELL_NAMES[kind], str(coordinate.name).lower()) and units in _DEGREES
+        if units in _UNITS[role] or named:
+            return kind
+    return None
+
+
+def role_of(coordinate: xr.DataArray) -> str | None:
+    """Tell by its attributes, else by its name, of which role a one-dimensional coordinate is; None where unknown.
+
+    Examples
+    --------
+    >>> maps = xr.DataArray(np.zeros((3, 2)), dims=("a", "b"), coords={"northing": ("a", [3.0, 2.0, 1.0])})
+    >>> role_of(maps.northing)
+    'y'
+    """
+    by_name = (role for role in _ROLES if str(coordinate.name).lower() in _NAMES[role])
+    return _role_of_attributes(coordinate) or next(by_name, None)
 
 
 def latitude(field: xr.DataArray, axes: Axes) -> np.ndarray | None:
@@ -454,18 +476,21 @@ def _label(field: xr.DataArray) -> str:
 
 
 def _role_by_attributes(field: xr.DataArray, dim: str) -> str | None:
-    for coordinate in _along(field, dim):
-        attrs = coordinate.attrs
-        axis = str(attrs.get("axis", "")).upper()
-        standard_name = str(attrs.get("standard_name", "")).lower()
-        units = str(attrs.get("units", "")).lower().replace(" ", "_")
-        for role in _ROLES:
-            if (
-                axis == {"time": "T", "y": "Y", "x": "X"}.get(role, "none")
-                or standard_name in _STANDARD_NAMES[role]
-                or units in _UNITS.get(role, ())
-            ):
-                return role
+    return next(filter(None, map(_role_of_attributes, _along(field, dim))), None)
+
+
+def _role_of_attributes(coordinate: xr.DataArray) -> str | None:
+    attrs = coordinate.attrs
+    axis = str(attrs.get("axis", "")).upper()
+    standard_name = str(attrs.get("standard_name", "")).lower()
+    units = str(attrs.get("units", "")).lower().replace(" ", "_")
+    for role in _ROLES:
+        if (
+            axis == {"time": "T", "y": "Y", "x": "X"}.get(role, "none")
+            or standard_name in _STANDARD_NAMES[role]
+            or units in _UNITS.get(role, ())
+        ):
+            return role
     return None
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 from scipy.ndimage import distance_transform_edt
 
-from geogan.coordinates import YEAR, Axes, day_of_year, find_axes, latitude, same_coordinate, squeezed
+from geogan.coordinates import YEAR, Axes, day_of_year, find_axes, latitude, squeezed
+from geogan.grids import difference
 from geogan.operators.errors import InputError
 
 # Those that come without data; any other is a static map of the user's.
@@ -207,10 +208,11 @@ def _static(
         )
     own = find_axes(static)
     static = static.transpose(own.y, own.x)
-    if not all(same_coordinate(static, a, field, b) for a, b in ((own.y, axes.y), (own.x, axes.x))):
+    apart = difference(static, field)
+    if apart:
         raise InputError(
             f"covariate {name!r} ({_extent(static, own)}) is on another grid than {_label(field)} "
-            f"({_extent(field, axes)}); interpolate it to that grid"
+            f"({_extent(field, axes)}): {apart}; interpolate it to that grid"
         )
     return np.asarray(static.values, np.float64)
 

@@ -15,6 +15,7 @@ from geogan.coordinates import band_names, band_units, find_axes
 from geogan.covariance import Prior
 from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior
+from geogan.grids import Misfit, part_of, places_of, span
 from geogan.networks import ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
@@ -43,7 +44,11 @@ class Model:
     variable, units : str
         Of the field it was trained on; several variables with commas between.
     y, x : ndarray or None
-        Coordinates of the grid, where there are any.
+        Coordinates that index the grid's dimensions, where there are any.
+    kinds : dict of str
+        ``{"y": "latitude", "x": "longitude"}`` where those two are geographic.
+    places : dict of ndarray
+        Coordinates of the grid beside those two, as in :data:`geogan.grids.Places`.
     precision : str
         Of the network's arithmetic.
     scores : dict
@@ -86,6 +91,8 @@ class Model:
     covariates: Covariates | None = None
     observation_error: float | str | None = None
     smoothing: int = 0
+    kinds: dict[str, str] = field(default_factory=dict)
+    places: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -141,31 +148,41 @@ class Model:
                     f"the model was trained on {name if self.band_units else self.variable} in "
                     f"{wanted[band] or 'no units'}, but {name} is in {units or 'no units'}; convert it, or train on it"
                 )
-        found = []
-        for name, ours, size in (
-            (axes.y, self.y, self.domain.shape[0]),
-            (axes.x, self.x, self.domain.shape[1]),
-        ):
-            theirs = _numbers(source, name)
-            if ours is None or theirs is None:
-                if source.sizes[name] != size:
-                    raise InputError(
-                        f"the model's grid has {size} cells along {name}, but {source.name} has "
-                        f"{source.sizes[name]}; fill the grid it was trained on, or train on this one"
-                    )
-                found.append(slice(0, size))
-                continue
-            step = np.abs(np.diff(ours)).min() if size > 1 else 1.0
-            start = int(np.abs(ours - theirs[0]).argmin())
-            part = ours[start : start + len(theirs)]
-            if len(part) != len(theirs) or np.abs(part - theirs).max() > 0.01 * step:
-                raise InputError(
-                    f"{name} of {source.name} ({theirs[0]:g} to {theirs[-1]:g}, {len(theirs)} cells) is not part of "
-                    f"the model's grid ({ours[0]:g} to {ours[-1]:g}, {size} cells); fill the grid it was trained on, "
-                    "or train on this one"
-                )
-            found.append(slice(start, start + len(theirs)))
-        return found[0], found[1]
+        ours = self._places()
+        theirs, shape = places_of(source, axes), (self.domain.shape[0], self.domain.shape[1])
+        size = source.sizes[axes.y], source.sizes[axes.x]
+        found = part_of(ours, shape, theirs, size)
+        if not isinstance(found, Misfit):
+            return found
+        kind, axis = found
+        dim = (axes.y, axes.x)[axis]
+        if kind == "size":
+            raise InputError(
+                f"the model's grid has {shape[axis]} cells along {dim}, but {source.name} has {size[axis]}; fill the "
+                "grid it was trained on, or train on this one"
+            )
+        if kind == "other":
+            raise InputError(
+                f"{source.name} has the coordinates {', '.join(theirs)} and the model's grid {', '.join(ours)}, which "
+                "cannot be compared; give the field with the coordinates that it was trained with"
+            )
+        other = theirs.get(kind)
+        if other is None:
+            other = next(values for values in theirs.values() if values.size == values.shape[axis])
+        name = {"y": axes.y, "x": axes.x}.get(kind, kind)
+        raise InputError(
+            f"{name} of {source.name} ({span(other)}, {size[axis]} cells) is not part of the model's grid "
+            f"({span(ours[kind])}, {shape[axis]} cells); fill the grid it was trained on, or train on this one"
+        )
+
+    def _places(self) -> dict[str, np.ndarray]:
+        """Coordinates of the grid by kind."""
+        found = dict(self.places)
+        for side, values in (("y", self.y), ("x", self.x)):
+            if values is not None:
+                column = values[:, None] if side == "y" else values[None]
+                found |= {kind: column for kind in (side, self.kinds.get(side)) if kind is not None}
+        return found
 
 
 def _numbers(source: xr.DataArray, name: str) -> np.ndarray | None:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.coordinates import find_axes, stacked
+from geogan.grids import difference
 from geogan.operators.errors import InputError
 
 # Values looked at together.
@@ -75,6 +76,9 @@ def observation_error(
         )
     axes = find_axes(field)
     error = error.squeeze([dim for dim in error.dims if dim not in field.dims], drop=True)
+    apart = difference(field, error)
+    if apart:
+        raise InputError(f"{called} is on another grid than {name}: {apart}; give the error of the same cells")
     error = stacked(error.expand_dims([dim for dim in field.dims if dim not in error.dims]), axes)
     values = stacked(field, axes)
     slab = max(1, SLAB // int(np.prod(values.shape[1:])))

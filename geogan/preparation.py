@@ -13,10 +13,11 @@ import xarray as xr
 
 from geogan.archive import Archive, Loaded, too_long
 from geogan.blocks import Block, cut, holds_enough, prepare, samples_of_a_block, some_samples
-from geogan.coordinates import Axes, band_names, band_units, find_axes
+from geogan.coordinates import Axes, band_names, band_units, find_axes, geographic_kind
 from geogan.covariance import FEWEST_DATES, SEARCHED_CELLS, Prior, fit_archive_prior
 from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
+from geogan.grids import places_of
 from geogan.io import Survey, check_field
 from geogan.model import Model, grid_of
 from geogan.observation_error import observation_error
@@ -190,6 +191,8 @@ def prepare_model(
         far = f"length {prior.length:.1f} cells" if prior.stationary else "the archive's own covariance"
         message(f"first guess: {far}, {lasting}noise {prior.noise:.2f}; error {found} on hidden clouds")
     y, x = grid_of(field)
+    sides = {side: geographic_kind(field[dim]) for side, dim in (("y", axes.y), ("x", axes.x)) if dim in field.coords}
+    kinds = {side: kind for side, kind in sides.items() if kind is not None}
     model = Model(
         network=None,
         prior=prior,
@@ -206,6 +209,8 @@ def prepare_model(
         band_units=band_units(field, axes) if is_joined(field) else (),
         covariates=beside,
         observation_error=known if known is None or isinstance(known, float) else str(known.name or "error"),
+        kinds=kinds,
+        places={kind: at for kind, at in places_of(field, axes).items() if kind not in ("y", "x", *kinds.values())},
     )
     return Prepared(model, replace(archive, covariates=beside), share, scale)
 

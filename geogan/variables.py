@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import VARIABLE, Axes, band_names, find_axes, ordered, same_coordinate
+from geogan.coordinates import VARIABLE, Axes, band_names, find_axes, ordered
+from geogan.grids import difference
 from geogan.operators.errors import InputError
 
 # What a file's encoding says of the numbers; the rest says how that file kept them.
@@ -138,11 +139,11 @@ def _check_alike(first: xr.DataArray, axes: Axes, other: xr.DataArray) -> None:
             f"{pair} have different dimensions, ({', '.join(ordered(axes))}) and ({', '.join(ordered(own))}); choose "
             "variables that have the same"
         )
-    for dim in (axes.y, axes.x):
-        if not same_coordinate(other, dim, first, dim):
-            raise InputError(
-                f"{pair} are on different grids: {_span(first, dim)}, and {_span(other, dim)}; bring both to one grid"
-            )
+    apart = difference(first, other)
+    if apart:
+        dim = {"y": axes.y, "x": axes.x}.get(apart.kind)
+        words = str(apart) if dim is None else f"{_span(first, dim)}, and {_span(other, dim)}"
+        raise InputError(f"{pair} are on different grids: {words}; bring both to one grid")
     if axes.time is None:
         return
     ours, theirs = (field.indexes.get(axes.time) for field in (first, other))

@@ -21,9 +21,10 @@ from geogan.checkpoint import load_model
 from geogan.coordinates import band_units, days, find_axes, stacked
 from geogan.disk import writing
 from geogan.filling import prepared
+from geogan.grids import difference
 from geogan.io import check_field, open_source
 from geogan.league import DEFAULT, METHODS, Row, league
-from geogan.model import Model, grid_of
+from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import train
 from geogan.presets import OPTIMISER
@@ -205,13 +206,18 @@ def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
     for units, others in zip(*(band_units(field, find_axes(field)) for field in (data, truth)), strict=True):
         if units != others:
             raise InputError(f"the truth is in {others or 'no units'}, the data in {units or 'no units'}; convert it")
-    ours, theirs_grid = ((*grid_of(field), days(field, find_axes(field))) for field in (data, truth))
-    for name, a, b in zip(("y", "x", "time"), ours, theirs_grid):
-        if a is not None and b is not None and np.abs(a - b).max() > 0.01 * np.abs(np.diff(a)).min(initial=1.0):
-            raise InputError(
-                f"the truth has other coordinates along {name} ({b[0]:g} to {b[-1]:g}) than the data ({a[0]:g} to "
-                f"{a[-1]:g}); give the same dates on the same grid"
-            )
+    apart = difference(data, truth)
+    if apart:
+        raise InputError(
+            f"the truth has other coordinates along {apart.kind} ({apart.second}) than the data ({apart.first}); give "
+            "the same dates on the same grid"
+        )
+    a, b = (days(field, find_axes(field)) for field in (data, truth))
+    if np.abs(a - b).max() > 0.01 * np.abs(np.diff(a)).min(initial=1.0):
+        raise InputError(
+            f"the truth has other coordinates along time ({b[0]:g} to {b[-1]:g} days) than the data ({a[0]:g} to "
+            f"{a[-1]:g}); give the same dates on the same grid"
+        )
 
 
 def _print(rows: Sequence[Row], model: Model, kind: str, console: Console) -> None:

@@ -25,7 +25,7 @@ cli
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, disk, lock, swap, damage
--> streaming, nearness
+-> streaming, nearness, grids
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, packed, stencils,
    quantities, transforms
 -> settings

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
-from geogan.coordinates import Axes, find_axes, ordered, same_coordinate, squeezed
+from geogan.coordinates import Axes, find_axes, ordered, squeezed
 from geogan.damage import Guarded
+from geogan.grids import difference, still
 from geogan.images import are_images, open_images
 from geogan.io.absent_chunks import check_chunks
 from geogan.io.dates import select_time, shown_date
@@ -181,6 +182,7 @@ def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) 
         check_chunks(path, name, array)
     array = squeezed(array)
     axes = find_axes(array)
+    array = still(array, axes)
     chunks = _dask_chunks(array, axes)
     guarded = Guarded(array, path, skip=skip_bad)
     array = array.copy(data=guarded.dask(tuple(chunks[str(dim)] for dim in array.dims)))
@@ -208,13 +210,20 @@ def _along_time(pieces: list[xr.DataArray], paths: list[str]) -> xr.DataArray:
     name = axes.time or next((str(c) for c in first.coords if first[c].ndim == 0 and "time" in str(c).lower()), None)
     if name is None:
         raise InputError(f"{paths[0]} has no time, so {len(paths)} files cannot be put in order; give one file")
+    grid = {each: at.variable for each, at in first.coords.items() if at.dims and set(at.dims) <= {axes.y, axes.x}}
     films = []
     for piece, path in zip(pieces, paths):
         own = find_axes(piece)
-        if (own.y, own.x) != (axes.y, axes.x) or not all(
-            same_coordinate(piece, dim, first, dim) for dim in (axes.y, axes.x)
-        ):
-            raise InputError(f"{path} is on another grid than {paths[0]}; give files of one grid")
+        if (own.y, own.x) != (axes.y, axes.x):
+            apart: object = f"dimensions ({own.y}, {own.x}), and ({axes.y}, {axes.x})"
+        else:
+            apart = None if piece is first else difference(piece, first)
+        if apart:
+            raise InputError(f"{path} is on another grid than {paths[0]} ({apart}); give files of one grid")
+        if piece is not first:
+            # The grid is the first file's; a copy for each of many files would take gigabytes.
+            piece = piece.drop_vars([each for each in piece.coords if {own.y, own.x} & set(piece[each].dims)])
+            piece = piece.assign_coords(grid)
         film = piece.expand_dims(name) if own.time is None and name in piece.coords else piece
         if name not in film.dims or name not in film.coords:
             raise InputError(f"{path} has no {name!r} coordinate, so the files cannot be put in order; add one")

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import band_names, find_axes, same_coordinate, squeezed
+from geogan.coordinates import band_names, find_axes, squeezed
+from geogan.grids import difference
 from geogan.images import are_images
 from geogan.io.files import Data, find_paths, open_dataset
 from geogan.io.measured import choose_variable, is_gridded, is_mask, label_of
@@ -50,10 +51,11 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
         )
     own = find_axes(mask)
     mask = mask.transpose(own.y, own.x)
-    if mask.shape != shape or not all(same_coordinate(mask, a, like, b) for a, b in ((own.y, axes.y), (own.x, axes.x))):
+    apart = difference(mask, like)
+    if apart:
         raise InputError(
             f"variable {name!r} of {path} is on a grid of {mask.shape}, which is not the grid of "
-            f"{label_of(like)}, {shape}; bring both to one grid and one order of rows"
+            f"{label_of(like)}, {shape} ({apart}); bring both to one grid and one order of rows"
         )
     with reading(path, name):
         values = mask.values

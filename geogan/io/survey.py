@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from geogan.coordinates import Axes, band_names, stacked
+from geogan.grids import places_of
 from geogan.io.measured import check_finite, check_numbers, label_of
 from geogan.operators.errors import InputError
 from geogan.regions import Region
@@ -61,6 +62,7 @@ def check_labels(field: xr.DataArray, axes: Axes) -> pd.Index | None:
     """
     name = label_of(field)
     check_numbers(field, name)
+    places_of(field, axes)
     times = field.indexes.get(axes.time) if axes.time and not axes.independent else None
     if times is not None and not (times.is_monotonic_increasing and times.is_unique):
         raise InputError(
