@@ -1,7 +1,7 @@
 """Fill the gaps in geophysical fields by learning from the gappy measurements alone.
 
-Names are loaded when they are first used, so that ``import geogan`` costs nothing. The first of them that is
-used also registers ``da.geogan`` and ``ds.geogan`` with xarray; ``import geogan.accessor`` does that alone.
+Names are loaded when they are first used, so that ``import geogan`` costs nothing. It registers ``da.geogan`` and
+``ds.geogan`` with xarray: at once where xarray is imported already, else as soon as xarray is.
 
 Examples
 --------
@@ -14,6 +14,8 @@ True
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from geogan.registration import register_accessors
 
 if TYPE_CHECKING:
     from geogan.coordinates import find_axes
@@ -59,7 +61,6 @@ def __getattr__(name: str) -> Any:
         return version("geogan")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import_module("geogan.accessor")
     home, own = _HOMES[name]
     value = getattr(import_module(f"geogan.{home}"), own)
     globals()[name] = value  # found at once the next time
@@ -68,3 +69,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+register_accessors()

@@ -1,6 +1,6 @@
 """``da.geogan`` and ``ds.geogan``: what geogan does, from xarray objects; delegates, nothing more.
 
-Importing this module registers both.
+Importing this module registers both; ``import geogan`` has it imported, see `geogan.registration`.
 """
 
 from collections.abc import Sequence

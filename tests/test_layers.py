@@ -28,7 +28,7 @@ cli
 -> streaming, nearness, grids
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, packed, stencils,
    quantities, transforms
--> settings
+-> settings, registration
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]
