@@ -7,7 +7,7 @@ Zarr store are shared, not copied. What is there is neither moved nor written to
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from geogan.checksums import as_text, from_text
 from geogan.chunk_store import ChunkStore, Region, layout
 from geogan.coordinates import Axes, days
-from geogan.encoding import MARK
+from geogan.encoding import MARK, READ
 from geogan.grids import difference
 from geogan.operators.errors import InputError
 from geogan.streaming import PART_VALUES
@@ -51,12 +52,18 @@ class Older:
         Its digest.
     names : tuple of str
         Its variables.
+    source : str or None
+        State of the archive that it was made from, as `geogan.store_state.describe` gives it.
+    sums : ndarray of uint32 or None
+        Checksums of the dates that its regions read, one region after another; None where it does not keep them.
     """
 
     path: Path
     told: dict[str, Any]
     mark: str
     names: tuple[str, ...]
+    source: str | None = None
+    sums: np.ndarray | None = None
 
     @classmethod
     def of(cls, path: Path) -> Older:
@@ -78,7 +85,26 @@ class Older:
                     "--overwrite"
                 ) from None
             names = tuple(str(name) for name, array in dataset.data_vars.items() if array.ndim)
-            return cls(path, told, str(dataset.attrs[MARK]), names)
+            source, sums = _read(dataset.attrs.get(READ))
+            return cls(path, told, str(dataset.attrs[MARK]), names, source, sums)
+
+    def sums_of(self, reads: Sequence[slice]) -> dict[int, np.ndarray] | None:
+        """Checksums of what each of its regions read, by number.
+
+        Parameters
+        ----------
+        reads : sequence of slice
+            Dates of the archive that each region read.
+
+        Returns
+        -------
+        sums : dict of ndarray of uint32 or None
+            None where it does not keep them, or was cut otherwise.
+        """
+        stops = np.cumsum([read.stop - read.start for read in reads])
+        if self.sums is None or len(self.sums) != stops[-1]:
+            return None
+        return dict(enumerate(np.split(self.sums, stops[:-1])))
 
     @property
     def filled(self) -> str:
@@ -130,25 +156,10 @@ class Older:
                 )
             return len(own)
 
-    def check_observed(self, chosen: xr.DataArray, axes: Axes, dates: Sequence[int]) -> None:
-        """Whether what was observed on some dates is still what it was when they were filled.
-
-        Raises
-        ------
-        InputError
-            Where it is not.
-        """
-        for date in dates:
-            if self.revised(chosen, axes, slice(date, date + 1)):
-                raise InputError(
-                    f"{chosen.name} of date {chosen[axes.time].values[date]} is not what it was when {self.path} was "
-                    "filled; fill it anew with --overwrite"
-                )
-
     def revised(self, chosen: xr.DataArray, axes: Axes, dates: slice) -> list[int]:
         """Dates on which what was observed is not what it was when they were filled.
 
-        Nothing can be said of a product that does not keep what was observed.
+        For a product that keeps no checksums, as earlier versions of geogan wrote them.
 
         Parameters
         ----------
@@ -157,10 +168,18 @@ class Older:
         axes : Axes
         dates : slice
             Where to look.
+
+        Raises
+        ------
+        InputError
+            If the product does not keep what was observed either.
         """
         found = set[int]()
         if not self.told["keep_observed"]:
-            return []
+            raise InputError(
+                f"{self.path} keeps neither checksums nor observations of what it was filled from, so nothing tells "
+                "whether the archive has changed since; fill it anew with --overwrite"
+            )
         with _opened(self.path) as dataset:
             for field in split_variables(chosen):
                 if field.name not in self.names:
@@ -231,6 +250,29 @@ class Older:
                 old = dataset[name].isel({**region, time: slice(start, start + count)})
                 result[name][{time: slice(0, count)}] = old.transpose(*result[name].dims).values
         return result
+
+
+def read_text(source: str | None, sums: Iterable[np.ndarray]) -> str:
+    """Encode what a product says of what it was made from.
+
+    Parameters
+    ----------
+    source : str or None
+        State of the archive.
+    sums : iterable of ndarray of uint32
+        Checksums of the dates that each region read, in the order of their numbers.
+    """
+    return json.dumps({"source": source, "sums": as_text(sums)})
+
+
+def _read(text: Any) -> tuple[str | None, np.ndarray | None]:
+    """Decode what :func:`read_text` encoded; nothing is known where it is damaged."""
+    try:
+        kept = json.loads(text)
+        source = kept["source"]
+        return source if isinstance(source, str) else None, from_text(kept["sums"])
+    except (ValueError, TypeError, KeyError):
+        return None, None
 
 
 def _opened(path: Path, *, decoded: bool = True) -> xr.Dataset:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import dask.config
+import numpy as np
 import torch
 from distributed import Client, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
 from distributed.scheduler import KilledWorker
@@ -46,6 +47,7 @@ class Made(NamedTuple):
     number: int
     names: tuple[str, ...]
     notes: tuple[str, ...]
+    sums: np.ndarray
 
 
 class SlabWorker(WorkerPlugin):
@@ -82,7 +84,7 @@ class SlabWorker(WorkerPlugin):
         arrays = filler.arrays(number)
         with writing(self.out, kept=partial_folder(self.out)):
             store.write(filler.region(number), arrays)
-        return Made(number, tuple(arrays), tuple(filler.notes(number, arrays)))
+        return Made(number, tuple(arrays), tuple(filler.notes(number, arrays)), filler.sums.pop(number))
 
     def _store(self) -> ChunkStore:
         partial = partial_folder(self.out)

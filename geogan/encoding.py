@@ -13,6 +13,9 @@ import xarray as xr
 MARK = "geogan_product"
 """Global attribute of every product; nothing without it is ever replaced."""
 
+READ = "geogan_read"
+"""Global attribute: checksums of what the regions of a product were made from, as JSON; see `geogan.checksums`."""
+
 # Of a source file's encoding this says what the numbers mean; the rest says how that file kept them.
 _MEANING = ["dtype", "scale_factor", "add_offset", "_FillValue", "missing_value"]
 _MEANING += ["units", "calendar", "grid_mapping"]

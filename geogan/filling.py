@@ -46,8 +46,14 @@ def slab_parts(
     members: int = 1,
     seed: int = 0,
     device: torch.device | None = None,
+    look: Callable[[Archive, Tile], None] | None = None,
 ) -> list[np.ndarray]:
     """What the product holds of a slab: the archive is read, filled and composed.
+
+    Parameters
+    ----------
+    look : callable, optional
+        Called with what was read: an archive in memory, and the slab counted from its first date.
 
     Returns
     -------
@@ -55,6 +61,8 @@ def slab_parts(
         Those of :class:`Parts` that there are.
     """
     held, here = reader.hold(slab, panel)
+    if look is not None:
+        look(held, here)
     whole = cut.whole(slab)
     made = fill_slab(model, held, here, cut, panel=panel, members=members, seed=seed, device=device, whole=whole)
     y, x = (

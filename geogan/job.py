@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import xarray as xr
 from geogan.append import Older
 from geogan.archive import Archive
 from geogan.checkpoint import digest, load_model
+from geogan.checksums import Place, checksums
 from geogan.composing import UNREADABLE, error_limits, product_of
 from geogan.coordinates import Axes, find_axes, ordered, unstacked
 from geogan.cutting import Plan, plan
@@ -23,6 +25,8 @@ from geogan.filling import check_members, prepared, slab_parts
 from geogan.io import Source, open_source, select_time
 from geogan.model import Model
 from geogan.operators.errors import InputError
+from geogan.panels import Panel
+from geogan.parallel import side_by_side
 from geogan.reader import SlabReader
 from geogan.reconstructor import find_device
 from geogan.tiles import Tile
@@ -95,6 +99,8 @@ class Filler:
     cut : Plan
         Its slabs are the regions of the product.
     device : torch.device
+    sums : dict of ndarray
+        Checksums of what was read for each region that was made, by number.
     """
 
     job: Job
@@ -109,6 +115,7 @@ class Filler:
     dates: slice
     cut: Plan
     device: torch.device
+    sums: dict[int, np.ndarray] = dataclass_field(default_factory=dict)
 
     @classmethod
     def open(cls, job: Job, *, folder: Path | None = None) -> Filler:
@@ -158,8 +165,12 @@ class Filler:
         return region
 
     def arrays(self, number: int) -> dict[str, np.ndarray]:
-        """Values of every variable of the product in a region."""
+        """Values of every variable of the product in a region; what was read for it is noted in ``sums``."""
         slab, panel = self.cut.at(number)
+
+        def look(held: Archive, here: Tile) -> None:
+            self.sums[number] = _sums(held, here.read, self.reader.archive is held, panel)
+
         parts = slab_parts(
             self.model,
             self.reader,
@@ -171,6 +182,7 @@ class Filler:
             members=self.job.members,
             seed=self.job.seed,
             device=self.device,
+            look=look,
         )
         chosen = self.chosen.isel(self.region(number))
         filled = product_of(self.model, chosen, *(unstacked(part, self.axes) for part in parts))
@@ -178,6 +190,34 @@ class Filler:
             path, dates = self.job.settled
             filled = Older.of(Path(path)).put_back(filled, self.axes.time, self.region(number), dates)
         return {str(name): array.values for name, array in filled.data_vars.items()}
+
+    def checksums(self, numbers: Sequence[int], *, threads: int | None = None) -> dict[int, np.ndarray]:
+        """Compute the checksums of what some regions read of the archive as it is now, without filling them.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+        threads : int, optional
+            Regions read at a time; by default one a core.
+
+        Returns
+        -------
+        sums : dict of ndarray of uint32
+            For each region one number for each date that it reads.
+        """
+
+        def look(number: int) -> np.ndarray:
+            slab, panel = self.cut.at(number)
+            held, here = self.reader.hold(slab, panel)
+            return _sums(held, here.read, self.reader.archive is held, panel)
+
+        return dict(zip(numbers, side_by_side(look, numbers, threads=threads)))
+
+    @property
+    def read(self) -> range:
+        """Dates of the archive that are read at all."""
+        slabs = self.cut.slabs
+        return range(slabs[0].read.start, slabs[-1].read.stop)
 
     def notes(self, number: int, arrays: Mapping[str, np.ndarray]) -> list[str]:
         """What is to be said of a region: which of its cells could not be read."""
@@ -231,9 +271,7 @@ class Filler:
         dates : int
             How many of the product's dates there were.
         """
-        first = int(told["first_date"])
-        shorter = replace(self.archive, days=self.archive.days[: int(told["dates_of_archive"])])
-        before = plan(self.model, shorter, dates=slice(first, first + dates), members=self.job.members)
+        first, before = int(told["first_date"]), self.before(told, dates)
         if first != self.dates.start or told["slab_and_margin"] != [before.dates, before.margin]:
             return set()
         panels, count = [(each.down, each.across) for each in (self.cut, before)], len(self.cut.slabs)
@@ -241,6 +279,12 @@ class Filler:
             return set()
         same = [number for number, (now, then) in enumerate(zip(self.cut.slabs, before.slabs)) if now == then]
         return {first + number for first in range(0, self.cut.total, count) for number in same}
+
+    def before(self, told: Mapping[str, Any], dates: int) -> Plan:
+        """How an earlier product of this archive was cut, which had so many dates."""
+        first = int(told["first_date"])
+        shorter = replace(self.archive, days=self.archive.days[: int(told["dates_of_archive"])])
+        return plan(self.model, shorter, dates=slice(first, first + dates), members=self.job.members)
 
     def looking_at(self, dates: Sequence[int]) -> set[int]:
         """Slabs that read some of the product's dates."""
@@ -272,6 +316,54 @@ class Filler:
                 most = max(most, CHUNK_VALUES // (self.archive.bands * self.archive.domain.size))
             chunks[self.axes.time] = max(part for part in range(1, most + 1) if common % part == 0)
         return chunks
+
+
+def differing(cut: Plan, before: Mapping[int, np.ndarray], now: Mapping[int, np.ndarray]) -> tuple[set[int], set[int]]:
+    """Find regions that read other values now than before, and the dates that differ.
+
+    Parameters
+    ----------
+    cut : Plan
+    before, now : mapping of int to ndarray
+        Checksums by number of the region, one for each date that it reads. Regions that are in one of them alone do not
+        count.
+
+    Returns
+    -------
+    regions : set of int
+    dates : set of int
+        Of the archive.
+    """
+    regions, dates = set[int](), set[int]()
+    for number in before.keys() & now.keys():
+        (places,) = np.nonzero(before[number] != now[number])
+        if len(places):
+            regions.add(number)
+            dates.update((cut.at(number)[0].read.start + places).tolist())
+    return regions, dates
+
+
+def by_place(cut: Plan, sums: Mapping[int, np.ndarray]) -> list[tuple[Place, int]]:
+    """List the checksums of regions by panel and date of the archive; what two regions read is there twice.
+
+    Parameters
+    ----------
+    cut : Plan
+    sums : mapping of int to ndarray
+        By number of the region, one for each date that it reads.
+    """
+    return [
+        ((number // len(cut.slabs), cut.at(number)[0].read.start + index), int(value))
+        for number, values in sums.items()
+        for index, value in enumerate(values)
+    ]
+
+
+def _sums(held: Archive, read: slice, is_whole: bool, panel: Panel) -> np.ndarray:
+    """Checksums of the dates that a slab reads, of an archive that holds them and its panel, or is the whole one."""
+    place = (read, slice(None), panel.y.read, panel.x.read) if is_whole else (read,)
+    error = held.error[place] if isinstance(held.error, xr.DataArray) else None
+    return checksums(held.field[place], error)
 
 
 def _part(panels: list[Tile]) -> int:

@@ -16,9 +16,10 @@ from typing import Any, Self
 import numpy as np
 import xarray as xr
 
+from geogan.checksums import as_text, from_text
 from geogan.chunk_store import ChunkStore, Region
 from geogan.disk import writing
-from geogan.encoding import MARK, consolidate, write_netcdf, write_template
+from geogan.encoding import MARK, READ, consolidate, write_netcdf, write_template
 from geogan.lock import take_lock
 from geogan.operators.errors import InputError
 from geogan.swap import flush, replace
@@ -27,8 +28,9 @@ _NETCDF = (".nc", ".nc4")
 _BLOCK_BYTES = 48 * 2**20
 # What a digest begins with that no later run has: such a partial product cannot be gone on with.
 _ONCE = "once-"
-# Files of a partial product: what it is, the regions done, and in place of the first what it was, once it has its name.
-_STATE, _DONE, _FINISHED = "product.json", "done.jsonl", "finished.json"
+# Files of a partial product: what it is, the regions done, the state of the source in which these were last compared
+# with it, and in place of the first what it was, once it has its name.
+_STATE, _DONE, _SOURCE, _FINISHED = "product.json", "done.jsonl", "source.json", "finished.json"
 
 
 class Product:
@@ -58,16 +60,11 @@ class Product:
     def __init__(self, path: Path, state: dict[str, Any], *, overwrite: bool) -> None:
         self.path = path
         self.partial = partial_folder(path)
-        self.digest = str(state["digest"])
+        self.mark = str(state["mark"])
         self.store = chunk_store(state, self.partial)
         self._overwrite = overwrite
         self._guard = threading.Lock()
-        self._done: set[tuple[Any, ...]] = set()
-        self._notes: list[str] = []
-        self._covered = {
-            name: np.zeros([-(-self.store.sizes[dim] // self.store.chunks[dim]) for dim in dims], dtype=bool)
-            for name, dims in self.store.dims.items()
-        }
+        self._done: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._unlock: Callable[[], Any] = int  # begin, which holds the lock, says how to let go of it
 
     @classmethod
@@ -94,7 +91,7 @@ class Product:
         chunks : mapping of str to int
             Stored chunk along each dimension, in pixels or dates; the whole dimension where not named.
         digest : str
-            Says from what the product is made; only a partial product of the same digest is gone on with.
+            Says how the product is made; only a partial product of the same digest is gone on with.
         overwrite : bool
             Replace a complete product of that name, once this one is complete; and at once what is done of another one
             that was stopped.
@@ -139,11 +136,15 @@ class Product:
                 if after is not None:
                     state["after"] = after
                 begun = read_state(partial)
-                if begun != state:
+                if begun is not None and begun == state | {"mark": begun.get("mark")}:
+                    state = begun
+                else:
+                    # Two products of one digest may be made from different states of the data.
+                    state["mark"] = f"{digest}.{uuid.uuid4().hex[:16]}"
                     if not overwrite or (after is not None and begun is not None and begun.get("after") != after):
                         _check_nothing_done(partial, path, appending=after is not None)
                     _empty(partial)
-                    write_template(partial / "store.zarr", template, state["chunks"], digest)
+                    write_template(partial / "store.zarr", _without(template, READ), state["chunks"], state["mark"])
                     chunk_store(state, partial).flush_metadata()
                     # Written last: without it the store is not trusted.
                     _write_text(partial / _STATE, json.dumps(state))
@@ -178,9 +179,54 @@ class Product:
     def notes(self) -> list[str]:
         """What was noted of the regions that are done, each text once."""
         with self._guard:
-            return list(dict.fromkeys(self._notes))
+            return list(dict.fromkeys(note for line in self._done.values() for note in line.get("notes", [])))
 
-    def write(self, region: Region, arrays: Mapping[str, np.ndarray], *, notes: Sequence[str] = ()) -> None:
+    @property
+    def source(self) -> str | None:
+        """State of the source in which all regions done were last known to be right; None where unknown."""
+        try:
+            return json.loads((self.partial / _SOURCE).read_text(encoding="utf-8"))["source"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def confirm(self, source: str | None) -> None:
+        """Note that the regions done agree with the source in its present state.
+
+        Parameters
+        ----------
+        source : str or None
+            As `geogan.store_state.describe` gives it.
+        """
+        with writing(self.path, kept=self.partial):
+            _write_text(self.partial / _SOURCE, json.dumps({"source": source}))
+
+    def sums(self, region: Region) -> np.ndarray | None:
+        """Return the checksums of what a region was made from; None where they were not recorded."""
+        with self._guard:
+            text = self._done[self._key(region)].get("read")
+        return None if text is None else from_text(text)
+
+    def forget(self, regions: Iterable[Region]) -> None:
+        """Record regions as not done, so that they are made again.
+
+        Raises
+        ------
+        InputError
+            If the disk is full or may not be written to.
+        """
+        with writing(self.path, kept=self.partial), self._guard:
+            for region in regions:
+                del self._done[self._key(region)]
+            self._rewrite()
+
+    def write(
+        self,
+        region: Region,
+        arrays: Mapping[str, np.ndarray],
+        *,
+        notes: Sequence[str] = (),
+        sums: np.ndarray | None = None,
+    ) -> None:
         """Write one region of one or more variables, then record it as done.
 
         Parameters
@@ -190,7 +236,7 @@ class Product:
             A region is recorded once, so all its variables go together.
         arrays : dict of ndarray
             As in `geogan.chunk_store.ChunkStore.write`.
-        notes : sequence of str
+        notes, sums
             As in `record`.
 
         Raises
@@ -202,9 +248,11 @@ class Product:
         """
         with writing(self.path, kept=self.partial):
             self.store.write(region, arrays)
-        self.record(region, arrays, notes=notes)
+        self.record(region, arrays, notes=notes, sums=sums)
 
-    def record(self, region: Region, names: Iterable[str], *, notes: Sequence[str] = ()) -> None:
+    def record(
+        self, region: Region, names: Iterable[str], *, notes: Sequence[str] = (), sums: np.ndarray | None = None
+    ) -> None:
         """Record as done a region that is safely on disk, whichever process wrote it.
 
         Parameters
@@ -214,6 +262,8 @@ class Product:
             Variables that were written.
         notes : sequence of str
             What is to be said of the region when all is done.
+        sums : ndarray of uint32, optional
+            Checksums of what it was made from.
 
         Raises
         ------
@@ -226,6 +276,8 @@ class Product:
         }
         if notes:
             line["notes"] = list(notes)
+        if sums is not None:
+            line["read"] = as_text([sums])
         with writing(self.path, kept=self.partial), self._guard:
             with (self.partial / _DONE).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -233,8 +285,13 @@ class Product:
                 os.fsync(file.fileno())
             self._record(line)
 
-    def finish(self) -> Path:
+    def finish(self, *, read: str | None = None) -> Path:
         """Give the product its name.
+
+        Parameters
+        ----------
+        read : str, optional
+            Value of the global attribute that says from what the regions were made.
 
         Returns
         -------
@@ -247,15 +304,17 @@ class Product:
         InputError
             If the disk is full, or something else took the name meanwhile, or the place of the partial product.
         """
-        for name, covered in self._covered.items():
+        for name, covered in self._covered().items():
             if not covered.all():
                 lacking = int(covered.size - covered.sum())
                 raise ValueError(f"{lacking} of {covered.size} chunks of {name!r} are not written yet")
         with writing(self.path, kept=self.partial):
             state = read_state(self.partial)
             # Not every file system has locks.
-            if state is None or state["digest"] != self.digest:
+            if state is None or state["mark"] != self.mark:
                 raise InputError(f"{self.partial} was taken by another process meanwhile; wait for it, and run again")
+            if read is not None:
+                _add_attribute(self.store.path, READ, read)
             if self.path.suffix.lower() in _NETCDF:
                 complete = self.partial / "product.nc"
                 write_netcdf(self.store.path, complete)
@@ -285,19 +344,33 @@ class Product:
     def _key(self, region: Region) -> tuple[Any, ...]:
         return tuple((dim, part.start, part.stop) for dim, part in self.store.whole(region).items())
 
-    def _record(self, line: Mapping[str, Any]) -> None:
+    def _record(self, line: dict[str, Any]) -> None:
         region = {dim: slice(*bounds) for dim, bounds in line["region"].items()}
         for name in line["names"]:
-            self._covered[name][self.store.numbers(name, region)] = True
-        self._done.add(self._key(region))
-        self._notes += line.get("notes", [])
+            self.store.numbers(name, region)
+        self._done[self._key(region)] = line
+
+    def _covered(self) -> dict[str, np.ndarray]:
+        """Which chunks of each variable are done."""
+        store = self.store
+        covered = {
+            name: np.zeros([-(-store.sizes[dim] // store.chunks[dim]) for dim in dims], dtype=bool)
+            for name, dims in store.dims.items()
+        }
+        for line in self._done.values():
+            region = {dim: slice(*bounds) for dim, bounds in line["region"].items()}
+            for name in line["names"]:
+                covered[name][store.numbers(name, region)] = True
+        return covered
 
     def _recall(self) -> None:
         """Read what an earlier run recorded."""
-        lines = _recorded(self.partial)
-        for line in lines:
+        for line in _recorded(self.partial):
             self._record(line)
-        _write_text(self.partial / _DONE, "".join(json.dumps(line) + "\n" for line in lines))
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        _write_text(self.partial / _DONE, "".join(json.dumps(line) + "\n" for line in self._done.values()))
 
 
 def write_dataset(dataset: xr.Dataset, path: str | Path, *, overwrite: bool = False, digest: str | None = None) -> Path:
@@ -441,7 +514,7 @@ def tidy(path: Path) -> None:
         try:
             _bring_back(path)
             state = read_state(partial)
-            if state is None or state["digest"] == mark_of(path):
+            if state is None or state["mark"] == mark_of(path):
                 _discard(partial)
         finally:
             os.close(lock)
@@ -463,13 +536,19 @@ def is_finished(path: Path, digest: str, *, overwrite: bool = False) -> bool:
     InputError
         Where another process is writing.
     """
-    if mark_of(path) != digest or (overwrite and not _was_clearing(partial_folder(path), digest)):
+    if not is_same(path, digest) or (overwrite and not _was_clearing(partial_folder(path), path)):
         return False
     tidy(path)
     return True
 
 
-def _was_clearing(partial: Path, digest: str) -> bool:
+def is_same(path: Path, digest: str) -> bool:
+    """Whether the product that is there was made in the way that the digest tells."""
+    mark = mark_of(path)
+    return mark is not None and (mark.rpartition(".")[0] or mark) == digest
+
+
+def _was_clearing(partial: Path, path: Path) -> bool:
     """Whether a kill came after the product had its name, and before its partial folder was gone."""
     if (partial / _FINISHED).exists():
         return True
@@ -478,7 +557,7 @@ def _was_clearing(partial: Path, digest: str) -> bool:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     # The store has gone to its name.
-    return isinstance(begun, dict) and begun.get("digest") == digest and read_state(partial) is None
+    return isinstance(begun, dict) and begun.get("mark") == mark_of(path) and read_state(partial) is None
 
 
 def partial_folder(path: Path) -> Path:
@@ -516,7 +595,7 @@ def read_state(partial: Path) -> dict[str, Any] | None:
         state = json.loads((partial / _STATE).read_text(encoding="utf-8"))
         root = json.loads((partial / "store.zarr" / "zarr.json").read_text(encoding="utf-8"))
         # After two stores have changed places, the older one is here.
-        return state if root["attributes"][MARK] == state["digest"] else None
+        return state if root["attributes"][MARK] == state["mark"] else None
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         # Any other failure of the disk may pass, and says nothing of what is there.
         return None
@@ -576,6 +655,20 @@ def _discard(partial: Path) -> None:
         (partial / _FINISHED).unlink(missing_ok=True)
         (partial / "lock").unlink()
         partial.rmdir()
+
+
+def _without(template: xr.Dataset, attribute: str) -> xr.Dataset:
+    """A dataset without an attribute that another product had."""
+    copy = template.copy()
+    copy.attrs = {key: value for key, value in template.attrs.items() if key != attribute}
+    return copy
+
+
+def _add_attribute(store: Path, name: str, value: str) -> None:
+    """Add a global attribute to a Zarr store, in one move."""
+    root = json.loads((store / "zarr.json").read_text(encoding="utf-8"))
+    root["attributes"][name] = value
+    _write_text(store / "zarr.json", json.dumps(root))
 
 
 def _write_text(file: Path, text: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,25 +19,49 @@ from rich.progress import Progress
 
 import geogan
 from geogan import defaults
-from geogan.append import TOLD, Older
-from geogan.archive import IN_MEMORY, Archive
+from geogan.append import TOLD, Older, read_text
+from geogan.archive import IN_MEMORY
 from geogan.checkpoint import digest as digest_of
+from geogan.checksums import changed_places
 from geogan.chunks import good_cost, warning
+from geogan.cutting import Plan
 from geogan.disk import writing
 from geogan.io import check_field, find_paths
-from geogan.job import Filler, Job
+from geogan.job import Filler, Job, by_place, differing
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side, steady_memory
-from geogan.product import Product, check_output, is_finished, mark_of, tidy
+from geogan.product import (
+    Product,
+    check_output,
+    is_finished,
+    is_same,
+    mark_of,
+    partial_folder,
+    read_state,
+    tidy,
+)
 from geogan.settings import check_settings
-from geogan.streaming import parts
+from geogan.store_state import describe
 from geogan.tiles import Tile
+from geogan.variables import split_variables
 
 # Dates looked at before an archive is filled that memory does not hold.
 LOOKED_AT = 24
-# Slabs before the first that is filled again, when appending, whose dates may have been revised: archives in near real
-# time issue their last days again.
-RECENT = 3
+# Times that regions are filled again because the archive changed meanwhile; one that never rests cannot be filled.
+ROUNDS = 3
+# What a file says of the numbers in it that a product takes over.
+_PACKED = ("dtype", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned")
+_BOUNDS = ("units", "valid_min", "valid_max", "valid_range")
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a fill begins with: the product's digest, and the regions that are taken over from an older product."""
+
+    filler: Filler
+    digest: str
+    older: Older | None
+    kept: dict[int, np.ndarray]  # checksums of what they read, by number
 
 
 def fill(
@@ -63,8 +87,8 @@ def fill(
 ) -> Path:
     """Fill an archive, region by region, into a Zarr store or a NetCDF file.
 
-    A run that was stopped goes on where it was: the regions that are safely on disk are not computed again. One that is
-    finished says so.
+    A run that was stopped goes on where it was: the regions that are safely on disk are not computed again, unless what
+    they were made from has changed in the archive since. One that is finished says so.
 
     Parameters
     ----------
@@ -89,10 +113,12 @@ def fill(
     seed : int
         Of the members.
     overwrite : bool
-        Replace an earlier product of geogan, and what is done of one that was begun otherwise.
+        Replace an earlier product of geogan, and what is done of one that was begun otherwise. Where the archive has
+        changed since the same fill was finished, only regions that read changed dates are computed.
     append : bool
         ``out`` is a finished product whose dates are the first of the archive's: only what is new is computed. What is
-        there stays in its place until the longer product takes it, in one move.
+        there stays in its place until the longer product takes it, in one move. Regions that read dates which changed
+        since are computed again.
     refill : bool
         When appending, fill those last dates again that were filled without the dates after them, so that the product
         is the one that would have been filled at once, bit for bit. Otherwise all that is there stays as it is.
@@ -142,77 +168,232 @@ def fill(
         device=device,
         skip_bad=skip_bad,
     )
-    older = _older(out) if append else None
-    filler = Filler.open(job)
-    field, trained, time_dim = filler.field, filler.model, filler.axes.time
-    count, kept = filler.cut.total, set[int]()
-    if older is not None:
-        dates = older.check(filler.told, filler.chosen, filler.axes)
-        if dates == filler.chosen.sizes[time_dim]:
-            _say(console, f"{out} has all {dates} dates already")
-            return out
-        filler, kept = _continuing(filler, older, dates, refill, console)
-    digest = _digest(filler, older)
-    if older is None and is_finished(out, digest, overwrite=overwrite):
-        _say(console, f"{out} is finished already")
+    source = describe(job.data)
+    start = _start(Filler.open(job), out, source, append=append, overwrite=overwrite, refill=refill, console=console)
+    if start is None:
         return out
+    filler, older = start.filler, start.older
+    field, trained = filler.field, filler.model
     check_output(out, overwrite=overwrite or append)
     with _cluster(scheduler, workers) as cluster:
-        _check(filler, filler.cut.at(next(number for number in range(count) if number not in kept))[0])
+        first = next(number for number in range(filler.cut.total) if number not in start.kept)
+        _check(filler, filler.cut.at(first)[0])
         if field.name != trained.variable:
             _say(
                 console,
                 f"the model was trained on {trained.variable}, and fills {field.name}: right only if they are one "
                 "quantity",
             )
-        template = filler.template()
-        named = field.attrs.get("long_name", trained.variable)
-        template.attrs = {"title": f"{named}, gaps filled", **filler.attrs}
-        template.attrs["history"] = _history(filler.attrs, trained.variable, job.digest)
-        template.attrs[TOLD] = json.dumps(filler.told)
         with Product.begin(
             out,
-            template,
+            _template(filler),
             chunks=filler.chunks(),
-            digest=digest,
+            digest=start.digest,
             overwrite=overwrite or append,
-            growing=time_dim,
+            growing=filler.axes.time,
             after=None if older is None else older.mark,
         ) as product:
-            todo = [number for number in range(count) if product.missing([filler.region(number)])]
-            words = _reading(filler, todo)
-            if words:
-                _say(console, words)
-            if console is not None and len(todo) < count:
-                console.print(f"going on: {count - len(todo)} of {count} regions are there already")
-            if older is not None:
-                if mark_of(out) != older.mark:
-                    raise InputError(f"{out} has been changed by another process meanwhile; run again")
-                lent = [filler.region(number) for number in sorted(kept.intersection(todo))]
-                if lent:
-                    with writing(out, kept=product.partial):
-                        older.lend(product.store, lent)
-                for region in lent:
-                    product.record(region, older.names)
-                todo = [number for number in todo if number not in kept]
-
-            def work(number: int) -> None:
-                arrays = filler.arrays(number)
-                product.write(filler.region(number), arrays, notes=filler.notes(number, arrays))
-
-            with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
-                task = bar.add_task("filling", total=count, completed=count - len(todo))
-                if cluster is None:
-                    for _ in side_by_side(work, todo, threads=threads):
-                        bar.advance(task)
-                else:
-                    for made in cluster(filler.job, filler.cut, todo, out=product.path, product=digest):
-                        product.record(filler.region(made.number), made.names, notes=made.notes)
-                        bar.advance(task)
-            finished, notes = product.finish(), product.notes
+            if source is None or product.source != source:
+                _compare(product, filler, threads, console)
+            product.confirm(source)
+            _take_over(product, start, out, console)
+            read = _fill_up(product, start, source, cluster, threads, console)
+            finished, notes = product.finish(read=read), product.notes
     for note in [*notes, f"{finished} is ready"]:
         _say(console, note)
     return finished
+
+
+def _start(
+    filler: Filler,
+    out: Path,
+    source: str | None,
+    *,
+    append: bool,
+    overwrite: bool,
+    refill: bool,
+    console: Console | None,
+) -> _Start | None:
+    """Find out what there is to do; None where nothing is.
+
+    Raises
+    ------
+    InputError
+        Where a finished product of the same fill was made from data that have changed since, and is not to be replaced.
+    """
+    if append:
+        older = _older(out)
+        dates = older.check(filler.told, filler.chosen, filler.axes)
+        filler, kept = _continuing(filler, older, dates, refill, source, console)
+        if len(kept) == filler.cut.total:
+            _say(console, f"{out} has all {dates} dates already")
+            return None
+        return _Start(filler, _digest(filler, older), older, kept)
+    digest, count = _digest(filler, None), filler.cut.total
+    if not is_same(out, digest):
+        return _Start(filler, digest, None, {})
+    is_ready = is_finished(out, digest, overwrite=overwrite)
+    older = Older.of(out)
+    kept, changed = _unchanged(filler, older, source)
+    if is_ready and len(kept) == count:
+        _say(console, f"{out} is finished already")
+        return None
+    words = f"{_share(filler, changed, filler.read)} changed since"
+    if not overwrite:
+        raise InputError(
+            f"{out} was filled from this archive, but {words}; give --overwrite to fill the {count - len(kept)} of "
+            f"{count} regions that read them again, or another name"
+        )
+    begun = read_state(partial_folder(out))
+    goes_on = begun is not None and begun["digest"] == digest and "after" not in begun
+    if len(kept) in (0, count) or goes_on:
+        # All is to be made anew, or the half that a stopped run made of it is gone on with.
+        return _Start(filler, digest, None, {})
+    _say(console, f"{words}; {count - len(kept)} of {count} regions are filled again")
+    return _Start(filler, digest, older, kept)
+
+
+def _unchanged(filler: Filler, older: Older, source: str | None) -> tuple[dict[int, np.ndarray], set[int]]:
+    """Regions of a finished product of this very fill that read what they read then, and the dates that changed."""
+    every = range(filler.cut.total)
+    before = older.sums_of([filler.cut.at(number)[0].read for number in every])
+    if before is None:
+        # Not even damaged notes make it the product of this archive.
+        return {}, set(filler.read)
+    if source is not None and older.source == source:
+        return before, set()
+    now = filler.checksums(every)
+    stale, changed = differing(filler.cut, before, now)
+    return {number: now[number] for number in every if number not in stale}, changed
+
+
+def _share(filler: Filler, changed: Collection[int], read: Collection[int]) -> str:
+    """How many of the dates that were read changed, in words."""
+    return "the map" if filler.axes.time is None else f"{len(changed)} of {len(read)} {_kind(filler)}"
+
+
+def _kind(filler: Filler) -> str:
+    return "samples" if filler.axes.independent else "dates"
+
+
+def _template(filler: Filler) -> xr.Dataset:
+    """The product without its values, with its global attributes."""
+    template, trained = filler.template(), filler.model.variable
+    named = filler.field.attrs.get("long_name", trained)
+    template.attrs = {"title": f"{named}, gaps filled", **filler.attrs}
+    template.attrs["history"] = _history(filler.attrs, trained, filler.job.digest)
+    template.attrs[TOLD] = json.dumps(filler.told)
+    return template
+
+
+def _missing(product: Product, filler: Filler) -> list[int]:
+    return [number for number in range(filler.cut.total) if product.missing([filler.region(number)])]
+
+
+def _compare(product: Product, filler: Filler, threads: int | None, console: Console | None) -> None:
+    """Compare what the regions done were made from with the archive as it is; forget those for which it changed."""
+    missing = set(_missing(product, filler))
+    done = [number for number in range(filler.cut.total) if number not in missing]
+    if not done:
+        return
+    recorded = {number: product.sums(filler.region(number)) for number in done}
+    before = {number: sums for number, sums in recorded.items() if sums is not None}
+    now = filler.checksums(done, threads=threads)
+    read = {date for (_, date), _ in by_place(filler.cut, now)}
+    stale, changed = differing(filler.cut, before, now)
+    stale |= set(done) - before.keys()
+    if not stale:
+        return
+    product.forget(filler.region(number) for number in stale)
+    _say(
+        console,
+        f"{_share(filler, changed, read)} that were read so far changed since; {len(stale)} of the {len(done)} regions "
+        "that were done are filled again",
+    )
+
+
+def _take_over(product: Product, start: _Start, out: Path, console: Console | None) -> None:
+    """Say what is done already, and take regions over from the older product."""
+    filler, older = start.filler, start.older
+    todo, count = _missing(product, filler), filler.cut.total
+    words = _reading(filler, todo)
+    if words:
+        _say(console, words)
+    if len(todo) < count:
+        _say(console, f"going on: {count - len(todo)} of {count} regions are there already")
+    if older is None:
+        return
+    if mark_of(out) != older.mark:
+        raise InputError(f"{out} has been changed by another process meanwhile; run again")
+    lent = [number for number in todo if number in start.kept]
+    if lent:
+        with writing(out, kept=product.partial):
+            older.lend(product.store, [filler.region(number) for number in lent])
+    for number in lent:
+        product.record(filler.region(number), older.names, sums=start.kept[number])
+
+
+def _fill_up(
+    product: Product, start: _Start, source: str | None, cluster: Any, threads: int | None, console: Console | None
+) -> str | None:
+    """Fill all regions that are missing, again where the archive changes meanwhile.
+
+    Returns
+    -------
+    read : str or None
+        What the product says of what it was made from.
+
+    Raises
+    ------
+    InputError
+        Where the archive goes on changing, or has become another one; what is done is kept.
+    """
+    filler = start.filler
+    for _ in range(ROUNDS):
+        _compute(product, filler, cluster, start.digest, threads, console)
+        now = describe(filler.job.data)
+        if source is None or now is None or now == source:
+            known = source if now == source else None
+            sums = [product.sums(filler.region(number)) for number in range(filler.cut.total)]
+            whole = [each for each in sums if each is not None]
+            return read_text(known, whole) if len(whole) == len(sums) else None
+        _say(console, "the archive was written to while it was filled, so what was read is compared with what it holds")
+        filler, source = Filler.open(filler.job), now
+        if _digest(filler, start.older) != start.digest:
+            raise InputError(
+                f"{filler.job.data[0]} became another archive while it was filled; run again to fill what it is now"
+            )
+        before = len(_missing(product, filler))
+        _compare(product, filler, threads, console)
+        product.confirm(source)
+        if filler.job.settled is not None and len(_missing(product, filler)) > before:
+            raise InputError(f"{filler.job.data[0]} was revised while it was filled; run again")
+    raise InputError(
+        f"{filler.job.data[0]} was written to {ROUNDS} times while it was filled; run again when it is complete"
+    )
+
+
+def _compute(
+    product: Product, filler: Filler, cluster: Any, digest: str, threads: int | None, console: Console | None
+) -> None:
+    """Compute and write all regions that are missing."""
+
+    def work(number: int) -> None:
+        arrays = filler.arrays(number)
+        product.write(
+            filler.region(number), arrays, notes=filler.notes(number, arrays), sums=filler.sums.pop(number, None)
+        )
+
+    todo, count = _missing(product, filler), filler.cut.total
+    with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
+        task = bar.add_task("filling", total=count, completed=count - len(todo))
+        if cluster is None:
+            for _ in side_by_side(work, todo, threads=threads):
+                bar.advance(task)
+        elif todo:
+            for made in cluster(filler.job, filler.cut, todo, out=product.path, product=digest):
+                product.record(filler.region(made.number), made.names, notes=made.notes, sums=made.sums)
+                bar.advance(task)
 
 
 def _say(console: Console | None, sentence: str) -> None:
@@ -228,39 +409,104 @@ def _older(out: Path) -> Older:
 
 
 def _continuing(
-    filler: Filler, older: Older, dates: int, refill: bool, console: Console | None
-) -> tuple[Filler, set[int]]:
-    """What fills the rest of a product, and the slabs that are taken over from its older one."""
-    assert filler.axes.time is not None
-    stops = [filler.region(number)[filler.axes.time].stop for number in range(filler.cut.total)]
+    filler: Filler, older: Older, dates: int, refill: bool, source: str | None, console: Console | None
+) -> tuple[Filler, dict[int, np.ndarray]]:
+    """What fills the rest of a product, and the slabs that are taken over from its older one, with their checksums."""
+    time = filler.axes.time
+    assert time is not None
+    stops = [filler.region(number)[time].stop for number in range(filler.cut.total)]
     if refill:
-        kept, revised = _still_same(filler, older, dates, stops)
+        same = filler.same_as(older.told, dates)
+        kept, revised = _still_same(filler, older, dates, same, source)
     else:
-        kept, revised = {number for number, stop in enumerate(stops) if stop <= dates}, []
+        same, revised = {number for number, stop in enumerate(stops) if stop <= dates}, set()
+        kept = _settled(filler, older, dates, same)
         filler = replace(filler, job=replace(filler.job, settled=(str(older.path), dates)))
-        older.check_observed(filler.chosen, filler.axes, sorted({0, dates // 2}))
-    known = max((stops[number] for number in kept), default=0)
-    if console is not None:
-        again = f"; the last {dates - known} of those there are filled again, now that dates follow them" * refill
-        again += f"; {len(revised)} were revised, and all that looks at them is filled again" * bool(revised)
-        console.print(f"{filler.chosen.sizes[filler.axes.time] - dates} dates are new{again}")
+    known = max((stops[number] for number in same), default=0)
+    new = filler.chosen.sizes[time] - dates
+    if new or revised:
+        again = f"; the last {dates - known} of those there are filled again, now that dates follow them"
+        revision = (
+            f"; {len(revised)} of {dates} dates changed since, and the {len(same) - len(kept)} regions that read "
+        )
+        revision += "them are filled again"
+        _say(console, f"{new} dates are new{again * (refill and known < dates)}{revision * bool(revised)}")
     return filler, kept
 
 
-def _still_same(filler: Filler, older: Older, dates: int, stops: Sequence[int]) -> tuple[set[int], list[int]]:
-    """Slabs that are what they were, and dates that were revised since, for which others are not."""
-    assert filler.axes.time is not None
-    kept = filler.same_as(older.told, dates)
+def _still_same(
+    filler: Filler, older: Older, dates: int, same: set[int], source: str | None
+) -> tuple[dict[int, np.ndarray], set[int]]:
+    """Those of the slabs cut as before that read what they read then, and the dates that changed.
+
+    Raises
+    ------
+    InputError
+        Where none does: then it is another archive.
+    """
+    if not same:
+        return {}, set()
+    cut, before = filler.cut, _before(filler, older, dates)
+    numbers, count = sorted(same), len(before.slabs)
+    recorded = older.sums_of([before.at(number)[0].read for number in range(before.total)])
+    if recorded is None:
+        # A product of an earlier version: what was observed tells whether it changed.
+        stop = max(filler.region(number)[filler.axes.time].stop for number in numbers)  # type: ignore[index]
+        changed = {filler.dates.start + date for date in older.revised(filler.chosen, filler.axes, slice(0, stop))}
+        left = [
+            number for number in numbers if number not in filler.looking_at([d - filler.dates.start for d in changed])
+        ]
+        kept = filler.checksums(left)
+    else:
+        panels = [divmod(number, len(cut.slabs)) for number in numbers]
+        then = {number: recorded[panel * count + slab] for number, (panel, slab) in zip(numbers, panels)}
+        if source is not None and older.source == source:
+            return then, set()
+        now = filler.checksums(numbers)
+        stale, changed = differing(cut, then, now)
+        kept = {number: sums for number, sums in now.items() if number not in stale}
     if not kept:
-        return kept, []
-    known = max(stops[number] for number in kept)
-    recent = slice(max(0, known - RECENT * filler.cut.dates), dates)
-    revised = older.revised(filler.chosen, filler.axes, recent)
-    kept -= filler.looking_at(revised)
-    # Where nothing is left it is another archive, and so it is where an older date has changed.
-    known = max((stops[number] for number in kept), default=0)
-    older.check_observed(filler.chosen, filler.axes, sorted({0, known // 2, known - 1}) if kept else revised[:1])
-    return kept, revised
+        raise InputError(_other(filler, older, changed) + "; fill it anew with --overwrite")
+    return kept, changed
+
+
+def _settled(filler: Filler, older: Older, dates: int, same: set[int]) -> dict[int, np.ndarray]:
+    """Checksums of the slabs that stay as they are, although later dates follow them.
+
+    Raises
+    ------
+    InputError
+        Where dates that a product was made from have changed.
+    """
+    before = _before(filler, older, dates)
+    recorded = older.sums_of([before.at(number)[0].read for number in range(before.total)])
+    stops = dates + filler.dates.start
+    numbers = [number for number in range(filler.cut.total) if filler.cut.at(number)[0].core.start < stops]
+    now = filler.checksums(numbers)
+    if recorded is None:
+        changed = {filler.dates.start + date for date in older.revised(filler.chosen, filler.axes, slice(0, dates))}
+    else:
+        changed = {date for _, date in changed_places(by_place(before, recorded), dict(by_place(filler.cut, now)))}
+    if changed:
+        raise InputError(_other(filler, older, changed) + "; leave --no-refill out, or fill it anew with --overwrite")
+    return {number: now[number] for number in same}
+
+
+def _before(filler: Filler, older: Older, dates: int) -> Plan:
+    before = filler.before(older.told, dates)
+    if (before.down, before.across) != (filler.cut.down, filler.cut.across):
+        raise InputError(f"{older.path} was cut into other panels; fill it anew with --overwrite")
+    return before
+
+
+def _other(filler: Filler, older: Older, changed: set[int]) -> str:
+    """Say that dates of an archive are not what they were."""
+    name, times = filler.field.name, filler.field[filler.axes.time].values
+    first = str(times[min(changed)]).removesuffix("T00:00:00.000000000")
+    return (
+        f"{name} of {len(changed)} {_kind(filler)}, the first of them {first}, is not what it was when {older.path} "
+        "was filled"
+    )
 
 
 def _check_workers(scheduler: str | None, workers: int | None, threads: int | None) -> None:
@@ -323,26 +569,37 @@ def _reading(filler: Filler, numbers: Sequence[int]) -> str | None:
 
 
 def _digest(filler: Filler, older: Older | None) -> str:
-    """Tells a product from any other: two of one digest agree in every value."""
-    job, field, slabs = filler.job, filler.field, filler.cut.slabs
-    # Of names only what is the same in another folder; of the archive only what is read of it.
+    """Tells how a product is made from any other way: two of one digest agree where what they read does."""
+    job, field = filler.job, filler.field
+    # Of names only what is the same in another folder.
     identity = [job.digest, *job.anywhere().data, str(field.name), str(tuple(filler.chosen.shape)), str(filler.dates)]
     identity += [str(filler.keep_observed), str(job.members), str(job.max_error), str(job.seed), str(filler.cut)]
-    identity.append(_fingerprint(filler.archive, slice(slabs[0].read.start, slabs[-1].read.stop)))
+    identity += [_labels(filler), _meaning(field)]
     if older is not None and job.settled is not None:
         identity += [older.mark, str(job.settled[1])]
     return hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
 
 
-def _fingerprint(archive: Archive, read: slice) -> str:
-    """Tells two archives of one name apart: of the first, the middle and the last date that are read."""
-    summary = hashlib.sha256(archive.days[read].tobytes())
-    for date in sorted({read.start, (read.start + read.stop) // 2, read.stop - 1}):
-        for maps in (archive.field, archive.error):
-            if isinstance(maps, xr.DataArray):
-                for _, values in parts(maps[date : date + 1]):
-                    summary.update(np.ascontiguousarray(values).data)
+def _labels(filler: Filler) -> str:
+    """Tells the grid and the dates that are read from others."""
+    field, axes = filler.field, filler.axes
+    read = filler.read
+    summary = hashlib.sha256(filler.archive.days[read.start : read.stop].tobytes())
+    for name in sorted(map(str, field.coords)):
+        coordinate = field.coords[name]
+        if coordinate.ndim and set(coordinate.dims) <= {axes.y, axes.x} and coordinate.dtype.kind in "iuf":
+            summary.update(f"{name} {coordinate.dims}".encode())
+            summary.update(np.ascontiguousarray(coordinate.values).data)
     return summary.hexdigest()
+
+
+def _meaning(field: xr.DataArray) -> str:
+    """What the numbers of an archive mean, and how a product packs them."""
+    described = [{"dtype": str(field.dtype)}]
+    for one in split_variables(field):
+        described.append({key: str(one.encoding[key]) for key in _PACKED if key in one.encoding})
+        described.append({key: str(one.attrs[key]) for key in _BOUNDS if key in one.attrs})
+    return json.dumps(described, sort_keys=True)
 
 
 def _history(attrs: dict[str, Any], variable: str, model: str) -> str:

@@ -19,7 +19,7 @@ cli
 -> training, composing
 -> supply, slab
 -> windows, cutting, scene
--> blocks, model, inference, io, product, append, reader
+-> blocks, model, inference, io, product, append, reader, store_state
 -> covariance
 -> archive, gaussian, chunk_store, chunks, panels, texture
 -> standardise, masks, spectra, categories, verification, calibration,
@@ -27,7 +27,7 @@ cli
    covariates, variables, observation_error, encoding, disk, lock, swap, damage
 -> streaming, nearness, grids
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, packed, stencils,
-   quantities, transforms
+   quantities, transforms, checksums
 -> settings, registration
 -> operators
 """

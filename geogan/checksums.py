@@ -1,0 +1,87 @@
+"""Checksums of the values that a fill reads, one a date, and how a product keeps those of its regions."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import xarray as xr
+
+# Number of a panel, and a date of the archive.
+Place = tuple[int, int]
+
+
+def checksums(field: xr.DataArray, error: xr.DataArray | None = None) -> np.ndarray:
+    """Compute a checksum of the values of each date.
+
+    Parameters
+    ----------
+    field : DataArray, shape (T, C, H, W)
+        In memory, or lazy: then one date is read at a time.
+    error : DataArray, shape (T, C, H, W), optional
+        What else is read of each date: the errors of the observations.
+
+    Returns
+    -------
+    sums : ndarray of uint32, shape (T,)
+        CRC-32 of the decoded values in the byte order of this machine; equal values give equal sums, however they are
+        stored.
+
+    Examples
+    --------
+    >>> maps = xr.DataArray(np.array([1.0, 2.0, 1.0]).reshape(3, 1, 1, 1), dims=("time", "band", "y", "x"))
+    >>> sums = checksums(maps)
+    >>> bool(sums[0] == sums[2]), bool(sums[0] == sums[1])
+    (True, False)
+    """
+    sums = np.empty(len(field), np.uint32)
+    for date in range(len(field)):
+        total = _crc(field[date])
+        sums[date] = total if error is None else _crc(error[date], total)
+    return sums
+
+
+def _crc(values: xr.DataArray, before: int = 0) -> int:
+    if values.chunks is not None:
+        values = values.compute(scheduler="synchronous")
+    array = values.values
+    return zlib.crc32(np.ascontiguousarray(array, array.dtype.newbyteorder("=")).view(np.uint8).data, before)
+
+
+def as_text(sums: Iterable[np.ndarray]) -> str:
+    """Encode checksums compactly as text.
+
+    Examples
+    --------
+    >>> from_text(as_text([np.array([7, 8], np.uint32), np.array([9], np.uint32)])).tolist()
+    [7, 8, 9]
+    """
+    joined = b"".join(np.asarray(each, "<u4").tobytes() for each in sums)
+    return base64.b64encode(zlib.compress(joined)).decode("ascii")
+
+
+def from_text(text: str) -> np.ndarray:
+    """Decode what :func:`as_text` encoded.
+
+    Raises
+    ------
+    ValueError
+        Where the text is damaged.
+    """
+    try:
+        return np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), "<u4").astype(np.uint32)
+    except zlib.error as error:
+        raise ValueError(f"damaged checksums ({error})") from error
+
+
+def changed_places(before: Iterable[tuple[Place, int]], now: Mapping[Place, int]) -> set[Place]:
+    """Find the places that are in both and differ.
+
+    Examples
+    --------
+    >>> changed_places([((0, 1), 5), ((0, 2), 6)], {(0, 1): 5, (0, 2): 7, (0, 3): 8})
+    {(0, 2)}
+    """
+    return {place for place, value in before if now.get(place, value) != value}
