@@ -204,7 +204,10 @@ class Product:
         """Return the checksums of what a region was made from; None where they were not recorded."""
         with self._guard:
             text = self._done[self._key(region)].get("read")
-        return None if text is None else from_text(text)
+        try:
+            return None if text is None else from_text(text)
+        except ValueError:
+            return None
 
     def forget(self, regions: Iterable[Region]) -> None:
         """Record regions as not done, so that they are made again.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from geogan.append import TOLD
 from geogan.coordinates import find_axes
 from geogan.corruption import corrupt as make_gappy
 from geogan.io import Data, check_field, open_masks, open_source
@@ -91,7 +92,8 @@ def corrupt(
     history = "\n".join(filter(None, [str(source.attrs.get("history", "")).rstrip(), line]))
     dataset = xr.Dataset({str(one.name): one for one in split_variables(gappy)})
     dataset = dataset.assign(open_masks(data, source.field).data_vars)
-    dataset.attrs = source.attrs | {"history": history}
+    # What a product says of how it was filled holds no more.
+    dataset.attrs = {key: value for key, value in source.attrs.items() if key != TOLD} | {"history": history}
     if console is None:
         return write_dataset(dataset, out, overwrite=overwrite)
     axes = find_axes(source.field)

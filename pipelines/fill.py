@@ -297,8 +297,8 @@ def _compare(product: Product, filler: Filler, threads: int | None, console: Con
     if not done:
         return
     recorded = {number: product.sums(filler.region(number)) for number in done}
-    before = {number: sums for number, sums in recorded.items() if sums is not None}
     now = filler.checksums(done, threads=threads)
+    before = {number: sums for number, sums in recorded.items() if sums is not None and sums.shape == now[number].shape}
     read = {date for (_, date), _ in by_place(filler.cut, now)}
     stale, changed = differing(filler.cut, before, now)
     stale |= set(done) - before.keys()

@@ -15,13 +15,19 @@ import xarray as xr
 from rich.console import Console
 
 from geogan import cutting
+from geogan.append import TOLD
 from geogan.checkpoint import save_model
+from geogan.damage import Guarded
+from geogan.encoding import READ
 from geogan.filling import fill as fill_field
 from geogan.io import open_field
 from geogan.job import Filler
 from geogan.operators.errors import InputError
 from geogan.pipelines import fill as module
+from geogan.pipelines.corrupt import corrupt
 from geogan.pipelines.fill import fill
+from geogan.pipelines.train import train
+from geogan.product import Product
 from geogan.reader import SlabReader
 
 PACKED = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 15.0, "_FillValue": -32768}
@@ -145,7 +151,10 @@ import torch
 torch.set_num_threads(1)
 from geogan import cutting, filling
 from geogan.job import Filler, Job
+from geogan.pipelines.corrupt import corrupt
 from geogan.pipelines.fill import fill
+from geogan.pipelines.train import train
+from geogan.product import Product
 cutting.DATES = 8
 real, count = Filler.arrays, 0
 def slow(*args):
@@ -360,3 +369,199 @@ def test_an_infinite_value_that_no_first_look_saw_is_met_in_time(run, gappy, tmp
     with pytest.raises(InputError, match=r"variable 'sst' of .*a.zarr, in dates 8 to 15, holds infinite values"):
         fill(tmp_path / "a.zarr", run, tmp_path / "b.zarr", threads=1)
     assert not (tmp_path / "b.zarr").exists()
+
+
+def revise(field, dates, shift=5):
+    """An archive reprocessed: other values on some dates, the same gaps."""
+    later = field.copy(deep=True)
+    later[dates] = later[dates] + shift
+    return later.assign_attrs(field.attrs)
+
+
+def stored(field, folder, kind):
+    """The field in a container, as the data of a fill; written anew in the same place, as archives are."""
+    if kind.startswith("zarr"):
+        format_ = int(kind[-1])
+        field.to_dataset().to_zarr(
+            folder / "a.zarr", mode="w", consolidated=False, zarr_format=format_,
+            encoding={"sst": {"chunks": (5, 20, 24)}},
+        )  # fmt: skip
+        return folder / "a.zarr"
+    if kind == "nc":
+        (folder / "a.nc").unlink(missing_ok=True)
+        field.to_netcdf(folder / "a.nc")
+        return folder / "a.nc"
+    for number in range(3):
+        part = folder / f"part{number}.nc"
+        part.unlink(missing_ok=True)
+        field[10 * number : 10 * number + 10].to_netcdf(part)
+    return [folder / f"part{number}.nc" for number in range(3)]
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Four regions of 8 dates, which look at 4 more on either side; the numbers of those that are computed."""
+    monkeypatch.setattr(cutting, "DATES", 8)
+    monkeypatch.setattr(cutting, "MARGIN", 4)
+    real, made = Filler.arrays, []
+    monkeypatch.setattr(Filler, "arrays", lambda filler, number: (made.append(number), real(filler, number))[1])
+    return made
+
+
+@pytest.fixture(scope="module")
+def guess(model, tmp_path_factory):
+    """The first guess and the prediction of its error."""
+    return save_model(tmp_path_factory.mktemp("guess") / "run", dataclasses.replace(model, network=None))
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+@pytest.mark.parametrize("kind", ["zarr2", "zarr3", "nc", "many"])
+def test_a_revised_archive_is_not_finished_already(guess, gappy, tmp_path, small, kind, ending):
+    """All but the dates that a check of the first, the middle and the last one would look at."""
+    data, out = stored(gappy, tmp_path, kind), tmp_path / f"out.{ending}"
+    fill(data, guess, out)
+    before = raw(out)
+    dates = np.setdiff1d(np.arange(30), [0, 15, 29])
+    stored(revise(gappy, dates), tmp_path, kind)
+    with pytest.raises(InputError, match=r"but 27 of 30 dates changed since; give --overwrite to fill the 4 of 4 regi"):
+        fill(data, guess, out)
+    xr.testing.assert_identical(raw(out), before)
+    fill(data, guess, out, overwrite=True)
+    xr.testing.assert_equal(raw(out), raw(fill(data, guess, tmp_path / f"whole.{ending}")))
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+@pytest.mark.parametrize(("kind", "options"), [("nc", "overwrite"), ("zarr3", "append"), ("many", "append")])
+def test_only_regions_that_read_what_changed_are_filled_again(guess, gappy, tmp_path, small, kind, options, ending):
+    data, out = stored(gappy, tmp_path, kind), tmp_path / f"out.{ending}"
+    fill(data, guess, out, members=2)
+    # In the margin of the third region, and in the fourth.
+    stored(revise(gappy, [26]), tmp_path, kind)
+    small.clear()
+    said = Console(file=io.StringIO(), width=300)
+    fill(data, guess, out, members=2, console=said, **{options: True})
+    assert sorted(small) == [2, 3] and "1 of 30 dates changed since" in said.file.getvalue()
+    assert raw(out).drop_attrs().equals(raw(fill(data, guess, tmp_path / f"whole.{ending}", members=2)).drop_attrs())
+    small.clear()
+    fill(data, guess, out, members=2, console=said)
+    assert f"{out} is finished already" in said.file.getvalue() and not small
+
+
+@pytest.mark.parametrize("kind", ["zarr3", "nc", "many"])
+def test_an_archive_copied_over_with_equal_values_is_finished_already(guess, gappy, tmp_path, small, kind):
+    data, out = stored(gappy, tmp_path, kind), tmp_path / "out.zarr"
+    fill(data, guess, out)
+    stored(gappy.assign_attrs(gappy.attrs | {"comment": "copied"}), tmp_path, kind)
+    small.clear()
+    said = Console(file=io.StringIO(), width=300)
+    fill(data, guess, out, console=said)
+    fill(data, guess, out, append=True, console=said)
+    assert not small
+    assert "is finished already" in said.file.getvalue() and "has all 30 dates already" in said.file.getvalue()
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_nothing_is_read_of_an_archive_that_did_not_change(guess, gappy, tmp_path, small, monkeypatch, append):
+    data, out = stored(gappy, tmp_path, "zarr3"), tmp_path / "out.nc"
+    fill(data, guess, out)
+
+    def never(*_):
+        raise AssertionError("values were read")
+
+    monkeypatch.setattr(SlabReader, "hold", never)
+    monkeypatch.setattr(Guarded, "__getitem__", never)
+    assert fill(data, guess, out, append=append) == out
+
+
+def test_a_fill_reads_each_chunk_once(guess, gappy, tmp_path, small, monkeypatch):
+    """Checksums are those of what was read for the regions; the first look at a small archive is another pass."""
+    data, read, real = stored(gappy, tmp_path, "zarr3"), [], SlabReader._read
+    monkeypatch.setattr(SlabReader, "_read", lambda *args: (read.append(args[1]), real(*args))[1])
+    fill(data, guess, tmp_path / "out.zarr", threads=1)
+    assert sorted(part.start for part in read) == [0, 5, 10, 15, 20, 25]
+
+
+def test_the_errors_of_observations_count_too(gappy, domain, quick, tmp_path, small):
+    errors = xr.full_like(gappy, 0.1).rename("err").where(gappy.notnull())
+    both = xr.Dataset({"sst": gappy, "err": errors})
+    both.to_netcdf(tmp_path / "a.nc")
+    settings = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 1, "precision": "float32", "threads": 1}
+    run = train(
+        tmp_path / "a.nc", variable="sst", error_variable="err", out=tmp_path / "run", operator=["cloud_mask:scale=5"],
+        **settings,
+    )  # fmt: skip
+    out = fill(tmp_path / "a.nc", run, tmp_path / "out.zarr")
+    errors[3] = errors[3] * 2
+    (tmp_path / "a.nc").unlink()
+    both.to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(InputError, match=r"but 1 of 30 dates changed since; give --overwrite to fill the 1 of 4 reg"):
+        fill(tmp_path / "a.nc", run, out)
+    fill(tmp_path / "a.nc", run, out, overwrite=True)
+    xr.testing.assert_equal(raw(out), raw(fill(tmp_path / "a.nc", run, tmp_path / "whole.zarr")))
+
+
+def test_a_single_map_that_changed(guess, gappy, tmp_path):
+    gappy[4].to_netcdf(tmp_path / "a.nc")
+    out = fill(tmp_path / "a.nc", guess, tmp_path / "out.nc")
+    (tmp_path / "a.nc").unlink()
+    revise(gappy, [4])[4].to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(InputError, match="was filled from this archive, but the map changed since; give --overwrite"):
+        fill(tmp_path / "a.nc", guess, out)
+    fill(tmp_path / "a.nc", guess, out, overwrite=True)
+    xr.testing.assert_equal(raw(out), raw(fill(tmp_path / "a.nc", guess, tmp_path / "whole.nc")))
+
+
+@pytest.mark.parametrize("where", [{}, {"workers": 1}])
+def test_an_archive_that_is_revised_while_it_is_filled(guess, gappy, tmp_path, small, monkeypatch, where):
+    """What was read before is compared at the end; no region is left that mixes both."""
+    data, out, record = stored(gappy, tmp_path, "zarr3"), tmp_path / "out.zarr", Product.record
+    later, count = revise(gappy, slice(6, 12)), []
+
+    def revising(product, *args, **named):
+        record(product, *args, **named)
+        count.append(1)
+        if len(count) == 2:
+            stored(later, tmp_path, "zarr3")
+
+    said = Console(file=io.StringIO(), width=300)
+    with monkeypatch.context() as patch:
+        patch.setattr(Product, "record", revising)
+        fill(data, guess, out, console=said, **(where or {"threads": 1}))
+    assert "the archive was written to while it was filled" in said.file.getvalue()
+    assert "6 of 30 dates that were read so far changed since; 2 of the 4 regions" in said.file.getvalue() or where
+    whole = fill(data, guess, tmp_path / "whole.zarr", **where)
+    xr.testing.assert_equal(raw(out), raw(whole))
+    small.clear()
+    assert fill(data, guess, out) == out and not small
+
+
+def test_an_archive_that_never_rests_is_refused_and_what_is_done_stays(guess, gappy, tmp_path, small, monkeypatch):
+    data, out, states = stored(gappy, tmp_path, "nc"), tmp_path / "out.zarr", iter("abcdefgh")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "describe", lambda paths: next(states))
+        with pytest.raises(InputError, match="was written to 3 times while it was filled; run again when it is comp"):
+            fill(data, guess, out)
+    assert not out.exists()
+    small.clear()
+    fill(data, guess, out)
+    assert not small
+
+
+def test_what_the_storage_does_not_tell_is_found_in_the_values(guess, gappy, tmp_path, small, monkeypatch):
+    """As behind a web server that gives files neither a tag nor a time."""
+    monkeypatch.setattr(module, "describe", lambda paths: None)
+    data, out = stored(gappy, tmp_path, "nc"), tmp_path / "out.zarr"
+    fill(data, guess, out)
+    small.clear()
+    assert fill(data, guess, out) == out and not small
+    stored(revise(gappy, [17]), tmp_path, "nc")
+    with pytest.raises(InputError, match="but 1 of 30 dates changed since"):
+        fill(data, guess, out)
+
+
+def test_a_product_that_is_data_does_not_hand_on_what_it_was_made_from(guess, gappy, tmp_path, small):
+    data = stored(gappy, tmp_path, "nc")
+    first = fill(data, guess, tmp_path / "first.zarr")
+    corrupt([first], tmp_path / "again.nc", operator="remove_pixel:p=0.5", variable="sst")
+    assert {READ, TOLD} <= raw(first).attrs.keys() and not {READ, TOLD} & raw(tmp_path / "again.nc").attrs.keys()

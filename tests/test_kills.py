@@ -138,6 +138,30 @@ def test_fill(server, run, data, tmp_path):
     assert not (tmp_path / ".filled.zarr.partial").exists()
 
 
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+def test_fill_of_an_archive_that_is_revised_between_kills(server, run, data, gappy, tmp_path, ending):
+    """However often it is killed and the archive is written anew, the end is a fill of what the archive holds then."""
+    out, own, rng, moments = tmp_path / f"filled.{ending}", tmp_path / "own.nc", random.Random(2), random.Random(5)
+    field, began = gappy[:12].copy(deep=True), time.perf_counter()
+    shutil.copy(data, own)
+    call = {"verb": "fill", "data": own, "model": run, "out": out, "overwrite": True}
+    assert ends(server, **call) == 0
+    length, killed = time.perf_counter() - began, 0
+    while killed < 8:
+        date = rng.randrange(12)
+        field[date] += 1
+        field.to_netcdf(tmp_path / "next.nc")
+        (tmp_path / "next.nc").replace(own)
+        status = ends(server, moments.uniform(0, length), **call)
+        assert status in (0, signal.SIGKILL)
+        killed += status == signal.SIGKILL
+    assert ends(server, **call) == 0
+    whole, opened = tmp_path / f"whole.{ending}", xr.open_zarr if ending == "zarr" else xr.open_dataset
+    assert ends(server, **(call | {"out": whole})) == 0
+    with opened(out) as found, opened(whole) as expected:
+        xr.testing.assert_equal(found.load(), expected.load())
+
+
 def test_train(server, data, tmp_path):
     out, whole, turns = tmp_path / "run", tmp_path / "whole", []
 
