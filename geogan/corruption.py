@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.coordinates import Axes, days, find_axes, stacked
+from geogan.io import as_field
 from geogan.operators.compose import Compose
 from geogan.operators.corrupt import corrupt as measure
 from geogan.operators.observed import ObservedGaps
@@ -55,7 +56,7 @@ def corrupt(
     True
     """
     check_settings({"seed": seed})
-    operator = parse(operator)
+    operator, field = parse(operator), as_field(field)
     axes = find_axes(field)
     operator = _with_gaps_of(field, axes, operator, seed=seed)
     encoding = field.encoding

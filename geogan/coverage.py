@@ -3,6 +3,7 @@
 import xarray as xr
 
 from geogan.coordinates import find_axes
+from geogan.io import as_field
 from geogan.operators.errors import InputError
 
 
@@ -32,6 +33,7 @@ def coverage(field: xr.DataArray, *, domain: xr.DataArray | None = None) -> xr.D
     >>> coverage(maps).values.tolist()
     [0.5, 0.0]
     """
+    field = as_field(field)
     axes = find_axes(field)
     seen = field.notnull()
     if domain is None:

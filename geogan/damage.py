@@ -1,7 +1,7 @@
-"""Parts of a file that cannot be read: named, or taken for gaps that can be told from others.
+"""NaNs that record why a value is missing, and reading a variable whose file is damaged in places.
 
-What was not read is NaN, as a gap is, but a NaN of its own: its bits say so, as those of R's NA do. They outlive
-slicing, transposing, joining and a change of precision, so no second array has to travel beside the field.
+The payload of a NaN records the reason: the cell could not be read, or a rule of the file says that it is missing. The
+payload outlives slicing, transposing, joining and a change of precision, so no second array travels with the field.
 """
 
 from __future__ import annotations
@@ -16,8 +16,30 @@ import xarray as xr
 
 from geogan.operators.errors import InputError
 
-# A quiet NaN with a payload of our own; in double precision the same one, wider.
+# Quiet NaN with a payload of its own that marks an unreadable cell; the payload of a double begins with the same bits.
 _BITS: dict[int, Any] = {4: np.uint32(0x7FC6E0A1), 8: np.uint64(0x7FF8DC1420000000)}
+
+GAP_RULES = (
+    "missing_value",
+    "flag_values",
+    "valid_range",
+    "default fill value",
+    "fill_value of the store",
+)
+"""Rules by which a stored value means missing; a marked NaN holds the rule's position in this tuple.
+
+A ``_FillValue`` becomes a plain NaN, as xarray decodes it.
+"""
+
+# A marked NaN holds this code plus the rule's position in the nine bits after the quiet bit, which half, single and
+# double precision share. The codes differ from the first nine bits of an unreadable cell (0x37).
+_CODE = 0x140
+# Bytes of a float type: the quiet NaN, and how far the nine bits are shifted.
+_QUIET: dict[int, tuple[Any, int]] = {
+    2: (np.uint16(0x7E00), 0),
+    4: (np.uint32(0x7FC00000), 13),
+    8: (np.uint64(0x7FF8000000000000), 42),
+}
 
 
 def unreadable(values: np.ndarray) -> np.ndarray:
@@ -48,6 +70,63 @@ def unreadable(values: np.ndarray) -> np.ndarray:
 def missing(dtype: np.dtype) -> Any:
     """The value that stands for what could not be read."""
     return _BITS[dtype.itemsize].view(dtype.newbyteorder("="))
+
+
+def gap(dtype: np.dtype, rule: int) -> Any:
+    """Return the NaN that records by which rule a value is missing.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Half, single or double precision.
+    rule : int
+        Position in :data:`GAP_RULES`.
+
+    Examples
+    --------
+    >>> value = gap(np.dtype("f4"), GAP_RULES.index("valid_range"))
+    >>> bool(np.isnan(value)), count_gaps(np.array([value, np.nan])).tolist()
+    (True, [0, 0, 1, 0, 0])
+    """
+    quiet, shift = _QUIET[dtype.itemsize]
+    return np.asarray(int(quiet) | (_CODE + rule) << shift, quiet.dtype).view(dtype.newbyteorder("="))[()]
+
+
+def count_gaps(values: np.ndarray) -> np.ndarray:
+    """Count the values that each rule of :data:`GAP_RULES` took for missing.
+
+    Parameters
+    ----------
+    values : ndarray
+
+    Returns
+    -------
+    counts : ndarray of int64, shape (len(GAP_RULES),)
+    """
+    values = np.asarray(values)
+    if values.dtype.kind != "f" or values.dtype.itemsize not in _QUIET:
+        return np.zeros(len(GAP_RULES), np.int64)
+    quiet, shift = _QUIET[values.dtype.itemsize]
+    bits = np.ascontiguousarray(values[np.isnan(values)], values.dtype.newbyteorder("=")).view(quiet.dtype)
+    codes = ((bits >> quiet.dtype.type(shift)) & quiet.dtype.type(0x1FF)).astype(np.int64) - _CODE
+    return np.bincount(codes[(codes >= 0) & (codes < len(GAP_RULES))], minlength=len(GAP_RULES))
+
+
+def plain_gaps(values: np.ndarray) -> np.ndarray:
+    """Return values whose marked NaNs are plain NaNs; unreadable cells keep their mark.
+
+    Parameters
+    ----------
+    values : ndarray
+
+    Returns
+    -------
+    values : ndarray
+        The same object where nothing is marked.
+    """
+    if not count_gaps(values).any():
+        return values
+    return np.where(np.isnan(values) & ~unreadable(values), values.dtype.type(np.nan), values)
 
 
 class Guarded:

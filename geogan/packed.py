@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from geogan.damage import plain_gaps
+
 
 class Packing(NamedTuple):
     """How a field's values are kept as small whole numbers, and what they are as numbers of its own type.
@@ -52,7 +54,7 @@ class Packing(NamedTuple):
         """
         packed, info = np.empty(values.shape, self.dtype), np.iinfo(self.dtype)
         scale, offset = self.attrs.get("scale_factor", 1), self.attrs.get("add_offset", 0)
-        for date, every in zip(values, packed):
+        for date, every in zip(plain_gaps(values), packed):
             whole = np.rint((date - offset) / scale)
             whole[np.isnan(whole)] = self.attrs["_FillValue"]
             if not ((whole >= info.min) & (whole <= info.max)).all():

@@ -26,7 +26,7 @@ from geogan.checkpoint import load_model, load_state, save_model, save_state
 from geogan.coordinates import Axes, find_axes
 from geogan.covariates import named
 from geogan.filling import fill, prepared
-from geogan.io import as_field, check_field
+from geogan.io import as_field, check_field, gap_sentences
 from geogan.judge import Judge, judged_by_noise, stands_apart
 from geogan.model import Model
 from geogan.networks import DISCRIMINATORS, GENERATORS, ErrorNet, Generator
@@ -506,6 +506,8 @@ class Reconstructor:
         domain = None if domain is None else np.ascontiguousarray(domain, bool)
         known = None if domain is None else _fitting(domain, field, axes)
         survey, sums = read_once(field, axes, within=known, transform=self.transform, message=message)
+        for sentence in gap_sentences(survey, field):
+            message(sentence)
         if domain is None:
             domain = survey.domain
             if axes.independent:

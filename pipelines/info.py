@@ -79,7 +79,12 @@ def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
     stored = field.encoding.get("preferred_chunks") or {}
     if is_joined(field):
         each = [(one, check_field(one, find_axes(one))) for one in split_variables(field)]
-        described = {f"variable {one.name}": _variable(one, own) | _coverage(one, own) for one, own in each}
+        described = {
+            f"variable {one.name}": _variable(one, own)
+            | _coverage(one, own)
+            | {f"gaps_by_{_rule_name(rule)}": count for rule, count in own.gaps.items()}
+            for one, own in each
+        }
     else:
         described = {"variable": _variable(field, survey)}
     return {
@@ -94,8 +99,14 @@ def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
         },
         "samples" if axes.independent else "time": _time(field, axes, survey),
         "coverage": _coverage(field, survey),
+        "gaps": {_rule_name(rule): count for rule, count in survey.gaps.items()},
         "next": _next(path, variable, field, survey, samples=axes.independent),
     }
+
+
+def _rule_name(rule: str) -> str:
+    """Return the name of a rule for missing values as a key: words joined by underscores."""
+    return rule.replace(" ", "_")
 
 
 def _times_read(field: xr.DataArray, axes: Axes) -> str:
@@ -299,7 +310,8 @@ def _table(title: str, section: Section) -> "Table":
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in section.items():
-        table.add_row(name.replace("_", " "), escape(_shown(name, value)))
+        # Rules for missing values have the names of attributes.
+        table.add_row(name if title == "gaps" else name.replace("_", " "), escape(_shown(name, value)))
     return table
 
 

@@ -100,8 +100,8 @@ def test_a_failing_network_is_no_gap():
 
 
 def test_whole_numbers_have_none_to_say_it(tmp_path):
-    xr.Dataset({"n": (("y", "x"), np.ones((4, 3), "i2"))}).to_netcdf(tmp_path / "a.nc")
-    with pytest.raises(InputError, match="is of type int16 without a fill value, .*; leave --skip-bad out"):
+    xr.Dataset({"n": (("y", "x"), np.ones((4, 3), "i1"))}).to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(InputError, match="is of type int8 without a fill value, .*; leave --skip-bad out"):
         open_source(tmp_path / "a.nc", skip_bad=True)
     assert open_field(tmp_path / "a.nc").sum() == 12
 

@@ -24,9 +24,9 @@ cli
 -> archive, gaussian, chunk_store, chunks, panels, texture
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
-   covariates, variables, observation_error, encoding, disk, lock, swap, damage
--> streaming, nearness, grids
--> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, packed, stencils,
+   covariates, variables, observation_error, encoding, disk, lock, swap
+-> streaming, nearness, grids, packed
+-> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, damage, stencils,
    quantities, transforms, checksums
 -> settings, registration
 -> operators

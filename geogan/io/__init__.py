@@ -6,7 +6,7 @@ from geogan.io.fields import Source, as_field, open_field, open_source
 from geogan.io.files import Data, find_paths, variable_names
 from geogan.io.maps import open_domain, open_maps, open_masks
 from geogan.io.measured import check_finite, choose_variable, label_of
-from geogan.io.survey import Survey, check_field, check_labels
+from geogan.io.survey import Survey, check_field, check_labels, gap_sentences
 
 __all__ = [
     "Data",
@@ -18,6 +18,7 @@ __all__ = [
     "check_labels",
     "choose_variable",
     "find_paths",
+    "gap_sentences",
     "label_of",
     "missing_chunks",
     "open_domain",

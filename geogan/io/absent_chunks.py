@@ -45,8 +45,11 @@ def check_chunks(path: str, name: str, field: xr.DataArray) -> None:
     """
     array = zarr.open_array(str(Path(path) / name), mode="r")
     fill = np.asarray(array.fill_value)
-    missing = [field.encoding.get(key) for key in ("_FillValue", "missing_value")]
-    if (fill.dtype.kind == "f" and np.isnan(fill)) or any(fill == value for value in missing if value is not None):
+    missing = [field.encoding[key] for key in ("_FillValue", "missing_value") if field.encoding.get(key) is not None]
+    if (fill.dtype.kind == "f" and np.isnan(fill)) or any(np.any(fill == value) for value in missing):
+        return
+    if field.encoding.get("fill_value", 0) != 0:
+        # The rules for missing values take every such number for a gap.
         return
     array, present = _chunk_files(path, name)
     total = math.prod(_file_grid(array))

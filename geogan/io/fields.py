@@ -14,6 +14,7 @@ from geogan.io.absent_chunks import check_chunks
 from geogan.io.dates import select_time, shown_date
 from geogan.io.files import Data, find_paths, is_zarr, open_dataset
 from geogan.io.measured import check_numbers, choose_variable, measured_variables
+from geogan.io.missing import decided
 from geogan.operators.errors import InputError
 from geogan.variables import join_variables, named_variables
 
@@ -114,7 +115,7 @@ def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | No
     Parameters
     ----------
     data : DataArray or Dataset
-        A DataArray is the field already.
+        A DataArray is the field already. Values that their attributes or encoding declare missing become NaN.
     variable : str or sequence of str, optional
         Which variables of a dataset; masks and flags do not count where none is named.
 
@@ -135,12 +136,12 @@ def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | No
     ('sst,chl', 'chl')
     """
     if isinstance(data, xr.DataArray):
-        return data
+        return decided(data)
     if variable is None:
         names = measured_variables(data) or [choose_variable(data)]
     else:
         names = [choose_variable(data, name) for name in named_variables(variable)]
-    fields = [data[name] for name in names]
+    fields = [decided(data[name]) for name in names]
     return fields[0] if len(fields) == 1 else join_variables(fields)
 
 

@@ -15,6 +15,7 @@ import xarray as xr
 
 from geogan.http_store import HttpStore
 from geogan.images import are_images, open_images
+from geogan.io.missing import decoded_dataset
 from geogan.operators.errors import InputError
 
 Data = str | Path | Sequence[str | Path]
@@ -86,17 +87,17 @@ def open_dataset(path: str) -> xr.Dataset:
     """Open anything readable without dask, so that chunks can be chosen from those stored."""
     if are_images([path]):
         return open_images([path]).to_dataset()
-    options: dict[str, Any] = {"chunks": None, "decode_timedelta": False, "decode_coords": "all"}
+    options: dict[str, Any] = {"chunks": None, "decode_cf": False}
     try:
         with warnings.catch_warnings():
             # Bounds or grid mappings named but absent are common, and no concern of a gap filler.
             warnings.simplefilter("ignore")
             if is_zarr(path):
                 store: Any = HttpStore(path) if path.startswith(("http://", "https://")) else path
-                return xr.open_dataset(store, engine="zarr", **options)
+                return _decoded(xr.open_dataset(store, engine="zarr", **options), path)
             local = _fetch_netcdf(path) if "://" in path else path
             _check_netcdf(local, path)
-            return xr.open_dataset(local, engine="netcdf4", **options)
+            return _decoded(xr.open_dataset(local, engine="netcdf4", **options), path, netcdf=True)
     except InputError:
         raise
     except ImportError as error:
@@ -127,6 +128,12 @@ def open_dataset(path: str) -> xr.Dataset:
         raise InputError(
             f"{path} cannot be read: it is damaged or cut short ({text[:200]}); copy or write it again"
         ) from error
+
+
+def _decoded(stored: xr.Dataset, path: str, *, netcdf: bool = False) -> xr.Dataset:
+    """Return a dataset whose gridded variables are decoded by one set of rules, and all else by xarray."""
+    gridded = decoded_dataset(stored, path, netcdf=netcdf)
+    return xr.decode_cf(gridded, decode_timedelta=False, decode_coords="all")
 
 
 def is_zarr(path: str) -> bool:

@@ -8,7 +8,7 @@ import xarray as xr
 from geogan.coordinates import axis_roles
 from geogan.operators.errors import InputError
 
-_MASK_WORDS = ("mask", "flag", "flags", "lsm", "qc", "quality")
+MASK_WORDS = ("mask", "flag", "flags", "lsm", "qc", "quality")
 # Endings of names that mark the uncertainty of the variable named before them.
 _ERROR_ENDINGS = ("uncertainty", "error", "std", "stdev", "stddev", "sigma", "standard_error", "standard_deviation")
 
@@ -103,9 +103,9 @@ def is_mask(array: xr.DataArray) -> bool:
         array.dtype.kind in "bi"
         and "scale_factor" not in array.encoding
         and array.dtype.itemsize == 1
-        or any(word in _MASK_WORDS for word in words)
-        or "flag_values" in array.attrs
-        or "flag_masks" in array.attrs
+        or any(word in MASK_WORDS for word in words)
+        # Packed numbers are measurements, some of which may be flags.
+        or ("scale_factor" not in array.encoding and ("flag_values" in array.attrs or "flag_masks" in array.attrs))
         or str(array.attrs.get("standard_name", "")).endswith("binary_mask")
     )
 

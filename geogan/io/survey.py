@@ -8,12 +8,16 @@ import pandas as pd
 import xarray as xr
 
 from geogan.coordinates import Axes, band_names, stacked
+from geogan.damage import GAP_RULES, count_gaps, unreadable
 from geogan.grids import places_of
 from geogan.io.measured import check_finite, check_numbers, label_of
 from geogan.operators.errors import InputError
 from geogan.regions import Region
 from geogan.streaming import parts
 from geogan.variables import is_joined
+
+# The NetCDF library's default fill value of floats, in single precision.
+_NETCDF_FILL = np.float32(9.969209968386869e36)
 
 
 class Survey(NamedTuple):
@@ -35,6 +39,9 @@ class Survey(NamedTuple):
         Share of the domain seen at each date, all bands together.
     gap_free : bool
         Whether every cell of the domain is seen at every date, in every band.
+    gaps : dict of str to int
+        Missing values of all cells: by ``_FillValue`` or as NaN, by each rule of :data:`geogan.damage.GAP_RULES`, and
+        those that could not be read.
     """
 
     cells: int
@@ -46,6 +53,39 @@ class Survey(NamedTuple):
     domain: np.ndarray
     seen_share: np.ndarray
     gap_free: bool
+    gaps: dict[str, int]
+
+
+def gap_sentences(survey: Survey, field: xr.DataArray) -> list[str]:
+    """Return a sentence for each rule but ``_FillValue`` by which values of a field are missing.
+
+    Examples
+    --------
+    >>> from geogan.coordinates import find_axes
+    >>> from geogan.io.missing import decided
+    >>> maps = xr.DataArray([[1.0, 2.0, -99.0]], dims=("y", "x"), name="sst", attrs={"valid_min": -2.0})
+    >>> maps = decided(maps)
+    >>> gap_sentences(check_field(maps, find_axes(maps)), maps)
+    ['1 value of sst is a gap by valid_range (valid_min -2)']
+    """
+    found = []
+    for rule, count in survey.gaps.items():
+        if count and rule in GAP_RULES:
+            are = "value of {} is a gap" if count == 1 else "values of {} are gaps"
+            found.append(f"{count:,} {are.format(field.name or 'the field')} by {rule}{_stated(rule, field)}")
+    return found
+
+
+def _stated(rule: str, field: xr.DataArray) -> str:
+    """Return what the field states about a rule, in brackets."""
+    keys = ("valid_range", "valid_min", "valid_max") if rule == "valid_range" else (rule,)
+    texts = []
+    for key in keys:
+        value = field.attrs.get(key, field.encoding.get(key))
+        if value is not None:
+            numbers = " ".join(f"{each:g}" if isinstance(each, np.number) else str(each) for each in np.ravel(value))
+            texts.append(numbers if key == rule else f"{key} {numbers}")
+    return f" ({', '.join(texts)[:60]})" if texts else ""
 
 
 def check_labels(field: xr.DataArray, axes: Axes) -> pd.Index | None:
@@ -116,10 +156,15 @@ def check_field(
     films = stacked(field, axes)
     count, bands, *grid = films.shape
     domain, of_bands = np.zeros(grid, bool), np.zeros((count, bands), int)
+    by_rule, lost, nans = np.zeros(len(GAP_RULES), int), 0, 0
     least, most = np.full(bands, np.inf), np.full(bands, -np.inf)
     for region, part in parts(films, what=f"reading {name}", message=message):
         (t, y, x), seen = region, ~np.isnan(part)
         domain[y, x] |= seen.any(axis=(0, 1))
+        if not seen.all():
+            by_rule += count_gaps(part)
+            lost += int(unreadable(part).sum())
+            nans += int(seen.size - np.count_nonzero(seen))
         of_bands[t] += (seen if within is None else seen & within[y, x]).sum(axis=(2, 3))
         least = np.minimum(least, np.where(seen, part, np.inf).min(axis=(0, 2, 3)))
         most = np.maximum(most, np.where(seen, part, -np.inf).max(axis=(0, 2, 3)))
@@ -130,11 +175,13 @@ def check_field(
         domain = np.ones_like(domain)
     cells = int((domain if within is None else within).sum())
     counts, lowest, highest = of_bands.sum(1), least.min(), most.max()
+    gaps = {"_FillValue or NaN": nans - int(by_rule.sum()) - lost}
+    gaps |= dict(zip(GAP_RULES, by_rule.tolist(), strict=True)) | {"unreadable": lost}
     observed = int(counts.sum())
     if is_joined(field):
         for band, own in enumerate(band_names(field, axes)):
-            _check_values(f"variable {own!r}", least[band], most[band])
-    _check_values(name, lowest, highest)
+            _check_values(f"variable {own!r}", least[band], most[band], gaps)
+    _check_values(name, lowest, highest, gaps)
     first, last = (times[0], times[-1]) if times is not None else (None, None)
     return Survey(
         cells=cells,
@@ -146,15 +193,27 @@ def check_field(
         domain=domain,
         seen_share=counts / max(1, cells * bands),
         gap_free=observed == cells * bands * count,
+        gaps=gaps,
     )
 
 
-def _check_values(name: str, lowest: float, highest: float) -> None:
+def _check_values(name: str, lowest: float, highest: float, gaps: dict[str, int]) -> None:
+    rules = [f"{count:,} by {rule}" for rule, count in gaps.items() if count and rule in GAP_RULES]
+    if lowest > highest and rules:
+        raise InputError(
+            f"{name} holds no value at all, only gaps ({', '.join(rules)}); check these attributes, the variable and "
+            "the dates chosen"
+        )
     if lowest > highest:
         raise InputError(
             f"{name} holds no value at all, only gaps; check the variable, the dates chosen and, for a Zarr "
             "store, that its copy is complete"
         )
     check_finite(name, np.array([lowest, highest]))
+    if highest == _NETCDF_FILL:
+        raise InputError(
+            f"{name} holds {_NETCDF_FILL:g}, which NetCDF writes where there is no value; set it to NaN, for example "
+            "field.where(field < 9e36)"
+        )
     if lowest == highest:
         raise InputError(f"{name} is {float(lowest):g} wherever it is seen; a constant field has nothing to learn")
