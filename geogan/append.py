@@ -22,6 +22,8 @@ from geogan.coordinates import Axes, days
 from geogan.encoding import MARK, READ
 from geogan.grids import difference
 from geogan.operators.errors import InputError
+from geogan.plain_file import parse_json
+from geogan.schema import FillText, check
 from geogan.streaming import PART_VALUES
 from geogan.variables import split_variables
 
@@ -78,8 +80,9 @@ class Older:
             raise InputError(f"{path} does not exist, so nothing can be appended to it; leave --append out to make it")
         with _opened(path) as dataset:
             try:
-                told = json.loads(dataset.attrs[TOLD])
-            except (KeyError, ValueError, TypeError):
+                told = parse_json(dataset.attrs[TOLD])
+                check(FillText, told)
+            except (KeyError, ValueError, TypeError, AttributeError):
                 raise InputError(
                     f"{path} does not say with what it was filled, so nothing can be appended to it; fill it anew with "
                     "--overwrite"
@@ -268,10 +271,10 @@ def read_text(source: str | None, sums: Iterable[np.ndarray]) -> str:
 def _read(text: Any) -> tuple[str | None, np.ndarray | None]:
     """Decode what :func:`read_text` encoded; nothing is known where it is damaged."""
     try:
-        kept = json.loads(text)
+        kept = parse_json(text)
         source = kept["source"]
         return source if isinstance(source, str) else None, from_text(kept["sums"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None, None
 
 

@@ -10,19 +10,22 @@ import hashlib
 import inspect
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from geogan.calibration import Calibration
-from geogan.covariance import ArchivePrior, Prior
+from geogan.covariance import MOST_CELLS, ArchivePrior, Prior
 from geogan.covariates import Covariates
 from geogan.disk import writing
 from geogan.gaussian import GaussianPrior
@@ -30,14 +33,33 @@ from geogan.model import Model
 from geogan.networks import GENERATORS, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
+from geogan.plain_file import JSON_BYTES, check_plain, open_plain, parse_json, read_json
 from geogan.run_folder import MODEL, STATE, TEXT
 from geogan.run_folder import is_run as is_run
+from geogan.schema import ModelText, StateText, check
 from geogan.standardise import Standardiser
 from geogan.training import TrainState
 from geogan.withheld import Withheld
 
 FORMAT = 6  # 2: bands; 3: predicted errors; 4: covariates; 5: observation errors; 6: errors that know the nearness
 READ = (2, 3, 4, 5, 6)
+
+# Names of the library's types of numbers, and bytes of one.
+_BYTES = {"BOOL": 1, "U8": 1, "I32": 4, "I64": 8, "F32": 4, "F64": 8}
+# Of tensors by their type: torch's name to the library's.
+_KINDS = {
+    torch.bool: "BOOL", torch.uint8: "U8", torch.int32: "I32", torch.int64: "I64", torch.float32: "F32",
+    torch.float64: "F64",
+}  # fmt: skip
+# What an operator keeps: its gaps, packed; names as in `geogan.operators.observed.ObservedGaps.state`.
+_OPERATORS = re.compile(r"operator\.(\d{1,2}\.)?(packed|runs|width)")
+
+
+class Entry(NamedTuple):
+    """What the header of a file of tensors says of one."""
+
+    kind: str
+    shape: tuple[int, ...]
 
 
 def save_model(path: str | Path, model: Model) -> Path:
@@ -100,57 +122,192 @@ def save_model(path: str | Path, model: Model) -> Path:
 def load_model(path: str | Path) -> Model:
     """Read the model of a run.
 
+    Sizes and types of all tensors are compared with the description before anything is allocated.
+
     Raises
     ------
     InputError
         Where there is none, or it is damaged, or not geogan's.
     """
-    tensors, text = read_tensors(Path(path) / MODEL)
+    path = Path(path).expanduser()
+    file = path / MODEL
+    header, text = read_header(file)
     try:
-        operator = from_dict(text["operator"]).with_state(_stripped("operator", tensors))
-        network = None
-        if text["network"] is not None:
-            sizes = dict(text["network"])
-            network = GENERATORS[sizes.pop("kind")](**sizes)
-            network.load_state_dict(_stripped("network", tensors))
-            network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        error = None
-        # What was predicted before format 6 was too small: such a model predicts none.
-        if text.get("error") is not None and text["geogan"] >= 6:
-            error = ErrorNet(**text["error"])
-            error.load_state_dict(_stripped("error", tensors))
-            error = error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        covariates = None
-        if text.get("covariates") is not None:
-            covariates = Covariates(tuple(text["covariates"]), tensors["covariates.maps"].numpy())
-        standardiser = text["standardiser"] | {"scale": np.array(text["standardiser"]["scale"])}
-        return Model(
-            network=network,
-            prior=_prior(text["prior"], tensors),
-            operator=operator,
-            standardiser=Standardiser(tensors["standardiser.coefficients"].numpy(), **standardiser),
-            domain=tensors["domain"].numpy(),
-            withheld=Withheld(tensors["withheld.sources"].numpy(), text["withheld"]["flip"]),
-            frames=text["frames"],
-            variable=text["variable"],
-            units=text["units"],
-            y=tensors["grid.y"].numpy() if "grid.y" in tensors else None,
-            x=tensors["grid.x"].numpy() if "grid.x" in tensors else None,
-            precision=text["precision"],
-            scores=text["scores"],
-            settings=text["settings"],
-            bands=tuple(text["bands"]),
-            band_units=tuple(text.get("band_units", ())),
-            error=error,
-            calibration=Calibration(**text.get("calibration", {})),
-            covariates=covariates,
-            observation_error=text.get("observation_error"),
-            smoothing=text.get("smoothing", 0),
-            kinds=dict(text.get("kinds", {})),
-            places={kind: places.numpy() for kind, places in _stripped("places", tensors).items()},
-        )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        _check_text(ModelText, text)
+        _check_beside(path / TEXT)
+        _check_tensors(header, _expected(text, header))
+        tensors = _read(file, header, text)
+        return _model(tensors, text)
+    except InputError as error:
+        if str(path) in str(error):
+            raise
         raise InputError(f"{path} is a damaged geogan model ({_shortly(error)}); train it again") from error
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise InputError(f"{path} is a damaged geogan model ({_shortly(error)}); train it again") from error
+
+
+def _model(tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> Model:
+    """The model that tensors and text describe, once both are checked."""
+    operator = from_dict(text["operator"]).with_state(_stripped("operator", tensors))
+    network = None
+    if text["network"] is not None:
+        network = _network(text["network"])
+        network.load_state_dict(_stripped("network", tensors))
+        network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    error = None
+    if _predicts(text):
+        error = ErrorNet(**text["error"])
+        error.load_state_dict(_stripped("error", tensors))
+        error = error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    covariates = None
+    if text.get("covariates") is not None:
+        covariates = Covariates(tuple(text["covariates"]), tensors["covariates.maps"].numpy())
+    standardiser = text["standardiser"] | {"scale": np.array(text["standardiser"]["scale"], np.float64)}
+    sources = tensors["withheld.sources"].numpy()
+    if sources.size and not (sources.min() >= -1 and sources.max() < len(sources)):
+        raise ValueError(f"withheld.sources names dates beyond the {len(sources)} that there are")
+    ready = Standardiser(tensors["standardiser.coefficients"].numpy(), **standardiser)
+    assert ready.transforms  # refuses an unknown transform
+    return Model(
+        network=network,
+        prior=_prior(text["prior"], tensors),
+        operator=operator,
+        standardiser=ready,
+        domain=tensors["domain"].numpy(),
+        withheld=Withheld(sources, text["withheld"]["flip"]),
+        frames=text["frames"],
+        variable=text["variable"],
+        units=text["units"],
+        y=tensors["grid.y"].numpy() if "grid.y" in tensors else None,
+        x=tensors["grid.x"].numpy() if "grid.x" in tensors else None,
+        precision=text["precision"],
+        scores=text["scores"],
+        settings=text["settings"],
+        bands=tuple(text["bands"]),
+        band_units=tuple(text.get("band_units", ())),
+        error=error,
+        calibration=Calibration(**text.get("calibration", {})),
+        covariates=covariates,
+        observation_error=text.get("observation_error"),
+        smoothing=text.get("smoothing", 0),
+        kinds=dict(text.get("kinds", {})),
+        places={kind: places.numpy() for kind, places in _stripped("places", tensors).items()},
+    )
+
+
+def _network(plan: Mapping[str, Any]) -> Generator:
+    sizes = dict(plan)
+    return GENERATORS[sizes.pop("kind")](**sizes)
+
+
+def _predicts(text: Mapping[str, Any]) -> bool:
+    """Whether a model predicts errors. What was predicted before format 6 was too small, and is left out."""
+    return text.get("error") is not None and text["geogan"] >= 6
+
+
+def _check_text(kind: type[BaseModel], text: Mapping[str, Any]) -> None:
+    """Check a description of a format that this geogan reads."""
+    check(kind, text, lenient=text["geogan"] < FORMAT)
+
+
+def _check_beside(file: Path) -> None:
+    """Refuse a ``model.json`` that is none; the text in the tensors' file is the one that holds."""
+    try:
+        text = read_json(file)
+        if not isinstance(text, dict) or text.get("geogan") not in READ:
+            raise ValueError("it is not the description of a model")
+        _check_text(ModelText, text)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror or error}); copy it again, or remove it") from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{file} is damaged ({error}); copy it again, or remove it") from error
+
+
+def _expected(text: Mapping[str, Any], header: Mapping[str, Entry]) -> dict[str, Entry]:
+    """The tensors that a description asks for; sizes that it leaves open are those of the header.
+
+    Nothing is allocated: networks are built without memory.
+    """
+    shapes = {name: entry.shape for name, entry in header.items()}
+    bands = len(text["standardiser"]["scale"])
+    rows, columns = _sized("domain", shapes, 2)
+    found = {
+        "domain": Entry("BOOL", (rows, columns)),
+        "standardiser.coefficients": Entry(
+            "F32", (_sized("standardiser.coefficients", shapes, 4)[0], bands, rows, columns)
+        ),
+        "withheld.sources": Entry("I32", _sized("withheld.sources", shapes, 2)),
+    }
+    if found["standardiser.coefficients"].shape[0] not in (1, 3, 5):
+        raise ValueError("standardiser.coefficients must be 1, 3 or 5 maps a band")
+    if len(text["bands"]) not in (0, bands) or len(text.get("band_units", ())) not in (0, bands):
+        raise ValueError(f"bands and band_units must name all {bands} bands, or none")
+    found |= {
+        f"grid.{name}": Entry("F64", (size,))
+        for name, size in (("y", rows), ("x", columns))
+        if f"grid.{name}" in header
+    }
+    # Coordinates beside these lie along one side of the grid, or both.
+    found |= {
+        f"places.{kind}": Entry("F64", shapes[f"places.{kind}"])
+        for kind in ("y", "x", "latitude", "longitude")
+        if shapes.get(f"places.{kind}") in ((rows, 1), (1, columns), (rows, columns))
+    }
+    found |= {name: entry for name, entry in header.items() if _OPERATORS.fullmatch(name)}
+    extras = 0
+    if text.get("covariates") is not None:
+        seasonal = "day_of_year" in text["covariates"]
+        count = len(text["covariates"]) - seasonal
+        found["covariates.maps"], extras = Entry("F32", (count, rows, columns)), count + 2 * seasonal
+    prior = text["prior"]
+    if prior is not None and "steady" in prior:
+        cells = rows * columns
+        if cells > MOST_CELLS:
+            raise ValueError(f"prior has a covariance of {cells:,} cells, where {MOST_CELLS:,} are the most")
+        found["prior.covariance"] = Entry("F32", (bands, cells, cells))
+    parts: dict[str, Any] = {"network": text["network"], "error": text["error"] if _predicts(text) else None}
+    for part, plan in parts.items():
+        if plan is None:
+            continue
+        for name, wanted in (("frames", text["frames"]), ("channels", bands), ("extras", extras)):
+            if plan.get(name, 0) != wanted:
+                raise ValueError(f"{part}.{name} is {plan.get(name, 0)}, where the model has {wanted}")
+        with torch.device("meta"):
+            network = _network(plan) if part == "network" else ErrorNet(**plan)
+        found |= {
+            f"{part}.{name}": Entry(_KINDS[tensor.dtype], tuple(tensor.shape))
+            for name, tensor in network.state_dict().items()
+        }
+    if text.get("error") is not None and not _predicts(text):
+        found |= {name: entry for name, entry in header.items() if name.startswith("error.")}
+    return found
+
+
+def _sized(name: str, shapes: Mapping[str, tuple[int, ...]], rank: int) -> tuple[int, ...]:
+    """The shape of a tensor whose sizes nothing else says: none of them 0."""
+    if name not in shapes:
+        raise ValueError(f"the tensor {name} is missing")
+    if len(shapes[name]) != rank or 0 in shapes[name]:
+        raise ValueError(f"the tensor {name} has the shape {list(shapes[name])}, where {rank} sizes are expected")
+    return shapes[name]
+
+
+def _check_tensors(header: Mapping[str, Entry], expected: Mapping[str, Entry]) -> None:
+    for name in [*expected, *header]:
+        if name not in header:
+            raise ValueError(f"the tensor {name} is missing")
+        if name not in expected:
+            raise ValueError(f"the tensor {name} is not known")
+        (kind, shape), (wanted, sizes) = header[name], expected[name]
+        # What was made in Python may be wider; weights are of one type.
+        wider = {"I32": "I64", "F32": "F64", "F64": "F32"}.get(wanted)
+        kinds = (wanted,) if name.startswith(("network.", "error.")) else (wanted, wider)
+        if kind not in kinds or shape != sizes:
+            raise ValueError(f"the tensor {name} is {kind} {list(shape)}, where {wanted} {list(sizes)} is expected")
 
 
 def _plan_of(network: Generator) -> dict[str, Any]:
@@ -210,8 +367,12 @@ def load_state(path: str | Path, state: TrainState) -> None:
     InputError
         Where there is none, or it is damaged or of another network.
     """
-    tensors, text = read_tensors(Path(path) / STATE)
+    path = Path(path).expanduser()
+    file = path / STATE
+    header, text = read_header(file)
     try:
+        _check_text(StateText, text)
+        tensors = _read(file, header, text)
         for name in ("generator", "discriminator", "average"):
             getattr(state, name).load_state_dict(_stripped(name, tensors))
         for name in ("generator_optimiser", "discriminator_optimiser"):
@@ -221,12 +382,26 @@ def load_state(path: str | Path, state: TrainState) -> None:
             state.error.average.load_state_dict(_stripped("error_average", tensors))
             _unflat(state.error.optimiser, _stripped("error_optimiser", tensors))
             state.error.best, state.error.best_score = _stripped("error_best", tensors), float(text["best_error_score"])
+            _check_best("error_best", state.error.best, state.error.average)
         state.best = _stripped("best", tensors)
+        _check_best("best", state.best, state.average)
         state.random.set_state(tensors["random"])
         state.step, state.seconds = int(text["step"]), float(text["seconds"])
         state.best_score, state.best_step = float(text["best_score"]), int(text["best_step"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except InputError as error:
+        if str(path) in str(error):
+            raise
         raise InputError(f"{path} cannot be resumed ({_shortly(error)}); train it again") from error
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise InputError(f"{path} cannot be resumed ({_shortly(error)}); train it again") from error
+
+
+def _check_best(name: str, weights: Mapping[str, Tensor], network: Any) -> None:
+    """The best weights so far are those of the network, or none."""
+    own = network.state_dict()
+    if weights and ({key: value.shape for key, value in weights.items()}
+                    != {key: value.shape for key, value in own.items()}):  # fmt: skip
+        raise ValueError(f"the tensors {name} are those of another network")
 
 
 def saved_step(path: str | Path) -> int:
@@ -237,8 +412,24 @@ def saved_step(path: str | Path) -> int:
     InputError
         Where there is none, or it is damaged.
     """
-    _, text = read_tensors(Path(path) / STATE)
-    return int(text["step"])
+    return int(read_state_text(path)["step"])
+
+
+def read_state_text(path: str | Path) -> dict[str, Any]:
+    """What the saved training in the folder ``path`` says of itself, without its tensors.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or it is damaged.
+    """
+    file = Path(path).expanduser() / STATE
+    _, text = read_header(file)
+    try:
+        _check_text(StateText, text)
+    except ValueError as error:
+        raise InputError(f"{file} is damaged ({_shortly(error)}); train it again") from error
+    return text
 
 
 def digest(path: str | Path) -> str:
@@ -250,10 +441,12 @@ def digest(path: str | Path) -> str:
         Where there is none.
     """
     try:
-        with (Path(path) / MODEL).open("rb") as content:
+        with _opened(Path(path).expanduser() / MODEL) as content:
             return hashlib.file_digest(content, "sha256").hexdigest()[:16]
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path} is no geogan run: it has no {MODEL}; give a folder made by geogan train") from None
+    except OSError as error:
+        raise InputError(f"{Path(path) / MODEL} cannot be read ({error.strerror or error}); copy it again") from error
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> None:
@@ -275,22 +468,111 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], text: Mapping[str, 
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`write_tensors` wrote."""
-    if not file.is_file():
-        raise InputError(f"{file.parent} is no geogan run: it has no {file.name}; give a folder made by geogan train")
+    """Read what :func:`write_tensors` wrote.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_header`; or if a tensor is not finite.
+    """
+    header, text = read_header(file)
     try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            text = json.loads(metadata["geogan"])
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except KeyError as error:
-        raise InputError(f"{file} was not written by geogan; give a folder made by geogan train") from error
+        return _read(file, header, text), text
     except (SafetensorError, OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{file} is damaged ({error}); train it again") from error
+
+
+def read_header(file: Path) -> tuple[dict[str, Entry], dict[str, Any]]:
+    """Read the types and sizes of tensors that :func:`write_tensors` wrote, and the text beside them.
+
+    Raises
+    ------
+    InputError
+        If the file is not there, no regular file, damaged, not geogan's, or of another format.
+    """
+    try:
+        with _opened(file) as opened:
+            size = os.fstat(opened.fileno()).st_size
+            length = int.from_bytes(opened.read(8), "little")
+            if not 2 <= length <= min(JSON_BYTES, size - 8):
+                raise ValueError(f"its header would have {length:,} of its {size:,} bytes")
+            header = parse_json(opened.read(length))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{file.parent} is no geogan run: it has no {file.name}; give a folder made by geogan train"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror or error}); copy it again") from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{file} is damaged ({_shortly(error)}); train it again") from error
+    try:
+        own = header.pop("__metadata__", {})["geogan"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{file} was not written by geogan; give a folder made by geogan train") from error
+    try:
+        text = parse_json(own)
+        entries = _entries(header, size - 8 - length)
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{file} is damaged ({_shortly(error)}); train it again") from error
     found = text.get("geogan") if isinstance(text, dict) else None
-    if found not in READ:
-        raise InputError(f"{file} is of format {found} and this geogan reads {READ[0]} to {READ[-1]}; train it again")
-    return tensors, text
+    if type(found) is not int or found not in READ:
+        raise InputError(
+            f"{file} is of format {str(found)[:40]} and this geogan reads {READ[0]} to {READ[-1]}; train it again"
+        )
+    return entries, text
+
+
+def _entries(header: Mapping[str, Any], size: int) -> dict[str, Entry]:
+    """The header's tensors, which must fill the rest of the file, ``size`` bytes, one after another."""
+    entries, spans = {}, []
+    for name, entry in header.items():
+        kind, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        if kind not in _BYTES:
+            raise ValueError(f"the tensor {name} is of type {str(kind)[:20]}")
+        count = _BYTES[kind]
+        if len(shape) > 8 or not all(type(number) is int and number >= 0 for number in (*shape, start, stop)):
+            raise ValueError(f"the tensor {name} has no shape")
+        for number in shape:
+            count *= number
+        if stop - start != count:
+            raise ValueError(f"the tensor {name} of shape {list(shape)} has {stop - start} bytes")
+        entries[name] = Entry(kind, shape)
+        spans.append((start, stop))
+    reached = 0
+    for start, stop in sorted(spans):
+        if start != reached:
+            raise ValueError("its tensors do not follow one another")
+        reached = stop
+    if reached != size:
+        raise ValueError(f"its tensors have {reached:,} bytes, and the file {size:,} for them")
+    return entries
+
+
+def _read(file: Path, header: Mapping[str, Entry], text: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a file whose header and text are read; all of them finite."""
+    check_plain(file)
+    with safe_open(file, framework="pt") as opened:
+        if parse_json((opened.metadata() or {})["geogan"]) != text:
+            raise InputError(f"{file} was replaced while it was read; run again")
+        tensors = {name: opened.get_tensor(name) for name in header}
+    for name, tensor in tensors.items():
+        # Coordinates in two dimensions may be missing off the swath of a satellite.
+        if tensor.is_floating_point() and not name.startswith("places.") and not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"the tensor {name} of {file} holds NaN or infinite numbers; train it again")
+    return tensors
+
+
+def _opened(file: Path) -> BufferedReader:
+    """Open a file of tensors that fit into this machine's memory; one with a hole may claim terabytes."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows does not say
+        memory = None
+    return open_plain(file, most=memory)
 
 
 def _replace(file: Path, content: bytes) -> None:
@@ -327,6 +609,12 @@ def _unflat(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> 
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     for name, tensor in tensors.items():
         index, part = name.split(".", 1)
+        if part not in ("step", "exp_avg", "exp_avg_sq"):
+            raise ValueError(f"the optimiser has no {part}")
+        if not index.isdecimal() or int(index) >= len(weights):
+            raise ValueError(f"the optimiser has no weight {index}")
+        if tensor.shape != (torch.Size() if part == "step" else weights[int(index)].shape):
+            raise ValueError(f"{part} of the optimiser's weight {index} has the shape {list(tensor.shape)}")
         if part != "step":
             # A fused optimiser goes through memory: moments must lie there as the weights do.
             tensor = torch.empty_like(weights[int(index)], requires_grad=False).copy_(tensor)

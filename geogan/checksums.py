@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import xarray as xr
 
+# Bytes of the checksums of one product: 64 million of them. A few compressed bytes can claim a thousand times as many.
+_MOST_BYTES = 256 * 2**20
 # Number of a panel, and a date of the archive.
 Place = tuple[int, int]
 
@@ -71,7 +73,11 @@ def from_text(text: str) -> np.ndarray:
         Where the text is damaged.
     """
     try:
-        return np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), "<u4").astype(np.uint32)
+        unpacked = zlib.decompressobj()
+        content = unpacked.decompress(base64.b64decode(text, validate=True), _MOST_BYTES)
+        if not unpacked.eof:
+            raise ValueError("damaged or too many checksums")
+        return np.frombuffer(content, "<u4").astype(np.uint32)
     except zlib.error as error:
         raise ValueError(f"damaged checksums ({error})") from error
 

@@ -7,7 +7,6 @@ the one process that holds the product's lock.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import os
 import shutil
@@ -19,6 +18,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.encoding import packing
+from geogan.plain_file import read_json
 from geogan.swap import flush
 
 Region = Mapping[str, slice]
@@ -215,7 +215,7 @@ def layout(store: Path, name: str) -> dict[str, Any]:
         A Zarr v3 store.
     name : str
     """
-    meta = json.loads((store / name / "zarr.json").read_text(encoding="utf-8"))
+    meta = read_json(store / name / "zarr.json")
     kept = ("zarr_format", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs", "dimension_names")
     packed = ("scale_factor", "add_offset", "_FillValue", "missing_value")
     return {key: meta.get(key) for key in kept} | {key: meta["attributes"].get(key) for key in packed}

@@ -1,6 +1,5 @@
 """How a product is kept: CF metadata and packing in Zarr, and from there to NetCDF."""
 
-import json
 import warnings
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 import dask.array
 import numpy as np
 import xarray as xr
+
+from geogan.plain_file import read_json
 
 MARK = "geogan_product"
 """Global attribute of every product; nothing without it is ever replaced."""
@@ -94,7 +95,7 @@ def _meaning(array: xr.DataArray) -> dict[Hashable, Any]:
 
 def packing(store: Path, name: str) -> tuple[float, float] | None:
     """Lowest and highest value that a packed variable can hold, its fill value apart; None if not packed."""
-    meta = json.loads((store / name / "zarr.json").read_text(encoding="utf-8"))
+    meta = read_json(store / name / "zarr.json")
     dtype = np.dtype(meta["data_type"]) if isinstance(meta["data_type"], str) else None
     attrs = meta["attributes"]
     if dtype is None or dtype.kind not in "iu":

@@ -22,6 +22,8 @@ from geogan.disk import writing
 from geogan.encoding import MARK, READ, consolidate, write_netcdf, write_template
 from geogan.lock import take_lock
 from geogan.operators.errors import InputError
+from geogan.plain_file import parse_json, read_json, read_lines
+from geogan.schema import DoneLine, PartialText, check
 from geogan.swap import flush, replace
 
 _NETCDF = (".nc", ".nc4")
@@ -185,9 +187,10 @@ class Product:
     def source(self) -> str | None:
         """State of the source in which all regions done were last known to be right; None where unknown."""
         try:
-            return json.loads((self.partial / _SOURCE).read_text(encoding="utf-8"))["source"]
+            source = read_json(self.partial / _SOURCE)["source"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
+        return source if isinstance(source, str) else None
 
     def confirm(self, source: str | None) -> None:
         """Note that the regions done agree with the source in its present state.
@@ -366,9 +369,28 @@ class Product:
                 covered[name][store.numbers(name, region)] = True
         return covered
 
+    def _knows(self, line: Mapping[str, Any]) -> bool:
+        """Whether a recorded region lies in this product, and its variables are there."""
+        store = self.store
+        inside = all(
+            dim in store.sizes and start < stop <= store.sizes[dim] for dim, (start, stop) in line["region"].items()
+        )
+        if not inside or not all(name in store.dims for name in line["names"]):
+            return False
+        region = {dim: slice(*bounds) for dim, bounds in line["region"].items()}
+        try:
+            for name in line["names"]:
+                store.numbers(name, region)
+        except ValueError:
+            return False  # it cuts a chunk
+        return True
+
     def _recall(self) -> None:
         """Read what an earlier run recorded."""
         for line in _recorded(self.partial):
+            # A line of another product: what comes after it is not trusted either, and made again.
+            if not self._knows(line):
+                break
             self._record(line)
         self._rewrite()
 
@@ -489,7 +511,7 @@ def mark_of(path: str | Path) -> str | None:
     path = Path(path)
     try:
         if path.is_dir():
-            return json.loads((path / "zarr.json").read_text(encoding="utf-8")).get("attributes", {}).get(MARK)
+            return read_json(path / "zarr.json").get("attributes", {}).get(MARK)
         if path.is_file():
             # Through xarray, whose lock keeps other threads out of a library that is not safe for them.
             with xr.open_dataset(path, engine="netcdf4", decode_cf=False) as dataset:
@@ -556,7 +578,7 @@ def _was_clearing(partial: Path, path: Path) -> bool:
     if (partial / _FINISHED).exists():
         return True
     try:
-        begun = json.loads((partial / _STATE).read_text(encoding="utf-8"))
+        begun = read_json(partial / _STATE)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     # The store has gone to its name.
@@ -595,8 +617,9 @@ def chunk_store(state: Mapping[str, Any], partial: Path) -> ChunkStore:
 def read_state(partial: Path) -> dict[str, Any] | None:
     """What the partial product is, or None where it cannot be gone on with."""
     try:
-        state = json.loads((partial / _STATE).read_text(encoding="utf-8"))
-        root = json.loads((partial / "store.zarr" / "zarr.json").read_text(encoding="utf-8"))
+        state = read_json(partial / _STATE)
+        check(PartialText, state)
+        root = read_json(partial / "store.zarr" / "zarr.json")
         # After two stores have changed places, the older one is here.
         return state if root["attributes"][MARK] == state["mark"] else None
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
@@ -605,13 +628,15 @@ def read_state(partial: Path) -> dict[str, Any] | None:
 
 
 def _recorded(partial: Path) -> list[dict[str, Any]]:
-    """The record of the regions done; a line that could not be finished does not count."""
+    """The record of the regions done; a line that is damaged or could not be finished ends it."""
     lines = []
     with suppress(FileNotFoundError, ValueError):
-        for text in (partial / _DONE).read_text(encoding="utf-8").splitlines(keepends=True):
-            if not text.endswith("\n"):
+        for text, complete in read_lines(partial / _DONE):
+            if not complete:
                 break
-            lines.append(json.loads(text))
+            line = parse_json(text)
+            check(DoneLine, line)
+            lines.append(line)
     return lines
 
 
@@ -669,7 +694,7 @@ def _without(template: xr.Dataset, attribute: str) -> xr.Dataset:
 
 def _add_attribute(store: Path, name: str, value: str) -> None:
     """Add a global attribute to a Zarr store, in one move."""
-    root = json.loads((store / "zarr.json").read_text(encoding="utf-8"))
+    root = read_json(store / "zarr.json")
     root["attributes"][name] = value
     _write_text(store / "zarr.json", json.dumps(root))
 

@@ -1,10 +1,12 @@
 """The files of a run: what tells its folder from others, and from which data it was made; needs no torch."""
 
-import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from geogan.operators.errors import InputError
+from geogan.plain_file import check_plain, read_json
 
 MODEL, STATE, TEXT = "model.safetensors", "state.safetensors", "model.json"
 METRICS, RUN = "metrics.jsonl", "run.json"
@@ -20,7 +22,35 @@ def is_run(path: str | Path) -> bool:
     >>> is_run("nowhere")
     False
     """
-    return (Path(path) / MODEL).is_file()
+    try:
+        return (Path(path).expanduser() / MODEL).is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False  # a name that no file can have, or a folder that may not be looked into
+
+
+def holds(path: Path, name: str) -> bool:
+    """Whether a folder has an entry of that name, be it a file or not: what is no file is refused when it is read."""
+    try:
+        return os.path.lexists(path.expanduser() / name)
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def check_files(path: Path) -> None:
+    """Refuse a run one of whose files is a pipe, a device, or a link that leads out of its folder.
+
+    Raises
+    ------
+    InputError
+        With the name of the file.
+    """
+    for name in (MODEL, STATE, TEXT, METRICS, RUN):
+        if holds(path, name):
+            with suppress(FileNotFoundError):
+                try:
+                    check_plain(path.expanduser() / name)
+                except PermissionError as error:
+                    raise InputError(f"{path / name} may not be read; check its permissions") from error
 
 
 def holds_others(path: Path) -> bool:
@@ -48,15 +78,27 @@ def read_run(path: Path) -> dict[str, Any]:
     InputError
         Where the folder is no run that can be gone on with, or its description is damaged.
     """
+    # Only where a run is read: it takes some hundredths of a second to import.
+    from geogan.schema import RunText, check
+
+    path = Path(path).expanduser()
     file = path / RUN
     try:
-        described = json.loads(file.read_text(encoding="utf-8"))
+        described = read_json(file)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{path} is no geogan run that can be gone on with: it has no {RUN}; give a folder made by geogan train"
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror or error}); copy it again") from error
+    except InputError:
+        raise
+    except ValueError as error:
         raise InputError(f"{file} is damaged ({error}); train it again") from error
     if not isinstance(described, dict) or not {"data", "variable", "domain", "time"} <= described.keys():
         raise InputError(f"{file} does not say what the run was trained on; train it again")
+    try:
+        check(RunText, described)
+    except ValueError as error:
+        raise InputError(f"{file} is damaged ({error}); train it again") from error
     return described

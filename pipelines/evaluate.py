@@ -30,7 +30,7 @@ from geogan.pipelines.train import train
 from geogan.presets import OPTIMISER
 from geogan.reconstructor import Reconstructor, find_device
 from geogan.rivals import FITTED, QUICK
-from geogan.run_folder import RUN, is_run, read_run
+from geogan.run_folder import RUN, holds, is_run, read_run
 from geogan.settings import check_settings
 
 ABLATION = "without-prior"
@@ -116,7 +116,7 @@ def evaluate(
         raise InputError(f"{figures} is a file, where a folder should go; give another --figures")
     trained = load_model(model)
     place = find_device(device)
-    described = read_run(model) if (model / RUN).is_file() else {"variable": trained.variable, "time": None}
+    described = read_run(model) if holds(model, RUN) else {"variable": trained.variable, "time": None}
     # What was withheld belongs to the dates that were trained on; the archive may have grown since.
     time = described["time"] if truth is not None else described.get("dates") or described["time"]
     source = open_source(data, variable=variable or described["variable"], time=time)

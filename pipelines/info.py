@@ -13,7 +13,7 @@ from geogan.cutting import cut_grid
 from geogan.io import Survey, check_field, open_domain, open_field, open_masks, variable_names
 from geogan.operators.errors import InputError
 from geogan.quantities import proposed_transform
-from geogan.run_folder import RUN, STATE, is_run, read_run
+from geogan.run_folder import RUN, STATE, holds, is_run, read_run
 from geogan.streaming import stored_chunks
 from geogan.variables import is_joined, split_variables
 
@@ -217,15 +217,15 @@ def _domain_option(path: str | Path, field: xr.DataArray, survey: Survey) -> str
 
 def _run(path: Path) -> dict[str, Section | str]:
     # Here, for a field needs no torch and is looked at in a third of the time.
-    from geogan.checkpoint import load_model, read_tensors
+    from geogan.checkpoint import load_model, read_state_text
     from geogan.operators.parse import describe
 
     model = load_model(path)
     settings, scores = dict(model.settings), model.scores
-    described = read_run(path) if (path / RUN).is_file() else {}
+    described = read_run(path) if holds(path, RUN) else {}
     trained_on = described.get("data")
-    resumable = (path / STATE).is_file()
-    state = read_tensors(path / STATE)[1] if resumable else {}
+    resumable = holds(path, STATE)
+    state = read_state_text(path) if resumable else {}
     steps, seconds = state.get("step", scores.get("steps")), state.get("seconds", scores.get("seconds"))
     prior = model.prior
     name = shlex.quote(str(path))

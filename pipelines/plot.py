@@ -1,6 +1,5 @@
 """``geogan plot``: a product, a field, or the course of a training as a figure."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ import xarray as xr
 from geogan.coordinates import find_axes
 from geogan.io import open_domain, open_field, variable_names
 from geogan.operators.errors import InputError
+from geogan.plain_file import parse_json, read_json, read_lines
 from geogan.plotting import (
     figure_path,
     observed_part,
@@ -26,6 +26,9 @@ from geogan.variables import is_joined, split_variables
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+# Characters of units that a figure shows.
+_UNITS = 100
 
 
 def plot(
@@ -171,22 +174,27 @@ def _domain(data: str, name: str | None, field: xr.DataArray) -> xr.DataArray | 
 def _error_units(run: Path) -> str:
     """In what a run's errors are; nothing where it does not say."""
     try:
-        return str(json.loads((run / TEXT).read_text(encoding="utf-8"))["scores"]["units"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_json(run / TEXT)["scores"]["units"])[:_UNITS]
+    except (OSError, ValueError, LookupError, TypeError):
         return ""
 
 
 def _metrics(run: Path) -> list[dict[str, Any]]:
     """Records of a training; a line that was being written when the run was stopped does not count."""
-    file = run / METRICS
-    if not file.is_file():
-        raise InputError(f"{run} holds no {METRICS}, so there is no training to draw; train it again")
-    records = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict):
+    # Only for a run: a field is drawn without it.
+    from geogan.schema import MetricsLine, check
+
+    file, records = run / METRICS, []
+    try:
+        for line, _ in read_lines(file):
+            try:
+                record = parse_json(line)
+                check(MetricsLine, record)
+            except ValueError:
+                continue
             records.append(record)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{run} holds no {METRICS}, so there is no training to draw; train it again") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror or error}); copy it again") from error
     return records

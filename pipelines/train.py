@@ -23,10 +23,11 @@ from geogan.disk import writing
 from geogan.io import choose_variable, find_paths, open_domain, open_maps, open_source, span_of, variable_names
 from geogan.lock import take_lock
 from geogan.operators.errors import InputError
+from geogan.plain_file import parse_json
 from geogan.presets import settings_of
 from geogan.ranks import Ranks
 from geogan.reconstructor import Reconstructor
-from geogan.run_folder import LOCK, METRICS, RUN, STATE, holds_others, is_run, read_run
+from geogan.run_folder import LOCK, METRICS, RUN, STATE, check_files, holds_others, is_run, read_run
 from geogan.training import Progress
 
 
@@ -110,6 +111,7 @@ def train(
         console = None
     if resume is not None:
         out = Path(resume)
+        check_files(out)
         described = read_run(out)
         data = data or described["data"]
         variable, domain, time = described["variable"], described["domain"], described["time"]
@@ -302,8 +304,8 @@ class _Report:
 def _step(line: str) -> float:
     """The step of a record; a line that a kill cut short has none."""
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
+        return float(parse_json(line)["step"])
+    except (ValueError, KeyError, TypeError, OverflowError):
         return float("inf")
 
 

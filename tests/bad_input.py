@@ -21,6 +21,7 @@ return functions that write ``bad.nc``. The module is found because ``pyproject.
 pytest's ``pythonpath``.
 """
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ SMALL = "--steps 4 --width 4 --threads 1 --precision float32"
 
 
 def run(line):
-    return CliRunner().invoke(app, line.split(), prog_name="geogan")
+    return CliRunner().invoke(app, shlex.split(line), prog_name="geogan")
 
 
 def everything():

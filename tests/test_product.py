@@ -212,15 +212,15 @@ def test_a_disk_that_fails_for_a_moment_is_no_reason_to_begin_anew(tmp_path, mon
     field, out = film(), tmp_path / "out.zarr"
     with begin(out, field) as product:
         product.write(regions()[0], part(field, regions()[0]))
-    read = Path.read_text
+    read = geogan.product.read_json
 
-    def fail(self, *args, **named):
-        if self.name == "product.json":
+    def fail(file):
+        if file.name == "product.json":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return read(self, *args, **named)
+        return read(file)
 
     with monkeypatch.context() as patch, pytest.raises(InputError, match="cannot be written: Input/output error"):
-        patch.setattr(Path, "read_text", fail)
+        patch.setattr(geogan.product, "read_json", fail)
         begin(out, field, overwrite=True)
     with begin(out, field) as product:
         assert product.missing(regions()) == regions()[1:]
