@@ -96,6 +96,7 @@ def save_model(path: str | Path, model: Model) -> Path:
         "frames": model.frames,
         "bands": list(model.bands),
         "kinds": dict(model.kinds),
+        "calendar": model.calendar,
         "band_units": list(model.band_units),
         "network": None if model.network is None else _plan_of(model.network),
         "error": None if model.error is None else _arguments(model.error),
@@ -190,6 +191,7 @@ def _model(tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> Model:
         covariates=covariates,
         observation_error=text.get("observation_error"),
         smoothing=text.get("smoothing", 0),
+        calendar=text.get("calendar"),
         kinds=dict(text.get("kinds", {})),
         places={kind: places.numpy() for kind, places in _stripped("places", tensors).items()},
     )

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.operators.errors import InputError
+from geogan.written_dates import decode
 
 # What CF says of an axis comes first; a name is only a habit.
 _STANDARD_NAMES = {
@@ -238,14 +239,15 @@ def days(field: xr.DataArray, axes: Axes) -> np.ndarray:
     Returns
     -------
     days : ndarray of float64, shape (T,)
-        Days since 1970-01-01, in the calendar of the field. Numbers that are no dates are taken as days as
-        they stand; without a time coordinate 0, 1, ..., T-1; without a time dimension one 0. Independent
-        samples are so many days apart that nothing lasts from one to the next.
+        Days since 1970-01-01, in the calendar of the field. Dates written as numbers or text (20010117,
+        ``2001-01-17_12:00:00``) are dates; other numbers are taken as days as they stand; without a time
+        coordinate 0, 1, ..., T-1; without a time dimension one 0. Independent samples are so many days apart
+        that nothing lasts from one to the next.
 
     Raises
     ------
     InputError
-        If a time is missing (NaT) or is neither a date nor a number.
+        If a time is missing (NaT, NaN) or is neither a date nor a number.
 
     Examples
     --------
@@ -276,7 +278,82 @@ def days(field: xr.DataArray, axes: Axes) -> np.ndarray:
             f"{_label(field)} has times of type {times.dtype} along {axes.time!r}, where dates or days "
             "are expected; convert them, for example with xarray.decode_cf"
         )
+    if not np.isfinite(times).all():
+        raise InputError(f"{_label(field)} has missing times along {axes.time!r}; drop them, then run again")
     return times.astype(np.float64)
+
+
+def dated(field: xr.DataArray, axes: Axes) -> xr.DataArray:
+    """Return a field whose dates index its time dimension.
+
+    Dates written as numbers or text are decoded, and dates under another name than the dimension's are found. A scalar
+    time is decoded too.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] [band,] y, x)
+    axes : Axes
+
+    Returns
+    -------
+    field : DataArray
+        The same where its times are dates already, or nothing but numbers.
+
+    Raises
+    ------
+    InputError
+        Where units say that times are dates, and one is none.
+
+    Examples
+    --------
+    >>> coords = {"yyyymmdd": ("step", [20010131, 20010201])}
+    >>> field = xr.DataArray(np.zeros((2, 3, 2)), dims=("step", "y", "x"), coords=coords)
+    >>> dated(field, find_axes(field)).step.dt.day.values.tolist()
+    [31, 1]
+    """
+    if axes.independent:
+        return field
+    if axes.time is None:
+        scalars = {
+            name: _written(coordinate)
+            for name, coordinate in field.coords.items()
+            if coordinate.ndim == 0 and _is_called_time(coordinate) and not holds_dates(coordinate)
+        }
+        return field.assign_coords({name: dates for name, dates in scalars.items() if dates is not None})
+    along = _along(field, axes.time)
+    if along and holds_dates(along[0]) and along[0].name == axes.time:
+        return field
+    # Dates as such come before what has to be decoded, and the dimension's own coordinate before others.
+    for coordinate in along:
+        if holds_dates(coordinate):
+            dates: xr.Variable | None = coordinate.variable.copy()
+        else:
+            dates = _written(coordinate)
+        if dates is not None and (axes.time not in field.coords or coordinate.name == axes.time):
+            return field.assign_coords({axes.time: dates})
+    return field
+
+
+def calendar_of(field: xr.DataArray, axes: Axes) -> str | None:
+    """Return the CF calendar of a field's dates: ``standard``, ``noleap``, ``360_day`` ...; None where it has none.
+
+    Examples
+    --------
+    >>> times = np.array(["1970-01-02", "1970-01-03"], dtype="datetime64[ns]")
+    >>> field = xr.DataArray(np.zeros((2, 3, 2)), dims=("time", "y", "x"), coords={"time": times})
+    >>> calendar_of(field, find_axes(field))
+    'standard'
+    """
+    times = None if axes.independent else _times(field, axes)
+    if times is None or times.size == 0:
+        return None
+    if np.issubdtype(times.dtype, np.datetime64):
+        return "standard"
+    if not _is_cftime(times):
+        return None
+    name = str(times.ravel()[0].calendar).lower()
+    same = {"gregorian": "standard", "proleptic_gregorian": "standard", "365_day": "noleap", "366_day": "all_leap"}
+    return same.get(name, name)
 
 
 def day_of_year(field: xr.DataArray, axes: Axes) -> np.ndarray | None:
@@ -464,11 +541,34 @@ def _coordinate(field: xr.DataArray, dim: str) -> np.ndarray | None:
 def _times(field: xr.DataArray, axes: Axes) -> np.ndarray | None:
     """Times as dates where any coordinate along time holds dates, else its numbers, else None."""
     if axes.time is None:
-        along = [c for c in field.coords.values() if c.ndim == 0 and _holds_dates(c)]
-        return np.atleast_1d(along[0].values) if along else None
+        along = [c for c in field.coords.values() if c.ndim == 0 and holds_dates(c)]
+        if along:
+            return np.atleast_1d(along[0].values)
+        written = [_written(c) for c in field.coords.values() if c.ndim == 0 and _is_called_time(c)]
+        return next((np.atleast_1d(each.values) for each in written if each is not None), None)
     along = _along(field, axes.time)
-    dated = [c for c in along if _holds_dates(c)]
-    return (dated or along)[0].values if along else None
+    for coordinate in along:
+        if holds_dates(coordinate):
+            return coordinate.values
+    for coordinate in along:
+        dates = _written(coordinate)
+        if dates is not None:
+            return dates.values
+    return along[0].values if along else None
+
+
+def _written(coordinate: xr.DataArray) -> xr.Variable | None:
+    """A coordinate whose numbers or texts are dates, decoded; None where they are none."""
+    attrs = {name: value for name, value in coordinate.attrs.items() if name not in ("units", "calendar")}
+    text = {name: str(coordinate.attrs.get(name, "")) for name in ("units", "calendar")}
+    dates = decode(coordinate.values, name=f"coordinate {str(coordinate.name)!r}", **text)
+    if dates is None:
+        return None
+    return xr.Variable(coordinate.dims, dates.reshape(coordinate.shape), {"standard_name": "time"} | attrs)
+
+
+def _is_called_time(coordinate: xr.DataArray) -> bool:
+    return role_of(coordinate) == "time" or "time" in str(coordinate.name).lower()
 
 
 def _label(field: xr.DataArray) -> str:
@@ -495,7 +595,7 @@ def _role_of_attributes(coordinate: xr.DataArray) -> str | None:
 
 
 def _role_by_dates(field: xr.DataArray, dim: str) -> str | None:
-    return "time" if any(_holds_dates(c) for c in _along(field, dim)) else None
+    return "time" if any(holds_dates(c) for c in _along(field, dim)) else None
 
 
 def _role_by_name(field: xr.DataArray, dim: str) -> str | None:
@@ -514,7 +614,7 @@ def _role_of_samples(field: xr.DataArray, dim: str) -> str | None:
 def _counts_samples(field: xr.DataArray, dim: str) -> bool:
     along = _along(field, dim)
     named = dim.lower() in _SAMPLES or any(c.attrs.get("standard_name") == "realization" for c in along)
-    return named and not any(_holds_dates(c) for c in along)
+    return named and not any(holds_dates(c) for c in along)
 
 
 def _is_vertical(field: xr.DataArray, dim: str) -> bool:
@@ -542,7 +642,14 @@ def _is_cftime(times: np.ndarray) -> bool:
     return times.dtype == object and times.size > 0 and hasattr(times.ravel()[0], "calendar")
 
 
-def _holds_dates(coordinate: xr.DataArray) -> bool:
+def holds_dates(coordinate: xr.DataArray) -> bool:
+    """Return whether a coordinate holds dates, of any calendar.
+
+    Examples
+    --------
+    >>> holds_dates(xr.DataArray([np.datetime64("2001-01-17", "ns")])), holds_dates(xr.DataArray([20010117]))
+    (True, False)
+    """
     if np.issubdtype(coordinate.dtype, np.datetime64):
         return True
     return coordinate.dtype == object and _is_cftime(np.atleast_1d(coordinate.values))

@@ -20,7 +20,7 @@ import xarray as xr
 
 from geogan.archive import Archive
 from geogan.composing import compose, error_limits, product_of
-from geogan.coordinates import find_axes, unstacked
+from geogan.coordinates import calendar_of, find_axes, unstacked
 from geogan.cutting import Plan, plan
 from geogan.io import check_labels, label_of
 from geogan.model import Model
@@ -116,7 +116,14 @@ def prepared(
         the one it was trained on, where dates lack that the model's covariates need, or where the observations' error
         does not fit.
     """
-    check_labels(field, find_axes(field))
+    axes = find_axes(field)
+    check_labels(field, axes)
+    calendar = calendar_of(field, axes)
+    if None not in (calendar, model.calendar) and calendar != model.calendar:
+        raise InputError(
+            f"the model was trained on dates of the calendar {model.calendar}, and those of {field.name} have "
+            f"{calendar}; convert them with field.convert_calendar({model.calendar!r}), or train on this calendar"
+        )
     known = known_error(model, field, error)
     y, x = model.place(field)
     archive = Archive.of(field, model.domain[y, x], model.standardiser.part(y, x), error=known)

@@ -77,23 +77,43 @@ def places_of(field: xr.DataArray, axes: Axes | None = None) -> dict[str, np.nda
     {'latitude': (3, 1)}
     """
     axes = axes or find_axes(field)
-    sides, found = {axes.y: "y", axes.x: "x"}, dict[str, np.ndarray]()
-    # Coordinates that index a dimension come first, then in the order of the file.
-    for name in sorted(field.coords, key=lambda name: name not in sides):
-        coordinate = field.coords[name]
-        cells = set(coordinate.dims) - {axes.time}
-        if not cells or not cells <= set(sides) or coordinate.dtype.kind not in "iuf" or coordinate.size == 0:
-            continue
-        kinds = [sides.get(str(name)), geographic_kind(coordinate)]
-        if not any(kinds) and len(cells) == 1 and axes.time not in coordinate.dims:
-            side = sides[str(next(iter(cells)))]
-            kinds = [side] if role_of(coordinate) == side else []
-        new = [kind for kind in kinds if kind is not None and kind not in found]
+    found: dict[str, np.ndarray] = {}
+    for coordinate, kinds in _coordinates(field, axes):
+        new = [kind for kind in kinds if kind not in found]
         if new:
             values = _values(coordinate, axes)
             _check_finite(coordinate, values, field)
             found |= dict.fromkeys(new, values)
     return found
+
+
+def check_sides(field: xr.DataArray, axes: Axes) -> None:
+    """Refuse rows or columns without a place of their own; maps of coordinates are not read.
+
+    Raises
+    ------
+    InputError
+        If a coordinate along y or x is not finite.
+    """
+    for coordinate, _ in _coordinates(field, axes):
+        if coordinate.ndim == 1:
+            _check_finite(coordinate, _values(coordinate, axes), field)
+
+
+def _coordinates(field: xr.DataArray, axes: Axes) -> Iterator[tuple[xr.DataArray, list[str]]]:
+    """Numeric coordinates of the cells, each with its kinds: first those that index a dimension, then as in the file."""
+    sides = {axes.y: "y", axes.x: "x"}
+    for name in sorted(field.coords, key=lambda name: name not in sides):
+        coordinate = field.coords[name]
+        cells = set(coordinate.dims) - {axes.time}
+        if not cells or not cells <= set(sides) or coordinate.dtype.kind not in "iuf" or coordinate.size == 0:
+            continue
+        kinds = [kind for kind in (sides.get(str(name)), geographic_kind(coordinate)) if kind is not None]
+        if not kinds and len(cells) == 1 and axes.time not in coordinate.dims:
+            side = sides[str(next(iter(cells)))]
+            kinds = [side] if role_of(coordinate) == side else []
+        if kinds:
+            yield coordinate, kinds
 
 
 class Difference(NamedTuple):

@@ -101,6 +101,8 @@ class Filler:
     device : torch.device
     sums : dict of ndarray
         Checksums of what was read for each region that was made, by number.
+    read_as : tuple of str
+        Sentences on how the archive was read.
     """
 
     job: Job
@@ -116,6 +118,7 @@ class Filler:
     cut: Plan
     device: torch.device
     sums: dict[int, np.ndarray] = dataclass_field(default_factory=dict)
+    read_as: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, job: Job, *, folder: Path | None = None) -> Filler:
@@ -145,8 +148,21 @@ class Filler:
         dates = _where(source.field, chosen, axes.time)
         cut = plan(model, archive, dates=dates, members=job.members)
         reader = SlabReader(archive, slabs=() if cut.panelled else cut.slabs)
-        paths = source.paths
-        return cls(job, model, source.field, chosen, source.attrs, paths, archive, reader, axes, dates, cut, device)
+        return cls(
+            job=job,
+            model=model,
+            field=source.field,
+            chosen=chosen,
+            attrs=source.attrs,
+            paths=source.paths,
+            archive=archive,
+            reader=reader,
+            axes=axes,
+            dates=dates,
+            cut=cut,
+            device=device,
+            read_as=source.notes,
+        )
 
     @property
     def keep_observed(self) -> bool:

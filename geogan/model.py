@@ -45,6 +45,8 @@ class Model:
         Of the field it was trained on; several variables with commas between.
     y, x : ndarray or None
         Coordinates that index the grid's dimensions, where there are any.
+    calendar : str or None
+        CF calendar of the dates it was trained on; None where they are no dates, or the model is of an earlier format.
     kinds : dict of str
         ``{"y": "latitude", "x": "longitude"}`` where those two are geographic.
     places : dict of ndarray
@@ -91,6 +93,7 @@ class Model:
     covariates: Covariates | None = None
     observation_error: float | str | None = None
     smoothing: int = 0
+    calendar: str | None = None
     kinds: dict[str, str] = field(default_factory=dict)
     places: dict[str, np.ndarray] = field(default_factory=dict)
 

@@ -13,9 +13,10 @@ import xarray as xr
 
 from geogan.archive import Archive, Loaded, too_long
 from geogan.blocks import Block, cut, holds_enough, prepare, samples_of_a_block, some_samples
-from geogan.coordinates import Axes, band_names, band_units, find_axes, geographic_kind
+from geogan.coordinates import Axes, band_names, band_units, calendar_of, find_axes, geographic_kind
 from geogan.covariance import FEWEST_DATES, SEARCHED_CELLS, Prior, fit_archive_prior
 from geogan.covariates import Covariates
+from geogan.durations import duration
 from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
 from geogan.grids import places_of
 from geogan.io import Survey, check_field
@@ -186,7 +187,7 @@ def prepare_model(
         prior = fit_amplitude(prior, pieces, seed=seed)
         scale = hidden_error(prior, pieces)
         unit, units = standardiser.error_unit("")
-        lasting = "" if archive.independent else f"persistence {prior.persistence:.1f} days, "
+        lasting = "" if archive.independent else f"persistence {duration(prior.persistence)}, "
         found = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
         far = f"length {prior.length:.1f} cells" if prior.stationary else "the archive's own covariance"
         message(f"first guess: {far}, {lasting}noise {prior.noise:.2f}; error {found} on hidden clouds")
@@ -209,6 +210,7 @@ def prepare_model(
         band_units=band_units(field, axes) if is_joined(field) else (),
         covariates=beside,
         observation_error=known if known is None or isinstance(known, float) else str(known.name or "error"),
+        calendar=calendar_of(field, axes),
         kinds=kinds,
         places={kind: at for kind, at in places_of(field, axes).items() if kind not in ("y", "x", *kinds.values())},
     )

@@ -34,6 +34,7 @@ NotNegative = Annotated[FiniteFloat, Field(ge=0, le=1e30)]
 Positive = Annotated[FiniteFloat, Field(gt=0, le=1e30)]
 # A score that nothing has been measured for is infinite.
 Score = Annotated[float, Field(allow_inf_nan=True)]
+Calendar = Literal["standard", "noleap", "all_leap", "360_day", "julian", "tai"]
 Noise = Literal["none", "posterior", "white"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -222,6 +223,7 @@ class ModelText(Strict):
     withheld: WithheldRule
     precision: Precision
     # Which coordinate of the grid is the latitude, and which the longitude.
+    calendar: Calendar | None = None
     kinds: dict[Literal["y", "x"], Literal["latitude", "longitude"]] = {}
     scores: Scores
     settings: Settings

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.coordinates import VARIABLE, YEAR, Axes, band_names, day_of_year, days, stacked
+from geogan.durations import duration
 from geogan.operators.errors import InputError
 from geogan.regions import Region
 from geogan.streaming import parts, tiles, together
@@ -556,4 +557,4 @@ def _note(seasonal: bool, keep: int, harmonics: int, dates: np.ndarray) -> str:
         return "mean of every cell; the dates cover too little of the year for a seasonal cycle"
     if span == 0:
         return "mean of every cell; no dates, so no seasonal cycle"
-    return f"mean of every cell; a record of {span:.0f} days is too short for a seasonal cycle"
+    return f"mean of every cell; a record of {duration(span)} is too short for a seasonal cycle"

@@ -97,7 +97,7 @@ def corrupt(
     if console is None:
         return write_dataset(dataset, out, overwrite=overwrite)
     axes = find_axes(source.field)
-    for remark in remarks(measuring, 1 if axes.band is None else source.field.sizes[axes.band]):
+    for remark in (*source.notes, *remarks(measuring, 1 if axes.band is None else source.field.sizes[axes.band])):
         console.print(remark, highlight=False)
     with console.status(f"writing {out}"):
         path = write_dataset(dataset, out, overwrite=overwrite)

@@ -120,6 +120,9 @@ def evaluate(
     # What was withheld belongs to the dates that were trained on; the archive may have grown since.
     time = described["time"] if truth is not None else described.get("dates") or described["time"]
     source = open_source(data, variable=variable or described["variable"], time=time)
+    if console is not None:
+        for note in source.notes:
+            console.print(note, highlight=False, soft_wrap=True)
     error = None
     if isinstance(trained.observation_error, str):
         error = open_source(data, variable=trained.observation_error, time=time).field

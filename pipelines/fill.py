@@ -176,6 +176,8 @@ def fill(
     field, trained = filler.field, filler.model
     check_output(out, overwrite=overwrite or append)
     with _cluster(scheduler, workers) as cluster:
+        for note in filler.read_as:
+            _say(console, note)
         first = next(number for number in range(filler.cut.total) if number not in start.kept)
         _check(filler, filler.cut.at(first)[0])
         if field.name != trained.variable:

@@ -10,7 +10,8 @@ import xarray as xr
 from geogan.chunks import KEPT_BYTES, default_reads, good_cost, grid_cost, reading_cost, warning
 from geogan.coordinates import Axes, band_names, days, find_axes, grid_step, stacked
 from geogan.cutting import cut_grid
-from geogan.io import Survey, check_field, open_domain, open_field, open_masks, variable_names
+from geogan.durations import duration
+from geogan.io import Survey, check_field, open_domain, open_masks, open_source, variable_names
 from geogan.operators.errors import InputError
 from geogan.quantities import proposed_transform
 from geogan.run_folder import RUN, STATE, holds, is_run, read_run
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Section = dict[str, Any]
+# Durations: JSON holds them in days, as their names say; a table in the unit that suits them.
+_IN_DAYS = ("median_step_days", "persistence_days")
 
 
 def info(
@@ -72,7 +75,8 @@ def info(
 
 
 def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
-    field = open_field(path, variable=variable)
+    source = open_source(path, variable=variable)
+    field = source.field
     axes = find_axes(field)
     survey = check_field(field, axes)
     dy, dx = grid_step(field, axes)
@@ -100,6 +104,7 @@ def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
         "samples" if axes.independent else "time": _time(field, axes, survey),
         "coverage": _coverage(field, survey),
         "gaps": {_rule_name(rule): count for rule, count in survey.gaps.items()},
+        **({"reading": {"notes": list(source.notes)}} if source.notes else {}),
         "next": _next(path, variable, field, survey, samples=axes.independent),
     }
 
@@ -310,6 +315,8 @@ def _table(title: str, section: Section) -> "Table":
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in section.items():
+        if name in _IN_DAYS and isinstance(value, float):
+            name, value = name.removesuffix("_days"), duration(value)
         # Rules for missing values have the names of attributes.
         table.add_row(name if title == "gaps" else name.replace("_", " "), escape(_shown(name, value)))
     return table

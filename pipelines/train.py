@@ -179,6 +179,8 @@ def train(
     absent = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         with _alone(out, ranks), _Report(out, described, reconstructor, console, resumed=resume is not None) as report:
+            for note in source.notes:
+                report.say(note)
             reconstructor.fit(
                 source.field,
                 domain=mask,

@@ -28,7 +28,7 @@ cli
 -> streaming, nearness, grids, packed
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, damage, stencils,
    quantities, transforms, checksums
--> settings, registration, plain_file, schema
+-> settings, registration, plain_file, schema, durations, written_dates
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]

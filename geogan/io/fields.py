@@ -4,15 +4,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import xarray as xr
 
-from geogan.coordinates import Axes, find_axes, ordered, squeezed
+from geogan.coordinates import Axes, calendar_of, dated, find_axes, ordered, squeezed
 from geogan.damage import Guarded
-from geogan.grids import difference, still
+from geogan.grids import check_sides, difference, still
 from geogan.images import are_images, open_images
 from geogan.io.absent_chunks import check_chunks
 from geogan.io.dates import select_time, shown_date
+from geogan.io.file_dates import dates_of_files
 from geogan.io.files import Data, find_paths, is_zarr, open_dataset
+from geogan.io.labels import with_coordinates
 from geogan.io.measured import check_numbers, choose_variable, measured_variables
 from geogan.io.missing import decided
 from geogan.operators.errors import InputError
@@ -33,11 +36,14 @@ class Source(NamedTuple):
         Global attributes of the (first) file.
     paths : tuple of str
         Where it came from.
+    notes : tuple of str
+        Sentences on how it was read, where that had to be decided.
     """
 
     field: xr.DataArray
     attrs: dict[str, Any]
     paths: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def open_field(data: Data, *, variable: str | Sequence[str] | None = None, time: str | None = None) -> xr.DataArray:
@@ -100,13 +106,18 @@ def open_source(
         field = open_images(paths, name)
         return Source(field if time is None else select_time(field, time), {}, tuple(paths))
     datasets = [open_dataset(path) for path in paths]
-    fields = []
+    fields, notes = [], dict[str, None]()
     for name, files in _files_of(variable, datasets, paths).items():
         pieces = [_gridded(datasets[file], name, paths[file], skip_bad) for file in files]
-        field = pieces[0] if len(pieces) == 1 else _along_time(pieces, [paths[file] for file in files])
+        own = [paths[file] for file in files]
+        if len(pieces) > 1 and not any(_has_time(piece) for piece in pieces):
+            dates, sentence = dates_of_files(own, [datasets[file].attrs for file in files])
+            pieces = [_at(piece, date) for piece, date in zip(pieces, dates, strict=True)]
+            notes[sentence] = None
+        field = pieces[0] if len(pieces) == 1 else _along_time(pieces, own)
         fields.append(field if time is None else select_time(field, time))
     field = fields[0] if len(fields) == 1 else join_variables(fields)
-    return Source(field, dict(datasets[0].attrs), tuple(paths))
+    return Source(field, dict(datasets[0].attrs), tuple(paths), tuple(notes))
 
 
 def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | None = None) -> xr.DataArray:
@@ -136,12 +147,13 @@ def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | No
     ('sst,chl', 'chl')
     """
     if isinstance(data, xr.DataArray):
-        return decided(data)
+        return _labelled(decided(data))
+    data = with_coordinates(data)
     if variable is None:
         names = measured_variables(data) or [choose_variable(data)]
     else:
         names = [choose_variable(data, name) for name in named_variables(variable)]
-    fields = [decided(data[name]) for name in names]
+    fields = [_labelled(decided(data[name])) for name in names]
     return fields[0] if len(fields) == 1 else join_variables(fields)
 
 
@@ -183,13 +195,38 @@ def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) 
         check_chunks(path, name, array)
     array = squeezed(array)
     axes = find_axes(array)
-    array = still(array, axes)
+    array = dated(still(array, axes), axes)
     chunks = _dask_chunks(array, axes)
     guarded = Guarded(array, path, skip=skip_bad)
     array = array.copy(data=guarded.dask(tuple(chunks[str(dim)] for dim in array.dims)))
     array = array.transpose(*ordered(axes))
     array.encoding["source"] = path
+    check_sides(array, axes)
     return array
+
+
+def _labelled(field: xr.DataArray) -> xr.DataArray:
+    """A field in memory with its dates as the index of time; one whose dimensions are refused later stays as it is."""
+    try:
+        axes = find_axes(field)
+    except InputError:
+        return field
+    return dated(field, axes)
+
+
+def _has_time(piece: xr.DataArray) -> bool:
+    """Whether a map says when it is of: by a time dimension, or a scalar."""
+    return find_axes(piece).time is not None or _scalar_time(piece) is not None
+
+
+def _scalar_time(piece: xr.DataArray) -> str | None:
+    times = (str(name) for name, each in piece.coords.items() if each.ndim == 0 and "time" in str(name).lower())
+    return next(times, None)
+
+
+def _at(piece: xr.DataArray, date: np.datetime64) -> xr.DataArray:
+    """A map of a date."""
+    return piece.assign_coords(time=xr.Variable((), date, {"standard_name": "time"}))
 
 
 def _dask_chunks(array: xr.DataArray, axes: Axes) -> dict[str, int]:
@@ -208,9 +245,9 @@ def _dask_chunks(array: xr.DataArray, axes: Axes) -> dict[str, int]:
 def _along_time(pieces: list[xr.DataArray], paths: list[str]) -> xr.DataArray:
     """Several files as one field; each holds the same grid at other times."""
     first, axes = pieces[0], find_axes(pieces[0])
-    name = axes.time or next((str(c) for c in first.coords if first[c].ndim == 0 and "time" in str(c).lower()), None)
+    name = axes.time or _scalar_time(first)
     if name is None:
-        raise InputError(f"{paths[0]} has no time, so {len(paths)} files cannot be put in order; give one file")
+        raise InputError(f"{paths[0]} has no time, which other files have, so they cannot be put in order; add one")
     grid = {each: at.variable for each, at in first.coords.items() if at.dims and set(at.dims) <= {axes.y, axes.x}}
     films = []
     for piece, path in zip(pieces, paths):
@@ -229,6 +266,7 @@ def _along_time(pieces: list[xr.DataArray], paths: list[str]) -> xr.DataArray:
         if name not in film.dims or name not in film.coords:
             raise InputError(f"{path} has no {name!r} coordinate, so the files cannot be put in order; add one")
         films.append(film)
+    films = _of_one_calendar(films, name, paths)
     films.sort(key=lambda film: film[name].values.min())
     field = xr.concat(films, dim=name, coords="minimal", compat="override", join="override", combine_attrs="override")
     field.encoding = dict(films[0].encoding)
@@ -238,3 +276,20 @@ def _along_time(pieces: list[xr.DataArray], paths: list[str]) -> xr.DataArray:
         double = shown_date(times[times.duplicated()][0])
         raise InputError(f"{double} is found in more than one of the {len(paths)} files; leave one of them out")
     return field if times.is_monotonic_increasing else field.sortby(name)
+
+
+def _of_one_calendar(films: list[xr.DataArray], name: str, paths: list[str]) -> list[xr.DataArray]:
+    """Refuse dates of different calendars, which have no common order."""
+    calendars = [calendar_of(film, find_axes(film)) for film in films]
+    kinds = [calendar or "no calendar, but numbers," for calendar in calendars]
+    for path, kind in zip(paths, kinds):
+        if kind != kinds[0]:
+            raise InputError(
+                f"the times of {path} have the calendar {kind} and those of {paths[0]} {kinds[0]}, so they have no "
+                f"common order; bring both to one, for example with dataset.convert_calendar('standard')"
+            )
+    types = {film[name].dtype.kind for film in films}
+    if calendars[0] is None or len(types) == 1:
+        return films
+    # Dates of one calendar, some of them too far from today for datetime64 in nanoseconds.
+    return [film.convert_calendar("standard", dim=name, use_cftime=True) for film in films]

@@ -15,6 +15,7 @@ import xarray as xr
 
 from geogan.http_store import HttpStore
 from geogan.images import are_images, open_images
+from geogan.io.labels import with_coordinates
 from geogan.io.missing import decoded_dataset
 from geogan.operators.errors import InputError
 
@@ -133,7 +134,7 @@ def open_dataset(path: str) -> xr.Dataset:
 def _decoded(stored: xr.Dataset, path: str, *, netcdf: bool = False) -> xr.Dataset:
     """Return a dataset whose gridded variables are decoded by one set of rules, and all else by xarray."""
     gridded = decoded_dataset(stored, path, netcdf=netcdf)
-    return xr.decode_cf(gridded, decode_timedelta=False, decode_coords="all")
+    return with_coordinates(xr.decode_cf(gridded, decode_timedelta=False, decode_coords="all"))
 
 
 def is_zarr(path: str) -> bool:
