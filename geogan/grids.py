@@ -101,7 +101,7 @@ def check_sides(field: xr.DataArray, axes: Axes) -> None:
 
 
 def _coordinates(field: xr.DataArray, axes: Axes) -> Iterator[tuple[xr.DataArray, list[str]]]:
-    """Numeric coordinates of the cells, each with its kinds: first those that index a dimension, then as in the file."""
+    """Numeric coordinates of the cells, each with its kinds; those that index a dimension come first."""
     sides = {axes.y: "y", axes.x: "x"}
     for name in sorted(field.coords, key=lambda name: name not in sides):
         coordinate = field.coords[name]
