@@ -24,6 +24,7 @@ from geogan.grids import difference
 from geogan.operators.errors import InputError
 from geogan.plain_file import parse_json
 from geogan.schema import FillText, check
+from geogan.storage import Storage
 from geogan.streaming import PART_VALUES
 from geogan.variables import split_variables
 
@@ -198,6 +199,37 @@ class Older:
                     found |= {start + row for row, whole in enumerate(same) if not whole.all()}
         return sorted(found)
 
+    def follow(self, chosen: Sequence[Storage], floats: Sequence[Storage], names: Sequence[str]) -> tuple[Storage, ...]:
+        """Choose how the longer product is stored: as this one, so that its regions are taken over bit for bit.
+
+        Parameters
+        ----------
+        chosen : sequence of Storage
+            What suits the longer product alone.
+        floats : sequence of Storage
+            The same as floats, which hold whatever codes do.
+        names : sequence of str
+            Their variables.
+
+        Raises
+        ------
+        InputError
+            Where the packing of this product does not hold the values of the longer one.
+        """
+        followed = []
+        with _opened(self.path, decoded=False) as dataset:
+            for name, *candidates in zip(names, chosen, floats, strict=True):
+                candidates.append(candidates[1]._replace(encoding=candidates[1].encoding | {"_FillValue": np.nan}))
+                own = _packing(dataset[name])
+                same = [storage for storage in candidates if _packing(_stored_as(storage)) == own]
+                if not same:
+                    raise InputError(
+                        f"{name} of {self.path} is packed otherwise than the archive now is; fill it anew with "
+                        "--overwrite"
+                    )
+                followed.append(same[0])
+        return tuple(followed)
+
     def lend(self, store: ChunkStore, regions: Sequence[Region]) -> None:
         """Put regions of this product into a longer one's store; when this returns, they are on the disk itself.
 
@@ -283,6 +315,11 @@ def _opened(path: Path, *, decoded: bool = True) -> xr.Dataset:
     if path.is_dir():
         return xr.open_dataset(path, engine="zarr", chunks=None, consolidated=False, **options)
     return xr.open_dataset(path, engine="netcdf4", chunks=None, **options)
+
+
+def _stored_as(storage: Storage) -> xr.DataArray:
+    """A variable of that type and with those attributes, without values."""
+    return xr.DataArray(np.zeros((), storage.encoding["dtype"]), attrs=storage.encoding)
 
 
 def _packing(raw: xr.DataArray) -> list[str]:

@@ -15,8 +15,10 @@ from geogan.covariates import Covariates
 from geogan.masks import KeptMasks, Masks
 from geogan.operators.errors import InputError
 from geogan.regions import REGION_VALUES, Region, Regions, plan_regions
-from geogan.standardise import Standardiser, within_unity
+from geogan.standardise import Standardiser
+from geogan.storage import valid_limits
 from geogan.streaming import read_piece, stored_chunks
+from geogan.variables import split_variables
 from geogan.withheld import Withheld, withhold
 
 # Archives up to this many values (256 MiB) are held in memory while training; longer ones are read region by region.
@@ -70,8 +72,8 @@ class Archive:
         What pieces must not show; None to show all.
     independent : bool
         Whether the dates are no dates but samples that have nothing to do with each other.
-    limits : (float, float), optional
-        Values lie between them: those of images.
+    limits : (ndarray, ndarray), shape (C, 1, 1) each, optional
+        Lowest and highest value of each band that its attributes call valid; reconstructions lie between them.
     origin : (int, int)
         Row and column of the model's grid at which the field's begins.
     covariates : Covariates, optional
@@ -89,7 +91,7 @@ class Archive:
     phase: np.ndarray | None
     withheld: Withheld | None = None
     independent: bool = False
-    limits: tuple[float, float] | None = None
+    limits: tuple[np.ndarray, np.ndarray] | None = None
     origin: tuple[int, int] = (0, 0)
     covariates: Covariates | None = None
     error: xr.DataArray | float | None = None
@@ -130,7 +132,7 @@ class Archive:
             days(source, axes),
             phase,
             independent=axes.independent,
-            limits=(-1.0, 1.0) if within_unity(source, axes) else None,
+            limits=_limits(source, 1 if axes.band is None else source.sizes[axes.band]),
             error=error,
         )
 
@@ -138,6 +140,11 @@ class Archive:
     def bands(self) -> int:
         """Bands of the field."""
         return self.field.shape[1]
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the samples are images, whose values lie within [-1, 1]."""
+        return self.independent and self.limits is not None and np.all(np.abs(self.limits) == 1).item()
 
     @property
     def streamed(self) -> bool:
@@ -246,6 +253,20 @@ class Archive:
 def too_long(field: xr.DataArray) -> bool:
     """Whether a field is too long to be held in memory, and lies on disk."""
     return field.chunks is not None and field.size > IN_MEMORY
+
+
+def _limits(source: xr.DataArray, bands: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The valid range of each band, rounded inwards to float32; None where none is bounded."""
+    variables = split_variables(source)
+    ends = np.array([valid_limits(variable) for variable in variables])
+    if np.isinf(ends).all():
+        return None
+    ends = np.broadcast_to(ends, (bands, 2)) if len(variables) == 1 else ends
+    with np.errstate(over="ignore"):
+        low, high = ends.T.astype(np.float32)
+    low = np.where(low < ends[:, 0], np.nextafter(low, np.float32(np.inf)), low)
+    high = np.where(high > ends[:, 1], np.nextafter(high, np.float32(-np.inf)), high)
+    return low[:, None, None], high[:, None, None]
 
 
 def _moved(part: slice | np.ndarray, start: int) -> slice | np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+import zarr
 
 from geogan.encoding import packing
 from geogan.plain_file import read_json
@@ -106,13 +107,14 @@ class ChunkStore(NamedTuple):
         region : mapping of str to slice
             Starts and stops at chunk borders or the end of a dimension; dimensions not named are whole.
         arrays : dict of ndarray
-            Values in physical units, NaN where missing; packed here as the store's metadata says, at the
-            nearest number that the packing can hold.
+            Values in physical units, NaN where missing; packed here as the store's metadata says.
 
         Raises
         ------
         ValueError
             If a region cuts a chunk, a variable is unknown, or an array has another shape.
+        InputError
+            If the packing has no number for a value; nothing is clipped.
         OSError
             If the disk is full, or may not be written to.
         """
@@ -122,11 +124,17 @@ class ChunkStore(NamedTuple):
             if np.shape(values) != expected:
                 raise ValueError(f"{name!r} has shape {np.shape(values)} for a region of {expected}")
         for name, values in arrays.items():
-            values = np.asarray(values)
+            values, codes = np.asarray(values), packing(self.path, name)
+            array = None
+            if codes is not None and values.dtype.kind == "f":
+                array = zarr.open_array(self.path / name, mode="r+", config={"write_empty_chunks": True})
             # Zarr writes each chunk aside and renames it: none is missing for a moment, and one that is another store's
             # file too stays what it is there.
             for part, own in self._parts(name, region):
-                block = xr.Dataset({name: (self.dims[name], self._fit_packing(name, values[own]))})
+                if array is not None and codes is not None:
+                    array[tuple(part[dim] for dim in self.dims[name])] = codes.pack(values[own], name)
+                    continue
+                block = xr.Dataset({name: (self.dims[name], values[own])})
                 block.to_zarr(self.path, region=part, consolidated=False, write_empty_chunks=True)
             self.flush(name, region)
 
@@ -176,13 +184,6 @@ class ChunkStore(NamedTuple):
     def layout(self, name: str) -> dict[str, Any]:
         """What must agree where chunk files are to be shared: all of a variable's metadata but its length and names."""
         return layout(self.path, name)
-
-    def _fit_packing(self, name: str, values: np.ndarray) -> np.ndarray:
-        """Bring values into the range of packed integers, which would wrap around without a word."""
-        limits = packing(self.path, name)
-        if limits is None or values.dtype.kind not in "iuf":
-            return values
-        return np.clip(values, *limits).astype(values.dtype)
 
     def flush(self, name: str, region: Region) -> None:
         """Wait until the chunk files of a region, and the folders that name them, are on the disk itself."""

@@ -19,10 +19,11 @@ import torch
 import xarray as xr
 
 from geogan.archive import Archive
-from geogan.composing import compose, error_limits, product_of
+from geogan.composing import choose_storages, compose, error_limits, product_of, room_of
 from geogan.coordinates import calendar_of, find_axes, unstacked
 from geogan.cutting import Plan, plan
 from geogan.io import check_labels, label_of
+from geogan.io.dates import shown_date
 from geogan.model import Model
 from geogan.observation_error import observation_error
 from geogan.operators.errors import InputError
@@ -30,8 +31,10 @@ from geogan.panels import Panel, moved
 from geogan.parallel import side_by_side
 from geogan.reader import SlabReader
 from geogan.settings import check_settings
-from geogan.slab import fill_slab
+from geogan.slab import Slab, fill_slab
+from geogan.storage import value_type
 from geogan.tiles import Tile
+from geogan.variables import split_variables
 
 
 def slab_parts(
@@ -43,6 +46,7 @@ def slab_parts(
     panel: Panel | None = None,
     keep_observed: bool,
     max_error: np.ndarray | None = None,
+    room: tuple[np.ndarray, np.ndarray] | None = None,
     members: int = 1,
     seed: int = 0,
     device: torch.device | None = None,
@@ -75,8 +79,41 @@ def slab_parts(
     # The archive's own name: what is held of it has lost the file's.
     dates = slab.core
     name = f"{label_of(reader.archive.field)}, in dates {dates.start} to {dates.stop - 1},"
-    parts = compose(raw.variable, made, keep_observed=keep_observed, max_error=max_error, in_place=True, name=name)
+    check_predicted(made, held.domain[y, x], archive=reader.archive, dates=dates, name=label_of(reader.archive.field))
+    parts = compose(
+        raw.variable, made, keep_observed=keep_observed, max_error=max_error, room=room, in_place=True, name=name
+    )
     return [part for part in parts if part is not None]
+
+
+def check_predicted(made: Slab, domain: np.ndarray, *, archive: Archive, dates: slice, name: str) -> None:
+    """Refuse a reconstruction that is not finite inside the domain, which would else be taken for land.
+
+    Parameters
+    ----------
+    made : Slab
+    domain : ndarray of bool, shape (H, W)
+    archive : Archive
+        Whose dates are named.
+    dates : slice
+        Those of the slab.
+    name : str
+        What is filled.
+    """
+    wrong = np.zeros(made.field.shape[0], bool)
+    for part in made:
+        if part is not None:
+            for date in range(len(wrong)):
+                wrong[date] |= not np.isfinite(part[..., date, :, :, :][..., domain]).all()
+    if wrong.any():
+        first, last = dates.start + np.flatnonzero(wrong)[[0, -1]]
+        labels = archive.field.indexes.get(archive.field.dims[0])
+        where = f"date {first}" if labels is None else f"{shown_date(labels[first])}"
+        where += "" if first == last else f" to {last if labels is None else shown_date(labels[last])}"
+        raise InputError(
+            f"{name}, {where}: the model predicts values that are not finite; look for values of that date near 1e37 "
+            "or far from the others, mask or scale them, and train the model again if it was trained on them"
+        )
 
 
 def _moved(
@@ -116,6 +153,7 @@ def prepared(
         the one it was trained on, where dates lack that the model's covariates need, or where the observations' error
         does not fit.
     """
+    model.check_finite()
     axes = find_axes(field)
     check_labels(field, axes)
     calendar = calendar_of(field, axes)
@@ -188,6 +226,7 @@ def fill(
     max_error: float | str | Sequence[float] | None = None,
     seed: int = 0,
     device: torch.device | None = None,
+    message: Callable[[str], None] = lambda sentence: None,
 ) -> xr.Dataset:
     """Fill a field; lazily where it is lazy.
 
@@ -207,6 +246,8 @@ def fill(
     seed : int
         Of the members.
     device : torch.device, optional
+    message : callable
+        Called with a sentence for each variable whose encoding is not kept.
 
     Returns
     -------
@@ -223,6 +264,10 @@ def fill(
     limits = error_limits(model, max_error, members)
     archive = prepared(model, field, error=error)
     keep = model.exact if keep_observed is None else keep_observed
+    storages = choose_storages(archive, field)
+    for one, storage in zip(split_variables(field), storages, strict=True):
+        if storage.reason:
+            message(storage.sentence(str(one.name or model.variable)))
     cut = plan(model, archive, members=members)
 
     work = partial(
@@ -231,11 +276,12 @@ def fill(
         cut=cut,
         keep_observed=keep,
         max_error=limits,
+        room=room_of(storages),
         members=members,
         seed=seed,
         device=device,
     )
-    kinds: list[tuple[Any, int]] = [(archive.field.dtype, 1), (np.int8, 1)]
+    kinds: list[tuple[Any, int]] = [(value_type(archive.field.dtype), 1), (np.int8, 1)]
     if model.error is not None or members > 1:
         kinds.append((np.float32, 1))
     if members > 1:
@@ -269,4 +315,4 @@ def fill(
             for index, (kind, count) in enumerate(kinds)
         ]
     axes = find_axes(field)
-    return product_of(model, field, *(unstacked(part, axes) for part in found))
+    return product_of(model, field, storages, *(unstacked(part, axes) for part in found))

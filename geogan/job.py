@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from geogan.append import Older
 from geogan.archive import Archive
 from geogan.checkpoint import digest, load_model
 from geogan.checksums import Place, checksums
-from geogan.composing import UNREADABLE, error_limits, product_of
+from geogan.composing import REFUSED, UNREADABLE, check_held, choose_storages, error_limits, product_of, room_of
 from geogan.coordinates import Axes, find_axes, ordered, unstacked
 from geogan.cutting import Plan, plan
 from geogan.filling import check_members, prepared, slab_parts
@@ -29,7 +30,9 @@ from geogan.panels import Panel
 from geogan.parallel import side_by_side
 from geogan.reader import SlabReader
 from geogan.reconstructor import find_device
+from geogan.storage import Container, Storage, value_type
 from geogan.tiles import Tile
+from geogan.variables import split_variables
 
 # Cells of a stored chunk along y and x, and dates of one at most; of samples so many that they hold these values.
 CHUNK, CHUNK_DATES, CHUNK_VALUES = 512, 8, 500_000
@@ -51,6 +54,8 @@ class Job:
         As in `geogan.pipelines.fill.fill`.
     settled : (str, int), optional
         A product, and how many of its first dates are to stay as they are there.
+    storages : tuple of Storage, optional
+        How each variable is stored; by default as suits a Zarr store.
     """
 
     data: tuple[str, ...]
@@ -65,6 +70,7 @@ class Job:
     device: str = "auto"
     skip_bad: bool = False
     settled: tuple[str, int] | None = None
+    storages: tuple[Storage, ...] | None = None
 
     def anywhere(self) -> Job:
         """The same job with paths that mean the same in another folder."""
@@ -169,6 +175,19 @@ class Filler:
         """Whether measured values come back as they are."""
         return self.model.exact if self.job.keep_observed is None else self.job.keep_observed
 
+    @cached_property
+    def storages(self) -> tuple[Storage, ...]:
+        """How each variable of the product is stored: as the job says, else as suits a Zarr store."""
+        return self.storages_in("zarr") if self.job.storages is None else self.job.storages
+
+    def storages_in(self, container: Container, *, as_floats: bool = False) -> tuple[Storage, ...]:
+        """Choose how each variable is stored in a product of that kind; unpacked if asked for."""
+        return choose_storages(self.archive, self.field, container=container, is_proven=True, as_floats=as_floats)
+
+    def stored(self, storages: tuple[Storage, ...]) -> Filler:
+        """The same, with its variables stored so."""
+        return replace(self, job=replace(self.job, storages=storages))
+
     def region(self, number: int) -> dict[str, slice]:
         """Where a slab stands in the product."""
         slab, panel = self.cut.at(number)
@@ -195,17 +214,21 @@ class Filler:
             panel=panel,
             keep_observed=self.keep_observed,
             max_error=error_limits(self.model, self.job.max_error, self.job.members),
+            room=room_of(self.storages),
             members=self.job.members,
             seed=self.job.seed,
             device=self.device,
             look=look,
         )
         chosen = self.chosen.isel(self.region(number))
-        filled = product_of(self.model, chosen, *(unstacked(part, self.axes) for part in parts))
+        filled = product_of(self.model, chosen, self.storages, *(unstacked(part, self.axes) for part in parts))
         if self.job.settled is not None and self.axes.time is not None:
             path, dates = self.job.settled
             filled = Older.of(Path(path)).put_back(filled, self.axes.time, self.region(number), dates)
-        return {str(name): array.values for name, array in filled.data_vars.items()}
+        arrays = {str(name): array.values for name, array in filled.data_vars.items()}
+        for name, storage in zip(self.names, self.storages, strict=True):
+            check_held(storage, arrays[name], arrays[f"{name}_source"], f"{name} of {self.paths[0]}")
+        return arrays
 
     def checksums(self, numbers: Sequence[int], *, threads: int | None = None) -> dict[int, np.ndarray]:
         """Compute the checksums of what some regions read of the archive as it is now, without filling them.
@@ -236,23 +259,55 @@ class Filler:
         return range(slabs[0].read.start, slabs[-1].read.stop)
 
     def notes(self, number: int, arrays: Mapping[str, np.ndarray]) -> list[str]:
-        """What is to be said of a region: which of its cells could not be read."""
+        """Return messages about a region: its cells that could not be read, and those that its packing cannot hold."""
         found = []
-        for name, source in arrays.items():
-            lost = source == UNREADABLE if name.endswith("_source") else np.zeros(1, bool)
+        for name, storage in zip(self.names, self.storages, strict=True):
+            source = arrays[f"{name}_source"]
+            lost = source == UNREADABLE
             if lost.any():
-                where = "the map"
-                if self.axes.time is not None:
-                    dates = self.chosen[self.axes.time].values[self.region(number)[self.axes.time]]
-                    other = tuple(axis for axis, dim in enumerate(self.chosen.dims) if dim != self.axes.time)
-                    first, last = dates[lost.any(other)][[0, -1]]
-                    where = f"{first} to {last}".replace("T00:00:00.000000000", "")
-                if self.cut.panelled:
-                    y, x = self.cut.at(number)[1]
-                    rows, columns = (f"{side.core.start} to {side.core.stop - 1}" for side in (y, x))
-                    where += f", rows {rows} and columns {columns}"
-                found.append(f"{name.removesuffix('_source')}, {where}: {lost.sum():,} cells could not be read")
+                found.append(f"{name}, {self._where(number, lost)}: {lost.sum():,} cells could not be read")
+            beyond = self._beyond(name, source, arrays) if storage.room is not None else lost[:0]
+            if beyond.any():
+                low, high = (f"{end:g}" for end in storage.room or ())
+                found.append(
+                    f"{name}, {self._where(number, beyond)}: {beyond.sum():,} cells are left empty and flagged as "
+                    f"refused, because their predictions lie outside {low} to {high}, which is what {storage.source} "
+                    "holds here"
+                )
         return found
+
+    @property
+    def names(self) -> list[str]:
+        """The filled variables."""
+        return [str(one.name or self.model.variable) for one in split_variables(self.chosen)]
+
+    def _beyond(self, name: str, source: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Refused cells whose predicted error is small enough: those that a packing cannot hold."""
+        limits = error_limits(self.model, self.job.max_error, self.job.members)
+        if limits is None:
+            return source == REFUSED
+        limit = limits[self.names.index(name) if len(limits) == len(self.names) else slice(None)]
+        shape = [-1 if dim == self.axes.band else 1 for dim in self.chosen.dims if dim in self._dims]
+        return (source == REFUSED) & (arrays[f"{name}_std"] <= limit.reshape(shape))
+
+    @property
+    def _dims(self) -> list[str]:
+        """Dimensions of each filled variable."""
+        return [str(dim) for dim in split_variables(self.chosen)[0].dims]
+
+    def _where(self, number: int, cells: np.ndarray) -> str:
+        """The dates of some cells of a region, and its rows and columns where it is a part of the grid."""
+        where = "the map"
+        if self.axes.time is not None:
+            dates = self.chosen[self.axes.time].values[self.region(number)[self.axes.time]]
+            other = tuple(axis for axis, dim in enumerate(self._dims) if dim != self.axes.time)
+            first, last = dates[cells.any(other)][[0, -1]]
+            where = f"{first} to {last}".replace("T00:00:00.000000000", "")
+        if self.cut.panelled:
+            y, x = self.cut.at(number)[1]
+            rows, columns = (f"{side.core.start} to {side.core.stop - 1}" for side in (y, x))
+            where += f", rows {rows} and columns {columns}"
+        return where
 
     @property
     def told(self) -> dict[str, Any]:
@@ -311,12 +366,12 @@ class Filler:
     def template(self) -> xr.Dataset:
         """The product without its values."""
         shape = tuple(self.chosen.sizes[dim] for dim in ordered(self.axes))
-        empty = [da.empty(shape, dtype=kind) for kind in (self.field.dtype, np.int8)]
+        empty = [da.empty(shape, dtype=kind) for kind in (value_type(self.field.dtype), np.int8)]
         if self.model.error is not None or self.job.members > 1:
             empty.append(da.empty(shape, dtype=np.float32))
         if self.job.members > 1:
             empty.append(da.empty((self.job.members, *shape), dtype=np.float32))
-        return product_of(self.model, self.chosen, *empty)
+        return product_of(self.model, self.chosen, self.storages, *empty)
 
     def chunks(self) -> dict[str, int]:
         """Stored chunk along each dimension: regions begin where chunks do, however many more dates there will be."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,38 @@ class Model:
             return self.prior
         return self.prior.part(y, x, (self.domain.shape[0], self.domain.shape[1]))
 
+    def check_finite(self) -> None:
+        """Refuse a model with parameters that are not finite: it would fill every gap with NaN.
+
+        Raises
+        ------
+        InputError
+            With the names of those parameters.
+        """
+        found = []
+        for name, network in (("network", self.network), ("error", self.error)):
+            if network is not None:
+                found += [f"{name}.{key}" for key, value in network.state_dict().items() if not _is_finite(value)]
+        inside = self.standardiser.coefficients[..., self.domain]
+        numbers: dict[str, Any] = {
+            "standardiser.coefficients": inside,
+            "standardiser.scale": self.standardiser.scale,
+            "observation_error": self.observation_error if isinstance(self.observation_error, float | int) else 0.0,
+            "smoothing": self.smoothing,
+        }
+        numbers |= {f"operator.{key}": value for key, value in self.operator.state().items()}
+        parts = {"calibration": self.calibration} | ({} if self.prior is None else {"prior": self.prior})
+        for name, part in parts.items():
+            numbers |= {f"{name}.{each.name}": getattr(part, each.name) for each in fields(part)}
+        if self.covariates is not None:
+            numbers["covariates"] = self.covariates.maps[..., self.domain]
+        found += [name for name, value in numbers.items() if not _is_finite(value)]
+        if found:
+            shown = ", ".join(found[:3]) + f" and {len(found) - 3} more" * (len(found) > 3)
+            raise InputError(f"the model holds numbers that are not finite, in {shown}; train it again")
+        if not (self.standardiser.scale > 0).all():
+            raise InputError("the model holds a standardiser.scale that is not positive; train it again")
+
     def place(self, source: xr.DataArray) -> tuple[slice, slice]:
         """Where on the model's grid a field lies: rows and columns.
 
@@ -186,6 +218,17 @@ class Model:
                 column = values[:, None] if side == "y" else values[None]
                 found |= {kind: column for kind in (side, self.kinds.get(side)) if kind is not None}
         return found
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all numbers of a tensor, an array, or a sequence of numbers are finite; True for anything else."""
+    if isinstance(value, torch.Tensor):
+        return not value.is_floating_point() or bool(torch.isfinite(value).all())
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return True
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def _numbers(source: xr.DataArray, name: str) -> np.ndarray | None:

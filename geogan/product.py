@@ -146,7 +146,9 @@ class Product:
                     if not overwrite or (after is not None and begun is not None and begun.get("after") != after):
                         _check_nothing_done(partial, path, appending=after is not None)
                     _empty(partial)
-                    write_template(partial / "store.zarr", _without(template, READ), state["chunks"], state["mark"])
+                    to_netcdf = is_netcdf(path)
+                    bare = _without(template, READ)
+                    write_template(partial / "store.zarr", bare, state["chunks"], state["mark"], to_netcdf=to_netcdf)
                     chunk_store(state, partial).flush_metadata()
                     # Written last: without it the store is not trusted.
                     _write_text(partial / _STATE, json.dumps(state))
@@ -321,7 +323,7 @@ class Product:
                 raise InputError(f"{self.partial} was taken by another process meanwhile; wait for it, and run again")
             if read is not None:
                 _add_attribute(self.store.path, READ, read)
-            if self.path.suffix.lower() in _NETCDF:
+            if is_netcdf(self.path):
                 complete = self.partial / "product.nc"
                 write_netcdf(self.store.path, complete)
                 flush([complete])
@@ -441,6 +443,11 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, *, overwrite: bool = Fa
                 block = dataset[names].isel(dict(region)).compute()
                 product.write(region, {name: block[name].transpose(*dims).values for name in names})
         return product.finish()
+
+
+def is_netcdf(path: Path) -> bool:
+    """Whether the name of a product is that of a NetCDF file."""
+    return path.suffix.lower() in _NETCDF
 
 
 def check_output(path: str | Path, *, overwrite: bool = False) -> Path:

@@ -608,6 +608,7 @@ class Reconstructor:
         members: int = 1,
         max_error: float | Sequence[float] | None = None,
         seed: int = defaults.SEED,
+        message: Callable[[str], None] | None = None,
     ) -> xr.Dataset:
         """Fill the gaps of a field; lazily where it is lazy.
 
@@ -626,6 +627,9 @@ class Reconstructor:
             Leave cells empty whose predicted error is larger, in the field's units; of several variables one each.
         seed : int
             Of the members.
+        message : callable, optional
+            Called with a sentence for each variable whose encoding is not kept: the product's ``encoding`` is the
+            field's where that holds every value, and floats otherwise.
 
         Returns
         -------
@@ -643,6 +647,7 @@ class Reconstructor:
             max_error=max_error,
             seed=seed,
             device=find_device(self.device),
+            message=message or (lambda sentence: None),
         )
 
     def save(self, path: str | Path) -> Path:

@@ -183,7 +183,7 @@ def _ambientgan(contest: Contest) -> Said:
             mask,
             model.operator,
             domain=torch.from_numpy(piece.domain),
-            bounded=archive.limits is not None,
+            bounded=archive.is_image,
             minutes=budget / 60,
             precision=getattr(torch, model.precision),
             device=device,

@@ -424,6 +424,30 @@ class Standardiser:
         """The transformed values of anomalies (T, C, h, w)."""
         return anomaly * self.scale[:, None, None].astype(anomaly.dtype) + self.climatology(phase, y, x)
 
+    def extremes(self, scales: float, domain: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest value of each band, (C,) each, some scales below and above the climatology.
+
+        Parameters
+        ----------
+        scales : float
+            Anomaly that is added and taken off.
+        domain : ndarray of bool, shape (H, W), optional
+            Cells that count; by default all.
+        """
+        mean, swing = self.coefficients[0].astype(np.float64), np.abs(self.coefficients[1:]).sum(0, dtype=np.float64)
+        where = np.ones(mean.shape[1:], bool) if domain is None or not domain.any() else domain
+        far = scales * self.scale
+        low = (mean - swing)[:, where].min(1) - far
+        high = (mean + swing)[:, where].max(1) + far
+        for bands, transform in _curved(self.transforms):
+            # The mean of a law lies elsewhere than what has its middle; predicted errors are seldom twice the scale.
+            with np.errstate(over="ignore"):
+                spread = np.tile(2 * self.scale[bands], (2, 1))
+                ends = np.stack([low[bands], high[bands]])
+                ends = np.concatenate([transform.inverse(ends), transform.moments(ends, spread)[0]])
+                low[bands], high[bands] = ends.min(0), ends.max(0)
+        return low, high
+
     def moments(self, anomaly: np.ndarray, std: np.ndarray, phase: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, in the field's own units, of a normal law of anomalies.
 

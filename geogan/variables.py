@@ -12,9 +12,10 @@ import xarray as xr
 from geogan.coordinates import VARIABLE, Axes, band_names, find_axes, ordered
 from geogan.grids import difference
 from geogan.operators.errors import InputError
+from geogan.storage import APART, PACKING
 
 # What a file's encoding says of the numbers; the rest says how that file kept them.
-_MEANING = ("dtype", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "grid_mapping")
+_MEANING = (*PACKING, APART, "grid_mapping")
 _DESCRIBED = "described"
 
 

@@ -24,6 +24,7 @@ from geogan.archive import IN_MEMORY
 from geogan.checkpoint import digest as digest_of
 from geogan.checksums import changed_places
 from geogan.chunks import good_cost, warning
+from geogan.codes import Container
 from geogan.cutting import Plan
 from geogan.disk import writing
 from geogan.io import check_field, find_paths
@@ -34,6 +35,7 @@ from geogan.product import (
     Product,
     check_output,
     is_finished,
+    is_netcdf,
     is_same,
     mark_of,
     partial_folder,
@@ -169,7 +171,8 @@ def fill(
         skip_bad=skip_bad,
     )
     source = describe(job.data)
-    start = _start(Filler.open(job), out, source, append=append, overwrite=overwrite, refill=refill, console=console)
+    filler = _storing(Filler.open(job), out)
+    start = _start(filler, out, source, append=append, overwrite=overwrite, refill=refill, console=console)
     if start is None:
         return out
     filler, older = start.filler, start.older
@@ -186,6 +189,9 @@ def fill(
                 f"the model was trained on {trained.variable}, and fills {field.name}: right only if they are one "
                 "quantity",
             )
+        for name, storage in zip(filler.names, filler.storages, strict=True):
+            if storage.reason:
+                _say(console, storage.sentence(name))
         with Product.begin(
             out,
             _template(filler),
@@ -226,6 +232,7 @@ def _start(
     if append:
         older = _older(out)
         dates = older.check(filler.told, filler.chosen, filler.axes)
+        filler = _storing(filler, out, older)
         filler, kept = _continuing(filler, older, dates, refill, source, console)
         if len(kept) == filler.cut.total:
             _say(console, f"{out} has all {dates} dates already")
@@ -253,6 +260,15 @@ def _start(
         return _Start(filler, digest, None, {})
     _say(console, f"{words}; {count - len(kept)} of {count} regions are filled again")
     return _Start(filler, digest, older, kept)
+
+
+def _storing(filler: Filler, out: Path, older: Older | None = None) -> Filler:
+    """Choose how each variable of the product is stored: as suits its values, or as the product that it continues."""
+    container: Container = "netcdf" if is_netcdf(out) else "zarr"
+    storages = filler.storages_in(container)
+    if older is not None:
+        storages = older.follow(storages, filler.storages_in(container, as_floats=True), filler.names)
+    return filler.stored(storages)
 
 
 def _unchanged(filler: Filler, older: Older, source: str | None) -> tuple[dict[int, np.ndarray], set[int]]:
@@ -577,6 +593,7 @@ def _digest(filler: Filler, older: Older | None) -> str:
     identity = [job.digest, *job.anywhere().data, str(field.name), str(tuple(filler.chosen.shape)), str(filler.dates)]
     identity += [str(filler.keep_observed), str(job.members), str(job.max_error), str(job.seed), str(filler.cut)]
     identity += [_labels(filler), _meaning(field)]
+    identity.append(str([storage.encoding for storage in filler.storages]))
     if older is not None and job.settled is not None:
         identity += [older.mark, str(job.settled[1])]
     return hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]

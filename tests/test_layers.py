@@ -25,9 +25,9 @@ cli
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, disk, lock, swap
--> streaming, nearness, grids, packed
+-> streaming, nearness, storage, grids, packed
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, damage, stencils,
-   quantities, transforms, checksums
+   quantities, transforms, checksums, codes
 -> settings, registration, plain_file, schema, durations, written_dates
 -> operators
 """

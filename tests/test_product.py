@@ -99,12 +99,20 @@ def test_packed_values_come_back_bit_for_bit(tmp_path):
     np.testing.assert_array_equal(open_field(out).values, source.values)
 
 
-def test_values_beyond_a_packing_take_its_nearest_number(tmp_path):
+@pytest.mark.parametrize("value", [5000.0, -5000.0, -32768 * 0.01 + 273.15])
+def test_values_beyond_a_packing_are_refused_and_not_clipped(tmp_path, value):
+    """Also one whose number means missing."""
     field = film(packed=True)
-    field[0, 1, 1], field[0, 1, 2] = 5000.0, -5000.0
-    with xr.open_zarr(whole(tmp_path / "out.zarr", field)) as back:
-        assert back.sst[0, 1, 1] == pytest.approx(32767 * 0.01 + 273.15)
-        assert back.sst[0, 1, 2] == pytest.approx(-32767 * 0.01 + 273.15)
+    field[0, 1, 1] = value
+    with pytest.raises(InputError, match="sst holds .* which its encoding as int16 has no number for"):
+        whole(tmp_path / "out.zarr", field)
+
+
+def test_gaps_in_whole_numbers_without_a_fill_value_are_refused(tmp_path):
+    field = film(packed=True)
+    del field.encoding["_FillValue"]
+    with pytest.raises(InputError, match="sst has gaps, and its encoding as int16 has no fill value"):
+        whole(tmp_path / "out.zarr", field)
 
 
 def test_unsigned_marks_become_unsigned_integers(tmp_path):

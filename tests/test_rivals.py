@@ -113,7 +113,7 @@ def test_images_stay_within_their_limits_and_have_bands(model, monkeypatch):
         variable="image",
     )
     archive = prepared(images, gappy)
-    assert archive.limits == (-1, 1) and archive.independent
+    assert archive.is_image and np.ravel(archive.limits).tolist() == [-1, -1, 1, 1]
     for name in FITTED:
         there = ask(name, contest_of(archive, images, dates=np.arange(6)))(slice(0, 6))
         assert there.shape == (6, 2, 20, 24) and np.isfinite(there).all() and np.abs(there).max() <= 1

@@ -19,6 +19,7 @@ from geogan.io.labels import with_coordinates
 from geogan.io.measured import check_numbers, choose_variable, measured_variables
 from geogan.io.missing import decided
 from geogan.operators.errors import InputError
+from geogan.storage import shared_storage
 from geogan.variables import join_variables, named_variables
 
 _BLOCK_BYTES = 8 * 2**20  # a dask chunk: large enough to be quick, small enough for some to fit in memory
@@ -269,7 +270,7 @@ def _along_time(pieces: list[xr.DataArray], paths: list[str]) -> xr.DataArray:
     films = _of_one_calendar(films, name, paths)
     films.sort(key=lambda film: film[name].values.min())
     field = xr.concat(films, dim=name, coords="minimal", compat="override", join="override", combine_attrs="override")
-    field.encoding = dict(films[0].encoding)
+    field.encoding, field.attrs = shared_storage(films)
     field[name].encoding = dict(films[0][name].encoding)
     times = field.indexes[name]
     if not times.is_unique:
