@@ -232,8 +232,8 @@ def _start(
     if append:
         older = _older(out)
         dates = older.check(filler.told, filler.chosen, filler.axes)
-        filler = _storing(filler, out, older)
         filler, kept = _continuing(filler, older, dates, refill, source, console)
+        filler = _storing(filler, out, older)
         if len(kept) == filler.cut.total:
             _say(console, f"{out} has all {dates} dates already")
             return None
