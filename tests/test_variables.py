@@ -297,7 +297,7 @@ def test_both_grow_and_what_was_observed_of_each_is_compared(archive, run_of_two
     out, whole = tmp_path / "filled.nc", tmp_path / "whole.nc"
     command(*options, "--data", tmp_path / "short.nc", "--out", out)
     append = [*options, "--out", out, "--append", "--no-refill", "--data"]
-    assert "chl of date" in refused(*append, tmp_path / "changed.nc")
+    assert "chl of 1 dates, the first of them 2015-01-01," in refused(*append, tmp_path / "changed.nc")
     command(*append, tmp_path / "long.nc")
     command(*options, "--data", tmp_path / "long.nc", "--out", whole)
     with xr.open_dataset(out) as grown, xr.open_dataset(whole) as once:
