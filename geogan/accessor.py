@@ -94,7 +94,8 @@ class FieldAccessor:
 class DatasetAccessor:
     """Methods of a dataset with one field, or of a filled product, ``Dataset.geogan``.
 
-    Where there are several measured variables, each method needs ``variable``: one, or several to be one field.
+    Where there are several measured variables, each method needs ``variable``: one, or several to be one field; a fill
+    takes those of the model.
 
     Examples
     --------
@@ -127,6 +128,7 @@ class DatasetAccessor:
         model: str | Path,
         *,
         variable: str | Sequence[str] | None = None,
+        error: "str | Sequence[str] | xr.DataArray | xr.Dataset | None" = None,
         keep_observed: bool | None = None,
         members: int = 1,
         max_error: float | Sequence[float] | None = None,
@@ -135,15 +137,22 @@ class DatasetAccessor:
     ) -> xr.Dataset:
         """Fill the gaps of the field; see `geogan.reconstructor.Reconstructor.fill`.
 
-        A model that was trained with the error of each observation finds it under the same name.
+        Of several measured variables the model's own are filled by default, where the dataset has them. ``error``
+        names the variables with the error of each observation, or holds them; a model that was trained with such
+        errors finds them under the names that they had.
         """
+        from geogan.io import measured_variables
         from geogan.reconstructor import Reconstructor
 
         reconstructor = Reconstructor.load(model, device=device)
         stated = reconstructor.model_.observation_error
+        if error is None and isinstance(stated, str):
+            error = self._there(stated)
+        if variable is None and len(measured_variables(self._dataset)) > 1:
+            variable = self._there(reconstructor.model_.variable)
         return reconstructor.fill(
             self._one(variable),
-            error=self._one(stated) if isinstance(stated, str) and stated in self._dataset else None,
+            error=error if error is None or isinstance(error, xr.DataArray | xr.Dataset) else self._one(error),
             keep_observed=keep_observed,
             members=members,
             max_error=max_error,
@@ -188,3 +197,12 @@ class DatasetAccessor:
         from geogan.io import as_field, choose_variable
 
         return as_field(self._dataset, choose_variable(self._dataset) if variable is None else variable)
+
+    def _there(self, names: str) -> str | list[str] | None:
+        """A variable, or several with commas between, where the dataset has them all."""
+        from geogan.variables import named_variables
+
+        if names in self._dataset:
+            return names
+        each = named_variables(names)
+        return each if all(name in self._dataset for name in each) else None

@@ -12,7 +12,9 @@ import xarray as xr
 
 from geogan.coordinates import day_of_year, days, find_axes, stacked
 from geogan.covariates import Covariates
+from geogan.damage import hide_unreadable
 from geogan.masks import KeptMasks, Masks
+from geogan.observation_error import check_errors
 from geogan.operators.errors import InputError
 from geogan.regions import REGION_VALUES, Region, Regions, plan_regions
 from geogan.standardise import Standardiser
@@ -213,7 +215,11 @@ class Archive:
             hidden = self.hidden(date)
             if hidden is not None:
                 held[row] = hidden[:, y, x]
-        error = read_piece(self.error, t, y, x) if isinstance(self.error, xr.DataArray) else self.error
+        if not isinstance(self.error, xr.DataArray):
+            return Loaded(Region(t, y, x), raw, held, self.error)  # type: ignore[arg-type]
+        error, called = read_piece(self.error, t, y, x), str(self.error.name or "the error variable")
+        raw = hide_unreadable(raw, error)
+        check_errors(raw, error, called=called, name=str(self.field.name or "the field"))
         return Loaded(Region(t, y, x), raw, held, error)  # type: ignore[arg-type]
 
     def read(

@@ -2,6 +2,7 @@
 
 import xarray as xr
 
+from geogan.alignment import as_domain
 from geogan.coordinates import find_axes
 from geogan.io import as_field
 from geogan.operators.errors import InputError
@@ -42,6 +43,9 @@ def coverage(field: xr.DataArray, *, domain: xr.DataArray | None = None) -> xr.D
         raise InputError(
             f"domain must have the dimensions ({axes.y}, {axes.x}), got {domain.dims}; rename or select them"
         )
+    else:
+        # Cells of other coordinates would be left out of the sum without a word.
+        domain = xr.DataArray(as_domain(domain, field), dims=(axes.y, axes.x))
     domain = domain.astype(bool)
     covered = 1 - (seen & domain).sum([axes.y, axes.x]) / domain.sum()
     covered.attrs = {"long_name": "share of the domain under gaps", "units": "1"}

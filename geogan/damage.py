@@ -129,6 +129,31 @@ def plain_gaps(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values) & ~unreadable(values), values.dtype.type(np.nan), values)
 
 
+def hide_unreadable(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return values without those that belong to others which could not be read.
+
+    Parameters
+    ----------
+    values, others : ndarray, of one shape
+        Observations, and the errors of each, for instance.
+
+    Returns
+    -------
+    values : ndarray
+        The same array where everything could be read.
+
+    Examples
+    --------
+    >>> hidden = hide_unreadable(np.array([1.0, 2.0]), np.array([missing(np.dtype("f8")), 0.1]))
+    >>> unreadable(hidden).tolist()
+    [True, False]
+    """
+    lost = unreadable(others) & np.isfinite(values)
+    if not lost.any():
+        return values
+    return np.where(lost, missing(values.dtype) if values.dtype.itemsize in _BITS else np.nan, values)
+
+
 class Guarded:
     """A lazily read variable that names the part that cannot be read, or leaves it out.
 

@@ -147,7 +147,9 @@ class Filler:
         error_limits(model, job.max_error, job.members)
         source = _opened(job, model.variable)
         stated = model.observation_error
-        error = open_source(job.data, variable=stated).field if isinstance(stated, str) else None
+        error = None
+        if isinstance(stated, str):
+            error = open_source(job.data, variable=stated, skip_bad=job.skip_bad).field
         archive = prepared(model, source.field, error=error)
         axes = find_axes(source.field)
         chosen = source.field if job.time is None else select_time(source.field, job.time)

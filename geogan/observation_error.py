@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import find_axes, stacked
-from geogan.grids import difference
+from geogan.alignment import aligned
+from geogan.coordinates import VARIABLE, find_axes, stacked
+from geogan.damage import hide_unreadable
 from geogan.operators.errors import InputError
+from geogan.regions import Region
+from geogan.streaming import read_piece
 
 # Values looked at together.
 SLAB = 8_000_000
@@ -27,7 +31,8 @@ def observation_error(
     noise : float, optional
         One standard deviation for all of them, in the field's units; 0 says no more than None.
     error : DataArray, shape ([time,] [band,] y, x), optional
-        One for each, in the field's units; lazy or not, looked at once.
+        One for each, in the field's units; transposed or not. Where both are in memory its values are checked here,
+        else by :func:`check_errors` when they are read.
 
     Returns
     -------
@@ -37,8 +42,8 @@ def observation_error(
     Raises
     ------
     InputError
-        Where both are given, one is negative, or the error is in other units, of another shape, or missing where there
-        is an observation.
+        Where both are given, one is negative, or the error is in other units, of another shape, on other coordinates,
+        or missing where there is an observation.
 
     Examples
     --------
@@ -62,47 +67,95 @@ def observation_error(
         )
     if error is None:
         return noise or None
-    called = error.name or "the error variable"
-    if {dim: size for dim, size in error.sizes.items() if size > 1} != {
-        dim: size for dim, size in field.sizes.items() if size > 1
-    }:
-        raise InputError(
-            f"{called} has the shape {_shape(error)}, {name} {_shape(field)}; give one error for each observation"
-        )
+    called = str(error.name or "the error variable")
+    error = aligned(_ordered(error, field), field, called=called, remedy="give one error for each observation")
     own, theirs = _units(field), _units(error)
     if any(theirs) and own != theirs:
         raise InputError(
             f"{called} is in {', '.join(theirs) or 'no units'}, {name} in {', '.join(own) or 'no units'}; convert it"
         )
     axes = find_axes(field)
-    error = error.squeeze([dim for dim in error.dims if dim not in field.dims], drop=True)
-    apart = difference(field, error)
-    if apart:
-        raise InputError(f"{called} is on another grid than {name}: {apart}; give the error of the same cells")
-    error = stacked(error.expand_dims([dim for dim in field.dims if dim not in error.dims]), axes)
-    values = stacked(field, axes)
-    slab = max(1, SLAB // int(np.prod(values.shape[1:])))
-    for start in range(0, len(values), slab):
-        there = np.isfinite(values[start : start + slab].values)
-        stated = error[start : start + slab].values[there]
-        lacking = int((~np.isfinite(stated)).sum())
-        if lacking:
-            raise InputError(
-                f"{called} has no value at {lacking} of {there.sum()} observations of {name}; give their error, or "
-                "leave those observations out"
-            )
-        if (stated < 0).any():
-            raise InputError(
-                f"{called} goes down to {stated.min():g}, but no standard deviation is negative; mask them"
-            )
+    error, values = stacked(error, axes), stacked(field, axes)
+    if error.chunks is None and values.chunks is None:
+        slab = max(1, SLAB // int(np.prod(values.shape[1:])))
+        for start in range(0, len(values), slab):
+            here = slice(start, start + slab)
+            check_errors(values[here].values, error[here].values, called=called, name=str(name))
     return error
+
+
+def check_errors(values: np.ndarray, errors: np.ndarray, *, called: str, name: str) -> None:
+    """Refuse standard deviations that do not fit the observations they belong to.
+
+    Parameters
+    ----------
+    values, errors : ndarray, of one shape
+        The observations, NaN where there is none, and the standard deviation of the error of each.
+    called, name : str
+        What sentences call the errors and the field.
+
+    Raises
+    ------
+    InputError
+        If an error is missing where there is an observation, or negative.
+
+    Examples
+    --------
+    >>> check_errors(np.array([1.0, np.nan]), np.array([0.5, np.nan]), called="sst_error", name="sst")
+    """
+    there = np.isfinite(values)
+    stated = errors[there]
+    lacking = int((~np.isfinite(stated)).sum())
+    if lacking:
+        raise InputError(
+            f"{called} has no value at {lacking} of {there.sum()} observations of {name}; give their error, or "
+            "leave those observations out"
+        )
+    if (stated < 0).any():
+        raise InputError(
+            f"{called} goes down to {np.nanmin(stated):g}, but no standard deviation is negative; mask them"
+        )
+
+
+def error_checker(field: xr.DataArray, error: xr.DataArray | float | None) -> Callable[[Region, np.ndarray], None]:
+    """Return what checks the errors of each part of a field while the field is read.
+
+    Parameters
+    ----------
+    field : DataArray
+        For its name.
+    error : DataArray, shape (T, C, H, W), float, or None
+        From :func:`observation_error`. Only lazy errors are checked: those in memory were.
+
+    Returns
+    -------
+    check : callable
+        Takes a region and the field's values there, (t, C, h, w), and reads the errors there.
+    """
+    name = str(field.name or "the field")
+
+    def check(region: Region, values: np.ndarray) -> None:
+        if isinstance(error, xr.DataArray) and error.chunks is not None:
+            errors = read_piece(error, *region)
+            check_errors(
+                hide_unreadable(values, errors), errors, called=str(error.name or "the error variable"), name=name
+            )
+
+    return check
+
+
+def _ordered(error: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
+    """Return errors in the order of the variables they belong to, where names tell: ``sst_error`` of ``sst``."""
+    if VARIABLE not in field.coords or VARIABLE not in error.dims or VARIABLE not in error.coords:
+        return error
+    ours, theirs = ([str(name) for name in each[VARIABLE].values] for each in (field, error))
+    found = [[number for number, name in enumerate(theirs) if name.startswith(own)] for own in ours]
+    if any(len(each) != 1 for each in found) or len({each[0] for each in found}) < len(theirs):
+        return error
+    return error.isel({VARIABLE: [each[0] for each in found]})
 
 
 def _units(field: xr.DataArray) -> list[str]:
     if "units" in field.coords:
         return [str(each) for each in np.atleast_1d(field["units"].values)]
     return [str(field.attrs.get("units", ""))]
-
-
-def _shape(field: xr.DataArray) -> str:
-    return ", ".join(f"{dim} {size}" for dim, size in field.sizes.items())

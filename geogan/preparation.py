@@ -21,7 +21,7 @@ from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hid
 from geogan.grids import places_of
 from geogan.io import Survey, check_field
 from geogan.model import Model, grid_of
-from geogan.observation_error import observation_error
+from geogan.observation_error import error_checker, observation_error
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
@@ -69,6 +69,7 @@ def read_once(
     *,
     within: np.ndarray | None = None,
     transform: str,
+    error: xr.DataArray | None = None,
     message: Callable[[str], None],
 ) -> tuple[Survey, Sums | None]:
     """The survey of a field, and of one that is too long for memory also what its climatology is fitted to.
@@ -80,19 +81,27 @@ def read_once(
     within : ndarray of bool, shape (y, x), optional
         The domain, where it is known.
     transform : str
+    error : DataArray, of the field's shape, optional
+        Standard deviation of each observation's error, checked in the same pass.
     message : callable
         Called with how far it is, where it takes long.
 
     Raises
     ------
     InputError
-        Where :func:`geogan.io.check_field` refuses the field.
+        Where :func:`geogan.io.check_field` refuses the field, or the errors do not fit its observations.
     """
     each = transforms(transform, 1 if axes.band is None else field.sizes[axes.band])
+    check = error_checker(field, observation_error(field, error=error))
     if not too_long(field) or within_unity(field, axes) or set(each) == {"identity"}:
-        return check_field(field, axes, within=within, message=message), None
+        return check_field(field, axes, within=within, look=check, message=message), None
     sums = Sums.of(field, axes, each, level=np.median)
-    return check_field(field, axes, within=within, look=sums.add, message=message), sums
+
+    def look(region: Region, part: np.ndarray) -> None:
+        check(region, part)
+        sums.add(region, part)
+
+    return check_field(field, axes, within=within, look=look, message=message), sums
 
 
 def prepare_model(

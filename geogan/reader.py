@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from threading import Lock
 
+import dask.array
 import numpy as np
 import xarray as xr
 
 from geogan.archive import Archive
 from geogan.chunks import KEPT_BYTES, READ_SLABS, SLAB_VALUES, Cost, grid_cost, reading_cost, touched
+from geogan.damage import hide_unreadable, unreadable
 from geogan.packed import Packing
 from geogan.panels import Panel
 from geogan.streaming import stored_chunks
@@ -59,13 +61,16 @@ class SlabReader:
         cells = (y.stop - y.start) * (x.stop - x.start)
         limit = 2 if cells == archive.domain.size else READ_SLABS
         if (read.stop - read.start) * archive.bands * cells > limit * SLAB_VALUES:
-            return archive, slab
-        error, covariates = archive.error, archive.covariates
+            return (archive if self._readable is None else replace(archive, field=self._readable)), slab
+        error, covariates, field = archive.error, archive.covariates, self._field(read, y, x)
         if isinstance(error, xr.DataArray):
             error = error[read, :, y, x].compute(scheduler="synchronous")
+            if unreadable(error.values).any():
+                # An observation whose error cannot be read is of no use.
+                field = field.copy(data=hide_unreadable(field.values, error.values))
         held = replace(
             archive,
-            field=self._field(read, y, x),
+            field=field,
             domain=archive.domain[y, x],
             standardiser=archive.standardiser.part(y, x),
             origin=(archive.origin[0] + y.start, archive.origin[1] + x.start),
@@ -75,6 +80,17 @@ class SlabReader:
             phase=None if archive.phase is None else archive.phase[read],
         )
         return held, Tile(slab.inner, slice(0, read.stop - read.start))
+
+    @cached_property
+    def _readable(self) -> xr.DataArray | None:
+        """The field, lazy, without observations whose error cannot be read; None where it is the archive's own."""
+        field, error = self.archive.field, self.archive.error
+        if not isinstance(error, xr.DataArray) or error.chunks is None or field.chunks is None:
+            return None
+        hidden = dask.array.map_blocks(
+            hide_unreadable, field.data, error.data.rechunk(field.chunks), dtype=field.dtype, meta=field.data._meta
+        )
+        return field.copy(data=hidden)
 
     def cost(self, slabs: Sequence[Tile], panels: tuple[Sequence[Tile], Sequence[Tile]] | None = None) -> Cost:
         """What it costs to read slabs one after another: in dates, or in values of a band where there are panels.

@@ -19,6 +19,7 @@ import xarray as xr
 from torch import Tensor
 
 from geogan import defaults
+from geogan.alignment import aligned, as_domain
 from geogan.archive import Archive
 from geogan.blocks import BlockPool
 from geogan.calibration import Calibration
@@ -220,7 +221,7 @@ class Reconstructor:
         self,
         field: xr.DataArray | xr.Dataset,
         *,
-        domain: np.ndarray | None = None,
+        domain: xr.DataArray | np.ndarray | None = None,
         clean: xr.DataArray | None = None,
         covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
         error: xr.DataArray | xr.Dataset | None = None,
@@ -236,11 +237,12 @@ class Reconstructor:
         field : DataArray, shape ([time,] [band,] y, x)
             NaN where unseen; lazy or not. A field without time is an archive of its own crops. Of a Dataset all
             measured variables, as bands of one field: ``dataset[["sst", "chl"]]``.
-        domain : ndarray of bool, shape (y, x), optional
-            True where the quantity exists; by default, where it was ever observed (in a single scene, everywhere).
+        domain : DataArray or ndarray of bool, shape (y, x), optional
+            True (or 1) where the quantity exists; a DataArray may be transposed and must have the field's coordinates;
+            by default, where it was ever observed (in a single scene, everywhere).
         clean : DataArray, optional
-            Fields without gaps, for the paper's variants that see some: those that were measured, in their order
-            (``weight_paired``), or any others (``clean_unrelated``).
+            Fields without gaps, for the paper's variants that see some: those that were measured, in their order and
+            on their grid (``weight_paired``), or any others (``clean_unrelated``). They may be transposed.
         covariates : Dataset, or mapping of DataArray, shape (y, x), optional
             The static maps among the covariates, on the field's grid, without gaps in the domain. The model keeps them.
         error : DataArray, of the field's shape, optional
@@ -265,6 +267,11 @@ class Reconstructor:
         ------
         InputError
             Where the field, or a parameter, cannot be trained with.
+
+        Notes
+        -----
+        A training that is interrupted (Ctrl-C, ``KeyboardInterrupt``) raises as ever, and leaves the best weights so
+        far in :attr:`model_`, without the calibration of their predicted error. A run with a ``path`` can be resumed.
         """
         ranks = Ranks.here()
         say = message if message and ranks.first else lambda _: None
@@ -286,7 +293,7 @@ class Reconstructor:
         if ranks.first:
             begun = self._prepared(field, error, domain, covariates, path=path if resume else None, message=say)
         first, archive, share, scale = _handed(begun, ranks, field, error)
-        whole = self._clean(clean, archive, first.frames)
+        whole = self._clean(clean, field, archive, first.frames)
         frames, shape = first.frames, archive.domain.shape
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
         if first.prior is not None and not first.prior.stationary:
@@ -352,13 +359,23 @@ class Reconstructor:
                             keep_state()
                             saved = time.perf_counter()
                 except InputError:
+                    if ranks.size == 1 and state.best:
+                        self.model_ = self._learned(first, state, archive, judge, pace)
                     # The best weights so far are kept. What is gone on with stays as it was: its losses were numbers.
                     keep_model()
                     raise
-                except BaseException:
+                except BaseException as stop:
                     if state.whole:
                         keep_model()
                         keep_state()
+                    if ranks.size == 1 and state.best:
+                        # In a notebook the best weights of an interrupted training are there to be filled with.
+                        self.model_ = self._learned(first, state, archive, judge, pace)
+                        if isinstance(stop, KeyboardInterrupt):
+                            say(
+                                f"interrupted at step {state.step}: the weights of step {state.best_step}, the best so "
+                                "far, are kept; their predicted error is not calibrated"
+                            )
                     raise
                 keep_model()
                 keep_state()
@@ -490,7 +507,7 @@ class Reconstructor:
         self,
         field: xr.DataArray,
         error: xr.DataArray | None,
-        domain: np.ndarray | None,
+        domain: xr.DataArray | np.ndarray | None,
         covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None,
         *,
         path: str | Path | None,
@@ -503,9 +520,8 @@ class Reconstructor:
             survey = check_field(field, axes, within=_fitting(first.domain, field, axes), message=message)
             archive = prepared(first, field, error=error, withheld=True).held()
             return Prepared(first, archive, share_seen(survey, archive.domain), 1.0)
-        domain = None if domain is None else np.ascontiguousarray(domain, bool)
-        known = None if domain is None else _fitting(domain, field, axes)
-        survey, sums = read_once(field, axes, within=known, transform=self.transform, message=message)
+        domain = None if domain is None else as_domain(domain, field)
+        survey, sums = read_once(field, axes, within=domain, transform=self.transform, error=error, message=message)
         for sentence in gap_sentences(survey, field):
             message(sentence)
         if domain is None:
@@ -576,7 +592,7 @@ class Reconstructor:
             seed=self.seed,
         )
 
-    def _clean(self, clean: xr.DataArray | None, archive: Archive, frames: int) -> Archive | None:
+    def _clean(self, clean: xr.DataArray | None, field: xr.DataArray, archive: Archive, frames: int) -> Archive | None:
         """The archive of clean fields, where there are any."""
         if clean is None:
             return None
@@ -594,6 +610,8 @@ class Reconstructor:
             )
         if not whole.independent and theirs[0] < frames:
             raise InputError(f"a window has {frames} dates, and there are {theirs[0]} clean fields; give more of them")
+        if not self.clean_unrelated:
+            aligned(clean, field, called=str(clean.name or "the clean field"))
         seen = share_seen(check_field(clean, find_axes(clean)), archive.domain)
         if (seen < 1).any():
             raise InputError(f"{clean.name or 'the clean field'} has gaps of its own; give clean fields without any")

@@ -25,6 +25,7 @@ from geogan.grids import difference
 from geogan.io import check_field, open_source
 from geogan.league import DEFAULT, METHODS, Row, league
 from geogan.model import Model
+from geogan.observation_error import error_checker
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import train
 from geogan.presets import OPTIMISER
@@ -127,7 +128,7 @@ def evaluate(
     if isinstance(trained.observation_error, str):
         error = open_source(data, variable=trained.observation_error, time=time).field
     archive = prepared(trained, source.field, error=error, withheld=truth is None)
-    check_field(source.field, find_axes(source.field))
+    check_field(source.field, find_axes(source.field), look=error_checker(source.field, archive.error))
     archive = archive.held()
     fuller = None
     if truth is not None:

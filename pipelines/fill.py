@@ -29,6 +29,7 @@ from geogan.cutting import Plan
 from geogan.disk import writing
 from geogan.io import check_field, find_paths
 from geogan.job import Filler, Job, by_place, differing
+from geogan.observation_error import error_checker
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side, steady_memory
 from geogan.product import (
@@ -562,13 +563,14 @@ def _check(filler: Filler, first: Tile) -> None:
     One that memory does not hold would be read twice; some of its dates tell whether it is what was meant, and a chunk
     that cannot be read, or an infinite value, is met in time.
     """
-    field, time = filler.field, filler.axes.time
+    field, error, time = filler.field, filler.archive.error, filler.axes.time
     if time is not None:
-        field = field.isel({time: slice(first.read.start, None)})
-        if field.size > IN_MEMORY and (np.diff(filler.archive.days) > 0).all():
-            count = field.sizes[time]
-            field = field.isel({time: np.unique(np.linspace(0, count - 1, min(count, LOOKED_AT)).astype(int))})
-    check_field(field, filler.axes)
+        dates = np.arange(first.read.start, field.sizes[time])
+        if field[{time: 0}].size * len(dates) > IN_MEMORY and (np.diff(filler.archive.days) > 0).all():
+            dates = dates[np.unique(np.linspace(0, len(dates) - 1, min(len(dates), LOOKED_AT)).astype(int))]
+        field = field.isel({time: dates})
+        error = error[dates] if isinstance(error, xr.DataArray) else error
+    check_field(field, filler.axes, look=error_checker(field, error))
 
 
 def _reading(filler: Filler, numbers: Sequence[int]) -> str | None:

@@ -25,6 +25,7 @@ cli
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, disk, lock, swap
+-> alignment
 -> streaming, nearness, storage, grids, packed
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, damage, stencils,
    quantities, transforms, checksums, codes

@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import dask.array
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
 import geogan
+from geogan import reader
 from geogan.archive import Archive
 from geogan.blocks import prepare
 from geogan.coordinates import find_axes
@@ -354,3 +356,105 @@ def test_noise_beside_gaps_asks_for_what_was_shown_without_its_noise(gappy, doma
     square = float((shown.weight * (seen - shown.values) ** 2).sum() / shown.weight.sum())
     # Against y - n / alpha, y + alpha n is off by (alpha + 1 / alpha) n; the truth by sqrt(1 + 1 / alpha^2) epsilon.
     assert square == pytest.approx((0.5 + 2) ** 2 * 0.4**2, rel=0.1) and square > float(shown.noise) ** 2
+
+
+class Counted:
+    """An array that counts what is read of it."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.dtype, self.ndim, self.reads = (
+            values,
+            values.shape,
+            values.dtype,
+            values.ndim,
+            0,
+        )
+
+    def __getitem__(self, key):
+        self.reads += 1
+        return self.values[key]
+
+    def lazy(self, like):
+        data = dask.array.from_array(self, chunks=(10, *self.shape[1:]), meta=np.empty((0,) * self.ndim, self.dtype))
+        return like.copy(data=data)
+
+
+def test_nothing_is_read_before_something_is_computed(learned, noisy):
+    field, error = noisy
+    counted = [Counted(part.values) for part in (field, error)]
+    lazy = [one.lazy(like) for one, like in zip(counted, (field, error), strict=True)]
+    filled = learned.fill(lazy[0], error=lazy[1])
+    assert [one.reads for one in counted] == [0, 0]
+    xr.testing.assert_identical(filled.sst[:4].compute(), learned.fill(field, error=error).sst[:4])
+    assert 0 < counted[1].reads <= counted[0].reads
+
+
+def test_lazy_errors_are_checked_where_they_are_read(learned, noisy):
+    field, error = noisy
+    wrong = error.where(error.lat < error.lat[10]).chunk(time=5)
+    filled = learned.fill(field.chunk(time=5), error=wrong)
+    with pytest.raises(InputError, match="sst_error has no value at .* observations of sst"):
+        filled.sst.compute()
+    with pytest.raises(InputError, match="goes down to -0.4"):
+        learned.fill(field.chunk(time=5), error=(error - 0.5).assign_attrs(error.attrs).chunk(time=5)).sst.compute()
+    with pytest.raises(InputError, match="has no value at"):
+        geogan.Reconstructor(window=0, steps=1).fit(field.chunk(time=5), error=wrong)
+
+
+def archive_of(noisy, folder, *, chunks=5):
+    field, error = noisy
+    packed = {name: {"chunks": (chunks, 20, 24)} for name in ("sst", "sst_error")}
+    path = folder / "noisy.zarr"
+    xr.Dataset({"sst": field, "sst_error": error}).to_zarr(path, encoding=packed, consolidated=False)
+    return path
+
+
+def test_a_damaged_chunk_of_the_errors_makes_gaps_that_are_flagged(learned, noisy, tmp_path):
+    field, error = noisy
+    path = archive_of(noisy, tmp_path)
+    model = learned.save(tmp_path / "run")
+    chunk = path / "sst_error" / "c" / "1" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:40])
+    with pytest.raises(InputError, match="'sst_error' of .* cannot be read, .* --skip-bad"):
+        fill(path, model, tmp_path / "filled.zarr", threads=1)
+    assert not (tmp_path / "filled.zarr").exists()
+    filled = xr.open_zarr(fill(path, model, tmp_path / "filled.zarr", threads=1, skip_bad=True), consolidated=False)
+    lost = np.zeros(field.shape, bool)
+    lost[5:10] = field.notnull().values[5:10]
+    np.testing.assert_array_equal(filled.sst_source.values == 4, lost)
+    gaps = field.where(~xr.DataArray(lost, dims=field.dims))
+    np.testing.assert_allclose(filled.sst.values, learned.fill(gaps, error=error).sst.values, atol=1e-5)
+    kept = fill(path, model, tmp_path / "kept.zarr", threads=1, skip_bad=True, keep_observed=True)
+    kept = xr.open_zarr(kept, consolidated=False)
+    np.testing.assert_array_equal(kept.sst_source.values == 4, lost)
+    assert (kept.sst.values[5:10] != field.values[5:10])[lost[5:10]].all()
+    seen = field.notnull().values & ~lost
+    np.testing.assert_array_equal(kept.sst.values[seen], field.values[seen])
+
+
+def test_tiles_too_large_to_be_held_flag_them_too(learned, noisy, tmp_path, monkeypatch):
+    path = archive_of(noisy, tmp_path)
+    model = learned.save(tmp_path / "run")
+    chunk = path / "sst_error" / "c" / "2" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:40])
+    first = fill(path, model, tmp_path / "first.zarr", threads=1, skip_bad=True)
+    monkeypatch.setattr(reader, "SLAB_VALUES", 10)
+    second = fill(path, model, tmp_path / "second.zarr", threads=1, skip_bad=True)
+    one, other = (xr.open_zarr(each, consolidated=False) for each in (first, second))
+    np.testing.assert_array_equal(one.sst_source.values, other.sst_source.values)
+    np.testing.assert_array_equal(one.sst.values, other.sst.values)
+
+
+def test_an_accessor_finds_the_errors_of_several_variables(noisy, quick, tmp_path):
+    field, error = noisy
+    both = xr.Dataset({"sst": field, "ssh": (0.1 * field).assign_attrs(units="m")})
+    errors = xr.Dataset({"sst_error": error, "ssh_error": (0.1 * error).assign_attrs(units="m")})
+    fitted = geogan.Reconstructor("observed_gaps", window=0, width=4, crop=16, batch=2, steps=1, threads=1)
+    run = fitted.fit(both, error=errors).save(tmp_path / "run")
+    expected = fitted.fill(both, error=errors)
+    xr.testing.assert_identical(both.merge(errors).geogan.fill(run), expected)
+    xr.testing.assert_identical(both.geogan.fill(run, error=errors), expected)
+    named = both.merge(errors).geogan.fill(run, variable=["sst", "ssh"], error=["sst_error", "ssh_error"])
+    xr.testing.assert_identical(named, expected)
+    with pytest.raises(InputError, match="trained with sst_error,ssh_error, the error of each observation"):
+        both.geogan.fill(run)

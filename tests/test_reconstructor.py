@@ -215,6 +215,27 @@ def test_a_stop_in_the_middle_of_a_step_saves_no_half_of_it(gappy, domain, quick
         assert equal(weights(whole), weights(Reconstructor.load(tmp_path / "run")))
 
 
+def test_an_interrupted_training_leaves_its_best_weights(gappy, domain, quick, monkeypatch):
+    """In Python, without a folder: what was learned is there, and the interrupt is heard of."""
+    real, said = training._follow, []
+
+    def stopped(*args):
+        if 4 in args:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    fitted = small(steps=12)
+    monkeypatch.setattr(training, "_follow", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        fitted.fit(gappy, domain=domain, message=said.append)
+    monkeypatch.setattr(training, "_follow", real)
+    assert fitted.model_.scores["step"] <= 4 and fitted.model_.scores["withheld"] > 0
+    assert any("interrupted at step" in sentence and "not calibrated" in sentence for sentence in said)
+    check(fitted, gappy, domain)
+    with pytest.raises(InputError, match="nothing was learned yet"):
+        small().fill(gappy)
+
+
 def test_the_error_is_reported_on_clouds_that_chose_nothing(gappy, domain, quick, monkeypatch):
     judges = []
     monkeypatch.setattr(judge, "ENOUGH", 2)

@@ -5,7 +5,7 @@ from geogan.io.dates import select_time, span_of
 from geogan.io.fields import Source, as_field, open_field, open_source
 from geogan.io.files import Data, find_paths, variable_names
 from geogan.io.maps import open_domain, open_maps, open_masks
-from geogan.io.measured import check_finite, choose_variable, label_of
+from geogan.io.measured import check_finite, choose_variable, label_of, measured_variables
 from geogan.io.survey import Survey, check_field, check_labels, gap_sentences
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "find_paths",
     "gap_sentences",
     "label_of",
+    "measured_variables",
     "missing_chunks",
     "open_domain",
     "open_field",
