@@ -565,12 +565,16 @@ def _check(filler: Filler, first: Tile) -> None:
     """
     field, error, time = filler.field, filler.archive.error, filler.axes.time
     if time is not None:
-        dates = np.arange(first.read.start, field.sizes[time])
-        if field[{time: 0}].size * len(dates) > IN_MEMORY and (np.diff(filler.archive.days) > 0).all():
-            dates = dates[np.unique(np.linspace(0, len(dates) - 1, min(len(dates), LOOKED_AT)).astype(int))]
-        field = field.isel({time: dates})
-        error = error[dates] if isinstance(error, xr.DataArray) else error
-    check_field(field, filler.axes, look=error_checker(field, error))
+        chosen: slice | np.ndarray = slice(first.read.start, None)
+        if field.isel({time: chosen}).size > IN_MEMORY and (np.diff(filler.archive.days) > 0).all():
+            dates = np.arange(field.sizes[time])[chosen]
+            chosen = dates[np.unique(np.linspace(0, len(dates) - 1, min(len(dates), LOOKED_AT)).astype(int))]
+        field = field.isel({time: chosen})
+        error = error[chosen] if isinstance(error, xr.DataArray) else error
+    if isinstance(error, xr.DataArray):
+        check_field(field, filler.axes, look=error_checker(field, error))
+    else:
+        check_field(field, filler.axes)
 
 
 def _reading(filler: Filler, numbers: Sequence[int]) -> str | None:
