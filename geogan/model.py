@@ -20,6 +20,7 @@ from geogan.networks import ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.standardise import Standardiser
+from geogan.units import same_units
 from geogan.withheld import Withheld
 
 
@@ -178,7 +179,7 @@ class Model:
             )
         wanted, called = self.band_units or (self.units,) * own, self.bands if self.band_units else (source.name,) * own
         for band, (name, units) in enumerate(zip(called, band_units(source, axes), strict=True)):
-            if units != wanted[band]:
+            if not same_units(units, wanted[band]):
                 raise InputError(
                     f"the model was trained on {name if self.band_units else self.variable} in "
                     f"{wanted[band] or 'no units'}, but {name} is in {units or 'no units'}; convert it, or train on it"

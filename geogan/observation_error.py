@@ -14,6 +14,7 @@ from geogan.damage import hide_unreadable
 from geogan.operators.errors import InputError
 from geogan.regions import Region
 from geogan.streaming import read_piece
+from geogan.units import same_units, units_of
 
 # Values looked at together.
 SLAB = 8_000_000
@@ -61,16 +62,17 @@ def observation_error(
         raise InputError(
             f"noise is a standard deviation in the units of the field, got {noise}; give a positive number"
         )
-    if noise and len(set(_units(field))) > 1:
+    if noise and len(set(units_of(field))) > 1:
         raise InputError(
-            f"noise is one number, but {name} has several units ({', '.join(_units(field))}); give an error variable"
+            f"noise is one number, but {name} has several units ({', '.join(units_of(field))}); give an error variable"
         )
     if error is None:
         return noise or None
     called = str(error.name or "the error variable")
     error = aligned(_ordered(error, field), field, called=called, remedy="give one error for each observation")
-    own, theirs = _units(field), _units(error)
-    if any(theirs) and own != theirs:
+    own, theirs = units_of(field), units_of(error)
+    alike = len(own) == len(theirs) and all(map(same_units, own, theirs))
+    if any(theirs) and not alike:
         raise InputError(
             f"{called} is in {', '.join(theirs) or 'no units'}, {name} in {', '.join(own) or 'no units'}; convert it"
         )
@@ -153,9 +155,3 @@ def _ordered(error: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
     if any(len(each) != 1 for each in found) or len({each[0] for each in found}) < len(theirs):
         return error
     return error.isel({VARIABLE: [each[0] for each in found]})
-
-
-def _units(field: xr.DataArray) -> list[str]:
-    if "units" in field.coords:
-        return [str(each) for each in np.atleast_1d(field["units"].values)]
-    return [str(field.attrs.get("units", ""))]

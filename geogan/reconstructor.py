@@ -46,6 +46,7 @@ from geogan.slab import wanted_over_found
 from geogan.standardise import transforms, within_unity
 from geogan.texture import fit_smoothing
 from geogan.training import Progress, TrainState, Weights, train
+from geogan.units import check_units
 
 # Blocks that serve at a time, and steps after which the oldest is replaced.
 BLOCKS, REPLACE = 12, 8
@@ -278,6 +279,12 @@ class Reconstructor:
         device = find_device(self.device)
         self._check()
         field, error = as_field(field), None if error is None else as_field(error)
+        if clean is not None:
+            clean = as_field(clean)
+            check_units([field, clean], ["the measurements", "the clean fields"])
+        if covariates is not None:
+            maps = named(self.covariates)
+            covariates = {name: as_field(each) if name in maps else each for name, each in covariates.items()}
         wanted = self.weight_paired > 0 or self.clean_unrelated
         if wanted and clean is None:
             raise InputError("the paired and unpaired presets learn from clean fields; give them with --clean")

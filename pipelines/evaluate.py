@@ -33,6 +33,7 @@ from geogan.reconstructor import Reconstructor, find_device
 from geogan.rivals import FITTED, QUICK
 from geogan.run_folder import RUN, holds, is_run, read_run
 from geogan.settings import check_settings
+from geogan.units import same_units
 
 ABLATION = "without-prior"
 # Settings that presets have and no option gives.
@@ -208,7 +209,7 @@ def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
         own, theirs = data.shape, truth.shape
         raise InputError(f"the truth has shape {theirs}, the data {own}; give the same dates on the same grid")
     for units, others in zip(*(band_units(field, find_axes(field)) for field in (data, truth)), strict=True):
-        if units != others:
+        if not same_units(units, others):
             raise InputError(f"the truth is in {others or 'no units'}, the data in {units or 'no units'}; convert it")
     apart = difference(data, truth)
     if apart:

@@ -28,7 +28,7 @@ cli
 -> alignment
 -> streaming, nearness, storage, grids, packed
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, damage, stencils,
-   quantities, transforms, checksums, codes
+   quantities, transforms, checksums, codes, units
 -> settings, registration, plain_file, schema, durations, written_dates
 -> operators
 """

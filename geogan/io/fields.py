@@ -20,6 +20,7 @@ from geogan.io.measured import check_numbers, choose_variable, measured_variable
 from geogan.io.missing import decided
 from geogan.operators.errors import InputError
 from geogan.storage import shared_storage
+from geogan.units import check_units
 from geogan.variables import join_variables, named_variables
 
 _BLOCK_BYTES = 8 * 2**20  # a dask chunk: large enough to be quick, small enough for some to fit in memory
@@ -111,6 +112,7 @@ def open_source(
     for name, files in _files_of(variable, datasets, paths).items():
         pieces = [_gridded(datasets[file], name, paths[file], skip_bad) for file in files]
         own = [paths[file] for file in files]
+        check_units(pieces, own)
         if len(pieces) > 1 and not any(_has_time(piece) for piece in pieces):
             dates, sentence = dates_of_files(own, [datasets[file].attrs for file in files])
             pieces = [_at(piece, date) for piece, date in zip(pieces, dates, strict=True)]

@@ -8,8 +8,9 @@ The rules are those of the CF conventions and the NetCDF users' guide: ``_FillVa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -295,7 +296,7 @@ def decided(field: xr.DataArray) -> xr.DataArray:
     if is_stored:
         _check_packing(field)
         rules = MissingRules.of(field.dtype, attrs, **options)
-        return field if rules.is_plain else _applied(field, rules, rules.decode, rules.decoded)
+        return field if rules.is_plain else _applied(field, rules.decode, rules.decoded)
     stated = {key: encoding[key] for key in _DECODING if key in encoding} | attrs
     stored = np.dtype(encoding.get("dtype", field.dtype))
     stored = stored if stored.kind in "iuf" else field.dtype
@@ -304,19 +305,21 @@ def decided(field: xr.DataArray) -> xr.DataArray:
             return field
         _check_types(field)
     rules = MissingRules.of(stored, stated, **options)
-    return field if not rules.numbers and rules.limits() == (None, None) else _applied(field, rules, rules.mask, None)
+    return field if not rules.numbers and rules.limits() == (None, None) else _applied(field, rules.mask, field.dtype)
 
 
-def _applied(field: xr.DataArray, rules: MissingRules, function: Any, dtype: Any) -> xr.DataArray:
+def _applied(field: xr.DataArray, function: Callable[[np.ndarray], np.ndarray], dtype: Any) -> xr.DataArray:
     """Return a field whose values went through a function, its packing moved to the encoding."""
-    if field.chunks is None:
-        values = function(field.values)
-        if values is field.values:
+    if not field.variable._in_memory and field.chunks is None:
+        # A file that xarray reads when values are asked for, perhaps larger than memory.
+        values = _lazy(field.variable, function, dtype)
+    elif field.chunks is None:
+        stored = field.values
+        values = function(stored)
+        if values is stored:
             return field
     else:
-        values = field.data.map_blocks(
-            function, dtype=dtype or field.dtype, meta=np.empty((0,) * field.ndim, dtype or field.dtype)
-        )
+        values = field.data.map_blocks(function, dtype=dtype, meta=np.empty((0,) * field.ndim, dtype))
     masked = field.copy(data=values)
     moved = {key: masked.attrs.pop(key) for key in _DECODING if key in masked.attrs}
     masked.encoding = {"dtype": field.dtype} | dict(field.encoding) | moved | {_DECIDED: True}
@@ -349,24 +352,28 @@ def _check_types(field: xr.DataArray) -> None:
 class _Decoded(xr.backends.BackendArray):
     """A stored variable that is decoded when it is read."""
 
-    def __init__(self, variable: xr.Variable, rules: MissingRules | InputError) -> None:
-        self.variable, self.rules = variable, rules
-        self.shape = variable.shape
-        self.dtype = variable.dtype if isinstance(rules, InputError) else rules.decoded
+    def __init__(self, variable: xr.Variable, function: Callable[[np.ndarray], np.ndarray], dtype: Any) -> None:
+        self.variable, self.function = variable, function
+        self.shape, self.dtype = variable.shape, np.dtype(dtype)
 
     def __getitem__(self, key: Any) -> np.ndarray:
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
-        if isinstance(self.rules, InputError):
-            raise self.rules
-        return self.rules.decode(np.asarray(self.variable[key].values))
+        return self.function(np.asarray(self.variable[key].values))
+
+
+def _lazy(variable: xr.Variable, function: Callable[[np.ndarray], np.ndarray], dtype: Any) -> Any:
+    """Return the data of a variable that goes through a function when it is read."""
+    return indexing.LazilyIndexedArray(_Decoded(variable, function, dtype))
 
 
 def _decoding(variable: xr.Variable, name: str, path: str, *, netcdf: bool) -> xr.Variable:
     """Return one variable that decodes itself."""
     label = f"variable {name!r} of {path}"
-    rules: MissingRules | InputError
+    attrs = {key: value for key, value in variable.attrs.items() if key not in _DECODING}
+    encoding = dict(variable.encoding) | {key: variable.attrs[key] for key in _DECODING if key in variable.attrs}
+    encoding[_DECIDED] = True
     try:
         rules = MissingRules.of(
             variable.dtype,
@@ -377,21 +384,20 @@ def _decoding(variable: xr.Variable, name: str, path: str, *, netcdf: bool) -> x
             store_fill=variable.encoding.get("fill_value"),
         )
     except InputError as error:
-        rules = error
-    attrs = {key: value for key, value in variable.attrs.items() if key not in _DECODING}
-    encoding = dict(variable.encoding) | {key: variable.attrs[key] for key in _DECODING if key in variable.attrs}
-    if isinstance(rules, MissingRules):
-        encoding["dtype"] = variable.dtype
-        if isinstance(encoding.get("missing_value"), str):
-            # Nothing that writes a number can use a text.
-            del encoding["missing_value"]
-            numbers = [number for rule, number in rules.numbers if rule == _MISSING]
-            if numbers:
-                encoding["missing_value"] = numbers[0]
-    encoding[_DECIDED] = True
-    if isinstance(rules, MissingRules) and rules.is_plain and rules.decoded == variable.dtype:
-        return xr.Variable(variable.dims, variable._data, attrs, encoding)
-    return xr.Variable(variable.dims, indexing.LazilyIndexedArray(_Decoded(variable, rules)), attrs, encoding)
+        # Other variables of the file can be used.
+        return xr.Variable(variable.dims, _lazy(variable, partial(_refuse, error), variable.dtype), attrs, encoding)
+    encoding["dtype"] = variable.dtype
+    if isinstance(encoding.get("missing_value"), str):
+        # Nothing that writes a number can use a text.
+        del encoding["missing_value"]
+        numbers = [number for rule, number in rules.numbers if rule == _MISSING]
+        if numbers:
+            encoding["missing_value"] = numbers[0]
+    return xr.Variable(variable.dims, _lazy(variable, rules.decode, rules.decoded), attrs, encoding)
+
+
+def _refuse(error: InputError, values: np.ndarray) -> np.ndarray:
+    raise error
 
 
 class _Attributes:
