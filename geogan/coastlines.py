@@ -58,6 +58,41 @@ def land(resolution: Literal["110m", "50m"] = "50m") -> "shapely.MultiPolygon":
     return shapely.MultiPolygon(pieces)
 
 
+def land_cells(latitude: np.ndarray, longitude: np.ndarray, resolution: Literal["110m", "50m"] = "50m") -> np.ndarray:
+    """Return which places are on land.
+
+    Lakes are land as far as Natural Earth's land polygons hold them; the Caspian Sea is sea.
+
+    Parameters
+    ----------
+    latitude, longitude : ndarray of one shape
+        In degrees; longitudes of any turn.
+    resolution : {"110m", "50m"}
+        110m for the globe, 50m for a sea.
+
+    Returns
+    -------
+    land : ndarray of bool, same shape
+        True on land and on the coastline.
+
+    Raises
+    ------
+    InputError
+        For another resolution.
+
+    Examples
+    --------
+    >>> land_cells(np.array([48.86, 36.0, -89.9]), np.array([2.35, 356.0, 0.0])).tolist()
+    [True, False, True]
+    """
+    import shapely
+
+    shape = land(resolution)
+    shapely.prepare(shape)
+    # On the cut along the antimeridian, and at the pole, a place is on the border of its polygon, which counts as land.
+    return shapely.intersects_xy(shape, (np.asarray(longitude) + 180) % 360 - 180, np.asarray(latitude))
+
+
 def coastlines(resolution: Literal["110m", "50m"] = "50m") -> list[np.ndarray]:
     """Coastlines of the world as lines to draw.
 

@@ -1,4 +1,4 @@
-"""What the attributes of a field say of its quantity: its bounds, and whether it is a direction."""
+"""What the attributes of a field say of its quantity: its bounds, whether it is a direction, and where it is."""
 
 from __future__ import annotations
 
@@ -68,6 +68,26 @@ def full_turn(field: xr.DataArray) -> float | None:
     if units in _DEGREES:
         return 360.0
     return 2 * np.pi if units in _RADIANS else None
+
+
+def surface_of(field: xr.DataArray) -> str | None:
+    """Return where a quantity exists by its ``standard_name``: ``"sea"``, ``"land"``, or None where it does not tell.
+
+    Examples
+    --------
+    >>> surface_of(xr.DataArray(0.0, attrs={"standard_name": "sea_surface_temperature"}))
+    'sea'
+    """
+    name = str(field.attrs.get("standard_name", "")).lower().split(" ")[0]
+    # A pressure at mean sea level is known on land too, and so is the sea's share of a cell.
+    if name in ("sea_area_fraction", "sea_binary_mask", "land_area_fraction", "land_binary_mask"):
+        return None
+    if name.startswith(("sea_", "ocean_")) or any(part in name for part in ("_sea_water", "_sea_ice", "_in_sea_")):
+        return "sea"
+    words = set(name.split("_"))
+    if name.startswith("land_") or words & {"soil", "vegetation", "canopy", "leaf", "land"}:
+        return "land"
+    return None
 
 
 def proposed_transform(field: xr.DataArray, lowest: float, highest: float) -> tuple[str, str] | None:

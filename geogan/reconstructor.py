@@ -19,13 +19,14 @@ import xarray as xr
 from torch import Tensor
 
 from geogan import defaults
-from geogan.alignment import aligned, as_domain
+from geogan.alignment import aligned
 from geogan.archive import Archive
 from geogan.blocks import BlockPool
 from geogan.calibration import Calibration
 from geogan.checkpoint import load_model, load_state, save_model, save_state
 from geogan.coordinates import Axes, find_axes
 from geogan.covariates import named
+from geogan.domains import known_domain, named_domain
 from geogan.filling import fill, prepared
 from geogan.io import as_field, check_field, gap_sentences
 from geogan.judge import Judge, judged_by_noise, stands_apart
@@ -125,6 +126,8 @@ class Reconstructor:
     ----------
     model_ : Model
         What was learned; its ``scores`` hold the errors on the withheld clouds.
+    domain_ : str
+        Which domain was chosen, in the process that trained: see :class:`geogan.domains.Domain`.
 
     Raises
     ------
@@ -222,7 +225,7 @@ class Reconstructor:
         self,
         field: xr.DataArray | xr.Dataset,
         *,
-        domain: xr.DataArray | np.ndarray | None = None,
+        domain: np.ndarray | xr.DataArray | xr.Dataset | str | None = None,
         clean: xr.DataArray | None = None,
         covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
         error: xr.DataArray | xr.Dataset | None = None,
@@ -238,9 +241,10 @@ class Reconstructor:
         field : DataArray, shape ([time,] [band,] y, x)
             NaN where unseen; lazy or not. A field without time is an archive of its own crops. Of a Dataset all
             measured variables, as bands of one field: ``dataset[["sst", "chl"]]``.
-        domain : DataArray or ndarray of bool, shape (y, x), optional
-            True (or 1) where the quantity exists; a DataArray may be transposed and must have the field's coordinates;
-            by default, where it was ever observed (in a single scene, everywhere).
+        domain : str, ndarray or DataArray of bool, shape (y, x), or Dataset, optional
+            Where the quantity exists: ``"observed"`` for where it was ever observed, ``"all"``, ``"sea"`` or ``"land"``
+            by the coastlines that come with geogan, or a mask; ``"auto"``, or a Dataset of masks, for what is known of
+            it, as in :func:`geogan.domains.known_domain`. By default ``"observed"``, in a single scene ``"all"``.
         clean : DataArray, optional
             Fields without gaps, for the paper's variants that see some: those that were measured, in their order and
             on their grid (``weight_paired``), or any others (``clean_unrelated``). They may be transposed.
@@ -514,7 +518,7 @@ class Reconstructor:
         self,
         field: xr.DataArray,
         error: xr.DataArray | None,
-        domain: xr.DataArray | np.ndarray | None,
+        domain: np.ndarray | xr.DataArray | xr.Dataset | str | None,
         covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None,
         *,
         path: str | Path | None,
@@ -527,23 +531,19 @@ class Reconstructor:
             survey = check_field(field, axes, within=_fitting(first.domain, field, axes), message=message)
             archive = prepared(first, field, error=error, withheld=True).held()
             return Prepared(first, archive, share_seen(survey, archive.domain), 1.0)
-        domain = None if domain is None else as_domain(domain, field)
-        survey, sums = read_once(field, axes, within=domain, transform=self.transform, error=error, message=message)
+        asked = named_domain(field, domain)
+        known = None if asked is None else asked.cells
+        survey, sums = read_once(field, axes, within=known, transform=self.transform, error=error, message=message)
         for sentence in gap_sentences(survey, field):
             message(sentence)
-        if domain is None:
-            domain = survey.domain
-            if axes.independent:
-                # Whatever a cell is in one sample, it is something else in another.
-                domain = np.ones_like(domain)
-            elif len(survey.seen_share) == 1:
-                # What one scene does not show may be land or cloud: nobody could tell.
-                domain = np.ones_like(domain)
-                message("a single scene: every cell counts as domain; give a domain to keep land out")
-        return prepare_model(
+        if asked is None:
+            assert not isinstance(domain, np.ndarray | xr.DataArray)
+            asked = known_domain(field, domain, survey.domain, is_scene=len(survey.seen_share) == 1)
+        self.domain_ = asked.name
+        ready = prepare_model(
             field,
             survey,
-            domain,
+            asked.cells,
             parse(self.operator),
             window=self.window,
             transform=self.transform,
@@ -556,6 +556,10 @@ class Reconstructor:
             seed=self.seed,
             message=message,
         )
+        # After all that may be refused. An array is known to who gave it, but not what it leaves out.
+        if asked.name != "given" or (survey.domain & ~asked.cells).any():
+            message(asked.sentence(survey.domain))
+        return ready
 
     def _start(
         self, first: Model, scale: float, device: torch.device, *, images: bool, ranks: Ranks = ALONE

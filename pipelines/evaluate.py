@@ -377,7 +377,8 @@ def _ablation(
             operator=[settings["operator"]] if isinstance(settings["operator"], str) else settings["operator"],
             out=path,
             variable=described["variable"],
-            domain=described.get("domain"),
+            # Runs of earlier versions keep no domain where none was given.
+            domain=described.get("domain") or ("all" if model.domain.all() else "observed"),
             time=described.get("dates") or described["time"],
             transform=settings["transform"],
             covariate=settings.get("covariates", ()),

@@ -10,8 +10,9 @@ import xarray as xr
 from geogan.chunks import KEPT_BYTES, default_reads, good_cost, grid_cost, reading_cost, warning
 from geogan.coordinates import Axes, band_names, days, find_axes, grid_step, stacked
 from geogan.cutting import cut_grid
+from geogan.domains import known_domain, named_domain
 from geogan.durations import duration
-from geogan.io import Survey, check_field, open_domain, open_masks, open_source, variable_names
+from geogan.io import Survey, check_field, find_domain, open_domain, open_masks, open_source, variable_names
 from geogan.operators.errors import InputError
 from geogan.quantities import proposed_transform
 from geogan.run_folder import RUN, STATE, holds, is_run, read_run
@@ -28,7 +29,7 @@ _IN_DAYS = ("median_step_days", "persistence_days")
 
 
 def info(
-    path: str | Path, *, variable: str | None = None, console: "Console | None" = None
+    path: str | Path, *, variable: str | None = None, domain: str | None = None, console: "Console | None" = None
 ) -> dict[str, Section | str]:
     """Look at a field, a filled product, or a run.
 
@@ -38,6 +39,9 @@ def info(
         As in `geogan.io.open_field`, or the folder of a run. A field is read once, block by block.
     variable : str, optional
         Needed where there are several measured variables; several names, with commas between, are looked at together.
+    domain : str, optional
+        What coverage is counted in, as in `geogan.io.find_domain`; by default where anything was observed. What a
+        training would choose is told beside it.
     console : Console, optional
         Where to print it as tables.
 
@@ -66,19 +70,27 @@ def info(
     if is_run(path):
         if variable is not None:
             raise InputError(f"{path} is a run, which names its own variables; leave variable out")
+        if domain is not None:
+            raise InputError(f"{path} is a run, which has its own domain; leave domain out")
         found = _run(Path(path))
     else:
-        found = _data(path, variable)
+        found = _data(path, variable, domain)
     if console is not None:
         _print(found, console)
     return found
 
 
-def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
+def _data(path: str | Path, variable: str | None, domain: str | None) -> dict[str, Section | str]:
     source = open_source(path, variable=variable)
     field = source.field
     axes = find_axes(field)
-    survey = check_field(field, axes)
+    asked = None if domain is None else named_domain(field, find_domain(path, domain, field))
+    survey = check_field(field, axes, within=None if asked is None else asked.cells)
+    if asked is None:
+        masks: str | xr.Dataset | None = domain
+        if domain is None:
+            masks = xr.Dataset() if axes.independent else open_masks(path, field)
+        asked = known_domain(field, masks, survey.domain, is_scene=len(survey.seen_share) == 1)
     dy, dx = grid_step(field, axes)
     stored = field.encoding.get("preferred_chunks") or {}
     if is_joined(field):
@@ -102,10 +114,10 @@ def _data(path: str | Path, variable: str | None) -> dict[str, Section | str]:
             f"step_{axes.x}": _with_units(dx, field, axes.x),
         },
         "samples" if axes.independent else "time": _time(field, axes, survey),
-        "coverage": _coverage(field, survey),
+        "coverage": {"domain": asked.sentence(survey.domain).removeprefix("domain: ")} | _coverage(field, survey),
         "gaps": {_rule_name(rule): count for rule, count in survey.gaps.items()},
         **({"reading": {"notes": list(source.notes)}} if source.notes else {}),
-        "next": _next(path, variable, field, survey, samples=axes.independent),
+        "next": _next(path, variable, domain, field, survey, samples=axes.independent),
     }
 
 
@@ -185,7 +197,15 @@ def _time(field: xr.DataArray, axes: Axes, survey: Survey) -> Section:
     }
 
 
-def _next(path: str | Path, variable: str | None, field: xr.DataArray, survey: Survey, *, samples: bool) -> str:
+def _next(
+    path: str | Path,
+    variable: str | None,
+    domain: str | None,
+    field: xr.DataArray,
+    survey: Survey,
+    *,
+    samples: bool,
+) -> str:
     name = shlex.quote(str(path))
     chosen = f" --variable {shlex.quote(variable)}" if variable else ""
     first = split_variables(field)[0].name
@@ -197,7 +217,8 @@ def _next(path: str | Path, variable: str | None, field: xr.DataArray, survey: S
         return f"geogan corrupt --data {name}{chosen} --operator {operator} --out gappy.zarr"
     # Clouds hide all bands of a cell; variables have gaps of their own.
     operator = "observed_gaps" if samples or is_joined(field) else "cloud_mask"
-    given = f"{_domain_option(path, field, survey)}{_transform_option(field, survey)}"
+    chosen_domain = f" --domain {shlex.quote(domain)}" if domain else _domain_option(path, field, survey)
+    given = f"{chosen_domain}{_transform_option(field, survey)}"
     return f"geogan train --data {name}{chosen}{given} --operator {operator}"
 
 

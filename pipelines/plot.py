@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from geogan.coordinates import find_axes
-from geogan.io import open_domain, open_field, variable_names
+from geogan.domains import named_domain
+from geogan.io import find_domain, open_field, variable_names
 from geogan.operators.errors import InputError
 from geogan.plain_file import parse_json, read_json, read_lines
 from geogan.plotting import (
@@ -166,7 +167,13 @@ def _domain(data: str, name: str | None, field: xr.DataArray) -> xr.DataArray | 
     if name is None:
         return None
     axes = find_axes(field)
-    sea = open_domain(data, name, field)
+    asked = find_domain(data, name, field)
+    found = named_domain(field, asked)
+    sea = (
+        field.notnull().any([dim for dim in field.dims if dim not in (axes.y, axes.x)]).values
+        if found is None
+        else found.cells
+    )
     coords = {dim: field[dim] for dim in (axes.y, axes.x) if dim in field.coords}
     return xr.DataArray(sea, dims=(axes.y, axes.x), coords=coords)
 

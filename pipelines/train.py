@@ -17,10 +17,19 @@ from rich.progress import Progress as Bar
 
 from geogan import defaults
 from geogan.checkpoint import saved_step
-from geogan.coordinates import squeezed
+from geogan.coordinates import find_axes, squeezed
 from geogan.covariates import MADE, named
 from geogan.disk import writing
-from geogan.io import choose_variable, find_paths, open_domain, open_maps, open_source, span_of, variable_names
+from geogan.io import (
+    choose_variable,
+    find_domain,
+    find_paths,
+    open_maps,
+    open_masks,
+    open_source,
+    span_of,
+    variable_names,
+)
 from geogan.lock import take_lock
 from geogan.operators.errors import InputError
 from geogan.plain_file import parse_json
@@ -77,7 +86,9 @@ def train(
     out : Path, optional
         Folder of the run; by default ``runs/`` and the name of the data.
     variable, domain, time : str, optional
-        Which variable (or several, with commas between), its land mask (1 = exists) and which dates.
+        Which variable (or several, with commas between), where it exists, and which dates. The domain is a word or a
+        variable, as in :func:`geogan.io.find_domain`; by default a mask of the data that holds what was observed, else
+        what the standard name tells, as in :func:`geogan.domains.known_domain`.
     covariate : sequence of str
         Shown to the networks beside the field: of :data:`geogan.covariates.MADE`, or static variables of the data.
     error_variable : str, optional
@@ -164,7 +175,11 @@ def train(
         variable = choose_variable(rest, label=find_paths(data)[0]) if rest else None
     # The archive may have grown since it was trained on.
     source = open_source(data, variable=variable, time=seen or time)
-    mask = None if domain is None else open_domain(data, domain, source.field)
+    mask: xr.DataArray | xr.Dataset | str | None = None
+    if resume is None and domain is not None:
+        mask = find_domain(data, domain, source.field)
+    elif resume is None and not find_axes(source.field).independent:
+        mask = open_masks(data, source.field)
     errors = None if error_variable is None else open_source(data, variable=error_variable, time=seen or time).field
     whole = None if clean is None else open_clean(clean, str(source.field.name), time)
     described = {
@@ -292,7 +307,9 @@ class _Report:
                 # The state of a run that is replaced is not to be gone on with under this one's name.
                 (self.out / STATE).unlink(missing_ok=True)
             aside = self.out / f".{RUN}.partial"
-            aside.write_text(json.dumps(self.described, indent=2))
+            # Only training finds out which domain it is, where none was asked for.
+            chosen = getattr(self.reconstructor, "domain_", self.described["domain"])
+            aside.write_text(json.dumps(self.described | {"domain": chosen}, indent=2))
             aside.replace(run)
         if not self.begun and metrics.is_file():
             # What an earlier run reported, or this one after it was last saved: that is done again.

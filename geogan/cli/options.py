@@ -39,8 +39,10 @@ OperatorNames = Annotated[
 Domain = Annotated[
     str | None,
     typer.Option(
-        help="Variable that is 1 where the quantity exists (sea) and 0 elsewhere (land).",
-        show_default="where anything was ever observed",
+        help="Where the quantity exists: observed (where anything was ever observed), all, sea or land (by the "
+        "coastlines that come with geogan), or a variable that is 1 there and 0 elsewhere, or not:NAME for one that is "
+        "0 there; a variable comes before a word.",
+        show_default="a mask of the data, else by the standard name, else observed; of a single scene all",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw, a whole number.")]

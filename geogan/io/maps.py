@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.coordinates import band_names, find_axes, squeezed
+from geogan.domains import WORDS
 from geogan.grids import difference
 from geogan.images import are_images
 from geogan.io.files import Data, find_paths, open_dataset
@@ -15,7 +16,41 @@ from geogan.streaming import reading
 from geogan.variables import is_joined
 
 
-def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
+def find_domain(data: Data, text: str, like: xr.DataArray) -> xr.DataArray | str:
+    """Return the mask that a text names, or the text itself where it is a word that needs no mask.
+
+    Parameters
+    ----------
+    data : str, Path or a sequence of them
+        As in `open_field`.
+    text : str
+        A variable that is 1 where the quantity exists; with ``not:`` before it, one that is 0 there; or a word of
+        `geogan.domains.WORDS`, several with ``+`` between. A variable of that name comes before the word.
+    like : DataArray, shape ([time,] [band,] y, x)
+        The field that the mask must match.
+
+    Raises
+    ------
+    InputError
+        As `open_domain` does.
+    """
+    name, paths = text.removeprefix("not:"), find_paths(data)
+    is_word = all(part.strip() in WORDS for part in text.split("+"))
+    if is_word:
+        datasets = (
+            [] if are_images(paths) else [open_dataset(path) for path in (paths if is_joined(like) else paths[:1])]
+        )
+        if not any(_is_map(dataset, text) for dataset in datasets):
+            return text
+    cells, axes = open_domain(data, name, like, is_inverse=name != text), find_axes(like)
+    return xr.DataArray(cells, dims=(axes.y, axes.x), name=text)
+
+
+def _is_map(dataset: xr.Dataset, name: str) -> bool:
+    return name in dataset.variables and squeezed(dataset[name], roles="yx").ndim == 2
+
+
+def open_domain(data: Data, name: str, like: xr.DataArray, *, is_inverse: bool = False) -> np.ndarray:
     """Read a mask that is 1 at sea and 0 on land.
 
     Parameters
@@ -26,6 +61,8 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
         Name of the mask variable.
     like : DataArray, shape ([time,] [band,] y, x)
         The field the mask must match.
+    is_inverse : bool
+        The mask is 0 at sea and 1 on land.
 
     Returns
     -------
@@ -59,12 +96,17 @@ def open_domain(data: Data, name: str, like: xr.DataArray) -> np.ndarray:
         )
     with reading(path, name):
         values = mask.values
-    values = np.where(np.isnan(values), 0, values) if values.dtype.kind == "f" else values
+    values = np.where(np.isnan(values), is_inverse, values) if values.dtype.kind == "f" else values
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
         raise InputError(f"variable {name!r} of {path} must hold 1 at sea and 0 on land, and holds other values")
-    if not values.any():
-        raise InputError(f"variable {name!r} of {path} is 0 everywhere, where 1 marks the sea; invert it")
-    return values.astype(bool)
+    sea = values == (0 if is_inverse else 1)
+    if not sea.any():
+        ours, other = (0, name) if is_inverse else (1, f"not:{name}")
+        raise InputError(
+            f"variable {name!r} of {path} is {1 - ours} everywhere, where {ours} marks the sea; invert it, or write "
+            f"--domain {other}"
+        )
+    return sea
 
 
 def open_maps(data: Data, names: Sequence[str]) -> xr.Dataset:
