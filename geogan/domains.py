@@ -237,9 +237,8 @@ def _fitting_mask(masks: xr.Dataset, axes: Axes, observed: np.ndarray, *, is_sce
 def _given(field: xr.DataArray, domain: np.ndarray | xr.DataArray) -> Domain:
     """A mask that was given as an array."""
     name, origin = "given", "as given"
-    if isinstance(domain, xr.DataArray):
-        if domain.name is not None:
-            name, origin = str(domain.name), f"{domain.name} of the data"
-            if name.startswith("not:"):
-                origin = f"{name.removeprefix('not:')} of the data, where it is 0"
+    if isinstance(domain, xr.DataArray) and domain.name is not None:
+        name, origin = str(domain.name), f"{domain.name} of the data"
+        if name.startswith("not:"):
+            origin = f"{name.removeprefix('not:')} of the data, where it is 0"
     return Domain(name, as_domain(domain, field), origin)
