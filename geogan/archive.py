@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dask.array
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import day_of_year, days, find_axes, stacked
+from geogan.circle import stretches, taken
+from geogan.coordinates import day_of_year, days, find_axes, is_periodic, stacked
 from geogan.covariates import Covariates
 from geogan.damage import hide_unreadable
 from geogan.masks import KeptMasks, Masks
@@ -48,11 +49,11 @@ class Loaded(NamedTuple):
     error: np.ndarray | float | None  # standard deviation of the values' errors, where it is known
 
     def part(self, t: slice | np.ndarray, y: slice, x: slice) -> Loaded:
-        """A smaller region of this one, or some of its dates."""
-        inner = (_moved(part, own.start) for part, own in zip((t, y, x), self.region))
-        here = (next(inner), slice(None), *inner)
-        error = self.error[here] if isinstance(self.error, np.ndarray) else self.error
-        return Loaded(Region(t, y, x), self.values[here], self.held[here], error)  # type: ignore[arg-type]
+        """A smaller region of this one, or some of its dates; across the seam of one that goes round the globe."""
+        dates, *place = (_moved(part, own.start) for part, own in zip((t, y, x), self.region))
+        values, held = (taken(part[dates], *place) for part in (self.values, self.held))  # type: ignore[arg-type]
+        error = taken(self.error[dates], *place) if isinstance(self.error, np.ndarray) else self.error  # type: ignore[arg-type]
+        return Loaded(Region(t, y, x), values, held, error)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,9 @@ class Archive:
         Whether the dates are no dates but samples that have nothing to do with each other.
     limits : (ndarray, ndarray), shape (C, 1, 1) each, optional
         Lowest and highest value of each band that its attributes call valid; reconstructions lie between them.
+    is_periodic : bool
+        Whether the last column touches the first; columns of a piece may then lie beyond either end, as
+        :mod:`geogan.circle` counts them.
     origin : (int, int)
         Row and column of the model's grid at which the field's begins.
     covariates : Covariates, optional
@@ -97,6 +101,7 @@ class Archive:
     origin: tuple[int, int] = (0, 0)
     covariates: Covariates | None = None
     error: xr.DataArray | float | None = None
+    is_periodic: bool = False
     masks: Masks = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -136,6 +141,7 @@ class Archive:
             independent=axes.independent,
             limits=_limits(source, 1 if axes.band is None else source.sizes[axes.band]),
             error=error,
+            is_periodic=is_periodic(source, axes),
         )
 
     @property
@@ -205,22 +211,39 @@ class Archive:
         """Regions that hold blocks of ``least`` dates, rows and columns; None where the archive is in memory."""
         if self.field.chunks is None:
             return None
-        return plan_regions(stored_chunks(self.field), least, most=REGION_VALUES // self.bands)
+        chunks, most = stored_chunks(self.field), REGION_VALUES // self.bands
+        return plan_regions(chunks, least, most=most, is_periodic=self.is_periodic)
 
     def load(self, t: slice | np.ndarray, y: slice, x: slice) -> Loaded:
         """Read a region, or some dates of it."""
-        raw = read_piece(self.field, t, y, x, dtype=np.float32)
+        raw = self._stored(self.field, t, y, x, dtype=np.float32)
         held = np.zeros(raw.shape, bool)
         for row, date in enumerate(np.arange(len(self.days))[t].tolist()):
             hidden = self.hidden(date)
             if hidden is not None:
-                held[row] = hidden[:, y, x]
+                held[row] = taken(hidden, y, x)
         if not isinstance(self.error, xr.DataArray):
             return Loaded(Region(t, y, x), raw, held, self.error)  # type: ignore[arg-type]
-        error, called = read_piece(self.error, t, y, x), str(self.error.name or "the error variable")
+        error, called = self._stored(self.error, t, y, x), str(self.error.name or "the error variable")
         raw = hide_unreadable(raw, error)
         check_errors(raw, error, called=called, name=str(self.field.name or "the field"))
         return Loaded(Region(t, y, x), raw, held, error)  # type: ignore[arg-type]
+
+    def _stored(
+        self, field: xr.DataArray, t: slice | np.ndarray, y: slice, x: slice, *, dtype: Any = None
+    ) -> np.ndarray:
+        """Values of a piece as they are stored, each side of the seam read for itself."""
+        parts = [read_piece(field, t, y, part, dtype=dtype) for part in stretches(x, self.domain.shape[1])]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
+
+    def spans(self, x: slice) -> bool:
+        """Whether some columns go once round the globe, so that the last touches the first."""
+        width = self.domain.shape[1]
+        return self.is_periodic and (x.start is None or x.stop - x.start == width)
+
+    def sea(self, y: slice = slice(None), x: slice = slice(None)) -> np.ndarray:
+        """The domain at some rows and columns, (h, w) bool."""
+        return taken(self.domain, y, x)
 
     def read(
         self,
@@ -237,7 +260,7 @@ class Archive:
         """
         _, raw, held, error = self.load(t, y, x) if within is None else within.part(t, y, x)
         phase = None if self.phase is None else self.phase[t]
-        domain = self.domain[y, x]
+        domain = self.sea(y, x)
         observed = np.isfinite(raw) & domain
         there = np.where(observed, raw, self.standardiser.neutral)
         anomaly = self.standardiser.forward(there, phase, y, x)

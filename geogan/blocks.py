@@ -77,16 +77,22 @@ def hide(
     return 1 - hidden
 
 
-def cut(length: int, size: int, generator: np.random.Generator, *, first: int = 0) -> slice:
-    """A random stretch of ``size`` of an axis, or of ``length`` of it from ``first`` on."""
+def cut(length: int, size: int, generator: np.random.Generator, *, first: int = 0, is_periodic: bool = False) -> slice:
+    """A random stretch of ``size`` of an axis, or of ``length`` of it from ``first`` on.
+
+    Of an axis that goes round the globe it may lie across the seam, as :mod:`geogan.circle` counts columns.
+    """
     size = min(size, length)
+    if is_periodic and size < length:
+        start = int(generator.integers(0, length))
+        return slice(start, start + size)
     start = first + int(generator.integers(0, length - size + 1))
     return slice(start, start + size)
 
 
 def holds_enough(archive: Archive, share_seen: np.ndarray, t: slice | np.ndarray, y: slice, x: slice) -> bool:
     """Whether something was seen on some dates, and enough of some cells is domain; of a strait, half of its share."""
-    return share_seen[t].sum() > 0 and archive.domain[y, x].mean() > min(0.1, 0.5 * archive.domain.mean())
+    return share_seen[t].sum() > 0 and archive.sea(y, x).mean() > min(0.1, 0.5 * archive.domain.mean())
 
 
 def some_samples(archive: Archive, generator: np.random.Generator, among: slice = slice(None)) -> np.ndarray:
@@ -156,14 +162,17 @@ def prepare(
     whole_archive = Region(*(slice(0, length) for length in (len(archive.days), *archive.domain.shape)))
     bounds = whole_archive if within is None else within.region
 
-    def somewhere(part: slice, size: int) -> slice:
-        return cut(part.stop - part.start, size, generator, first=part.start)
+    def somewhere(part: slice, size: int, *, is_periodic: bool = False) -> slice:
+        return cut(part.stop - part.start, size, generator, first=part.start, is_periodic=is_periodic)
+
+    # A region that does not go round may lie across the seam itself.
+    wraps = archive.spans(bounds.x)
 
     for _ in range(20):
         t: slice | np.ndarray = somewhere(bounds.t, frames)
         if archive.independent:
             t = some_samples(archive, generator, bounds.t)
-        y, x = somewhere(bounds.y, side), somewhere(bounds.x, side)
+        y, x = somewhere(bounds.y, side), somewhere(bounds.x, side, is_periodic=wraps)
         if holds_enough(archive, share_seen, t, y, x):
             piece = archive.read(t, y, x, within=within)
             if piece.observed.any():
@@ -171,7 +180,8 @@ def prepare(
     else:
         piece = archive.read(t, y, x, within=within)
     values, mask, domain = (torch.from_numpy(part) for part in (piece.values, piece.observed, piece.domain))
-    kept = mask
+    kept, is_periodic = mask, archive.spans(x)
+    prior, operator = None if prior is None else prior.around(is_periodic), operator.around(is_periodic)
     if operator.masks and hiding:
         # Samples are no film: nothing of a pattern is carried from one to the next.
         film = mask[:, None] if archive.independent else mask[None]
@@ -216,7 +226,7 @@ def prepare(
             t = cut(len(clean.days), len(values), generator)
         whole = torch.from_numpy(clean.read(t, y, x).values)
     beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
-    near = nearness(kept, dates, **reach(prior))
+    near = nearness(kept, dates, is_periodic=is_periodic, **reach(prior))
     return Block(values, mask, kept, guess, domain, dates, whole, noise, draws, beside, near, error, deviation)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from geogan.circle import taken
 from geogan.operators.errors import InputError
 
 # Upper ends of the classes: of distance in cells, the last without one; of cloud fraction.
@@ -70,7 +71,7 @@ class Category(NamedTuple):
         return self if self.classes.shape[1] == 1 else self._replace(classes=self.classes[:, bands])
 
 
-def distance_to_observed(observed: np.ndarray, domain: np.ndarray) -> Category:
+def distance_to_observed(observed: np.ndarray, domain: np.ndarray, *, is_periodic: bool = False) -> Category:
     """Classes of distance to the nearest observation of the same date and band, in cells, as the crow flies.
 
     Parameters
@@ -79,6 +80,8 @@ def distance_to_observed(observed: np.ndarray, domain: np.ndarray) -> Category:
         True where the method was shown a value. Of a part of a grid, with 16 cells around what is scored.
     domain : ndarray of bool, shape (H, W)
         True where the quantity exists; elsewhere there is no class, and nothing counts as observed.
+    is_periodic : bool
+        Whether the last column touches the first.
 
     Returns
     -------
@@ -99,10 +102,13 @@ def distance_to_observed(observed: np.ndarray, domain: np.ndarray) -> Category:
     [0, 0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5]
     """
     observed = _masks(observed, domain)
-    distance = np.full(observed.shape, np.inf)
+    distance, width = np.full(observed.shape, np.inf), domain.shape[1]
+    # No column is farther than half the way round.
+    half = -(-width // 2) if is_periodic else 0
+    wide = slice(-half, width + half)
     for own, seen in zip(distance.reshape(-1, *domain.shape), observed.reshape(-1, *domain.shape)):
         if seen.any():
-            own[:] = distance_transform_edt(~seen)
+            own[:] = distance_transform_edt(~taken(seen, slice(None), wide))[:, half : half + width]
     index = np.where(domain, np.searchsorted(DISTANCES, distance), -1)
     bounds = (0, *DISTANCES)
     labels = (*(f"{low}-{high} cells" for low, high in zip(bounds, bounds[1:])), f">{DISTANCES[-1]} cells")

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+from geogan.circle import stretches
+
 # Dates of a slab, at most so many more on either side, and values of one: what is filled at a time. What is looked at
 # on either side is work, a slab is memory: half the dates where all of them would be more values than a small slab's.
 SLAB_DATES, SLAB_MARGIN, SLAB_VALUES, SMALL_SLAB = 48, 8, 48_000_000, 13_000_000
@@ -128,9 +130,10 @@ def grid_cost(
             dates = kept // ((y.stop - y.start) * (x.stop - x.start))
             if dates not in found:
                 found[dates] = reading_cost(reads, chunks[0], kept=dates)
+            # Columns across the seam of the globe are read for themselves.
             rows, columns = (
-                sum(lengths[number] for number in _touched(part, stop))
-                for part, lengths, stop in zip((y, x), chunks[1:], stops[1:])
+                sum(lengths[number] for part in stretches(whole, stop[-1]) for number in _touched(part, stop))
+                for whole, lengths, stop in zip((y, x), chunks[1:], stops[1:])
             )
             decoded += found[dates].decoded * rows * columns
     return Cost(next(iter(found.values())).needed * stops[1][-1] * stops[2][-1], decoded)

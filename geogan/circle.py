@@ -53,6 +53,18 @@ def stretches(part: slice, width: int) -> list[slice]:
     return found
 
 
+def taken(grid: np.ndarray, y: slice, x: slice) -> np.ndarray:
+    """Return some rows and columns of a grid, (..., h, w): a view inside the grid, else a copy.
+
+    Examples
+    --------
+    >>> taken(np.arange(8).reshape(2, 4), slice(1, 2), slice(3, 6)).tolist()
+    [[7, 4, 5]]
+    """
+    place = columns(x, grid.shape[-1])
+    return grid[..., y, place] if isinstance(place, slice) else np.take(grid[..., y, :], place, -1)
+
+
 def widened(x: Tensor, rim: int) -> Tensor:
     """Return a field (..., W) that spans the circle with ``rim`` more columns on either side: those across the seam.
 

@@ -484,7 +484,9 @@ def has_lonlat(field: xr.DataArray, axes: Axes) -> bool:
 
 
 def is_periodic(field: xr.DataArray, axes: Axes) -> bool:
-    """Whether the last column touches the first: longitudes that go once round the globe.
+    """Return whether the last column touches the first: longitudes that go once round the globe.
+
+    Longitudes may rise or fall, be counted from any meridian, and be two-dimensional where all rows have the same.
 
     Examples
     --------
@@ -493,13 +495,67 @@ def is_periodic(field: xr.DataArray, axes: Axes) -> bool:
     >>> is_periodic(maps, find_axes(maps))
     True
     """
-    if not has_lonlat(field, axes) or field.sizes[axes.x] < 3:
+    degrees = longitude(field, axes)
+    return degrees is not None and goes_round(degrees)
+
+
+def goes_round(degrees: np.ndarray) -> bool:
+    """Return whether longitudes, in degrees, are evenly spaced and go once round the globe.
+
+    Examples
+    --------
+    >>> goes_round(np.arange(-179.5, 180)), goes_round(np.arange(0, 181)), goes_round(np.arange(0, 361))
+    (True, False, False)
+    """
+    if degrees.size < 3 or not np.isfinite(degrees).all():
         return False
-    longitude = np.asarray(_coordinate(field, axes.x), dtype=np.float64)
-    steps = np.diff(np.unwrap(longitude, period=360.0))
+    steps = np.diff(np.unwrap(degrees, period=360.0))
     step = np.median(steps)
     evenly = np.allclose(steps, step, rtol=0, atol=0.1 * abs(step))
-    return bool(evenly and abs(abs(step) * longitude.size - 360.0) < 0.5 * abs(step))
+    return bool(evenly and abs(abs(step) * degrees.size - 360.0) < 0.5 * abs(step))
+
+
+def check_columns(field: xr.DataArray, axes: Axes) -> None:
+    """Refuse a grid that goes round the globe and has its first column twice.
+
+    Raises
+    ------
+    InputError
+        One place would be filled as two, each with a value of its own.
+    """
+    degrees = longitude(field, axes)
+    if degrees is not None and goes_round(degrees[:-1]):
+        off = (degrees[-1] - degrees[0] + 180.0) % 360.0 - 180.0
+        if abs(off) < 0.1 * 360.0 / (degrees.size - 1):
+            raise InputError(
+                f"the first and the last column of {_label(field)} are the same place (longitudes {degrees[0]:g} and "
+                f"{degrees[-1]:g}); drop one of them, for example with field.isel({axes.x}=slice(0, -1))"
+            )
+
+
+def longitude(field: xr.DataArray, axes: Axes) -> np.ndarray | None:
+    """Return the longitudes of the columns in degrees, or None where x is something else or rows differ.
+
+    Examples
+    --------
+    >>> maps = xr.DataArray(np.zeros((3, 2)), dims=("lat", "lon"), coords={"lon": [1, 2]})
+    >>> longitude(maps, find_axes(maps)).tolist()
+    [1.0, 2.0]
+    """
+    along = [one.values for one in _along(field, axes.x) if _in_degrees(one, "x", limit=360.0)]
+    if along:
+        return along[0].astype(np.float64)
+    for one in field.coords.values():
+        if one.ndim == 2 and set(one.dims) == {axes.y, axes.x} and geographic_kind(one) == "longitude":
+            # A few rows tell most curved grids; the others are read once, without being kept by the file's cache.
+            for rows in ([0, one.sizes[axes.y] // 2, -1], slice(None)):
+                values = one.transpose(axes.y, axes.x).variable[rows].values.astype(np.float64)
+                step = float(np.abs(np.diff(values[0])).min()) if values.shape[1] > 1 else 1.0
+                if not np.allclose(values, values[0], rtol=0, atol=0.01 * step):
+                    break
+            else:
+                return values[0]
+    return None
 
 
 def grid_step(field: xr.DataArray, axes: Axes) -> tuple[float, float]:

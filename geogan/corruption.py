@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import Axes, days, find_axes, stacked
+from geogan.coordinates import Axes, check_columns, days, find_axes, is_periodic, stacked
 from geogan.io import as_field
 from geogan.operators.compose import Compose
 from geogan.operators.corrupt import corrupt as measure
@@ -58,7 +58,8 @@ def corrupt(
     check_settings({"seed": seed})
     operator, field = parse(operator), as_field(field)
     axes = find_axes(field)
-    operator = _with_gaps_of(field, axes, operator, seed=seed)
+    check_columns(field, axes)
+    operator = _with_gaps_of(field, axes, operator, seed=seed).around(is_periodic(field, axes))
     encoding = field.encoding
     field = field if field.dtype.kind == "f" else field.astype(np.float32)
     spread = _spread(field, axes) if operator.noise else 1.0

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 from scipy.ndimage import distance_transform_edt
 
-from geogan.coordinates import YEAR, Axes, day_of_year, find_axes, latitude, squeezed
+from geogan.circle import taken
+from geogan.coordinates import YEAR, Axes, day_of_year, find_axes, is_periodic, latitude, squeezed
 from geogan.grids import difference
 from geogan.operators.errors import InputError
 
@@ -80,7 +81,7 @@ class Covariates:
             elif name == "latitude":
                 maps.append(_sine_of_latitude(field, axes))
             elif name == "distance_to_coast":
-                maps.append(distance_to_coast(domain))
+                maps.append(distance_to_coast(domain, is_periodic=is_periodic(field, axes)))
             else:
                 maps.append(_static(name, given, field, axes))
         static = [name for name in names if name != "day_of_year"]
@@ -107,7 +108,7 @@ class Covariates:
         """
         if self.seasonal:
             _phase(field, find_axes(field))
-        return replace(self, maps=self.maps[:, y, x])
+        return replace(self, maps=taken(self.maps, y, x))
 
     def films(self, phase: np.ndarray | None, domain: np.ndarray, y: slice, x: slice, *, dates: int) -> np.ndarray:
         """The channels of some dates at ``y``, ``x``.
@@ -127,7 +128,7 @@ class Covariates:
             Cosine and sine of the day of the year, with standard deviation 1 over a year, then the maps.
         """
         films = np.empty((dates, self.channels, *domain.shape), np.float32)
-        films[:, 2 * self.seasonal :] = self.maps[:, y, x]
+        films[:, 2 * self.seasonal :] = taken(self.maps, y, x)
         if self.seasonal:
             assert phase is not None
             angle = 2 * np.pi * phase / YEAR
@@ -148,8 +149,10 @@ def named(names: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
 
 
-def distance_to_coast(domain: np.ndarray) -> np.ndarray:
+def distance_to_coast(domain: np.ndarray, *, is_periodic: bool = False) -> np.ndarray:
     """Logarithm of the distance to the nearest cell outside the domain, in cells; 0 next to it and beyond.
+
+    Where the last column touches the first, the nearest may lie across the seam.
 
     Raises
     ------
@@ -166,7 +169,11 @@ def distance_to_coast(domain: np.ndarray) -> np.ndarray:
             "distance_to_coast needs a coast, but every cell is in the domain; give the mask of land and sea with "
             "--domain, or leave the covariate out"
         )
-    return np.log(np.maximum(distance_transform_edt(domain), 1.0))
+    # No column is farther than half the way round.
+    width = domain.shape[1]
+    half = -(-width // 2) if is_periodic else 0
+    distance = distance_transform_edt(taken(domain, slice(None), slice(-half, width + half)))
+    return np.log(np.maximum(distance[:, half : half + width], 1.0))
 
 
 def _phase(field: xr.DataArray, axes: Axes) -> np.ndarray:

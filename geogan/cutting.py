@@ -44,6 +44,7 @@ class Plan(NamedTuple):
     across: list[Tile]  # and their columns
     origin: tuple[int, int]  # where the field begins on the model's grid
     around: int  # cells around a cell, a side, in which members' spread is compared with the predicted error
+    is_periodic: bool = False  # whether the last column touches the first
 
     @property
     def total(self) -> int:
@@ -72,7 +73,7 @@ class Plan(NamedTuple):
 
 
 def cut_grid(
-    shape: tuple[int, int], *, bands: int = 1, members: int = 1, alone: bool = False
+    shape: tuple[int, int], *, bands: int = 1, members: int = 1, alone: bool = False, is_periodic: bool = False
 ) -> tuple[int, list[Tile], list[Tile]]:
     """Dates of a slab, and the rows and columns of panels, for a grid of that shape.
 
@@ -83,6 +84,8 @@ def cut_grid(
     bands, members : int
     alone : bool
         Whether every date is filled from itself: what needs no dates around it is better cut in time.
+    is_periodic : bool
+        Whether the last column touches the first.
     """
     size, *panel = panel_size(
         shape,
@@ -95,13 +98,17 @@ def cut_grid(
         rim=AROUND // 2,
         most=SLAB,
         most_read=READ_SLABS * SLAB,
+        is_periodic=is_periodic,
     )
-    down, across = (panel_axis(_tiles(length), part, AROUND // 2) for length, part in zip(shape, panel, strict=True))
+    down, across = (
+        panel_axis(_tiles(length, is_periodic=wraps), part, AROUND // 2, is_periodic=wraps)
+        for length, part, wraps in zip(shape, panel, (False, is_periodic), strict=True)
+    )
     return size, down, across
 
 
-def _tiles(length: int) -> list[Tile]:
-    return tile_axis(length, TILE, HALO, multiple=LEVELS)
+def _tiles(length: int, *, is_periodic: bool) -> list[Tile]:
+    return tile_axis(length, TILE, HALO, multiple=LEVELS, is_periodic=is_periodic)
 
 
 def _multiple(cells: int) -> int:
@@ -125,7 +132,11 @@ def plan(model: Model, archive: Archive, *, dates: slice = slice(None), members:
     count, (height, width) = len(archive.days), archive.domain.shape
     each = archive.bands * height * width * members
     size, down, across = cut_grid(
-        (height, width), bands=archive.bands, members=members, alone=archive.independent or count == 1
+        (height, width),
+        bands=archive.bands,
+        members=members,
+        alone=archive.independent or count == 1,
+        is_periodic=archive.is_periodic,
     )
     if whole and len(down) * len(across) > 1:
         size = max(1, min(slab_dates(each, DATES), SLAB // each))
@@ -144,4 +155,7 @@ def plan(model: Model, archive: Archive, *, dates: slice = slice(None), members:
         )
         for start in range(first - first % size, last, size)
     ]
-    return Plan(slabs, _tiles(height), _tiles(width), margin, size, down, across, archive.origin, AROUND)
+    rows, columns = _tiles(height, is_periodic=False), _tiles(width, is_periodic=archive.is_periodic)
+    return Plan(
+        slabs, rows, columns, margin, size, down, across, archive.origin, AROUND, is_periodic=archive.is_periodic
+    )

@@ -6,12 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from geogan.circle import stretches
+
 # Cells of a side of what is drawn at a time.
 BLOCK = 64
 
 
 def draws_at(
-    days: Sequence[float] | np.ndarray, y: slice, x: slice, *, bands: int, pairs: int, seed: int = 0
+    days: Sequence[float] | np.ndarray,
+    y: slice,
+    x: slice,
+    *,
+    bands: int,
+    pairs: int,
+    seed: int = 0,
+    width: int | None = None,
 ) -> np.ndarray:
     """Standard normal noise of some dates and cells: what disturbs prior and data, for each pair of members.
 
@@ -23,6 +32,8 @@ def draws_at(
         Rows and columns, counted on the whole grid.
     bands, pairs : int
     seed : int
+    width : int, optional
+        Columns of a grid that goes round the globe: columns beyond its ends are those of the other side.
 
     Returns
     -------
@@ -38,6 +49,9 @@ def draws_at(
     >>> bool((part == whole[:, :1, 1:, :, 50:80, 60:70]).all())
     True
     """
+    if width is not None and (x.start < 0 or x.stop > width):
+        parts = (draws_at(days, y, part, bands=bands, pairs=pairs, seed=seed) for part in stretches(x, width))
+        return np.concatenate(list(parts), -1)
     noise = np.empty((2, pairs, len(days), bands, y.stop - y.start, x.stop - x.start), np.float32)
     for t, day in enumerate(days):
         moment = np.int64(round(float(day) * 86400)).astype(np.uint64)

@@ -19,6 +19,7 @@ import torch
 import xarray as xr
 
 from geogan.archive import Archive
+from geogan.circle import taken
 from geogan.composing import choose_storages, compose, error_limits, product_of, room_of
 from geogan.coordinates import calendar_of, find_axes, unstacked
 from geogan.cutting import Plan, plan
@@ -164,7 +165,7 @@ def prepared(
         )
     known = known_error(model, field, error)
     y, x = model.place(field)
-    archive = Archive.of(field, model.domain[y, x], model.standardiser.part(y, x), error=known)
+    archive = Archive.of(field, taken(model.domain, y, x), model.standardiser.part(y, x), error=known)
     covariates = None if model.covariates is None else model.covariates.part(field, y, x)
     archive = replace(archive, origin=(y.start, x.start), covariates=covariates)
     if not withheld:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import Axes, find_axes, geographic_kind, role_of
+from geogan.coordinates import Axes, find_axes, geographic_kind, goes_round, role_of
 from geogan.operators.errors import InputError
 
 Places = Mapping[str, np.ndarray]
@@ -223,6 +223,36 @@ def part_of(whole: Places, shape: tuple[int, int], part: Places, size: tuple[int
         if not _is_same(_Pair(each.kind, each.first[cut], each.second), step=step):
             return Misfit(each.kind, 0 if each.first.shape[0] > 1 else 1)
     return places
+
+
+def part_around(
+    whole: Places, shape: tuple[int, int], part: Places, size: tuple[int, int]
+) -> tuple[slice, slice] | Misfit:
+    """Find a grid within one that goes once round the globe, where it may lie across the seam.
+
+    Parameters
+    ----------
+    whole, part, shape, size
+        Those of :func:`part_of`. Longitudes are compared modulo 360 degrees, whatever meridian they begin at.
+
+    Returns
+    -------
+    rows, columns : slice
+        Columns may go on beyond the last one, as :mod:`geogan.circle` counts them; a :class:`Misfit` where it is no
+        part, or the larger grid does not go round.
+
+    Examples
+    --------
+    >>> east = {"longitude": np.arange(0.0, 360, 90)[None]}
+    >>> part_around(east, (2, 4), {"longitude": np.array([[-90.0, 0.0]])}, (2, 2))
+    (slice(0, 2, None), slice(3, 5, None))
+    """
+    degrees = whole.get("longitude")
+    if degrees is None or degrees.shape[0] > 1 or not goes_round(degrees[0]) or size[1] > shape[1]:
+        return Misfit("longitude", 1)
+    twice = {kind: np.tile(each, (1, 2)) if each.shape[1] > 1 else each for kind, each in whole.items() if kind != "x"}
+    own = {kind: each for kind, each in part.items() if kind != "x"}
+    return part_of(twice, (shape[0], 2 * shape[1]), own, size)
 
 
 def still(field: xr.DataArray, axes: Axes) -> xr.DataArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -9,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geogan.circle import around as seen_around
+from geogan.circle import rim_of
 from geogan.covariance import Prior, reach
 from geogan.nearness import nearness
 from geogan.networks import ErrorNet, Generator
 from geogan.objective import trust
-from geogan.texture import smoothed
+from geogan.texture import STEP, smoothed
 
 # Cells that go through a network at a time; more of them where a pass of few is over before the next is handed over.
 CELLS, ACCELERATED = 400_000, 16_000_000
@@ -42,6 +45,7 @@ def reconstruct(
     smoothing: int = 0,
     precision: torch.dtype = torch.float32,
     dates: slice = slice(None),
+    is_periodic: bool = False,
 ) -> Reconstruction:
     """Reconstruct the frames of a block from the windows around them.
 
@@ -69,6 +73,8 @@ def reconstruct(
         Of the networks' arithmetic.
     dates : slice
         Frames that are asked for, by default all; no window is looked at that holds none of them.
+    is_periodic : bool
+        Whether the last column touches the first: networks then see as many columns across the seam as they reach.
 
     Returns
     -------
@@ -79,7 +85,14 @@ def reconstruct(
     # What predicts the error is shown the whole reconstruction in every window.
     needed = dates if error is None else looked_at(dates, len(values), error.frames)
     films = partial(
-        _films, values=values, mask=mask, guess=guess, domain=domain, covariates=covariates, uncertainty=uncertainty
+        _films,
+        values=values,
+        mask=mask,
+        guess=guess,
+        domain=domain,
+        covariates=covariates,
+        uncertainty=uncertainty,
+        is_periodic=is_periodic,
     )
     whole = guess if network is None else films(network, precision=precision, dates=needed)
     field, members, std = whole[dates], None, None
@@ -90,8 +103,11 @@ def reconstruct(
             drawn = (films(network, beside=one, precision=precision, dates=dates) for one in noise.unbind(0))
             members = torch.stack([one[dates] for one in drawn])
         members = members + (field - members.mean(0))
+        smoother: Callable[..., Tensor] = partial(smoothed, steps=smoothing)
+        if is_periodic:
+            smoother = seen_around(smoother, STEP * smoothing)
         for one in members if smoothing else ():
-            one.copy_(field + smoothed(one - field, domain, smoothing))
+            one.copy_(field + smoother(one - field, domain))
     if error is not None:
         squares = films(error, beside=whole, near=near, precision=precision, dates=dates, squared=True)
         std = squares[dates].sqrt()
@@ -132,12 +148,16 @@ def _films(
     precision: torch.dtype,
     dates: slice,
     squared: bool = False,
+    is_periodic: bool = False,
 ) -> Tensor:
     """A network over every window that holds one of some dates, the mean of what windows say of a frame.
 
     Frames that no such window holds are 0; of those beside the dates not all windows were asked.
     """
     frames, length = network.frames, len(values)
+    look: Callable[..., Tensor] = network
+    if is_periodic:
+        look = seen_around(network, rim_of(network.reach))
     if length < frames:
         raise ValueError(f"a block needs at least the {frames} frames of a window, got {length}")
     if uncertainty is not None:
@@ -159,9 +179,9 @@ def _films(
             extra = None if covariates is None else covariates[part[:, network.frames // 2]]
             if isinstance(network, ErrorNet):
                 assert beside is not None
-                said = network(*films, beside[part], here, extra, None if near is None else near[part])
+                said = look(*films, beside[part], here, extra, None if near is None else near[part])
             else:
-                said = network(*films, here, None if beside is None else beside[part], extra)
+                said = look(*films, here, None if beside is None else beside[part], extra)
             said = said.float().square() if squared else said.float()
             for frame in reversed(range(frames)):
                 # The windows of a date in their order, whatever the batch: sums are the same to the last bit.
@@ -186,6 +206,7 @@ def fill_block(
     precision: torch.dtype = torch.float32,
     tolerance: float = 1e-3,
     dates: slice = slice(None),
+    is_periodic: bool = False,
 ) -> Reconstruction:
     """Fill a block of anomalies, NumPy in, tensors on the CPU out.
 
@@ -210,6 +231,9 @@ def fill_block(
         Steps by which members' deviations are smoothed.
     dates : slice
         Those that are asked for. The first guess looks at all, the networks at the windows that hold one of these.
+    is_periodic : bool
+        Whether the last column touches the first; ``prior`` must be of the same kind, see
+        :meth:`geogan.gaussian.GaussianPrior.around`.
 
     Returns
     -------
@@ -236,7 +260,7 @@ def fill_block(
         if draws is not None:
             draws = torch.cat([draws, -draws])
         beside = None if covariates is None else torch.from_numpy(covariates)
-        near = None if error is None else nearness(mask, moments, **reach(prior))
+        near = None if error is None else nearness(mask, moments, is_periodic=is_periodic, **reach(prior))
         y, mask, guess, sea = (part.to(device) for part in (y, mask, guess, sea))
         draws, beside, near, known = (
             None if part is None else part.to(device) for part in (draws, beside, near, known)
@@ -255,5 +279,6 @@ def fill_block(
             smoothing=smoothing,
             precision=precision,
             dates=dates,
+            is_periodic=is_periodic,
         )
         return Reconstruction(*(None if part is None else part.cpu() for part in made))  # type: ignore[arg-type]

@@ -103,12 +103,15 @@ class Judge:
         Mean square of the noise in what is compared with.
     by_noise : bool
         Whether noise is withheld, not observations.
+    is_periodic : bool
+        Whether the last column of the stretches touches the first.
     """
 
     operator: Operator
     stretches: tuple[Stretch, ...]
     floor: float = 0.0
     by_noise: bool = False
+    is_periodic: bool = False
 
     @classmethod
     def of(
@@ -156,18 +159,23 @@ class Judge:
             dates = dates[(np.arange(len(dates)) % CHOOSING > 0) == apart]
         random, drawn = np.random.default_rng(0), torch.Generator().manual_seed(0)
         stretches: list[Stretch] = []
+        height, width = archive.domain.shape
+        is_small = height * width <= 4 * SIDE**2
+        is_periodic = archive.is_periodic and (is_small or width <= 2 * SIDE)
+        operator, prior = operator.around(is_periodic), None if prior is None else prior.around(is_periodic)
 
         def around(date: int) -> tuple[slice, slice]:
             """Cells to look at: all of them, or those around something that is withheld on a date."""
-            height, width = archive.domain.shape
-            if height * width <= 4 * SIDE**2:
+            if is_small:
                 return slice(0, height), slice(0, width)
             where = archive.seen(date) if noisy or withheld is None else withheld.hidden(date, archive.seen)
             _, row, column = random.choice(np.argwhere(where))  # type: ignore[arg-type]
-            return (
-                slice(max(0, row - SIDE), min(height, row + SIDE)),
-                slice(max(0, column - SIDE), min(width, column + SIDE)),
-            )
+            rows, columns = slice(max(0, row - SIDE), min(height, row + SIDE)), slice(column - SIDE, column + SIDE)
+            if is_periodic:
+                return rows, slice(0, width)
+            if archive.is_periodic:
+                return rows, columns
+            return rows, slice(max(0, columns.start), min(width, columns.stop))
 
         def solved(t: slice | np.ndarray, y: slice, x: slice) -> Stretch:
             piece = archive.read(t, y, x)
@@ -192,14 +200,14 @@ class Judge:
                 else:
                     guess = prior.map(*seen, uncertainty=batched)[0]
             beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
-            near = nearness(mask, torch.from_numpy(piece.days), **reach(prior))
+            near = nearness(mask, torch.from_numpy(piece.days), is_periodic=is_periodic, **reach(prior))
             return Stretch(values, mask, guess, hidden, domain, asked, beside, near, known, error, deviations)
 
         if archive.independent:
             chosen = dates[np.unique(np.linspace(0, len(dates) - 1, SAMPLES).astype(int))]
             for some in np.array_split(chosen, -(-len(chosen) // TOGETHER)):
                 stretches.append(solved(some, *around(int(some[0]))))
-            return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0, noisy)
+            return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0, noisy, is_periodic)
         margin = max(MARGIN, frames - 1)
         values_each = min(archive.domain.size, 4 * SIDE**2) * archive.bands * (2 * frames + 4)
         most = int(np.clip(VALUES // values_each, STRETCHES, MOST_STRETCHES))
@@ -216,7 +224,7 @@ class Judge:
                 name: part[near] for name, part in whole._asdict().items() if part is not None and name != "domain"
             }
             stretches.append(whole._replace(**films))
-        return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0, noisy)
+        return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0, noisy, is_periodic)
 
     @cached_property
     def guessed(self) -> float:
@@ -292,7 +300,7 @@ class Judge:
         for stretch in self.stretches:
             stretch = stretch.to(device)
             mask, guess, hidden, domain, asked = stretch[1:6]
-            made = _made(stretch, network, error, precision)
+            made = _made(stretch, network, error, precision, is_periodic=self.is_periodic)
             where = hidden > 0
             measured = self.operator.blur(made.field[None])[0]
             found = (measured - asked)[where].double()
@@ -331,7 +339,7 @@ class Judge:
             if stretch.deviations is None:
                 continue
             stretch = stretch.to(device)
-            made = _made(stretch, network, error, precision, members=True)
+            made = _made(stretch, network, error, precision, members=True, is_periodic=self.is_periodic)
             assert made.members is not None and made.std is not None
             yield Ensemble(
                 observed=stretch.asked,
@@ -352,6 +360,7 @@ def _made(
     precision: torch.dtype,
     *,
     members: bool = False,
+    is_periodic: bool = False,
 ) -> Reconstruction:
     """What is said of a stretch, with the members of its draws and then their opposites, where they are wanted."""
     noise = None
@@ -370,6 +379,7 @@ def _made(
         near=stretch.near,
         uncertainty=stretch.uncertainty,
         precision=precision,
+        is_periodic=is_periodic,
     )
 
 

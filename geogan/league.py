@@ -250,6 +250,7 @@ def league(
                     [each.of_bands(bands) for each in categories],
                     ensemble=name == "gaussian",
                     error=error,
+                    is_periodic=archive.is_periodic,
                 )
         return sums
 
@@ -274,6 +275,7 @@ def _scored(
     *,
     ensemble: bool,
     error: float | np.ndarray,
+    is_periodic: bool,
 ) -> _Sums:
     """The sums of one method on one stretch."""
     if said.members is not None:
@@ -289,8 +291,8 @@ def _scored(
     sums = _Sums(Tally().add(said.field, true, where), laws(where))
     if said.members is not None:
         sums.members = EnsembleTally().add_members(said.members, true, where, observation_error=error)
-        sums.spectrum = sums.spectrum.add(true, said.field, where)
-        sums.member_spectrum = sums.member_spectrum.add(true, said.members[0], where)
+        sums.spectrum = sums.spectrum.add(true, said.field, where, is_periodic=is_periodic)
+        sums.member_spectrum = sums.member_spectrum.add(true, said.members[0], where, is_periodic=is_periodic)
     for category in categories:
         for label, cells in category.parts(where):
             sums.parts[category.name, label] = (Tally().add(said.field, true, cells), laws(cells))
@@ -303,7 +305,7 @@ def _categories(archive: Archive, dates: slice, by: Sequence[str]) -> list[Categ
     observed = archive.read(dates).observed > 0 if by else np.zeros(0, bool)
     for name in by:
         if name == "distance":
-            found.append(distance_to_observed(observed, archive.domain))
+            found.append(distance_to_observed(observed, archive.domain, is_periodic=archive.is_periodic))
         elif name == "cloud":
             found.append(cloud_fraction(observed, archive.domain))
         elif archive.phase is None:

@@ -15,7 +15,7 @@ from geogan.coordinates import band_names, band_units, find_axes
 from geogan.covariance import Prior
 from geogan.covariates import Covariates
 from geogan.gaussian import GaussianPrior
-from geogan.grids import Misfit, part_of, places_of, span
+from geogan.grids import Misfit, part_around, part_of, places_of, span
 from geogan.networks import ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
@@ -114,10 +114,18 @@ class Model:
             error=None if self.error is None else copy.deepcopy(self.error).to(device),
         )
 
-    def prior_of(self, y: slice, x: slice) -> Prior | None:
-        """The prior on some rows and columns of the grid."""
+    def prior_of(self, y: slice, x: slice, *, is_periodic: bool = False) -> Prior | None:
+        """Return the prior on some rows and columns of the grid.
+
+        Parameters
+        ----------
+        y, x : slice
+            Columns may lie beyond either end of a grid that goes round the globe.
+        is_periodic : bool
+            Whether the last of the columns touches the first.
+        """
         if self.prior is None or isinstance(self.prior, GaussianPrior):
-            return self.prior
+            return None if self.prior is None else self.prior.around(is_periodic)
         return self.prior.part(y, x, (self.domain.shape[0], self.domain.shape[1]))
 
     def check_finite(self) -> None:
@@ -155,6 +163,9 @@ class Model:
     def place(self, source: xr.DataArray) -> tuple[slice, slice]:
         """Where on the model's grid a field lies: rows and columns.
 
+        On a grid that goes round the globe longitudes are compared modulo 360 degrees, and columns may go on beyond the
+        last one, as :mod:`geogan.circle` counts them: a field may begin at another meridian, or lie across the seam.
+
         Raises
         ------
         InputError
@@ -188,6 +199,9 @@ class Model:
         theirs, shape = places_of(source, axes), (self.domain.shape[0], self.domain.shape[1])
         size = source.sizes[axes.y], source.sizes[axes.x]
         found = part_of(ours, shape, theirs, size)
+        if isinstance(found, Misfit):
+            turned = part_around(ours, shape, theirs, size)
+            found = found if isinstance(turned, Misfit) else turned
         if not isinstance(found, Misfit):
             return found
         kind, axis = found

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from geogan.circle import widened
 from geogan.stencils import carry
 
 # Steps in which what was seen is forgotten, and the length in cells, where no first guess says how far either reaches.
@@ -22,6 +23,7 @@ def nearness(
     persistence: float | None = None,
     length: float | None = None,
     aspect: float = 1.0,
+    is_periodic: bool = False,
 ) -> Tensor:
     """How much a cell has to do with the nearest observation: of its own date, up to then, and from then on.
 
@@ -41,6 +43,8 @@ def nearness(
         In cells, that of a first guess; by default :data:`CELLS`.
     aspect : float
         Range along x over range along y.
+    is_periodic : bool
+        Whether the last column touches the first.
 
     Returns
     -------
@@ -54,6 +58,11 @@ def nearness(
     >>> here.flatten().tolist(), before.flatten(), after.flatten().tolist()
     ([1.0, 0.0, 0.0, 0.0], tensor([1.0000, 0.6065, 0.3679, 0.2231]), [1.0, 0.0, 0.0, 0.0])
     """
+    if is_periodic:
+        # No cell is farther than half the way round.
+        half = -(-mask.shape[-1] // 2)
+        wide = nearness(widened(mask, half), days, persistence=persistence, length=length, aspect=aspect)
+        return wide[..., half : half + mask.shape[-1]].contiguous()
     length = length or CELLS
     steps = days.diff()
     if persistence is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from geogan.tiles import Tile
+from geogan.tiles import Tile, tile_axis
 
 # Panels begin at multiples of so many tiles, and stored chunks are as large.
 TILES = 2
@@ -24,7 +24,7 @@ class Panel(NamedTuple):
         return (self.y.read.stop - self.y.read.start) * (self.x.read.stop - self.x.read.start)
 
 
-def panel_axis(tiles: Sequence[Tile], size: int, rim: int) -> list[Tile]:
+def panel_axis(tiles: Sequence[Tile], size: int, rim: int, *, is_periodic: bool = False) -> list[Tile]:
     """Cut an axis into panels.
 
     Parameters
@@ -35,6 +35,8 @@ def panel_axis(tiles: Sequence[Tile], size: int, rim: int) -> list[Tile]:
         Pixels of a panel, whole tiles; the last one takes what is left.
     rim : int
         Pixels beyond a panel that must be known too.
+    is_periodic : bool
+        Whether the last pixel touches the first: panels then read across the seam.
 
     Returns
     -------
@@ -53,19 +55,39 @@ def panel_axis(tiles: Sequence[Tile], size: int, rim: int) -> list[Tile]:
     length, panels = tiles[-1].core.stop, []
     for start in range(0, length, size):
         core = slice(start, min(start + size, length))
-        near = [tile.read for tile in tiles if reaches(tile, widened(core, rim, length))]
-        panels.append(Tile(core, slice(near[0].start, near[-1].stop)))
+        if is_periodic and core.stop - core.start == length:
+            return [Tile(core, core)]
+        wide = widened(core, rim, length, is_periodic=is_periodic)
+        near = [
+            moved(tile.read, shift) for tile in tiles for shift in shifts(tile, wide, length, is_periodic=is_periodic)
+        ]
+        panels.append(Tile(core, slice(min(part.start for part in near), max(part.stop for part in near))))
     return panels
 
 
-def widened(core: slice, rim: int, length: int) -> slice:
-    """A stretch with a rim, inside the axis."""
+def widened(core: slice, rim: int, length: int, *, is_periodic: bool = False) -> slice:
+    """A stretch with a rim, inside the axis or round the globe."""
+    if is_periodic:
+        return slice(core.start - rim, core.stop + rim)
     return slice(max(0, core.start - rim), min(length, core.stop + rim))
 
 
 def reaches(tile: Tile, part: slice) -> bool:
     """Whether a tile has a say in some pixels of a stretch."""
     return tile.read.start < part.stop and tile.read.stop > part.start
+
+
+def shifts(tile: Tile, part: slice, length: int, *, is_periodic: bool) -> list[int]:
+    """Return what a tile may be moved by to reach a stretch: 0, or on an axis that goes round a whole turn.
+
+    Examples
+    --------
+    >>> last = Tile(slice(8, 10), slice(7, 11))
+    >>> shifts(last, slice(-1, 5), 10, is_periodic=True), shifts(last, slice(0, 5), 10, is_periodic=False)
+    ([-10], [])
+    """
+    turns = (0, -length, length) if is_periodic else (0,)
+    return [turn for turn in turns if reaches(tile._replace(read=moved(tile.read, turn)), part)]
 
 
 class _Axis(NamedTuple):
@@ -77,7 +99,14 @@ class _Axis(NamedTuple):
     work: Fraction  # tiles computed for each that is kept
 
 
-def _axis(length: int, size: int, tile: int, halo: int, rim: int) -> _Axis:
+def _axis(length: int, size: int, tile: int, halo: int, rim: int, *, is_periodic: bool) -> _Axis:
+    if is_periodic:
+        tiles = tile_axis(length, tile, halo, is_periodic=True)
+        panels = panel_axis(tiles, size, rim, is_periodic=True)
+        wides = [widened(panel.core, rim, length, is_periodic=True) for panel in panels]
+        computed = sum(bool(shifts(each, part, length, is_periodic=True)) for part in wides for each in tiles)
+        most_read = max(panel.read.stop - panel.read.start for panel in panels)
+        return _Axis(size, min(size, length) + 2 * rim, most_read, Fraction(computed, len(tiles)))
     count, wide, read, work = -(-length // tile), 0, 0, 0
     for start in range(0, length, size):
         stop = min(start + size, length)
@@ -101,6 +130,7 @@ def panel_size(
     rim: int,
     most: int,
     most_read: int,
+    is_periodic: bool = False,
 ) -> tuple[int, int, int]:
     """Dates, rows and columns of a slab that bounds memory at the least work.
 
@@ -124,6 +154,8 @@ def panel_size(
         Values (cells, dates, bands, members) of a slab and its rim.
     most_read : int
         Values (cells, dates, bands) that a slab of several panels reads.
+    is_periodic : bool
+        Whether the last column touches the first.
 
     Returns
     -------
@@ -145,8 +177,8 @@ def panel_size(
         return dates, height, width
     unit = TILES * tile
     rows, columns = (
-        [_axis(length, size, tile, halo, rim) for size in [*range(unit, length, unit), length]]
-        for length in (height, width)
+        [_axis(length, size, tile, halo, rim, is_periodic=wraps) for size in [*range(unit, length, unit), length]]
+        for length, wraps in ((height, False), (width, is_periodic))
     )
     parts = [part for part in range(dates, 0, -1) if dates % part == 0]
     best = (Fraction(whole + 2 * margin, whole), height * width, (whole, height, width)) if whole else None

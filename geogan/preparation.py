@@ -13,6 +13,7 @@ import xarray as xr
 
 from geogan.archive import Archive, Loaded, too_long
 from geogan.blocks import Block, cut, holds_enough, prepare, samples_of_a_block, some_samples
+from geogan.circle import taken
 from geogan.coordinates import Axes, band_names, band_units, calendar_of, find_axes, geographic_kind
 from geogan.covariance import FEWEST_DATES, SEARCHED_CELLS, Prior, fit_archive_prior
 from geogan.covariates import Covariates
@@ -181,7 +182,7 @@ def prepare_model(
         standardiser = scene.standardiser
         message(f"climatology: {standardiser.note}{scene.why}")
     archive = replace(archive, standardiser=standardiser)
-    operator = operator.fitted(_gaps(archive), domain, seed=seed)
+    operator = operator.around(archive.is_periodic).fitted(_gaps(archive), domain, seed=seed).around(False)
     message(f"operator: {describe(operator)}")
     for remark in remarks(operator, archive.bands):
         message(remark)
@@ -192,9 +193,12 @@ def prepare_model(
             prior, pieces = scene.prior, scene.pieces
         else:
             pieces, places = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
-            prior = _with_covariance(fit_prior(pieces, temporal=not archive.independent), archive, pieces, places)
+            is_periodic = archive.is_periodic and domain.shape[1] <= FIT_SIDE
+            markov = fit_prior(pieces, temporal=not archive.independent, is_periodic=is_periodic)
+            prior = _with_covariance(markov, archive, pieces, places)
         prior = fit_amplitude(prior, pieces, seed=seed)
         scale = hidden_error(prior, pieces)
+        prior = prior.around(False)
         unit, units = standardiser.error_unit("")
         lasting = "" if archive.independent else f"persistence {duration(prior.persistence)}, "
         found = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
@@ -402,7 +406,8 @@ def _hidden_pieces(
     pieces: list[Hidden] = []
     places: list[slice | np.ndarray] = []
     for attempt in range(4 * wanted):
-        t, y, x = cut(count, FIT_DATES, generator), cut(height, FIT_SIDE, generator), cut(width, FIT_SIDE, generator)
+        t, y = cut(count, FIT_DATES, generator), cut(height, FIT_SIDE, generator)
+        x = cut(width, FIT_SIDE, generator, is_periodic=archive.is_periodic)
         dates = np.arange(count)[t]
         if archive.independent:
             dates = some_samples(archive, generator)
@@ -413,10 +418,11 @@ def _hidden_pieces(
             for date, under in _hidden_dates(
                 _seen(archive, dates, here), share[dates], archive, seed=seed + 1 + attempt
             ):
-                hidden[date] = under if archive.streamed else under[:, y, x]
+                hidden[date] = under if archive.streamed else taken(under, y, x)
         else:
             ones = torch.ones(piece.observed.shape)
             film = ones[:, None] if archive.independent else ones[None]
+            drawn = drawn.around(archive.spans(x))
             theta = drawn.sample(tuple(film.shape), generator=torch.Generator().manual_seed(seed + attempt))  # type: ignore[arg-type]
             hidden = 1 - drawn.apply(film, theta).mask.view_as(ones).numpy()
         hidden = hidden * piece.observed

@@ -14,6 +14,7 @@ import xarray as xr
 
 from geogan.archive import Archive
 from geogan.chunks import KEPT_BYTES, READ_SLABS, SLAB_VALUES, Cost, grid_cost, reading_cost, touched
+from geogan.circle import columns, stretches, taken
 from geogan.damage import hide_unreadable, unreadable
 from geogan.packed import Packing
 from geogan.panels import Panel
@@ -64,20 +65,21 @@ class SlabReader:
             return (archive if self._readable is None else replace(archive, field=self._readable)), slab
         error, covariates, field = archive.error, archive.covariates, self._field(read, y, x)
         if isinstance(error, xr.DataArray):
-            error = error[read, :, y, x].compute(scheduler="synchronous")
+            error = error[read, :, y, columns(x, archive.domain.shape[1])].compute(scheduler="synchronous")
             if unreadable(error.values).any():
                 # An observation whose error cannot be read is of no use.
                 field = field.copy(data=hide_unreadable(field.values, error.values))
         held = replace(
             archive,
             field=field,
-            domain=archive.domain[y, x],
+            domain=archive.sea(y, x),
             standardiser=archive.standardiser.part(y, x),
             origin=(archive.origin[0] + y.start, archive.origin[1] + x.start),
-            covariates=None if covariates is None else replace(covariates, maps=covariates.maps[:, y, x]),
+            covariates=None if covariates is None else replace(covariates, maps=taken(covariates.maps, y, x)),
             error=error,
             days=archive.days[read],
             phase=None if archive.phase is None else archive.phase[read],
+            is_periodic=archive.spans(x),
         )
         return held, Tile(slab.inner, slice(0, read.stop - read.start))
 
@@ -123,7 +125,8 @@ class SlabReader:
 
     def _field(self, read: slice, y: slice, x: slice) -> xr.DataArray:
         """Some dates of the archive, in memory."""
-        field, packing = self.archive.field[read, :, y, x], self._packing
+        place = columns(x, self.archive.domain.shape[1])
+        field, packing = self.archive.field[read, :, y, place], self._packing
         if field.chunks is None:
             return field
         held = None
@@ -162,7 +165,11 @@ class SlabReader:
     def _read(self, dates: slice, y: slice, x: slice) -> np.ndarray:
         """Values as they are held."""
         # Slabs are computed side by side, on threads or on a cluster: no second pool inside them.
-        values = self.archive.field[dates, :, y, x].compute(scheduler="synchronous").values
+        parts = [
+            self.archive.field[dates, :, y, part].compute(scheduler="synchronous").values
+            for part in stretches(x, self.archive.domain.shape[1])
+        ]
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
         packed = None if self._packing is None else self._packing.pack(values)
         return values if packed is None else packed
 

@@ -358,6 +358,7 @@ class Reconstructor:
                         cooling=self.cooling,
                         device=device,
                         seed=self.seed,
+                        circle=shape[1] if archive.is_periodic and shape[1] <= max(BLOCK_SIDE, *crop) else None,
                         ranks=ranks,
                     ):
                         due = report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS
@@ -792,7 +793,8 @@ def calibrated(model: Model, judge: Judge | None) -> Model:
     seen = judge.residuals(model.network, model.error, precision=precision)
     found = Calibration.fit(seen.std, seen.found, clusters=seen.stretch, observation_error=seen.noise, level=seen.level)
     ensembles = judge.ensembles(model.network, model.error, found, precision=precision)
-    smoothing = fit_smoothing(ensembles, blur=judge.operator.blur, apart=wanted_over_found)
+    apart = partial(wanted_over_found, is_periodic=judge.is_periodic)
+    smoothing = fit_smoothing(ensembles, blur=judge.operator.blur, apart=apart, is_periodic=judge.is_periodic)
     return replace(model, calibration=found, smoothing=smoothing)
 
 

@@ -52,7 +52,13 @@ class Regions(NamedTuple):
         return Region(*(slice(*axis[int(generator.integers(len(axis)))]) for axis in self))
 
 
-def plan_regions(chunks: Sequence[Sequence[int]], least: tuple[int, int, int], *, most: int = REGION_VALUES) -> Regions:
+def plan_regions(
+    chunks: Sequence[Sequence[int]],
+    least: tuple[int, int, int],
+    *,
+    most: int = REGION_VALUES,
+    is_periodic: bool = False,
+) -> Regions:
     """Cut an archive into regions of whole chunks.
 
     A region holds a block of ``least`` dates, rows and columns wherever the archive does. As long as it stays within
@@ -67,6 +73,9 @@ def plan_regions(chunks: Sequence[Sequence[int]], least: tuple[int, int, int], *
         Dates, rows and columns of a block.
     most : int
         Values of a region, of each band.
+    is_periodic : bool
+        Whether the last column touches the first: regions then lie across the seam too, as :mod:`geogan.circle` counts
+        columns.
 
     Examples
     --------
@@ -76,7 +85,8 @@ def plan_regions(chunks: Sequence[Sequence[int]], least: tuple[int, int, int], *
     ([(0, 16), (1, 17)], [(0, 1024)], [(0, 1024)])
     """
     axes = [list(axis) for axis in chunks]
-    found = [_stretches(axis, length) for axis, length in zip(axes, least)]
+    cut = (_stretches, _stretches, _stretches_around if is_periodic else _stretches)
+    found = [along(axis, length) for along, axis, length in zip(cut, axes, least)]
     while Regions(*found).values > most:
         over = [_longest(axis) / length for axis, length in zip(found, least)]
         # A chunk as short as the block is left whole, and so is one cell.
@@ -84,13 +94,13 @@ def plan_regions(chunks: Sequence[Sequence[int]], least: tuple[int, int, int], *
         if over[number] <= 1 or max(axes[number]) == 1:
             return Regions(*found)
         axes[number] = _halved(axes[number])
-        found[number] = _stretches(axes[number], least[number])
+        found[number] = cut[number](axes[number], least[number])
     growing = set(range(3))
     while growing:
         number = max(growing, key=lambda axis: (least[axis] / _longest(found[axis]), axis))
         # By a quarter at least: an archive has many dates, and each attempt looks at them all.
         length = _longest(found[number])
-        longer = _stretches(axes[number], length + max(1, length // 4))
+        longer = cut[number](axes[number], length + max(1, length // 4))
         tried = Regions(*(longer if axis == number else found[axis] for axis in range(3)))
         if longer == found[number] or tried.values > most:
             growing.discard(number)
@@ -110,7 +120,7 @@ def decoded(regions: Regions, chunks: Sequence[Sequence[int]]) -> float:
     """
     times = 1.0
     for stretches, axis in zip(regions, chunks):
-        edges = [0, *accumulate(axis)]
+        edges = [0, *accumulate([*axis, *axis])]  # of two turns, where a stretch may go on beyond the seam
         spans = [edges[bisect_left(edges, stop)] - edges[bisect_right(edges, start) - 1] for start, stop in stretches]
         times *= sum(spans) / sum(stop - start for start, stop in stretches)
     return times
@@ -159,6 +169,20 @@ def _stretches(chunks: Sequence[int], length: int) -> list[tuple[int, int]]:
     last = max(edge for edge in edges if edges[-1] - edge >= length)
     found = [(start, edges[bisect_left(edges, start + length)]) for start in edges if start < last]
     return [*found, (last, edges[-1])]
+
+
+def _stretches_around(chunks: Sequence[int], length: int) -> list[tuple[int, int]]:
+    """The same of an axis whose last entry touches the first; one stretch where that is all of it.
+
+    Examples
+    --------
+    >>> _stretches_around([4, 4, 4], 5), _stretches_around([4, 4, 4], 12)
+    ([(0, 8), (4, 12), (8, 16)], [(0, 12)])
+    """
+    edges = [0, *accumulate([*chunks, *chunks])]
+    total = edges[len(chunks)]
+    found = [(start, edges[bisect_left(edges, start + length)]) for start in edges[: len(chunks)] if length < total]
+    return found if found and all(stop - start < total for start, stop in found) else [(0, total)]
 
 
 def _longest(stretches: Sequence[tuple[int, int]]) -> int:

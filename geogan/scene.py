@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from geogan.archive import Archive, Piece
 from geogan.blocks import cut
+from geogan.circle import taken
 from geogan.gaussian import GaussianPrior, Hidden, fit_prior, hidden_error
 from geogan.operators.errors import InputError
 from geogan.standardise import Standardiser
@@ -63,7 +65,10 @@ def fit_scene(archive: Archive, climatology: Climatology, *, seed: int) -> Scene
     hidden = turns(own, archive.withheld)
     if withheld is not None:
         hidden = [gaps & ~withheld for gaps in hidden]
-    parts = list(places(hidden, PIECE_VALUES // archive.bands, seed=seed))
+    most = PIECE_VALUES // archive.bands
+    parts = list(places(hidden, most, seed=seed, is_periodic=archive.is_periodic))
+    # All pieces are of one size.
+    fit = partial(fit_prior, temporal=False, is_periodic=all(archive.spans(x) for _, (_, x) in parts))
 
     def pieces(plane: bool, scale: np.ndarray) -> list[Hidden]:
         """With anomalies in units of ``scale``; none of what leaves nothing to fit a climatology to."""
@@ -74,19 +79,19 @@ def fit_scene(archive: Archive, climatology: Climatology, *, seed: int) -> Scene
             except InputError:
                 continue
             piece = replace(archive, standardiser=without).read(slice(0, 1), y, x)
-            found.append(hiding(piece, gaps[None, :, y, x]))
+            found.append(hiding(piece, taken(gaps[None], y, x)))
         return found
 
     mean = climatology(np.zeros_like(own), False)
     flat = pieces(False, mean.scale)
     if not flat:
         return None
-    prior = fit_prior(flat, temporal=False)
+    prior = fit(flat)
     chosen = Scene(mean, prior, flat, "")
     plane = _plane(climatology, np.zeros_like(own))
     sloped = [] if plane is None else pieces(True, mean.scale)
     if plane is not None and len(sloped) == len(flat):
-        other = fit_prior(sloped, temporal=False)
+        other = fit(sloped)
         gains = [hidden_error(other, [b]) / hidden_error(prior, [a]) for a, b in zip(flat, sloped)]
         errors = [error * mean.error_unit("")[0] for error in (hidden_error(other, sloped), hidden_error(prior, flat))]
         why = "; error on hidden clouds {:.4g} with a plane, {:.4g} with the mean".format(*errors)
@@ -95,7 +100,7 @@ def fit_scene(archive: Archive, climatology: Climatology, *, seed: int) -> Scene
             # Where errors are known the amplitude is not 1, and in the units of the anomalies.
             other = replace(other, amplitude=other.amplitude * float(np.mean(mean.scale / plane.scale)))
             chosen = Scene(plane, other, pieces(True, plane.scale), why)
-    further = fit_prior(chosen.pieces, temporal=False, start=chosen.prior)
+    further = fit(chosen.pieces, start=chosen.prior)
     better = hidden_error(further, chosen.pieces) < hidden_error(chosen.prior, chosen.pieces)
     return chosen._replace(prior=further) if better else chosen
 
@@ -110,7 +115,7 @@ def _plane(climatology: Climatology, nothing: np.ndarray) -> Standardiser | None
 
 
 def places(
-    hidden: Sequence[np.ndarray], most: int, *, seed: int = 0
+    hidden: Sequence[np.ndarray], most: int, *, seed: int = 0, is_periodic: bool = False
 ) -> Iterator[tuple[np.ndarray, tuple[slice, slice]]]:
     """Rows and columns, of ``most`` cells at most, in which something is hidden: of each that hides, (C, H, W) bool.
 
@@ -128,8 +133,8 @@ def places(
         rows = min(height, max(math.isqrt(most), most // width))
         columns = min(width, most // rows)
         for _ in range(TRIES):
-            y, x = cut(height, rows, random), cut(width, columns, random)
-            if gaps[:, y, x].any():
+            y, x = cut(height, rows, random), cut(width, columns, random, is_periodic=is_periodic)
+            if taken(gaps, y, x).any():
                 yield gaps, (y, x)
                 break
 

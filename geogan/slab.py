@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from geogan.cutting import AROUND, Plan
 from geogan.draws import draws_at
 from geogan.inference import fill_block
 from geogan.model import Model
-from geogan.panels import Panel, moved, reaches, widened
+from geogan.panels import Panel, moved, shifts, widened
 from geogan.tiles import Tile, blend_weights
 
 
@@ -60,9 +61,9 @@ def fill_slab(
     places = (None, None) if panel is None else panel
     rim = cut.around // 2 if members > 1 else 0
     sides = [
-        _Side.of(tiles, None if place is None else place.core, rim, begins - planned)
-        for tiles, place, begins, planned in zip(
-            (cut.rows, cut.columns), places, archive.origin, cut.origin, strict=True
+        _Side.of(tiles, None if place is None else place.core, rim, begins - planned, is_periodic=wraps)
+        for tiles, place, begins, planned, wraps in zip(
+            (cut.rows, cut.columns), places, archive.origin, cut.origin, (False, cut.is_periodic), strict=True
         )
     ]
     down, across = sides
@@ -75,8 +76,9 @@ def fill_slab(
     for row, weight_y in down.tiles:
         for column, weight_x in across.tiles:
             read = (down.here(row.read), across.here(column.read))
-            if not archive.domain[read].any():
+            if not archive.sea(*read).any():
                 continue
+            is_periodic = archive.spans(read[1])
             piece = archive.read(slab.read, *read)
             # A record shorter than the window: frames that say nothing are put behind.
             lack = max(0, model.frames - len(piece.days))
@@ -90,10 +92,17 @@ def fill_slab(
             there = [moved(part, start) for part, start in zip((row.read, column.read), cut.origin)]
             noise = None
             if draws is not None:
-                noise = draws_at(days, *there, bands=archive.bands, pairs=-(-members // 2), seed=seed)
+                noise = draws_at(
+                    days,
+                    *there,
+                    bands=archive.bands,
+                    pairs=-(-members // 2),
+                    seed=seed,
+                    width=model.domain.shape[1],
+                )
             made = fill_block(
                 model.network,
-                model.prior_of(*there),
+                model.prior_of(*there, is_periodic=is_periodic),
                 values,
                 observed,
                 sea,
@@ -106,21 +115,22 @@ def fill_slab(
                 device=device,
                 precision=precision,
                 dates=whole,
+                is_periodic=is_periodic,
             )
-            (target_y, own_y), (target_x, own_x) = down.shared(row), across.shared(column)
-            weight = (weight_y[own_y, None] * weight_x[own_x]).astype(np.float32)
-            here, own = (..., target_y, target_x), (slab.inner, slice(None), own_y, own_x)
-            kept = (..., moved(slab.inner, -whole.start), slice(None), own_y, own_x)
-            if shown is not None:
-                shown[here] |= observed[own] > 0
-            if most is not None and uncertainty is not None and not model.operator.blurs:
-                noise_there = np.hypot(uncertainty[own], model.operator.noise)
-                most[here] = np.where(observed[own] > 0, noise_there, np.inf)
-            total[here] += weight * made.field[kept].numpy()
-            if std is not None and made.std is not None:
-                std[here] += weight * made.std[kept].numpy()
-            if draws is not None and made.members is not None:
-                draws[here] += weight * made.members[:members][kept].numpy()
+            for (target_y, own_y), (target_x, own_x) in product(down.shared(row), across.shared(column)):
+                weight = (weight_y[own_y, None] * weight_x[own_x]).astype(np.float32)
+                here, own = (..., target_y, target_x), (slab.inner, slice(None), own_y, own_x)
+                kept = (..., moved(slab.inner, -whole.start), slice(None), own_y, own_x)
+                if shown is not None:
+                    shown[here] |= observed[own] > 0
+                if most is not None and uncertainty is not None and not model.operator.blurs:
+                    noise_there = np.hypot(uncertainty[own], model.operator.noise)
+                    most[here] = np.where(observed[own] > 0, noise_there, np.inf)
+                total[here] += weight * made.field[kept].numpy()
+                if std is not None and made.std is not None:
+                    std[here] += weight * made.std[kept].numpy()
+                if draws is not None and made.members is not None:
+                    draws[here] += weight * made.members[:members][kept].numpy()
             del made
     if std is not None:
         # An observation's estimate is off by no more than itself; there are too few of most errors to learn that.
@@ -136,7 +146,7 @@ def fill_slab(
         # Opposite members have their mean in the middle: no degree of freedom is lost to it.
         spread = np.sqrt(((draws - total) ** 2).mean(0))
         if std is not None:
-            domain = archive.domain[down.here(down.wide), across.here(across.wide)]
+            domain = archive.sea(down.here(down.wide), across.here(across.wide))
             # Of an observation whose error is not known, no error was learned.
             gaps = domain & ~shown if model.exact else np.broadcast_to(domain, shape)
             for part in parts:
@@ -166,15 +176,24 @@ class _Side(NamedTuple):
     wide: slice  # with its rim
     tiles: list[tuple[Tile, np.ndarray]]  # those that have a say in it, and their weights
     start: int  # where the archive begins
+    length: int  # of the whole axis
+    is_periodic: bool  # whether its last cell touches the first
 
     @classmethod
-    def of(cls, tiles: list[Tile], core: slice | None, rim: int, start: int) -> _Side:
+    def of(cls, tiles: list[Tile], core: slice | None, rim: int, start: int, *, is_periodic: bool) -> _Side:
         """That of a panel, or of the whole axis."""
         length = tiles[-1].core.stop
         core = core or slice(0, length)
-        wide = widened(core, rim, length)
-        weighted = zip(tiles, blend_weights(tiles, length))
-        return cls(core, wide, [(tile, weight) for tile, weight in weighted if reaches(tile, wide)], start)
+        wide = widened(core, rim, length, is_periodic=is_periodic)
+        found = []
+        # In the order of the whole axis, whatever the panel: sums are then the same to the last bit.
+        for tile, weight in zip(tiles, blend_weights(tiles, length)):
+            turns = shifts(tile, wide, length, is_periodic=is_periodic)
+            if turns:
+                # A whole axis is read where the tile is; a panel on its side of the seam.
+                turn = 0 if core == slice(0, length) else turns[0]
+                found.append((tile._replace(read=moved(tile.read, turn)), weight))
+        return cls(core, wide, found, start, length, is_periodic)
 
     @property
     def cores(self) -> list[slice]:
@@ -189,18 +208,27 @@ class _Side(NamedTuple):
         """A stretch, counted from the rim on."""
         return moved(part, -self.wide.start)
 
-    def shared(self, tile: Tile) -> tuple[slice, slice]:
-        """What a tile says of, counted from the rim on and from the first pixel of the tile."""
-        part = slice(max(tile.read.start, self.wide.start), min(tile.read.stop, self.wide.stop))
-        return self.inside(part), moved(part, -tile.read.start)
+    def shared(self, tile: Tile) -> list[tuple[slice, slice]]:
+        """What a tile says of, counted from the rim on and from the first pixel of the tile.
+
+        On an axis that goes round a tile at the seam has a say in both ends.
+        """
+        found = []
+        for turn in sorted(shifts(tile, self.wide, self.length, is_periodic=self.is_periodic)):
+            read = moved(tile.read, turn)
+            part = slice(max(read.start, self.wide.start), min(read.stop, self.wide.stop))
+            found.append((self.inside(part), moved(part, -read.start)))
+        return found
 
     def around(self, core: slice, rim: int) -> tuple[slice, slice, slice]:
         """A stretch, it with a rim, and where it is in that."""
-        wide = widened(core, rim, self.tiles[-1][0].read.stop)
+        wide = widened(core, rim, self.length, is_periodic=self.is_periodic)
         return self.inside(core), self.inside(wide), moved(core, -wide.start)
 
 
-def wanted_over_found(std: np.ndarray, spread: np.ndarray, gaps: np.ndarray, *, cells: int = AROUND) -> np.ndarray:
+def wanted_over_found(
+    std: np.ndarray, spread: np.ndarray, gaps: np.ndarray, *, cells: int = AROUND, is_periodic: bool = False
+) -> np.ndarray:
     """What members are drawn apart by, so that around every cell their spread is the error predicted there.
 
     Cell by cell, the spread of some members is mostly chance; around it, it is less so.
@@ -213,16 +241,16 @@ def wanted_over_found(std: np.ndarray, spread: np.ndarray, gaps: np.ndarray, *, 
         Where both are looked at.
     cells : int
         Of a side of what counts as around.
+    is_periodic : bool
+        Whether the last column touches the first.
 
     Returns
     -------
     factor : ndarray of float32, shape (t, C, H, W)
         1 where there is no gap around.
     """
-    size = (1, 1, cells, cells)
-    wanted, found = (
-        uniform_filter(gaps * part.astype(np.float64) ** 2, size, mode="constant") for part in (std, spread)
-    )
+    size, mode = (1, 1, cells, cells), ["constant"] * 3 + ["wrap" if is_periodic else "constant"]
+    wanted, found = (uniform_filter(gaps * part.astype(np.float64) ** 2, size, mode=mode) for part in (std, spread))
     known = found > 1e-9 * max(found.max(), 1e-30)
     return np.sqrt(np.where(known, wanted, 1.0) / np.where(known, found, 1.0)).astype(np.float32)
 

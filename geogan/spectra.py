@@ -119,6 +119,7 @@ class SpectrumTally:
         *,
         axes: str = "yx",
         observation_error: float = 0.0,
+        is_periodic: bool = False,
     ) -> SpectrumTally:
         """Return this tally with one more block in it.
 
@@ -135,6 +136,8 @@ class SpectrumTally:
         observation_error : float
             Standard deviation of the error of the reference, the same for all cells and independent between them: its
             (white) power is taken off.
+        is_periodic : bool
+            Whether the last column touches the first: segments along rows then lie across the seam too.
 
         Returns
         -------
@@ -170,10 +173,12 @@ class SpectrumTally:
         total = self
         for axis in axes:
             a, b, c = (part.swapaxes(-1, -2) if axis == "y" else part for part in (reference, estimate, whole))
-            total = total + self._along(a, b, c, observation_error)
+            total = total + self._along(a, b, c, observation_error, is_periodic=is_periodic and axis == "x")
         return total
 
-    def _along(self, reference: np.ndarray, estimate: np.ndarray, whole: np.ndarray, noise: float) -> SpectrumTally:
+    def _along(
+        self, reference: np.ndarray, estimate: np.ndarray, whole: np.ndarray, noise: float, *, is_periodic: bool = False
+    ) -> SpectrumTally:
         """The tally of the segments along the last axis alone."""
         none = SpectrumTally(self.length)
         if whole.shape[-1] < self.length:
@@ -181,6 +186,8 @@ class SpectrumTally:
         reference, estimate, whole = (
             part.reshape(-1, part.shape[-1]) for part in (reference, estimate, np.broadcast_to(whole, reference.shape))
         )
+        if is_periodic:
+            reference, estimate, whole = _opened(reference, estimate, whole, self.length)
         line, start = _starts(whole, self.length)
         if not len(line):
             return none
@@ -217,6 +224,21 @@ class SpectrumTally:
         estimate = np.array(self.estimate) / self.segments if self.segments else nothing
         ratio = np.divide(estimate, reference, out=nothing.copy(), where=reference > 0)
         return Spectrum(wavelength, reference, estimate, ratio, self.segments)
+
+
+def _opened(
+    reference: np.ndarray, estimate: np.ndarray, whole: np.ndarray, length: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows that go round, cut open at a gap, so that no run is cut; one without any goes on for half a segment."""
+    lines, width = whole.shape
+    gap = np.where(whole.all(1), 0, (~whole).argmax(1))
+    more = length // 2
+    places = (gap[:, None] + np.arange(width + more)) % width
+    rows = np.arange(lines)[:, None]
+    reference, estimate, whole = (part[rows, places] for part in (reference, estimate, whole))
+    # Of a row with a gap the run at its start would be met again.
+    whole[~whole.all(1), width:] = False
+    return reference, estimate, whole
 
 
 def _starts(whole: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

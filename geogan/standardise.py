@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import VARIABLE, YEAR, Axes, band_names, day_of_year, days, stacked
+from geogan.circle import taken
+from geogan.coordinates import VARIABLE, YEAR, Axes, band_names, day_of_year, days, is_periodic, stacked
 from geogan.durations import duration
 from geogan.operators.errors import InputError
 from geogan.regions import Region
@@ -292,7 +293,8 @@ class Standardiser:
         # One observation says nothing of its cell on other days.
         alone = len(dates) == 1
         plane = plane and alone and bool((seen > 0).any(0).sum() >= PLANE_CELLS)
-        planes = np.stack([_plane(*part) for part in zip(moment[0], seen)]) if plane else pooled
+        around = is_periodic(field, axes)
+        planes = np.stack([_plane(*part, is_periodic=around) for part in zip(moment[0], seen)]) if plane else pooled
         fitted = np.empty((keep, bands, *domain.shape), np.float32)
         residual = np.zeros(bands)
         # Some rows at a time: the equations of all cells take more memory than all else.
@@ -333,7 +335,7 @@ class Standardiser:
 
     def part(self, y: slice, x: slice) -> Standardiser:
         """That of a part of the grid."""
-        return replace(self, coefficients=self.coefficients[..., y, x])
+        return replace(self, coefficients=taken(self.coefficients, y, x))
 
     def error_unit(self, units: str) -> tuple[float, str]:
         """What an error in anomalies is multiplied by, and the units it is in then.
@@ -366,7 +368,7 @@ class Standardiser:
 
     def climatology(self, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)) -> np.ndarray:
         """Climatology in transformed units, (T, C, h, w), at the days of the year ``phase`` (T,)."""
-        coefficients = self.coefficients[..., y, x]
+        coefficients = taken(self.coefficients, y, x)
         count = 1 if phase is None else len(phase)
         return np.tensordot(_basis(phase, count, len(coefficients)).astype(np.float32), coefficients, 1)
 
@@ -498,8 +500,10 @@ def transforms(text: str, bands: int) -> tuple[str, ...]:
     return each
 
 
-def _plane(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _plane(values: np.ndarray, seen: np.ndarray, *, is_periodic: bool = False) -> np.ndarray:
     """Least squares plane through the values (H, W) of the cells that were seen.
+
+    Where the last column touches the first it is level along x, or there would be a step at the seam.
 
     Examples
     --------
@@ -519,8 +523,10 @@ def _plane(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
             [power[0, 1], power[1, 1], power[0, 2]],
         ]
     )
+    terms, right = 2 if is_periodic else 3, np.array([first[0, 0], first[1, 0], first[0, 1]])
     # Of cells in one line, the plane of least slope across it.
-    level, along_y, along_x = np.linalg.lstsq(normal, np.array([first[0, 0], first[1, 0], first[0, 1]]), rcond=1e-6)[0]
+    found = np.linalg.lstsq(normal[:terms, :terms], right[:terms], rcond=1e-6)[0]
+    level, along_y, along_x = (*found, 0.0) if is_periodic else found
     return np.add.outer(level + along_y * y, along_x * x)
 
 

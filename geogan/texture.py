@@ -8,16 +8,18 @@ that is a function of the cells around alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from geogan.circle import around
 from geogan.spectra import SpectrumTally
 
-# Steps of smoothing at most. Each reaches two cells: together they stay within the halo of a tile.
-MOST = 8
+# Steps of smoothing at most, and cells that each reaches: together they stay within the halo of a tile.
+MOST, STEP = 8, 2
 # Cells of a segment; the shorter where too few clouds hold the longer.
 LENGTHS = (16, 8)
 # Wavelength in cells down to which power is compared: at the shortest observations hold little but their noise.
@@ -91,6 +93,7 @@ def fit_smoothing(
     blur: Callable[[Tensor], Tensor],
     apart: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     seed: int = 0,
+    is_periodic: bool = False,
 ) -> int:
     """Steps of smoothing after which members have the power of the observations that were withheld from them.
 
@@ -113,6 +116,8 @@ def fit_smoothing(
         (T, C, h, w): :func:`geogan.slab.wanted_over_found`.
     seed : int
         Of the noise.
+    is_periodic : bool
+        Whether the last column of the stretches touches the first.
 
     Returns
     -------
@@ -120,7 +125,7 @@ def fit_smoothing(
         0 to :data:`MOST`; 0 where withheld clouds are too few or too small to say.
     """
     random = torch.Generator().manual_seed(seed)
-    found = [_powers(each, blur, apart, random) for each in ensembles]
+    found = [_powers(each, blur, apart, random, is_periodic=is_periodic) for each in ensembles]
     for number, length in enumerate(LENGTHS):
         known = [each[number] for each in found if each[number][0].segments]
         if len(known) >= ENOUGH:
@@ -136,6 +141,8 @@ def _powers(
     blur: Callable[[Tensor], Tensor],
     apart: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     random: torch.Generator,
+    *,
+    is_periodic: bool,
 ) -> list[list[SpectrumTally]]:
     """Tallies of the withheld cells of a stretch, for each length of segments and after each number of steps."""
     dates = seen.hidden.flatten(1).any(1)
@@ -145,12 +152,16 @@ def _powers(
     where = (hidden > 0).expand(deviations.shape).cpu().numpy()
     reference = observed.expand(deviations.shape).cpu().numpy()
     found: list[list[SpectrumTally]] = [[] for _ in LENGTHS]
+    smoother: Callable[..., Tensor] = partial(smoothed, steps=1)
+    if is_periodic:
+        smoother = around(smoother, STEP)
     for _ in range(MOST + 1):
         factor = apart(std, deviations.square().mean(0).sqrt().cpu().numpy(), gaps)
         members = blur(field + torch.from_numpy(factor).to(field.device) * deviations) + added
         for tallies, length in zip(found, LENGTHS, strict=True):
-            tallies.append(SpectrumTally(length).add(reference, members.cpu().numpy(), where))
-        deviations = smoothed(deviations, seen.domain, 1)
+            tally = SpectrumTally(length).add(reference, members.cpu().numpy(), where, is_periodic=is_periodic)
+            tallies.append(tally)
+        deviations = smoother(deviations, seen.domain)
     return found
 
 

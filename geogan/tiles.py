@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from geogan.circle import columns
+
 
 class Tile(NamedTuple):
     """One tile along one axis.
@@ -15,7 +17,8 @@ class Tile(NamedTuple):
     core : slice
         The pixels this tile answers for.
     read : slice
-        The pixels it reads: the core with its halo, inside the axis.
+        The pixels it reads: the core with its halo, inside the axis; of an axis that goes round the globe also beyond
+        its ends, as :mod:`geogan.circle` counts columns.
     """
 
     core: slice
@@ -33,7 +36,7 @@ class Tile(NamedTuple):
         return slice(self.core.start - self.read.start, self.core.stop - self.read.start)
 
 
-def tile_axis(length: int, core: int, halo: int, *, multiple: int = 1) -> list[Tile]:
+def tile_axis(length: int, core: int, halo: int, *, multiple: int = 1, is_periodic: bool = False) -> list[Tile]:
     """Cut an axis into tiles whose cores cover it once.
 
     Parameters
@@ -46,6 +49,9 @@ def tile_axis(length: int, core: int, halo: int, *, multiple: int = 1) -> list[T
         Pixels read on either side of a core, fewer at the ends of the axis.
     multiple : int
         Cores start at multiples of this, so that written regions agree with stored chunks.
+    is_periodic : bool
+        Whether the last pixel touches the first. Every tile then has its whole halo, across the seam; an axis no longer
+        than what one tile reads is a single tile without any, as no pixel may be read twice.
 
     Returns
     -------
@@ -63,6 +69,8 @@ def tile_axis(length: int, core: int, halo: int, *, multiple: int = 1) -> list[T
     slice(0, 4, None) slice(0, 5, None)
     slice(4, 8, None) slice(3, 9, None)
     slice(8, 10, None) slice(7, 10, None)
+    >>> [tile.read for tile in tile_axis(10, 4, 1, is_periodic=True)]
+    [slice(-1, 5, None), slice(3, 9, None), slice(7, 11, None)]
     """
     if min(length, core, multiple) < 1 or halo < 0:
         raise ValueError(
@@ -70,8 +78,11 @@ def tile_axis(length: int, core: int, halo: int, *, multiple: int = 1) -> list[T
             f"got length={length}, core={core}, multiple={multiple}, halo={halo}"
         )
     core = -(-core // multiple) * multiple
+    if is_periodic and length <= core + 2 * halo:
+        return [Tile(slice(0, length), slice(0, length))]
     stops = [(start, min(start + core, length)) for start in range(0, length, core)]
-    return [Tile(slice(a, b), slice(max(a - halo, 0), min(b + halo, length))) for a, b in stops]
+    first, last = (-halo, length + halo) if is_periodic else (0, length)
+    return [Tile(slice(a, b), slice(max(a - halo, first), min(b + halo, last))) for a, b in stops]
 
 
 def grid_tiles(
@@ -171,7 +182,8 @@ def blend_weights(tiles: Sequence[Tile], length: int) -> list[np.ndarray]:
     ramps = [ramp(tile, length) for tile in tiles]
     total = np.zeros(length)
     for tile, weight in zip(tiles, ramps):
-        total[tile.read] += weight
+        # No tile reads a pixel twice, so this adds every weight.
+        total[columns(tile.read, length)] += weight
     if not np.all(total > 0):
         raise ValueError(f"the tiles leave pixel {int(np.argmin(total))} of {length} uncovered")
-    return [weight / total[tile.read] for tile, weight in zip(tiles, ramps)]
+    return [weight / total[columns(tile.read, length)] for tile, weight in zip(tiles, ramps)]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from geogan import objective
 from geogan.blocks import ASKED_ERROR, RECORRUPTION, SHOWN_ERROR, BlockPool, total_noise
+from geogan.circle import around, rim_of
 from geogan.covariance import Prior
 from geogan.gaussian import GaussianPrior
 from geogan.networks import Critic, ErrorNet, Generator
@@ -137,6 +138,7 @@ def train_step(
     decay_every: int = 400,
     cooled: float = 1.0,
     theta: Any = None,
+    is_periodic: bool = False,
     ranks: Ranks = ALONE,
 ) -> Step:
     """One step of Algorithm 1.
@@ -173,6 +175,9 @@ def train_step(
         What both are multiplied by now.
     theta : Theta, optional
         A fresh draw for ``windows``, on their device; by default drawn here, from ``state.random``.
+    is_periodic : bool
+        Whether windows go once round the globe: networks then see across the seam, as when filling. ``operator`` and
+        ``prior`` must be of the same kind, see their ``around``.
     ranks : Ranks
         The processes that share the batch, of which ``windows`` are this one's. What is random is drawn for all of it
         in each, and gradients are those of the mean over all: several processes do what one would. The losses that are
@@ -180,6 +185,7 @@ def train_step(
     """
     state.whole = False
     generator, discriminator = state.generator, state.discriminator
+    generate: Callable[..., Tensor] = around(generator, rim_of(generator.reach)) if is_periodic else generator
     device = windows.values.device
     scale = generator.scale
     cast = torch.autocast(device.type, precision, enabled=precision != torch.float32)
@@ -190,7 +196,7 @@ def train_step(
     shown = windows.kept if weights.withheld > 0 else windows.mask
     seen = _seen(windows, shown, scale)
     with cast:
-        reconstruction = generator(*seen, windows.guess, windows.domain, extra=windows.covariates)
+        reconstruction = generate(*seen, windows.guess, windows.domain, extra=windows.covariates)
     losses: dict[str, Tensor] = {}
     targets: list[Target] = []
     if weights.withheld > 0 and windows.noise is not None and not operator.masks and windows.uncertainty is None:
@@ -216,6 +222,7 @@ def train_step(
                 cast,
                 step=state.step,
                 averaging=averaging,
+                is_periodic=is_periodic,
                 ranks=ranks,
             )
     if weights.paired > 0:
@@ -227,7 +234,7 @@ def train_step(
         # Half of the windows: as dear as the pass for the mean, where all would double it.
         count = max(1, len(windows.values) // windows.members.shape[1])
         windows, theta = windows.first(count), each_tensor(theta, lambda part: part[:count])
-        members = _members(generator, windows, cast)
+        members = _members(generate, windows, scale, cast)
         found = torch.stack([operator.blur(each) for each in members.unbind(0)])
         crps = []
         for values, _, weight, noise in targets:
@@ -284,7 +291,7 @@ def train_step(
             if windows.uncertainty is not None:
                 trusted = objective.trust(trusted, windows.uncertainty, scale)
         with cast:
-            twice = generator(measured.values, trusted, guess, windows.domain, extra=windows.covariates)
+            twice = generate(measured.values, trusted, guess, windows.domain, extra=windows.covariates)
         again = _inside(operator.apply(twice, theta), windows.domain)
         losses["likelihood"] = ranks.weigh(objective.likelihood(asked_again, again, scale), asked_again.mask)
 
@@ -353,7 +360,7 @@ def _normal(like: Tensor, generator: torch.Generator, ranks: Ranks, axis: int = 
     return ranks.mine(drawn, axis).to(like.device, non_blocking=True)
 
 
-def _members(generator: Generator, windows: Windows, cast: Any) -> Tensor:
+def _members(generate: Callable[..., Tensor], windows: Windows, scale: Tensor, cast: Any) -> Tensor:
     """Members of the windows' ensembles, (M, B, T, C, h, w), in one pass."""
     assert windows.members is not None
     noise = windows.members.transpose(0, 1)
@@ -362,10 +369,10 @@ def _members(generator: Generator, windows: Windows, cast: Any) -> Tensor:
     def each(part: Tensor) -> Tensor:
         return part.repeat(count, 1, 1, 1, 1)
 
-    shown, kept = (each(part) for part in _seen(windows, windows.kept, generator.scale))
+    shown, kept = (each(part) for part in _seen(windows, windows.kept, scale))
     extra = None if windows.covariates is None else windows.covariates.repeat(count, 1, 1, 1)
     with cast:
-        members = generator(shown, kept, each(windows.guess), each(windows.domain), noise.flatten(0, 1), extra)
+        members = generate(shown, kept, each(windows.guess), each(windows.domain), noise.flatten(0, 1), extra)
     return members.unflatten(0, (count, -1))
 
 
@@ -380,14 +387,16 @@ def _error_step(
     *,
     step: int,
     averaging: float,
+    is_periodic: bool,
     ranks: Ranks,
 ) -> Tensor:
     """One step of what predicts the error; the generator learns nothing from it."""
+    predict: Callable[..., tuple[Tensor, Tensor | None]] = state.network.predict
+    if is_periodic:
+        predict = around(predict, rim_of(state.network.reach))
     with cast:
         found = reconstruction.detach()
-        std, spread = state.network.predict(
-            *seen, windows.guess, found, windows.domain, windows.covariates, windows.near
-        )
+        std, spread = predict(*seen, windows.guess, found, windows.domain, windows.covariates, windows.near)
     terms = [
         ranks.weigh(
             objective.error_likelihood(
@@ -491,6 +500,7 @@ def train(
     report_every: int = 10,
     device: torch.device | None = None,
     seed: int = 0,
+    circle: int | None = None,
     ranks: Ranks = ALONE,
 ) -> Iterator[Progress]:
     """Train until the budget of steps or minutes is spent, yielding Progress.
@@ -503,6 +513,8 @@ def train(
     chosen by that. Both are measured before the first step too: there the model is its first guess. Where nothing
     could be withheld there is no ``validate``, and the last average is kept.
 
+    Where blocks go once round the globe, ``circle`` is their columns: windows then lie across the seam too.
+
     Over the last ``cooling`` of the budget both learning rates fall to nothing, in a line: what was learned last weighs
     less then, and the noise of single steps goes out of the weights.
 
@@ -512,6 +524,8 @@ def train(
         When a loss is not finite, or the discriminator has collapsed; the best weights are in ``state``.
     """
     device = device or torch.device("cpu")
+    is_periodic = crop[1] == circle
+    operator, prior = operator.around(is_periodic), None if prior is None else prior.around(is_periodic)
     collapsed = 0
     began, before = time.perf_counter(), state.seconds
     first_step = state.step
@@ -527,6 +541,7 @@ def train(
             share=ranks.share,
             turned=prior is None or prior.stationary,
             tilted=isinstance(prior, GaussianPrior) and prior.tilt != 0,
+            is_periodic=circle is not None,
         )
         if not _second(weights, step, likelihood_every) and (weights.prior == 0 or windows.clean is not None):
             return windows, None
@@ -584,6 +599,7 @@ def train(
                 decay_every=decay_every,
                 cooled=min(1.0, (1 - used) / cooling) if cooling > 0 else 1.0,
                 theta=theta,
+                is_periodic=is_periodic,
                 ranks=ranks,
             )
             judged = state.step % validate_every == 0

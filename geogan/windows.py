@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from geogan.blocks import Block
+from geogan.circle import columns
 
 
 class Windows(NamedTuple):
@@ -52,6 +53,7 @@ def draw_windows(
     share: slice = slice(None),
     turned: bool = True,
     tilted: bool = False,
+    is_periodic: bool = False,
 ) -> Windows:
     """Draw a batch of windows, turned over at random.
 
@@ -73,6 +75,9 @@ def draw_windows(
         False to leave them as they are: a first guess that knows the grid's cells cannot be turned over.
     tilted : bool
         Along both axes or along none: a covariance that leans to one side leans to the other in a mirror.
+    is_periodic : bool
+        Whether blocks go once round the globe: windows then lie across the seam too, unless they are to be left as they
+        are.
     """
     places = torch.rand((batch, 6), generator=generator, dtype=torch.float64).tolist()
     dealt = math.gcd(batch, len(blocks))
@@ -84,10 +89,12 @@ def draw_windows(
         assert block is not None, f"window {number} is cut from a block of another process"
         t = int(when * (block.values.shape[0] - frames + 1))
         y = int(down * (block.values.shape[-2] - crop[0] + 1))
-        x = int(right * (block.values.shape[-1] - crop[1] + 1))
+        width = block.values.shape[-1]
+        x = int(right * (width if is_periodic and turned else width - crop[1] + 1))
         turns = turns[:1] * 2 if tilted else turns
         flips = [axis for axis, turn in zip((-2, -1), turns, strict=True) if turned and turn < 0.5]
-        space = (slice(y, y + crop[0]), slice(x, x + crop[1]))
+        place = columns(slice(x, x + crop[1]), width)
+        space = (slice(y, y + crop[0]), place if isinstance(place, slice) else torch.from_numpy(place))
         here = (slice(t, t + frames), slice(None), *space)
         films = [part[here].flip(flips) for part in block[:4]]
         extra = [None if part is None else part[here].flip(flips) for part in (block.clean, block.noise)]

@@ -1,9 +1,9 @@
 """Cloud-shaped gaps: fractal random fields cut at a drawn coverage."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -69,6 +69,9 @@ class CloudMask(Operator):
     scale: float | None = None
     persistence: float | None = None
     slope: float | None = None
+
+    # Whether frames go once round the globe: a fact of the grid, not a parameter; see `around`.
+    is_periodic: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_parameters(self, "cloud_mask")
@@ -195,8 +198,8 @@ class CloudMask(Operator):
 
     def _shape(self, hidden: np.ndarray, domain: np.ndarray, mean: float) -> tuple[float, float, float]:
         """Spread, scale and slope from the share of pairs that differ, against their distance."""
-        lags, differing = _variogram(hidden, domain)
-        distances = _distances(domain)
+        lags, differing = _variogram(hidden, domain, is_periodic=self.is_periodic)
+        distances = _distances(domain, is_periodic=self.is_periodic)
         scatter = float(hidden[:, domain].mean(axis=1).std(ddof=1)) if len(hidden) > 1 else None
         widest = max(hidden.shape[1:])
         # Start and bounds of what is free. The spread stays a little below its limit, where the Beta law is
@@ -274,13 +277,18 @@ class CloudMask(Operator):
         field = settled._fields(noise, size).real
         return (field >= settled._level(sky)[..., None])[:, None, None]
 
+    def around(self, is_periodic: bool) -> Self:
+        """The same clouds on frames that go once round the globe, where they lie across the seam, or do not."""
+        kind: Any = RoundCloudMask if is_periodic else CloudMask
+        return self if self.is_periodic == is_periodic else kind(**asdict(self))
+
     def _white(self, count: int, size: tuple[int, int], *, generator: torch.Generator) -> Tensor:
         length, slope = self._spectrum
-        return white(count, size, length=length, slope=slope, generator=generator)
+        return white(count, size, length=length, slope=slope, generator=generator, is_periodic=self.is_periodic)
 
     def _fields(self, noise: Tensor, size: tuple[int, int]) -> Tensor:
         length, slope = self._spectrum
-        return fields(noise, size=size, length=length, slope=slope)
+        return fields(noise, size=size, length=length, slope=slope, is_periodic=self.is_periodic)
 
     @property
     def _spectrum(self) -> tuple[float, float]:
@@ -302,6 +310,19 @@ class CloudMask(Operator):
         position = ((sky + 5) / 10 * (len(table) - 1)).clamp(0, len(table) - 1.001)
         index = position.long()
         return torch.lerp(table[index], table[index + 1], position - index)
+
+
+@dataclass(frozen=True)
+class RoundCloudMask(CloudMask):
+    """:class:`CloudMask` on frames whose last column touches the first.
+
+    Examples
+    --------
+    >>> CloudMask(scale=5).around(True).around(False)
+    CloudMask(coverage=None, spread=None, scale=5, persistence=None, slope=None)
+    """
+
+    is_periodic: ClassVar[bool] = True
 
 
 def _levels(probability: np.ndarray, coverage: float, spread: float) -> np.ndarray:
@@ -374,7 +395,7 @@ def _informative(observed: np.ndarray, domain: np.ndarray) -> tuple[np.ndarray, 
     return dates, ~observed[dates] & domain
 
 
-def _variogram(hidden: np.ndarray, domain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _variogram(hidden: np.ndarray, domain: np.ndarray, *, is_periodic: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Share of pairs of domain cells of which one is hidden, at lags along rows and columns."""
     total: dict[int, np.ndarray] = {}
     for axis in (0, 1):
@@ -386,6 +407,8 @@ def _variogram(hidden: np.ndarray, domain: np.ndarray) -> tuple[np.ndarray, np.n
             pairs = np.take(domain, near, axis) & np.take(domain, far, axis)
             here = slice(None, side - lag), slice(lag, None)
             first, second = (hidden[:, cut] if axis == 0 else hidden[:, :, cut] for cut in here)
+            if is_periodic and axis == 1:
+                pairs, first, second = domain & np.roll(domain, -lag, 1), hidden, np.roll(hidden, -lag, 2)
             differ = int(((first != second) & pairs).sum())
             total[int(lag)] = total.get(int(lag), np.zeros(2)) + [differ, len(hidden) * int(pairs.sum())]
     lags = np.array(sorted(lag for lag, (_, pairs) in total.items() if pairs > 0))
@@ -398,7 +421,7 @@ def _variogram(hidden: np.ndarray, domain: np.ndarray) -> tuple[np.ndarray, np.n
     return lags, np.array([total[lag][0] / total[lag][1] for lag in lags])
 
 
-def _distances(domain: np.ndarray) -> np.ndarray:
+def _distances(domain: np.ndarray, *, is_periodic: bool = False) -> np.ndarray:
     """Distances, in cells, between two cells of the domain drawn at random: 64 quantiles of their law.
 
     Examples
@@ -409,7 +432,10 @@ def _distances(domain: np.ndarray) -> np.ndarray:
     cells = np.argwhere(domain)
     # Fixed because this is a quadrature, not a choice.
     first, second = np.random.default_rng(0).integers(len(cells), size=(2, 2**14))
-    distances = np.hypot(*(cells[first] - cells[second]).T)
+    down, across = np.abs(cells[first] - cells[second]).T
+    if is_periodic:
+        across = np.minimum(across, domain.shape[1] - across)
+    distances = np.hypot(down, across)
     return np.quantile(distances, (np.arange(64) + 0.5) / 64)
 
 

@@ -124,6 +124,10 @@ class Compose(Operator):
             operator.at(size, step, seed=stream, channels=channels) for operator, stream in zip(self.operators, streams)
         )
 
+    def around(self, is_periodic: bool) -> Self:
+        """Each operator on frames that go once round the globe, or do not."""
+        return replace(self, operators=tuple(operator.around(is_periodic) for operator in self.operators))
+
     def state(self) -> dict[str, Tensor]:
         """The arrays of all operators; each name led by the operator's position."""
         return {

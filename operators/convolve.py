@@ -1,6 +1,7 @@
 """Convolve-Noise: a mean filter, then Gaussian noise."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ class ConvolveNoise(Operator):
         sigma**2 for the variance, and its experiments quote the pairs (sigma, l) = (0.15, 3) and (0.3, 5):
         these are taken as standard deviations.
 
+
     Raises
     ------
     InputError
@@ -44,6 +46,9 @@ class ConvolveNoise(Operator):
 
     l: int = 3  # noqa: E741, the paper's name
     sigma: float = 0.15
+
+    # Whether frames go once round the globe: a fact of the grid, not a parameter; see `around`.
+    is_periodic: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_parameters(self, "convolve_noise")
@@ -81,6 +86,28 @@ class ConvolveNoise(Operator):
 
     def blur(self, x: Tensor) -> Tensor:
         """``x`` filtered, shape (B, T, C, H, W)."""
-        frames = x.reshape(-1, 1, *x.shape[-2:])
+        rim = self.l // 2 if self.is_periodic else 0
+        places = torch.arange(-rim, x.shape[-1] + rim, device=x.device) % x.shape[-1]
+        frames = (x[..., places] if rim else x).reshape(-1, 1, x.shape[-2], len(places))
         blurred = avg_pool2d(frames, self.l, stride=1, padding=self.l // 2, count_include_pad=False)
-        return blurred.reshape(x.shape)
+        return blurred[..., rim : rim + x.shape[-1]].reshape(x.shape)
+
+    def around(self, is_periodic: bool) -> Self:
+        """The same filter on frames that go once round the globe, where it reaches across the seam, or do not."""
+        kind: Any = RoundConvolveNoise if is_periodic else ConvolveNoise
+        return self if self.is_periodic == is_periodic else kind(self.l, self.sigma)
+
+
+@dataclass(frozen=True)
+class RoundConvolveNoise(ConvolveNoise):
+    """:class:`ConvolveNoise` on frames whose last column touches the first.
+
+    Examples
+    --------
+    >>> x = torch.zeros(1, 1, 1, 1, 5)
+    >>> x[..., 0] = 3.0
+    >>> ConvolveNoise(l=3, sigma=0.0).around(True).apply(x, ()).values.flatten().tolist()
+    [1.0, 1.0, 0.0, 0.0, 1.0]
+    """
+
+    is_periodic: ClassVar[bool] = True

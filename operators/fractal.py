@@ -56,13 +56,13 @@ def half_distance(slope: float) -> float:
 
 
 @lru_cache(maxsize=32)
-def amplitudes(size: tuple[int, int], *, length: float, slope: float) -> Tensor:
+def amplitudes(size: tuple[int, int], *, length: float, slope: float, is_periodic: bool = False) -> Tensor:
     """Square roots of the spectrum of a periodic box that holds a frame which is not periodic.
 
     Circulant embedding (Dietrich and Newsam, 1997): on a box at least twice as wide as the frame, no two
     cells of the frame are nearer round the back than across it, so the frame has the wanted correlation
     exactly, however long the correlation length. Where the correlation has faded out earlier, a smaller
-    box does.
+    box does. A frame that goes once round the globe is as wide as its box, and so is a field on it.
 
     Parameters
     ----------
@@ -72,6 +72,8 @@ def amplitudes(size: tuple[int, int], *, length: float, slope: float) -> Tensor:
         Correlation length, in cells.
     slope : float
         Exponent of the power spectrum, more than 2.
+    is_periodic : bool
+        Whether the last column of the frame touches the first.
 
     Returns
     -------
@@ -84,6 +86,8 @@ def amplitudes(size: tuple[int, int], *, length: float, slope: float) -> Tensor:
     torch.Size([40, 50])
     """
     box = [next_fast_len(max(2, min(2 * side, side + math.ceil(5 * length)))) for side in size]
+    if is_periodic:
+        box[1] = size[1]
     rows, columns = (np.minimum(np.arange(side), side - np.arange(side)) for side in box)
     covariance = correlation(np.hypot(rows[:, None], columns[None, :]) / length, slope=slope)
     # A long smooth correlation cut at the box's edge leaves a few negative eigenvalues. Dropping them adds
@@ -93,7 +97,7 @@ def amplitudes(size: tuple[int, int], *, length: float, slope: float) -> Tensor:
     return torch.from_numpy(np.sqrt(spectrum).astype(np.float32))
 
 
-def fields(noise: Tensor, *, size: tuple[int, int], length: float, slope: float) -> Tensor:
+def fields(noise: Tensor, *, size: tuple[int, int], length: float, slope: float, is_periodic: bool = False) -> Tensor:
     """Turn white noise into fractal fields.
 
     Parameters
@@ -106,6 +110,8 @@ def fields(noise: Tensor, *, size: tuple[int, int], length: float, slope: float)
         Correlation length, in cells.
     slope : float
         Exponent of the power spectrum, more than 2.
+    is_periodic : bool
+        Whether the last column of the frame touches the first.
 
     Returns
     -------
@@ -118,13 +124,21 @@ def fields(noise: Tensor, *, size: tuple[int, int], length: float, slope: float)
     >>> fields(noise, size=(20, 30), length=4.0, slope=3.0).shape
     torch.Size([1, 20, 30])
     """
-    shaped = noise * amplitudes(size, length=length, slope=slope).to(noise.device)
+    shaped = noise * amplitudes(size, length=length, slope=slope, is_periodic=is_periodic).to(noise.device)
     # Columns outside the frame are dropped before the second transform: a third of the work.
     wide = torch.fft.ifft(shaped, dim=-1, norm="ortho")[..., : size[1]]
     return torch.fft.ifft(wide, dim=-2, norm="ortho")[..., : size[0], :]
 
 
-def white(count: int, size: tuple[int, int], *, length: float, slope: float, generator: torch.Generator) -> Tensor:
+def white(
+    count: int,
+    size: tuple[int, int],
+    *,
+    length: float,
+    slope: float,
+    generator: torch.Generator,
+    is_periodic: bool = False,
+) -> Tensor:
     """White noise for ``count`` calls' worth of `fields`.
 
     Returns
@@ -137,5 +151,5 @@ def white(count: int, size: tuple[int, int], *, length: float, slope: float, gen
     >>> white(2, (20, 30), length=4.0, slope=3.0, generator=torch.Generator()).shape
     torch.Size([2, 40, 50])
     """
-    box = amplitudes(size, length=length, slope=slope).shape
+    box = amplitudes(size, length=length, slope=slope, is_periodic=is_periodic).shape
     return torch.view_as_complex(torch.randn((count, *box, 2), generator=generator, device=generator.device))

@@ -1,7 +1,7 @@
 """Gaps borrowed from other dates of the same archive."""
 
 from dataclasses import InitVar, dataclass, replace
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -95,6 +95,9 @@ class ObservedGaps(Operator):
 
     flip: bool = True
     shift: bool = True
+
+    # Whether frames go once round the globe: a fact of the grid, not a parameter; see `around`.
+    is_periodic: ClassVar[bool] = False
     # InitVar, not a field: parameters are what describe() writes and asdict() copies, not megabytes.
     library: InitVar[GapLibrary | None] = None
 
@@ -193,7 +196,7 @@ class ObservedGaps(Operator):
             first = int(starts[start % len(starts)])
             dates = _mirrored(np.arange(first, first + frames), len(library.runs)).tolist()
             rows = self._cells(height, library.size[0], top, north)
-            columns = self._cells(width, library.size[1], left, east)
+            columns = self._cells(width, library.size[1], left, east, is_periodic=self.is_periodic)
             films.append(library.crop(dates, rows, columns))
         return torch.stack(films).to(generator.device)
 
@@ -226,12 +229,38 @@ class ObservedGaps(Operator):
         library = GapLibrary(packed, state["runs"].cpu(), int(state["width"]))
         return replace(self, library=library)
 
-    def _cells(self, wanted: int, there: int, offset: int, mirror: int) -> np.ndarray:
+    def around(self, is_periodic: bool) -> Self:
+        """The same gaps on frames that go once round the globe, or do not.
+
+        On such frames gaps that are taken from anywhere begin at any meridian and go on across the seam.
+        """
+        kind: Any = RoundObservedGaps if is_periodic else ObservedGaps
+        same = self.is_periodic == is_periodic
+        return self if same else kind(self.flip, self.shift, library=self.__dict__["library"])
+
+    def _cells(self, wanted: int, there: int, offset: int, mirror: int, *, is_periodic: bool = False) -> np.ndarray:
         """Rows (or columns) of the library under a crop."""
+        if is_periodic and wanted == there:
+            # The same whole turn, from another meridian on.
+            cells = (np.arange(wanted) + (offset % there if self.shift else 0)) % there
+            return cells[::-1] if self.flip and mirror % 2 else cells
         # A smaller crop lies inside the frame; a larger one starts anywhere in the endless mirror pattern.
         places = there - wanted + 1 if wanted < there else 2 * there
         cells = _mirrored(np.arange(wanted) + (offset % places if self.shift else 0), there)
         return cells[::-1] if self.flip and mirror % 2 else cells
+
+
+@dataclass(frozen=True)
+class RoundObservedGaps(ObservedGaps):
+    """:class:`ObservedGaps` on frames whose last column touches the first.
+
+    Examples
+    --------
+    >>> ObservedGaps(flip=False).around(True).around(False)
+    ObservedGaps(flip=False, shift=True)
+    """
+
+    is_periodic: ClassVar[bool] = True
 
 
 def _mirrored(index: np.ndarray, length: int) -> np.ndarray:

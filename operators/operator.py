@@ -149,6 +149,17 @@ class Operator(Protocol):
         """
         return self.sample((1, 1, channels, *size), generator=dated_generator(seed, step))
 
+    def around(self, is_periodic: bool) -> Self:
+        """Return the operator on frames that go once round the globe, or on frames that do not.
+
+        Parameters
+        ----------
+        is_periodic : bool
+            Whether the last column of a frame touches the first: clouds and blurs then lie across the seam. Operators
+            that look at single cells are the same on both.
+        """
+        return self
+
     def state(self) -> dict[str, Tensor]:
         """Fitted arrays too large to be parameters, by name; empty for most operators."""
         return {}

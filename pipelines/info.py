@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.chunks import KEPT_BYTES, default_reads, good_cost, grid_cost, reading_cost, warning
-from geogan.coordinates import Axes, band_names, days, find_axes, grid_step, stacked
+from geogan.coordinates import Axes, band_names, days, find_axes, grid_step, is_periodic, stacked
 from geogan.cutting import cut_grid
 from geogan.domains import known_domain, named_domain
 from geogan.durations import duration
@@ -135,7 +135,12 @@ def _times_read(field: xr.DataArray, axes: Axes) -> str:
     chunks = stored_chunks(stacked(field, axes))
     preferred = field.encoding.get("preferred_chunks") or {}
     stored = [int(preferred.get(dim, field.sizes[dim])) for dim in (axes.time, axes.y, axes.x)]
-    dates, down, across = cut_grid(shape, bands=values // (shape[0] * shape[1]), alone=axes.independent or count == 1)
+    dates, down, across = cut_grid(
+        shape,
+        bands=values // (shape[0] * shape[1]),
+        alone=axes.independent or count == 1,
+        is_periodic=is_periodic(field, axes),
+    )
     least = None
     if len(down) * len(across) == 1:
         kept = KEPT_BYTES // (values * field.dtype.itemsize)

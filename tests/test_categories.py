@@ -78,3 +78,14 @@ def test_the_parts_are_the_whole():
 def test_errors(call, words):
     with pytest.raises(InputError, match=words):
         call()
+
+
+def test_the_nearest_observation_may_lie_across_the_seam():
+    observed, domain = np.zeros((1, 1, 2, 20), bool), np.ones((2, 20), bool)
+    observed[..., 0] = True
+    flat, round_ = (
+        distance_to_observed(observed, domain, is_periodic=each).classes[0, 0, 0].tolist() for each in (False, True)
+    )
+    assert flat[-1] == len(DISTANCES) and round_[-1] == 0
+    assert round_[1:] == round_[1:][::-1]
+    assert flat[:11] == round_[:11]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from geogan.circle import around, columns, rim_of, stretches, widened
+from geogan.circle import around, columns, rim_of, stretches, taken, widened
 
 
 @pytest.mark.parametrize("part", [slice(0, 8), slice(2, 5), slice(-3, 2), slice(5, 12), slice(-9, 20), slice(10, 12)])
@@ -12,12 +12,14 @@ def test_a_stretch_is_its_columns_however_they_are_asked_for(part):
     numbers = [column % 8 for column in range(part.start, part.stop)]
     row = np.arange(8)
     assert row[columns(part, 8)].tolist() == numbers
+    assert taken(row[None], slice(None), part).tolist() == [numbers]
     assert np.concatenate([row[each] for each in stretches(part, 8)]).tolist() == numbers
 
 
 def test_inside_the_grid_nothing_is_copied():
     row = np.arange(8)
     assert np.shares_memory(row[columns(slice(2, 8), 8)], row)
+    assert np.shares_memory(taken(row[None], slice(0, 1), slice(2, 8)), row)
     assert columns(slice(None), 8) == slice(None)
     assert stretches(slice(None), 8) == [slice(None)]
 

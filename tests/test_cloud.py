@@ -213,3 +213,36 @@ def test_sampling_is_quick():
         times.append(time.perf_counter() - start)
     # About 8 ms on one thread; the best of some, for the machine may be shared.
     assert min(times) < 0.06
+
+
+@pytest.mark.parametrize("persistence", [0.0, 3.0])
+@pytest.mark.parametrize("width", [36, 45])
+def test_clouds_lie_across_the_seam(width, persistence):
+    """On frames that go round, the last column is as like the first as any two neighbours are like each other."""
+    shape = (60, 2, 1, 24, width)
+    flat = CloudMask(coverage=0.4, spread=0.1, scale=6, persistence=persistence)
+    shares = []
+    for clouds in (flat, flat.around(True)):
+        seen = clouds.sample(shape, generator=torch.Generator().manual_seed(0))
+        assert seen.shape == shape
+        inside = (seen[..., 1:] != seen[..., :-1]).float().mean()
+        shares.append(float((seen[..., 0] != seen[..., -1]).float().mean() / inside))
+        assert seen.float().mean() == pytest.approx(0.6, abs=0.06)
+    assert shares[0] > 2.5
+    assert shares[1] == pytest.approx(1.0, abs=0.2)
+    one = flat.around(True).at((24, width), 5.25, seed=1)
+    assert one.shape == (1, 1, 1, 24, width)
+    assert flat.around(True).around(False) == flat
+
+
+def test_what_is_fitted_round_the_globe_is_what_was_drawn():
+    drawn = CloudMask(coverage=0.4, spread=0.1, scale=6, persistence=0.0, slope=3.0).around(True)
+    seen = drawn.sample((200, 1, 1, 32, 48), generator=torch.Generator().manual_seed(0))[:, 0, 0].numpy()
+    domain = np.ones((32, 48), bool)
+    fitted = CloudMask().around(True).fitted(seen, domain)
+    turned = CloudMask().around(True).fitted(np.roll(seen, 20, -1), domain)
+    assert fitted.is_periodic
+    assert fitted.scale == pytest.approx(6, rel=0.2) and fitted.coverage == pytest.approx(0.4, abs=0.03)
+    assert (turned.scale, turned.coverage, turned.spread) == pytest.approx(
+        (fitted.scale, fitted.coverage, fitted.spread), rel=0.05
+    )

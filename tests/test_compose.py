@@ -9,6 +9,7 @@ from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
+from geogan.operators.parse import describe
 from geogan.operators.pixels import RemovePixel, RemovePixelChannel
 
 
@@ -69,3 +70,12 @@ def test_channels_differ_where_one_of_them_says_so():
 def test_two_of_a_kind_draw_apart():
     first, second = Compose((RemovePixel(p=0.5), RemovePixel(p=0.5))).at((20, 30), 1.0, seed=0)
     assert not torch.equal(first, second)
+
+
+def test_each_goes_round():
+    both = Compose((ConvolveNoise(l=3, sigma=0.1), CloudMask(coverage=0.4, scale=5)))
+    assert [each.is_periodic for each in both.around(True).operators] == [True, True]
+    assert both.around(True).around(False) == both
+    assert (
+        describe(both.around(False)) == describe(both) == "convolve_noise:sigma=0.1 + cloud_mask:coverage=0.4,scale=5"
+    )

@@ -60,3 +60,14 @@ def test_impossible_sizes(size):
 def test_impossible_noise(noise):
     with pytest.raises(InputError, match="sigma of convolve_noise must be 0 or more"):
         ConvolveNoise(sigma=noise)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_a_blur_lies_across_the_seam(size):
+    x = torch.randn((2, 1, 1, 6, 9), generator=torch.Generator().manual_seed(0))
+    blur = ConvolveNoise(l=size, sigma=0.0).around(True)
+    torch.testing.assert_close(blur.blur(x.roll(4, -1)).roll(-4, -1), blur.blur(x))
+    flat = ConvolveNoise(l=size, sigma=0.0).blur(x)
+    inside = slice(size // 2, 9 - size // 2)
+    torch.testing.assert_close(blur.blur(x)[..., inside], flat[..., inside])
+    assert blur.blur(x).shape == x.shape

@@ -9,6 +9,7 @@ import xarray as xr
 from geogan.coordinates import (
     Axes,
     band_names,
+    check_columns,
     day_of_year,
     days,
     find_axes,
@@ -184,3 +185,47 @@ def test_of_a_stacked_field_only_the_piece_is_read_that_is_asked_for(dims):
     np.testing.assert_array_equal(films[some], whole[some])
     np.testing.assert_array_equal(films, whole)
     np.testing.assert_array_equal(films.max("y"), whole.max(2))
+
+
+def around(longitude, **named):
+    return field((3, np.shape(longitude)[-1]), ("lat", "lon"), lat=[2.0, 1, 0], lon=longitude, **named)
+
+
+@pytest.mark.parametrize(
+    ("longitude", "expected"),
+    [
+        (np.arange(0, 360, 7.5), True),
+        (np.arange(352.5, -1, -7.5), True),  # falling
+        (np.arange(-176.25, 180, 7.5), True),
+        (np.roll(np.arange(0, 360, 7.5), 11), True),
+        (np.arange(0, 360, 0.25).astype("f4"), True),
+        (np.arange(0, 361, 7.5), False),  # the first column twice
+        (np.arange(0, 352, 7.5), False),  # one column short
+        (np.arange(0, 180, 7.5), False),
+        (np.r_[np.arange(0, 180, 7.5), np.arange(180, 360, 15.0)], False),  # uneven
+        (np.r_[np.arange(0, 350, 7.5), np.nan], False),
+        (np.arange(1, 3), False),
+    ],
+)
+def test_which_longitudes_go_round(longitude, expected):
+    one = around(longitude)
+    assert is_periodic(one, find_axes(one)) is expected
+
+
+def test_two_dimensional_longitudes_of_a_regular_grid_go_round():
+    lon, lat = np.meshgrid(np.arange(0, 360, 10.0), [2.0, 1.0, 0.0])
+    attrs = {"units": "degrees_east"}
+    for values, expected in ((lon, True), (lon + 3 * lat, False), (lon[:, :20], False)):
+        one = field((3, values.shape[1]), ("y", "x")).assign_coords(longitude=(("y", "x"), values, attrs))
+        assert is_periodic(one, find_axes(one)) is expected
+        turned = one.transpose("x", "y")
+        assert is_periodic(turned, find_axes(turned)) is expected
+
+
+@pytest.mark.parametrize("longitude", [np.linspace(0, 360, 49), np.linspace(-180, 180, 25), np.linspace(360, 0, 37)])
+def test_a_first_column_that_comes_twice_is_refused(longitude):
+    one = around(longitude)
+    with pytest.raises(InputError, match="are the same place"):
+        check_columns(one, find_axes(one))
+    for fine in (around(longitude[:-1]), around(longitude[: len(longitude) // 2]), field((3, 5), ("y", "x"))):
+        check_columns(fine, find_axes(fine))

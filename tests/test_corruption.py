@@ -118,3 +118,15 @@ def test_channels_that_lose_pixels_of_their_own():
     assert 0.4 < float(gaps.mean()) < 0.6 and (gaps[:, 0] != gaps[:, 1]).any()
     again = corrupt(images().where(~gaps), "observed_gaps", seed=2).isnull()
     assert again.sum() > gaps.sum()
+
+
+def test_simulated_clouds_lie_across_the_seam():
+    lon, lat = np.arange(0.0, 360, 7.5), np.linspace(-30, 30, 20)
+    field = xr.DataArray(np.ones((60, 20, 48), "f4"), dims=("time", "lat", "lon"), coords={"lat": lat, "lon": lon})
+    shares = []
+    for one in (field, field.drop_vars("lon")):
+        gaps = corrupt(one, "cloud_mask:coverage=0.4,scale=6", seed=0).isnull().values
+        shares.append((gaps[..., 0] != gaps[..., -1]).mean() / (gaps[..., 1:] != gaps[..., :-1]).mean())
+    assert shares[0] < 1.4 < 2.2 < shares[1]
+    lazy = corrupt(field.chunk(time=10, lon=16), "cloud_mask:coverage=0.4,scale=6", seed=0)
+    xr.testing.assert_identical(lazy.compute(), corrupt(field, "cloud_mask:coverage=0.4,scale=6", seed=0))

@@ -180,3 +180,14 @@ def test_a_static_variable_of_the_archive(gappy, domain, depth, quick, tmp_path)
 def test_both_generators_hear_them(gappy, domain, quick, generator):
     fitted = small(("latitude",), generator=generator, steps=1).fit(gappy, domain=domain)
     assert fitted.model_.network.extras == fitted.model_.error.extras == 1
+
+
+def test_the_coast_may_lie_across_the_seam():
+    sea = np.ones((9, 20), bool)
+    sea[:, 0] = False
+    flat, round_ = (distance_to_coast(sea, is_periodic=each) for each in (False, True))
+    np.testing.assert_allclose(round_[4, 1:], round_[4, 1:][::-1])
+    np.testing.assert_allclose(flat[4, :11], round_[4, :11])
+    assert flat[4, 19] > round_[4, 19] == 0
+    turned = distance_to_coast(np.roll(sea, 7, 1), is_periodic=True)
+    np.testing.assert_allclose(np.roll(turned, -7, 1), round_)

@@ -37,3 +37,11 @@ def test_it_is_standard_normal_and_white():
 def test_seeds_differ():
     other = draws_at(DAYS, slice(0, 150), slice(0, 140), bands=2, pairs=3, seed=8)
     assert (other * WHOLE).mean() == pytest.approx(0, abs=5e-3)
+
+
+def test_beyond_the_seam_noise_is_that_of_the_other_side():
+    rows = slice(0, 40)
+    whole = draws_at(DAYS, rows, slice(0, 140), bands=1, pairs=1, width=140)
+    for part in (slice(-30, 50), slice(100, 200), slice(70, 210)):
+        found = draws_at(DAYS, rows, part, bands=1, pairs=1, width=140)
+        np.testing.assert_array_equal(found, np.take(whole, np.arange(part.start, part.stop) % 140, -1))

@@ -83,3 +83,22 @@ def test_of_several_variables_each_has_units(kelvins):
     for other in (join_variables([chl, t]), t):
         with pytest.raises(InputError, match=f"variables t, chl together, but {other.name} was given"):
             two.place(other)
+
+
+def test_on_a_globe_a_field_may_begin_at_any_meridian(kelvins):
+    east = np.arange(0.0, 360, 30)
+    globe = dataclasses.replace(kelvins, x=east, domain=np.ones((11, 12), bool))
+    for start, count in ((0, 12), (5, 12), (9, 7), (11, 1)):
+        x = (east[(np.arange(count) + start) % 12] + 180) % 360 - 180
+        assert globe.place(field(11, count, y=globe.y, x=x)) == (slice(0, 11), slice(start, start + count))
+    for x in (east[::-1], east + 10, east[::2], np.arange(0.0, 391, 30)):
+        with pytest.raises(InputError, match="is not part of the model's grid"):
+            globe.place(field(11, len(x), y=globe.y, x=x))
+    # Metres do not go round.
+    metres = (
+        field(11, 12, y=globe.y, x=np.roll(east, 3))
+        .rename(lon="x")
+        .assign_coords(x=("x", np.roll(east, 3), {"units": "m"}))
+    )
+    with pytest.raises(InputError, match="is not part of the model's grid"):
+        globe.place(metres)

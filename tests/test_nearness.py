@@ -1,5 +1,7 @@
 """How near observations are: of the nearest one, in space and time."""
 
+import math
+
 import pytest
 import torch
 
@@ -54,3 +56,15 @@ def test_backwards_in_time_before_is_after():
     turned = nearness(mask.flip(0), (21 - DAYS).flip(0)).flip(0).unbind(1)
     for part, expected in zip(turned, (here, after, before), strict=True):
         torch.testing.assert_close(part, expected)
+
+
+@pytest.mark.parametrize("width", [9, 12])
+def test_the_nearest_may_lie_across_the_seam(width):
+    mask = (torch.rand((3, 1, 5, width), generator=torch.Generator().manual_seed(0)) < 0.05).float()
+    mask[0, 0, 2, -1] = 1
+    days = torch.arange(3.0)
+    flat, round_ = (nearness(mask, days, length=5.0, is_periodic=each) for each in (False, True))
+    assert round_.is_contiguous() and (round_ >= flat).all()
+    assert round_[0, 0, 2, 0] == pytest.approx(math.exp(-2 / 5.0), rel=1e-5)
+    turned = nearness(mask.roll(4, -1), days, length=5.0, is_periodic=True)
+    torch.testing.assert_close(turned.roll(-4, -1), round_)

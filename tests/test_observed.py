@@ -175,3 +175,27 @@ def test_sampling_is_quick(archive):
         times.append(time.perf_counter() - start)
     # About a millisecond; the machine may be shared.
     assert min(times) < 0.03
+
+
+def test_borrowed_gaps_are_turned_with_the_globe():
+    """Gaps of whole frames start at any meridian and go on across the seam; crops stay inside the frame."""
+    observed = np.random.default_rng(0).random((12, 8, 20)) > 0.4
+    gaps = ObservedGaps(flip=False).fitted(observed, np.ones((8, 20), bool)).around(True)
+    theta = gaps.sample((40, 1, 1, 8, 20), generator=torch.Generator().manual_seed(0))[:, 0, 0].numpy()
+    turns = set()
+    for one in theta:
+        # Rows are shifted too, in an endless mirror pattern.
+        found = [
+            by
+            for by in range(20)
+            if any(all((np.roll(one, -by, 1)[:, None] == frame[None]).all(-1).any(1)) for frame in observed)
+        ]
+        assert len(found) == 1
+        turns |= set(found)
+    assert len(turns) > 10
+    still = ObservedGaps(flip=False, shift=False).fitted(observed, np.ones((8, 20), bool)).around(True)
+    same = still.sample((5, 1, 1, 8, 20), generator=torch.Generator().manual_seed(0))[:, 0, 0].numpy()
+    assert all((one == observed).all((1, 2)).any() for one in same)
+    state = gaps.state()
+    assert ObservedGaps().with_state(state).around(True).gaps.size == (8, 20)
+    assert gaps.sample((2, 1, 1, 8, 12), generator=torch.Generator().manual_seed(0)).shape == (2, 1, 1, 8, 12)

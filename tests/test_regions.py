@@ -122,3 +122,16 @@ def test_a_region_that_cannot_be_read_is_heard_of():
     with pytest.raises(OSError, match="the disk is gone"):
         buffer.at(0)
     assert isinstance(buffer.region(0), Region) and np.size(buffer.region(0)) == 3
+
+
+@pytest.mark.parametrize("most", [4_000, 20_000, 10**9])
+def test_regions_lie_across_the_seam(most):
+    chunks = [[10] * 6, [8, 8], [10, 10, 10, 6]]
+    regions = plan_regions(chunks, (10, 8, 12), most=most, is_periodic=True)
+    edges = {0, 10, 20, 30, 36}
+    lengths = [stop - start for start, stop in regions.x]
+    assert min(lengths) >= 12 and max(lengths) <= 36
+    assert all(start in edges and (stop % 36 or 36) in edges for start, stop in regions.x)
+    # Every column, the seam's too, is in the middle of some region.
+    assert regions.x == [(0, 36)] or any(stop > 36 for _, stop in regions.x)
+    assert decoded(regions, chunks) == pytest.approx(1.0)

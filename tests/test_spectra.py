@@ -137,3 +137,26 @@ def test_nothing_to_score():
 def test_errors(call, words):
     with pytest.raises(InputError, match=words):
         call()
+
+
+def test_segments_lie_across_the_seam():
+    """The same rows written down from another column on have the same spectrum, gaps or not."""
+    field = np.random.default_rng(0).normal(size=(6, 5, 48))
+    gappy = np.where(np.random.default_rng(1).random(field.shape) < 0.03, np.nan, field)
+    gappy[:, :, 20] = np.nan
+    for values in (field, gappy):
+        turned = np.roll(values, 24, -1)
+        here, there = (SpectrumTally(16).add(each, 0.5 * each, axes="x", is_periodic=True) for each in (values, turned))
+        assert here.segments == there.segments > 0
+        np.testing.assert_allclose(here.reference, there.reference)
+        flat = SpectrumTally(16).add(values, values, axes="x")
+        assert here.segments > flat.segments
+    # No segment counts twice: one gap in each row, and runs of 47 cells from there on.
+    one_gap = np.where(np.arange(48) == 20, np.nan, field)
+    whole = SpectrumTally(16).add(one_gap, one_gap, axes="x", is_periodic=True)
+    cut = SpectrumTally(16).add(np.roll(one_gap, -20, -1), np.roll(one_gap, -20, -1), axes="x")
+    assert whole.segments == cut.segments
+    np.testing.assert_allclose(whole.reference, cut.reference)
+    # Along columns there is no seam.
+    along = [SpectrumTally(8).add(np.zeros((9, 20)), np.zeros((9, 20)), axes="y", is_periodic=each) for each in (0, 1)]
+    assert along[0].segments == along[1].segments

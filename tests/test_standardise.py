@@ -221,3 +221,15 @@ def test_a_single_scene_lies_on_a_plane():
     assert fitted.note == "a plane"
     assert np.abs(fitted.climatology(None)[0, 0] - slope).max() < 0.1
     assert fitted.scale == pytest.approx(0.2, rel=0.1)
+
+
+def test_round_the_globe_a_plane_has_no_step_at_the_seam():
+    lat, lon = np.linspace(-40, 40, 12), np.arange(0, 360, 15.0)
+    values = 10 + 0.1 * lat[:, None] + 0.01 * lon + np.random.default_rng(0).normal(0, 0.1, (1, 12, 24))
+    field = xr.DataArray(values, dims=("time", "lat", "lon"), coords={"lat": lat, "lon": lon}, name="sst")
+    found = Standardiser.fit(field, find_axes(field), np.ones((12, 24), bool), plane=True).coefficients[0, 0]
+    np.testing.assert_allclose(found, found[:, :1].repeat(24, 1))
+    assert found[-1, 0] - found[0, 0] == pytest.approx(8, abs=0.3)
+    metres = field.drop_vars("lon")
+    sloped = Standardiser.fit(metres, find_axes(metres), np.ones((12, 24), bool), plane=True).coefficients[0, 0]
+    assert sloped[0, -1] - sloped[0, 0] > 3

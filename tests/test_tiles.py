@@ -62,3 +62,20 @@ def test_what_cannot_be_tiled_says_so():
         grid_tiles((3, 4), (2,), (0, 0))
     with pytest.raises(ValueError, match="pixel 2 of 4 uncovered"):
         blend_weights([Tile(slice(0, 2), slice(0, 2))], 4)
+
+
+@pytest.mark.parametrize(
+    ("length", "core", "halo"), [(48, 12, 8), (50, 12, 4), (20, 12, 4), (21, 12, 4), (360, 192, 32)]
+)
+def test_round_the_globe_every_tile_has_its_halo(length, core, halo):
+    tiles = tile_axis(length, core, halo, multiple=4, is_periodic=True)
+    assert [tile.core.start for tile in tiles][0] == 0 and tiles[-1].core.stop == length
+    total = np.zeros(length)
+    for tile, weight in zip(tiles, blend_weights(tiles, length), strict=True):
+        places = np.arange(tile.read.start, tile.read.stop) % length
+        assert len(set(places)) == len(places)
+        total[places] += weight
+        if len(tiles) > 1:
+            assert tile.core.start - tile.read.start == tile.read.stop - tile.core.stop == halo
+    np.testing.assert_allclose(total, 1)
+    assert (len(tiles) == 1) == (length <= core + 2 * halo)

@@ -108,3 +108,20 @@ def test_windows_of_a_grid_that_is_known_by_cell_are_not_turned():
     generator = torch.Generator().manual_seed(0)
     windows = draw_windows(BLOCKS, batch=50, frames=3, crop=(11, 14), generator=generator, turned=False)
     assert (windows.domain[:, 0, 0] == BLOCKS[0].domain).all()
+
+
+def test_windows_lie_across_the_seam():
+    block = BLOCKS[0]
+    height, width = block.values.shape[-2:]
+    generator = torch.Generator().manual_seed(0)
+    found = draw_windows([block], batch=400, frames=2, crop=(height, width), generator=generator, is_periodic=True)
+    turned = {tuple(block.values[:2, :, :, :].roll(-by, -1).flatten()[:5].tolist()): by for by in range(width)}
+    unflipped = [turned.get(tuple(each.flatten()[:5].tolist())) for each in found.values]
+    assert len({by for by in unflipped if by is not None}) > width // 2
+    # A first guess that knows the cells is left as it is.
+    still = draw_windows(
+        [block], batch=5, frames=2, crop=(height, width), generator=generator, turned=False, is_periodic=True
+    )
+    assert all(
+        any(torch.equal(each, block.values[t : t + 2]) for t in range(len(block.values))) for each in still.values
+    )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from geogan.coordinates import Axes, band_names, stacked
+from geogan.coordinates import Axes, band_names, check_columns, stacked
 from geogan.damage import GAP_RULES, count_gaps, unreadable
 from geogan.grids import places_of
 from geogan.io.measured import check_finite, check_numbers, label_of
@@ -91,6 +91,8 @@ def _stated(rule: str, field: xr.DataArray) -> str:
 def check_labels(field: xr.DataArray, axes: Axes) -> pd.Index | None:
     """Refuse, without a look at its values, a field of no numbers, without any cell, or with dates out of order.
 
+    So is a grid that goes round the globe and has its first column twice.
+
     Returns
     -------
     pandas.Index or None
@@ -103,6 +105,7 @@ def check_labels(field: xr.DataArray, axes: Axes) -> pd.Index | None:
     name = label_of(field)
     check_numbers(field, name)
     places_of(field, axes)
+    check_columns(field, axes)
     times = field.indexes.get(axes.time) if axes.time and not axes.independent else None
     if times is not None and not (times.is_monotonic_increasing and times.is_unique):
         raise InputError(
