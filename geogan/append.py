@@ -19,7 +19,7 @@ import zarr
 from geogan.checksums import as_text, from_text
 from geogan.chunk_store import ChunkStore, Region, layout
 from geogan.coordinates import Axes, days
-from geogan.encoding import MARK, READ
+from geogan.encoding import MARK, READ, TOLD
 from geogan.grids import difference
 from geogan.operators.errors import InputError
 from geogan.plain_file import parse_json
@@ -27,9 +27,6 @@ from geogan.schema import FillText, check
 from geogan.storage import Storage
 from geogan.streaming import PART_VALUES
 from geogan.variables import split_variables
-
-TOLD = "geogan_fill"
-"""Global attribute: what a product was filled with, as JSON."""
 
 # What must be the same in both, and what it is called.
 _SAME = {

@@ -16,6 +16,9 @@ from geogan.storage import missing_codes
 MARK = "geogan_product"
 """Global attribute of every product; nothing without it is ever replaced."""
 
+TOLD = "geogan_fill"
+"""Global attribute of a filled product: what it was filled with, as JSON."""
+
 READ = "geogan_read"
 """Global attribute: checksums of what the regions of a product were made from, as JSON; see `geogan.checksums`."""
 

@@ -23,7 +23,7 @@ from geogan.composing import REFUSED, UNREADABLE, check_held, choose_storages, e
 from geogan.coordinates import Axes, find_axes, ordered, unstacked
 from geogan.cutting import Plan, plan
 from geogan.filling import check_members, prepared, slab_parts
-from geogan.io import Source, open_source, select_time
+from geogan.io import Source, check_measured, open_source, select_time
 from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.panels import Panel
@@ -52,6 +52,8 @@ class Job:
         Of the model's weights.
     variable, time, keep_observed, members, max_error, seed, device, skip_bad
         As in `geogan.pipelines.fill.fill`.
+    allow_product : bool
+        Whether the archive may be a filled product of geogan.
     settled : (str, int), optional
         A product, and how many of its first dates are to stay as they are there.
     storages : tuple of Storage, optional
@@ -69,6 +71,7 @@ class Job:
     seed: int = 0
     device: str = "auto"
     skip_bad: bool = False
+    allow_product: bool = False
     settled: tuple[str, int] | None = None
     storages: tuple[Storage, ...] | None = None
 
@@ -146,6 +149,8 @@ class Filler:
         check_members(model, job.members)
         error_limits(model, job.max_error, job.members)
         source = _opened(job, model.variable)
+        if not job.allow_product:
+            check_measured(source)
         stated = model.observation_error
         error = None
         if isinstance(stated, str):

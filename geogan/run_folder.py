@@ -10,6 +10,8 @@ from geogan.plain_file import check_plain, read_json
 
 MODEL, STATE, TEXT = "model.safetensors", "state.safetensors", "model.json"
 METRICS, RUN = "metrics.jsonl", "run.json"
+# Folder in a run: the same training without the prior term, which `geogan evaluate` compares it with.
+ABLATION = "without-prior"
 # There while a training writes the others (`geogan.lock`), or where it was killed.
 LOCK = "lock"
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from geogan.append import TOLD
 from geogan.coordinates import find_axes
 from geogan.corruption import corrupt as make_gappy
+from geogan.encoding import TOLD
 from geogan.io import Data, check_field, open_masks, open_source
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse, remarks
+from geogan.places import check_apart
 from geogan.product import check_output, write_dataset
 from geogan.variables import split_variables
 
@@ -80,6 +81,7 @@ def corrupt(
     ['sea_mask', 'sst']
     """
     # All that can be refused at once is refused before anything is read.
+    check_apart(out, {"--data": data})
     out = check_output(out, overwrite=overwrite)
     measuring = parse(operator)
     source = open_source(data, variable=variable, time=time)
@@ -90,7 +92,7 @@ def corrupt(
     command += [f"--time={time}"] if time else []
     line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {shlex.join(command)}"
     history = "\n".join(filter(None, [str(source.attrs.get("history", "")).rstrip(), line]))
-    dataset = xr.Dataset({str(one.name): one for one in split_variables(gappy)})
+    dataset = xr.Dataset({str(one.name): _bare(one) for one in split_variables(gappy)})
     dataset = dataset.assign(open_masks(data, source.field).data_vars)
     # What a product says of how it was filled holds no more.
     dataset.attrs = {key: value for key, value in source.attrs.items() if key != TOLD} | {"history": history}
@@ -103,3 +105,10 @@ def corrupt(
         path = write_dataset(dataset, out, overwrite=overwrite)
     console.print(f"next: geogan info {shlex.quote(str(path))}", highlight=False, soft_wrap=True)
     return path
+
+
+def _bare(field: xr.DataArray) -> xr.DataArray:
+    """A variable that names no flags and errors beside it, which do not belong to what is simulated."""
+    field = field.copy(deep=False)
+    field.attrs = {key: value for key, value in field.attrs.items() if key != "ancillary_variables"}
+    return field

@@ -16,6 +16,7 @@ from geogan.operators.parse import parse
 from geogan.pipelines.evaluate import evaluate
 from geogan.pipelines.fill import fill
 from geogan.pipelines.train import train
+from geogan.places import check_apart
 from geogan.plotting import plot_reconstruction
 from geogan.product import write_dataset
 from geogan.synthetic import synthetic_sst
@@ -56,6 +57,7 @@ def demo(
         The league table against the truth; also in ``table.json``.
     """
     out = Path(out)
+    check_apart(out, {}, what="the folder")
     if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already and no demo of geogan; give another --out")
     if out.exists():

@@ -22,20 +22,20 @@ from geogan.coordinates import band_units, days, find_axes, stacked
 from geogan.disk import writing
 from geogan.filling import prepared
 from geogan.grids import difference
-from geogan.io import check_field, open_source
+from geogan.io import check_field, check_measured, open_source
 from geogan.league import DEFAULT, METHODS, Row, league
 from geogan.model import Model
 from geogan.observation_error import error_checker
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import train
+from geogan.places import check_apart
 from geogan.presets import OPTIMISER
 from geogan.reconstructor import Reconstructor, find_device
 from geogan.rivals import FITTED, QUICK
-from geogan.run_folder import RUN, holds, is_run, read_run
+from geogan.run_folder import ABLATION, RUN, holds, is_run, read_run
 from geogan.settings import check_settings
 from geogan.units import same_units
 
-ABLATION = "without-prior"
 # Settings that presets have and no option gives.
 _OF_PRESETS = (*OPTIMISER, "show_mask", "weight_paired", "clean_unrelated", "likelihood_every", "averaging")
 TITLES = {
@@ -66,6 +66,7 @@ def evaluate(
     figures: Path | None = None,
     ablation: bool = True,
     json: Path | None = None,
+    allow_product: bool = False,
     threads: int | None = None,
     device: str = "auto",
     console: Console | None = None,
@@ -97,6 +98,8 @@ def evaluate(
         whose settings only a preset has.
     json : Path, optional
         Write the rows there too; ``-`` for standard output. Of what is there, only an earlier table is replaced.
+    allow_product : bool
+        Take a filled product of geogan as the data, its estimates for observations.
     threads : int, optional
     device : str
     console : Console, optional
@@ -112,8 +115,13 @@ def evaluate(
         Where something cannot be used.
     """
     check_settings({"members": members, "threads": threads})
+    inputs = {"--data": data, "--model": model, "--truth": truth}
     if json is not None:
+        if str(json) != "-":
+            check_apart(json, inputs, what="the table")
         _check_json(json)
+    if figures is not None:
+        check_apart(figures, inputs, what="the folder of figures", holds=True)
     if figures is not None and (figures.exists() and not figures.is_dir()):
         raise InputError(f"{figures} is a file, where a folder should go; give another --figures")
     trained = load_model(model)
@@ -122,6 +130,8 @@ def evaluate(
     # What was withheld belongs to the dates that were trained on; the archive may have grown since.
     time = described["time"] if truth is not None else described.get("dates") or described["time"]
     source = open_source(data, variable=variable or described["variable"], time=time)
+    if not allow_product:
+        check_measured(source)
     if console is not None:
         for note in source.notes:
             console.print(note, highlight=False, soft_wrap=True)
@@ -401,6 +411,7 @@ def _ablation(
             threads=threads or settings["threads"],
             device=device,
             overwrite=True,
+            allow_product=True,
             console=console,
         )
     return load_model(path)

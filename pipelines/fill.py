@@ -32,6 +32,7 @@ from geogan.job import Filler, Job, by_place, differing
 from geogan.observation_error import error_checker
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side, steady_memory
+from geogan.places import check_apart
 from geogan.product import (
     Product,
     check_output,
@@ -82,6 +83,7 @@ def fill(
     append: bool = False,
     refill: bool = True,
     skip_bad: bool = False,
+    allow_product: bool = False,
     threads: int | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
@@ -128,6 +130,8 @@ def fill(
     skip_bad : bool
         Take chunks of the input that cannot be read for gaps; their cells are flagged as unreadable, and counted at the
         end. Otherwise the first of them stops the fill.
+    allow_product : bool
+        Take a filled product of geogan as the archive, its estimates for observations.
     threads : int, optional
         Slabs computed at a time; by default one a core.
     scheduler : str, optional
@@ -155,6 +159,7 @@ def fill(
     )
     if append and overwrite:
         raise InputError("a product is either appended to or overwritten; leave --append or --overwrite out")
+    check_apart(out, {"--data": data, "--model": model})
     out = check_output(out, overwrite=True)
     _check_workers(scheduler, workers, threads)
     steady_memory()
@@ -170,6 +175,7 @@ def fill(
         seed=seed,
         device=device,
         skip_bad=skip_bad,
+        allow_product=allow_product,
     )
     source = describe(job.data)
     filler = _storing(Filler.open(job), out)

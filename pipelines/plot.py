@@ -11,6 +11,7 @@ from geogan.coordinates import find_axes
 from geogan.domains import named_domain
 from geogan.io import find_domain, open_field, variable_names
 from geogan.operators.errors import InputError
+from geogan.places import check_apart
 from geogan.plain_file import parse_json, read_json, read_lines
 from geogan.plotting import (
     figure_path,
@@ -91,6 +92,7 @@ def plot(
     ...     plot(f"{folder}/sea.nc", out=f"{folder}/sea.png", date="2015-01-02").name
     'sea.png'
     """
+    check_apart(out, {"--data": data, "--truth": truth, "--observed": observed}, what="the figure")
     out = figure_path(out, overwrite=overwrite)
     if is_run(data):
         for name, given in (

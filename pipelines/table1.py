@@ -32,6 +32,7 @@ from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import parse
 from geogan.parallel import cores, torch_threads
+from geogan.places import check_apart
 from geogan.presets import OPTIMISER, settings_of
 from geogan.reconstructor import Reconstructor, find_device
 from geogan.run_folder import STATE
@@ -146,6 +147,7 @@ def table1(
     InputError
         For unknown rows or columns, images too few or too small, or an output that is something else.
     """
+    check_apart(out, {"--data": data}, what="the folder", holds=True)
     for given, known, word in ((rows, ROWS, "row"), (columns, COLUMNS, "column")):
         unknown = [name for name in given if name not in known]
         if unknown:

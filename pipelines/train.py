@@ -21,6 +21,7 @@ from geogan.coordinates import find_axes, squeezed
 from geogan.covariates import MADE, named
 from geogan.disk import writing
 from geogan.io import (
+    check_measured,
     choose_variable,
     find_domain,
     find_paths,
@@ -32,11 +33,12 @@ from geogan.io import (
 )
 from geogan.lock import take_lock
 from geogan.operators.errors import InputError
+from geogan.places import check_apart
 from geogan.plain_file import parse_json
 from geogan.presets import settings_of
 from geogan.ranks import Ranks
 from geogan.reconstructor import Reconstructor
-from geogan.run_folder import LOCK, METRICS, RUN, STATE, check_files, holds_others, is_run, read_run
+from geogan.run_folder import ABLATION, LOCK, METRICS, RUN, STATE, check_files, holds_others, is_run, read_run
 from geogan.training import Progress
 
 
@@ -73,6 +75,7 @@ def train(
     device: str = "auto",
     resume: Path | None = None,
     overwrite: bool = False,
+    allow_product: bool = False,
     console: Console | None = None,
 ) -> Path:
     """Train a model on a gappy archive.
@@ -101,6 +104,8 @@ def train(
         Go on with the run in that folder; ``steps`` and ``minutes`` may be raised, all else is as it was.
     overwrite : bool
         Replace a run that is there; its files are replaced when the new ones are ready.
+    allow_product : bool
+        Learn from a filled product of geogan, its estimates taken for observations.
     console : Console, optional
         Where to show progress; None for silence.
 
@@ -137,6 +142,8 @@ def train(
             raise InputError("train needs --data, the archive to learn from")
         out = Path(out) if out is not None else Path("runs") / _name(data)
         if ranks.first:
+            within = out.absolute().parent if out.name == ABLATION else None
+            check_apart(out, {"--data": data, "--clean": clean}, what="the run", within=within)
             check_run(out, overwrite=overwrite)
         seen = None
         given = {
@@ -175,6 +182,8 @@ def train(
         variable = choose_variable(rest, label=find_paths(data)[0]) if rest else None
     # The archive may have grown since it was trained on.
     source = open_source(data, variable=variable, time=seen or time)
+    if resume is None and not allow_product:
+        check_measured(source)
     mask: xr.DataArray | xr.Dataset | str | None = None
     if resume is None and domain is not None:
         mask = find_domain(data, domain, source.field)

@@ -26,7 +26,7 @@ cli
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, disk, lock, swap
 -> alignment
--> streaming, nearness, storage, grids, packed
+-> streaming, nearness, storage, grids, packed, places
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, damage, stencils,
    quantities, transforms, checksums, codes, units
 -> settings, registration, plain_file, schema, durations, written_dates

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from geogan.cli.console import make_console
-from geogan.cli.options import Data, Device, Model, Threads, Variable
+from geogan.cli.options import AllowProduct, Data, Device, Model, Threads, Variable
 
 
 def evaluate(
@@ -49,6 +49,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Write the scores to a JSON file too, - for stdout.", show_default="no"),
     ] = None,
+    allow_product: AllowProduct = False,
     threads: Threads = None,
     device: Device = "auto",
 ) -> None:
@@ -66,6 +67,7 @@ def evaluate(
         figures=figures,
         ablation=ablation,
         json=json,
+        allow_product=allow_product,
         threads=threads,
         device=device,
         # JSON on stdout must not be mixed with a table.

@@ -6,7 +6,7 @@ import typer
 
 from geogan import defaults
 from geogan.cli.console import make_console
-from geogan.cli.options import Data, Device, Model, Overwrite, Product, Seed, Threads, Time, Variable
+from geogan.cli.options import AllowProduct, Data, Device, Model, Overwrite, Product, Seed, Threads, Time, Variable
 
 
 def fill(
@@ -57,6 +57,7 @@ def fill(
             show_default="stop",
         ),
     ] = False,
+    allow_product: AllowProduct = False,
     threads: Threads = None,
     scheduler: Annotated[
         str | None,
@@ -90,6 +91,7 @@ def fill(
         append=append,
         refill=refill,
         skip_bad=skip_bad,
+        allow_product=allow_product,
         threads=threads,
         scheduler=scheduler,
         workers=workers,

@@ -53,4 +53,12 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an output that geogan made before.", show_default="no")
 ]
+AllowProduct = Annotated[
+    bool,
+    typer.Option(
+        "--allow-product",
+        help="Let the data be a filled product of geogan, and take its estimates for observations.",
+        show_default="no",
+    ),
+]
 Product = Annotated[Path, typer.Option(help="Product to write, .zarr or .nc.")]

@@ -7,7 +7,18 @@ import typer
 
 from geogan import defaults
 from geogan.cli.console import make_console
-from geogan.cli.options import Data, Device, Domain, OperatorNames, Overwrite, Seed, Threads, Time, Variable
+from geogan.cli.options import (
+    AllowProduct,
+    Data,
+    Device,
+    Domain,
+    OperatorNames,
+    Overwrite,
+    Seed,
+    Threads,
+    Time,
+    Variable,
+)
 from geogan.operators.errors import InputError
 
 # What a run that is gone on with may be given anew.
@@ -155,6 +166,7 @@ def train(
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     seed: Seed = defaults.SEED,
+    allow_product: AllowProduct = False,
     threads: Threads = None,
     device: Device = "auto",
     resume: Annotated[
@@ -202,6 +214,7 @@ def train(
             minutes=minutes,
             precision=precision,
             seed=seed,
+            allow_product=allow_product,
             threads=threads,
             device=device,
             resume=resume,

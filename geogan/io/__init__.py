@@ -2,7 +2,7 @@
 
 from geogan.io.absent_chunks import missing_chunks
 from geogan.io.dates import select_time, span_of
-from geogan.io.fields import Source, as_field, open_field, open_source
+from geogan.io.fields import Source, as_field, check_measured, open_field, open_source
 from geogan.io.files import Data, find_paths, variable_names
 from geogan.io.maps import find_domain, open_domain, open_maps, open_masks
 from geogan.io.measured import check_finite, choose_variable, label_of, measured_variables
@@ -15,6 +15,7 @@ __all__ = [
     "as_field",
     "check_field",
     "check_finite",
+    "check_measured",
     "check_labels",
     "choose_variable",
     "find_domain",

@@ -9,6 +9,7 @@ import xarray as xr
 
 from geogan.coordinates import Axes, calendar_of, dated, find_axes, ordered, squeezed
 from geogan.damage import Guarded
+from geogan.encoding import TOLD
 from geogan.grids import check_sides, difference, still
 from geogan.images import are_images, open_images
 from geogan.io.absent_chunks import check_chunks
@@ -40,12 +41,15 @@ class Source(NamedTuple):
         Where it came from.
     notes : tuple of str
         Sentences on how it was read, where that had to be decided.
+    products : tuple of str
+        Those of them that are filled products of geogan.
     """
 
     field: xr.DataArray
     attrs: dict[str, Any]
     paths: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
 
 
 def open_field(data: Data, *, variable: str | Sequence[str] | None = None, time: str | None = None) -> xr.DataArray:
@@ -108,8 +112,9 @@ def open_source(
         field = open_images(paths, name)
         return Source(field if time is None else select_time(field, time), {}, tuple(paths))
     datasets = [open_dataset(path) for path in paths]
-    fields, notes = [], dict[str, None]()
+    fields, notes, products = [], dict[str, None](), dict[str, None]()
     for name, files in _files_of(variable, datasets, paths).items():
+        products |= dict.fromkeys(paths[file] for file in files if _is_filled(datasets[file], name))
         pieces = [_gridded(datasets[file], name, paths[file], skip_bad) for file in files]
         own = [paths[file] for file in files]
         check_units(pieces, own)
@@ -120,7 +125,27 @@ def open_source(
         field = pieces[0] if len(pieces) == 1 else _along_time(pieces, own)
         fields.append(field if time is None else select_time(field, time))
     field = fields[0] if len(fields) == 1 else join_variables(fields)
-    return Source(field, dict(datasets[0].attrs), tuple(paths), tuple(notes))
+    return Source(field, dict(datasets[0].attrs), tuple(paths), tuple(notes), tuple(products))
+
+
+def check_measured(source: Source) -> None:
+    """Refuse a filled product of geogan, whose estimates would be taken for observations.
+
+    Raises
+    ------
+    InputError
+    """
+    if source.products:
+        raise InputError(
+            f"{source.products[0]} is a product of geogan, whose gaps hold estimates; give the data that it was made "
+            "from, or --allow-product (allow_product in Python) to take the estimates for observations"
+        )
+
+
+def _is_filled(dataset: xr.Dataset, name: str) -> bool:
+    """Whether a variable was filled by geogan: its file says so, or it names the flags of what was filled."""
+    beside = str(dataset[name].attrs.get("ancillary_variables", "")).split() if name in dataset.variables else []
+    return f"{name}_source" in beside or (TOLD in dataset.attrs and f"{name}_source" in dataset.variables)
 
 
 def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | None = None) -> xr.DataArray:
