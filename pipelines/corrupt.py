@@ -81,8 +81,8 @@ def corrupt(
     ['sea_mask', 'sst']
     """
     # All that can be refused at once is refused before anything is read.
-    check_apart(out, {"--data": data})
-    out = check_output(out, overwrite=overwrite)
+    named, out = out, check_output(out, overwrite=overwrite)
+    check_apart(named, {"--data": data})
     measuring = parse(operator)
     source = open_source(data, variable=variable, time=time)
     check_field(source.field, find_axes(source.field))

@@ -117,9 +117,9 @@ def evaluate(
     check_settings({"members": members, "threads": threads})
     inputs = {"--data": data, "--model": model, "--truth": truth}
     if json is not None:
+        _check_json(json)
         if str(json) != "-":
             check_apart(json, inputs, what="the table")
-        _check_json(json)
     if figures is not None:
         check_apart(figures, inputs, what="the folder of figures", holds=True)
     if figures is not None and (figures.exists() and not figures.is_dir()):

@@ -159,8 +159,8 @@ def fill(
     )
     if append and overwrite:
         raise InputError("a product is either appended to or overwritten; leave --append or --overwrite out")
-    check_apart(out, {"--data": data, "--model": model})
-    out = check_output(out, overwrite=True)
+    named, out = out, check_output(out, overwrite=True)
+    check_apart(named, {"--data": data, "--model": model})
     _check_workers(scheduler, workers, threads)
     steady_memory()
     job = Job(

@@ -76,10 +76,10 @@ CASES = [
     case("train-around-overwrite", f"train {SMALL} --data model/sst.nc --out model --overwrite", AROUND,
          make=lambda: shutil.copy("sst.nc", "model/sst.nc")),
     case("train-in-model", f"train {SMALL} --data sst.nc --out model/again", "which is a run"),
-    case("evaluate-json-is-data", f"evaluate {ON} --data sst.nc --json sst.nc", SAME),
+    case("evaluate-json-is-data", f"evaluate {ON} --data sst.nc --json sst.nc", "so it stays"),
     case("evaluate-json-inside", f"evaluate {ON} --data sea.zarr --json sea.zarr/table.json", INSIDE, make=store),
     case("evaluate-json-in-model", f"evaluate {ON} --data sst.nc --json model/table.json", "inside --model 'model'"),
-    case("evaluate-json-is-truth", f"evaluate {ON} --data sst.nc --truth truth.nc --json ./truth.nc", "--truth"),
+    case("evaluate-json-is-truth", f"evaluate {ON} --data sst.nc --truth truth.nc --json ./truth.nc", "so it stays"),
     case("evaluate-figures-inside", f"evaluate {ON} --data sea.zarr --figures sea.zarr/maps", INSIDE, make=store),
     case("evaluate-figures-in-model", f"evaluate {ON} --data sst.nc --figures model/maps", "inside --model 'model'"),
     case("plot-inside", "plot sea.zarr --out sea.zarr/map.png", INSIDE, make=store),
@@ -109,7 +109,6 @@ def test_a_product_is_taken_for_data_where_that_is_asked_for(folder, ending):
     filled(f"full.{ending}")()
     for line in (
         f"{FILL} full.{ending} --allow-product",
-        f"{TRAIN} full.{ending} --allow-product",
         f"corrupt --data full.{ending} --out gappy.nc",
         "fill --threads 1 --out again.nc --model model --data gappy.nc",
         f"info full.{ending}",
@@ -117,6 +116,7 @@ def test_a_product_is_taken_for_data_where_that_is_asked_for(folder, ending):
     ):
         result = run(line)
         assert result.exit_code == 0, (line, result.output, result.exception)
-    # There is nothing to score in it, but it was taken.
-    result = run(f"{EVALUATE} full.{ending} --allow-product --methods climatology")
-    assert result.exit_code == 2 and "nothing" in result.stderr and "allow-product" not in result.stderr
+    # There is nothing to score in it, nor to learn from its gaps, but it was taken.
+    for line, words in ((EVALUATE, "nothing"), (TRAIN, "has no gaps")):
+        result = run(f"{line} full.{ending} --allow-product")
+        assert result.exit_code == 2 and words in result.stderr and "allow-product" not in result.stderr

@@ -70,7 +70,7 @@ def test_train_hands_on_all_it_was_told(calls):
         "weight_prior": 0.0, "weight_likelihood": 2.0, "weight_withheld": 0.5, "first_guess": False, "steps": 9,
         "minutes": 3.0, "precision": "float32", "seed": 7, "threads": 1, "device": "cpu", "resume": None,
         "overwrite": True, "preset": ["unir", "paired"], "clean": ["c.nc"], "generator": "sagan",
-        "discriminator": "sagan",
+        "discriminator": "sagan", "allow_product": False,
     }  # fmt: skip
 
 
