@@ -92,7 +92,7 @@ def corrupt(
     command += [f"--time={time}"] if time else []
     line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {shlex.join(command)}"
     history = "\n".join(filter(None, [str(source.attrs.get("history", "")).rstrip(), line]))
-    dataset = xr.Dataset({str(one.name): _bare(one) for one in split_variables(gappy)})
+    dataset = xr.Dataset({str(one.name): one for one in split_variables(gappy)})
     dataset = dataset.assign(open_masks(data, source.field).data_vars)
     # What a product says of how it was filled holds no more.
     dataset.attrs = {key: value for key, value in source.attrs.items() if key != TOLD} | {"history": history}
@@ -105,10 +105,3 @@ def corrupt(
         path = write_dataset(dataset, out, overwrite=overwrite)
     console.print(f"next: geogan info {shlex.quote(str(path))}", highlight=False, soft_wrap=True)
     return path
-
-
-def _bare(field: xr.DataArray) -> xr.DataArray:
-    """A variable that names no flags and errors beside it, which do not belong to what is simulated."""
-    field = field.copy(deep=False)
-    field.attrs = {key: value for key, value in field.attrs.items() if key != "ancillary_variables"}
-    return field

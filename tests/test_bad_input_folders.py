@@ -91,7 +91,7 @@ CASES = [
     case("train-product-zarr", f"{TRAIN} full.zarr --variable sst", PRODUCT, make=filled("full.zarr")),
     case("fill-product", f"{FILL} full.zarr", PRODUCT, make=filled("full.zarr")),
     case("fill-product-part", f"{FILL} part.nc", PRODUCT,
-         make=lambda: (filled("full.nc")(), xr.load_dataset("full.nc")["sst"].to_netcdf("part.nc"))),
+         make=lambda: (filled("full.nc")(), xr.load_dataset("full.nc")[["sst"]].to_netcdf("part.nc"))),
     case("fill-product-joined", f"{FILL} sst.nc --data later.nc", "later.nc is a product of geogan",
          make=lambda: (filled("full.nc")(), later())),
     case("evaluate-product", f"{EVALUATE} full.nc", PRODUCT, make=filled("full.nc")),

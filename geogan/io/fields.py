@@ -143,9 +143,9 @@ def check_measured(source: Source) -> None:
 
 
 def _is_filled(dataset: xr.Dataset, name: str) -> bool:
-    """Whether a variable was filled by geogan: its file says so, or it names the flags of what was filled."""
-    beside = str(dataset[name].attrs.get("ancillary_variables", "")).split() if name in dataset.variables else []
-    return f"{name}_source" in beside or (TOLD in dataset.attrs and f"{name}_source" in dataset.variables)
+    """Whether a variable was filled by geogan: its file says so, or flags beside it say which cells were."""
+    flags = dataset.variables.get(f"{name}_source")
+    return TOLD in dataset.attrs or (flags is not None and "observed filled" in str(flags.attrs.get("flag_meanings")))
 
 
 def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | None = None) -> xr.DataArray:
