@@ -39,6 +39,7 @@ from geogan.run_folder import is_run as is_run
 from geogan.schema import ModelText, StateText, check
 from geogan.standardise import Standardiser
 from geogan.training import TrainState
+from geogan.user_path import user_path
 from geogan.withheld import Withheld
 
 FORMAT = 6  # 2: bands; 3: predicted errors; 4: covariates; 5: observation errors; 6: errors that know the nearness
@@ -64,7 +65,7 @@ class Entry(NamedTuple):
 
 def save_model(path: str | Path, model: Model) -> Path:
     """Write a model into the folder ``path``; it is created where it is missing."""
-    path = Path(path)
+    path = user_path(path)
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -130,7 +131,7 @@ def load_model(path: str | Path) -> Model:
     InputError
         Where there is none, or it is damaged, or not geogan's.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     file = path / MODEL
     header, text = read_header(file)
     try:
@@ -358,7 +359,7 @@ def save_state(path: str | Path, state: TrainState) -> None:
         "best_score": state.best_score,
         "best_step": state.best_step,
     }
-    write_tensors(Path(path) / STATE, tensors, text)
+    write_tensors(user_path(path) / STATE, tensors, text)
 
 
 def load_state(path: str | Path, state: TrainState) -> None:
@@ -369,7 +370,7 @@ def load_state(path: str | Path, state: TrainState) -> None:
     InputError
         Where there is none, or it is damaged or of another network.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     file = path / STATE
     header, text = read_header(file)
     try:
@@ -425,7 +426,7 @@ def read_state_text(path: str | Path) -> dict[str, Any]:
     InputError
         Where there is none, or it is damaged.
     """
-    file = Path(path).expanduser() / STATE
+    file = user_path(path) / STATE
     _, text = read_header(file)
     try:
         _check_text(StateText, text)
@@ -443,7 +444,7 @@ def digest(path: str | Path) -> str:
         Where there is none.
     """
     try:
-        with _opened(Path(path).expanduser() / MODEL) as content:
+        with _opened(user_path(path) / MODEL) as content:
             return hashlib.file_digest(content, "sha256").hexdigest()[:16]
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path} is no geogan run: it has no {MODEL}; give a folder made by geogan train") from None

@@ -12,6 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from geogan.circle import taken
 from geogan.coordinates import YEAR, Axes, day_of_year, find_axes, is_periodic, latitude, squeezed
 from geogan.grids import difference
+from geogan.operators.choices import suggestion
 from geogan.operators.errors import InputError
 
 # Those that come without data; any other is a static map of the user's.
@@ -205,6 +206,7 @@ def _static(
         raise InputError(
             f"no covariate is named {name!r}; choose from {', '.join(MADE)}, or a static map of the data"
             + (f": {', '.join(there)}" if there else ", which have none")
+            + suggestion(name, [*MADE, *there])
         )
     static = squeezed(given[name], roles="yx")
     if static.ndim != 2 or static.dtype.kind not in "biuf":

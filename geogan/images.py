@@ -9,7 +9,9 @@ import dask.array
 import numpy as np
 import xarray as xr
 
+from geogan.operators.choices import matching
 from geogan.operators.errors import InputError
+from geogan.user_path import user_path
 
 NAME = "image"
 """What images are called that have no name of their own."""
@@ -92,7 +94,7 @@ def open_images(paths: Sequence[str], variable: str | None = None) -> xr.DataArr
 
 def _listed(path: str) -> list[Path]:
     """Images in a folder, in the order of their names."""
-    folder = Path(path)
+    folder = user_path(path)
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in _FILES) if folder.is_dir() else []
 
 
@@ -126,8 +128,9 @@ def _array(path: str, variable: str | None) -> np.ndarray:
 def _choose(opened: Any, variable: str | None, path: str) -> str:
     """Name of an array in an ``.npz`` file."""
     names = list(opened.files)
-    if variable in names:
-        return str(variable)
+    meant = None if variable is None else matching(variable, names)
+    if meant is not None:
+        return meant
     # A run remembers what its images were called, which is also the name of those that had none.
     if variable in (None, NAME):
         for name in names:

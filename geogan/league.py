@@ -18,6 +18,7 @@ from geogan.cutting import Plan, plan
 from geogan.filling import check_members
 from geogan.metrics import Score, Tally
 from geogan.model import Model
+from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
 from geogan.parallel import side_by_side
 from geogan.rivals import FITTED, QUICK, Contest, ask
@@ -167,12 +168,7 @@ def league(
     InputError
         For an unknown method, one that cannot be used on this archive, or when there is no cell to score on.
     """
-    wrong = [name for name in by if name not in CATEGORIES]
-    if wrong:
-        raise InputError(f"unknown category {wrong[0]!r}; there are {', '.join(CATEGORIES)}")
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown:
-        raise InputError(f"unknown method {unknown[0]!r}; there are {', '.join(METHODS)}")
+    by, methods = chosen_categories(by), chosen_methods(methods)
     truth = None if truth is None else stacked(truth, find_axes(truth))
     models = {name: each.on(device) for name, each in models.items()}
     model = next(iter(models.values()))
@@ -261,6 +257,43 @@ def league(
     if not any(each.plain.asked for each in total.values()):
         raise InputError(NOTHING)
     return [each.row(name, variable) for (name, variable), each in total.items()]
+
+
+def chosen_methods(names: Sequence[str]) -> list[str]:
+    """Return the methods that are meant, each once.
+
+    Raises
+    ------
+    InputError
+        If one is none of :data:`METHODS`.
+
+    Examples
+    --------
+    >>> chosen_methods(["Model", "model", "linear-time"])
+    ['model', 'linear_time']
+    """
+    return _chosen("method", names, METHODS)
+
+
+def chosen_categories(names: Sequence[str]) -> list[str]:
+    """Return the categories that are meant, each once.
+
+    Raises
+    ------
+    InputError
+        If one is none of :data:`CATEGORIES`.
+    """
+    return _chosen("category", names, CATEGORIES)
+
+
+def _chosen(what: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
+    found = []
+    for name in names:
+        meant = matching(name, known)
+        if meant is None:
+            raise InputError(f"unknown {what} {name!r}; there are {', '.join(known)}{suggestion(name, known)}")
+        found.append(meant)
+    return list(dict.fromkeys(found))
 
 
 def _bands(said: Slab, bands: slice) -> Slab:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from geogan.operators.errors import InputError
+from geogan.operators.choices import choice
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Algorithm 1 as the paper has it: its networks, its weights, its optimisers; nothing before it, nothing beside it.
@@ -73,7 +73,5 @@ def settings_of(presets: Sequence[str]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name in presets:
-        if name not in PRESETS:
-            raise InputError(f"no preset is named {name!r}; choose from {', '.join(PRESETS)}")
-        found |= PRESETS[name]
+        found |= PRESETS[choice(name, PRESETS, "preset")]
     return found

@@ -25,6 +25,7 @@ from geogan.operators.errors import InputError
 from geogan.plain_file import parse_json, read_json, read_lines
 from geogan.schema import DoneLine, PartialText, check
 from geogan.swap import flush, replace
+from geogan.user_path import user_path
 
 _NETCDF = (".nc", ".nc4")
 _BLOCK_BYTES = 48 * 2**20
@@ -483,7 +484,7 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
         raise InputError(
             f"the output {text!r} is a URL, where a name on this machine is expected; write it here, and copy it there"
         )
-    given = Path(text).expanduser()
+    given = user_path(text)
     if given.name in ("", "..", ".") or "\0" in text:
         raise InputError(f"the output {text!r} is no name of a file; give one such as filled.zarr or filled.nc")
     if given.suffix.lower() not in (".zarr", *_NETCDF) or given.name.startswith("."):

@@ -33,6 +33,7 @@ from geogan.judge import Judge, judged_by_noise, stands_apart
 from geogan.model import Model
 from geogan.networks import DISCRIMINATORS, GENERATORS, ErrorNet, Generator
 from geogan.operators.band import PatchBand
+from geogan.operators.choices import choice, matching
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
@@ -711,12 +712,8 @@ class Reconstructor:
         """Refuse settings that cannot be trained with; numbers of NumPy become Python's own."""
         for name, value in check_settings(vars(self)).items():
             setattr(self, name, value)
-        if self.generator not in GENERATORS:
-            raise InputError(f"no generator is named {self.generator!r}; choose from {', '.join(GENERATORS)}")
-        if self.discriminator not in DISCRIMINATORS:
-            raise InputError(
-                f"no discriminator is named {self.discriminator!r}; choose from {', '.join(DISCRIMINATORS)}"
-            )
+        self.generator = choice(self.generator, GENERATORS, "generator")
+        self.discriminator = choice(self.discriminator, DISCRIMINATORS, "discriminator")
         if not any((self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)):
             raise InputError("all weights are 0, so there is nothing to learn; give one of them a weight")
 
@@ -806,13 +803,15 @@ def find_device(name: str) -> torch.device:
     InputError
         Where it is unknown or not there.
     """
+    name = matching(name, ("auto", "cpu", "cuda")) or name
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and Ranks.here().size > 1:
         name = f"cuda:{own_accelerator()}"
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r} is not to be had on this machine; use --device cpu") from error
+        device = torch.device(name.strip().lower())
+        # A tensor on a device without memory, such as torch's "meta", has no values.
+        torch.zeros(1, device=device).tolist()
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"device {name!r} is not available on this machine; use --device cpu") from error
     return device

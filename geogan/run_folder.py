@@ -7,6 +7,7 @@ from typing import Any
 
 from geogan.operators.errors import InputError
 from geogan.plain_file import check_plain, read_json
+from geogan.user_path import user_path
 
 MODEL, STATE, TEXT = "model.safetensors", "state.safetensors", "model.json"
 METRICS, RUN = "metrics.jsonl", "run.json"
@@ -25,16 +26,16 @@ def is_run(path: str | Path) -> bool:
     False
     """
     try:
-        return (Path(path).expanduser() / MODEL).is_file()
-    except (OSError, ValueError, RuntimeError):
+        return (user_path(path) / MODEL).is_file()
+    except (OSError, ValueError):
         return False  # a name that no file can have, or a folder that may not be looked into
 
 
 def holds(path: Path, name: str) -> bool:
     """Whether a folder has an entry of that name, be it a file or not: what is no file is refused when it is read."""
     try:
-        return os.path.lexists(path.expanduser() / name)
-    except (OSError, ValueError, RuntimeError):
+        return os.path.lexists(user_path(path) / name)
+    except (OSError, ValueError):
         return False
 
 
@@ -50,7 +51,7 @@ def check_files(path: Path) -> None:
         if holds(path, name):
             with suppress(FileNotFoundError):
                 try:
-                    check_plain(path.expanduser() / name)
+                    check_plain(user_path(path) / name)
                 except PermissionError as error:
                     raise InputError(f"{path / name} may not be read; check its permissions") from error
 
@@ -83,7 +84,7 @@ def read_run(path: Path) -> dict[str, Any]:
     # Only where a run is read: it takes some hundredths of a second to import.
     from geogan.schema import RunText, check
 
-    path = Path(path).expanduser()
+    path = user_path(path)
     file = path / RUN
     try:
         described = read_json(file)

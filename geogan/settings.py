@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from geogan.operators.choices import matching
 from geogan.operators.errors import InputError
 from geogan.operators.parameters import real_number, switch, whole_number
 
@@ -23,11 +24,12 @@ def one_of(*choices: str) -> Check:
     """Return the check of a text that must be one of a few."""
 
     def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in choices:
+        meant = matching(value, choices) if isinstance(value, str) else None
+        if meant is None:
             raise InputError(
                 f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, got {value!r}; give one of these"
             )
-        return value
+        return meant
 
     return check
 

@@ -5,6 +5,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from geogan.operators.band import PatchBand
+from geogan.operators.choices import choice, matching, suggestion
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
@@ -128,10 +129,17 @@ def _parse_one(text: str) -> Operator:
             raise InputError(
                 f"a parameter of {name} is written name=value, got {item!r}; write it as in cloud_mask:coverage=0.4"
             )
+        key = matching(key, _known(name)) or key
         if key in parameters:
             raise InputError(f"{key} of {name} is given twice in {text.strip()!r}; give it once")
         parameters[key] = _value(name, key, value)
     return _build(name.strip(), parameters)
+
+
+def _known(name: str) -> list[str]:
+    """Parameters of the operator of that name; none where there is no such operator."""
+    meant = matching(name, OPERATORS)
+    return [] if meant is None else list(_defaults(OPERATORS[meant]))
 
 
 def _value(name: str, key: str, text: str) -> float | bool | None:
@@ -147,13 +155,14 @@ def _value(name: str, key: str, text: str) -> float | bool | None:
 
 
 def _build(name: str, parameters: dict[str, Any]) -> Operator:
-    if name not in OPERATORS:
-        raise InputError(f"no operator is named {name!r}; choose from {', '.join(OPERATORS)}")
+    name = choice(name, OPERATORS, "operator")
     kind = OPERATORS[name]
     defaults = _defaults(kind)
     for key, value in parameters.items():
         if key not in defaults:
-            raise InputError(f"{name} has no parameter {key!r}; it has {', '.join(defaults)}")
+            raise InputError(
+                f"{name} has no parameter {key!r}; it has {', '.join(defaults)}{suggestion(key, defaults)}"
+            )
         default = defaults[key]
         # true is a number to Python and none fails in a comparison: neither may reach the range checks.
         if isinstance(value, bool) != isinstance(default, bool) or (value is None and default is not None):

@@ -100,7 +100,7 @@ def corrupt(
         return write_dataset(dataset, out, overwrite=overwrite)
     axes = find_axes(source.field)
     for remark in (*source.notes, *remarks(measuring, 1 if axes.band is None else source.field.sizes[axes.band])):
-        console.print(remark, highlight=False)
+        console.print(remark, markup=False, highlight=False)
     with console.status(f"writing {out}"):
         path = write_dataset(dataset, out, overwrite=overwrite)
     console.print(f"next: geogan info {shlex.quote(str(path))}", highlight=False, soft_wrap=True)

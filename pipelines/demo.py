@@ -20,6 +20,7 @@ from geogan.places import check_apart
 from geogan.plotting import plot_reconstruction
 from geogan.product import write_dataset
 from geogan.synthetic import synthetic_sst
+from geogan.user_path import user_path
 
 # The sky of the demo: half covered, clouds of some ten cells that stay for some two days.
 CLOUDS = "cloud_mask:coverage=0.5,spread=0.2,scale=10,persistence=2"
@@ -56,7 +57,7 @@ def demo(
     list of Row
         The league table against the truth; also in ``table.json``.
     """
-    out = Path(out)
+    out = user_path(out)
     check_apart(out, {}, what="the folder")
     if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already and no demo of geogan; give another --out")
@@ -105,5 +106,5 @@ def demo(
         path=out / "map.png",
     )
     if console is not None:
-        console.print(f"{out}/ holds truth.zarr, gappy.zarr, model/, filled.zarr, table.json and map.png")
+        console.print(f"{out}/ holds truth.zarr, gappy.zarr, model/, filled.zarr, table.json and map.png", markup=False)
     return rows

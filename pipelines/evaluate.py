@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -13,28 +14,29 @@ import numpy as np
 import xarray as xr
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from geogan.checkpoint import load_model
 from geogan.coordinates import band_units, days, find_axes, stacked
 from geogan.disk import writing
-from geogan.filling import prepared
+from geogan.filling import check_members, prepared
 from geogan.grids import difference
-from geogan.io import check_field, check_measured, open_source
-from geogan.league import DEFAULT, METHODS, Row, league
+from geogan.io import check_field, check_measured, find_paths, open_source
+from geogan.league import DEFAULT, METHODS, Row, chosen_categories, chosen_methods, league
 from geogan.model import Model
 from geogan.observation_error import error_checker
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import train
 from geogan.places import check_apart
+from geogan.plain_file import read_json
 from geogan.presets import OPTIMISER
 from geogan.reconstructor import Reconstructor, find_device
 from geogan.rivals import FITTED, QUICK
 from geogan.run_folder import ABLATION, RUN, holds, is_run, read_run
 from geogan.settings import check_settings
 from geogan.units import same_units
+from geogan.user_path import user_path
 
 # Settings that presets have and no option gives.
 _OF_PRESETS = (*OPTIMISER, "show_mask", "weight_paired", "clean_unrelated", "likelihood_every", "averaging")
@@ -60,6 +62,7 @@ def evaluate(
     *,
     variable: str | Sequence[str] | None = None,
     truth: str | Path | None = None,
+    truth_variable: str | None = None,
     methods: Sequence[str] | None = None,
     members: int = 1,
     by: Sequence[str] = (),
@@ -83,6 +86,8 @@ def evaluate(
         Those that the model was trained on, of which each is scored in its own units.
     truth : path or URL, optional
         A fuller archive: score on what is in it and not in the data, instead of on the withheld clouds.
+    truth_variable : str, optional
+        Its variable, where that has another name there than in the data.
     methods : sequence of str, optional
         Of :data:`geogan.league.METHODS`, also several with commas between, or ``"all"``; by default those that take
         seconds.
@@ -116,15 +121,25 @@ def evaluate(
     """
     check_settings({"members": members, "threads": threads})
     inputs = {"--data": data, "--model": model, "--truth": truth}
+    chosen = chosen_methods(named(methods))
+    categories = chosen_categories([name.strip() for text in by for name in text.split(",") if name.strip()])
+    if truth_variable is not None and truth is None:
+        raise InputError(f"the variable {truth_variable!r} of a truth is named, but no truth; give --truth too")
+    # All that is written must have its place before anything long runs.
+    json = None if json is None else json if str(json) == "-" else user_path(json)
     if json is not None:
         _check_json(json)
         if str(json) != "-":
             check_apart(json, inputs, what="the table")
+    figures = None if figures is None else user_path(figures)
     if figures is not None:
         check_apart(figures, inputs, what="the folder of figures", holds=True)
-    if figures is not None and (figures.exists() and not figures.is_dir()):
-        raise InputError(f"{figures} is a file, where a folder should go; give another --figures")
+        _check_figures(figures)
+    for given in [data] if truth is None else [data, truth]:
+        find_paths(given)
+    model = user_path(model)
     trained = load_model(model)
+    check_members(trained, members)
     place = find_device(device)
     described = read_run(model) if holds(model, RUN) else {"variable": trained.variable, "time": None}
     # What was withheld belongs to the dates that were trained on; the archive may have grown since.
@@ -134,18 +149,20 @@ def evaluate(
         check_measured(source)
     if console is not None:
         for note in source.notes:
-            console.print(note, highlight=False, soft_wrap=True)
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
     error = None
     if isinstance(trained.observation_error, str):
         error = open_source(data, variable=trained.observation_error, time=time).field
     archive = prepared(trained, source.field, error=error, withheld=truth is None)
     check_field(source.field, find_axes(source.field), look=error_checker(source.field, archive.error))
+    if "season" in categories and archive.phase is None:
+        raise InputError("the archive has no dates, so there are no seasons to score apart; leave season out")
     archive = archive.held()
     fuller = None
     if truth is not None:
-        fuller = _same_cells(open_source(truth, variable=described["variable"]).field, source.field)
+        fuller = _same_cells(open_source(truth, variable=truth_variable or described["variable"]).field, source.field)
     models: dict[str, Model] = {"model": trained}
-    if ablation and "model" in named(methods) and _has_ablation(trained):
+    if ablation and "model" in chosen and _has_ablation(trained):
         models[ABLATION] = _ablation(data, model, trained, described, threads, device, console)
     with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
         tasks: dict[str, TaskID] = {}
@@ -159,9 +176,9 @@ def evaluate(
             models,
             archive,
             truth=fuller,
-            methods=named(methods),
+            methods=chosen,
             members=members,
-            by=[name.strip() for text in by for name in text.split(",") if name.strip()],
+            by=categories,
             device=place,
             threads=threads,
             progress=progress,
@@ -175,12 +192,13 @@ def evaluate(
     if console is not None:
         for own in each.values():
             _print(own, trained, kind, console)
+    # Written first: a figure that fails must not lose the numbers.
+    if json is not None:
+        _write(rows, trained, kind, json)
     if figures is not None:
         drawn = [file for own in each.values() for file in _draw(own, figures, trained)]
         if console is not None:
-            console.print(f"{figures}/ holds {', '.join(drawn)}", highlight=False, soft_wrap=True)
-    if json is not None:
-        _write(rows, trained, kind, json)
+            console.print(f"{figures}/ holds {', '.join(drawn)}", markup=False, highlight=False, soft_wrap=True)
     return rows
 
 
@@ -195,7 +213,7 @@ def named(methods: Sequence[str] | None) -> list[str]:
     if not methods:
         return list(DEFAULT)
     each = [name.strip() for text in methods for name in text.split(",") if name.strip()]
-    return list(dict.fromkeys(METHODS if "all" in each else each))
+    return list(dict.fromkeys(METHODS if "all" in [name.casefold() for name in each] else each))
 
 
 def _same_cells(truth: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
@@ -236,14 +254,14 @@ def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
 
 
 def _print(rows: Sequence[Row], model: Model, kind: str, console: Console) -> None:
-    console.print(heading(rows, model, kind), style="italic", highlight=False, soft_wrap=True)
+    console.print(heading(rows, model, kind), style="italic", markup=False, highlight=False, soft_wrap=True)
     console.print(table(rows))
     if any(row.law for row in rows):
         console.print("90 %: truths within the 90 % interval; spread: predicted error over the error found")
     for category in rows[0].parts:
         console.print(by_class(rows, category))
     for line in _resolution(rows):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def heading(rows: Sequence[Row], model: Model, kind: str) -> str:
@@ -251,7 +269,7 @@ def heading(rows: Sequence[Row], model: Model, kind: str) -> str:
     variable = rows[0].variable
     units = f", in {unit}" if (unit := _units(model, variable)) else ""
     asked = max([round(row.score.cells / row.score.share) for row in rows if row.score.share > 0] or [0])
-    return escape(f"{variable or model.variable}: error on {kind} ({asked:,} values){units}")
+    return f"{variable or model.variable}: error on {kind} ({asked:,} values){units}"
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -485,6 +503,21 @@ def _record(row: Row) -> dict[str, Any]:
     return record
 
 
+def _check_figures(folder: Path) -> None:
+    """Refuse, before anything is scored, a place where no folder of figures can be made or written to."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, where a folder should go; give another --figures")
+    there = next(part for part in (folder, *folder.absolute().parents) if part.exists())
+    if not there.is_dir():
+        raise InputError(f"{there} is a file, where a folder should go; give another --figures")
+    _check_writable(there, folder, "--figures")
+
+
+def _check_writable(there: Path, what: Path, option: str) -> None:
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there} may not be written to, so {what} cannot be made; give another {option}")
+
+
 def _check_json(json: Path) -> None:
     """Refuse, before anything is scored, a place that is not free for a table."""
     if str(json) == "-":
@@ -493,13 +526,14 @@ def _check_json(json: Path) -> None:
         raise InputError(f"{json} is a folder, where a file should go; give another --json")
     if not json.parent.is_dir():
         raise InputError(f"{json} could not be written: its folder does not exist; make it first")
+    _check_writable(json.parent, json, "--json")
     if json.exists() and not _is_table(json):
         raise InputError(f"{json} exists and is no table of geogan, so it stays; give another --json")
 
 
 def _is_table(file: Path) -> bool:
     try:
-        content = json_text.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and {"variable", "units", "cells", "rows"} <= content.keys()

@@ -27,7 +27,9 @@ from geogan.chunks import good_cost, warning
 from geogan.codes import Container
 from geogan.cutting import Plan
 from geogan.disk import writing
+from geogan.images import are_images
 from geogan.io import check_field, find_paths
+from geogan.io.files import is_zarr
 from geogan.job import Filler, Job, by_place, differing
 from geogan.observation_error import error_checker
 from geogan.operators.errors import InputError
@@ -47,6 +49,7 @@ from geogan.product import (
 from geogan.settings import check_settings
 from geogan.store_state import describe
 from geogan.tiles import Tile
+from geogan.user_path import user_path
 from geogan.variables import split_variables
 
 # Dates looked at before an archive is filled that memory does not hold.
@@ -165,7 +168,7 @@ def fill(
     steady_memory()
     job = Job(
         data=tuple(find_paths(data)),
-        model=str(model),
+        model=str(user_path(model)),
         digest=digest_of(model),
         variable=variable if variable is None or isinstance(variable, str) else tuple(variable),
         time=time,
@@ -177,6 +180,10 @@ def fill(
         skip_bad=skip_bad,
         allow_product=allow_product,
     )
+    for path in job.data:
+        # A folder that is no store is refused by its name, before all that lies in it is looked at.
+        if "://" not in path and not are_images([path]):
+            is_zarr(path)
     source = describe(job.data)
     filler = _storing(Filler.open(job), out)
     start = _start(filler, out, source, append=append, overwrite=overwrite, refill=refill, console=console)
@@ -423,7 +430,7 @@ def _compute(
 
 def _say(console: Console | None, sentence: str) -> None:
     if console is not None:
-        console.print(sentence, highlight=False, soft_wrap=True)
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _older(out: Path) -> Older:

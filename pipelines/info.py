@@ -17,6 +17,7 @@ from geogan.operators.errors import InputError
 from geogan.quantities import proposed_transform
 from geogan.run_folder import RUN, STATE, holds, is_run, read_run
 from geogan.streaming import stored_chunks
+from geogan.user_path import user_path
 from geogan.variables import is_joined, split_variables
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def info(
             raise InputError(f"{path} is a run, which names its own variables; leave variable out")
         if domain is not None:
             raise InputError(f"{path} is a run, which has its own domain; leave domain out")
-        found = _run(Path(path))
+        found = _run(user_path(path))
     else:
         found = _data(path, variable, domain)
     if console is not None:
@@ -329,12 +330,13 @@ def _print(found: dict[str, Section | str], console: "Console") -> None:
         if isinstance(section, dict):
             console.print(_table(title, section))
             console.print()
-    console.print(f"[bold]next[/bold]\n{found['next']}", highlight=False, soft_wrap=True)
+    console.print("next", style="bold", highlight=False)
+    console.print(found["next"], markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(title: str, section: Section) -> "Table":
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title.replace("_", " "), title_justify="left", title_style="bold", box=None)
     table.show_header = False
@@ -344,7 +346,7 @@ def _table(title: str, section: Section) -> "Table":
         if name in _IN_DAYS and isinstance(value, float):
             name, value = name.removesuffix("_days"), duration(value)
         # Rules for missing values have the names of attributes.
-        table.add_row(name if title == "gaps" else name.replace("_", " "), escape(_shown(name, value)))
+        table.add_row(Text(name if title == "gaps" else name.replace("_", " ")), Text(_shown(name, value)))
     return table
 
 

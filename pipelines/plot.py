@@ -24,6 +24,7 @@ from geogan.plotting import (
 )
 from geogan.run_folder import METRICS, TEXT, is_run
 from geogan.streaming import reading
+from geogan.user_path import user_path
 from geogan.variables import is_joined, split_variables
 
 if TYPE_CHECKING:
@@ -105,9 +106,9 @@ def plot(
         ):
             if given is not None:
                 raise InputError(f"{data} is a run, whose curves have no {name}; leave {name} out")
-        metrics = _metrics(Path(data))
+        metrics = _metrics(user_path(data))
         with _beside(out) as partial:
-            plot_training(metrics, partial, units=_error_units(Path(data)))
+            plot_training(metrics, partial, units=_error_units(user_path(data)))
         return out
     field = open_field(str(data), variable=variable)
     if is_joined(field):

@@ -27,6 +27,7 @@ from geogan.baselines.biharmonic import biharmonic
 from geogan.baselines.deep_image_prior import deep_image_prior
 from geogan.baselines.total_variation import total_variation
 from geogan.images import open_images
+from geogan.operators.choices import choice
 from geogan.operators.corrupt import corrupt
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
@@ -36,6 +37,7 @@ from geogan.places import check_apart
 from geogan.presets import OPTIMISER, settings_of
 from geogan.reconstructor import Reconstructor, find_device
 from geogan.run_folder import STATE
+from geogan.user_path import user_path
 
 # Rows of the paper's table, ours of the same name, and what it has in each column (CelebA, 64 x 64, three bands).
 PAPER: dict[str, tuple[float, float, float, float]] = {
@@ -148,10 +150,8 @@ def table1(
         For unknown rows or columns, images too few or too small, or an output that is something else.
     """
     check_apart(out, {"--data": data}, what="the folder", holds=True)
-    for given, known, word in ((rows, ROWS, "row"), (columns, COLUMNS, "column")):
-        unknown = [name for name in given if name not in known]
-        if unknown:
-            raise InputError(f"table1 has no {word} {unknown[0]!r}; choose from {', '.join(known)}")
+    rows = [choice(name, ROWS, "row of table1") for name in rows]
+    columns = [choice(name, COLUMNS, "column of table1") for name in columns]
     if minutes is None and steps is None:
         minutes = 2.0
     whole = reduced(str(data), variable, size, images)
@@ -159,7 +159,7 @@ def table1(
         raise InputError(
             f"{data} has {whole.sizes['sample']} images; a table needs at least 20 to learn from and to test"
         )
-    out = Path(out)
+    out = user_path(out)
     if out.is_dir() and any(out.iterdir()) and not (out / "cells").is_dir():
         raise InputError(f"{out} is a folder with other things in it; give another --out")
     (out / "cells").mkdir(parents=True, exist_ok=True)
@@ -227,7 +227,7 @@ def table1(
     draw(out, whole, cells)
     if console is not None:
         console.print(_shown(results, rows, columns))
-        console.print(f"{out}/ holds table.csv, table.md and figure.png")
+        console.print(f"{out}/ holds table.csv, table.md and figure.png", markup=False)
     return results
 
 

@@ -40,6 +40,7 @@ from geogan.ranks import Ranks
 from geogan.reconstructor import Reconstructor
 from geogan.run_folder import ABLATION, LOCK, METRICS, RUN, STATE, check_files, holds_others, is_run, read_run
 from geogan.training import Progress
+from geogan.user_path import user_path
 
 
 def train(
@@ -126,7 +127,7 @@ def train(
     if not ranks.first:
         console = None
     if resume is not None:
-        out = Path(resume)
+        out = user_path(resume)
         check_files(out)
         described = read_run(out)
         data = data or described["data"]
@@ -140,7 +141,11 @@ def train(
     else:
         if not data:
             raise InputError("train needs --data, the archive to learn from")
-        out = Path(out) if out is not None else Path("runs") / _name(data)
+        # A missing file is said first: where a run of the default name is there, that would hide it.
+        find_paths(data)
+        if clean is not None:
+            find_paths(clean)
+        out = user_path(out) if out is not None else Path("runs") / _name(data)
         if ranks.first:
             within = out.absolute().parent if out.name == ABLATION else None
             check_apart(out, {"--data": data, "--clean": clean}, what="the run", within=within)
@@ -281,7 +286,7 @@ class _Report:
 
     def say(self, sentence: str) -> None:
         if self.console is not None:
-            self.console.print(sentence, highlight=False, soft_wrap=True)
+            self.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, report: Progress, unit: float) -> None:
         """One record: a line of ``metrics.jsonl``, and the bar."""

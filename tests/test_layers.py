@@ -29,7 +29,7 @@ cli
 -> streaming, nearness, storage, grids, packed, places
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, damage, stencils,
    quantities, transforms, checksums, codes, units
--> settings, registration, plain_file, schema, durations, written_dates
+-> settings, registration, plain_file, schema, user_path, printable, durations, written_dates
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]

@@ -4,11 +4,13 @@ Nothing heavy is imported before a verb is chosen, so that ``geogan --help`` ans
 """
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from geogan.cli.console import echo, show_defect
 from geogan.cli.corrupt import corrupt
 from geogan.cli.demo import demo
 from geogan.cli.evaluate import evaluate
@@ -32,7 +34,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"geogan {version('geogan')}")
+        echo(f"geogan {version('geogan')}")
         raise typer.Exit
 
 
@@ -79,4 +81,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     2
     """
     os.environ.setdefault("MPLBACKEND", "agg")
+    sys.excepthook = show_defect
     app(arguments, prog_name="geogan")

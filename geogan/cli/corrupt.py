@@ -1,9 +1,7 @@
 """The options of ``geogan corrupt``."""
 
-import typer
-
 from geogan import defaults
-from geogan.cli.console import make_console
+from geogan.cli.console import echo, make_console
 from geogan.cli.options import Data, OperatorNames, Overwrite, Product, Seed, Time, Variable
 
 
@@ -29,4 +27,4 @@ def corrupt(
         overwrite=overwrite,
         console=make_console(),
     )
-    typer.echo(path)
+    echo(path)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from geogan import defaults
-from geogan.cli.console import make_console
+from geogan.cli.console import echo, make_console
 from geogan.cli.options import Seed, Threads
 
 
@@ -22,4 +22,4 @@ def demo(
     from geogan.pipelines.demo import demo as run
 
     run(out, days=days, size=size, minutes=minutes, seed=seed, threads=threads, console=make_console())
-    typer.echo(out)
+    echo(out)

@@ -20,6 +20,10 @@ def evaluate(
             show_default="the observations withheld from training",
         ),
     ] = None,
+    truth_variable: Annotated[
+        str | None,
+        typer.Option(help="Its variable, where that has another name there.", show_default="as in the data"),
+    ] = None,
     method: Annotated[
         list[str],
         typer.Option(
@@ -61,6 +65,7 @@ def evaluate(
         model,
         variable=variable,
         truth=truth,
+        truth_variable=truth_variable,
         methods=method or None,
         members=members,
         by=by,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from geogan import defaults
-from geogan.cli.console import make_console
+from geogan.cli.console import echo, make_console
 from geogan.cli.options import AllowProduct, Data, Device, Model, Overwrite, Product, Seed, Threads, Time, Variable
 
 
@@ -98,4 +98,4 @@ def fill(
         device=device,
         console=make_console(),
     )
-    typer.echo(path)
+    echo(path)

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from geogan.cli.console import echo, echo_error, quiet_libraries
 from geogan.operators.errors import InputError
 
 # Typer names the mother of what is wrong with a command line by its daughters only.
@@ -17,28 +18,44 @@ _USAGE, _INTERRUPTED = 2, 130  # exit codes; 130 is what shells give a command s
 class Verbs(TyperGroup):
     """All verbs, with one way out for what goes wrong."""
 
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        """Read the options before the verb; what is wrong with them is a sentence too."""
+        try:
+            return super().make_context(*arguments, **named)
+        except _USAGE_ERROR as error:
+            # Without any argument the help is shown, which typer has an error of its own for.
+            if type(error).__name__ == "NoArgsIsHelpError":
+                raise
+            _echo_usage(error)
+            raise typer.Exit(_USAGE) from None
+
     def invoke(self, ctx: Any) -> Any:
         """Run a verb; an `InputError` is its sentence alone, any other error is a defect and keeps its trace."""
         try:
-            result = super().invoke(ctx)
+            with quiet_libraries():
+                result = super().invoke(ctx)
             sys.stdout.flush()
             return result
         except InputError as error:
             if ctx.params.get("verbose"):
                 import traceback
 
-                traceback.print_exception(error)
+                echo("".join(traceback.format_exception(error)).rstrip("\n"), err=True)
             else:
-                typer.echo(str(error), err=True)
+                echo_error(error)
             raise typer.Exit(_USAGE) from None
         except _USAGE_ERROR as error:
-            command = error.ctx.command_path if error.ctx else "geogan"
-            typer.echo(f"{error.format_message().rstrip('.')}; see {command} --help", err=True)
+            _echo_usage(error)
             raise typer.Exit(_USAGE) from None
         except KeyboardInterrupt:
-            typer.echo("stopped; what was finished is kept", err=True)
+            echo("stopped; what was finished is kept", err=True)
             raise typer.Exit(_INTERRUPTED) from None
         except BrokenPipeError:
             # The reader (head, less) has gone; the interpreter must not complain about it at its end either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
+
+
+def _echo_usage(error: Any) -> None:
+    command = error.ctx.command_path if error.ctx else "geogan"
+    echo_error(f"{error.format_message().rstrip('.')}; see {command} --help")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from geogan.cli.console import make_console
+from geogan.cli.console import echo, make_console
 from geogan.cli.options import Domain, Variable
 
 
@@ -21,4 +21,4 @@ def info(
     if as_json:
         import json
 
-        typer.echo(json.dumps(found, indent=2))
+        echo(json.dumps(found, indent=2))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from geogan.cli.console import make_console
+from geogan.cli.console import echo, make_console
 from geogan.cli.options import Domain, Variable
 
 
@@ -58,4 +58,4 @@ def plot(
         overwrite=overwrite,
         console=make_console(),
     )
-    typer.echo(path)
+    echo(path)

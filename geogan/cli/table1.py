@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from geogan import defaults
-from geogan.cli.console import make_console
+from geogan.cli.console import echo, make_console
 from geogan.cli.options import Device, Seed
 
 
@@ -60,4 +60,4 @@ def table1(
         device=device,
         console=make_console(),
     )
-    typer.echo(out / "table.md")
+    echo(out / "table.md")

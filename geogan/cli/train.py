@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from geogan import defaults
-from geogan.cli.console import make_console
+from geogan.cli.console import echo, make_console
 from geogan.cli.options import (
     AllowProduct,
     Data,
@@ -222,7 +222,7 @@ def train(
             console=make_console(),
         )
         if ranks.first:
-            typer.echo(path)
+            echo(path)
 
 
 def _check_resume(ctx: typer.Context, run: Path | None) -> None:

@@ -19,6 +19,7 @@ from geogan.io.files import Data, find_paths, is_zarr, open_dataset
 from geogan.io.labels import with_coordinates
 from geogan.io.measured import check_numbers, choose_variable, measured_variables
 from geogan.io.missing import decided
+from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
 from geogan.storage import shared_storage
 from geogan.units import check_units
@@ -195,12 +196,16 @@ def _files_of(
     if len(names) < 2:
         name = variable if one else names[0]
         return {choose_variable(datasets[0], name, label=paths[0]): list(range(len(paths)))}  # type: ignore[arg-type]
+    every = sorted({str(each) for dataset in datasets for each in dataset.data_vars})
+    names = [matching(name, every) or name for name in names]
     found = {name: [file for file, dataset in enumerate(datasets) if name in dataset.variables] for name in names}
     for name, files in found.items():
         if not files:
-            every = sorted({str(each) for dataset in datasets for each in dataset.data_vars})
             label = f"{paths[0]} has no" if len(paths) == 1 else f"none of the {len(paths)} files has a"
-            raise InputError(f"{label} variable {name!r}; there are {', '.join(every) or 'none'}, choose among them")
+            raise InputError(
+                f"{label} variable {name!r}; there are {', '.join(every) or 'none'}, choose among them"
+                f"{suggestion(name, every)}"
+            )
     idle = set(range(len(paths))).difference(*found.values())
     if idle:
         raise InputError(f"{paths[min(idle)]} has none of the variables {', '.join(found)}; leave this file out")

@@ -18,6 +18,7 @@ from geogan.images import are_images, open_images
 from geogan.io.labels import with_coordinates
 from geogan.io.missing import decoded_dataset
 from geogan.operators.errors import InputError
+from geogan.user_path import user_path
 
 Data = str | Path | Sequence[str | Path]
 
@@ -44,7 +45,7 @@ def find_paths(data: Data) -> list[str]:
         return [text]
     if not text.strip():
         raise InputError("the name of the data is empty; give a Zarr store, a NetCDF file, a glob or a URL")
-    path = Path(text).expanduser()
+    path = user_path(text)
     if path.exists():
         return [str(path)]
     if any(sign in text for sign in "*?["):

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.coordinates import axis_roles
+from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
 
 MASK_WORDS = ("mask", "flag", "flags", "lsm", "qc", "quality")
@@ -41,10 +42,16 @@ def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: 
     'sst'
     """
     if variable is not None:
-        if variable not in dataset.variables:
-            names = _listed(map(str, dataset.data_vars))
-            raise InputError(f"{label} has no variable {variable!r}; it has {names}, choose one of them")
-        return variable
+        if variable in dataset.variables:
+            return variable
+        meant = matching(variable, map(str, dataset.data_vars))
+        if meant is None:
+            names = [str(name) for name in dataset.data_vars]
+            raise InputError(
+                f"{label} has no variable {variable!r}; it has {_listed(names)}, choose one of them"
+                f"{suggestion(variable, names)}"
+            )
+        return meant
     candidates = measured_variables(dataset)
     if len(candidates) == 1:
         return candidates[0]

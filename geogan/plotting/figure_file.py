@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from geogan.operators.errors import InputError
+from geogan.user_path import user_path
 
 _SUFFIXES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
 
@@ -33,7 +34,7 @@ def figure_path(path: str | Path, *, overwrite: bool = True) -> Path:
         ...
     geogan.operators.errors.InputError: path must end in .png, .pdf or .svg, got 'map.txt'; add one of them
     """
-    target = Path(path)
+    target = user_path(path)
     if target.suffix.lower() not in _SUFFIXES:
         raise InputError(f"path must end in .png, .pdf or .svg, got {str(path)!r}; add one of them")
     if not target.parent.is_dir():

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.coordinates import Axes, band_names, find_axes
+from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
 from geogan.plotting.captions import is_image, name_of, written
 
@@ -82,12 +83,17 @@ def select_band(
         return field
     band = 0 if band is None else band
     names, count = band_names(field, axes), field.sizes[axes.band]
-    index = names.index(str(band)) if str(band) in names else int(band) if str(band).isdecimal() else count
+    meant = matching(band, names)
+    # Longer numbers are none of a band, and Python refuses to read very long ones.
+    number = int(band) if str(band).isascii() and str(band).isdecimal() and len(str(band)) < 10 else count
+    index = number if meant is None else list(names).index(meant)
     if index < count:
         titled = {"long_name": f"{name_of(field)}, {names[index]}"} if names else {}
         return field.isel({axes.band: index}).assign_attrs(titled)
     known = f"{', '.join(names)}, or " if names else ""
-    raise InputError(f"band must be {known}a number from 0 to {count - 1}, got {band!r}; choose one of them")
+    raise InputError(
+        f"band must be {known}a number from 0 to {count - 1}, got {band!r}; choose one of them{suggestion(band, names)}"
+    )
 
 
 def select_same_date(
