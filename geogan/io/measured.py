@@ -111,10 +111,25 @@ def is_mask(array: xr.DataArray) -> bool:
         and "scale_factor" not in array.encoding
         and array.dtype.itemsize == 1
         or any(word in MASK_WORDS for word in words)
-        # Packed numbers are measurements, some of which may be flags.
-        or ("scale_factor" not in array.encoding and ("flag_values" in array.attrs or "flag_masks" in array.attrs))
+        or (not _is_quantity(array) and ("flag_values" in array.attrs or "flag_masks" in array.attrs))
         or str(array.attrs.get("standard_name", "")).endswith("binary_mask")
     )
+
+
+def has_physical_units(units: object) -> bool:
+    """Return whether units are those of a physical quantity, which a flag has none of.
+
+    Examples
+    --------
+    >>> has_physical_units("percent"), has_physical_units("1"), has_physical_units(None)
+    (True, False, False)
+    """
+    return str(units or "").strip().lower() not in ("", "1", "none", "dimensionless", "unitless")
+
+
+def _is_quantity(array: xr.DataArray) -> bool:
+    """Whether values are measurements, some of which may be flags: packed numbers, or numbers with units."""
+    return "scale_factor" in array.encoding or has_physical_units(array.attrs.get("units"))
 
 
 def check_numbers(field: xr.DataArray, label: str) -> None:

@@ -18,7 +18,7 @@ import xarray as xr
 from xarray.core import indexing
 
 from geogan.damage import GAP_RULES, gap
-from geogan.io.measured import MASK_WORDS, label_of
+from geogan.io.measured import MASK_WORDS, has_physical_units, label_of
 from geogan.operators.errors import InputError
 from geogan.variables import is_joined
 
@@ -43,7 +43,6 @@ _RANGES = ("valid_range", "valid_min", "valid_max")
 _DECIDED = "gaps_decided"
 # Texts in missing_value and its like that state no number.
 _NO_NUMBER = ("", "none", "null", "na", "n/a")
-_NO_UNITS = ("", "1", "none", "dimensionless", "unitless")
 
 
 @dataclass(frozen=True)
@@ -585,8 +584,8 @@ def _is_flags(name: Any, compared: np.dtype[Any], attrs: Mapping[Any, Any]) -> b
         return True
     if "scale_factor" in attrs or "add_offset" in attrs:
         return False
-    has_units = str(attrs.get("units", "")).strip().lower() not in _NO_UNITS
-    return ("flag_values" in attrs or "flag_masks" in attrs) and not has_units and not standard_name
+    is_quantity = has_physical_units(attrs.get("units")) or bool(standard_name)
+    return ("flag_values" in attrs or "flag_masks" in attrs) and not is_quantity
 
 
 def _within(number: Any, lowest: Any, highest: Any) -> bool:
