@@ -68,7 +68,7 @@ VARIABLE = "variable"
 """The dimension of bands that are variables, each with units of its own."""
 
 # Entries that have nothing to do with each other; dates along them make them dates all the same.
-_SAMPLES = ("sample", "samples", "image", "images", "n")
+SAMPLES = ("sample", "samples", "image", "images", "n")
 _APART = 1e6  # days from one such entry to the next: no memory reaches so far
 _VERTICAL = ("depth", "z", "lev", "level", "levels", "plev", "pressure", "height", "altitude", "deptht")
 _ROLES = ("time", "y", "x", "band")
@@ -669,7 +669,7 @@ def _role_of_samples(field: xr.DataArray, dim: str) -> str | None:
 
 def _counts_samples(field: xr.DataArray, dim: str) -> bool:
     along = _along(field, dim)
-    named = dim.lower() in _SAMPLES or any(c.attrs.get("standard_name") == "realization" for c in along)
+    named = dim.lower() in SAMPLES or any(c.attrs.get("standard_name") == "realization" for c in along)
     return named and not any(holds_dates(c) for c in along)
 
 

@@ -79,12 +79,22 @@ def corrupt(
     if several:
         gappy = (gappy * spread).transpose(*field.dims).assign_attrs(field.attrs).rename(field.name)
     gappy.encoding = _with_room_for_gaps(encoding)
+    disturbed = bool(operator.noise) and not within_unity(field, axes)
     if not is_joined(gappy):
-        return gappy
+        return _without_limits(gappy) if disturbed else gappy
     variables = split_variables(gappy)
     for one in variables:
+        one.attrs = _without_limits(one).attrs if disturbed else one.attrs
         one.encoding = _with_room_for_gaps(one.encoding)
     return join_variables(variables).transpose(*gappy.dims)
+
+
+def _without_limits(field: xr.DataArray) -> xr.DataArray:
+    """Return a field without limits of valid values, which noise exceeds: values beyond them would be read as gaps."""
+    limits = ("valid_range", "valid_min", "valid_max")
+    bare = field.copy(deep=False)
+    bare.attrs = {key: value for key, value in field.attrs.items() if key not in limits}
+    return bare
 
 
 def _with_gaps_of(field: xr.DataArray, axes: Axes, operator: Operator, *, seed: int) -> Operator:

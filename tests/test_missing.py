@@ -1,6 +1,7 @@
 """What is missing is decided by one set of rules, in every container, for one file and for many."""
 
 import itertools
+import json
 import pickle
 
 import netCDF4
@@ -512,3 +513,75 @@ def test_python_fills_what_is_missing(quick, tmp_path):
         assert ((product.sst_source == 0).values == ~hole).all() and product.sst.min() > 5
     np.testing.assert_allclose(field.geogan.coverage(), hole.mean(axis=(1, 2)))
     assert field.geogan.corrupt("remove_pixel:p=0.5").notnull().sum() < (~hole).sum()
+
+
+def test_pixels_of_images_with_noise_are_no_gaps(tmp_path):
+    values = np.random.default_rng(0).normal(0, 1, (4, 9, 10)).astype("f4")
+    attrs = {"units": "1", "valid_min": -1.0, "valid_max": 1.0}
+    images = xr.DataArray(values, dims=("sample", "y", "x"), name="image", attrs=attrs)
+    images.to_netcdf(tmp_path / "images.nc")
+    assert as_field(images).notnull().all() and open_field(tmp_path / "images.nc").notnull().all()
+    maps = xr.DataArray(
+        values, dims=("time", "y", "x"), coords={"time": DAYS[0] + np.arange(4) * np.timedelta64(1, "D")}
+    )
+    maps.attrs, maps.name = attrs, "sst"
+    assert (as_field(maps).isnull() == (abs(values) > 1)).all()
+
+
+def test_noise_may_exceed_the_valid_range(tmp_path, film):
+    field = film().sst.assign_attrs(valid_min=5.0, valid_max=25.0)
+    noisy = geogan.corrupt(field, "convolve_noise:l=1,sigma=3")
+    assert noisy.notnull().sum() == field.notnull().sum() and not noisy.where(noisy < 5).isnull().all()
+    assert not {"valid_min", "valid_max"} & noisy.attrs.keys()
+    noisy.to_netcdf(tmp_path / "noisy.nc")
+    assert open_field(tmp_path / "noisy.nc").notnull().sum() == field.notnull().sum()
+    assert geogan.corrupt(field, "remove_pixel:p=0.5").attrs == field.attrs
+
+
+def told(line):
+    from bad_input import run
+
+    result = run(line)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_info_and_train_say_how_many_values_each_rule_took(tmp_path, monkeypatch, quick):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    values = rng.normal(15, 1, (8, 9, 10)).astype("f4")
+    which = rng.integers(0, 8, values.shape)
+    for number, bad in enumerate((-999, -99, 9.969209968386869e36)):
+        values[which == number] = bad
+    with netCDF4.Dataset("sea.nc", "w") as file:
+        for dim, size in zip(AXES, values.shape):
+            file.createDimension(dim, size)
+            file.createVariable(dim, "f8", (dim,))[:] = np.arange(size)
+        file["time"].units = "days since 2001-01-01"
+        variable = file.createVariable("sst", "f4", tuple(AXES))
+        variable.setncatts({"missing_value": "-999", "valid_min": F4(-2), "valid_max": F4(40), "units": "degC"})
+        variable[:] = values
+    counts = [int((which == number).sum()) for number in range(3)]
+    shown = [line.split() for line in told("info sea.nc").splitlines()]
+    for rule, count in zip(("missing_value", "valid_range", "default_fill_value"), counts):
+        assert [rule, str(count)] in shown
+    assert ["flag_values", "0"] in shown and ["unreadable", "0"] in shown
+    said = told("train --data sea.nc --steps 2 --width 4 --threads 1 --precision float32 --out run")
+    assert f"{counts[0]} values of sst are gaps by missing_value (-999)" in said
+    assert f"{counts[1]} values of sst are gaps by valid_range (valid_min -2, valid_max 40)" in said
+    assert f"{counts[2]} values of sst are gaps by default fill value" in said
+    assert "flag_values" not in said
+    told("fill --data sea.nc --model run --threads 1 --out filled.zarr")
+    product = xr.open_zarr("filled.zarr", consolidated=False)
+    assert ((product.sst_source == 0).values == (which > 2)).all() and float(product.sst.max()) < 40
+
+
+def test_a_truth_is_read_by_the_same_rules(folder):
+    truth = xr.load_dataset("truth.nc").sst.drop_encoding()
+    gappy = xr.load_dataset("sst.nc").sst
+    bad = np.argwhere(gappy.isnull().values & truth.notnull().values)[:3]
+    truth.values[tuple(bad.T)] = -99
+    truth.assign_attrs(valid_min=-2.0, units="degrees_C").to_netcdf("other.nc")
+    said = told("evaluate --data sst.nc --model model --threads 1 --no-ablation --truth other.nc --json -")
+    rows = json.loads(said[said.index("{") : said.rindex("}") + 1])["rows"]
+    assert all(row["rmse"] < 20 for row in rows)

@@ -8,7 +8,7 @@ The rules are those of the CF conventions and the NetCDF users' guide: ``_FillVa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
+from geogan.coordinates import SAMPLES
 from geogan.damage import GAP_RULES, gap
 from geogan.io.measured import MASK_WORDS, has_physical_units, label_of
 from geogan.operators.errors import InputError
@@ -294,7 +295,7 @@ def decided(field: xr.DataArray) -> xr.DataArray:
     is_stored = any(key in attrs for key in _DECODING) or field.dtype.kind in "iu"
     if is_stored:
         _check_packing(field)
-        rules = MissingRules.of(field.dtype, attrs, **options)
+        rules = MissingRules.of(field.dtype, _ruling(attrs, field.dims), **options)
         return field if rules.is_plain else _applied(field, rules.decode, rules.decoded)
     stated = {key: encoding[key] for key in _DECODING if key in encoding} | attrs
     stored = np.dtype(encoding.get("dtype", field.dtype))
@@ -303,7 +304,7 @@ def decided(field: xr.DataArray) -> xr.DataArray:
         if field.chunks is not None and not any(key in attrs for key in (*_RANGES, "flag_values")):
             return field
         _check_types(field)
-    rules = MissingRules.of(stored, stated, **options)
+    rules = MissingRules.of(stored, _ruling(stated, field.dims), **options)
     return field if not rules.numbers and rules.limits() == (None, None) else _applied(field, rules.mask, field.dtype)
 
 
@@ -323,6 +324,17 @@ def _applied(field: xr.DataArray, function: Callable[[np.ndarray], np.ndarray], 
     moved = {key: masked.attrs.pop(key) for key in _DECODING if key in masked.attrs}
     masked.encoding = {"dtype": field.dtype} | dict(field.encoding) | moved | {_DECIDED: True}
     return masked
+
+
+def _ruling(attrs: Mapping[Any, Any], dims: Iterable[Any]) -> Mapping[Any, Any]:
+    """Return the attributes that rules are taken from.
+
+    The limits -1 and 1 of images are those of a pixel's colour; pixels that were measured with noise lie beyond them.
+    """
+    is_images = any(str(dim).lower() in SAMPLES for dim in dims)
+    if is_images and np.array_equal(attrs.get("valid_min"), -1) and np.array_equal(attrs.get("valid_max"), 1):
+        return {key: value for key, value in attrs.items() if key not in _RANGES}
+    return attrs
 
 
 def _check_packing(field: xr.DataArray) -> None:
@@ -376,7 +388,7 @@ def _decoding(variable: xr.Variable, name: str, path: str, *, netcdf: bool) -> x
     try:
         rules = MissingRules.of(
             variable.dtype,
-            variable.attrs,
+            _ruling(variable.attrs, variable.dims),
             name=name,
             label=label,
             netcdf=netcdf,
