@@ -332,7 +332,7 @@ def _ruling(attrs: Mapping[Any, Any], dims: Iterable[Any]) -> Mapping[Any, Any]:
     The limits -1 and 1 of images are those of a pixel's colour; pixels that were measured with noise lie beyond them.
     """
     is_images = any(str(dim).lower() in SAMPLES for dim in dims)
-    if is_images and np.array_equal(attrs.get("valid_min"), -1) and np.array_equal(attrs.get("valid_max"), 1):
+    if is_images and np.all(attrs.get("valid_min", 0) == -1) and np.all(attrs.get("valid_max", 0) == 1):
         return {key: value for key, value in attrs.items() if key not in _RANGES}
     return attrs
 
