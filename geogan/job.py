@@ -319,7 +319,7 @@ class Filler:
     @property
     def told(self) -> dict[str, Any]:
         """What a product says of how it was filled, as JSON can hold it."""
-        return {
+        told = {
             "model": self.job.digest,
             "variable": str(self.field.name),
             "members": self.job.members,
@@ -329,7 +329,9 @@ class Filler:
             "dates_of_archive": len(self.archive.days),
             "first_date": self.dates.start,
             "slab_and_margin": [self.cut.dates, self.cut.margin],
-        } | ({"panel": self._panel} if self.cut.panelled else {})
+        }
+        told |= {"panel": self._panel} if self.cut.panelled else {}
+        return told | ({"is_periodic": True} if self.cut.is_periodic else {})
 
     @property
     def _panel(self) -> list[int]:
@@ -354,6 +356,8 @@ class Filler:
             return set()
         panels, count = [(each.down, each.across) for each in (self.cut, before)], len(self.cut.slabs)
         if panels[0] != panels[1] or told.get("panel") != (self._panel if self.cut.panelled else None):
+            return set()
+        if told.get("is_periodic", False) != self.cut.is_periodic:
             return set()
         same = [number for number, (now, then) in enumerate(zip(self.cut.slabs, before.slabs)) if now == then]
         return {first + number for first in range(0, self.cut.total, count) for number in same}

@@ -165,6 +165,8 @@ def prepare_model(
     withheld = archive.withheld or Withheld(np.full((len(archive.days), 1), -1, np.int32))
     dates = "samples" if archive.independent else "dates"
     message(f"withheld: what other {dates}' gaps hide on {len(withheld.dates)} of {len(archive.days)} {dates}")
+    if archive.is_periodic:
+        message("grid: longitudes go once round the globe, so the last column is the neighbour of the first")
     archive.find_hidden()
     if sums is not None:
         sums.leave_out(archive.field, withheld.dates.tolist(), archive.hidden)

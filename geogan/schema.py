@@ -292,6 +292,7 @@ class FillText(BaseModel):
     first_date: Count
     slab_and_margin: Annotated[list[Count], Field(min_length=2, max_length=2)]
     panel: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
+    is_periodic: bool = False
 
 
 class MetricsLine(BaseModel):

@@ -113,7 +113,8 @@ def _data(path: str | Path, variable: str | None, domain: str | None) -> dict[st
             "fill_reads_each_byte": _times_read(field, axes),
             f"step_{axes.y}": _with_units(dy, field, axes.y),
             f"step_{axes.x}": _with_units(dx, field, axes.x),
-        },
+        }
+        | ({"is_periodic": True} if is_periodic(field, axes) else {}),
         "samples" if axes.independent else "time": _time(field, axes, survey),
         "coverage": {"domain": asked.sentence(survey.domain).removeprefix("domain: ")} | _coverage(field, survey),
         "gaps": {_rule_name(rule): count for rule, count in survey.gaps.items()},

@@ -11,10 +11,15 @@ from scipy.ndimage import gaussian_filter
 import geogan
 from geogan import cutting
 from geogan.archive import Archive
-from geogan.filling import fill
+from geogan.covariance import ArchivePrior
+from geogan.filling import fill, prepared
 from geogan.gaussian import GaussianPrior
 from geogan.io import open_field
+from geogan.judge import Judge
 from geogan.operators.errors import InputError
+from geogan.pipelines.fill import fill as fill_files
+from geogan.pipelines.info import info
+from geogan.pipelines.train import train
 from geogan.slab import fill_slab
 
 LONGITUDES = np.arange(3.75, 360, 7.5)  # 48
@@ -210,3 +215,76 @@ def test_files_are_read_alike(tmp_path, model, gappy):
     turned(gappy).to_dataset().to_zarr(tmp_path / "sst.zarr")
     a, b = (open_field(str(tmp_path / name)) for name in ("sst.nc", "sst.zarr"))
     close(turned(fill(model, b).compute()), fill(model, a).compute(), 5e-3)
+
+
+def test_on_two_dimensional_longitudes(model, gappy):
+    lat, lon = np.meshgrid(gappy.lat.values, gappy.lon.values, indexing="ij")
+    flat = gappy.drop_vars(["lat", "lon"]).rename(lat="y", lon="x")
+    maps = flat.assign_coords(
+        lat=(("y", "x"), lat, {"units": "degrees_north"}), lon=(("y", "x"), lon, {"units": "degrees_east"})
+    )
+    here, there = fill(model, gappy), fill(model, maps)
+    for name in here.data_vars:
+        np.testing.assert_array_equal(here[name].values, there[name].values)
+    other = maps.roll(x=HALF, roll_coords=True)
+    np.testing.assert_allclose(fill(model, other).sst.roll(x=-HALF).values, here.sst.values, atol=5e-3)
+
+
+def test_the_archives_covariance_reaches_across_the_seam():
+    values = globe(dates=80, rows=8, longitudes=np.arange(0, 360, 30.0)).values
+    anomaly = torch.from_numpy(np.nan_to_num(values - 15))[:, None]
+    mask = torch.from_numpy(np.isfinite(values).astype("f4"))[:, None]
+    sea = mask[0, 0]
+
+    def found(by: int) -> torch.Tensor:
+        turn = [part.roll(by, -1) for part in (anomaly, mask, sea)]
+        return ArchivePrior.fit(*turn, GaussianPrior(length=4.0, is_periodic=True)).covariance[0].view(8, 12, 8, 12)
+
+    torch.testing.assert_close(found(5).roll((-5, -5), (1, 3)), found(0), atol=1e-5, rtol=1e-3)
+    whole = ArchivePrior(torch.rand(1, 96, 96))
+    turned = whole.part(slice(0, 8), slice(5, 17), (8, 12))
+    places = torch.arange(96).view(8, 12).roll(-5, 1).flatten()
+    assert torch.equal(turned.covariance[0], whole.covariance[0][places][:, places])
+
+
+def test_the_judge_does_not_know_where_the_seam_is(model, gappy, monkeypatch):
+    for side in (128, 8):
+        # All of the grid; and, of a larger one, the cells around what is withheld.
+        monkeypatch.setattr("geogan.judge.SIDE", side)
+        judges = []
+        for field in (gappy, turned(gappy)):
+            archive = prepared(model, field, withheld=True)
+            judge = Judge.of(archive, model.operator, model.prior, frames=3, draws=2)
+            assert judge.is_periodic == (side == 128)
+            judges.append(judge)
+            assert {stretch.values.shape[-1] for stretch in judge.stretches} == {48 if side == 128 else 16}
+        if side == 128:
+            errors = [judge.look(model.network, model.error) for judge in judges]
+            assert errors[0] == pytest.approx(errors[1], rel=1e-2)
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_the_command_line(tmp_path, monkeypatch, quick, gappy, suffix):
+    """Train, fill in panels and in one piece, from another meridian on; a finished product says that it goes round."""
+    monkeypatch.chdir(tmp_path)
+    gappy.to_dataset().to_netcdf("sst.nc")
+    turned(gappy).to_dataset().to_netcdf("turned.nc")
+    train("sst.nc", operator="cloud_mask:scale=4", steps=3, width=4, out="run", threads=1, precision="float32")
+    products = {}
+    for name, panel in (("sst", None), ("turned", None), ("panels", 24)):
+        with monkeypatch.context() as patch:
+            if panel:
+                patch.setattr(cutting, "TILE", 12)
+                patch.setattr(cutting, "HALO", 8)
+                patch.setattr(cutting, "panel_size", lambda shape, **_: (6, shape[0], 24))
+            out = f"{name}-filled.{suffix}"
+            fill_files("turned.nc" if name == "turned" else "sst.nc", model="run", out=out, threads=1)
+        product = xr.open_dataset(out) if suffix == "nc" else xr.open_zarr(out, consolidated=False)
+        assert '"is_periodic": true' in product.attrs["geogan_fill"]
+        products[name] = product.load()
+    close(turned(products["turned"])[["sst", "sst_std"]], products["sst"][["sst", "sst_std"]], 5e-3)
+    observed = np.isfinite(gappy.values)
+    for product in (products["sst"], products["panels"]):
+        np.testing.assert_array_equal(product.sst.values[observed], gappy.values[observed])
+    assert np.nanstd(products["panels"].sst.values - products["sst"].sst.values) < 0.1
+    assert info("sst.nc")["grid"]["is_periodic"] is True
