@@ -164,10 +164,12 @@ def encoded(values: np.ndarray, codes: Codes) -> np.ndarray:
 
 
 def _one_number(value: Any) -> Any:
-    """A finite number as it is, out of its list; None where there is none, a text where it is anything else."""
+    """A finite float in its type, out of its list; None where there is none, a text where it is anything else."""
     if value is None:
         return None
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
         return "no number"
-    return array.ravel()[0] if array.ndim or isinstance(value, (list, tuple)) else value
+    if array.dtype.kind in "iu":
+        return float(array.item())
+    return array.ravel()[0] if array.ndim else value

@@ -60,7 +60,7 @@ class Storage(NamedTuple):
         """What to tell the user; empty where the source's encoding is kept."""
         if not self.reason:
             return ""
-        return f"{name} is stored as {self.encoding['dtype']}, not as {self.source} like its source: {self.reason}"
+        return f"{name} is stored as {self.encoding['dtype']} instead of {self.source}: {self.reason}"
 
 
 def value_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -114,7 +114,7 @@ def choose_storage(
     >>> choose_storage(maps, (10.0, 30.0)).encoding["dtype"]
     dtype('int16')
     >>> choose_storage(maps, (-10.0, 30.0)).sentence("sst")
-    'sst is stored as float64, not as int16 like its source: its fill value -1 lies among the values to be filled in'
+    'sst is stored as float64 instead of int16: its fill value -1 lies among the values to be filled in'
     """
     if plausible is not None:
         low, high = np.clip(plausible, *valid_limits(field)).tolist()
@@ -123,7 +123,7 @@ def choose_storage(
     encoding = dict(field.encoding)
     if APART in encoding:
         reason = f"its files are packed in {encoding[APART]} different ways"
-        return _floats(field, kind, plausible, reason, "one packing", is_proven=False)
+        return _floats(field, kind, plausible, reason, "packed numbers", is_proven=False)
     stored = _number_type(encoding.get("dtype"))
     if stored is None or stored.kind not in "iu":
         return _floats(field, kind, plausible, _why_not(stored, encoding), str(stored), is_proven=is_proven)
@@ -301,9 +301,18 @@ def shared_storage(fields: Sequence[xr.DataArray]) -> tuple[dict[str, Any], dict
         attrs |= {"valid_min": float(least)} if np.isfinite(least) else {}
         attrs |= {"valid_max": float(most)} if np.isfinite(most) else {}
     if len(ways) > 1:
-        encoding = {key: value for key, value in encoding.items() if key not in PACKING} | {APART: len(ways)}
+        encoding = {key: value for key, value in encoding.items() if key not in PACKING}
+        # Plain floats that only differ in type or fill value need no packing.
+        if not all(_is_plain(field.encoding) for field in fields):
+            encoding[APART] = len(ways)
         attrs = {key: value for key, value in attrs.items() if key not in _FLAGS}
     return encoding, attrs
+
+
+def _is_plain(encoding: Mapping[Any, Any]) -> bool:
+    """Whether values are stored as the floats that they are."""
+    is_float = _number_type(encoding.get("dtype", float), kinds="f") is not None
+    return is_float and not {"scale_factor", "add_offset"}.intersection(encoding)
 
 
 def _packing_text(encoding: Mapping[Any, Any]) -> str:
