@@ -58,6 +58,9 @@ class Codes(NamedTuple):
             return "its scale_factor or add_offset is not one number"
         if scale is not None and float(scale) == 0:
             return "its scale_factor is 0"
+        if not (isinstance(scale, np.float32) and (offset is None or isinstance(offset, np.float32))):
+            # Only single precision of both makes readers compute in it; alone it is a double.
+            scale, offset = (None if number is None else float(number) for number in (scale, offset))
         fill = _one_number(encoding.get("_FillValue"))
         is_code = not isinstance(fill, str) and fill is not None and float(fill).is_integer()
         return cls(dtype, scale, offset, int(fill) if is_code else None)
@@ -130,10 +133,11 @@ class Codes(NamedTuple):
     def read_by_netcdf4(self, codes: np.ndarray) -> np.ndarray:
         """Values that netCDF4-python reads from codes, the fill code apart."""
         values: Any = codes
-        if self.scale is not None and (float(self.scale) != 1 or self.offset is None or float(self.offset) != 0):
-            values = values * self.scale
+        # A Python float is a double in the file, which makes the values doubles.
+        if self.scale is not None and (float(self.scale) != 1 or self.offset is not None):
+            values = values * np.asarray(self.scale)[()]
         if self.offset is not None and float(self.offset) != 0:
-            values = values + self.offset
+            values = values + np.asarray(self.offset)[()]
         return np.asarray(values)
 
     def span(self, low: float, high: float) -> tuple[int, int]:
