@@ -14,6 +14,8 @@ from geogan.operators.parameters import real_number, switch, whole_number
 SMALLEST_CROP = 8
 # Seeds fill 63 bits, the width of a signed integer in the generators of NumPy and torch.
 LARGEST_SEED = 2**63 - 1
+# Members of an ensemble are held in memory side by side, each as large as the field.
+MOST_MEMBERS = 10_000
 # A process with more threads than this only switches between them.
 MOST_THREADS = 4096
 
@@ -81,7 +83,7 @@ CHECKS: dict[str, Check] = {
     "window": partial(whole_number, least=0),
     "width": partial(whole_number, least=2),
     "show_mask": switch,
-    "members": _count,
+    "members": partial(whole_number, least=1, most=MOST_MEMBERS),
     "weight_prior": _weight,
     "weight_likelihood": _weight,
     "weight_withheld": _weight,
@@ -109,7 +111,7 @@ CHECKS: dict[str, Check] = {
     "seed": partial(whole_number, least=0, most=LARGEST_SEED),
     "threads": partial(whole_number, least=1, most=MOST_THREADS),
     "keep_observed": switch,
-    "workers": _count,
+    "workers": partial(whole_number, least=1, most=MOST_THREADS),
 }
 """How each setting is checked; a check is given the setting's name and value, and returns the value."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bad_input import EVALUATE, FILL, PLOT, case, refused
+from bad_input import CORRUPT, EVALUATE, FILL, PLOT, TRAIN, case, refused
 
 from geogan.checkpoint import MODEL, STATE, read_tensors, write_tensors
 
@@ -201,7 +201,66 @@ MODELS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", MODELS)
+LONG = "a" * 300
+SEED, THREADS = f"{FILL} sst.nc --seed", f"{FILL} sst.nc --threads"
+OPTIONS = [
+    case("time-nan", f"{FILL} sst.nc --time nan", "time 'nan' is not understood"),
+    case("time-NaT", f"{CORRUPT} truth.nc --time NaT", "time 'NaT' is not understood"),
+    case("time-of-26-digits", f"{FILL} sst.nc --time {'9' * 26}", "is not understood"),
+    case("time-backwards", f"{FILL} sst.nc --time 2015-01-09/2015-01-05", "selects nothing"),
+    case("date-nan", f"{PLOT} sst.nc --date nan", "nan"),
+    case("data-of-300-bytes", f"{FILL} {LONG}.nc", "has 303 bytes, where a file system takes 255", "shorter"),
+    case("out-of-300-bytes", f"fill --data sst.nc --model model --out {LONG}.nc", "has 303 bytes"),
+    case("model-of-300-bytes", f"fill --data sst.nc --out filled.nc --model {LONG}", "has 300 bytes"),
+    case("run-of-300-bytes", f"train --data sst.nc --out {LONG}", "has 300 bytes"),
+    case("figure-of-300-bytes", f"plot sst.nc --out {LONG}.png", "has 304 bytes"),
+    case("table-of-300-bytes", f"{EVALUATE} sst.nc --json {LONG}", "has 300 bytes"),
+    case("path-of-9000-bytes", f"{FILL} {'a/' * 4500}b", "has 9001 bytes, where the system takes 4095"),
+    case("home-of-nobody", f"{FILL} ~nobody_at_all/sst.nc", "home folder of a user who is not known"),
+    case("out-of-nobody", "fill --data sst.nc --model model --out ~nobody_at_all/f.nc", "home folder of a user"),
+    case("nul-in-data", f"{FILL} 'a\0b.nc'", "holds a NUL character"),
+    case("nul-in-model", "fill --data sst.nc --out filled.nc --model 'a\0b'", "null byte"),
+    case("empty-data", f"{FILL} ''", "empty"),
+    case("empty-variable", f"{FILL} sst.nc --variable ''", "'--variable'", "it is empty"),
+    case("empty-time", f"{CORRUPT} truth.nc --operator ''", "'--operator'", "it is empty"),
+    case("empty-device", f"{FILL} sst.nc --device ''", "it is empty"),
+    case("empty-transform", f"{TRAIN} sst.nc --transform ''", "it is empty"),
+    case("members-of-26-digits", f"{FILL} sst.nc --members {'9' * 26}", "members must be at most 10000"),
+    case("threads-without-end", f"{THREADS} 1000000000", "threads must be at most 4096"),
+    case("workers-without-end", f"{FILL} sst.nc --workers 1000000000".replace("--threads 1 ", ""), "workers must be"),
+    case("seed-of-65-bits", f"{SEED} {2**64}", "seed must be"),
+    case("seed-negative", f"{SEED} -1", "seed must be"),
+    case("seed-underscored", f"{SEED} 1_000", "'1_000' is not a valid number"),
+    case("seed-of-another-script", f"{SEED} ١٢", "is not a valid number"),
+    case("seed-of-5000-digits", f"{SEED} {'1' * 5000}", "is not a valid number"),
+    case("minutes-underscored", "train --data sst.nc --minutes 1_0", "'1_0' is not a valid number"),
+    case("minutes-nan", "train --data sst.nc --minutes nan", "--minutes"),
+    case("device-meta", f"{FILL} sst.nc --device meta", "'meta'", "--device cpu"),
+    case("address-without-server", f"{FILL} http://", "'http://' is no address"),
+    case("address-of-brackets", f"{FILL} http://[::1", "is no address"),
+    case("address-of-a-port", f"{FILL} http://127.0.0.1:99999999/a.nc", "is no address"),
+    case("missing-data-and-a-run", "train --data nowhere.nc --out model", "'nowhere.nc' does not exist"),
+    case("missing-clean", f"{TRAIN} sst.nc --preset paired --clean nowhere.nc", "'nowhere.nc' does not exist"),
+    case("misspelt-method", f"{EVALUATE} sst.nc --methods Gausian", "unknown method", "did you mean 'gaussian'"),
+    case("misspelt-category", f"{EVALUATE} sst.nc --by sesaon", "did you mean 'season'"),
+    case("misspelt-variable", f"{FILL} sst.nc --variable sstt", "did you mean 'sst'"),
+    case("misspelt-operator", f"{CORRUPT} truth.nc --operator clod_mask", "did you mean 'cloud_mask'"),
+    case("misspelt-preset", f"{TRAIN} sst.nc --preset unri", "did you mean 'unir'"),
+    case("misspelt-generator", f"{TRAIN} sst.nc --generator unett", "did you mean 'unet'"),
+    case("truth-variable-alone", f"{EVALUATE} sst.nc --truth-variable sst", "give --truth too"),
+    case("truth-variable-unknown", f"{EVALUATE} sst.nc --truth truth.nc --truth-variable salt", "no variable 'salt'"),
+    case("figures-on-a-file", f"{EVALUATE} sst.nc --figures truth.nc/figures", "truth.nc is a file"),
+    case("unknown-option-of-all", "--nonsense", "--nonsense", "geogan --help"),
+    case("escapes-in-a-name", f"{FILL} sst.nc --variable '\x1b[31mred'", "\\x1b[31mred"),
+    case("line-break-in-a-name", "fill --data sst.nc --out filled.nc --model 'a\nb'", "a b is no geogan run"),
+    case("direction-in-a-name", "fill --data sst.nc --out filled.nc --model '\u202eabc'",
+         "\\u202eabc is no geogan run"),
+    case("markup-in-a-name", "fill --data sst.nc --out filled.nc --model '[red]x[/red]'",
+         "[red]x[/red] is no geogan run"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MODELS + OPTIONS)
 def test_one_sentence_and_nothing_written(folder, case):
     refused(case)
 

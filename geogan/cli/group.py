@@ -1,8 +1,10 @@
 """What becomes of what goes wrong: a sentence and an exit code."""
 
+import inspect
 import os
 import sys
-from typing import Any
+from functools import partial
+from typing import Any, get_args, get_type_hints
 
 import typer
 from typer.core import TyperGroup
@@ -12,11 +14,26 @@ from geogan.operators.errors import InputError
 
 # Typer names the mother of what is wrong with a command line by its daughters only.
 _USAGE_ERROR: Any = typer.BadParameter.__base__
+# Characters of a number: a longer one takes long to read and is out of every range.
+_DIGITS = 70
 _USAGE, _INTERRUPTED = 2, 130  # exit codes; 130 is what shells give a command stopped by Ctrl-C
 
 
 class Verbs(TyperGroup):
     """All verbs, with one way out for what goes wrong."""
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """The verb of that name; none of its options is empty, and numbers are of the digits from 0 to 9."""
+        command = super().get_command(ctx, name)
+        if command is None:
+            return None
+        types = get_type_hints(inspect.unwrap(command.callback))  # type: ignore[arg-type]
+        for parameter in command.params:
+            kind = types.get(str(parameter.name))
+            is_number = bool({int, float} & {kind, *get_args(kind)})
+            # The class's own method, for a command is built once and may be asked for again.
+            parameter.process_value = partial(_value, parameter, is_number)  # type: ignore[method-assign]
+        return command
 
     def make_context(self, *arguments: Any, **named: Any) -> Any:
         """Read the options before the verb; what is wrong with them is a sentence too."""
@@ -54,6 +71,21 @@ class Verbs(TyperGroup):
             # The reader (head, less) has gone; the interpreter must not complain about it at its end either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
+
+
+def _value(parameter: Any, is_number: bool, ctx: Any, value: Any) -> Any:
+    """Convert what is given for an option, which must not be empty.
+
+    Python would also take ``1_000`` for a thousand, and digits of other scripts.
+    """
+    for text in value if isinstance(value, (list, tuple)) else (value,):
+        if not isinstance(text, str):
+            continue
+        if not text.strip():
+            raise typer.BadParameter("it is empty, give a value or leave it out.", ctx=ctx, param=parameter)
+        if is_number and (not text.isascii() or "_" in text or len(text) > _DIGITS):
+            raise typer.BadParameter(f"{text!r} is not a valid number, such as 8 or 0.5.", ctx=ctx, param=parameter)
+    return type(parameter).process_value(parameter, ctx, value)
 
 
 def _echo_usage(error: Any) -> None:

@@ -41,7 +41,7 @@ def select_time(field: xr.DataArray, time: str) -> xr.DataArray:
     start, slash, stop = (part.strip() for part in time.partition("/"))
     try:
         part = index.sort_values().slice_indexer(start or None, (stop or None) if slash else start)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(
             f"time {time!r} is not understood; write a year, a date such as 2001-07-14, "
             "or two of them such as 2001-01-01/2002-12-31"

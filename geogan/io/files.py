@@ -42,6 +42,7 @@ def find_paths(data: Data) -> list[str]:
     if text.startswith("file://"):
         text = urllib.request.url2pathname(urllib.parse.urlparse(text).path)
     if "://" in text:
+        _check_url(text)
         return [text]
     if not text.strip():
         raise InputError("the name of the data is empty; give a Zarr store, a NetCDF file, a glob or a URL")
@@ -55,6 +56,18 @@ def find_paths(data: Data) -> list[str]:
         return found
     hint = f"; the folder {path.parent} does not exist either" if not path.parent.exists() else ""
     raise InputError(f"{text!r} does not exist{hint}; give a Zarr store, a NetCDF file, a glob or a URL")
+
+
+def _check_url(text: str) -> None:
+    """Refuse an address that names no server, before anything waits for it."""
+    try:
+        parts = urllib.parse.urlsplit(text)
+        named = bool(parts.netloc) and (parts.scheme not in ("http", "https") or bool(parts.hostname))
+        assert parts.port is None or parts.port >= 0  # a port that is no number is refused when it is read
+    except ValueError as error:
+        raise InputError(f"{text!r} is no address ({error}); give one such as https://server/sst.zarr") from error
+    if not named or not parts.scheme or any(character.isspace() or not character.isprintable() for character in text):
+        raise InputError(f"{text!r} is no address; give one such as https://server/sst.zarr or s3://bucket/sst.zarr")
 
 
 def variable_names(data: Data) -> list[str]:
