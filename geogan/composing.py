@@ -160,7 +160,7 @@ def choose_storages(
     as_floats : bool
         Whether no packing is wanted.
     """
-    low, high = archive.standardiser.extremes(PLAUSIBLE, archive.domain)
+    low, high = (end[archive.standardiser.own] for end in archive.standardiser.extremes(PLAUSIBLE, archive.domain))
     variables = split_variables(field)
     bands = [slice(band, band + 1) for band in range(len(variables))] if is_joined(field) else [slice(None)]
     return tuple(
@@ -280,7 +280,8 @@ def error_limits(model: Model, max_error: float | str | Sequence[float] | None, 
     """
     if max_error is None:
         return None
-    count = len(model.standardiser.scale)
+    own = model.standardiser.own
+    count = len(own)
     try:
         each = max_error.split(",") if isinstance(max_error, str) else max_error
         # A truth value is a number to NumPy, and so is a text.
@@ -292,7 +293,7 @@ def error_limits(model: Model, max_error: float | str | Sequence[float] | None, 
     if not limits.size or not ((limits > 0) & np.isfinite(limits)).all():
         raise InputError(f"max_error must be positive, in the units of the field, got {max_error}; give a larger one")
     if len(limits) not in ({count} if model.band_units else {1, count}):
-        named = ", ".join(model.bands) or f"{count} band{'s' * (count > 1)}"
+        named = ", ".join(model.bands[band] for band in own if model.bands) or f"{count} band{'s' * (count > 1)}"
         raise InputError(
             f"max_error must be one number for each of {named}, in its units, got {max_error}; write them with commas "
             "between"

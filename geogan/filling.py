@@ -23,6 +23,7 @@ from geogan.circle import taken
 from geogan.composing import choose_storages, compose, error_limits, product_of, room_of
 from geogan.coordinates import calendar_of, find_axes, unstacked
 from geogan.cutting import Plan, plan
+from geogan.directions import as_inside
 from geogan.io import check_labels, label_of
 from geogan.io.dates import shown_date
 from geogan.model import Model
@@ -81,10 +82,17 @@ def slab_parts(
     dates = slab.core
     name = f"{label_of(reader.archive.field)}, in dates {dates.start} to {dates.stop - 1},"
     check_predicted(made, held.domain[y, x], archive=reader.archive, dates=dates, name=label_of(reader.archive.field))
+    sources = model.standardiser.sources
+    if max_error is not None and len(max_error) > 1:
+        max_error = max_error[sources]
+    if room is not None and len(room[0]) > 1:
+        room = room[0][sources], room[1][sources]
     parts = compose(
         raw.variable, made, keep_observed=keep_observed, max_error=max_error, room=room, in_place=True, name=name
     )
-    return [part for part in parts if part is not None]
+    own = model.standardiser.own
+    kept: Any = slice(None) if len(own) == len(model.standardiser.scale) else own
+    return [part[..., kept, :, :] for part in parts if part is not None]
 
 
 def check_predicted(made: Slab, domain: np.ndarray, *, archive: Archive, dates: slice, name: str) -> None:
@@ -163,6 +171,7 @@ def prepared(
             f"the model was trained on dates of the calendar {model.calendar}, and those of {field.name} have "
             f"{calendar}; convert them with field.convert_calendar({model.calendar!r}), or train on this calendar"
         )
+    field, error = as_inside(field, model.standardiser), None if error is None else as_inside(error, model.standardiser)
     known = known_error(model, field, error)
     y, x = model.place(field)
     archive = Archive.of(field, taken(model.domain, y, x), model.standardiser.part(y, x), error=known)
@@ -306,7 +315,9 @@ def fill(
             _assembled(
                 [
                     da.from_delayed(
-                        part[index], ((count,) if count > 1 else ()) + (size[0], archive.bands, *size[1:]), kind
+                        part[index],
+                        ((count,) if count > 1 else ()) + (size[0], len(model.standardiser.own), *size[1:]),
+                        kind,
                     )
                     for part, size in zip(lazy, sizes)
                 ],

@@ -25,6 +25,7 @@ from geogan.rivals import FITTED, QUICK, Contest, ask
 from geogan.slab import Slab, fill_slab
 from geogan.spectra import Spectrum, SpectrumTally
 from geogan.tiles import Tile
+from geogan.transforms import Transform
 from geogan.variables import is_joined
 from geogan.verification import EnsembleScore, EnsembleTally
 
@@ -174,9 +175,13 @@ def league(
     model = next(iter(models.values()))
     moved, say = progress or (lambda what, done, total: None), message or (lambda sentence: None)
     standardiser = archive.standardiser
-    scored = {"": slice(None)}
+    # Directions stand twice, as sine and cosine, and are scored once, by the shortest way from one to the other.
+    scored = {"": slice(None, None, 2 if standardiser.is_of_directions else None)}
     if is_joined(archive.field):
-        scored = {name: slice(band, band + 1) for band, name in enumerate(archive.field[VARIABLE].values.tolist())}
+        names = archive.field[VARIABLE].values.tolist()
+        scored = {names[band]: slice(band, band + 1) for band in standardiser.own}
+    if truth is not None and truth.shape[1] == len(standardiser.own) < archive.bands:
+        truth = truth.isel({truth.dims[1]: standardiser.sources})
     alike = len(scored) > 1 or standardiser.error_unit("")[1] != "anomalies"
     for each in models.values() if members > 1 else ():
         check_members(each, members)
@@ -235,6 +240,9 @@ def league(
             said = filler(stretch)
             if not alike:
                 said = Slab(unit(said.field))
+            else:
+                members_there = None if said.members is None else standardiser.nearest(said.members, true)
+                said = Slab(standardiser.nearest(said.field, true), said.std, members_there)
             for variable, bands in scored.items():
                 error = standardiser.error_of(noise if name == "gaussian" else own, said.field)[:, bands]
                 if known is not None:
@@ -247,6 +255,7 @@ def league(
                     ensemble=name == "gaussian",
                     error=error,
                     is_periodic=archive.is_periodic,
+                    has_spectrum=not Transform.parse(standardiser.transforms[bands][0]).is_angle,
                 )
         return sums
 
@@ -309,6 +318,7 @@ def _scored(
     ensemble: bool,
     error: float | np.ndarray,
     is_periodic: bool,
+    has_spectrum: bool = True,
 ) -> _Sums:
     """The sums of one method on one stretch."""
     if said.members is not None:
@@ -324,8 +334,10 @@ def _scored(
     sums = _Sums(Tally().add(said.field, true, where), laws(where))
     if said.members is not None:
         sums.members = EnsembleTally().add_members(said.members, true, where, observation_error=error)
-        sums.spectrum = sums.spectrum.add(true, said.field, where, is_periodic=is_periodic)
-        sums.member_spectrum = sums.member_spectrum.add(true, said.members[0], where, is_periodic=is_periodic)
+        # A direction jumps where it begins again, which a spectrum would take for power.
+        if has_spectrum:
+            sums.spectrum = sums.spectrum.add(true, said.field, where, is_periodic=is_periodic)
+            sums.member_spectrum = sums.member_spectrum.add(true, said.members[0], where, is_periodic=is_periodic)
     for category in categories:
         for label, cells in category.parts(where):
             sums.parts[category.name, label] = (Tally().add(said.field, true, cells), laws(cells))

@@ -111,6 +111,8 @@ def proposed_transform(field: xr.DataArray, lowest: float, highest: float) -> tu
     >>> proposed_transform(ice, 0.0, 1.0)
     ('bounded:0,1', 'a share')
     """
+    if is_direction(field, by_name=True):
+        return "circular", "directions"
     words, units = _words(field), str(field.attrs.get("units", "")).strip().lower()
     is_percent = units in _PERCENT
     spans = [(0.0, 100.0)] if is_percent else [(0.0, 1.0), (0.0, 100.0)]

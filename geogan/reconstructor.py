@@ -26,6 +26,7 @@ from geogan.calibration import Calibration
 from geogan.checkpoint import load_model, load_state, save_model, save_state
 from geogan.coordinates import Axes, find_axes
 from geogan.covariates import named
+from geogan.directions import as_inside, directed
 from geogan.domains import known_domain, named_domain
 from geogan.filling import fill, prepared
 from geogan.io import as_field, check_field, gap_sentences
@@ -83,10 +84,11 @@ class Reconstructor:
         The clean fields given to :meth:`fit` are not those that were measured.
     first_guess : bool
         Start from the Gaussian MAP and learn a correction.
-    transform : {"none", "log", "bounded:LOW,HIGH", "identity"}
+    transform : {"none", "log", "bounded:LOW,HIGH", "circular", "identity"}
         What is done to the values first; or one a band, with commas between. Images stand as they are. Between bounds
         (``"bounded:0,1"``), or beside one (``"bounded:0,inf"``), fills, members and means of predicted laws stay
-        inside; see :class:`geogan.transforms.Transform`.
+        inside; see :class:`geogan.transforms.Transform`. Directions are ``"circular"``, also by default where
+        ``standard_name`` and units tell; ``"circular:LOW,HIGH"`` gives the ends of a full turn.
     covariates : sequence of str
         What the networks are shown beside the field: ``"day_of_year"``, ``"latitude"``, ``"distance_to_coast"``, or
         names of static maps that :meth:`fit` is given.
@@ -535,7 +537,17 @@ class Reconstructor:
             return Prepared(first, archive, share_seen(survey, archive.domain), 1.0)
         asked = named_domain(field, domain)
         known = None if asked is None else asked.cells
-        survey, sums = read_once(field, axes, within=known, transform=self.transform, error=error, message=message)
+        inside = directed(field, self.transform)
+        if inside.field is not field and error is not None:
+            error = inside.repeated(error)
+        survey, sums = read_once(
+            inside.field,
+            find_axes(inside.field),
+            within=known,
+            transform=inside.transform,
+            error=error,
+            message=message,
+        )
         for sentence in gap_sentences(survey, field):
             message(sentence)
         if asked is None:
@@ -543,12 +555,12 @@ class Reconstructor:
             asked = known_domain(field, domain, survey.domain, is_scene=len(survey.seen_share) == 1)
         self.domain_ = asked.name
         ready = prepare_model(
-            field,
+            inside.field,
             survey,
             asked.cells,
             parse(self.operator),
             window=self.window,
-            transform=self.transform,
+            transform=inside.transform,
             first_guess=self.first_guess,
             covariates=self.covariates,
             given=covariates,
@@ -561,6 +573,8 @@ class Reconstructor:
         # After all that may be refused. An array is known to who gave it, but not what it leaves out.
         if asked.name != "given" or (survey.domain & ~asked.cells).any():
             message(asked.sentence(survey.domain))
+        for sentence in inside.remarks:
+            message(sentence)
         return ready
 
     def _start(
@@ -609,7 +623,7 @@ class Reconstructor:
         """The archive of clean fields, where there are any."""
         if clean is None:
             return None
-        whole = Archive.of(clean, archive.domain, archive.standardiser)
+        whole = Archive.of(as_inside(clean, archive.standardiser), archive.domain, archive.standardiser)
         ours, theirs = archive.field.shape, whole.field.shape
         if theirs[1:] != ours[1:]:
             raise InputError(

@@ -96,11 +96,11 @@ def ask(name: str, contest: Contest) -> Filler:
 
 
 def _climatology(archive: Archive, dates: slice) -> np.ndarray:
-    values = _measured(archive, dates)
-    background = archive.standardiser.inverse(np.zeros_like(values, np.float32), _phase(archive, dates))
+    values, own = _measured(archive, dates), archive.standardiser
+    background = own.components(own.inverse(np.zeros_like(values, np.float32), _phase(archive, dates)))
     bands = range(archive.bands)
     each = (climatology(values[:, band], domain=archive.domain, background=background[:, band]) for band in bands)
-    return np.stack(list(each), 1)
+    return own.directions(np.stack(list(each), 1))
 
 
 def _linear_time(archive: Archive, dates: slice) -> np.ndarray:
@@ -108,11 +108,11 @@ def _linear_time(archive: Archive, dates: slice) -> np.ndarray:
     values, days = _measured(archive, wide), archive.days[wide]
     bands = range(archive.bands)
     filled = np.stack([linear_time(values[:, band], domain=archive.domain, days=days) for band in bands], 1)
-    return filled[dates.start - wide.start : dates.stop - wide.start]
+    return archive.standardiser.directions(filled[dates.start - wide.start : dates.stop - wide.start])
 
 
 def _biharmonic(archive: Archive, dates: slice) -> np.ndarray:
-    return biharmonic(_measured(archive, dates), domain=archive.domain)
+    return archive.standardiser.directions(biharmonic(_measured(archive, dates), domain=archive.domain))
 
 
 # On anomalies: rows of the dates asked for, and what is said of them, (t, C, H, W).
@@ -216,13 +216,13 @@ FITTED: dict[str, Callable[[Contest], Said]] = {
 
 
 def _measured(archive: Archive, dates: slice) -> np.ndarray:
-    """Raw values, (t, C, H, W); NaN where unseen, withheld or outside the domain."""
+    """Raw values, (t, C, H, W), of directions sine and cosine; NaN where unseen, withheld or outside the domain."""
     shown = []
     for date in range(dates.start, dates.stop):
         raw = np.asarray(archive.field[date].values, np.float64)
         hidden = None if archive.withheld is None else archive.withheld.hidden(date, archive.seen)
         shown.append(np.where(archive.domain if hidden is None else archive.domain & ~hidden, raw, np.nan))
-    return np.stack(shown)
+    return archive.standardiser.components(np.stack(shown))
 
 
 def _phase(archive: Archive, dates: slice) -> np.ndarray | None:

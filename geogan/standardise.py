@@ -179,6 +179,16 @@ class Sums:
                     f"{self.called(band)} has no value inside its domain; give another domain or leave it out"
                 )
 
+    def settled(self, domain: np.ndarray) -> tuple[str, ...]:
+        """Return the transforms, with the values at which directions begin: by the lowest inside the domain."""
+        found = list(self.transforms)
+        for sine in _angles(self.transforms):
+            assert self._lowest is not None
+            lowest = float(self._lowest[sine][domain].min(initial=np.inf))
+            for band in (sine, sine + 1):
+                found[band] = str(Transform.parse(found[band]).beginning(lowest))
+        return tuple(found)
+
     def within(self, domain: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sums of products of the basis, of the values with it, and of their squares: nothing outside the domain."""
         for sums in (self._products, self._moment, self._square):
@@ -220,7 +230,10 @@ class Standardiser:
 
     def __post_init__(self) -> None:
         """Refuse a transform that is none, as a damaged file may hold."""
-        transforms(self.transform, len(self.scale))
+        each = transforms(self.transform, len(self.scale))
+        components = [band for sine in _angles(each) for band in (sine, sine + 1)]
+        if any(Transform.parse(text).is_angle != (band in components) for band, text in enumerate(each)):
+            raise InputError(f"directions stand as sine and cosine, got the transforms {self.transform!r}; train again")
 
     @classmethod
     def identity(cls, bands: int, domain: np.ndarray, note: str = "values as they are") -> Standardiser:
@@ -281,6 +294,9 @@ class Standardiser:
         if sums is None:
             sums = Sums.read(field, axes, domain, each, harmonics=harmonics, hidden=hidden, message=message)
         sums.check(domain)
+        each = sums.settled(domain)
+        if sums.transforms != each:
+            transform = ",".join(each)
         products, moment, square = sums.within(domain)
         dates, order = sums.days, sums.order
         pooled_normal, seen = _per_band(products)[:, order], products[0]
@@ -316,6 +332,9 @@ class Standardiser:
             solved[0] += sums.offset
             fitted[strip] = solved
         scale = np.sqrt(np.maximum(residual, 0.0) / seen.sum((1, 2)))
+        for sine in _angles(each):
+            # One scale for both components, so that a direction's error does not depend on where it points.
+            scale[sine : sine + 2] = np.sqrt(np.mean(scale[sine : sine + 2] ** 2))
         for band, (level, spread) in enumerate(zip(sums.offset.ravel(), scale)):
             if not spread > 1e-6 * max(abs(level), 1e-30) and each[band] != "identity":
                 raise InputError(f"{sums.called(band)} is constant ({level:g}): there is nothing to learn from it")
@@ -352,6 +371,10 @@ class Standardiser:
         >>> Standardiser(np.zeros((1, 1, 2, 2), "f4"), np.array([0.9]), "bounded:0,100").error_unit("%")
         (25.0, '%')
         """
+        if self.is_of_directions and len(set(self.scale)) == 1 and len(set(self.transforms)) == 2:
+            # A step along the circle is a step of both components together.
+            turn = Transform.parse(self.transforms[0]).turn
+            return float(self.scale[0]) * turn / (2 * np.pi) * 2**0.5, "" if units == "1" else units
         if len(set(self.scale)) > 1 or len(set(self.transforms)) > 1:
             return 1.0, "anomalies"
         units, transform, scale = (
@@ -405,6 +428,57 @@ class Standardiser:
         return values
 
     @property
+    def own(self) -> list[int]:
+        """Bands of the field among those inside: directions stand there twice, as sine and cosine."""
+        cosines = {sine + 1 for sine in _angles(self.transforms)}
+        return [band for band in range(len(self.scale)) if band not in cosines]
+
+    @property
+    def sources(self) -> list[int]:
+        """The band of the field that each band inside is."""
+        return [sum(own <= band for own in self.own) - 1 for band in range(len(self.scale))]
+
+    @property
+    def is_of_directions(self) -> bool:
+        """Whether all bands are directions."""
+        return 2 * len(_angles(self.transforms)) == len(self.scale)
+
+    @property
+    def asked(self) -> str:
+        """The transform of each band of the field, as it is asked for."""
+        if self.own == list(range(len(self.scale))):
+            return self.transform
+        texts = [self.transforms[band] for band in self.own]
+        return ",".join("circular" + text[len("sine") :] if text.startswith("sine") else text for text in texts)
+
+    def components(self, values: np.ndarray) -> np.ndarray:
+        """Values (T, C, h, w) with the sine and cosine of directions in their place."""
+        values = np.array(values)
+        for bands, transform in _curved(self.transforms):
+            if transform.is_angle:
+                values[:, bands] = transform.forward(values[:, bands])
+        return values
+
+    def directions(self, components: np.ndarray) -> np.ndarray:
+        """The directions of components (T, C, h, w), in place, in both bands of each."""
+        for sine in _angles(self.transforms):
+            pair, transform = slice(sine, sine + 2), Transform.parse(self.transforms[sine])
+            components[:, pair] = transform.direction(components[:, sine], components[:, sine + 1])[:, None]
+        return components
+
+    def nearest(self, values: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Values (..., T, C, h, w) with directions moved by whole turns to be nearest to others (T, C, h, w)."""
+        pairs = _angles(self.transforms)
+        values = np.array(values) if pairs else values
+        for sine in pairs:
+            here, transform = (
+                (..., slice(sine, sine + 2), slice(None), slice(None)),
+                Transform.parse(self.transforms[sine]),
+            )
+            values[here] = transform.nearest(values[here], others[here])
+        return values
+
+    @property
     def neutral(self) -> np.ndarray:
         """A value of each band, (C, 1, 1), that its transform takes, to stand where nothing was observed."""
         return np.array([Transform.parse(text).neutral for text in self.transforms], np.float32)[:, None, None]
@@ -417,8 +491,9 @@ class Standardiser:
             return anomaly
         values = self._transformed(anomaly, phase, y, x)
         for bands, transform in _curved(self.transforms):
-            values[:, bands] = transform.inverse(values[:, bands])
-        return values
+            if not transform.is_angle:
+                values[:, bands] = transform.inverse(values[:, bands])
+        return self.directions(values)
 
     def _transformed(
         self, anomaly: np.ndarray, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)
@@ -441,7 +516,12 @@ class Standardiser:
         far = scales * self.scale
         low = (mean - swing)[:, where].min(1) - far
         high = (mean + swing)[:, where].max(1) + far
+        for sine in _angles(self.transforms):
+            turned = Transform.parse(self.transforms[sine])
+            low[sine : sine + 2], high[sine : sine + 2] = turned.low, turned.high
         for bands, transform in _curved(self.transforms):
+            if transform.is_angle:
+                continue
             # The mean of a law lies elsewhere than what has its middle; predicted errors are seldom twice the scale.
             with np.errstate(over="ignore"):
                 spread = np.tile(2 * self.scale[bands], (2, 1))
@@ -463,8 +543,15 @@ class Standardiser:
         """
         mean, std = self._transformed(anomaly, phase), std * self.scale[:, None, None].astype(std.dtype)
         for bands, transform in _curved(self.transforms):
-            mean[:, bands], std[:, bands] = transform.moments(mean[:, bands], std[:, bands])
-        return mean, std
+            if not transform.is_angle:
+                mean[:, bands], std[:, bands] = transform.moments(mean[:, bands], std[:, bands])
+        for sine in _angles(self.transforms):
+            pair = slice(sine, sine + 2)
+            spread = Transform.parse(self.transforms[sine]).circular_spread(
+                *np.moveaxis(mean[:, pair], 1, 0), *np.moveaxis(std[:, pair], 1, 0)
+            )
+            std[:, pair] = spread[:, None]
+        return self.directions(mean), std
 
 
 def within_unity(field: xr.DataArray, axes: Axes) -> bool:
@@ -546,6 +633,13 @@ def _curved(each: tuple[str, ...]) -> list[tuple[slice, Transform]]:
         return [] if first.is_linear else [(slice(None), first)]
     found = [(slice(band, band + 1), Transform.parse(text)) for band, text in enumerate(each)]
     return [(band, transform) for band, transform in found if not transform.is_linear]
+
+
+def _angles(each: tuple[str, ...]) -> list[int]:
+    """The bands that are sines of directions, whose cosines follow."""
+    return [
+        band for band, (one, other) in enumerate(zip(each, each[1:])) if one.startswith("sine") and other == "co" + one
+    ]
 
 
 def _transformed(values: np.ndarray, each: tuple[str, ...], called: Callable[[int], str] | None = None) -> np.ndarray:

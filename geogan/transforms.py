@@ -1,4 +1,4 @@
-"""Transforms of values before a climatology is fitted: logarithm, bounds; as text, forward, inverse, and moments."""
+"""Transforms of values before a climatology is fitted: logarithm, bounds, directions; there, back, and moments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, ndtr
+from scipy.special import expit, ive, ndtr
 
 from geogan.operators.errors import InputError
 
@@ -29,10 +29,12 @@ class Transform:
 
     Attributes
     ----------
-    kind : {"none", "log", "identity", "bounded"}
-        ``"identity"`` values are not standardised either.
+    kind : {"none", "log", "identity", "bounded", "circular", "sine", "cosine"}
+        ``"identity"`` values are not standardised either. ``"circular"`` is what a band of directions is given;
+        inside it stands twice, as ``"sine"`` and then ``"cosine"``.
     low, high : float
-        Bounds of ``"bounded"`` values; one may be infinite.
+        Bounds of ``"bounded"`` values, of which one may be infinite; where directions begin and end. Of directions
+        ``low`` is NaN, and ``high`` a full turn, until their values tell where they begin.
 
     Examples
     --------
@@ -62,16 +64,20 @@ class Transform:
         kind, *rest = (part.strip() for part in text.split(":", 1))
         if kind == "bounded":
             return cls(kind, *_bounds(text, rest[0] if rest else ""))
+        if kind in ("circular", "sine", "cosine"):
+            return cls(kind, *(_turn(text, rest[0]) if rest else (math.nan, math.nan)))
         if rest or kind not in TRANSFORMS:
             raise InputError(
                 f"transform must be one of {', '.join(TRANSFORMS)}, got {text.strip()!r}; bounds are written "
-                "bounded:LOW,HIGH"
+                "bounded:LOW,HIGH, directions circular"
             )
         return cls(kind)
 
     def __str__(self) -> str:
         """Return the text that :meth:`parse` reads."""
-        return f"bounded:{self.low:.15g},{self.high:.15g}" if self.kind == "bounded" else self.kind
+        if self.kind == "bounded" or (self.is_angle and not math.isnan(self.low)):
+            return f"{self.kind}:{self.low:.15g},{self.high:.15g}"
+        return f"{self.kind}:{self.high:.15g}" if self.is_angle and not math.isnan(self.high) else self.kind
 
     @property
     def is_linear(self) -> bool:
@@ -79,8 +85,76 @@ class Transform:
         return self.kind in ("none", "identity")
 
     @property
+    def is_angle(self) -> bool:
+        """Whether values are directions."""
+        return self.kind in ("circular", "sine", "cosine")
+
+    @property
+    def turn(self) -> float:
+        """A full turn, in the units of directions."""
+        return self.high if math.isnan(self.low) else self.high - self.low
+
+    def beginning(self, lowest: float) -> Transform:
+        """Return the transform of directions of which the lowest is known: they begin at 0, or half a turn before."""
+        if not math.isnan(self.low):
+            return self
+        low = -self.turn / 2 if lowest < 0 else 0.0
+        return Transform(self.kind, low, low + self.turn)
+
+    def direction(self, sine: np.ndarray, cosine: np.ndarray) -> np.ndarray:
+        """Return the directions of two components, of their type, from ``low`` to below ``high``.
+
+        Examples
+        --------
+        >>> north, east, west = Transform("sine", 0, 360).direction(np.array([0.0, 1.0, -1.0]), np.array([1.0, 0, 0]))
+        >>> float(north), float(east), float(west)
+        (0.0, 90.0, 270.0)
+        """
+        low = 0.0 if math.isnan(self.low) else self.low
+        angle = np.arctan2(sine, cosine) * (self.turn / (2 * math.pi))
+        found = (low + np.mod(angle - low, self.turn)).astype(sine.dtype)
+        # Rounded to its type, an angle just below a full turn may be one.
+        return np.where(found >= low + self.turn, found.dtype.type(low), found)
+
+    def circular_spread(
+        self, sine: np.ndarray, cosine: np.ndarray, sine_std: np.ndarray, cosine_std: np.ndarray
+    ) -> np.ndarray:
+        """Return the circular standard deviation of the directions of two normal components, in the directions' units.
+
+        It is ``sqrt(-2 ln R)`` of the mean resultant length ``R``: of components whose spread across the direction is
+        ``s``, ``R = sqrt(pi / 8) q exp(-q^2 / 4) (I0(q^2 / 4) + I1(q^2 / 4))`` with ``q = length / s`` (Mardia and Jupp
+        2000, Directional Statistics, section 9.3.3). It is at most that of directions of which nothing is known, whose
+        shortest way to any other has a root mean square of a turn over ``sqrt(12)``.
+        """
+        kind = np.result_type(sine, np.float32)
+        sine, cosine, sine_std, cosine_std = (
+            np.asarray(part, np.float64) for part in (sine, cosine, sine_std, cosine_std)
+        )
+        length = np.hypot(sine, cosine)
+        safe = np.maximum(length, 1e-12)
+        across = np.hypot(sine_std * cosine, cosine_std * sine) / safe
+        quarter = (length / np.maximum(across, 1e-12)) ** 2 / 4
+        resultant = np.sqrt(math.pi / 2 * quarter) * (ive(0, quarter) + ive(1, quarter))
+        # Of a small spread the logarithm of what is nearly 1 would be rounding alone.
+        wide = np.sqrt(-2 * np.log(np.clip(resultant, 1e-9, 1)))
+        spread = np.where(quarter > 1e4, across / safe, wide) * (self.turn / (2 * math.pi))
+        return np.minimum(spread, self.turn / math.sqrt(12)).astype(kind)
+
+    def nearest(self, values: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Return directions moved by whole turns to those that are nearest to others: differences are shortest ways.
+
+        Examples
+        --------
+        >>> Transform("sine", 0, 360).nearest(np.array([350.0, 10.0]), np.array([5.0, 20.0])).tolist()
+        [-10.0, 10.0]
+        """
+        return others + np.mod(values - others + self.turn / 2, self.turn) - self.turn / 2
+
+    @property
     def neutral(self) -> float:
         """A value that the transform takes, to stand where nothing was observed."""
+        if self.is_angle:
+            return 0.0
         if self.kind != "bounded":
             return 1.0
         if self._is_two_sided:
@@ -93,6 +167,8 @@ class Transform:
             return values > 0
         if self.kind == "bounded":
             return (values >= self.low - self._room) & (values <= self.high + self._room)
+        if self.is_angle:
+            return np.abs(values) <= 2 * self.turn
         return ~np.isnan(values)
 
     def refusal(self, name: str, lowest: float, highest: float) -> str | None:
@@ -103,6 +179,12 @@ class Transform:
             return (
                 f"transform log needs positive values, but {name} goes down to {lowest:g}; use --transform none or "
                 "mask those values"
+            )
+        if self.is_angle:
+            return (
+                f"transform circular needs directions from {-2 * self.turn:g} to {2 * self.turn:g}, but {name} goes "
+                f"from {lowest:g} to {highest:g}; mask those values, or give the ends of a full turn, as "
+                "circular:0,360"
             )
         return (
             f"transform {self} needs values from {self.low:g} to {self.high:g}, but {name} goes from {lowest:g} to "
@@ -120,6 +202,9 @@ class Transform:
         values = np.asarray(values, np.float64)
         if self.kind == "log":
             return np.log(values)
+        if self.is_angle:
+            angle = np.mod(values, self.turn) * (2 * math.pi / self.turn)
+            return np.sin(angle) if self.kind == "sine" else np.cos(angle)
         if self.kind != "bounded":
             return values
         if self._is_two_sided:
@@ -190,6 +275,8 @@ class Transform:
             return error
         if self.kind == "log":
             return error / values
+        if self.is_angle:
+            return error * (2 * math.pi / self.turn)
         ends = np.clip(values + error, self.low, self.high), np.clip(values - error, self.low, self.high)
         found = (self.forward(ends[0]) - self.forward(ends[1])) / 2
         return np.where(np.isinf(error), np.inf, found)
@@ -200,6 +287,8 @@ class Transform:
             return np.broadcast_to(spread, values.shape)
         if self.kind == "log":
             return spread * np.abs(values)
+        if self.is_angle:
+            return np.broadcast_to(spread * (self.turn / (2 * math.pi)), values.shape)
         if self._is_two_sided:
             share = EDGE + (1 - 2 * EDGE) * np.clip((values - self.low) / (self.high - self.low), 0, 1)
             return spread * share * (1 - share) * (self.high - self.low) / (1 - 2 * EDGE)
@@ -264,6 +353,20 @@ def _bounds(text: str, numbers: str) -> tuple[float, float]:
     if not low < high or not (math.isfinite(low) or math.isfinite(high)):
         raise InputError(f"transform bounded needs a finite bound and a larger one, got {text.strip()!r}; {example}")
     return low, high
+
+
+def _turn(text: str, numbers: str) -> tuple[float, float]:
+    """Where directions begin and end; of one number, which is a full turn, NaN and that."""
+    each = [_number(end) for end in numbers.split(",")]
+    found = [end for end in each if end is not None and math.isfinite(end)]
+    if len(found) == len(each) == 1 and found[0] > 0:
+        return math.nan, found[0]
+    if not (len(found) == len(each) == 2 and found[0] < found[1]):
+        raise InputError(
+            f"transform circular needs the ends of a full turn, got {text.strip()!r}; write circular:0,360, or "
+            "circular alone for a field whose units are degrees or radians"
+        )
+    return found[0], found[1]
 
 
 def _number(text: str) -> float | None:

@@ -17,6 +17,7 @@ from geogan.storage import APART, PACKING
 # What a file's encoding says of the numbers; the rest says how that file kept them.
 _MEANING = (*PACKING, APART, "grid_mapping")
 _DESCRIBED = "described"
+_REPEATED = "repeated"
 
 
 def join_variables(fields: Sequence[xr.DataArray]) -> xr.DataArray:
@@ -101,6 +102,100 @@ def split_variables(field: xr.DataArray) -> list[xr.DataArray]:
         one.attrs, one.encoding = described[name]["attrs"], described[name]["encoding"]
         fields.append(one)
     return fields
+
+
+def repeat_bands(field: xr.DataArray, bands: Sequence[int]) -> xr.DataArray:
+    """Return a field in which bands stand again after themselves, lazily where it is lazy.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] [band,] y, x)
+        One without bands has one, and gets a dimension ``band``.
+    bands : sequence of int
+        Those that stand twice: the second time with `` cosine`` after their name.
+
+    Examples
+    --------
+    >>> wind = xr.DataArray(np.ones((2, 3)), dims=("y", "x"), name="wdir")
+    >>> twice = repeat_bands(wind, [0])
+    >>> twice.dims, twice.band.values.tolist(), is_repeated(twice)
+    (('band', 'y', 'x'), ['direction', 'direction cosine'], True)
+    """
+    axes = find_axes(field)
+    band = axes.band or "band"
+    whole = field.transpose(*ordered(axes))
+    names = list(band_names(field, axes))
+    if not names:
+        names = ["direction"] if axes.band is None else [str(number) for number in range(field.sizes[band])]
+    index = [each for number in range(len(names)) for each in [number] * (1 + (number in bands))]
+    called = [names[each] for each in index]
+    for place in range(1, len(index)):
+        if index[place] == index[place - 1]:
+            called[place] += " cosine"
+    axis = 0 if axes.time is None else 1
+    dims = tuple(ordered(axes._replace(band=band)))
+    if whole.chunks is None:
+        values = whole.values if axes.band else np.expand_dims(whole.values, axis)
+        data: Any = np.take(values, index, axis)
+    else:
+        import dask.array
+
+        source = _Repeated(whole.data, axis, index, is_added=axes.band is None)
+        chunks = list(whole.chunks)
+        chunks[axis : axis + (axes.band is not None)] = [(len(index),)]
+        data = dask.array.from_array(source, chunks=tuple(chunks), meta=np.empty((0,) * len(dims), whole.dtype))
+    along = {name: coordinate for name, coordinate in whole.coords.items() if band not in coordinate.dims}
+    found = xr.DataArray(data, dims=dims, coords=along, name=field.name, attrs=field.attrs)
+    for name, coordinate in whole.coords.items():
+        if coordinate.dims == (band,) and name != band:
+            found = found.assign_coords({name: (band, coordinate.values[index], coordinate.attrs)})
+    attrs = dict(whole[band].attrs) if band in whole.coords else {}
+    if _DESCRIBED in attrs:
+        described = json.loads(attrs[_DESCRIBED])
+        attrs[_DESCRIBED] = json.dumps({name: described[names[each]] for name, each in zip(called, index)})
+    found = found.assign_coords({band: (band, called, attrs | {_REPEATED: 1})})
+    found.encoding = dict(field.encoding)
+    return found
+
+
+def is_repeated(field: xr.DataArray) -> bool:
+    """Return whether bands of a field stand twice, as :func:`repeat_bands` makes them."""
+    return any(_REPEATED in coordinate.attrs for coordinate in field.coords.values())
+
+
+def own_bands(field: xr.DataArray) -> list[int]:
+    """Return the bands of a field but for those that stand a second time."""
+    axes = find_axes(field)
+    names = band_names(field, axes)
+    if not is_repeated(field):
+        return list(range(1 if axes.band is None else field.sizes[axes.band]))
+    return [band for band, name in enumerate(names) if not (band and name == f"{names[band - 1]} cosine")]
+
+
+class _Repeated:
+    """A lazy array of which bands stand more than once, each read once for a piece."""
+
+    def __init__(self, array: Any, axis: int, index: Sequence[int], *, is_added: bool) -> None:
+        self.array, self.axis, self.index, self.is_added = array, axis, np.array(index), is_added
+        shape = list(array.shape)
+        shape[axis : axis + (not is_added)] = [len(index)]
+        self.shape, self.dtype, self.ndim = tuple(shape), array.dtype, len(shape)
+
+    def __dask_tokenize__(self) -> tuple[str, int, list[int], bool]:
+        return self.array.name, self.axis, self.index.tolist(), self.is_added
+
+    def __getitem__(self, key: tuple[Any, ...]) -> np.ndarray:
+        # A number takes its axis away, which is done last.
+        numbers = [isinstance(part, int | np.integer) for part in key]
+        there = [slice(part, part + 1) if number else part for part, number in zip(key, numbers)]
+        bands = self.index[there[self.axis]]
+        needed, places = np.unique(bands, return_inverse=True)
+        there[self.axis : self.axis + 1] = [] if self.is_added else [slice(int(needed.min()), int(needed.max()) + 1)]
+        # Chunks are computed side by side already, on threads or on a cluster.
+        part = np.asarray(self.array[tuple(there)].compute(scheduler="synchronous"))
+        part = np.expand_dims(part, self.axis) if self.is_added else part
+        part = np.take(part, needed[places] - needed.min(), self.axis)
+        return part[tuple(0 if number else slice(None) for number in numbers)]
 
 
 def is_joined(field: xr.DataArray) -> bool:

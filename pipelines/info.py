@@ -269,13 +269,14 @@ def _run(path: Path) -> dict[str, Section | str]:
             "data": trained_on,
             "variable": model.variable,
             "units": ", ".join(model.band_units) or model.units,
-            "bands": list(model.bands) or len(model.standardiser.scale),
+            "bands": [model.bands[band] for band in model.standardiser.own if model.bands]
+            or len(model.standardiser.own),
             "cells": list(model.domain.shape),
             "domain": described.get("domain"),
             "domain_cells": int(model.domain.sum()),
             "time": described.get("time"),
             "climatology": model.standardiser.note,
-            "transform": model.standardiser.transform,
+            "transform": model.standardiser.asked,
         },
         "operator": {"operator": describe(model.operator)},
         "first_guess": {"used": False}

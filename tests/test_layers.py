@@ -21,7 +21,7 @@ cli
 -> windows, cutting, scene
 -> blocks, model, inference, io, product, append, reader, store_state
 -> covariance
--> archive, gaussian, chunk_store, chunks, panels, texture, domains
+-> archive, gaussian, chunk_store, chunks, panels, texture, domains, directions
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, networks, http_store, images, coastlines,
    covariates, variables, observation_error, encoding, disk, lock, swap

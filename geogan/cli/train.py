@@ -40,7 +40,8 @@ def train(
         str,
         typer.Option(
             help="none; log for positive quantities spread over decades; bounded:LOW,HIGH for fractions and other "
-            "quantities between bounds (bounded:0,1), or beside one (bounded:0,inf, as rain); identity for values that "
+            "quantities between bounds (bounded:0,1), or beside one (bounded:0,inf, as rain); circular for directions "
+            "(the default where the standard name and units tell, or circular:0,360); identity for values that "
             "stand as they are (images always do); or one a band or variable, with commas between, such as "
             "bounded:0,1,log."
         ),

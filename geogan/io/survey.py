@@ -14,7 +14,7 @@ from geogan.io.measured import check_finite, check_numbers, label_of
 from geogan.operators.errors import InputError
 from geogan.regions import Region
 from geogan.streaming import parts
-from geogan.variables import is_joined
+from geogan.variables import is_joined, is_repeated, own_bands
 
 # The NetCDF library's default fill value of floats, in single precision.
 _NETCDF_FILL = np.float32(9.969209968386869e36)
@@ -158,6 +158,7 @@ def check_field(
     name, times = label_of(field), check_labels(field, axes)
     films = stacked(field, axes)
     count, bands, *grid = films.shape
+    own = own_bands(field) if is_repeated(field) else slice(None)
     domain, of_bands = np.zeros(grid, bool), np.zeros((count, bands), int)
     by_rule, lost, nans = np.zeros(len(GAP_RULES), int), 0, 0
     least, most = np.full(bands, np.inf), np.full(bands, -np.inf)
@@ -165,9 +166,10 @@ def check_field(
         (t, y, x), seen = region, ~np.isnan(part)
         domain[y, x] |= seen.any(axis=(0, 1))
         if not seen.all():
-            by_rule += count_gaps(part)
-            lost += int(unreadable(part).sum())
-            nans += int(seen.size - np.count_nonzero(seen))
+            # Directions stand twice, and their gaps are counted once.
+            by_rule += count_gaps(part[:, own])
+            lost += int(unreadable(part[:, own]).sum())
+            nans += int(seen[:, own].size - np.count_nonzero(seen[:, own]))
         of_bands[t] += (seen if within is None else seen & within[y, x]).sum(axis=(2, 3))
         least = np.minimum(least, np.where(seen, part, np.inf).min(axis=(0, 2, 3)))
         most = np.maximum(most, np.where(seen, part, -np.inf).max(axis=(0, 2, 3)))
@@ -182,8 +184,8 @@ def check_field(
     gaps |= dict(zip(GAP_RULES, by_rule.tolist(), strict=True)) | {"unreadable": lost}
     observed = int(counts.sum())
     if is_joined(field):
-        for band, own in enumerate(band_names(field, axes)):
-            _check_values(f"variable {own!r}", least[band], most[band], gaps)
+        for band, variable in enumerate(band_names(field, axes)):
+            _check_values(f"variable {variable!r}", least[band], most[band], gaps)
     _check_values(name, lowest, highest, gaps)
     first, last = (times[0], times[-1]) if times is not None else (None, None)
     return Survey(
