@@ -242,7 +242,7 @@ class Transform:
         --------
         >>> mean, std = Transform("bounded", 0, 1).moments(np.array([-9.0, 0.0]), np.array([0.5, 0.5]))
         >>> mean.round(3).tolist(), std.round(3).tolist()
-        ([0.0, 0.5], [0.0, 0.132])
+        ([0.0, 0.5], [0.0, 0.131])
         """
         kind = np.result_type(mean, np.float32)
         if self.is_linear:
