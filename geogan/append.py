@@ -36,6 +36,7 @@ _SAME = {
     "max_error": "with --max-error {}",
     "keep_observed": "with --keep-observed {}",
     "seed": "with --seed {}",
+    "where": "with --where {}",
 }
 
 
@@ -137,10 +138,10 @@ class Older:
         if axes.time is None:
             raise InputError(f"{chosen.name} has no dates, so nothing can be appended; leave --append out")
         for name, words in _SAME.items():
-            if self.told.get(name) != told[name]:
+            if self.told.get(name) != told.get(name):
+                then, now = (words.format(each.get(name)) for each in (self.told, told))
                 raise InputError(
-                    f"{self.path} was filled {words.format(self.told.get(name))}, and not {words.format(told[name])}; "
-                    "give the same, or fill it anew with --overwrite"
+                    f"{self.path} was filled {then}, and not {now}; give the same, or fill it anew with --overwrite"
                 )
         fields = split_variables(chosen)
         with _opened(self.path) as dataset:

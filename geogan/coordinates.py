@@ -23,9 +23,12 @@ _UNITS = {
 }
 _NAMES = {
     "time": ("time", "t", "date", "dates", "day", "days", "datetime", "valid_time", "time_counter")
-    + ("ocean_time", "month", "year", "step", "frame"),
+    + ("ocean_time", "month", "year", "step", "frame", "ntime", "nt"),
     "y": ("lat", "latitude", "lats", "latitudes", "y", "nav_lat", "rlat", "nlat", "n_lat", "nj", "j", "yc")
-    + ("row", "rows", "line", "lines", "y_rho", "eta_rho", "northing", "y_coordinate"),
+    + ("row", "rows", "line", "lines", "y_rho", "eta_rho", "northing", "y_coordinate")
+    # WRF, HDF-EOS, GRIB by NCL, GFS, MOM, ROMS on its other points, swaths.
+    + ("south_north", "south_north_stag", "ydim", "lat_0", "ny", "grid_yt", "yt_ocean", "yu_ocean", "yh", "yq")
+    + ("eta_u", "eta_v", "eta_psi", "number_of_lines", "nlines", "along_track", "nscan", "nscans"),
     "x": (
         "lon",
         "longitude",
@@ -40,7 +43,9 @@ _NAMES = {
         "ni",
         "i",
     )
-    + ("xc", "col", "cols", "column", "columns", "x_rho", "xi_rho", "easting", "x_coordinate"),
+    + ("xc", "col", "cols", "column", "columns", "x_rho", "xi_rho", "easting", "x_coordinate")
+    + ("west_east", "west_east_stag", "xdim", "lon_0", "nx", "grid_xt", "xt_ocean", "xu_ocean", "xh", "xq")
+    + ("xi_u", "xi_v", "xi_psi", "pixels_per_line", "npixels", "cross_track", "across_track", "nray", "npix"),
     "band": (
         "band",
         "bands",
@@ -133,7 +138,8 @@ def find_axes(field: xr.DataArray) -> Axes:
         lacking = " and ".join(role for role in ("y", "x") if role not in roles)
         raise InputError(
             f"{name} has the dimensions ({', '.join(dims)}), of which none is known as {lacking}; rename "
-            "them to time, y and x with field.rename, or give their coordinates CF attributes"
+            "them to time, y and x with field.rename, name them with --dims time=...,y=...,x=... (dims= in Python), or "
+            "give their coordinates CF attributes"
         )
     extra = [dim for dim in dims if dim not in roles.values()]
     if extra:

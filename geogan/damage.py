@@ -25,8 +25,10 @@ GAP_RULES = (
     "valid_range",
     "default fill value",
     "fill_value of the store",
+    "condition",
 )
-"""Rules by which a stored value means missing; a marked NaN holds the rule's position in this tuple.
+"""Rules by which a value is missing; a marked NaN holds the rule's position in this tuple. The last one is the user's
+condition on other variables, all others are the file's.
 
 A ``_FillValue`` becomes a plain NaN, as xarray decodes it.
 """
@@ -86,7 +88,7 @@ def gap(dtype: np.dtype, rule: int) -> Any:
     --------
     >>> value = gap(np.dtype("f4"), GAP_RULES.index("valid_range"))
     >>> bool(np.isnan(value)), count_gaps(np.array([value, np.nan])).tolist()
-    (True, [0, 0, 1, 0, 0])
+    (True, [0, 0, 1, 0, 0, 0])
     """
     quiet, shift = _QUIET[dtype.itemsize]
     return np.asarray(int(quiet) | (_CODE + rule) << shift, quiet.dtype).view(dtype.newbyteorder("="))[()]

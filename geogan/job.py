@@ -23,7 +23,7 @@ from geogan.composing import REFUSED, UNREADABLE, check_held, choose_storages, e
 from geogan.coordinates import Axes, find_axes, ordered, unstacked
 from geogan.cutting import Plan, plan
 from geogan.filling import check_members, prepared, slab_parts
-from geogan.io import Source, check_measured, open_source, select_time
+from geogan.io import PLAIN, Reading, Source, check_measured, open_source, select_time
 from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.panels import Panel
@@ -58,6 +58,8 @@ class Job:
         A product, and how many of its first dates are to stay as they are there.
     storages : tuple of Storage, optional
         How each variable is stored; by default as suits a Zarr store.
+    reading : Reading
+        How the archive is read.
     """
 
     data: tuple[str, ...]
@@ -74,6 +76,7 @@ class Job:
     allow_product: bool = False
     settled: tuple[str, int] | None = None
     storages: tuple[Storage, ...] | None = None
+    reading: Reading = PLAIN
 
     def anywhere(self) -> Job:
         """The same job with paths that mean the same in another folder."""
@@ -154,7 +157,8 @@ class Filler:
         stated = model.observation_error
         error = None
         if isinstance(stated, str):
-            error = open_source(job.data, variable=stated, skip_bad=job.skip_bad).field
+            reading = source.reading.unconditional()
+            error = open_source(job.data, variable=stated, skip_bad=job.skip_bad, reading=reading).field
         archive = prepared(model, source.field, error=error)
         axes = find_axes(source.field)
         chosen = source.field if job.time is None else select_time(source.field, job.time)
@@ -326,6 +330,7 @@ class Filler:
             "max_error": None if self.job.max_error is None else str(self.job.max_error),
             "keep_observed": self.keep_observed,
             "seed": self.job.seed,
+            **({"where": self.job.reading.where} if self.job.reading.where else {}),
             "dates_of_archive": len(self.archive.days),
             "first_date": self.dates.start,
             "slab_and_margin": [self.cut.dates, self.cut.margin],
@@ -470,11 +475,11 @@ def _very_model(job: Job, folder: str | Path) -> Model:
 def _opened(job: Job, name: str) -> Source:
     """The archive: the variable that was asked for, or the model's; or the data's only one, or what is refused."""
     try:
-        return open_source(job.data, variable=job.variable or name, skip_bad=job.skip_bad)
+        return open_source(job.data, variable=job.variable or name, skip_bad=job.skip_bad, reading=job.reading)
     except InputError:
         if job.variable or "," in name:
             raise
-    return open_source(job.data, skip_bad=job.skip_bad)
+    return open_source(job.data, skip_bad=job.skip_bad, reading=job.reading)
 
 
 def _where(field: xr.DataArray, chosen: xr.DataArray, time: str | None) -> slice:

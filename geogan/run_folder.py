@@ -74,7 +74,7 @@ def read_run(path: Path) -> dict[str, Any]:
     -------
     described : dict
         ``data``, ``variable``, ``domain`` and ``time``, as they were given to the training; ``dates``, the first and
-        the last one that it saw.
+        the last one that it saw; ``group``, ``dims`` and ``where``, where the data were read so.
 
     Raises
     ------

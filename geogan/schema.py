@@ -250,6 +250,9 @@ class RunText(Strict):
     dates: Name | None = None
     error_variable: Name | None = None
     clean: Annotated[list[Name], Field(max_length=MOST_FILES)] | None = None
+    group: Name | None = None
+    dims: Name | None = None
+    where: Name | None = None
 
 
 class PartialText(BaseModel):

@@ -1,7 +1,7 @@
 """``geogan corrupt``: a field made gappy, to try methods where the truth is known."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ import xarray as xr
 from geogan.coordinates import find_axes
 from geogan.corruption import corrupt as make_gappy
 from geogan.encoding import TOLD
-from geogan.io import Data, check_field, open_masks, open_source
+from geogan.io import Data, Reading, check_field, open_masks, open_source
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse, remarks
 from geogan.places import check_apart
@@ -29,6 +29,9 @@ def corrupt(
     operator: str | Sequence[str] | Operator = "cloud_mask",
     variable: str | Sequence[str] | None = None,
     time: str | None = None,
+    group: str | None = None,
+    dims: str | Mapping[str, str] | None = None,
+    where: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
     console: "Console | None" = None,
@@ -51,6 +54,8 @@ def corrupt(
         Needed where there are several measured variables; several names are measured together, with commas between.
     time : str, optional
         Dates, as in `geogan.io.open_field`.
+    group, dims, where : str, optional
+        How the data are read, as there.
     seed : int
         Two seeds give two independent measurements.
     overwrite : bool
@@ -84,16 +89,17 @@ def corrupt(
     named, out = out, check_output(out, overwrite=overwrite)
     check_apart(named, {"--data": data})
     measuring = parse(operator)
-    source = open_source(data, variable=variable, time=time)
+    source = open_source(data, variable=variable, time=time, reading=Reading.of(group, dims, where))
     check_field(source.field, find_axes(source.field))
     gappy = make_gappy(source.field, measuring, seed=seed)
     command = ["geogan", "corrupt", *(f"--data={path}" for path in source.paths), f"--out={out}"]
     command += [f"--operator={describe(measuring)}", f"--seed={seed}"]
     command += [f"--time={time}"] if time else []
+    command += [f"--{name}={value}" for name, value in source.reading.plain.items()]
     line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {shlex.join(command)}"
     history = "\n".join(filter(None, [str(source.attrs.get("history", "")).rstrip(), line]))
     dataset = xr.Dataset({str(one.name): one for one in split_variables(gappy)})
-    dataset = dataset.assign(open_masks(data, source.field).data_vars)
+    dataset = dataset.assign(open_masks(data, source.field, reading=source.reading).data_vars)
     # What a product says of how it was filled holds no more.
     dataset.attrs = {key: value for key, value in source.attrs.items() if key != TOLD} | {"history": history}
     if console is None:

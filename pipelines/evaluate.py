@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_text
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from geogan.league import DEFAULT, METHODS, Row, chosen_categories, chosen_metho
 from geogan.model import Model
 from geogan.observation_error import error_checker
 from geogan.operators.errors import InputError
+from geogan.pipelines.fill import reading_of
 from geogan.pipelines.train import train
 from geogan.places import check_apart
 from geogan.plain_file import read_json
@@ -61,6 +62,9 @@ def evaluate(
     model: Path,
     *,
     variable: str | Sequence[str] | None = None,
+    group: str | None = None,
+    dims: str | Mapping[str, str] | None = None,
+    where: str | None = None,
     truth: str | Path | None = None,
     truth_variable: str | None = None,
     methods: Sequence[str] | None = None,
@@ -84,6 +88,9 @@ def evaluate(
         Folder of its run.
     variable : str or sequence of str, optional
         Those that the model was trained on, of which each is scored in its own units.
+    group, dims, where : str, optional
+        How the data are read, as in `geogan.io.open_field`; by default as the run was trained. An empty text stands for
+        none.
     truth : path or URL, optional
         A fuller archive: score on what is in it and not in the data, instead of on the withheld clouds.
     truth_variable : str, optional
@@ -144,7 +151,9 @@ def evaluate(
     described = read_run(model) if holds(model, RUN) else {"variable": trained.variable, "time": None}
     # What was withheld belongs to the dates that were trained on; the archive may have grown since.
     time = described["time"] if truth is not None else described.get("dates") or described["time"]
-    source = open_source(data, variable=variable or described["variable"], time=time)
+    reading = reading_of(model, group=group, dims=dims, where=where)
+    source = open_source(data, variable=variable or described["variable"], time=time, reading=reading)
+    reading = source.reading
     if not allow_product:
         check_measured(source)
     if console is not None:
@@ -152,7 +161,8 @@ def evaluate(
             console.print(note, markup=False, highlight=False, soft_wrap=True)
     error = None
     if isinstance(trained.observation_error, str):
-        error = open_source(data, variable=trained.observation_error, time=time).field
+        stated, beside = trained.observation_error, reading.unconditional()
+        error = open_source(data, variable=stated, time=time, reading=beside).field
     archive = prepared(trained, source.field, error=error, withheld=truth is None)
     check_field(source.field, find_axes(source.field), look=error_checker(source.field, archive.error))
     if "season" in categories and archive.phase is None:
@@ -160,10 +170,11 @@ def evaluate(
     archive = archive.held()
     fuller = None
     if truth is not None:
-        fuller = _same_cells(open_source(truth, variable=truth_variable or described["variable"]).field, source.field)
+        true = open_source(truth, variable=truth_variable or described["variable"], reading=reading.beside()).field
+        fuller = _same_cells(true, source.field)
     models: dict[str, Model] = {"model": trained}
     if ablation and "model" in chosen and _has_ablation(trained):
-        models[ABLATION] = _ablation(data, model, trained, described, threads, device, console)
+        models[ABLATION] = _ablation(data, model, trained, described | reading.plain, threads, device, console)
     with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
         tasks: dict[str, TaskID] = {}
 
@@ -408,6 +419,9 @@ def _ablation(
             # Runs of earlier versions keep no domain where none was given.
             domain=described.get("domain") or ("all" if model.domain.all() else "observed"),
             time=described.get("dates") or described["time"],
+            group=described.get("group"),
+            dims=described.get("dims"),
+            where=described.get("where"),
             transform=settings["transform"],
             covariate=settings.get("covariates", ()),
             noise=settings.get("noise"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from geogan.codes import Container
 from geogan.cutting import Plan
 from geogan.disk import writing
 from geogan.images import are_images
-from geogan.io import check_field, find_paths
+from geogan.io import Reading, check_field, find_paths, gap_sentences
 from geogan.io.files import is_zarr
 from geogan.job import Filler, Job, by_place, differing
 from geogan.observation_error import error_checker
@@ -46,6 +46,7 @@ from geogan.product import (
     read_state,
     tidy,
 )
+from geogan.run_folder import RUN, holds, read_run
 from geogan.settings import check_settings
 from geogan.store_state import describe
 from geogan.tiles import Tile
@@ -78,6 +79,9 @@ def fill(
     *,
     variable: str | Sequence[str] | None = None,
     time: str | None = None,
+    group: str | None = None,
+    dims: str | Mapping[str, str] | None = None,
+    where: str | None = None,
     keep_observed: bool | None = None,
     members: int = 1,
     max_error: float | str | Sequence[float] | None = None,
@@ -111,6 +115,9 @@ def fill(
         goes with it.
     time : str, optional
         Dates to write; the dates around them are looked at all the same.
+    group, dims, where : str, optional
+        How the data are read, as in `geogan.io.open_field`; by default as the run was trained. An empty text stands for
+        none.
     keep_observed : bool, optional
         Return measured values bit for bit; by default, unless they are known to be noisy or blurred.
     members : int
@@ -179,6 +186,7 @@ def fill(
         device=device,
         skip_bad=skip_bad,
         allow_product=allow_product,
+        reading=reading_of(model, group=group, dims=dims, where=where),
     )
     for path in job.data:
         # A folder that is no store is refused by its name, before all that lies in it is looked at.
@@ -196,7 +204,8 @@ def fill(
         for note in filler.read_as:
             _say(console, note)
         first = next(number for number in range(filler.cut.total) if number not in start.kept)
-        _check(filler, filler.cut.at(first)[0])
+        for sentence in _check(filler, filler.cut.at(first)[0]):
+            _say(console, sentence)
         if field.name != trained.variable:
             _say(
                 console,
@@ -428,6 +437,14 @@ def _compute(
                 bar.advance(task)
 
 
+def reading_of(model: Path, *, group: str | None, dims: str | Mapping[str, str] | None, where: str | None) -> Reading:
+    """Return how data are read: as was asked for, else as the run of a model read its own."""
+    told = read_run(Path(model)) if holds(Path(model), RUN) else {}
+    own = replace(Reading.of(told.get("group"), told.get("dims"), told.get("where")), is_beside=not (group or dims))
+    asked = own.unless({"group": group, "dims": dims, "where": where})
+    return replace(asked, is_beside=own.is_beside and bool(own.group or own.dims))
+
+
 def _say(console: Console | None, sentence: str) -> None:
     if console is not None:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
@@ -570,8 +587,8 @@ def _cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         yield partial(clusters.fill_on, client)
 
 
-def _check(filler: Filler, first: Tile) -> None:
-    """Refuse an archive that cannot be filled from that slab on.
+def _check(filler: Filler, first: Tile) -> list[str]:
+    """Refuse an archive that cannot be filled from that slab on; say how many values a condition took for gaps.
 
     One that memory does not hold would be read twice; some of its dates tell whether it is what was meant, and a chunk
     that cannot be read, or an infinite value, is met in time.
@@ -585,9 +602,12 @@ def _check(filler: Filler, first: Tile) -> None:
         field = field.isel({time: chosen})
         error = error[chosen] if isinstance(error, xr.DataArray) else error
     if isinstance(error, xr.DataArray):
-        check_field(field, filler.axes, look=error_checker(field, error))
+        survey = check_field(field, filler.axes, look=error_checker(field, error))
     else:
-        check_field(field, filler.axes)
+        survey = check_field(field, filler.axes)
+    where = "" if field.size == filler.field.size else ", on the dates that were looked at"
+    told = survey._replace(gaps={rule: count for rule, count in survey.gaps.items() if rule == "condition"})
+    return [f"{sentence}{where}" for sentence in gap_sentences(told, field)]
 
 
 def _reading(filler: Filler, numbers: Sequence[int]) -> str | None:
@@ -611,7 +631,7 @@ def _digest(filler: Filler, older: Older | None) -> str:
     # Of names only what is the same in another folder.
     identity = [job.digest, *job.anywhere().data, str(field.name), str(tuple(filler.chosen.shape)), str(filler.dates)]
     identity += [str(filler.keep_observed), str(job.members), str(job.max_error), str(job.seed), str(filler.cut)]
-    identity += [_labels(filler), _meaning(field)]
+    identity += [_labels(filler), _meaning(field), *([str(job.reading.plain)] if job.reading.plain else [])]
     identity.append(str([storage.encoding for storage in filler.storages]))
     if older is not None and job.settled is not None:
         identity += [older.mark, str(job.settled[1])]

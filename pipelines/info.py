@@ -1,6 +1,7 @@
 """``geogan info``: what is in a field or a run, and what to do with it."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from geogan.coordinates import Axes, band_names, days, find_axes, grid_step, is_
 from geogan.cutting import cut_grid
 from geogan.domains import known_domain, named_domain
 from geogan.durations import duration
-from geogan.io import Survey, check_field, find_domain, open_domain, open_masks, open_source, variable_names
+from geogan.io import Reading, Survey, check_field, find_domain, open_domain, open_masks, open_source, variable_names
 from geogan.operators.errors import InputError
 from geogan.quantities import proposed_transform
 from geogan.run_folder import RUN, STATE, holds, is_run, read_run
@@ -30,7 +31,14 @@ _IN_DAYS = ("median_step_days", "persistence_days")
 
 
 def info(
-    path: str | Path, *, variable: str | None = None, domain: str | None = None, console: "Console | None" = None
+    path: str | Path,
+    *,
+    variable: str | None = None,
+    domain: str | None = None,
+    group: str | None = None,
+    dims: str | Mapping[str, str] | None = None,
+    where: str | None = None,
+    console: "Console | None" = None,
 ) -> dict[str, Section | str]:
     """Look at a field, a filled product, or a run.
 
@@ -43,6 +51,8 @@ def info(
     domain : str, optional
         What coverage is counted in, as in `geogan.io.find_domain`; by default where anything was observed. What a
         training would choose is told beside it.
+    group, dims, where : str, optional
+        How the data are read, as in `geogan.io.open_field`.
     console : Console, optional
         Where to print it as tables.
 
@@ -68,29 +78,34 @@ def info(
     >>> found["variable"]["units"], found["coverage"]["observed_share"]
     ('degree_Celsius', 1.0)
     """
+    reading = Reading.of(group, dims, where)
     if is_run(path):
         if variable is not None:
             raise InputError(f"{path} is a run, which names its own variables; leave variable out")
         if domain is not None:
             raise InputError(f"{path} is a run, which has its own domain; leave domain out")
+        if reading.plain:
+            given = ", ".join(reading.plain)
+            raise InputError(f"{path} is a run, which says how its data are read; leave {given} out")
         found = _run(user_path(path))
     else:
-        found = _data(path, variable, domain)
+        found = _data(path, variable, domain, reading)
     if console is not None:
         _print(found, console)
     return found
 
 
-def _data(path: str | Path, variable: str | None, domain: str | None) -> dict[str, Section | str]:
-    source = open_source(path, variable=variable)
+def _data(path: str | Path, variable: str | None, domain: str | None, reading: Reading) -> dict[str, Section | str]:
+    source = open_source(path, variable=variable, reading=reading)
+    reading = source.reading
     field = source.field
     axes = find_axes(field)
-    asked = None if domain is None else named_domain(field, find_domain(path, domain, field))
+    asked = None if domain is None else named_domain(field, find_domain(path, domain, field, reading=reading))
     survey = check_field(field, axes, within=None if asked is None else asked.cells)
     if asked is None:
         masks: str | xr.Dataset | None = domain
         if domain is None:
-            masks = xr.Dataset() if axes.independent else open_masks(path, field)
+            masks = xr.Dataset() if axes.independent else open_masks(path, field, reading=reading)
         asked = known_domain(field, masks, survey.domain, is_scene=len(survey.seen_share) == 1)
     dy, dx = grid_step(field, axes)
     stored = field.encoding.get("preferred_chunks") or {}
@@ -119,7 +134,7 @@ def _data(path: str | Path, variable: str | None, domain: str | None) -> dict[st
         "coverage": {"domain": asked.sentence(survey.domain).removeprefix("domain: ")} | _coverage(field, survey),
         "gaps": {_rule_name(rule): count for rule, count in survey.gaps.items()},
         **({"reading": {"notes": list(source.notes)}} if source.notes else {}),
-        "next": _next(path, variable, domain, field, survey, samples=axes.independent),
+        "next": _next(path, variable, domain, field, survey, reading),
     }
 
 
@@ -210,23 +225,23 @@ def _next(
     domain: str | None,
     field: xr.DataArray,
     survey: Survey,
-    *,
-    samples: bool,
+    reading: Reading,
 ) -> str:
-    name = shlex.quote(str(path))
+    name, samples = shlex.quote(str(path)), find_axes(field).independent
+    how = "".join(f" --{option} {shlex.quote(value)}" for option, value in reading.plain.items())
     chosen = f" --variable {shlex.quote(variable)}" if variable else ""
     first = split_variables(field)[0].name
-    if f"{first}_source" in variable_names(path):
+    if f"{first}_source" in variable_names(path, reading=reading):
         chosen = f" --variable {shlex.quote(str(first))}" if is_joined(field) else chosen
-        return f"geogan plot {name}{chosen} --out map.png"
+        return f"geogan plot {name}{chosen}{how} --out map.png"
     if survey.gap_free:
         operator = "remove_pixel:p=0.9" if samples else "cloud_mask"
-        return f"geogan corrupt --data {name}{chosen} --operator {operator} --out gappy.zarr"
+        return f"geogan corrupt --data {name}{chosen}{how} --operator {operator} --out gappy.zarr"
     # Clouds hide all bands of a cell; variables have gaps of their own.
     operator = "observed_gaps" if samples or is_joined(field) else "cloud_mask"
-    chosen_domain = f" --domain {shlex.quote(domain)}" if domain else _domain_option(path, field, survey)
+    chosen_domain = f" --domain {shlex.quote(domain)}" if domain else _domain_option(path, field, survey, reading)
     given = f"{chosen_domain}{_transform_option(field, survey)}"
-    return f"geogan train --data {name}{chosen}{given} --operator {operator}"
+    return f"geogan train --data {name}{chosen}{how}{given} --operator {operator}"
 
 
 def _transform_option(field: xr.DataArray, survey: Survey) -> str:
@@ -236,11 +251,11 @@ def _transform_option(field: xr.DataArray, survey: Survey) -> str:
     return f" --transform {','.join(one[0] if one else 'none' for one in found)}" if any(found) else ""
 
 
-def _domain_option(path: str | Path, field: xr.DataArray, survey: Survey) -> str:
+def _domain_option(path: str | Path, field: xr.DataArray, survey: Survey, reading: Reading) -> str:
     """The first mask that is 1 at sea: 1 wherever anything was seen, which a mask of land is not."""
-    for name in open_masks(path, field):
+    for name in open_masks(path, field, reading=reading):
         try:
-            sea = open_domain(path, str(name), field)
+            sea = open_domain(path, str(name), field, reading=reading)
         except InputError:
             continue  # flags of another kind
         if sea[survey.domain].all():

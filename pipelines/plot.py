@@ -1,6 +1,6 @@
 """``geogan plot``: a product, a field, or the course of a training as a figure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ import xarray as xr
 
 from geogan.coordinates import find_axes
 from geogan.domains import named_domain
-from geogan.io import find_domain, open_field, variable_names
+from geogan.io import Reading, find_domain, open_source, variable_names
 from geogan.operators.errors import InputError
 from geogan.places import check_apart
 from geogan.plain_file import parse_json, read_json, read_lines
@@ -44,6 +44,9 @@ def plot(
     truth: str | Path | None = None,
     observed: str | Path | None = None,
     domain: str | None = None,
+    group: str | None = None,
+    dims: str | Mapping[str, str] | None = None,
+    where: str | None = None,
     overwrite: bool = False,
     console: "Console | None" = None,
 ) -> Path:
@@ -70,6 +73,8 @@ def plot(
         Gappy field of the same grid and unit; by default what a product marks as observed.
     domain : str, optional
         Variable of ``data`` that is 1 at sea and 0 on land, for a single map.
+    group, dims, where : str, optional
+        How the data are read, as in `geogan.io.open_field`.
     overwrite : bool
         Replace an existing figure.
     console : Console, optional
@@ -103,6 +108,9 @@ def plot(
             ("truth", truth),
             ("observed", observed),
             ("domain", domain),
+            ("group", group),
+            ("dims", dims),
+            ("where", where),
         ):
             if given is not None:
                 raise InputError(f"{data} is a run, whose curves have no {name}; leave {name} out")
@@ -110,16 +118,21 @@ def plot(
         with _beside(out) as partial:
             plot_training(metrics, partial, units=_error_units(user_path(data)))
         return out
-    field = open_field(str(data), variable=variable)
+    source_of_field = open_source(str(data), variable=variable, reading=Reading.of(group, dims, where))
+    field, own = source_of_field.field, source_of_field.reading
     if is_joined(field):
         each = " or ".join(f"--variable {one.name}" for one in split_variables(field))
         raise InputError(f"a figure shows one variable, got {variable!r}; give {each}")
     source, std = (
-        open_field(str(data), variable=name) if name in variable_names(str(data)) else None
+        open_source(str(data), variable=name, reading=own.unconditional()).field
+        if name in variable_names(str(data), reading=own)
+        else None
         for name in (f"{field.name}_source", f"{field.name}_std")
     )
-    true = None if truth is None else open_field(truth, variable=_same_name(truth, field))
-    seen = None if observed is None else open_field(observed, variable=_same_name(observed, field))
+    true, seen = (
+        None if path is None else _beside_field(path, field, reading)
+        for path, reading in ((truth, own.beside()), (observed, own.beside()))
+    )
     for path, part in ((data, field), (data, source), (data, std), (truth, true), (observed, seen)):
         if part is not None:
             # A damaged file is noticed here, where its name is known.
@@ -127,7 +140,7 @@ def plot(
                 select_date(part, date).load()
     if source is None and true is None and seen is None:
         chosen = select_band(select_date(field, date), band)
-        sea = _domain(str(data), domain, field)
+        sea = _domain(str(data), domain, field, own)
         with _beside(out) as partial:
             figure: Any = plot_field(chosen, domain=sea).figure
             figure.savefig(partial, dpi=150)
@@ -161,16 +174,17 @@ def _beside(out: Path) -> Iterator[Path]:
             plt.close(number)
 
 
-def _same_name(path: str | Path, field: xr.DataArray) -> str | None:
-    """The field's name, where another file has it; else None, and the only variable there is meant."""
-    return str(field.name) if str(field.name) in variable_names(path) else None
+def _beside_field(path: str | Path, field: xr.DataArray, how: Reading) -> xr.DataArray:
+    """The variable of the field's name in another file, where that has it; else the only variable there."""
+    name = str(field.name) if str(field.name) in variable_names(path, reading=how) else None
+    return open_source(path, variable=name, reading=how).field
 
 
-def _domain(data: str, name: str | None, field: xr.DataArray) -> xr.DataArray | None:
+def _domain(data: str, name: str | None, field: xr.DataArray, how: Reading) -> xr.DataArray | None:
     if name is None:
         return None
     axes = find_axes(field)
-    asked = find_domain(data, name, field)
+    asked = find_domain(data, name, field, reading=how)
     found = named_domain(field, asked)
     sea = (
         field.notnull().any([dim for dim in field.dims if dim not in (axes.y, axes.x)]).values

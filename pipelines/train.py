@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from geogan.coordinates import find_axes, squeezed
 from geogan.covariates import MADE, named
 from geogan.disk import writing
 from geogan.io import (
+    PLAIN,
+    Reading,
     check_measured,
     choose_variable,
     find_domain,
@@ -51,6 +53,9 @@ def train(
     variable: str | Sequence[str] | None = None,
     domain: str | None = None,
     time: str | None = None,
+    group: str | None = None,
+    dims: str | Mapping[str, str] | None = None,
+    where: str | None = None,
     transform: str = "none",
     covariate: Sequence[str] = (),
     noise: float | None = None,
@@ -93,6 +98,8 @@ def train(
         Which variable (or several, with commas between), where it exists, and which dates. The domain is a word or a
         variable, as in :func:`geogan.io.find_domain`; by default a mask of the data that holds what was observed, else
         what the standard name tells, as in :func:`geogan.domains.known_domain`.
+    group, dims, where : str, optional
+        How the data are read, as in `geogan.io.open_field`.
     covariate : sequence of str
         Shown to the networks beside the field: of :data:`geogan.covariates.MADE`, or static variables of the data.
     error_variable : str, optional
@@ -132,6 +139,7 @@ def train(
         described = read_run(out)
         data = data or described["data"]
         variable, domain, time = described["variable"], described["domain"], described["time"]
+        reading = Reading.of(**{name: described.get(name) for name in ("group", "dims", "where")})
         seen = described.get("dates")
         clean, error_variable = clean or described.get("clean"), described.get("error_variable")
         reconstructor = Reconstructor.load(out, device=device)
@@ -146,6 +154,7 @@ def train(
         if clean is not None:
             find_paths(clean)
         out = user_path(out) if out is not None else Path("runs") / _name(data)
+        reading = Reading.of(group, dims, where)
         if ranks.first:
             within = out.absolute().parent if out.name == ABLATION else None
             check_apart(out, {"--data": data, "--clean": clean}, what="the run", within=within)
@@ -178,24 +187,28 @@ def train(
             **settings_of(preset) | {name: value for name, value in given.items() if value is not None},
         )
     static = [name for name in named(reconstructor.covariates) if name not in MADE] if resume is None else []
-    maps = open_maps(data, static) if static else None
+    maps = open_maps(data, static, reading=reading) if static else None
     if variable is None and (maps is not None or error_variable is not None):
         # A map that is a covariate is not what is to be filled, nor is the error of observations.
-        every = open_maps(data, ()) if maps is None else maps
+        every = open_maps(data, (), reading=reading) if maps is None else maps
         beside = [name for name in static if name in every and squeezed(every[name], roles="yx").ndim == 2]
         rest = every.drop_vars([*beside, *named(error_variable or ())], errors="ignore")
         variable = choose_variable(rest, label=find_paths(data)[0]) if rest else None
     # The archive may have grown since it was trained on.
-    source = open_source(data, variable=variable, time=seen or time)
+    source = open_source(data, variable=variable, time=seen or time, reading=reading)
+    reading = source.reading
     if resume is None and not allow_product:
         check_measured(source)
     mask: xr.DataArray | xr.Dataset | str | None = None
     if resume is None and domain is not None:
-        mask = find_domain(data, domain, source.field)
+        mask = find_domain(data, domain, source.field, reading=reading)
     elif resume is None and not find_axes(source.field).independent:
-        mask = open_masks(data, source.field)
-    errors = None if error_variable is None else open_source(data, variable=error_variable, time=seen or time).field
-    whole = None if clean is None else open_clean(clean, str(source.field.name), time)
+        mask = open_masks(data, source.field, reading=reading)
+    errors = None
+    if error_variable is not None:
+        plainly = reading.unconditional()
+        errors = open_source(data, variable=error_variable, time=seen or time, reading=plainly).field
+    whole = None if clean is None else open_clean(clean, str(source.field.name), time, reading.beside())
     described = {
         "data": [str(path) for path in source.paths],
         "variable": str(source.field.name),
@@ -204,6 +217,7 @@ def train(
         "dates": span_of(source.field),
         "error_variable": error_variable,
         "clean": None if clean is None else find_paths(clean),
+        **reading.plain,
     }
     absent = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
@@ -238,10 +252,12 @@ def train(
     return out
 
 
-def open_clean(data: str | Path | Sequence[str | Path], variable: str, time: str | None) -> xr.DataArray:
+def open_clean(
+    data: str | Path | Sequence[str | Path], variable: str, time: str | None, reading: Reading = PLAIN
+) -> xr.DataArray:
     """The variable of that name where clean data have it, or the several; else their only one."""
-    name = variable if "," in variable or variable in variable_names(data) else None
-    return open_source(data, variable=name, time=time).field
+    name = variable if "," in variable or variable in variable_names(data, reading=reading) else None
+    return open_source(data, variable=name, time=time, reading=reading).field
 
 
 class _Report:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from bad_input import EVALUATE, FILL, INFO, SMALL, case, changed, every_reader, refused, sea
+from bad_input import CORRUPT, EVALUATE, FILL, INFO, PLOT, SMALL, case, changed, every_reader, refused, sea
 
 
 def moved(lat, lon=0.0):
@@ -71,6 +71,19 @@ def numbers(start, **attrs):
     return changed(with_times(np.arange(24) + start, **attrs))
 
 
+def groups():
+    for name in ("day", "night"):
+        sea().to_netcdf("bad.nc", group=name, mode="w" if name == "day" else "a")
+
+
+def renamed(dataset):
+    return dataset.rename(lat="up", lon="along").drop_vars(["up", "along"])
+
+
+def few(dataset):
+    return dataset.assign(few=(("lat", "band"), np.ones((24, 2))))
+
+
 APART = two(moved(-70), moved(0))
 CASES = [
     *every_reader("granules", "bad_*.nc", "bad_1.nc is on another grid than", "latitude", make=APART),
@@ -95,6 +108,22 @@ CASES = [
     ),
     case("no-time", f"{INFO} bad_*.nc", "bad_a.nc has no time", "time_coverage_start", make=without_time),
     case("no-time-train", f"train {SMALL} --data bad_*.nc --out new", "expand_dims", make=without_time),
+    *every_reader("groups", "bad.nc", "'day' (sst), 'night' (sst)", "choose one with --group", make=groups),
+    case("no-group", f"{INFO} bad.nc --group noon", "no group 'noon'", "'day', 'night'", make=groups),
+    case("no-groups", f"{FILL} sst.nc --group day", "sst.nc has no group 'day'"),
+    case("names-of-dimensions", f"{INFO} bad.nc", "on a grid of y and x", "--dims", make=changed(renamed)),
+    case("no-dimension", f"{INFO} sst.nc --dims y=YDim", "no dimension 'YDim'", "time, lat, lon"),
+    case("no-role", f"{INFO} sst.nc --dims z=lat", "z=lat", "time, band, y, x"),
+    case("dims-without-roles", f"{CORRUPT} sst.nc --dims lat", "time=t,y=YDim,x=XDim"),
+    case("dims-twice", f"{PLOT} sst.nc --dims y=lat,y=lon", "twice"),
+    case("dims-taken", f"{INFO} sst.nc --dims y=lat,time=lon", "renamed to", "'time'"),
+    case("condition", f"{INFO} sst.nc --where sst>>4", "'sst>>4' is not understood"),
+    case("condition-calls", f"{FILL} sst.nc --where __import__('os')", "is not understood"),
+    case("condition-on-nothing", f"{INFO} sst.nc --where quality>3", "no variable 'quality'"),
+    case("condition-of-another-grid", f"{INFO} bad.nc --where few>0 --variable sst", "'few'", make=changed(few)),
+    case("condition-leaves-nothing", f"{INFO} sst.nc --where sea_mask>5", "only gaps", "condition"),
+    case("run-with-group", f"{INFO} model --group day", "model is a run", "leave group out"),
+    case("resumed-with-condition", f"train {SMALL} --resume model --where sea_mask>0", "leave"),
     case("two-dates", f"{INFO} bad_*.nc", "has no time", "their names", make=two_processings),
 ]  # fmt: skip
 

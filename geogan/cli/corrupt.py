@@ -2,7 +2,18 @@
 
 from geogan import defaults
 from geogan.cli.console import echo, make_console
-from geogan.cli.options import Data, OperatorNames, Overwrite, Product, Seed, Time, Variable
+from geogan.cli.options import (
+    Data,
+    Dims,
+    Group,
+    OperatorNames,
+    Overwrite,
+    Product,
+    Seed,
+    Time,
+    Variable,
+    Where,
+)
 
 
 def corrupt(
@@ -11,6 +22,9 @@ def corrupt(
     operator: OperatorNames = ["cloud_mask"],  # noqa: B006
     variable: Variable = None,
     time: Time = None,
+    group: Group = None,
+    dims: Dims = None,
+    where: Where = None,
     seed: Seed = defaults.SEED,
     overwrite: Overwrite = False,
 ) -> None:
@@ -23,6 +37,9 @@ def corrupt(
         operator=operator,
         variable=variable,
         time=time,
+        group=group,
+        dims=dims,
+        where=where,
         seed=seed,
         overwrite=overwrite,
         console=make_console(),

@@ -6,13 +6,16 @@ from typing import Annotated
 import typer
 
 from geogan.cli.console import make_console
-from geogan.cli.options import AllowProduct, Data, Device, Model, Threads, Variable
+from geogan.cli.options import AllowProduct, Data, Device, Dims, Group, Model, Threads, Variable, Where
 
 
 def evaluate(
     data: Data,
     model: Model,
     variable: Variable = None,
+    group: Group = None,
+    dims: Dims = None,
+    where: Where = None,
     truth: Annotated[
         str | None,
         typer.Option(
@@ -64,6 +67,9 @@ def evaluate(
         data,
         model,
         variable=variable,
+        group=group,
+        dims=dims,
+        where=where,
         truth=truth,
         truth_variable=truth_variable,
         methods=method or None,

@@ -6,7 +6,21 @@ import typer
 
 from geogan import defaults
 from geogan.cli.console import echo, make_console
-from geogan.cli.options import AllowProduct, Data, Device, Model, Overwrite, Product, Seed, Threads, Time, Variable
+from geogan.cli.options import (
+    AllowProduct,
+    Data,
+    Device,
+    Dims,
+    Group,
+    Model,
+    Overwrite,
+    Product,
+    Seed,
+    Threads,
+    Time,
+    Variable,
+    Where,
+)
 
 
 def fill(
@@ -15,6 +29,9 @@ def fill(
     out: Product,
     variable: Variable = None,
     time: Time = None,
+    group: Group = None,
+    dims: Dims = None,
+    where: Where = None,
     keep_observed: Annotated[
         bool | None,
         typer.Option(
@@ -83,6 +100,9 @@ def fill(
         out,
         variable=variable,
         time=time,
+        group=group,
+        dims=dims,
+        where=where,
         keep_observed=keep_observed,
         members=members,
         max_error=max_error,

@@ -27,6 +27,31 @@ Time = Annotated[
         show_default="all",
     ),
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Group of a NetCDF4 file or Zarr store, nested ones with slashes.",
+        show_default="the root, or the only group with fields",
+    ),
+]
+Dims = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROLE=NAME,...",
+        help="Which dimension is time, band, y or x, such as time=t,y=YDim,x=XDim.",
+        show_default="found by attributes and names",
+    ),
+]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="Take cells for gaps where a condition on other variables fails, such as 'quality_level>=4 and flags & 4 "
+        "== 0'.",
+        show_default="no condition",
+    ),
+]
 OperatorNames = Annotated[
     list[str],
     typer.Option(

@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 
 from geogan.cli.console import echo, make_console
-from geogan.cli.options import Domain, Variable
+from geogan.cli.options import (
+    Dims,
+    Domain,
+    Group,
+    Variable,
+    Where,
+)
 
 
 def plot(
@@ -39,6 +45,9 @@ def plot(
         ),
     ] = None,
     domain: Domain = None,
+    group: Group = None,
+    dims: Dims = None,
+    where: Where = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing figure.", show_default="no")
     ] = False,
@@ -55,6 +64,9 @@ def plot(
         truth=truth,
         observed=observed,
         domain=domain,
+        group=group,
+        dims=dims,
+        where=where,
         overwrite=overwrite,
         console=make_console(),
     )

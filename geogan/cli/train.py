@@ -11,13 +11,16 @@ from geogan.cli.options import (
     AllowProduct,
     Data,
     Device,
+    Dims,
     Domain,
+    Group,
     OperatorNames,
     Overwrite,
     Seed,
     Threads,
     Time,
     Variable,
+    Where,
 )
 from geogan.operators.errors import InputError
 
@@ -36,6 +39,9 @@ def train(
     variable: Variable = None,
     domain: Domain = None,
     time: Time = None,
+    group: Group = None,
+    dims: Dims = None,
+    where: Where = None,
     transform: Annotated[
         str,
         typer.Option(
@@ -194,6 +200,9 @@ def train(
             variable=variable,
             domain=domain,
             time=time,
+            group=group,
+            dims=dims,
+            where=where,
             transform=transform,
             covariate=covariate,
             noise=noise,

@@ -6,10 +6,13 @@ from geogan.io.fields import Source, as_field, check_measured, open_field, open_
 from geogan.io.files import Data, find_paths, variable_names
 from geogan.io.maps import find_domain, open_domain, open_maps, open_masks
 from geogan.io.measured import check_finite, choose_variable, label_of, measured_variables
+from geogan.io.reading import PLAIN, Reading
 from geogan.io.survey import Survey, check_field, check_labels, gap_sentences
 
 __all__ = [
+    "PLAIN",
     "Data",
+    "Reading",
     "Source",
     "Survey",
     "as_field",

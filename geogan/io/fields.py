@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import dask.array
 import numpy as np
 import xarray as xr
 
@@ -13,12 +16,14 @@ from geogan.encoding import TOLD
 from geogan.grids import check_sides, difference, still
 from geogan.images import are_images, open_images
 from geogan.io.absent_chunks import check_chunks
+from geogan.io.conditions import kept
 from geogan.io.dates import select_time, shown_date
 from geogan.io.file_dates import dates_of_files
 from geogan.io.files import Data, find_paths, is_zarr, open_dataset
 from geogan.io.labels import with_coordinates
 from geogan.io.measured import check_numbers, choose_variable, measured_variables
 from geogan.io.missing import decided
+from geogan.io.reading import PLAIN, Reading
 from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
 from geogan.storage import shared_storage
@@ -44,6 +49,8 @@ class Source(NamedTuple):
         Sentences on how it was read, where that had to be decided.
     products : tuple of str
         Those of them that are filled products of geogan.
+    reading : Reading
+        How it was read; with the group, where one was found.
     """
 
     field: xr.DataArray
@@ -51,9 +58,18 @@ class Source(NamedTuple):
     paths: tuple[str, ...]
     notes: tuple[str, ...] = ()
     products: tuple[str, ...] = ()
+    reading: Reading = PLAIN
 
 
-def open_field(data: Data, *, variable: str | Sequence[str] | None = None, time: str | None = None) -> xr.DataArray:
+def open_field(
+    data: Data,
+    *,
+    variable: str | Sequence[str] | None = None,
+    time: str | None = None,
+    group: str | None = None,
+    dims: str | Mapping[str, str] | None = None,
+    where: str | None = None,
+) -> xr.DataArray:
     """Open one gridded variable, or several as one field, lazily.
 
     Parameters
@@ -69,6 +85,15 @@ def open_field(data: Data, *, variable: str | Sequence[str] | None = None, time:
     time : str, optional
         A year, a month or a day (``"2001"``, ``"2001-07"``, ``"2001-07-14"``), or two of them with a slash
         between, both included; an open end may be left empty.
+    group : str, optional
+        Group of a NetCDF4 file or a Zarr store, nested ones with slashes (``"HDFEOS/GRIDS/NDVI"``). By default the
+        root, or the only group that holds fields.
+    dims : str or mapping, optional
+        Which dimension is which, where names and attributes do not tell: ``{"time": "t", "y": "YDim", "x": "XDim"}`` or
+        ``"time=t,y=YDim,x=XDim"``; ``band`` is the fourth. They are renamed to ``time``, ``band``, ``y`` and ``x``.
+    where : str, optional
+        Condition on other variables of the same files and grid, such as ``"quality_level>=4"`` or ``"quality_level>=4
+        and flags & 4 == 0"``: cells that fail it, or where such a variable is missing, are gaps.
 
     Returns
     -------
@@ -92,16 +117,21 @@ def open_field(data: Data, *, variable: str | Sequence[str] | None = None, time:
     >>> dict(open_field(f"{folder.name}/sst.nc").sizes)
     {'time': 2, 'lat': 4, 'lon': 3}
     """
-    return open_source(data, variable=variable, time=time).field
+    return open_source(data, variable=variable, time=time, reading=Reading.of(group, dims, where)).field
 
 
 def open_source(
-    data: Data, *, variable: str | Sequence[str] | None = None, time: str | None = None, skip_bad: bool = False
+    data: Data,
+    *,
+    variable: str | Sequence[str] | None = None,
+    time: str | None = None,
+    skip_bad: bool = False,
+    reading: Reading = PLAIN,
 ) -> Source:
     """Open a field with the global attributes of its file.
 
-    Parameters and errors are those of `open_field`; with ``skip_bad``, chunks that cannot be read are gaps, which
-    `geogan.damage.unreadable` tells from others.
+    Parameters and errors are those of `open_field`, ``reading`` holds its last three; with ``skip_bad``, chunks that
+    cannot be read are gaps, which `geogan.damage.unreadable` tells from others.
 
     Returns
     -------
@@ -112,11 +142,16 @@ def open_source(
         name = variable if variable is None or isinstance(variable, str) else ",".join(variable)
         field = open_images(paths, name)
         return Source(field if time is None else select_time(field, time), {}, tuple(paths))
-    datasets = [open_dataset(path) for path in paths]
+    wanted = () if variable is None else named_variables(variable)
+    first = open_dataset(paths[0], reading, wanted=wanted)
     fields, notes, products = [], dict[str, None](), dict[str, None]()
-    for name, files in _files_of(variable, datasets, paths).items():
+    if reading.group is None and "group" in first.encoding:
+        reading = replace(reading, group=first.encoding["group"])
+        notes[f"the group {reading.group!r} of {paths[0]} is read, the only one that holds the field"] = None
+    datasets = [first, *(open_dataset(path, reading) for path in paths[1:])]
+    for name, files in _files_of(variable, datasets, paths, reading).items():
         products |= dict.fromkeys(paths[file] for file in files if _is_filled(datasets[file], name))
-        pieces = [_gridded(datasets[file], name, paths[file], skip_bad) for file in files]
+        pieces = [_piece(datasets[file], name, paths[file], skip_bad, reading) for file in files]
         own = [paths[file] for file in files]
         check_units(pieces, own)
         if len(pieces) > 1 and not any(_has_time(piece) for piece in pieces):
@@ -126,7 +161,9 @@ def open_source(
         field = pieces[0] if len(pieces) == 1 else _along_time(pieces, own)
         fields.append(field if time is None else select_time(field, time))
     field = fields[0] if len(fields) == 1 else join_variables(fields)
-    return Source(field, dict(datasets[0].attrs), tuple(paths), tuple(notes), tuple(products))
+    if reading.where is not None:
+        notes[f"cells where {reading.where} does not hold, or is not known, are gaps"] = None
+    return Source(field, dict(datasets[0].attrs), tuple(paths), tuple(notes), tuple(products), reading)
 
 
 def check_measured(source: Source) -> None:
@@ -187,7 +224,7 @@ def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | No
 
 
 def _files_of(
-    variable: str | Sequence[str] | None, datasets: Sequence[xr.Dataset], paths: Sequence[str]
+    variable: str | Sequence[str] | None, datasets: Sequence[xr.Dataset], paths: Sequence[str], reading: Reading
 ) -> dict[str, list[int]]:
     """Numbers of the files that hold each variable: one must be in all of them, of several each in some."""
     # A name may have a comma of its own.
@@ -195,7 +232,11 @@ def _files_of(
     names = [] if one else named_variables(variable or "")
     if len(names) < 2:
         name = variable if one else names[0]
-        return {choose_variable(datasets[0], name, label=paths[0]): list(range(len(paths)))}  # type: ignore[arg-type]
+        among = datasets[0]
+        if name is None:
+            # What a condition looks at is not what is to be filled.
+            among = among.drop_vars([each.name for each in reading.conditions], errors="ignore")
+        return {choose_variable(among, name, label=paths[0]): list(range(len(paths)))}  # type: ignore[arg-type]
     every = sorted({str(each) for dataset in datasets for each in dataset.data_vars})
     names = [matching(name, every) or name for name in names]
     found = {name: [file for file, dataset in enumerate(datasets) if name in dataset.variables] for name in names}
@@ -212,6 +253,37 @@ def _files_of(
     return found
 
 
+def _piece(dataset: xr.Dataset, name: str, path: str, skip_bad: bool, reading: Reading) -> xr.DataArray:
+    """One variable of one file, with gaps where a condition does not hold; lazy, chunk by chunk."""
+    array = _gridded(dataset, name, path, skip_bad)
+    if not reading.conditions:
+        return array
+    holds = None
+    for condition in reading.conditions:
+        if condition.name not in dataset.variables:
+            names = ", ".join(map(str, dataset.data_vars))
+            raise InputError(
+                f"{path} has no variable {condition.name!r}, which the condition {reading.where!r} needs; it has "
+                f"{names}, choose among them with --where, or leave it out"
+            )
+        looked_at = _gridded(dataset, condition.name, path, False)
+        sizes = {dim: size for dim, size in looked_at.sizes.items() if array.sizes.get(dim) != size}
+        if sizes:
+            raise InputError(
+                f"{condition.name!r} of {path} has the dimensions {dict(looked_at.sizes)} and {name!r} "
+                f"{dict(array.sizes)}; a condition needs a variable on the grid of the field"
+            )
+        part = looked_at.variable.copy(data=looked_at.data.map_blocks(condition.holds, dtype=bool))
+        holds = part if holds is None else holds & part
+    assert holds is not None
+    holds = holds.set_dims(array.sizes).transpose(*array.dims)
+    kind = array.dtype if array.dtype.kind == "f" else np.result_type(array.dtype, np.float32)
+    screened = dask.array.map_blocks(kept, array.data, holds.data.rechunk(array.chunks), dtype=kind)
+    result = array.copy(data=screened)
+    result.encoding["condition"] = reading.where
+    return result
+
+
 def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) -> xr.DataArray:
     """One variable of one file: squeezed, in the order (time, band, y, x), in dask chunks."""
     if name not in dataset.variables:
@@ -224,8 +296,8 @@ def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) 
     check_numbers(array, label)
     if array.ndim < 2:
         raise InputError(f"{label} has the dimensions {array.dims}, where a map of y and x is expected")
-    if is_zarr(path) and "://" not in path:
-        check_chunks(path, name, array)
+    if "://" not in path and is_zarr(path):
+        check_chunks(str(Path(path) / dataset.encoding.get("group", "")), name, array)
     array = squeezed(array)
     axes = find_axes(array)
     array = dated(still(array, axes), axes)

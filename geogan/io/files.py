@@ -8,15 +8,19 @@ import urllib.parse
 import urllib.request
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import xarray as xr
 
 from geogan.http_store import HttpStore
 from geogan.images import are_images, open_images
+from geogan.io.groups import chosen_group, group_with_coordinates, netcdf_groups, zarr_groups
 from geogan.io.labels import with_coordinates
+from geogan.io.measured import measured_variables
 from geogan.io.missing import decoded_dataset
+from geogan.io.reading import PLAIN, Reading
 from geogan.operators.errors import InputError
 from geogan.user_path import user_path
 
@@ -70,13 +74,15 @@ def _check_url(text: str) -> None:
         raise InputError(f"{text!r} is no address; give one such as https://server/sst.zarr or s3://bucket/sst.zarr")
 
 
-def variable_names(data: Data) -> list[str]:
+def variable_names(data: Data, *, reading: Reading = PLAIN) -> list[str]:
     """Names of all variables, coordinates apart; of several files those of the first.
 
     Parameters
     ----------
     data : str, Path or a sequence of them
         As in `open_field`.
+    reading : Reading
+        How the files are read.
 
     Returns
     -------
@@ -95,24 +101,32 @@ def variable_names(data: Data) -> list[str]:
     >>> variable_names(Path(folder.name) / "sst.nc")
     ['sst']
     """
-    return [str(name) for name in open_dataset(find_paths(data)[0]).data_vars]
+    return [str(name) for name in open_dataset(find_paths(data)[0], reading).data_vars]
 
 
-def open_dataset(path: str) -> xr.Dataset:
-    """Open anything readable without dask, so that chunks can be chosen from those stored."""
+def open_dataset(path: str, reading: Reading = PLAIN, *, wanted: Sequence[str] = ()) -> xr.Dataset:
+    """Open anything readable without dask, so that chunks can be chosen from those stored.
+
+    Parameters
+    ----------
+    path : str
+    reading : Reading
+        The group and the names of the dimensions.
+    wanted : sequence of str
+        Variables by which a group is found, where none is given and the root has none of them.
+
+    Returns
+    -------
+    dataset : Dataset
+        Its encoding has the ``group`` that was opened, where it is not the root.
+    """
     if are_images([path]):
         return open_images([path]).to_dataset()
-    options: dict[str, Any] = {"chunks": None, "decode_cf": False}
     try:
         with warnings.catch_warnings():
             # Bounds or grid mappings named but absent are common, and no concern of a gap filler.
             warnings.simplefilter("ignore")
-            if is_zarr(path):
-                store: Any = HttpStore(path) if path.startswith(("http://", "https://")) else path
-                return _decoded(xr.open_dataset(store, engine="zarr", **options), path)
-            local = _fetch_netcdf(path) if "://" in path else path
-            _check_netcdf(local, path)
-            return _decoded(xr.open_dataset(local, engine="netcdf4", **options), path, netcdf=True)
+            return _of_group(_File.of(path), reading, wanted)
     except InputError:
         raise
     except ImportError as error:
@@ -143,6 +157,62 @@ def open_dataset(path: str) -> xr.Dataset:
         raise InputError(
             f"{path} cannot be read: it is damaged or cut short ({text[:200]}); copy or write it again"
         ) from error
+
+
+class _File(NamedTuple):
+    """A file or a store, found and checked, of which groups can be opened."""
+
+    path: str
+    opened: Any
+    is_netcdf: bool
+
+    @classmethod
+    def of(cls, path: str) -> "_File":
+        if is_zarr(path):
+            return cls(path, HttpStore(path) if path.startswith(("http://", "https://")) else path, False)
+        local = _fetch_netcdf(path) if "://" in path else path
+        _check_netcdf(local, path)
+        return cls(path, local, True)
+
+    def open(self, group: str | None) -> xr.Dataset:
+        """A group as it is stored; None for the root."""
+        engine = "netcdf4" if self.is_netcdf else "zarr"
+        return xr.open_dataset(self.opened, engine=engine, group=group, chunks=None, decode_cf=False)
+
+    def groups(self) -> list[str]:
+        return netcdf_groups(self.opened) if self.is_netcdf else zarr_groups(self.opened)
+
+
+def _of_group(file: _File, reading: Reading, wanted: Sequence[str]) -> xr.Dataset:
+    """The group that is asked for, else the root, else the only group with fields."""
+    groups: list[str] = []
+    group = reading.group
+    if group is None:
+        root = file.open(None)
+        if not _fields_of(root, reading, wanted):
+            groups = file.groups()
+            group = chosen_group(file.path, groups, file.open, partial(_fields_of, reading=reading, wanted=wanted))
+    else:
+        groups = file.groups()
+        # A store behind a web server may not list its groups.
+        if group not in groups and (groups or file.is_netcdf):
+            if not reading.is_beside:
+                there = f"it has {', '.join(map(repr, groups[:20]))}, choose one of them" if groups else "it has none"
+                raise InputError(f"{file.path} has no group {group!r}; {there} with --group, or leave it out")
+            group = None
+        root = file.open(None)
+    dataset = root if group is None else group_with_coordinates(group, groups, file.open)
+    dataset = reading.renamed(_decoded(dataset, file.path, netcdf=file.is_netcdf), file.path)
+    if group is not None:
+        dataset.encoding["group"] = group
+    return dataset
+
+
+def _fields_of(stored: xr.Dataset, reading: Reading, wanted: Sequence[str]) -> list[str]:
+    """Names of the fields of a dataset that is not decoded: those wanted, or all that are measured."""
+    if wanted:
+        return [name for name in wanted if name in stored.variables]
+    return [str(name) for name in measured_variables(with_coordinates(reading.beside().renamed(stored, "")))]
 
 
 def _decoded(stored: xr.Dataset, path: str, *, netcdf: bool = False) -> xr.Dataset:

@@ -11,12 +11,13 @@ from geogan.grids import difference
 from geogan.images import are_images
 from geogan.io.files import Data, find_paths, open_dataset
 from geogan.io.measured import choose_variable, is_gridded, is_mask, label_of
+from geogan.io.reading import PLAIN, Reading
 from geogan.operators.errors import InputError
-from geogan.streaming import reading
+from geogan.streaming import reading as reading_of
 from geogan.variables import is_joined
 
 
-def find_domain(data: Data, text: str, like: xr.DataArray) -> xr.DataArray | str:
+def find_domain(data: Data, text: str, like: xr.DataArray, *, reading: Reading = PLAIN) -> xr.DataArray | str:
     """Return the mask that a text names, or the text itself where it is a word that needs no mask.
 
     Parameters
@@ -28,6 +29,8 @@ def find_domain(data: Data, text: str, like: xr.DataArray) -> xr.DataArray | str
         `geogan.domains.WORDS`, several with ``+`` between. A variable of that name comes before the word.
     like : DataArray, shape ([time,] [band,] y, x)
         The field that the mask must match.
+    reading : Reading
+        How the files are read.
 
     Raises
     ------
@@ -38,11 +41,13 @@ def find_domain(data: Data, text: str, like: xr.DataArray) -> xr.DataArray | str
     is_word = all(part.strip() in WORDS for part in text.split("+"))
     if is_word:
         datasets = (
-            [] if are_images(paths) else [open_dataset(path) for path in (paths if is_joined(like) else paths[:1])]
+            []
+            if are_images(paths)
+            else [open_dataset(path, reading) for path in (paths if is_joined(like) else paths[:1])]
         )
         if not any(_is_map(dataset, text) for dataset in datasets):
             return text
-    cells, axes = open_domain(data, name, like, is_inverse=name != text), find_axes(like)
+    cells, axes = open_domain(data, name, like, is_inverse=name != text, reading=reading), find_axes(like)
     return xr.DataArray(cells, dims=(axes.y, axes.x), name=text)
 
 
@@ -50,7 +55,9 @@ def _is_map(dataset: xr.Dataset, name: str) -> bool:
     return name in dataset.variables and squeezed(dataset[name], roles="yx").ndim == 2
 
 
-def open_domain(data: Data, name: str, like: xr.DataArray, *, is_inverse: bool = False) -> np.ndarray:
+def open_domain(
+    data: Data, name: str, like: xr.DataArray, *, is_inverse: bool = False, reading: Reading = PLAIN
+) -> np.ndarray:
     """Read a mask that is 1 at sea and 0 on land.
 
     Parameters
@@ -63,6 +70,8 @@ def open_domain(data: Data, name: str, like: xr.DataArray, *, is_inverse: bool =
         The field the mask must match.
     is_inverse : bool
         The mask is 0 at sea and 1 on land.
+    reading : Reading
+        How the files are read.
 
     Returns
     -------
@@ -75,7 +84,7 @@ def open_domain(data: Data, name: str, like: xr.DataArray, *, is_inverse: bool =
         If there is no such variable, its grid differs, it holds other values than 0 and 1, or it is all land.
     """
     paths = find_paths(data)
-    datasets = {path: open_dataset(path) for path in (paths if is_joined(like) else paths[:1])}
+    datasets = {path: open_dataset(path, reading) for path in (paths if is_joined(like) else paths[:1])}
     path = next((path for path, dataset in datasets.items() if name in dataset.variables), paths[0])
     dataset = datasets[path]
     choose_variable(dataset, name, label=path)
@@ -94,7 +103,7 @@ def open_domain(data: Data, name: str, like: xr.DataArray, *, is_inverse: bool =
             f"variable {name!r} of {path} is on a grid of {mask.shape}, which is not the grid of "
             f"{label_of(like)}, {shape} ({apart}); bring both to one grid and one order of rows"
         )
-    with reading(path, name):
+    with reading_of(path, name):
         values = mask.values
     values = np.where(np.isnan(values), is_inverse, values) if values.dtype.kind == "f" else values
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
@@ -109,7 +118,7 @@ def open_domain(data: Data, name: str, like: xr.DataArray, *, is_inverse: bool =
     return sea
 
 
-def open_maps(data: Data, names: Sequence[str]) -> xr.Dataset:
+def open_maps(data: Data, names: Sequence[str], *, reading: Reading = PLAIN) -> xr.Dataset:
     """All variables of the data's first file, lazy but for the static maps among those named, which are read.
 
     Parameters
@@ -118,6 +127,8 @@ def open_maps(data: Data, names: Sequence[str]) -> xr.Dataset:
         As in `open_field`; what the first file lacks is looked for in the others.
     names : sequence of str
         What is not there is left out.
+    reading : Reading
+        How the files are read.
 
     Raises
     ------
@@ -135,20 +146,20 @@ def open_maps(data: Data, names: Sequence[str]) -> xr.Dataset:
     paths = find_paths(data)
     if are_images(paths):
         return xr.Dataset()
-    found = open_dataset(paths[0])
+    found = open_dataset(paths[0], reading)
     for name in names:
         for path in paths:
-            dataset = open_dataset(path)
+            dataset = open_dataset(path, reading)
             if name not in dataset.variables:
                 continue
             if squeezed(dataset[name], roles="yx").ndim == 2:
-                with reading(path, name):
+                with reading_of(path, name):
                     found[name] = dataset[name].load()
             break
     return found
 
 
-def open_masks(data: Data, like: xr.DataArray) -> xr.Dataset:
+def open_masks(data: Data, like: xr.DataArray, *, reading: Reading = PLAIN) -> xr.Dataset:
     """Masks of land and sea that come with a field: maps without time, on its dimensions.
 
     Parameters
@@ -157,6 +168,8 @@ def open_masks(data: Data, like: xr.DataArray) -> xr.Dataset:
         As in `open_field`; of several files those of the first.
     like : DataArray, shape ([time,] [band,] y, x)
         The field, opened from the same data.
+    reading : Reading
+        How the files are read.
 
     Returns
     -------
@@ -177,7 +190,7 @@ def open_masks(data: Data, like: xr.DataArray) -> xr.Dataset:
     >>> list(open_masks(f"{folder.name}/sea.nc", sea.sst))
     ['sea_mask']
     """
-    dataset, axes = open_dataset(find_paths(data)[0]), find_axes(like)
+    dataset, axes = open_dataset(find_paths(data)[0], reading), find_axes(like)
     masks = {}
     for name, array in dataset.data_vars.items():
         mask = squeezed(array) if is_gridded(array) and is_mask(array) else None

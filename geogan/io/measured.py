@@ -62,7 +62,8 @@ def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: 
         )
     raise InputError(
         f"{label} has no numeric variable on a grid of y and x; it has {_listed(map(str, dataset.data_vars))}, "
-        "rename its dimensions to time, y and x, or give another file"
+        "rename its dimensions to time, y and x, name them with --dims y=...,x=... (dims= in Python), or give another "
+        "file"
     )
 
 

@@ -23,7 +23,8 @@ from geogan.io.measured import MASK_WORDS, has_physical_units, label_of
 from geogan.operators.errors import InputError
 from geogan.variables import is_joined
 
-_MISSING, _FLAG, _RANGE, _DEFAULT, _STORE = range(len(GAP_RULES))
+# The user's condition, the last of the rules, is applied where a field is opened.
+_MISSING, _FLAG, _RANGE, _DEFAULT, _STORE = range(len(GAP_RULES) - 1)
 _FILL = -1  # a plain NaN
 
 # What the NetCDF library returns for cells that were never written, by type; bytes have none, for all 256 may be used.
