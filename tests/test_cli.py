@@ -64,7 +64,8 @@ def test_train_hands_on_all_it_was_told(calls):
     assert verb == "train" and args == (["a.nc", "b.nc"],) and named.pop("console") is not None
     assert named == {
         "operator": ["convolve_noise:l=5", "cloud_mask"], "out": Path("runs/x"), "variable": "sst",
-        "domain": "sea", "time": "2001", "group": "day", "dims": "y=up", "where": "quality>3", "transform": "log", "noise": 0.2, "error_variable": "sst_error",
+        "domain": "sea", "time": "2001", "group": "day", "dims": "y=up",
+        "where": "quality>3", "transform": "log", "noise": 0.2, "error_variable": "sst_error",
         "covariate": ["depth", "latitude,slope"], "window": 1, "width": 16, "crop": 32, "batch": 4,
         "members": 2,
         "weight_prior": 0.0, "weight_likelihood": 2.0, "weight_withheld": 0.5, "first_guess": False, "steps": 9,
