@@ -52,7 +52,8 @@ def failing(monkeypatch, error):
 def test_train_hands_on_all_it_was_told(calls):
     result = run("train", "--data", "a.nc", "--data", "b.nc", "--operator", "convolve_noise:l=5",
                  "--operator", "cloud_mask", "--out", "runs/x", "--variable", "sst", "--domain", "sea", "--time",
-                 "2001", "--group", "day", "--dims", "y=up", "--where", "quality>3", "--transform", "log", "--noise", 0.2, "--error-variable", "sst_error",
+                 "2001", "--group", "day", "--dims", "y=up", "--where", "quality>3",
+                 "--transform", "log", "--noise", 0.2, "--error-variable", "sst_error",
                  "--covariate", "depth", "--covariate", "latitude,slope",
                  "--window", 1, "--width", 16, "--crop", 32, "--batch", 4, "--members", 2,
                  "--weight-prior", 0, "--weight-likelihood", 2, "--weight-withheld", 0.5, "--no-first-guess",
