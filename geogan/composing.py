@@ -132,7 +132,7 @@ def _as_floats(raw: np.ndarray, name: str) -> np.ndarray:
     """Values as floats that hold them all."""
     kind = value_type(raw.dtype)
     values = raw.astype(kind, copy=False)
-    if raw.dtype.kind in "iu" and raw.dtype.itemsize > 4 and (np.abs(values) > 2.0**53).any():
+    if raw.dtype.kind in "iu" and raw.dtype.itemsize > 4 and (np.abs(values) >= 2.0**53).any():
         raise InputError(
             f"{name} holds whole numbers beyond 2^53, which no float holds exactly; take an offset off them"
         )

@@ -258,3 +258,27 @@ def test_what_cannot_be_appended_to_is_refused(run, model, gappy, grown, tmp_pat
     image = fill(tmp_path / "image.nc", run, tmp_path / "image.zarr")
     with pytest.raises(InputError, match="has no dates, so nothing can be appended"):
         fill(tmp_path / "image.nc", run, image, append=True)
+
+
+def test_a_product_of_floats_grows_with_an_archive_that_is_packed_now(run, gappy, grown, tmp_path):
+    """Each goes on as it began, as long as it holds the values; another packing is refused before anything is made."""
+    with xr.open_dataset(grown(18)) as dataset:
+        dataset.load().drop_encoding().to_netcdf(tmp_path / "floats.nc")
+    out = fill(tmp_path / "floats.nc", run, tmp_path / "out.nc")
+    before = raw(out)
+    assert before["sst"].dtype == np.float64
+    fill(grown(30), run, out, append=True, refill=False)
+    after, archive = raw(out)["sst"], xr.open_dataset(grown(30)).sst
+    assert after.dtype == np.float64
+    np.testing.assert_array_equal(after[:18], before["sst"])
+    seen = archive.notnull().values
+    np.testing.assert_array_equal(after.values[seen], archive.values[seen])
+    packed = fill(grown(18), run, tmp_path / "packed.zarr")
+    before = raw(packed)
+    assert before["sst"].dtype == np.int16
+    with xr.open_dataset(grown(30)) as dataset:
+        dataset.load().drop_encoding().to_netcdf(tmp_path / "longer.nc")
+    with pytest.raises(InputError, match="sst of .*packed.zarr is packed otherwise than the archive now is"):
+        fill(tmp_path / "longer.nc", run, packed, append=True, refill=False)
+    xr.testing.assert_identical(raw(packed), before)
+    assert not list(tmp_path.glob(".*"))

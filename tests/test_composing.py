@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from geogan.composing import FILLED, LAND, OBSERVED, REFUSED, UNREADABLE, compose
+from geogan.composing import FILLED, LAND, OBSERVED, REFUSED, UNREADABLE, check_held, compose
 from geogan.damage import missing
+from geogan.operators.errors import InputError
 from geogan.slab import Slab
+from geogan.storage import Storage
 
 
 def test_compose_keeps_or_not():
@@ -50,3 +52,55 @@ def test_in_place_it_says_the_same(dates, keep_observed):
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_array_equal(one, other)
     assert (found.source == REFUSED).any() and (found.source == OBSERVED).any()
+
+
+def test_predictions_beyond_the_packing_are_refused_and_not_clipped():
+    """With all that is said of them; what was observed is packed already."""
+    raw = np.array([[[9.0, np.nan, np.nan, np.nan, np.nan]]], np.float32)
+    raw[..., 4] = missing(np.dtype("f4"))
+    made = Slab(
+        np.array([[[1.0, 2.0, 4.5, -1.0, 9.0]]], np.float32),
+        np.full((1, 1, 5), 0.1, np.float32),
+        np.ones((2, 1, 1, 5), np.float32),
+    )
+    ends = np.zeros((1, 1, 1)), np.full((1, 1, 1), 4.0)
+    for in_place in (False, True):
+        parts = compose(raw, Slab(*(part.copy() for part in made)), keep_observed=True, room=ends, in_place=in_place)
+        np.testing.assert_array_equal(parts.values, [[[9.0, 2.0, np.nan, np.nan, np.nan]]])
+        np.testing.assert_array_equal(parts.source, [[[OBSERVED, FILLED, REFUSED, REFUSED, UNREADABLE]]])
+        np.testing.assert_array_equal(np.isnan(parts.members[0]), [[[False, False, True, True, True]]])
+    # Without a predicted error too.
+    parts = compose(raw, Slab(made.field), keep_observed=True, room=ends)
+    np.testing.assert_array_equal(parts.source, [[[OBSERVED, FILLED, REFUSED, REFUSED, UNREADABLE]]])
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("i2", "f4"), ("u1", "f4"), ("i4", "f8"), ("i8", "f8"), ("f2", "f4")])
+def test_a_product_holds_nan_and_predictions_whatever_was_measured(dtype, kind):
+    raw = np.array([[[7, 3]]], dtype)
+    estimate = Slab(np.array([[[2.25, np.nan]]], np.float32))
+    for dates in (1, 2):
+        values = compose(np.repeat(raw[None], dates, 0), Slab(np.repeat(estimate.field[None], dates, 0)),
+                         keep_observed=False).values  # fmt: skip
+        assert values.dtype == kind
+        np.testing.assert_array_equal(values[0], [[[2.25, 3.0]]])
+
+
+def test_whole_numbers_that_no_float_holds_are_refused():
+    raw = np.array([[[2**53 + 1]]], np.int64)
+    with pytest.raises(InputError, match=r"the counts holds whole numbers beyond 2\^53"):
+        compose(raw, Slab(np.ones((1, 1, 1), np.float32)), keep_observed=True, name="the counts")
+    big = np.array([[[1e39]]])
+    with pytest.raises(InputError, match="holds values beyond 3.4e38"):
+        compose(big, Slab(np.ones((1, 1, 1), np.float32)), keep_observed=True)
+
+
+def test_observed_values_that_a_packing_does_not_hold_are_refused():
+    storage = Storage({"dtype": np.dtype("i2"), "scale_factor": 0.01, "_FillValue": np.int16(-1)}, {}, (-300.0, 300.0))
+    values, source = np.array([[1.5, 2.0, np.nan]]), np.array([[OBSERVED, FILLED, LAND]])
+    check_held(storage, values, source, "sst")
+    values[0, 1] = 2.0001  # a prediction may be rounded
+    check_held(storage, values, source, "sst")
+    for wrong in (1.503, np.nextafter(1.5, 2), 400.0, -0.01):
+        values[0, 0] = wrong
+        with pytest.raises(InputError, match="sst holds"):
+            check_held(storage, values, source, "sst")

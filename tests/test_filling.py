@@ -1,5 +1,6 @@
 """A filled field: what was measured is kept, gaps are filled, land stays; however it is cut."""
 
+import copy
 import dataclasses
 
 import dask
@@ -370,3 +371,37 @@ def test_what_cannot_be_said_is_refused(model, bare, gappy):
         fill(model, gappy, max_error=-1.0)
     with pytest.raises(InputError, match="predicts no error to hold against --max-error"):
         fill(dataclasses.replace(model, error=None), gappy, max_error=1.0)
+
+
+def test_nothing_that_is_not_finite_is_written_and_its_dates_are_named(model, gappy):
+    """A value near the largest of single precision overflows; a model with NaN would make land of every gap."""
+    field = gappy.copy(deep=True)
+    day, row, column = np.argwhere(field.notnull().values)[200]
+    field[day, row, column] = 2e38
+    with pytest.raises(InputError, match=r"variable 'sst', 2015-.*: the model predicts values that are not finite"):
+        fill(model, field)
+    network = copy.deepcopy(model.network)
+    network.leave.weight.data[0, 0] = float("nan")
+    with pytest.raises(InputError, match=r"not finite, in network.leave.weight; train it again"):
+        fill(dataclasses.replace(model, network=network), gappy)
+    scale = dataclasses.replace(model.standardiser, scale=np.array([np.nan]))
+    with pytest.raises(InputError, match=r"not finite, in standardiser.scale"):
+        fill(dataclasses.replace(model, standardiser=scale), gappy)
+
+
+@pytest.mark.parametrize("attrs", [
+    {"valid_range": np.array([14.0, 15.0], "f4")}, {"valid_min": 14.5}, {"valid_max": np.float32(15.1)},
+    {"valid_min": np.float64(14.5), "valid_max": np.float64(15.3)},
+])  # fmt: skip
+def test_predictions_and_members_lie_within_the_valid_range(model, gappy, domain, attrs):
+    low, high = attrs.get("valid_range", (attrs.get("valid_min", -np.inf), attrs.get("valid_max", np.inf)))
+    field = gappy.clip(low, high).astype("f4").assign_attrs(gappy.attrs | attrs)
+    field = field.where((field >= low) & (field <= high))
+    plain = fill(model, field.drop_attrs().assign_attrs(gappy.attrs), members=2)
+    product = fill(model, field, members=2)
+    inside = product["sst_source"].values == FILLED
+    assert ((plain["sst"].values[inside] < low) | (plain["sst"].values[inside] > high)).any()
+    for name in ("sst", "sst_member"):
+        values = product[name].values[..., inside]
+        assert (values.astype("f8") >= float(low)).all() and (values.astype("f8") <= float(high)).all()
+    assert {key for key in product["sst"].attrs if key.startswith("valid")} == set(attrs)

@@ -1,5 +1,6 @@
 """A model knows where on its grid a field lies, and refuses what is not on it."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -102,3 +103,34 @@ def test_on_a_globe_a_field_may_begin_at_any_meridian(kelvins):
     )
     with pytest.raises(InputError, match="is not part of the model's grid"):
         globe.place(metres)
+
+
+def spoiled(model, **changes):
+    return dataclasses.replace(model, **changes)
+
+
+def test_a_model_that_is_not_finite_is_refused_and_the_parameter_named(model):
+    model.check_finite()
+    network = copy.deepcopy(model.network)
+    network.leave.weight.data[0, 0] = float("nan")
+    error = copy.deepcopy(model.error)
+    next(iter(error.parameters())).data.fill_(1)
+    next(iter(error.parameters())).data[0] = float("inf")
+    standard = model.standardiser
+    holes = standard.coefficients.copy()
+    holes[0, 0][model.domain.nonzero()[0][0], model.domain.nonzero()[1][0]] = np.nan
+    land = standard.coefficients.copy()
+    land[..., ~model.domain] = np.nan
+    for changes, named in [
+        ({"network": network}, r"network\..*weight"),
+        ({"error": error}, r"error\..*weight"),
+        ({"standardiser": dataclasses.replace(standard, coefficients=holes)}, "standardiser.coefficients"),
+        ({"standardiser": dataclasses.replace(standard, scale=np.array([np.nan]))}, "standardiser.scale"),
+        ({"standardiser": dataclasses.replace(standard, scale=np.array([0.0]))}, "standardiser.scale"),
+        ({"standardiser": dataclasses.replace(standard, scale=np.array([np.inf]))}, "standardiser.scale"),
+        ({"observation_error": float("nan")}, "observation_error"),
+    ]:
+        with pytest.raises(InputError, match=named):
+            spoiled(model, **changes).check_finite()
+    # What lies outside the domain is never looked at.
+    spoiled(model, standardiser=dataclasses.replace(standard, coefficients=land)).check_finite()

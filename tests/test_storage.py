@@ -14,10 +14,12 @@ from rich.console import Console
 
 import geogan
 from geogan.checkpoint import save_model
+from geogan.codes import Codes
 from geogan.io.missing import MissingRules
 from geogan.operators.errors import InputError
 from geogan.pipelines.fill import fill
-from geogan.storage import APART, choose_storage, shared_storage, value_type
+from geogan.standardise import Standardiser
+from geogan.storage import APART, choose_storage, shared_storage, valid_limits, value_type
 
 DIMS = ("time", "y", "x")
 WHOLE = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
@@ -362,3 +364,95 @@ def test_an_array_that_was_changed_after_it_was_read_is_not_packed(reconstructor
     with xr.open_dataset(tmp_path / "out.nc") as back:
         seen = field.notnull().values
         assert same_bits(back.sst.values[seen], field.values[seen])
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+@pytest.mark.parametrize("name", ["packed", "unsigned by its mark", "float32", "float64", "fill among predictions"])
+def test_a_product_obeys_the_valid_range_that_it_states(run, gappy, tmp_path, name, ending):
+    """In the type and the units of its numbers; readers would else mask what was filled."""
+    low, high = np.nanquantile(gappy, [0.3, 0.7])
+    dataset, _ = stored(gappy[:6].where((gappy > low) & (gappy < high)), SOURCES[name])
+    attrs = dataset.sst.attrs
+    ends = (np.array([low, high]) - attrs.get("add_offset", 0)) / attrs.get("scale_factor", 1)
+    if dataset.sst.dtype.kind == "i":
+        ends = np.rint(ends).astype("u2").view("i2")
+    attrs["valid_min"], attrs["valid_max"] = ends.astype(dataset.sst.dtype)
+    source = written(dataset, tmp_path / "in.nc", "netcdf")
+    before = geogan.open_field(source).values
+    seen = np.isfinite(before)
+    out = fill(source, run, tmp_path / f"out.{ending}")
+    with xr.open_dataset(out, engine="zarr" if ending == "zarr" else None) as product:
+        values, flags = product.sst.values, product.sst_source.values
+        least, most = (product.sst.attrs[key] for key in ("valid_min", "valid_max"))
+        codes = Codes.of({"dtype": float} | product.sst.encoding)
+        if isinstance(codes, Codes):
+            least, most = np.array([least, most]) * codes.slope[0] + codes.slope[1]
+        filled = values[flags == 1].astype("f8")
+        assert filled.size and filled.min() >= least - 1e-9 and filled.max() <= most + 1e-9
+        # The range does bound them.
+        assert (filled < low + 1e-3).any() or (filled > high - 1e-3).any()
+        assert least == pytest.approx(low, abs=0.01) and most == pytest.approx(high, abs=0.01)
+        assert same_bits(values[seen], before[seen])
+    if ending == "nc":
+        _, masked = netcdf4_values(out)
+        np.testing.assert_array_equal(masked, flags == 2)
+        with netCDF4.Dataset(out) as file:
+            assert file["sst"].valid_min.dtype == file["sst"].valid_max.dtype == file["sst"].dtype
+    again = geogan.open_field(out, variable="sst").values
+    np.testing.assert_array_equal(again, values)
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_predictions_that_a_packing_cannot_hold_are_left_empty_and_counted(
+    run, gappy, domain, tmp_path, monkeypatch, ending, threads
+):
+    """Where more was predicted than the climatology lets expect."""
+    middle = float(gappy.median())
+    monkeypatch.setattr(Standardiser, "extremes", lambda *_: (np.array([middle]), np.array([middle])))
+    tight = {"dtype": "u1", "scale_factor": 0.002, "add_offset": middle - 0.25, "_FillValue": np.uint8(255)}
+    dataset, seen = stored(gappy[:6], tight)
+    source = written(dataset, tmp_path / "in.nc", "netcdf")
+    before = geogan.open_field(source).values
+    said = Console(file=io.StringIO(), width=500)
+    out = fill(source, run, tmp_path / f"out.{ending}", threads=threads, console=said)
+    with xr.open_dataset(out, engine="zarr" if ending == "zarr" else None) as product:
+        values, flags = product.sst.values, product.sst_source.values
+        assert product.sst.encoding["dtype"] == np.uint8
+    refused = flags == 3
+    assert refused.any() and np.isnan(values[refused]).all() and np.isfinite(values[flags == 1]).all()
+    assert same_bits(values[seen], before[seen]) and (flags[seen] == 0).all()
+    assert (np.isin(flags, (0, 1, 3)) == domain).all()
+    text = " ".join(said.file.getvalue().split())
+    assert (
+        f"{refused.sum():,} cells are left empty and flagged as refused, because their predictions lie outside" in text
+    )
+    assert "which is what uint8 holds here" in text
+
+
+def test_the_attributes_of_a_product_are_those_of_its_numbers():
+    """Numbers of the packing are translated, or left out where they name what a product does not hold."""
+    field = xr.DataArray(np.array([[[0.5, np.nan]]]), dims=DIMS, name="ice")
+    field.attrs = {
+        "units": "1",
+        "valid_range": np.array([0, 250], "u1"),
+        "flag_values": np.array([251, 254], "u1"),
+        "flag_meanings": "pole_hole land",
+        "actual_range": np.array([0.0, 1.0]),
+        "_FillValue": 255,
+        "grid_mapping": "crs",
+    }
+    field.encoding = {"dtype": "uint8", "scale_factor": 0.004, "_FillValue": np.uint8(255)}
+    assert valid_limits(field) == (0.0, 1.0)
+    packed = choose_storage(field, (-3.0, 3.0), is_proven=True)
+    assert packed.encoding == {"dtype": np.uint8, "scale_factor": 0.004, "_FillValue": 255}
+    assert packed.room == (0, 1)
+    assert packed.attrs["valid_range"].tolist() == [0, 250] and packed.attrs["valid_range"].dtype == np.uint8
+    assert packed.attrs["flag_values"].tolist() == [251, 254]
+    floats = choose_storage(field, (-3.0, 3.0), is_proven=True, as_floats=True)
+    assert floats.encoding["dtype"] == np.float64 and np.isnan(floats.encoding["_FillValue"])
+    assert floats.attrs["valid_range"].tolist() == [0.0, 1.0] and floats.attrs["valid_range"].dtype == np.float64
+    for storage, extra in ((packed, {"flag_values", "flag_meanings"}), (floats, set())):
+        assert storage.attrs.keys() == {"units", "valid_range"} | extra
+    with_mapping = field.assign_coords(crs=0)
+    assert choose_storage(with_mapping, None, is_proven=True).encoding["grid_mapping"] == "crs"

@@ -143,9 +143,14 @@ def check_numbers(field: xr.DataArray, label: str) -> None:
 
 
 def check_finite(label: str, values: np.ndarray) -> None:
-    """Refuse infinite values: neither measured nor a gap."""
+    """Refuse values that are infinite, or would be in the single precision of the networks: no measurement, no gap."""
     if np.isinf(values).any():
         raise InputError(f"{label} holds infinite values; set them to NaN, for example field.where(abs(field) < 1e30)")
+    if values.dtype.itemsize > 4 and (np.abs(values) > np.finfo(np.float32).max).any():
+        raise InputError(
+            f"{label} holds values beyond 3.4e38, the largest number of single precision; set them to NaN, or scale "
+            "the field"
+        )
 
 
 def label_of(field: xr.DataArray) -> str:
