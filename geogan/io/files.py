@@ -1,6 +1,5 @@
 """What the name of data stands for: files, stores and URLs, found and opened."""
 
-import atexit
 import glob
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
+from geogan.downloads import copy_pieces, download, remove_at_end
 from geogan.http_store import HttpStore
 from geogan.images import are_images, open_images
 from geogan.io.groups import chosen_group, group_with_coordinates, netcdf_groups, zarr_groups
@@ -23,6 +23,7 @@ from geogan.io.missing import decoded_dataset
 from geogan.io.reading import PLAIN, Reading
 from geogan.operators.errors import InputError
 from geogan.user_path import user_path
+from geogan.web import PIECE
 
 Data = str | Path | Sequence[str | Path]
 
@@ -263,16 +264,20 @@ def _check_netcdf(path: str, shown: str) -> None:
 
 
 def _fetch_netcdf(url: str) -> str:
-    """Copy a remote NetCDF file, which cannot be read in parts, to a folder that lasts as long as we do."""
-    folder = tempfile.mkdtemp(prefix="geogan-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    copy = Path(folder) / (Path(urllib.parse.urlparse(url).path).name or "data.nc")
-    if url.startswith(("http://", "https://")):
-        with urllib.request.urlopen(url, timeout=60) as remote, copy.open("wb") as file:
-            shutil.copyfileobj(remote, file)
-    else:
-        import fsspec
+    """Copy a remote NetCDF file, which cannot be read in parts, to a folder that lasts as long as this process."""
+    folder = Path(tempfile.mkdtemp(prefix="geogan-"))
+    remove_at_end(folder)
+    # A name of the server's may be too long, or mean another folder; its ending is all that counts.
+    copy = folder / "data.nc"
+    try:
+        if url.startswith(("http://", "https://")):
+            download(url, copy)
+        else:
+            import fsspec
 
-        with fsspec.open(url, "rb") as remote, copy.open("wb") as file:
-            shutil.copyfileobj(remote, file)
+            with fsspec.open(url, "rb") as remote, copy.open("wb") as file:
+                copy_pieces(iter(lambda: remote.read(PIECE), b""), file, url)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return str(copy)
