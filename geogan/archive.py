@@ -237,12 +237,12 @@ class Archive:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
 
     def spans(self, x: slice) -> bool:
-        """Whether some columns go once round the globe, so that the last touches the first."""
+        """Return whether some columns go once round the globe, so that the last touches the first."""
         width = self.domain.shape[1]
         return self.is_periodic and (x.start is None or x.stop - x.start == width)
 
     def sea(self, y: slice = slice(None), x: slice = slice(None)) -> np.ndarray:
-        """The domain at some rows and columns, (h, w) bool."""
+        """Return the domain at some rows and columns, (h, w) bool."""
         return taken(self.domain, y, x)
 
     def read(

@@ -22,7 +22,8 @@ def corrupt(
 ) -> xr.DataArray:
     """Measure a field: hide, blur and disturb it as ``operator`` says.
 
-    What a date (or a sample) suffers depends on the seed and that date alone.
+    What a date (or a sample) suffers depends on the seed and that date alone. On a grid that goes once round the globe,
+    clouds, borrowed gaps and blurs lie across the seam.
 
     Parameters
     ----------

@@ -157,6 +157,12 @@ class Operator(Protocol):
         is_periodic : bool
             Whether the last column of a frame touches the first: clouds and blurs then lie across the seam. Operators
             that look at single cells are the same on both.
+
+        Examples
+        --------
+        >>> from geogan.operators.cloud import CloudMask
+        >>> CloudMask(scale=5).around(True).is_periodic
+        True
         """
         return self
 
