@@ -46,7 +46,8 @@ def corrupt(
     Raises
     ------
     InputError
-        If the operator is not understood, the seed is none, y or x is not found, or there are no gaps to borrow.
+        If the operator is not understood, the seed is none, y or x is not found, there are no gaps to borrow, or a grid
+        that goes round the globe has its first column twice.
 
     Examples
     --------

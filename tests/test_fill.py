@@ -265,7 +265,7 @@ def test_a_finished_fill_says_so(run, data, tmp_path, monkeypatch, ending):
         ({"variable": "salt"}, "no variable 'salt'"),
         ({"time": "1999"}, "1999"),
         ({"threads": 0}, "threads must be at least 1"),
-        ({"device": "cuda:99"}, "not to be had"),
+        ({"device": "cuda:99"}, "not available"),
     ],
 )
 def test_a_refusal_leaves_nothing(run, data, tmp_path, changes, words):

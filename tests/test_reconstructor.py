@@ -263,8 +263,8 @@ def test_the_error_is_reported_on_clouds_that_chose_nothing(gappy, domain, quick
         ({"precision": "float16"}, "precision must be auto, float32 or bfloat16, got 'float16'"),
         ({"transform": "sqrt"}, "transform must be one of none, log"),
         ({"threads": 0}, "threads must be at least 1"),
-        ({"device": "cuda:77"}, "device 'cuda:77' is not to be had on this machine; use --device cpu"),
-        ({"device": "toaster"}, "device 'toaster' is not to be had"),
+        ({"device": "cuda:77"}, "device 'cuda:77' is not available on this machine; use --device cpu"),
+        ({"device": "toaster"}, "device 'toaster' is not available"),
         ({"operator": "fog"}, "no operator is named 'fog'"),
     ],
 )
