@@ -34,7 +34,7 @@ from geogan.networks import GENERATORS, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
 from geogan.plain_file import JSON_BYTES, check_plain, open_plain, parse_json, read_json
-from geogan.run_folder import MODEL, STATE, TEXT
+from geogan.run_folder import MODEL, RUN, STATE, TEXT, holds, others, read_run
 from geogan.run_folder import is_run as is_run
 from geogan.schema import ModelText, StateText, check
 from geogan.standardise import Standardiser
@@ -405,6 +405,68 @@ def _check_best(name: str, weights: Mapping[str, Tensor], network: Any) -> None:
     if weights and ({key: value.shape for key, value in weights.items()}
                     != {key: value.shape for key, value in own.items()}):  # fmt: skip
         raise ValueError(f"the tensors {name} are those of another network")
+
+
+def is_just_begun(path: Path) -> bool:
+    """Whether a run was killed when its first model was written and its first state was not.
+
+    Raises
+    ------
+    InputError
+        If its model is damaged, or not geogan's.
+    """
+    if holds(path, STATE) or not is_run(path):
+        return False
+    scores = read_header(path.expanduser() / MODEL)[1].get("scores")
+    return isinstance(scores, dict) and scores.get("steps") == 0
+
+
+def check_free(path: Path, *, overwrite: bool, ways: str, other: str) -> None:
+    """Refuse a folder that is not free for a run: of what is there, only a run that geogan made is ever replaced.
+
+    Parameters
+    ----------
+    path : Path
+        Need not exist.
+    overwrite : bool
+        Whether a run that is there may be replaced. One that was killed before its first step always may.
+    ways : str
+        What to do about a run that is there, for the error.
+    other : str
+        How another folder is given, for the error.
+
+    Raises
+    ------
+    InputError
+    """
+    there = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
+    if not there.is_dir():
+        raise InputError(f"{there} is a file; give another {other}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there} may not be written to, so {path} cannot be made; give another {other}")
+    if not path.is_dir():
+        return
+    foreign = next(others(path), None)
+    if not is_run(path):
+        if foreign is not None:
+            raise InputError(f"{path} is a folder with other things in it; give another {other}")
+        return
+    if not overwrite and not is_just_begun(path):
+        raise InputError(f"{path} holds a run already; {ways}")
+    if foreign is not None:
+        raise InputError(
+            f"{path} holds {foreign} beside the files of a run, so it stays; move {foreign}, or give another {other}"
+        )
+    try:
+        read_header(path / MODEL)
+        if holds(path, TEXT) and "geogan" not in read_json(path / TEXT):
+            raise InputError(f"{TEXT} was not written by geogan")
+        if holds(path, RUN):
+            read_run(path)
+    except (InputError, OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} holds no run that geogan can read, so it stays ({_shortly(error)}); give another {other}"
+        ) from error
 
 
 def saved_step(path: str | Path) -> int:

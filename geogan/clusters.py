@@ -37,6 +37,8 @@ VERSION = version("geogan")
 AHEAD = 2
 # Times that a slab is tried again elsewhere when reading or writing fails.
 RETRIES = 2
+# Local processes speak to each other through this address, which no other machine reaches.
+LOOPBACK = "127.0.0.1"
 # Seconds that a scheduler has to answer, and its first worker to appear.
 ANSWER, APPEAR = 10, 300
 
@@ -136,14 +138,24 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
     if scheduler is None:
         with (
             # Nobody looks at what its workers' profilers would write down a hundred times a second.
-            dask.config.set({"distributed.worker.profile.enabled": False}),
+            dask.config.set(
+                {
+                    "distributed.worker.profile.enabled": False,
+                    # No pages about the cluster: they ask for no password.
+                    "distributed.scheduler.http.routes": [],
+                    "distributed.worker.http.routes": [],
+                }
+            ),
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
                 # Slabs bound their own memory; a share of the machine's is no reason to stop.
                 memory_limit=None,
-                dashboard_address=":0",
+                # On this machine alone, and without the dashboard.
+                host=LOOPBACK,
+                dashboard_address=f"{LOOPBACK}:0",
+                scheduler_kwargs={"dashboard": False},
                 silence_logs=logging.CRITICAL,
             ) as cluster,
             Client(cluster, set_as_default=False) as client,

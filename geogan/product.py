@@ -605,7 +605,7 @@ def _is_ours(partial: Path) -> bool:
     if not partial.exists() or not any(entry.name != "lock" for entry in partial.iterdir()):
         return True
     lock = partial / "lock"
-    return lock.is_file() and lock.read_bytes().startswith(b"pid ")
+    return lock.is_file() and not lock.is_symlink() and lock.read_bytes().startswith(b"pid ")
 
 
 def chunk_store(state: Mapping[str, Any], partial: Path) -> ChunkStore:

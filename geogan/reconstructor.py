@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import tempfile
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from geogan.alignment import aligned
 from geogan.archive import Archive
 from geogan.blocks import BlockPool
 from geogan.calibration import Calibration
-from geogan.checkpoint import load_model, load_state, save_model, save_state
+from geogan.checkpoint import check_free, is_just_begun, load_model, load_state, save_model, save_state
 from geogan.coordinates import Axes, find_axes
 from geogan.covariates import named
 from geogan.directions import as_inside, directed
@@ -31,6 +32,7 @@ from geogan.domains import known_domain, named_domain
 from geogan.filling import fill, prepared
 from geogan.io import as_field, check_field, gap_sentences
 from geogan.judge import Judge, judged_by_noise, stands_apart
+from geogan.lock import is_held, locked
 from geogan.model import Model
 from geogan.networks import DISCRIMINATORS, GENERATORS, ErrorNet, Generator
 from geogan.operators.band import PatchBand
@@ -41,19 +43,23 @@ from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
 from geogan.pace import Pace, find_pace, thread_counts
 from geogan.parallel import side_by_side, torch_threads, workers
+from geogan.places import check_apart
 from geogan.preparation import BLOCK_SIDE, Prepared, block_maker, prepare_model, read_once, share_seen
 from geogan.ranks import ALONE, Ranks, own_accelerator, processes_here
-from geogan.run_folder import MODEL, STATE
+from geogan.run_folder import METRICS, MODEL, RUN, STATE
 from geogan.settings import check_settings
 from geogan.slab import wanted_over_found
 from geogan.standardise import transforms, within_unity
 from geogan.texture import fit_smoothing
 from geogan.training import Progress, TrainState, Weights, train
 from geogan.units import check_units
+from geogan.user_path import user_path
 
 # Blocks that serve at a time, and steps after which the oldest is replaced.
 BLOCKS, REPLACE = 12, 8
 SAVE_SECONDS = 30.0
+# Settings that may change when a training is gone on with: they do not say what is learned, only for how long and how.
+MAY_CHANGE = ("steps", "minutes", "threads")
 # Draws of the posterior on the clouds that calibrate: only means over all of them count.
 DRAWS = 4
 
@@ -234,6 +240,7 @@ class Reconstructor:
         error: xr.DataArray | xr.Dataset | None = None,
         path: str | Path | None = None,
         resume: bool = False,
+        overwrite: bool = False,
         progress: Callable[[Progress, float], None] | None = None,
         message: Callable[[str], None] | None = None,
     ) -> Self:
@@ -257,10 +264,15 @@ class Reconstructor:
             Standard deviation of each observation's error, in the field's units; a Dataset where the field is one, its
             variables in the same order.
         path : str or Path, optional
-            Folder that the model and the state of training are saved to, every half minute, between two steps.
+            Folder that the model and the state of training are saved to, every half minute, between two steps. One
+            process at a time may train in it.
         resume : bool
-            Go on with the training saved in ``path``. With more steps or minutes than before it learns at the whole
-            rate again, and cools down at its new end.
+            Go on with the training saved in ``path``, under the same settings but for ``steps``, ``minutes`` and
+            ``threads``. With more steps or minutes than before it learns at the whole rate again, and cools down at its
+            new end. A training that was killed before its first state was saved begins at step 0.
+        overwrite : bool
+            Replace a run that is in ``path``, once the first model of this one is ready. Nothing but a run that geogan
+            made is replaced.
         progress : callable, optional
             Called with a :class:`~geogan.training.Progress` now and then, and with what turns its scores
             from anomalies into the field's units.
@@ -274,7 +286,8 @@ class Reconstructor:
         Raises
         ------
         InputError
-            Where the field, or a parameter, cannot be trained with.
+            Where the field, or a parameter, cannot be trained with; where ``path`` holds something else, a run that is
+            not to be replaced, or one that was trained with other settings; or where another process trains in it.
 
         Notes
         -----
@@ -282,9 +295,44 @@ class Reconstructor:
         far in :attr:`model_`, without the calibration of their predicted error. A run with a ``path`` can be resumed.
         """
         ranks = Ranks.here()
+        if resume and path is None:
+            raise InputError("resume needs the folder of the run; give path")
+        place = None if path is None else user_path(path)
+        if place is None or not ranks.first:
+            return self._fit(field, domain, clean, covariates, error, place, resume, progress, message)
+        if not resume:
+            # A run that comes from the command line was compared with its data there.
+            if not is_held(place):
+                check_apart(place, {"the field of": _sources(as_field(field))}, what="the run")
+            check_free(
+                place,
+                overwrite=overwrite,
+                ways="go on with resume=True, replace it with overwrite=True, or give another path",
+                other="path",
+            )
+        with nullcontext() if is_held(place) else locked(place, place):
+            return self._fit(field, domain, clean, covariates, error, place, resume, progress, message)
+
+    def _fit(
+        self,
+        field: xr.DataArray | xr.Dataset,
+        domain: np.ndarray | xr.DataArray | xr.Dataset | str | None,
+        clean: xr.DataArray | None,
+        covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None,
+        error: xr.DataArray | xr.Dataset | None,
+        path: Path | None,
+        resume: bool,
+        progress: Callable[[Progress, float], None] | None,
+        message: Callable[[str], None] | None,
+    ) -> Self:
+        """Train in a folder that no other process trains in; as :meth:`fit`."""
+        ranks = Ranks.here()
         say = message if message and ranks.first else lambda _: None
         device = find_device(self.device)
         self._check()
+        if resume and ranks.told([float(ranks.first and is_just_begun(path))])[0]:  # type: ignore[arg-type]
+            say("no state of this training was saved yet, so it begins at step 0")
+            resume = False
         field, error = as_field(field), None if error is None else as_field(error)
         if clean is not None:
             clean = as_field(clean)
@@ -299,14 +347,14 @@ class Reconstructor:
             raise InputError("clean fields are of no use to this training; give --preset paired or unpaired")
         workers(self.threads)
         self._check_shares(ranks.size)
-        if resume and path is None:
-            raise InputError("resume needs the folder of the run; give path")
         axes = find_axes(field)
         transforms(self.transform, 1 if axes.band is None else field.sizes[axes.band])
         begun = None
         if ranks.first:
             begun = self._prepared(field, error, domain, covariates, path=path if resume else None, message=say)
         first, archive, share, scale = _handed(begun, ranks, field, error)
+        if resume:
+            self._check_same(first, str(path))
         whole = self._clean(clean, field, archive, first.frames)
         frames, shape = first.frames, archive.domain.shape
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
@@ -315,7 +363,7 @@ class Reconstructor:
         with torch_threads(1):
             state = self._start(first, scale, device, images=within_unity(field, axes), ranks=ranks)
             if resume:
-                with ranks.files(Path(path), STATE) as folder:  # type: ignore[arg-type]
+                with ranks.files(path, STATE) as folder:
                     load_state(folder, state)
                 say(f"resumed at step {state.step}")
             pool = self._pool(first, archive, share, whole, crop, state, ranks, message=say)
@@ -365,12 +413,15 @@ class Reconstructor:
                         ranks=ranks,
                     ):
                         due = report.step == 0 or time.perf_counter() - saved > SAVE_SECONDS
-                        if due:
-                            keep_model()
-                        # Before the state: that can be gone on with only where it was said what it is.
+                        if report.step == 0 and ranks.first and path is not None:
+                            # Nothing of a run that is replaced may be gone on with under this one's name.
+                            for name in (STATE, RUN, METRICS):
+                                (path / name).unlink(missing_ok=True)
+                        # Before the model: what was killed now can be begun again only where it was said what it is.
                         if progress is not None and ranks.first:
                             progress(report, unit)
                         if due:
+                            keep_model()
                             keep_state()
                             saved = time.perf_counter()
                 except InputError:
@@ -415,7 +466,10 @@ class Reconstructor:
             calibration=Calibration(),
             smoothing=0,
             precision=pace.precision,
-            settings=self._settings() | {"dates": len(archive.days), "measured_threads": pace.threads},
+            # A run that is gone on with was fitted to its archive: its operator is described as it was asked for.
+            settings=self.settings()
+            | {name: value for name, value in first.settings.items() if name == "operator"}
+            | {"dates": len(archive.days), "measured_threads": pace.threads},
             scores={
                 "withheld": state.best_score * unit if clouds else None,
                 "first_guess": judge.guessed * unit if judge is not None and clouds else None,
@@ -703,7 +757,7 @@ class Reconstructor:
     def load(cls, path: str | Path, *, device: str = "auto") -> Self:
         """Read what :meth:`save`, or ``geogan train``, wrote."""
         model = load_model(path)
-        known = cls()._settings().keys() - {"operator"}
+        known = cls().settings().keys() - {"operator"}
         settings = {name: value for name, value in model.settings.items() if name in known}
         reconstructor = cls(model.operator, device=device, **settings)
         reconstructor.model_ = model
@@ -714,8 +768,8 @@ class Reconstructor:
             raise InputError("nothing was learned yet; call fit, or Reconstructor.load")
         return self.model_
 
-    def _settings(self) -> dict[str, Any]:
-        """The parameters, as JSON can hold them."""
+    def settings(self) -> dict[str, Any]:
+        """Return the parameters but for the device, as JSON can hold them."""
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         own["operator"] = describe(parse(self.operator))
         own["covariates"] = list(named(self.covariates))
@@ -730,6 +784,32 @@ class Reconstructor:
         self.discriminator = choice(self.discriminator, DISCRIMINATORS, "discriminator")
         if not any((self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)):
             raise InputError("all weights are 0, so there is nothing to learn; give one of them a weight")
+
+    def _check_same(self, first: Model, path: str) -> None:
+        """Refuse to go on with a training under settings that are not its own; its operator keeps its own description.
+
+        Raises
+        ------
+        InputError
+            With the name of each setting that differs.
+        """
+        own, theirs = json.loads(json.dumps(self.settings())), json.loads(json.dumps(first.settings))
+        operators = [theirs.get("operator"), json.loads(json.dumps(describe(first.operator)))]
+        if own["precision"] in ("auto", first.precision):
+            theirs.pop("precision", None)
+        differing = [
+            f"{name} {own[name]!r} instead of {theirs[name]!r}"
+            for name in own
+            if name in theirs
+            and name not in MAY_CHANGE
+            and own[name] != theirs[name]
+            and not (name == "operator" and own[name] in operators)
+        ]
+        if differing:
+            raise InputError(
+                f"{path} cannot be gone on with under other settings ({', '.join(differing)}); give the run's own, as "
+                "Reconstructor.load does, or another path"
+            )
 
     def _check_shares(self, processes: int) -> None:
         """Refuse processes that would not do together what one does alone."""
@@ -751,6 +831,11 @@ class Reconstructor:
         """Steps and minutes to train for, None for no limit."""
         neither = self.steps is None and self.minutes is None
         return self.steps, defaults.MINUTES if neither else self.minutes
+
+
+def _sources(field: xr.DataArray) -> list[str]:
+    """Files that a field was opened from, where it says so."""
+    return [name for name in str(field.encoding.get("source", "")).split(" and ") if name]
 
 
 def _frozen(average: Any, weights: dict[str, Tensor]) -> Any:

@@ -1,6 +1,7 @@
 """The files of a run: what tells its folder from others, and from which data it was made; needs no torch."""
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,18 @@ def check_files(path: Path) -> None:
 
 def holds_others(path: Path) -> bool:
     """Whether a folder holds anything that no run has; what a kill left of one that was begun is its own."""
+    return next(others(path), None) is not None
+
+
+def others(path: Path) -> Iterator[str]:
+    """Names in a folder that no run has, or that are links or folders where a run has files."""
     own = {MODEL, STATE, TEXT, METRICS, RUN, LOCK}
-    return any(file.name.removeprefix(".").removesuffix(".partial") not in own for file in path.iterdir())
+    for file in path.iterdir():
+        is_ours = file.name.removeprefix(".").removesuffix(".partial") in own
+        if file.name == ABLATION and file.is_dir() and not file.is_symlink():
+            yield from (f"{ABLATION}/{name}" for name in others(file))
+        elif not is_ours or file.is_symlink() or file.is_dir():
+            yield file.name
 
 
 def read_run(path: Path) -> dict[str, Any]:

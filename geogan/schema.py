@@ -253,6 +253,8 @@ class RunText(Strict):
     group: Name | None = None
     dims: Name | None = None
     where: Name | None = None
+    # With them a training can be begun again that was killed before its first state was saved.
+    settings: Settings | None = None
 
 
 class PartialText(BaseModel):

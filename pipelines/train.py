@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingCol
 from rich.progress import Progress as Bar
 
 from geogan import defaults
-from geogan.checkpoint import saved_step
+from geogan.checkpoint import check_free, is_just_begun, saved_step
 from geogan.coordinates import find_axes, squeezed
 from geogan.covariates import MADE, named
 from geogan.disk import writing
@@ -33,14 +32,14 @@ from geogan.io import (
     span_of,
     variable_names,
 )
-from geogan.lock import take_lock
+from geogan.lock import locked
 from geogan.operators.errors import InputError
 from geogan.places import check_apart
-from geogan.plain_file import parse_json
+from geogan.plain_file import parse_json, read_json, read_lines
 from geogan.presets import settings_of
 from geogan.ranks import Ranks
 from geogan.reconstructor import Reconstructor
-from geogan.run_folder import ABLATION, LOCK, METRICS, RUN, STATE, check_files, holds_others, is_run, read_run
+from geogan.run_folder import ABLATION, METRICS, RUN, STATE, check_files, holds, is_run, read_run
 from geogan.training import Progress
 from geogan.user_path import user_path
 
@@ -142,11 +141,13 @@ def train(
         reading = Reading.of(**{name: described.get(name) for name in ("group", "dims", "where")})
         seen = described.get("dates")
         clean, error_variable = clean or described.get("clean"), described.get("error_variable")
-        reconstructor = Reconstructor.load(out, device=device)
+        begins = not holds(out, STATE)
+        reconstructor = _begun_again(out, described, device) if begins else Reconstructor.load(out, device=device)
         reconstructor.threads = threads or reconstructor.threads
         if steps is not None or minutes is not None:
             reconstructor.steps, reconstructor.minutes = steps, minutes
     else:
+        begins = True
         if not data:
             raise InputError("train needs --data, the archive to learn from")
         # A missing file is said first: where a run of the default name is there, that would hide it.
@@ -158,7 +159,12 @@ def train(
         if ranks.first:
             within = out.absolute().parent if out.name == ABLATION else None
             check_apart(out, {"--data": data, "--clean": clean}, what="the run", within=within)
-            check_run(out, overwrite=overwrite)
+            check_free(
+                out,
+                overwrite=overwrite,
+                ways=f"go on with --resume {out}, replace it with --overwrite, or give --out",
+                other="--out",
+            )
         seen = None
         given = {
             "generator": generator,
@@ -186,7 +192,7 @@ def train(
             device=device,
             **settings_of(preset) | {name: value for name, value in given.items() if value is not None},
         )
-    static = [name for name in named(reconstructor.covariates) if name not in MADE] if resume is None else []
+    static = [name for name in named(reconstructor.covariates) if name not in MADE] if begins else []
     maps = open_maps(data, static, reading=reading) if static else None
     if variable is None and (maps is not None or error_variable is not None):
         # A map that is a covariate is not what is to be filled, nor is the error of observations.
@@ -200,9 +206,9 @@ def train(
     if resume is None and not allow_product:
         check_measured(source)
     mask: xr.DataArray | xr.Dataset | str | None = None
-    if resume is None and domain is not None:
+    if begins and domain is not None:
         mask = find_domain(data, domain, source.field, reading=reading)
-    elif resume is None and not find_axes(source.field).independent:
+    elif begins and not find_axes(source.field).independent:
         mask = open_masks(data, source.field, reading=reading)
     errors = None
     if error_variable is not None:
@@ -219,27 +225,26 @@ def train(
         "clean": None if clean is None else find_paths(clean),
         **reading.plain,
     }
-    absent = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        with _alone(out, ranks), _Report(out, described, reconstructor, console, resumed=resume is not None) as report:
-            for note in source.notes:
-                report.say(note)
-            reconstructor.fit(
-                source.field,
-                domain=mask,
-                clean=whole,
-                covariates=maps,
-                error=errors,
-                path=out,
-                resume=resume is not None,
-                progress=report.show,
-                message=report.say,
-            )
-    except BaseException:
-        for folder in absent:
-            with suppress(OSError):
-                folder.rmdir()  # no folder is left in which nothing could be written
-        raise
+    with (
+        locked(out, out) if ranks.first else nullcontext(),
+        _Report(out, described, reconstructor, console, resumed=not begins) as report,
+    ):
+        if begins and resume is not None:
+            report.say(f"no state of {out} was saved yet, so the training begins at step 0")
+        for note in source.notes:
+            report.say(note)
+        reconstructor.fit(
+            source.field,
+            domain=mask,
+            clean=whole,
+            covariates=maps,
+            error=errors,
+            path=out,
+            resume=not begins,
+            overwrite=overwrite or resume is not None,
+            progress=report.show,
+            message=report.say,
+        )
     scores = reconstructor.model_.scores
     if scores["steps"] == report.since:
         report.say(f"{out} was trained for {report.since} steps already; give more --steps or --minutes to go on")
@@ -260,6 +265,23 @@ def open_clean(
     return open_source(data, variable=name, time=time, reading=reading).field
 
 
+def _begun_again(out: Path, described: dict[str, Any], device: str) -> Reconstructor:
+    """What trains a run that was killed before its first state was saved, under the settings it was begun with.
+
+    Raises
+    ------
+    InputError
+        Where a model is there that was trained, and only its state is gone.
+    """
+    settings = described.get("settings")
+    if settings is None or (is_run(out) and not is_just_begun(out)):
+        raise InputError(
+            f"{out} cannot be gone on with: it has no {STATE}; train it again with --overwrite, or give another --out"
+        )
+    known = Reconstructor().settings().keys()
+    return Reconstructor(**{name: value for name, value in settings.items() if name in known}, device=device)
+
+
 class _Report:
     """The progress bar, and ``metrics.jsonl`` beside it."""
 
@@ -274,7 +296,7 @@ class _Report:
     ) -> None:
         self.out, self.described, self.reconstructor, self.console = out, described, reconstructor, console
         self.since = saved_step(out) if resumed and Ranks.here().first else -1
-        self.begun = False
+        self.last: int | None = None  # step of the last record written
         self.losses: dict[str, float] = {}
         self.score = float("nan")
         self.bar: Bar | None = None
@@ -312,7 +334,7 @@ class _Report:
         if report.score is not None:
             line["withheld_rmse"] = self.score = report.score * unit
         with writing(self.out):
-            self._write(report.step, json.dumps(line) + "\n")
+            self._write(line)
         if self.bar is None:
             return
         self.losses |= report.losses
@@ -329,25 +351,38 @@ class _Report:
             text=f"step {report.step}  {judged}{report.steps_per_second:.1f}/s\nlosses: {losses}",
         )
 
-    def _write(self, step: int, line: str) -> None:
+    def _write(self, line: dict[str, Any]) -> None:
+        """Write a record; what an earlier run reported, or this one after it was last saved, is replaced."""
         self.out.mkdir(parents=True, exist_ok=True)
         run, metrics = self.out / RUN, self.out / METRICS
-        if step == 0 or not run.is_file():
-            if self.since < 0:
-                # The state of a run that is replaced is not to be gone on with under this one's name.
-                (self.out / STATE).unlink(missing_ok=True)
-            aside = self.out / f".{RUN}.partial"
-            # Only training finds out which domain it is, where none was asked for.
-            chosen = getattr(self.reconstructor, "domain_", self.described["domain"])
-            aside.write_text(json.dumps(self.described | {"domain": chosen}, indent=2))
-            aside.replace(run)
-        if not self.begun and metrics.is_file():
-            # What an earlier run reported, or this one after it was last saved: that is done again.
-            lines = metrics.read_text().splitlines(keepends=True)
-            metrics.write_text("".join(old for old in lines if _step(old) <= self.since))
-        self.begun = True
-        with metrics.open("a") as file:
-            file.write(line)
+        if line["step"] == 0 or not run.is_file():
+            _replace(run, json.dumps(self.described | {"settings": self.reconstructor.settings()}, indent=2))
+        elif self.last in (None, 0) and (self.out / STATE).is_file():
+            # Settings are those of the model from now on; without a state they were needed to begin again.
+            described = read_json(run)
+            if "settings" in described:
+                _replace(run, json.dumps({key: described[key] for key in described if key != "settings"}, indent=2))
+        last = self.since if self.last is None else self.last
+        if self.last is not None and line["step"] > last:
+            with metrics.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        else:
+            # One line a step: the last record of a training comes beside another of the same step.
+            kept = dict[float, dict[str, Any]]()
+            for text, _ in read_lines(metrics) if metrics.is_file() else ():
+                step = _step(text)
+                if step <= last:
+                    kept[step] = kept.get(step, {}) | parse_json(text)
+            kept[line["step"]] = kept.get(line["step"], {}) | line
+            _replace(metrics, "".join(json.dumps(kept[step]) + "\n" for step in sorted(kept)))
+        self.last = line["step"]
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file beside its name, which it gets in one move."""
+    aside = file.with_name(f".{file.name}.partial")
+    aside.write_text(text)
+    aside.replace(file)
 
 
 def _step(line: str) -> float:
@@ -356,38 +391,6 @@ def _step(line: str) -> float:
         return float(parse_json(line)["step"])
     except (ValueError, KeyError, TypeError, OverflowError):
         return float("inf")
-
-
-def check_run(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that is not free for a run."""
-    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not there.is_dir():
-        raise InputError(f"{there} is a file; give another --out")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{there} may not be written to, so {out} cannot be made; give another --out")
-    if is_run(out) and not overwrite:
-        raise InputError(
-            f"{out} holds a run already; go on with --resume {out}, replace it with --overwrite, or give --out"
-        )
-    if out.is_dir() and not is_run(out) and holds_others(out):
-        raise InputError(f"{out} is a folder with other things in it; give another --out")
-
-
-@contextmanager
-def _alone(out: Path, ranks: Ranks) -> Iterator[None]:
-    """Keep other trainings out of the folder of a run; the first process does for all of this one's."""
-    if not ranks.first:
-        yield
-        return
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = take_lock(out, out)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            (out / LOCK).unlink()
-        os.close(lock)
 
 
 def _name(data: str | Path | Sequence[str | Path]) -> str:

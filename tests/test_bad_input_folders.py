@@ -117,6 +117,6 @@ def test_a_product_is_taken_for_data_where_that_is_asked_for(folder, ending):
         result = run(line)
         assert result.exit_code == 0, (line, result.output, result.exception)
     # There is nothing to score in it, nor to learn from its gaps, but it was taken.
-    for line, words in ((EVALUATE, "nothing"), (TRAIN, "has no gaps")):
+    for line, words in ((EVALUATE, "nothing"), (TRAIN, "gaps")):
         result = run(f"{line} full.{ending} --allow-product")
         assert result.exit_code == 2 and words in result.stderr and "allow-product" not in result.stderr

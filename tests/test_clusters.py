@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 import types
+import urllib.request
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -290,3 +292,34 @@ def test_on_the_command_line(monkeypatch):
     assert CliRunner().invoke(app, [*words, "--workers", "3", "--skip-bad"]).exit_code == 0
     assert (given["scheduler"], given["workers"], given["append"], given["refill"]) == (None, 3, False, True)
     assert given["skip_bad"] is True
+
+
+def listening(own):
+    """Addresses at which this process and its children listen."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    family = {own}
+    for _ in parents:
+        family |= {child for child, parent in parents.items() if parent in family}
+    sockets = set()
+    for process in family:
+        with suppress(OSError):
+            for descriptor in Path(f"/proc/{process}/fd").iterdir():
+                with suppress(OSError):
+                    sockets.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+    rows = [row.split() for kind in ("tcp", "tcp6") for row in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in sockets}
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux for the sockets")
+def test_local_processes_are_reached_from_this_machine_alone_and_have_no_dashboard():
+    before = listening(os.getpid())
+    with clusters.connect(None, 1) as client:
+        client.wait_for_workers(1)
+        # 127.0.0.1, as Linux writes it.
+        assert listening(os.getpid()) - before <= {"0100007F"} and "0100007F" in listening(os.getpid())
+        page = client.cluster.dashboard_link
+        with pytest.raises(OSError):
+            urllib.request.urlopen(page, timeout=10).close()

@@ -24,12 +24,12 @@ cli
 -> archive, gaussian, chunk_store, chunks, panels, texture, domains, directions
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, networks, downloads, images, coastlines,
-   covariates, variables, observation_error, encoding, disk, lock, swap
+   covariates, variables, observation_error, encoding, lock, swap
 -> alignment, http_store
 -> streaming, nearness, storage, grids, packed, places
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, damage, stencils,
    quantities, transforms, checksums, codes, units
--> settings, registration, plain_file, schema, user_path, printable, web, durations, written_dates
+-> settings, registration, disk, plain_file, schema, user_path, printable, web, durations, written_dates
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]

@@ -1,5 +1,7 @@
 """fit, fill, save, load: from any field that can be learned from."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cftime
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import geogan
 from geogan import Reconstructor, defaults, judge, training
 from geogan import reconstructor as module
 from geogan.checkpoint import load_model, load_state
+from geogan.lock import locked
 from geogan.operators.errors import InputError
 from geogan.pace import Pace
 from geogan.presets import settings_of
@@ -368,3 +371,70 @@ def test_images_are_learned_as_they_are(quick):
     assert float(((filled - images).where(~seen) ** 2).mean()) < 0.5 * float((images.where(~seen) ** 2).mean())
     with pytest.raises(InputError, match="has 6 x 17 cells, the network needs at least 8 each way"):
         small("remove_pixel:p=0.5").fit(gappy[:, :6])
+
+
+SHORT = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1}
+
+
+def test_fit_does_not_replace_a_run_unasked(gappy, domain, quick, tmp_path):
+    path = tmp_path / "deep" / "run"
+    first = geogan.Reconstructor("cloud_mask:scale=5", **SHORT).fit(gappy, domain=domain, path=path)
+    before = (path / "model.safetensors").read_bytes()
+    again = geogan.Reconstructor("cloud_mask:scale=5", **SHORT | {"seed": 1})
+    with pytest.raises(InputError, match="holds a run already; go on with resume=True, replace it with overwrite=True"):
+        again.fit(gappy, domain=domain, path=path)
+    assert (path / "model.safetensors").read_bytes() == before and not hasattr(again, "model_")
+    again.fit(gappy, domain=domain, path=path, overwrite=True)
+    assert load_model(path).settings["seed"] == 1 and first.settings()["seed"] == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="is a folder with other things in it; give another path"):
+            again.fit(gappy, domain=domain, path=tmp_path / "mine", overwrite=overwrite)
+
+
+def test_fit_trains_in_a_folder_alone(gappy, domain, quick, tmp_path):
+    path, fitted = tmp_path / "run", geogan.Reconstructor("cloud_mask:scale=5", **SHORT)
+    with locked(path, path):
+        # Another thread, as another process, waits for nobody and writes nothing.
+        with ThreadPoolExecutor(1) as pool, pytest.raises(InputError, match="is being written by another process"):
+            pool.submit(fitted.fit, gappy, domain=domain, path=path).result()
+        assert [file.name for file in path.iterdir()] == ["lock"]
+    assert not path.exists()
+    fitted.fit(gappy, domain=domain, path=path)
+    assert not (path / "lock").exists()
+
+
+def test_fit_refuses_a_place_in_its_own_data(gappy, domain, quick, tmp_path):
+    gappy.to_dataset().to_zarr(tmp_path / "sea.zarr", consolidated=False)
+    field, inside = geogan.open_field(tmp_path / "sea.zarr"), tmp_path / "sea.zarr" / "run"
+    with pytest.raises(InputError, match="lies inside"):
+        geogan.Reconstructor("cloud_mask:scale=5", **SHORT).fit(field, domain=domain, path=inside)
+    assert not inside.exists()
+
+
+def test_what_a_run_was_trained_with_is_what_it_is_gone_on_with(gappy, domain, quick, tmp_path):
+    path = tmp_path / "run"
+    geogan.Reconstructor("cloud_mask:scale=5", **SHORT).fit(gappy, domain=domain, path=path)
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    for changes, words in [
+        ({"window": 2}, r"other settings \(window 2 instead of 1\); give the run's own"),
+        ({"width": 8, "seed": 3}, r"\(width 8 instead of 4, seed 3 instead of 0\)"),
+        ({"operator": "cloud_mask:scale=7"}, r"\(operator 'cloud_mask:scale=7.*' instead of 'cloud_mask:scale=5"),
+        ({"operator": "remove_pixel"}, r"\(operator 'remove_pixel.*' instead of"),
+        ({"precision": "bfloat16"}, r"\(precision 'bfloat16' instead of 'float32'\)"),
+        ({"first_guess": False, "weight_prior": 0.5}, "weight_prior 0.5 instead of"),
+    ]:
+        other = geogan.Reconstructor(**{"operator": "cloud_mask:scale=5"} | SHORT | {"steps": 4} | changes)
+        with pytest.raises(InputError, match=words):
+            other.fit(gappy, domain=domain, path=path, resume=True)
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+    for operator, steps in (("cloud_mask:scale=5", 3), ("cloud_mask:scale=5", 4)):
+        geogan.Reconstructor(operator, **SHORT | {"steps": steps, "precision": "auto"}).fit(
+            gappy, domain=domain, path=path, resume=True
+        )
+    loaded = geogan.Reconstructor.load(path)
+    loaded.steps = 5
+    loaded.fit(gappy, domain=domain, path=path, resume=True)
+    settings = load_model(path).settings
+    assert settings["steps"] == 5 and settings["operator"].startswith("cloud_mask:scale=5") and settings["window"] == 1

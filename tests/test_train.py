@@ -1,5 +1,6 @@
 """geogan train: a folder that holds the run, gone on with after any stop, and nothing behind a refusal."""
 
+import io
 import json
 import os
 import signal
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from rich.console import Console
+from safetensors.torch import save_file
 
 from geogan.checkpoint import load_model, read_tensors
 from geogan.operators.errors import InputError
@@ -140,7 +143,7 @@ def test_a_killed_run_goes_on_where_it_last_saved(data, tmp_path):
     train(None, resume=out, steps=20)
     run(data, tmp_path / "whole", steps=20)
     assert_equal(out, tmp_path / "whole")
-    assert [line["step"] for line in lines(out)] == [0, 10, 20, 20]
+    assert [line["step"] for line in lines(out)] == [0, 10, 20]
 
 
 def test_records_of_steps_that_are_done_again_are_left_out(data, tmp_path, monkeypatch):
@@ -294,3 +297,145 @@ def test_what_cannot_be_gone_on_with(data, tmp_path):
         (out / "run.json").write_text(json.dumps({"data": [str(data)], "variable": "sst", "domain": None,
                                                   "time": "2015-01-01/2015-01-20"}))  # fmt: skip
         train(None, resume=out, steps=3)
+
+
+def test_each_step_has_one_record_however_often_a_run_is_gone_on_with(data, tmp_path):
+    out = run(data, tmp_path / "x", steps=10)
+    first = lines(out)
+    for steps in (10, 10, 12, 20, 20):
+        train(None, resume=out, steps=steps)
+    course = lines(out)
+    assert [line["step"] for line in course] == [0, 10, 12, 20]
+    # What was known of a step stays, and what its judge found comes beside it.
+    assert first[1].keys() == course[1].keys() and first[1]["loss_prior"] == course[1]["loss_prior"]
+    assert {"loss_prior", "withheld_rmse"} <= course[-1].keys()
+
+
+BEGUN = """
+import os, signal, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from geogan import reconstructor
+from geogan.pipelines.train import train
+
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(reconstructor, sys.argv[3], killed)
+train(sys.argv[1], out=Path(sys.argv[2]), variable="sst", domain="sea_mask", steps=3, window=1, width=4, crop=16,
+      batch=2, first_guess=False, precision="float32", threads=1, overwrite="overwrite" in sys.argv)
+"""
+
+
+def killed_at(moment, data, out, *more):
+    """A training that is killed where it would first write its model, or its state."""
+    process = subprocess.run([sys.executable, "-c", BEGUN, str(data), str(out), moment, *more], capture_output=True,
+                             env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)  # fmt: skip
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert not (out / "state.safetensors").exists() and (out / "run.json").exists()
+
+
+@pytest.mark.parametrize("moment", ["save_model", "save_state"])
+@pytest.mark.parametrize("again", ["resume", "anew"])
+def test_killed_before_the_first_state_it_is_begun_again(data, tmp_path, moment, again):
+    out = tmp_path / "x"
+    killed_at(moment, data, out)
+    said = Console(file=io.StringIO(), width=300)
+    if again == "resume":
+        train(None, resume=out, console=said)
+        assert "was saved yet, so the training begins at step 0" in said.file.getvalue()
+    else:
+        run(data, out, steps=3)
+    assert_equal(run(data, tmp_path / "whole", steps=3), out)
+    assert [line["step"] for line in lines(out)] == [0, 3]
+    assert "settings" not in json.loads((out / "run.json").read_text())
+    assert load_model(out).settings["batch"] == 2 and not (out / "lock").exists()
+
+
+def test_killed_while_it_replaces_a_run_it_is_not_mixed_with_that(data, tmp_path):
+    out = run(data, tmp_path / "x", steps=4, seed=5)
+    killed_at("save_state", data, out, "overwrite")
+    train(None, resume=out)
+    assert_equal(run(data, tmp_path / "whole", steps=3), out)
+    run(data, out, steps=4, seed=5, overwrite=True)
+    killed_at("save_model", data, out, "overwrite")
+    # The model of before is still there, whole; it is not replaced unasked.
+    assert load_model(out).settings["seed"] == 5
+    with pytest.raises(InputError, match="it has no state.safetensors; train it again with --overwrite"):
+        train(None, resume=out)
+    with pytest.raises(InputError, match="holds a run already"):
+        run(data, out)
+    run(data, out, steps=3, overwrite=True)
+    assert_equal(tmp_path / "whole", out)
+
+
+def test_a_model_without_a_state_is_not_begun_again_in_its_place(data, tmp_path):
+    out = run(data, tmp_path / "x")
+    (out / "state.safetensors").unlink()
+    before = (out / "model.safetensors").read_bytes()
+    for options in ({"resume": out}, {"out": out}):
+        with pytest.raises(InputError, match="has no state.safetensors|holds a run already"):
+            train(None if "resume" in options else data, **SMALL | options if "out" in options else options)
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+def foreign(out):
+    out.mkdir()
+    save_file({"weight": torch.zeros(3)}, out / "model.safetensors")
+
+
+def foreign_of_others(out):
+    foreign(out)
+    (out / "config.json").write_text("{}")
+
+
+def with_thesis(out):
+    (out / "thesis.tex").write_text("x")
+
+
+def with_folder(out):
+    (out / "figures").mkdir()
+
+
+def damaged_run(out):
+    (out / "run.json").write_text("{")
+
+
+def other_text(out):
+    (out / "model.json").write_text("{}")
+
+
+def linked(out):
+    (out / "metrics.jsonl").rename(out.with_name("mine.jsonl"))
+    (out / "metrics.jsonl").symlink_to(out.with_name("mine.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (foreign, "holds no run that geogan can read, so it stays"),
+        (foreign_of_others, "holds config.json beside the files of a run, so it stays; move config.json, or give ano"),
+        (with_thesis, "holds thesis.tex beside the files of a run, so it stays"),
+        (with_folder, "holds figures beside the files of a run"),
+        (damaged_run, "holds no run that geogan can read, so it stays"),
+        (other_text, "holds no run that geogan can read, so it stays"),
+        (linked, "holds metrics.jsonl beside the files of a run"),
+    ],
+)
+def test_only_a_run_that_geogan_made_is_replaced(data, tmp_path, make, words):
+    out = tmp_path / "x"
+    if make not in (foreign, foreign_of_others):
+        run(data, out)
+    make(out)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(InputError, match=words):
+        run(data, out, overwrite=True)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_a_run_with_its_ablation_is_replaced(data, tmp_path):
+    out = run(data, tmp_path / "x")
+    run(data, out / "without-prior", weight_prior=0.0)
+    run(data, out, seed=1, overwrite=True)
+    assert load_model(out).settings["seed"] == 1
