@@ -15,6 +15,7 @@ from geogan.damage import unreadable
 from geogan.io import check_finite
 from geogan.model import Model
 from geogan.operators.errors import InputError
+from geogan.quantities import is_direction
 from geogan.slab import Slab
 from geogan.storage import Storage, choose_storage, value_type
 from geogan.variables import is_joined, split_variables
@@ -251,6 +252,10 @@ def product_of(
         if "standard_name" in field.attrs:
             spread.attrs["standard_name"] = f"{field.attrs['standard_name']} standard_error"
         spread.attrs["comment"] = "of filled cells; the error of a measurement is not estimated"
+        if model.standardiser.is_of_directions or (
+            is_direction(field) and len(model.standardiser.own) < len(model.standardiser.scale)
+        ):
+            spread.attrs["comment"] = f"circular standard deviation, {spread.attrs['comment']}"
         found[f"{name}_std"] = spread
     filled.attrs = storages[0].attrs | {"ancillary_variables": " ".join(list(found)[1:])}
     if members is not None:

@@ -251,5 +251,18 @@ def test_from_file_to_file(angles, quick, tmp_path, suffix):
         np.testing.assert_array_equal(product.wdir.values[seen], data.wdir.values[seen])
         assert float(product.wdir.min()) >= 0 and float(product.wdir.max()) < 360
         assert product.wdir_std.attrs["units"] == "degree"
+        assert product.wdir_std.attrs["comment"].startswith("circular standard deviation, of filled cells")
     rows = evaluate(path, run, methods=["climatology", "model"], members=2, ablation=False, threads=1)
     assert [row.score.rmse < 104 for row in rows] == [True, True]
+
+
+def test_differences_are_drawn_the_shortest_way(angles):
+    import matplotlib.pyplot as plt
+
+    from geogan.plotting import plot_reconstruction
+
+    truth = angles[1].isel(time=3)
+    turned = ((truth + 2) % 360).assign_attrs(truth.attrs)
+    figure = plot_reconstruction(truth.where(truth.lon < truth.lon[9]), turned, truth=truth)
+    assert any("RMSE 2 degree in the gaps" in ax.get_title() for ax in figure.axes)
+    plt.close(figure)

@@ -14,6 +14,7 @@ from geogan.plotting.flags import draw_flags, flag_names
 from geogan.plotting.map_grid import MapGrid, figure_size, map_grid, map_values, projection_of
 from geogan.plotting.painting import draw_map
 from geogan.plotting.selection import select_band, select_same_date
+from geogan.quantities import full_turn, is_direction
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -115,7 +116,7 @@ def plot_reconstruction(
         extend = colour_extend([seen, full], limits)
         figure.colorbar(mesh, ax=axes[:2], location="bottom", shrink=0.6, label=label_of(filled), extend=extend)
     if true is not None:
-        _draw_difference(axes[2], grid, full - true, seen, domain, units_of(filled))
+        _draw_difference(axes[2], grid, _difference(filled, full, true), seen, domain, units_of(filled))
     elif spread is not None:
         _draw_spread(axes[2], grid, spread, seen, domain, units_of(filled))
     elif flags is not None:
@@ -130,6 +131,12 @@ def plot_reconstruction(
     if target is not None:
         figure.savefig(target, dpi=150)
     return figure
+
+
+def _difference(filled: xr.DataArray, full: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Filled minus truth, of directions by the shortest way round."""
+    turn = full_turn(filled) if is_direction(filled, by_name=True) else None
+    return full - true if turn is None else (full - true + turn / 2) % turn - turn / 2
 
 
 def _draw_difference(
