@@ -72,10 +72,11 @@ class FieldAccessor:
         domain: xr.DataArray | None = None,
     ) -> "Axes":
         """Draw the map of a date; see `geogan.plotting.select_date`, ``select_band`` and ``plot_field``."""
+        from geogan.io import as_field
         from geogan.plotting import plot_field, select_band, select_date
 
         return plot_field(
-            select_band(select_date(self._field, date), band),
+            select_band(select_date(as_field(self._field), date), band),
             ax=ax,
             cmap=cmap,
             limits=limits,

@@ -112,9 +112,7 @@ def _data(path: str | Path, variable: str | None, domain: str | None, reading: R
     if is_joined(field):
         each = [(one, check_field(one, find_axes(one))) for one in split_variables(field)]
         described = {
-            f"variable {one.name}": _variable(one, own)
-            | _coverage(one, own)
-            | {f"gaps_by_{_rule_name(rule)}": count for rule, count in own.gaps.items()}
+            f"variable {one.name}": _variable(one, own) | _coverage(one, own) | {"gaps": _gaps(own)}
             for one, own in each
         }
     else:
@@ -132,15 +130,15 @@ def _data(path: str | Path, variable: str | None, domain: str | None, reading: R
         | ({"is_periodic": True} if is_periodic(field, axes) else {}),
         "samples" if axes.independent else "time": _time(field, axes, survey),
         "coverage": {"domain": asked.sentence(survey.domain).removeprefix("domain: ")} | _coverage(field, survey),
-        "gaps": {_rule_name(rule): count for rule, count in survey.gaps.items()},
+        "gaps": _gaps(survey),
         **({"reading": {"notes": list(source.notes)}} if source.notes else {}),
         "next": _next(path, variable, domain, field, survey, reading),
     }
 
 
-def _rule_name(rule: str) -> str:
-    """Return the name of a rule for missing values as a key: words joined by underscores."""
-    return rule.replace(" ", "_")
+def _gaps(survey: Survey) -> Section:
+    """Return how many values each rule took for missing; words of its name are joined by underscores."""
+    return {rule.replace(" ", "_"): count for rule, count in survey.gaps.items()}
 
 
 def _times_read(field: xr.DataArray, axes: Axes) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import pickle
+from pathlib import Path
 
 import netCDF4
 import numpy as np
@@ -19,6 +20,7 @@ from geogan.io.missing import MissingRules
 from geogan.operators.errors import InputError
 
 SHAPE = (3, 4, 5)
+DATA = Path(__file__).parents[2] / "shared" / "data"
 DAYS = np.datetime64("2001-01-01", "ns") + np.arange(3) * np.timedelta64(1, "D")
 AXES = {"time": np.arange(3.0), "lat": np.linspace(40, 43, 4), "lon": np.linspace(0, 4, 5)}
 FILE_KINDS = ("NETCDF3_CLASSIC", "NETCDF4", "zarr 2", "zarr 3")
@@ -585,3 +587,58 @@ def test_a_truth_is_read_by_the_same_rules(folder):
     said = told("evaluate --data sst.nc --model model --threads 1 --no-ablation --truth other.nc --json -")
     rows = json.loads(said[said.index("{") : said.rindex("}") + 1])["rows"]
     assert all(row["rmse"] < 20 for row in rows)
+
+
+def test_a_packed_dataset_in_memory_has_its_measured_variable():
+    """Values and flags as they are stored: the scale tells a measurement from a mask."""
+    values, attrs, _, _ = RULES["flags"]
+    ice = xr.DataArray(values.view("i1"), dims=("time", "y", "x"), attrs=attrs | {"_Unsigned": "true"})
+    mask = xr.DataArray(np.ones(SHAPE[1:], "i1"), dims=("y", "x"))
+    field = as_field(xr.Dataset({"ice": ice, "land": mask}))
+    assert field.name == "ice"
+    np.testing.assert_array_equal(field.isnull().values, WHERE)
+
+
+def test_a_map_is_drawn_without_what_is_missing(no_network):
+    maps = xr.DataArray(NUMBERS["f8"][0], dims=("lat", "lon"), coords={"lat": AXES["lat"], "lon": AXES["lon"]})
+    axes = maps.assign_attrs(missing_value="19").geogan.plot(coast=False)
+    assert np.ma.getmaskarray(axes.collections[0].get_array()).sum() == 1
+
+
+@pytest.mark.parametrize("name", ["sm", "sm_uncertainty"])
+def test_real_files_with_a_valid_range_and_flags(name):
+    """Soil moisture of ESA CCI: what netCDF4-python masks, the same values, file by file."""
+    paths = sorted((DATA / "esa-cci-sm").glob("*.nc"))
+    if not paths:
+        pytest.skip("the shared data are not there")
+    field = open_field(paths, variable=name)
+    for date, path in enumerate(paths):
+        with netCDF4.Dataset(path) as file:
+            right = file[name][0]
+        found = field[date].values
+        np.testing.assert_array_equal(np.isnan(found), np.ma.getmaskarray(right) | np.isnan(right.data))
+        np.testing.assert_array_equal(found[~np.isnan(found)], right.compressed())
+
+
+def test_a_real_file_with_two_fill_values():
+    """The Alboran Sea has a missing_value of another width than its values."""
+    path = DATA / "alboran-dineof" / "alboranSST_small.nc"
+    if not path.exists():
+        pytest.skip("the shared data are not there")
+    with netCDF4.Dataset(path) as file:
+        right = file["SST"][:]
+    assert right.mask.any()
+    np.testing.assert_array_equal(open_field(path, variable="SST").isnull().values, np.ma.getmaskarray(right))
+
+
+def test_a_file_like_oisst(tmp_path):
+    """Packed, a missing_value and no _FillValue: land and refused cells are gaps, as netCDF4-python reads them."""
+    attrs = {"missing_value": np.int16(-999), "scale_factor": F4(0.01), "add_offset": F4(0)}
+    attrs |= {"valid_min": np.int16(-300), "valid_max": np.int16(4500), "units": "degrees C"}
+    values = stored("i2", [-999, -999, 4501])
+    path = write(tmp_path / "oisst.nc", "NETCDF3_CLASSIC", values, attrs)
+    with netCDF4.Dataset(path) as file:
+        right = file["sst"][:]
+    field = open_field(path)
+    np.testing.assert_array_equal(field.isnull().values, np.ma.getmaskarray(right))
+    np.testing.assert_array_equal(field.values[~WHERE], right.compressed())

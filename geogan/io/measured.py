@@ -109,7 +109,7 @@ def is_mask(array: xr.DataArray) -> bool:
     words = str(array.name).lower().replace("-", "_").split("_")
     return (
         array.dtype.kind in "bi"
-        and "scale_factor" not in array.encoding
+        and not _is_packed(array)
         and array.dtype.itemsize == 1
         or any(word in MASK_WORDS for word in words)
         or (not _is_quantity(array) and ("flag_values" in array.attrs or "flag_masks" in array.attrs))
@@ -130,7 +130,12 @@ def has_physical_units(units: object) -> bool:
 
 def _is_quantity(array: xr.DataArray) -> bool:
     """Whether values are measurements, some of which may be flags: packed numbers, or numbers with units."""
-    return "scale_factor" in array.encoding or has_physical_units(array.attrs.get("units"))
+    return _is_packed(array) or has_physical_units(array.attrs.get("units"))
+
+
+def _is_packed(array: xr.DataArray) -> bool:
+    """Whether values are or were packed numbers; their scale is an attribute as long as they are not decoded."""
+    return "scale_factor" in array.encoding or "scale_factor" in array.attrs
 
 
 def check_numbers(field: xr.DataArray, label: str) -> None:
