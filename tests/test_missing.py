@@ -642,3 +642,54 @@ def test_a_file_like_oisst(tmp_path):
     field = open_field(path)
     np.testing.assert_array_equal(field.isnull().values, np.ma.getmaskarray(right))
     np.testing.assert_array_equal(field.values[~WHERE], right.compressed())
+
+
+@st.composite
+def untidy(draw):
+    """A stored variable as other tools write it: limits in units, texts, doubles, flags."""
+    dtype = np.dtype(draw(st.sampled_from(["i1", "u1", "i2", "i4", "f4"])))
+    low, high = (-1000, 1000) if dtype.kind == "f" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    whole = st.integers(max(low, -1000), min(high, 1000))
+    attrs = {"units": "K"}
+    if draw(st.booleans()):
+        attrs["missing_value"] = draw(st.one_of(whole.map(str), whole.map(float), st.just("1, 2;3 4")))
+    if draw(st.booleans()):
+        attrs["flag_values"] = np.array(draw(st.lists(whole, min_size=1, max_size=4)), dtype)
+    if dtype.kind != "f" and draw(st.booleans()):
+        attrs["scale_factor"] = draw(st.sampled_from([F4(0.01), F8(0.25), F8(-0.5)]))
+    if draw(st.booleans()):
+        ends = sorted(draw(st.tuples(st.floats(-300, 300), st.floats(-300, 300))))
+        attrs |= draw(
+            st.sampled_from([{"valid_min": ends[0]}, {"valid_max": ends[1]}, {"valid_range": np.array(ends)}])
+        )
+    if dtype.kind == "i" and draw(st.booleans()):
+        attrs["_Unsigned"] = "true"
+    values = np.array(draw(st.lists(whole, min_size=60, max_size=60))).astype(dtype).reshape(SHAPE)
+    return values, attrs
+
+
+@given(untidy())
+@settings(max_examples=40, deadline=None)
+def test_a_file_and_an_array_have_the_same_gaps(tmp_path_factory, variable):
+    """Opened by geogan, or by xarray with or without its masks, one rule decides."""
+    values, attrs = variable
+    path = tmp_path_factory.getbasetemp() / f"u{next(counter)}"
+    try:
+        write(path, "NETCDF4", values, attrs)
+        try:
+            right = open_field(path).compute()
+        except InputError as error:
+            with xr.open_dataset(path, mask_and_scale=False) as dataset, pytest.raises(InputError) as caught:
+                as_field(dataset["sst"])
+            # The label of the field differs.
+            assert str(caught.value).split()[0] == str(error).split()[0]
+            return
+        for is_decoded in (False,) if isinstance(attrs.get("missing_value"), str) else (False, True):
+            with xr.open_dataset(path, mask_and_scale=is_decoded) as dataset:
+                found = as_field(dataset["sst"])
+                if found.dtype.kind == "f" and found.dtype == right.dtype:
+                    np.testing.assert_array_equal(found.values, right.values)
+                    # What xarray masked itself does not say by which rule.
+                    assert is_decoded or (count_gaps(found.values) == count_gaps(right.values)).all()
+    finally:
+        path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geogan.damage import missing
+from geogan.damage import gap, missing
 from geogan.packed import Packing
 
 DIMS = ("time", "band", "y", "x")
@@ -65,3 +65,14 @@ def test_only_what_is_packed_has_a_packing():
     assert Packing.of(decoded(np.zeros((1, 1, 2, 2), "f4"))) is None
     # Without a fill value there is nothing for a gap.
     assert Packing.of(decoded(np.zeros((1, 1, 2, 2), "i2"), scale_factor=0.1)) is None
+
+
+def test_gaps_by_a_rule_are_packed_as_gaps():
+    """The reason that a NaN records is of no use to a fill; that a cell was unreadable is."""
+    field = decoded(np.arange(24, dtype="i2").reshape(2, 1, 3, 4), scale_factor=0.1, _FillValue=np.int16(5))
+    packing, marked = Packing.of(field), field.values.copy()
+    marked[0, 0, 0, 0] = gap(marked.dtype, 2)
+    held = packing.pack(marked)
+    assert held is not None and held[0, 0, 0, 0] == 5 and (held == 5).sum() == 2
+    marked[0, 0, 0, 1] = missing(marked.dtype)
+    assert packing.pack(marked) is None

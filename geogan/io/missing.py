@@ -296,7 +296,11 @@ def decided(field: xr.DataArray) -> xr.DataArray:
     is_stored = any(key in attrs for key in _DECODING) or field.dtype.kind in "iu"
     if is_stored:
         _check_packing(field)
-        rules = MissingRules.of(field.dtype, _ruling(attrs, field.dims), **options)
+        stored = field.dtype
+        if "_Unsigned" in encoding and "_Unsigned" not in attrs:
+            # xarray has decoded the sign, and nothing else.
+            attrs, stored = attrs | {"_Unsigned": encoding["_Unsigned"]}, np.dtype(encoding.get("dtype", stored))
+        rules = MissingRules.of(stored, _ruling(attrs, field.dims), **options)
         return field if rules.is_plain else _applied(field, rules.decode, rules.decoded)
     stated = {key: encoding[key] for key in _DECODING if key in encoding} | attrs
     stored = np.dtype(encoding.get("dtype", field.dtype))
