@@ -146,7 +146,7 @@ def choose_storages(
     *,
     container: Container | None = None,
     is_proven: bool = False,
-    as_floats: bool = False,
+    as_floats: str = "",
 ) -> tuple[Storage, ...]:
     """Choose how each variable of a product is stored; see `geogan.storage.choose_storage`.
 
@@ -158,8 +158,8 @@ def choose_storages(
     container : {"zarr", "netcdf"}, optional
     is_proven : bool
         Whether the values are known to be those of the files that the encoding describes.
-    as_floats : bool
-        Whether no packing is wanted.
+    as_floats : str
+        Why no packing is wanted, as the end of a sentence; empty where one is.
     """
     low, high = (end[archive.standardiser.own] for end in archive.standardiser.extremes(PLAUSIBLE, archive.domain))
     variables = split_variables(field)

@@ -14,6 +14,7 @@ from geogan.operators.operator import Operator
 from geogan.operators.parse import parse
 from geogan.settings import check_settings
 from geogan.standardise import within_unity
+from geogan.storage import choose_storage
 from geogan.variables import is_joined, join_variables, split_variables
 
 
@@ -62,7 +63,7 @@ def corrupt(
     axes = find_axes(field)
     check_columns(field, axes)
     operator = _with_gaps_of(field, axes, operator, seed=seed).around(is_periodic(field, axes))
-    encoding = field.encoding
+    given = field
     field = field if field.dtype.kind == "f" else field.astype(np.float32)
     spread = _spread(field, axes) if operator.noise else 1.0
     several = isinstance(spread, xr.DataArray)
@@ -80,14 +81,18 @@ def corrupt(
     )
     if several:
         gappy = (gappy * spread).transpose(*field.dims).assign_attrs(field.attrs).rename(field.name)
-    gappy.encoding = _with_room_for_gaps(encoding)
+    gappy.encoding = given.encoding
     disturbed = bool(operator.noise) and not within_unity(field, axes)
-    if not is_joined(gappy):
-        return _without_limits(gappy) if disturbed else gappy
     variables = split_variables(gappy)
-    for one in variables:
+    for one, original in zip(variables, split_variables(given), strict=True):
+        one.encoding = _with_room_for_gaps(original.encoding)
+        if not operator.exact and "dtype" in original.encoding:
+            # A packing rounds values that are noisy or blurred, or has no number for them.
+            storage = choose_storage(original, None, as_floats="its values are disturbed")
+            one.encoding, one.attrs = storage.encoding, storage.attrs
         one.attrs = _without_limits(one).attrs if disturbed else one.attrs
-        one.encoding = _with_room_for_gaps(one.encoding)
+    if not is_joined(gappy):
+        return variables[0]
     return join_variables(variables).transpose(*gappy.dims)
 
 

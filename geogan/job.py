@@ -191,8 +191,8 @@ class Filler:
         """How each variable of the product is stored: as the job says, else as suits a Zarr store."""
         return self.storages_in("zarr") if self.job.storages is None else self.job.storages
 
-    def storages_in(self, container: Container, *, as_floats: bool = False) -> tuple[Storage, ...]:
-        """Choose how each variable is stored in a product of that kind; unpacked if asked for."""
+    def storages_in(self, container: Container, *, as_floats: str = "") -> tuple[Storage, ...]:
+        """Choose how each variable is stored in a product of that kind; as floats where a reason for them is given."""
         return choose_storages(self.archive, self.field, container=container, is_proven=True, as_floats=as_floats)
 
     def stored(self, storages: tuple[Storage, ...]) -> Filler:

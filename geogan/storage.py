@@ -82,7 +82,7 @@ def choose_storage(
     *,
     container: Container | None = None,
     is_proven: bool = False,
-    as_floats: bool = False,
+    as_floats: str = "",
 ) -> Storage:
     """Choose how the filled values of a variable are stored.
 
@@ -100,8 +100,8 @@ def choose_storage(
     is_proven : bool
         Whether the values are known to be those that the encoding decodes to. Otherwise they are compared, which an
         array of dask does not allow without reading all of it.
-    as_floats : bool
-        Whether no packing is wanted.
+    as_floats : str
+        Why no packing is wanted, as the end of a sentence; empty where one is.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def choose_storage(
     if stored is None or stored.kind not in "iu":
         return _floats(field, kind, plausible, _why_not(stored, encoding), str(stored), is_proven=is_proven)
     if as_floats:
-        return _floats(field, kind, plausible, "the product that it continues is", str(stored), is_proven=False)
+        return _floats(field, kind, plausible, as_floats, str(stored), is_proven=False)
     found = _packed(field, stored, plausible, container, is_proven)
     if isinstance(found, Storage):
         return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from geogan.codes import Container
 from geogan.coordinates import find_axes
 from geogan.corruption import corrupt as make_gappy
 from geogan.encoding import TOLD
@@ -15,7 +16,8 @@ from geogan.io import Data, Reading, check_field, open_masks, open_source
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse, remarks
 from geogan.places import check_apart
-from geogan.product import check_output, write_dataset
+from geogan.product import check_output, is_netcdf, write_dataset
+from geogan.storage import choose_storage
 from geogan.variables import split_variables
 
 if TYPE_CHECKING:
@@ -98,7 +100,13 @@ def corrupt(
     command += [f"--{name}={value}" for name, value in source.reading.plain.items()]
     line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {shlex.join(command)}"
     history = "\n".join(filter(None, [str(source.attrs.get("history", "")).rstrip(), line]))
-    dataset = xr.Dataset({str(one.name): one for one in split_variables(gappy)})
+    container: Container = "netcdf" if is_netcdf(out) else "zarr"
+    variables = split_variables(gappy)
+    for one, original in zip(variables, split_variables(source.field), strict=True):
+        if measuring.exact:
+            storage = choose_storage(original, None, container=container, is_proven=True)
+            one.encoding, one.attrs = storage.encoding, storage.attrs
+    dataset = xr.Dataset({str(one.name): one for one in variables})
     dataset = dataset.assign(open_masks(data, source.field, reading=source.reading).data_vars)
     # What a product says of how it was filled holds no more.
     dataset.attrs = {key: value for key, value in source.attrs.items() if key != TOLD} | {"history": history}

@@ -53,6 +53,8 @@ from geogan.tiles import Tile
 from geogan.user_path import user_path
 from geogan.variables import split_variables
 
+# Why a product that is continued holds floats, where what is new could be packed.
+CONTINUED = "the product that it continues holds floats"
 # Dates looked at before an archive is filled that memory does not hold.
 LOOKED_AT = 24
 # Times that regions are filled again because the archive changed meanwhile; one that never rests cannot be filled.
@@ -290,7 +292,7 @@ def _storing(filler: Filler, out: Path, older: Older | None = None) -> Filler:
     container: Container = "netcdf" if is_netcdf(out) else "zarr"
     storages = filler.storages_in(container)
     if older is not None:
-        storages = older.follow(storages, filler.storages_in(container, as_floats=True), filler.names)
+        storages = older.follow(storages, filler.storages_in(container, as_floats=CONTINUED), filler.names)
     return filler.stored(storages)
 
 

@@ -90,7 +90,7 @@ def test_whole_numbers_that_no_float_holds_are_refused():
     with pytest.raises(InputError, match=r"the counts holds whole numbers beyond 2\^53"):
         compose(raw, Slab(np.ones((1, 1, 1), np.float32)), keep_observed=True, name="the counts")
     big = np.array([[[1e39]]])
-    with pytest.raises(InputError, match="holds values beyond 3.4e38"):
+    with pytest.raises(InputError, match="holds values beyond 3e"):
         compose(big, Slab(np.ones((1, 1, 1), np.float32)), keep_observed=True)
 
 

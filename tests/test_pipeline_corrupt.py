@@ -76,3 +76,20 @@ def test_a_channel_wise_operator_on_one_band_says_what_it_is(tmp_path):
     said = Console(file=StringIO(), width=100)
     corrupt(tmp_path / "truth.nc", tmp_path / "gappy.nc", operator="remove_pixel_channel:p=0.5", console=said)
     assert "of one band, remove_pixel_channel is remove_pixel" in said.file.getvalue()
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "nc"])
+@pytest.mark.parametrize("scale", [0.001, np.float32(0.001)])
+@pytest.mark.parametrize("operator", ["remove_pixel:p=0.3", "convolve_noise"])
+def test_nothing_is_clipped_or_rounded(sea, tmp_path, suffix, scale, operator):
+    """Noise and blur have no room in a tight packing; a store does not keep the type of a scale."""
+    middle = type(scale)(float(sea.sst.median()))
+    packing = {"dtype": "int16", "scale_factor": scale, "add_offset": middle, "_FillValue": -32768}
+    sea[["sst"]].to_netcdf(tmp_path / "sea.nc", encoding={"sst": packing})
+    out = corrupt(tmp_path / "sea.nc", tmp_path / f"out.{suffix}", operator=operator)
+    field = open_field(tmp_path / "sea.nc")
+    expected = make_gappy(field, operator).compute()
+    found = open_field(out, variable="sst").compute()
+    np.testing.assert_array_equal(found.values, expected.values)
+    is_kept = operator == "remove_pixel:p=0.3" and (suffix == "nc" or isinstance(scale, float))
+    assert (np.dtype(found.encoding["dtype"]).kind == "i") == is_kept

@@ -449,7 +449,7 @@ def test_the_attributes_of_a_product_are_those_of_its_numbers():
     assert packed.room == (0, 1)
     assert packed.attrs["valid_range"].tolist() == [0, 250] and packed.attrs["valid_range"].dtype == np.uint8
     assert packed.attrs["flag_values"].tolist() == [251, 254]
-    floats = choose_storage(field, (-3.0, 3.0), is_proven=True, as_floats=True)
+    floats = choose_storage(field, (-3.0, 3.0), is_proven=True, as_floats="as asked")
     assert floats.encoding["dtype"] == np.float64 and np.isnan(floats.encoding["_FillValue"])
     assert floats.attrs["valid_range"].tolist() == [0.0, 1.0] and floats.attrs["valid_range"].dtype == np.float64
     for storage, extra in ((packed, {"flag_values", "flag_meanings"}), (floats, set())):

@@ -147,14 +147,18 @@ def check_numbers(field: xr.DataArray, label: str) -> None:
             raise InputError(f"{label} has no entry along {str(dim)!r}; check how the file was made or selected")
 
 
+# Networks compute in single precision, whose largest number is 3.4e38; sums of values go some way beyond them.
+LARGEST = 3e36
+
+
 def check_finite(label: str, values: np.ndarray) -> None:
     """Refuse values that are infinite, or would be in the single precision of the networks: no measurement, no gap."""
     if np.isinf(values).any():
         raise InputError(f"{label} holds infinite values; set them to NaN, for example field.where(abs(field) < 1e30)")
-    if values.dtype.itemsize > 4 and (np.abs(values) > np.finfo(np.float32).max).any():
+    if (np.abs(values) > LARGEST).any():
         raise InputError(
-            f"{label} holds values beyond 3.4e38, the largest number of single precision; set them to NaN, or scale "
-            "the field"
+            f"{label} holds values beyond {LARGEST:g}, with which single precision overflows; set them to NaN, or "
+            "scale the field"
         )
 
 
