@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 import numpy as np
@@ -128,6 +128,8 @@ def check_parameters(operator: Any, name: str) -> None:
         If a parameter is a text, a truth value where a number is expected, or the other way round.
     """
     for field in fields(operator):
+        if field.default_factory is not MISSING:
+            continue  # a list or a mapping of a user's own operator
         value = getattr(operator, field.name)
         called = f"{field.name} of {name}"
         if isinstance(field.default, bool):
