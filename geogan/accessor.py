@@ -5,7 +5,7 @@ Importing this module registers both; ``import geogan`` has it imported, see `ge
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -51,13 +51,21 @@ class FieldAccessor:
         members: int = 1,
         max_error: float | Sequence[float] | None = None,
         seed: int = 0,
+        screen: bool | float | None = None,
         device: str = "auto",
     ) -> xr.Dataset:
         """Fill the gaps with the run in the folder ``model``; see `geogan.reconstructor.Reconstructor.fill`."""
         from geogan.reconstructor import Reconstructor
 
+        chosen: dict[str, Any] = {} if screen is None else {"screen": screen}
         return Reconstructor.load(model, device=device).fill(
-            self._field, error=error, keep_observed=keep_observed, members=members, max_error=max_error, seed=seed
+            self._field,
+            error=error,
+            keep_observed=keep_observed,
+            members=members,
+            max_error=max_error,
+            seed=seed,
+            **chosen,
         )
 
     def plot(
@@ -134,6 +142,7 @@ class DatasetAccessor:
         members: int = 1,
         max_error: float | Sequence[float] | None = None,
         seed: int = 0,
+        screen: bool | float | None = None,
         device: str = "auto",
     ) -> xr.Dataset:
         """Fill the gaps of the field; see `geogan.reconstructor.Reconstructor.fill`.
@@ -151,6 +160,7 @@ class DatasetAccessor:
             error = self._there(stated)
         if variable is None and len(measured_variables(self._dataset)) > 1:
             variable = self._there(reconstructor.model_.variable)
+        chosen: dict[str, Any] = {} if screen is None else {"screen": screen}
         return reconstructor.fill(
             self._one(variable),
             error=error if error is None or isinstance(error, xr.DataArray | xr.Dataset) else self._one(error),
@@ -158,6 +168,7 @@ class DatasetAccessor:
             members=members,
             max_error=max_error,
             seed=seed,
+            **chosen,
         )
 
     def plot(

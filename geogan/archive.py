@@ -18,6 +18,7 @@ from geogan.masks import KeptMasks, Masks
 from geogan.observation_error import check_errors
 from geogan.operators.errors import InputError
 from geogan.regions import REGION_VALUES, Region, Regions, plan_regions
+from geogan.screening import CELLS, DATES, Screen, Screened, hide, widened
 from geogan.standardise import Standardiser
 from geogan.storage import valid_limits
 from geogan.streaming import read_piece, stored_chunks
@@ -86,6 +87,8 @@ class Archive:
         What networks are shown beside the field.
     error : DataArray, shape (T, C, H, W), or float, optional
         Standard deviation of the observations' errors, in the field's units; None where it is not known.
+    screen : Screen, optional
+        Which observations are to be left out when the archive is read.
     masks : Masks
         Where the field was observed.
     """
@@ -102,6 +105,7 @@ class Archive:
     covariates: Covariates | None = None
     error: xr.DataArray | float | None = None
     is_periodic: bool = False
+    screen: Screen | None = None
     masks: Masks = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -165,6 +169,46 @@ class Archive:
             return self
         error = _in_memory(self.error) if isinstance(self.error, xr.DataArray) else self.error
         return replace(self, field=_in_memory(self.field), error=error)
+
+    def suspicious(self, values: np.ndarray, t: slice, y: slice, x: slice) -> np.ndarray:
+        """Find what the screen leaves out of a piece in the field's units, (t, C, h, w)."""
+        assert self.screen is not None
+        phase = None if self.phase is None else self.phase[t]
+        seen = np.isfinite(values) & self.sea(y, x)
+        anomaly = self.standardiser.forward(np.where(seen, values, self.standardiser.neutral), phase, y, x)
+        return self.screen.suspicious(np.where(seen, anomaly, np.nan), independent=self.independent)
+
+    def screened(self) -> Archive:
+        """Return the archive without what its screen leaves out; itself where it has none.
+
+        What is in memory, or small enough for it, is screened at once; else it is when it is read.
+        """
+        if self.screen is None:
+            return self
+        archive = self.held()
+        field = archive.field
+        if field.chunks is None:
+            height, width = archive.domain.shape
+            whole, (around, inside) = (
+                slice(0, height),
+                widened(slice(0, width), width, CELLS, is_periodic=self.is_periodic),
+            )
+            # Some dates at a time, with those beside them.
+            parts, step = [], max(1, REGION_VALUES // field[0].size)
+            for start in range(0, len(field), step):
+                wide, inner = widened(slice(start, min(start + step, len(field))), len(field), DATES)
+                values = taken(np.asarray(field[wide].values), whole, around)
+                parts.append(hide(values, archive.suspicious(values, wide, whole, around))[inner, ..., inside])
+            data: Any = np.concatenate(parts)
+        else:
+            source = Screened(field.data, archive.suspicious, is_periodic=self.is_periodic)
+            data = dask.array.from_array(
+                source,
+                chunks=field.chunks,
+                name=False,
+                meta=np.empty((0,) * 4, field.dtype),
+            )
+        return replace(archive, field=field.copy(data=data), screen=None)
 
     def errors(self, dates: slice) -> np.ndarray | float:
         """Standard deviation of the observations' errors, in the field's units; 0 where it is not known."""

@@ -37,6 +37,7 @@ from geogan.plain_file import JSON_BYTES, check_plain, open_plain, parse_json, r
 from geogan.run_folder import MODEL, RUN, STATE, TEXT, holds, others, read_run
 from geogan.run_folder import is_run as is_run
 from geogan.schema import ModelText, StateText, check
+from geogan.screening import Screen
 from geogan.standardise import Standardiser
 from geogan.training import TrainState
 from geogan.user_path import user_path
@@ -112,6 +113,7 @@ def save_model(path: str | Path, model: Model) -> Path:
         },
         "withheld": {"flip": model.withheld.flip, "dates": len(model.withheld.dates)},
         "precision": model.precision,
+        "screen": None if model.screen is None else asdict(model.screen),
         "scores": model.scores,
         "settings": model.settings,
     }
@@ -193,9 +195,15 @@ def _model(tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> Model:
         observation_error=text.get("observation_error"),
         smoothing=text.get("smoothing", 0),
         calendar=text.get("calendar"),
+        screen=None if text.get("screen") is None else _screen(text["screen"]),
         kinds=dict(text.get("kinds", {})),
         places={kind: places.numpy() for kind, places in _stripped("places", tensors).items()},
     )
+
+
+def _screen(text: Mapping[str, Any]) -> Screen:
+    center, spread, local = (tuple(text[name]) for name in ("center", "spread", "local"))
+    return Screen(center, spread, local, text["threshold"])
 
 
 def _network(plan: Mapping[str, Any]) -> Generator:

@@ -11,7 +11,7 @@ import xarray as xr
 from geogan.archive import Archive
 from geogan.codes import Container
 from geogan.coordinates import find_axes, ordered
-from geogan.damage import unreadable
+from geogan.damage import screened, unreadable
 from geogan.io import check_finite
 from geogan.model import Model
 from geogan.operators.errors import InputError
@@ -23,11 +23,16 @@ from geogan.variables import is_joined, split_variables
 # Scales above and below the climatology between which predictions are expected: a product's packing must hold all of
 # them. What lies beyond is refused one by one.
 PLAUSIBLE = 10.0
-OBSERVED, FILLED, LAND, REFUSED, UNREADABLE = 0, 1, 2, 3, 4
+OBSERVED, FILLED, LAND, REFUSED, UNREADABLE, SCREENED = 0, 1, 2, 3, 4, 5
 FLAGS = {
     "flag_values": np.array([OBSERVED, FILLED, LAND, REFUSED, UNREADABLE], np.int8),
     "flag_meanings": "observed filled land refused unreadable",
 }
+SCREENED_FLAGS = {
+    "flag_values": np.array([OBSERVED, FILLED, LAND, REFUSED, UNREADABLE, SCREENED], np.int8),
+    "flag_meanings": "observed filled land refused unreadable screened",
+}
+"""Those of a product whose suspicious observations were left out."""
 
 
 class Parts(NamedTuple):
@@ -110,14 +115,15 @@ def compose(
     source = np.where(kept, OBSERVED, np.where(known, FILLED, LAND)).astype(np.int8)
     # Filled too, but perhaps measured: nobody can say.
     source[unreadable(raw) & known] = UNREADABLE
+    source[screened(raw) & known] = SCREENED
     values = np.where(kept, raw, filled.field.astype(raw.dtype))
-    predicted = np.isin(source, (FILLED, UNREADABLE))
+    predicted = np.isin(source, (FILLED, UNREADABLE, SCREENED))
     refused = np.zeros(source.shape, bool)
     if room is not None:
         refused |= predicted & ((values < room[0]) | (values > room[1]))
     if max_error is not None and filled.std is not None:
         refused |= predicted & ~(filled.std <= max_error)
-    # What could not be read is still counted as that.
+    # What could not be read, or was screened, is still counted as that.
     source[refused & (source == FILLED)], values[refused] = REFUSED, np.nan
     if filled.std is None:
         return Parts(values, source)
@@ -243,7 +249,9 @@ def product_of(
     filled.encoding = dict(storages[0].encoding)
     described = field.attrs.get("long_name", name)
     flags = xr.DataArray(source, dims=dims, coords=template.coords, name=f"{name}_source")
-    flags.attrs = {"long_name": f"origin of {described}"} | FLAGS
+    flags.attrs = {"long_name": f"origin of {described}"} | (
+        FLAGS if model.screen is None or model.screen.threshold is None else SCREENED_FLAGS
+    )
     found = {name: filled, f"{name}_source": flags}
     units = {"units": field.attrs["units"]} if "units" in field.attrs else {}
     if std is not None:

@@ -36,6 +36,8 @@ A ``_FillValue`` becomes a plain NaN, as xarray decodes it.
 # A marked NaN holds this code plus the rule's position in the nine bits after the quiet bit, which half, single and
 # double precision share. The codes differ from the first nine bits of an unreadable cell (0x37).
 _CODE = 0x140
+# The same nine bits of an observation that a screen left out.
+_SCREENED = 0x1A0
 # Bytes of a float type: the quiet NaN, and how far the nine bits are shifted.
 _QUIET: dict[int, tuple[Any, int]] = {
     2: (np.uint16(0x7E00), 0),
@@ -92,6 +94,38 @@ def gap(dtype: np.dtype, rule: int) -> Any:
     """
     quiet, shift = _QUIET[dtype.itemsize]
     return np.asarray(int(quiet) | (_CODE + rule) << shift, quiet.dtype).view(dtype.newbyteorder("="))[()]
+
+
+def screened_mark(dtype: np.dtype) -> Any:
+    """Return the NaN that records that an observation was left out by a screen; see `geogan.screening`."""
+    quiet, shift = _QUIET[dtype.itemsize]
+    return np.asarray(int(quiet) | _SCREENED << shift, quiet.dtype).view(dtype.newbyteorder("="))[()]
+
+
+def screened(values: np.ndarray) -> np.ndarray:
+    """Return where a screen left an observation out.
+
+    Parameters
+    ----------
+    values : ndarray
+
+    Returns
+    -------
+    where : ndarray of bool, of that shape
+
+    Examples
+    --------
+    >>> values = np.array([1.0, np.nan, screened_mark(np.dtype("f8"))])
+    >>> screened(values).tolist(), screened(values.astype("f4")).tolist()
+    ([False, False, True], [False, False, True])
+    """
+    values = np.asarray(values)
+    if values.dtype.kind != "f" or values.dtype.itemsize not in _QUIET:
+        return np.zeros(values.shape, bool)
+    quiet, _ = _QUIET[values.dtype.itemsize]
+    native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+    mark = np.asarray(screened_mark(values.dtype), values.dtype.newbyteorder("=")).view(quiet.dtype)
+    return (native.view(quiet.dtype) == mark).reshape(values.shape)
 
 
 def count_gaps(values: np.ndarray) -> np.ndarray:

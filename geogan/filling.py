@@ -32,6 +32,8 @@ from geogan.operators.errors import InputError
 from geogan.panels import Panel, moved
 from geogan.parallel import side_by_side
 from geogan.reader import SlabReader
+from geogan.regime import Watch
+from geogan.screening import THRESHOLD
 from geogan.settings import check_settings
 from geogan.slab import Slab, fill_slab
 from geogan.storage import value_type
@@ -176,7 +178,13 @@ def prepared(
     y, x = model.place(field)
     archive = Archive.of(field, taken(model.domain, y, x), model.standardiser.part(y, x), error=known)
     covariates = None if model.covariates is None else model.covariates.part(field, y, x)
-    archive = replace(archive, origin=(y.start, x.start), covariates=covariates)
+    active = None if model.screen is None or model.screen.threshold is None else model.screen
+    if active is not None and field.dtype.kind != "f":
+        raise InputError(
+            f"{field.name} holds whole numbers, of which none can stand for a screened observation; fill it without "
+            "--screen, or convert it to floating point"
+        )
+    archive = replace(archive, origin=(y.start, x.start), covariates=covariates, screen=active)
     if not withheld:
         return archive
     if len(model.withheld.sources) != len(archive.days) or archive.domain.shape != model.domain.shape:
@@ -185,7 +193,34 @@ def prepared(
             f"{model.domain.shape[0]} x {model.domain.shape[1]} cells, but {field.name} has {len(archive.days)} dates "
             f"on {archive.domain.shape[0]} x {archive.domain.shape[1]}; evaluate on the archive it was trained on"
         )
-    return replace(archive, withheld=model.withheld)
+    # What was withheld is told by the gaps of other dates, which are those that training saw.
+    return replace(archive.screened(), withheld=model.withheld)
+
+
+def with_screen(model: Model, screen: bool | float | None) -> Model:
+    """Return a model that leaves suspicious observations out, or none.
+
+    Parameters
+    ----------
+    screen : bool or float, optional
+        Whether, or the threshold in robust standard deviations; None as the model was trained.
+
+    Raises
+    ------
+    InputError
+        Where the model does not know what its anomalies are like.
+    """
+    check_settings({} if screen is None else {"screen": screen})
+    if screen is None:
+        return model
+    if screen is False:
+        return model if model.screen is None else replace(model, screen=replace(model.screen, threshold=None))
+    if model.screen is None:
+        raise InputError(
+            "the model does not know what its anomalies are like, so nothing can be screened by it; train it again "
+            "with --screen"
+        )
+    return replace(model, screen=replace(model.screen, threshold=THRESHOLD if screen is True else screen))
 
 
 def known_error(model: Model, field: xr.DataArray, error: xr.DataArray | None) -> xr.DataArray | float | None:
@@ -235,6 +270,7 @@ def fill(
     members: int = 1,
     max_error: float | str | Sequence[float] | None = None,
     seed: int = 0,
+    screen: bool | float | None = None,
     device: torch.device | None = None,
     message: Callable[[str], None] = lambda sentence: None,
 ) -> xr.Dataset:
@@ -255,6 +291,8 @@ def fill(
         Leave cells empty whose predicted error is larger, in the field's units; of several variables one each.
     seed : int
         Of the members.
+    screen : bool or float, optional
+        Leave suspicious observations out, see :func:`with_screen`; by default as in training.
     device : torch.device, optional
     message : callable
         Called with a sentence for each variable whose encoding is not kept.
@@ -262,15 +300,21 @@ def fill(
     Returns
     -------
     Dataset
-        The filled variable; ``*_source``: 0 observed, 1 filled, 2 land, 3 refused, 4 unreadable; where the model
-        predicts its error, ``*_std``; of several members, ``*_member``.
+        The filled variable; ``*_source``: 0 observed, 1 filled, 2 land, 3 refused, 4 unreadable, 5 screened; where the
+        model predicts its error, ``*_std``; of several members, ``*_member``.
 
     Raises
     ------
     InputError
         Where the field does not fit the model, or the model cannot say what is asked.
+
+    Warns
+    -----
+    UserWarning
+        Where half of a slab's observations lie far off the model's climatology: see `geogan.regime`.
     """
     check_members(model, members)
+    model = with_screen(model, screen)
     limits = error_limits(model, max_error, members)
     archive = prepared(model, field, error=error)
     keep = model.exact if keep_observed is None else keep_observed
@@ -290,6 +334,7 @@ def fill(
         members=members,
         seed=seed,
         device=device,
+        look=Watch(str(field.name or model.variable), model.bands if model.band_units else ()),
     )
     kinds: list[tuple[Any, int]] = [(value_type(archive.field.dtype), 1), (np.int8, 1)]
     if model.error is not None or members > 1:

@@ -19,10 +19,19 @@ from geogan.append import Older
 from geogan.archive import Archive
 from geogan.checkpoint import digest, load_model
 from geogan.checksums import Place, checksums
-from geogan.composing import REFUSED, UNREADABLE, check_held, choose_storages, error_limits, product_of, room_of
+from geogan.composing import (
+    REFUSED,
+    SCREENED,
+    UNREADABLE,
+    check_held,
+    choose_storages,
+    error_limits,
+    product_of,
+    room_of,
+)
 from geogan.coordinates import Axes, find_axes, ordered, unstacked
 from geogan.cutting import Plan, plan
-from geogan.filling import check_members, prepared, slab_parts
+from geogan.filling import check_members, prepared, slab_parts, with_screen
 from geogan.io import PLAIN, Reading, Source, check_measured, open_source, select_time
 from geogan.model import Model
 from geogan.operators.errors import InputError
@@ -50,7 +59,7 @@ class Job:
         Folder of the run.
     digest : str
         Of the model's weights.
-    variable, time, keep_observed, members, max_error, seed, device, skip_bad
+    variable, time, keep_observed, members, max_error, seed, device, skip_bad, screen
         As in `geogan.pipelines.fill.fill`.
     allow_product : bool
         Whether the archive may be a filled product of geogan.
@@ -74,6 +83,7 @@ class Job:
     device: str = "auto"
     skip_bad: bool = False
     allow_product: bool = False
+    screen: bool | None = None
     settled: tuple[str, int] | None = None
     storages: tuple[Storage, ...] | None = None
     reading: Reading = PLAIN
@@ -148,7 +158,7 @@ class Filler:
             Where they cannot be used, or not for each other, or the model is another than the job's.
         """
         device = find_device(job.device)
-        model = _very_model(job, folder or job.model).on(device)
+        model = with_screen(_very_model(job, folder or job.model), job.screen).on(device)
         check_members(model, job.members)
         error_limits(model, job.max_error, job.members)
         source = _opened(job, model.variable)
@@ -277,6 +287,11 @@ class Filler:
             lost = source == UNREADABLE
             if lost.any():
                 found.append(f"{name}, {self._where(number, lost)}: {lost.sum():,} cells could not be read")
+            left = source == SCREENED
+            if left.any():
+                found.append(
+                    f"{name}, {self._where(number, left)}: {left.sum():,} observations were screened and estimated"
+                )
             beyond = self._beyond(name, source, arrays) if storage.room is not None else lost[:0]
             if beyond.any():
                 low, high = (f"{end:g}" for end in storage.room or ())
@@ -336,6 +351,7 @@ class Filler:
             "slab_and_margin": [self.cut.dates, self.cut.margin],
         }
         told |= {"panel": self._panel} if self.cut.panelled else {}
+        told |= {} if self.job.screen is None else {"screen": self.job.screen}
         return told | ({"is_periodic": True} if self.cut.is_periodic else {})
 
     @property

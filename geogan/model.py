@@ -19,6 +19,7 @@ from geogan.grids import Misfit, part_around, part_of, places_of, span
 from geogan.networks import ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
+from geogan.screening import Screen
 from geogan.standardise import Standardiser
 from geogan.units import same_units
 from geogan.withheld import Withheld
@@ -69,6 +70,8 @@ class Model:
     observation_error : float, str or None
         Standard deviation of the observations' errors, in the field's units, or the variable that holds each one's;
         None where it is not known.
+    screen : Screen or None
+        What its anomalies are like, and from where on an observation is left out; None where that is not known.
     smoothing : int
         Steps by which members' deviations are smoothed, as in :func:`geogan.texture.smoothed`.
     """
@@ -97,6 +100,7 @@ class Model:
     calendar: str | None = None
     kinds: dict[str, str] = field(default_factory=dict)
     places: dict[str, np.ndarray] = field(default_factory=dict)
+    screen: Screen | None = None
 
     @property
     def exact(self) -> bool:

@@ -14,9 +14,10 @@ import xarray as xr
 from geogan.archive import Archive, Loaded, too_long
 from geogan.blocks import Block, cut, holds_enough, prepare, samples_of_a_block, some_samples
 from geogan.circle import taken
-from geogan.coordinates import Axes, band_names, band_units, calendar_of, find_axes, geographic_kind
+from geogan.coordinates import Axes, band_names, band_units, calendar_of, find_axes, geographic_kind, ordered, unstacked
 from geogan.covariance import FEWEST_DATES, SEARCHED_CELLS, Prior, fit_archive_prior
 from geogan.covariates import Covariates
+from geogan.damage import screened
 from geogan.durations import duration
 from geogan.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
 from geogan.grids import places_of
@@ -29,6 +30,7 @@ from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, remarks
 from geogan.regions import Region, Regions, ShuffleBuffer, decoded
 from geogan.scene import Scene, fit_scene, hiding
+from geogan.screening import MANY, Screen, suspicion
 from geogan.standardise import Standardiser, Sums, transforms, within_unity
 from geogan.streaming import stored_chunks
 from geogan.variables import is_joined
@@ -51,6 +53,8 @@ FIT_SINGLE = 0.05
 DRAWN = CloudMask(coverage=0.3, spread=0.1, scale=4.0, persistence=0.0)
 # Dates of gaps that an operator is fitted to; fewer of large grids, of so many values together.
 GAP_DATES, GAP_VALUES = 256, 2**28
+# Consecutive dates that the scales of a screen are estimated from at a time.
+SCREEN_DATES = 5
 # Cells a grid needs each way.
 SMALLEST = 8
 
@@ -119,6 +123,7 @@ def prepare_model(
     noise: float | None = None,
     error: xr.DataArray | None = None,
     sums: Sums | None = None,
+    screen: float | None = None,
     seed: int,
     message: Callable[[str], None],
 ) -> Prepared:
@@ -143,6 +148,9 @@ def prepare_model(
         Those of :func:`geogan.observation_error.observation_error`.
     sums : Sums, optional
         What the climatology is fitted to, where all of the field was read before, as by :func:`read_once`.
+    screen : float, optional
+        Leave out observations that lie more than so many robust standard deviations from the climatology and from
+        their neighbours; see `geogan.screening`.
     seed : int
     message : callable
         Called with sentences about what was found.
@@ -158,6 +166,9 @@ def prepare_model(
     beside = Covariates.of(covariates, field, domain, given)
     known = observation_error(field, noise=noise, error=error)
     share = share_seen(survey, domain)
+    unscreened = field
+    if screen is not None:
+        field, sums = _screened(field, axes, domain, known, transform=transform, threshold=screen), None
     # First of all observations are withheld: nothing may be fitted to them, the climatology neither.
     bands = 1 if axes.band is None else field.sizes[axes.band]
     archive = Archive.of(field, domain, Standardiser.identity(bands, domain), error=known)
@@ -184,6 +195,15 @@ def prepare_model(
         standardiser = scene.standardiser
         message(f"climatology: {standardiser.note}{scene.why}")
     archive = replace(archive, standardiser=standardiser)
+    rule = None
+    if screen is not None:
+        # Again, with the climatology that filling will screen by.
+        rule = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=screen)
+        archive = Archive.of(unscreened, domain, standardiser, error=known)
+        archive = replace(archive, screen=rule).screened().held().withholding(share, seed=seed)
+        withheld = archive.withheld or withheld
+        archive.find_hidden()
+        message(_left_out(archive, screen))
     operator = operator.around(archive.is_periodic).fitted(_gaps(archive), domain, seed=seed).around(False)
     message(f"operator: {describe(operator)}")
     for remark in remarks(operator, archive.bands):
@@ -195,6 +215,10 @@ def prepare_model(
             prior, pieces = scene.prior, scene.pieces
         else:
             pieces, places = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
+            pieces, support = _supported(pieces, rule, independent=archive.independent)
+            rule = support.screen if rule is None else rule
+            if screen is None and support.share > MANY:
+                message(suspicion(str(field.name or "the field"), support.share))
             is_periodic = archive.is_periodic and domain.shape[1] <= FIT_SIDE
             markov = fit_prior(pieces, temporal=not archive.independent, is_periodic=is_periodic)
             prior = _with_covariance(markov, archive, pieces, places)
@@ -226,10 +250,89 @@ def prepare_model(
         covariates=beside,
         observation_error=known if known is None or isinstance(known, float) else str(known.name or "error"),
         calendar=calendar_of(field, axes),
+        screen=rule,
         kinds=kinds,
         places={kind: at for kind, at in places_of(field, axes).items() if kind not in ("y", "x", *kinds.values())},
     )
     return Prepared(model, replace(archive, covariates=beside), share, scale)
+
+
+class _Support(NamedTuple):
+    """What pieces of an archive say of suspicious observations."""
+
+    screen: Screen | None
+    share: float
+
+
+def _supported(pieces: list[Hidden], rule: Screen | None, *, independent: bool) -> tuple[list[Hidden], _Support]:
+    """Return pieces without suspicious observations, which would make the first guess's scales those of outliers."""
+    anomalies = [np.where((piece.kept + piece.hidden > 0).numpy(), piece.values.numpy(), np.nan) for piece in pieces]
+    screen = rule or Screen.fit(anomalies, independent=independent)
+    if screen is None:
+        return pieces, _Support(None, 0.0)
+    found = [screen.suspicious(anomaly, independent=independent) for anomaly in anomalies]
+    observed = sum(int(np.isfinite(anomaly).sum()) for anomaly in anomalies)
+    share = sum(int(each.sum()) for each in found) / max(1, observed)
+    supported = []
+    for piece, suspicious in zip(pieces, found, strict=True):
+        if not suspicious.any():
+            supported.append(piece)
+            continue
+        good = torch.from_numpy(~suspicious).to(piece.values.dtype)
+        single = None if piece.single is None else piece.single * good
+        supported.append(
+            piece._replace(
+                values=piece.values * good, kept=piece.kept * good, hidden=piece.hidden * good, single=single
+            )
+        )
+    # Hidden observations are needed in each piece.
+    if any(not piece.hidden.any() for piece in supported):
+        return pieces, _Support(screen, share)
+    return supported, _Support(screen, share)
+
+
+def _screened(
+    field: xr.DataArray,
+    axes: Axes,
+    domain: np.ndarray,
+    known: xr.DataArray | float | None,
+    *,
+    transform: str,
+    threshold: float,
+) -> xr.DataArray:
+    """Return the field without what a first climatology, fitted to all of it, and neighbours do not support."""
+    standardiser = Standardiser.fit(field, axes, domain, transform=transform)
+    archive = Archive.of(field, domain, standardiser, error=known).held()
+    screen = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=threshold)
+    archive = replace(archive, screen=screen).screened()
+    return field.transpose(*ordered(axes)).copy(data=unstacked(archive.field.data, axes))
+
+
+def _anomalies(archive: Archive) -> list[np.ndarray]:
+    """Return anomalies of some stretches of consecutive dates, withheld or not, NaN where nothing was observed."""
+    count, (height, width) = len(archive.days), archive.domain.shape
+    cells = archive.bands * min(FIT_SIDE, height) * min(FIT_SIDE, width)
+    dates = min(count, SCREEN_DATES)
+    stretches = int(np.clip(FIT_VALUES // (dates * cells), 1, MOST_PIECES))
+    y, x = (slice((size - min(FIT_SIDE, size)) // 2, (size + min(FIT_SIDE, size)) // 2) for size in (height, width))
+    found = []
+    for start in np.unique(np.linspace(0, count - dates, stretches).astype(int)).tolist():
+        piece = archive.read(slice(start, start + dates), y, x)
+        found.append(np.where(piece.observed + piece.withheld > 0, piece.values, np.nan))
+    return found
+
+
+def _left_out(archive: Archive, threshold: float) -> str:
+    """Return the sentence about what a screen leaves out."""
+    rule = (
+        f"observations more than {threshold:g} robust standard deviations from the climatology that no neighbours "
+        "support are left out"
+    )
+    if archive.field.chunks is not None:
+        return f"screen: {rule}"
+    values = archive.field.values
+    count = int(screened(values).sum())
+    return f"screen: {rule}: {count:,} of {int(np.isfinite(values).sum()) + count:,}"
 
 
 def frames_of(window: int, dates: int, *, independent: bool, message: Callable[[str], None]) -> int:

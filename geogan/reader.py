@@ -18,6 +18,7 @@ from geogan.circle import columns, stretches, taken
 from geogan.damage import hide_unreadable, unreadable
 from geogan.packed import Packing
 from geogan.panels import Panel
+from geogan.screening import CELLS, DATES, hide, widened
 from geogan.streaming import stored_chunks
 from geogan.tiles import Tile
 
@@ -62,8 +63,10 @@ class SlabReader:
         cells = (y.stop - y.start) * (x.stop - x.start)
         limit = 2 if cells == archive.domain.size else READ_SLABS
         if (read.stop - read.start) * archive.bands * cells > limit * SLAB_VALUES:
-            return (archive if self._readable is None else replace(archive, field=self._readable)), slab
-        error, covariates, field = archive.error, archive.covariates, self._field(read, y, x)
+            archive = archive if self._readable is None else replace(archive, field=self._readable)
+            return (archive if archive.screen is None else archive.screened()), slab
+        error, covariates = archive.error, archive.covariates
+        field = self._field(read, y, x) if archive.screen is None else self._screened(read, y, x)
         if isinstance(error, xr.DataArray):
             error = error[read, :, y, columns(x, archive.domain.shape[1])].compute(scheduler="synchronous")
             if unreadable(error.values).any():
@@ -80,8 +83,20 @@ class SlabReader:
             days=archive.days[read],
             phase=None if archive.phase is None else archive.phase[read],
             is_periodic=archive.spans(x),
+            screen=None,
         )
         return held, Tile(slab.inner, slice(0, read.stop - read.start))
+
+    def _screened(self, read: slice, y: slice, x: slice) -> xr.DataArray:
+        """Some dates without what the screen leaves out, which their neighbours beyond decide on too."""
+        field = self.archive.field
+        wide_t, t = widened(read, field.shape[0], DATES)
+        wide_y, rows = widened(y, field.shape[2], CELLS)
+        wide_x, inside = widened(x, field.shape[3], CELLS, is_periodic=self.archive.is_periodic)
+        wide = self._field(wide_t, wide_y, wide_x)
+        values = np.asarray(wide.values)
+        values = hide(values, self.archive.suspicious(values, wide_t, wide_y, wide_x))
+        return wide.copy(data=values)[t, :, rows, inside]
 
     @cached_property
     def _readable(self) -> xr.DataArray | None:

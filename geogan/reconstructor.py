@@ -47,6 +47,7 @@ from geogan.places import check_apart
 from geogan.preparation import BLOCK_SIDE, Prepared, block_maker, prepare_model, read_once, share_seen
 from geogan.ranks import ALONE, Ranks, own_accelerator, processes_here
 from geogan.run_folder import METRICS, MODEL, RUN, STATE
+from geogan.screening import THRESHOLD
 from geogan.settings import check_settings
 from geogan.slab import wanted_over_found
 from geogan.standardise import transforms, within_unity
@@ -128,6 +129,9 @@ class Reconstructor:
     threads : int, optional
         Of the networks' arithmetic while training; by default as many as a measurement finds quickest, of all cores but
         one, which prepares blocks. A resumed run keeps what was found.
+    screen : bool or float
+        Leave out single observations that neither their neighbours nor the climatology support, in training and in
+        fills; a number is the threshold in robust standard deviations, by default 5. See `geogan.screening`.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ...
 
@@ -192,6 +196,7 @@ class Reconstructor:
         precision: str = "auto",
         seed: int = defaults.SEED,
         threads: int | None = None,
+        screen: bool | float = False,
         device: str = "auto",
     ) -> None:
         self.operator = operator
@@ -227,6 +232,7 @@ class Reconstructor:
         self.precision = precision
         self.seed = seed
         self.threads = threads
+        self.screen = screen
         self.device = device
         self._check()
 
@@ -621,6 +627,7 @@ class Reconstructor:
             noise=self.noise,
             error=error,
             sums=sums,
+            screen=(THRESHOLD if self.screen is True else self.screen) or None,
             seed=self.seed,
             message=message,
         )
@@ -707,6 +714,7 @@ class Reconstructor:
         members: int = 1,
         max_error: float | Sequence[float] | None = None,
         seed: int = defaults.SEED,
+        screen: bool | float | None = None,
         message: Callable[[str], None] | None = None,
     ) -> xr.Dataset:
         """Fill the gaps of a field; lazily where it is lazy.
@@ -726,6 +734,10 @@ class Reconstructor:
             Leave cells empty whose predicted error is larger, in the field's units; of several variables one each.
         seed : int
             Of the members.
+        screen : bool or float, optional
+            Leave out observations that neither neighbours nor the climatology support: their cells hold the estimate
+            and are flagged 5, screened. A number is the threshold in robust standard deviations; by default as in
+            training.
         message : callable, optional
             Called with a sentence for each variable whose encoding is not kept: the product's ``encoding`` is the
             field's where that holds every value, and floats otherwise.
@@ -733,8 +745,8 @@ class Reconstructor:
         Returns
         -------
         Dataset
-            The filled variable; ``*_source``: 0 observed, 1 filled, 2 land, 3 refused, 4 unreadable; ``*_std``, the
-            standard deviation of its error on the filled cells; of several members, ``*_member``.
+            The filled variable; ``*_source``: 0 observed, 1 filled, 2 land, 3 refused, 4 unreadable, 5 screened;
+            ``*_std``, the standard deviation of its error on the filled cells; of several members, ``*_member``.
         """
         check_settings({"keep_observed": keep_observed, "members": members, "seed": seed})
         return fill(
@@ -745,6 +757,7 @@ class Reconstructor:
             members=members,
             max_error=max_error,
             seed=seed,
+            screen=screen,
             device=find_device(self.device),
             message=message or (lambda sentence: None),
         )

@@ -138,6 +138,15 @@ class Standardising(Strict):
     note: Text = ""
 
 
+class Screening(Strict):
+    """`geogan.screening.Screen`."""
+
+    center: Annotated[list[FiniteFloat], Field(min_length=1, max_length=MOST_BANDS)]
+    spread: Annotated[list[NotNegative], Field(min_length=1, max_length=MOST_BANDS)]
+    local: Annotated[list[NotNegative], Field(min_length=1, max_length=MOST_BANDS)]
+    threshold: Annotated[FiniteFloat, Field(ge=1, le=1e6)] | None = None
+
+
 class WithheldRule(Strict):
     """`geogan.withheld.Withheld` but for its sources."""
 
@@ -197,6 +206,7 @@ class Settings(Strict):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] = 0
     threads: Annotated[int, Field(ge=1, le=2**16)] | None = None
+    screen: bool | Annotated[FiniteFloat, Field(ge=1, le=1e6)] = False
     dates: Count | None = None
     measured_threads: Annotated[int, Field(ge=1, le=2**16)] | None = None
 
@@ -224,6 +234,7 @@ class ModelText(Strict):
     precision: Precision
     # Which coordinate of the grid is the latitude, and which the longitude.
     calendar: Calendar | None = None
+    screen: Screening | None = None
     kinds: dict[Literal["y", "x"], Literal["latitude", "longitude"]] = {}
     scores: Scores
     settings: Settings
@@ -255,6 +266,7 @@ class RunText(Strict):
     where: Name | None = None
     # With them a training can be begun again that was killed before its first state was saved.
     settings: Settings | None = None
+    screen: bool | Annotated[FiniteFloat, Field(ge=1, le=1e6)] = False
 
 
 class PartialText(BaseModel):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from geogan.operators.choices import matching
 from geogan.operators.errors import InputError
 from geogan.operators.parameters import real_number, switch, whole_number
@@ -79,6 +81,16 @@ _count, _share, _positive = (
 )
 _weight = partial(real_number, least=0)
 
+
+def _screen(name: str, value: Any) -> bool | float:
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    try:
+        return real_number(name, value, least=1, most=1e6)
+    except InputError as error:
+        raise InputError(f"{error}, or true for the default") from None
+
+
 CHECKS: dict[str, Check] = {
     "window": partial(whole_number, least=0),
     "width": partial(whole_number, least=2),
@@ -93,6 +105,7 @@ CHECKS: dict[str, Check] = {
     "transform": _text,
     "covariates": names,
     "noise": _noise,
+    "screen": _screen,
     "batch": _count,
     "crop": partial(whole_number, least=SMALLEST_CROP),
     "steps": partial(whole_number, least=0),

@@ -17,10 +17,11 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from geogan.archive import Archive
 from geogan.checkpoint import load_model
 from geogan.coordinates import band_units, days, find_axes, stacked
 from geogan.disk import writing
-from geogan.filling import check_members, prepared
+from geogan.filling import check_members, prepared, with_screen
 from geogan.grids import difference
 from geogan.io import check_field, check_measured, find_paths, open_source
 from geogan.league import DEFAULT, METHODS, Row, chosen_categories, chosen_methods, league
@@ -33,6 +34,8 @@ from geogan.places import check_apart
 from geogan.plain_file import read_json
 from geogan.presets import OPTIMISER
 from geogan.reconstructor import Reconstructor, find_device
+from geogan.regime import Regime
+from geogan.regions import Region
 from geogan.rivals import FITTED, QUICK
 from geogan.run_folder import ABLATION, RUN, holds, is_run, read_run
 from geogan.settings import check_settings
@@ -74,6 +77,7 @@ def evaluate(
     ablation: bool = True,
     json: Path | None = None,
     allow_product: bool = False,
+    screen: bool | None = None,
     threads: int | None = None,
     device: str = "auto",
     console: Console | None = None,
@@ -112,6 +116,9 @@ def evaluate(
         Write the rows there too; ``-`` for standard output. Of what is there, only an earlier table is replaced.
     allow_product : bool
         Take a filled product of geogan as the data, its estimates for observations.
+    screen : bool, optional
+        Neither show nor score observations that neither neighbours nor the climatology support; by default as the
+        model was trained.
     threads : int, optional
     device : str
     console : Console, optional
@@ -145,7 +152,7 @@ def evaluate(
     for given in [data] if truth is None else [data, truth]:
         find_paths(given)
     model = user_path(model)
-    trained = load_model(model)
+    trained = with_screen(load_model(model), screen)
     check_members(trained, members)
     place = find_device(device)
     described = read_run(model) if holds(model, RUN) else {"variable": trained.variable, "time": None}
@@ -164,7 +171,9 @@ def evaluate(
         stated, beside = trained.observation_error, reading.unconditional()
         error = open_source(data, variable=stated, time=time, reading=beside).field
     archive = prepared(trained, source.field, error=error, withheld=truth is None)
-    check_field(source.field, find_axes(source.field), look=error_checker(source.field, archive.error))
+    for sentence in _regime(source.field, archive, trained):
+        if console is not None:
+            console.print(sentence, highlight=False, soft_wrap=True)
     if "season" in categories and archive.phase is None:
         raise InputError("the archive has no dates, so there are no seasons to score apart; leave season out")
     archive = archive.held()
@@ -211,6 +220,19 @@ def evaluate(
         if console is not None:
             console.print(f"{figures}/ holds {', '.join(drawn)}", markup=False, highlight=False, soft_wrap=True)
     return rows
+
+
+def _regime(field: xr.DataArray, archive: Archive, model: Model) -> list[str]:
+    """Look once at all of a field; return what is to be said of values that the model does not expect."""
+    regime = Regime(archive, str(field.name), model.bands if model.band_units else ())
+    check = error_checker(field, archive.error)
+
+    def look(region: Region, values: np.ndarray) -> None:
+        check(region, values)
+        regime.add(region, values)
+
+    check_field(field, find_axes(field), look=look)
+    return regime.sentences()
 
 
 def named(methods: Sequence[str] | None) -> list[str]:

@@ -46,6 +46,8 @@ from geogan.product import (
     read_state,
     tidy,
 )
+from geogan.regime import Regime
+from geogan.regions import Region
 from geogan.run_folder import RUN, holds, read_run
 from geogan.settings import check_settings
 from geogan.store_state import describe
@@ -93,6 +95,7 @@ def fill(
     refill: bool = True,
     skip_bad: bool = False,
     allow_product: bool = False,
+    screen: bool | None = None,
     threads: int | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
@@ -144,6 +147,9 @@ def fill(
         end. Otherwise the first of them stops the fill.
     allow_product : bool
         Take a filled product of geogan as the archive, its estimates for observations.
+    screen : bool, optional
+        Leave out observations that neither neighbours nor the climatology support: their cells hold the estimate and
+        are flagged as screened. By default as the model was trained.
     threads : int, optional
         Slabs computed at a time; by default one a core.
     scheduler : str, optional
@@ -189,6 +195,7 @@ def fill(
         skip_bad=skip_bad,
         allow_product=allow_product,
         reading=reading_of(model, group=group, dims=dims, where=where),
+        screen=screen,
     )
     for path in job.data:
         # A folder that is no store is refused by its name, before all that lies in it is looked at.
@@ -590,26 +597,32 @@ def _cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
 
 
 def _check(filler: Filler, first: Tile) -> list[str]:
-    """Refuse an archive that cannot be filled from that slab on; say how many values a condition took for gaps.
+    """Refuse an archive that cannot be filled from that slab on; return what is to be said of it.
 
     One that memory does not hold would be read twice; some of its dates tell whether it is what was meant, and a chunk
     that cannot be read, or an infinite value, is met in time.
     """
-    field, error, time = filler.field, filler.archive.error, filler.axes.time
+    field, archive, time = filler.field, filler.archive, filler.axes.time
     if time is not None:
         chosen: slice | np.ndarray = slice(first.read.start, None)
-        if field.isel({time: chosen}).size > IN_MEMORY and (np.diff(filler.archive.days) > 0).all():
+        if field.isel({time: chosen}).size > IN_MEMORY and (np.diff(archive.days) > 0).all():
             dates = np.arange(field.sizes[time])[chosen]
             chosen = dates[np.unique(np.linspace(0, len(dates) - 1, min(len(dates), LOOKED_AT)).astype(int))]
         field = field.isel({time: chosen})
-        error = error[chosen] if isinstance(error, xr.DataArray) else error
-    if isinstance(error, xr.DataArray):
-        survey = check_field(field, filler.axes, look=error_checker(field, error))
-    else:
-        survey = check_field(field, filler.axes)
+        error = archive.error[chosen] if isinstance(archive.error, xr.DataArray) else archive.error
+        phase = None if archive.phase is None else archive.phase[chosen]
+        archive = replace(archive, field=archive.field[chosen], days=archive.days[chosen], phase=phase, error=error)
+    bands = filler.model.bands if filler.model.band_units else ()
+    regime, check = Regime(archive, str(field.name), bands), error_checker(field, archive.error)
+
+    def look(region: Region, values: np.ndarray) -> None:
+        check(region, values)
+        regime.add(region, values)
+
+    survey = check_field(field, filler.axes, look=look)
     where = "" if field.size == filler.field.size else ", on the dates that were looked at"
     told = survey._replace(gaps={rule: count for rule, count in survey.gaps.items() if rule == "condition"})
-    return [f"{sentence}{where}" for sentence in gap_sentences(told, field)]
+    return [*(f"{sentence}{where}" for sentence in gap_sentences(told, field)), *regime.sentences()]
 
 
 def _reading(filler: Filler, numbers: Sequence[int]) -> str | None:
@@ -634,6 +647,7 @@ def _digest(filler: Filler, older: Older | None) -> str:
     identity = [job.digest, *job.anywhere().data, str(field.name), str(tuple(filler.chosen.shape)), str(filler.dates)]
     identity += [str(filler.keep_observed), str(job.members), str(job.max_error), str(job.seed), str(filler.cut)]
     identity += [_labels(filler), _meaning(field), *([str(job.reading.plain)] if job.reading.plain else [])]
+    identity += [] if job.screen is None else [f"screen {job.screen}"]
     identity.append(str([storage.encoding for storage in filler.storages]))
     if older is not None and job.settled is not None:
         identity += [older.mark, str(job.settled[1])]

@@ -17,6 +17,7 @@ from geogan.io import Reading, Survey, check_field, find_domain, open_domain, op
 from geogan.operators.errors import InputError
 from geogan.quantities import proposed_transform
 from geogan.run_folder import RUN, STATE, holds, is_run, read_run
+from geogan.screening import MANY, Outliers, suspicion
 from geogan.streaming import stored_chunks
 from geogan.user_path import user_path
 from geogan.variables import is_joined, split_variables
@@ -101,7 +102,8 @@ def _data(path: str | Path, variable: str | None, domain: str | None, reading: R
     field = source.field
     axes = find_axes(field)
     asked = None if domain is None else named_domain(field, find_domain(path, domain, field, reading=reading))
-    survey = check_field(field, axes, within=None if asked is None else asked.cells)
+    outliers = Outliers(field.size, independent=axes.independent)
+    survey = check_field(field, axes, within=None if asked is None else asked.cells, look=outliers.add)
     if asked is None:
         masks: str | xr.Dataset | None = domain
         if domain is None:
@@ -120,6 +122,7 @@ def _data(path: str | Path, variable: str | None, domain: str | None, reading: R
     return {
         "kind": "data",
         **described,
+        **_outliers(field, outliers),
         "grid": {
             "sizes": {str(dim): int(size) for dim, size in field.sizes.items()},
             "stored_chunks": {str(dim): int(size) for dim, size in stored.items()} or None,
@@ -168,6 +171,13 @@ def _times_read(field: xr.DataArray, axes: Axes) -> str:
         least = good_cost(reads, ys, xs, (count, *shape))
     words = warning(cost, stored, least=least)
     return f"{cost.times:.1f} times" + (f"; {words.split('; ')[-1]}" if words else "")
+
+
+def _outliers(field: xr.DataArray, found: Outliers) -> dict[str, Section]:
+    """What is to be said of suspicious values, where there are many."""
+    if found.share <= MANY:
+        return {}
+    return {"outliers": {"suspicious_share": found.share, "advice": suspicion(str(field.name), found.share)}}
 
 
 def _variable(field: xr.DataArray, survey: Survey) -> Section:

@@ -75,6 +75,7 @@ def train(
     steps: int | None = None,
     minutes: float | None = None,
     precision: str = "auto",
+    screen: bool | float = False,
     seed: int = defaults.SEED,
     threads: int | None = None,
     device: str = "auto",
@@ -187,6 +188,7 @@ def train(
             steps=steps,
             minutes=minutes,
             precision=precision,
+            screen=screen,
             seed=seed,
             threads=threads,
             device=device,
@@ -225,6 +227,8 @@ def train(
         "clean": None if clean is None else find_paths(clean),
         **reading.plain,
     }
+    if reconstructor.screen is not False:
+        described["screen"] = reconstructor.screen
     with (
         locked(out, out) if ranks.first else nullcontext(),
         _Report(out, described, reconstructor, console, resumed=not begins) as report,

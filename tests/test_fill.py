@@ -348,7 +348,13 @@ def test_badly_chunked_archives_are_told_so_and_large_ones_are_not_read_twice(ru
     monkeypatch.setattr(SlabReader.__init__, "__kwdefaults__", {"kept": 1000})
     gappy.to_dataset().to_zarr(tmp_path / "a.zarr", encoding={"sst": {"chunks": (15, 20, 24)}}, consolidated=False)
     said, looked = Console(file=io.StringIO(), width=300), []
-    monkeypatch.setattr(module, "check_field", lambda field, axes: looked.append(field.sizes["time"]))
+    check = module.check_field
+
+    def look_at(field, axes, **more):
+        looked.append(field.sizes["time"])
+        return check(field, axes, **more)
+
+    monkeypatch.setattr(module, "check_field", look_at)
     fill(tmp_path / "a.zarr", run, tmp_path / "b.zarr", console=said, threads=1)
     monkeypatch.setattr(module, "IN_MEMORY", 1000)
     monkeypatch.setattr(module, "LOOKED_AT", 5)

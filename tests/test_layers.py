@@ -18,13 +18,13 @@ cli
 -> preparation, filling, judge, checkpoint, pace
 -> training, composing
 -> supply, slab
--> windows, cutting, scene
+-> windows, cutting, scene, regime
 -> blocks, model, inference, io, product, append, reader, store_state
 -> covariance
 -> archive, gaussian, chunk_store, chunks, panels, texture, domains, directions
 -> standardise, masks, spectra, categories, verification, calibration,
    withheld, multigrid, objective, tiles, draws, networks, downloads, images, coastlines,
-   covariates, variables, observation_error, encoding, lock, swap
+   covariates, variables, observation_error, screening, encoding, lock, swap
 -> alignment, http_store
 -> streaming, nearness, storage, grids, packed, places
 -> circle, coordinates, defaults, parallel, presets, ranks, regions, run_folder, damage, stencils,

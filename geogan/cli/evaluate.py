@@ -57,6 +57,13 @@ def evaluate(
         typer.Option(help="Write the scores to a JSON file too, - for stdout.", show_default="no"),
     ] = None,
     allow_product: AllowProduct = False,
+    screen: Annotated[
+        bool | None,
+        typer.Option(
+            help="Leave out single observations that neither their neighbours nor the climatology support.",
+            show_default="as the model was trained",
+        ),
+    ] = None,
     threads: Threads = None,
     device: Device = "auto",
 ) -> None:
@@ -79,6 +86,7 @@ def evaluate(
         ablation=ablation,
         json=json,
         allow_product=allow_product,
+        screen=screen,
         threads=threads,
         device=device,
         # JSON on stdout must not be mixed with a table.

@@ -75,6 +75,14 @@ def fill(
         ),
     ] = False,
     allow_product: AllowProduct = False,
+    screen: Annotated[
+        bool | None,
+        typer.Option(
+            help="Leave out single observations that neither their neighbours nor the climatology support, estimate "
+            "them, and flag them as screened.",
+            show_default="as the model was trained",
+        ),
+    ] = None,
     threads: Threads = None,
     scheduler: Annotated[
         str | None,
@@ -112,6 +120,7 @@ def fill(
         refill=refill,
         skip_bad=skip_bad,
         allow_product=allow_product,
+        screen=screen,
         threads=threads,
         scheduler=scheduler,
         workers=workers,

@@ -172,6 +172,23 @@ def train(
         ),
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    screen: Annotated[
+        bool,
+        typer.Option(
+            "--screen",
+            help="Leave out single observations that neither their neighbours nor the climatology support; the fill "
+            "does the same, and flags them.",
+            show_default="no",
+        ),
+    ] = False,
+    screen_threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0,
+            help="Robust standard deviations beyond which --screen leaves an observation out; implies --screen.",
+            show_default="5",
+        ),
+    ] = None,
     seed: Seed = defaults.SEED,
     allow_product: AllowProduct = False,
     threads: Threads = None,
@@ -223,6 +240,7 @@ def train(
             steps=steps,
             minutes=minutes,
             precision=precision,
+            screen=screen if screen_threshold is None else screen_threshold,
             seed=seed,
             allow_product=allow_product,
             threads=threads,

@@ -10,7 +10,14 @@ from geogan.plotting.colours import LAND
 from geogan.plotting.map_grid import MapGrid
 from geogan.plotting.painting import draw_mesh, frame_map
 
-_COLOURS = {"observed": "#3b6ea5", "filled": "#f2b84b", "land": LAND, "refused": "#9b2f3f", "unreadable": "#8e6bb0"}
+_COLOURS = {
+    "observed": "#3b6ea5",
+    "filled": "#f2b84b",
+    "land": LAND,
+    "refused": "#9b2f3f",
+    "unreadable": "#8e6bb0",
+    "screened": "#4f8f5b",
+}
 
 
 def observed_part(filled: xr.DataArray, source: xr.DataArray) -> xr.DataArray:
