@@ -62,3 +62,12 @@ def test_an_absent_chunk_that_means_missing_is_a_gap(tmp_path, version, film, to
     path = to_store(dataset, tmp_path / "a.zarr", zarr_format=version, encoding={"sst": {"chunks": (2, 5, 7)}})
     assert missing_chunks(path, "sst") == (1, 3)
     assert open_field(path)[2:4].isnull().all()
+
+
+def test_an_absent_chunk_of_a_number_that_is_not_valid_is_a_gap(tmp_path, film):
+    dataset = film()
+    dataset["sst"].attrs["valid_min"] = np.int16(1)
+    path = packed_store(tmp_path, dataset)
+    shutil.rmtree(path / "sst" / "c" / "1")
+    field = open_field(path)
+    assert field[2:4].isnull().all() and field[:2].notnull().any()

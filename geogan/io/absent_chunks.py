@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from geogan.io.missing import is_missing
 from geogan.operators.errors import InputError
 from geogan.streaming import reading
 
@@ -39,17 +40,14 @@ def check_chunks(path: str, name: str, field: xr.DataArray) -> None:
     """Refuse absent chunks that would read as measurements.
 
     Zarr leaves out a chunk that holds only the fill value, and reads an absent one as that value. Where it
-    stands for missing (NaN, _FillValue) an absent chunk is a gap like any other. Where it stands for a
-    number, as 0 does in packed integers, a lost chunk would read as measured: it is believed only if that
-    number occurs among the values that are on disk.
+    stands for missing (NaN, _FillValue, a number beyond valid_range) an absent chunk is a gap like any other.
+    Where it stands for a number, as 0 does in packed integers, a lost chunk would read as measured: it is
+    believed only if that number occurs among the values that are on disk.
     """
     array = zarr.open_array(str(Path(path) / name), mode="r")
-    fill = np.asarray(array.fill_value)
-    missing = [field.encoding[key] for key in ("_FillValue", "missing_value") if field.encoding.get(key) is not None]
-    if (fill.dtype.kind == "f" and np.isnan(fill)) or any(np.any(fill == value) for value in missing):
-        return
-    if field.encoding.get("fill_value", 0) != 0:
-        # The rules for missing values take every such number for a gap.
+    # Without a fill value zarr-python reads an absent chunk as 0.
+    fill = np.asarray(0 if array.fill_value is None else array.fill_value, array.dtype)
+    if is_missing(fill, field):
         return
     array, present = _chunk_files(path, name)
     total = math.prod(_file_grid(array))

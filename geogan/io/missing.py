@@ -262,6 +262,28 @@ def decoded_dataset(stored: xr.Dataset, path: str, *, netcdf: bool) -> xr.Datase
     return stored.assign(found)
 
 
+def is_missing(stored: np.ndarray, field: xr.DataArray) -> bool:
+    """Return whether a stored number means missing in a field that was opened from a Zarr store.
+
+    Parameters
+    ----------
+    stored : ndarray of one number
+        Of the type of the stored numbers.
+    field : DataArray
+        With the attributes and the encoding of the opened variable.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(0.0, attrs={"valid_min": 1})
+    >>> is_missing(np.array(0, "i2"), field), is_missing(np.array(5, "i2"), field)
+    (True, False)
+    """
+    stated = {key: field.encoding[key] for key in _DECODING if field.encoding.get(key) is not None} | field.attrs
+    stated = dict(_ruling(stated, field.dims))
+    rules = MissingRules.of(stored.dtype, stated, name=field.name, store_fill=field.encoding.get("fill_value"))
+    return bool(np.isnan(rules.decode(stored.reshape(1))).all())
+
+
 def decided(field: xr.DataArray) -> xr.DataArray:
     """Return a field in memory with NaN wherever its attributes or its encoding say that a value is missing.
 
