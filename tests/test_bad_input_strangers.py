@@ -5,10 +5,13 @@ import os
 import socket
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 import torch
-from bad_input import CORRUPT, EVALUATE, FILL, PLOT, TRAIN, case, refused
+import xarray as xr
+import zarr
+from bad_input import CORRUPT, EVALUATE, FILL, PLOT, TRAIN, case, every_reader, refused
 
 from geogan.checkpoint import MODEL, STATE, read_tensors, write_tensors
 
@@ -260,7 +263,56 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", MODELS + OPTIONS)
+def claims(shape, *, coordinate=False, name="bad.nc"):
+    """Writes a file that claims a shape and holds one map of it."""
+
+    def make():
+        if name.endswith(".zarr"):
+            dims = ("time", "lat", "lon")
+            group = zarr.open_group(name, mode="w")
+            array = group.create_array("sst", shape=shape, chunks=(1, 24, 24), dtype="f4", dimension_names=dims)
+            array[0, :24, :24] = 1.0
+            return
+        with netCDF4.Dataset(name, "w") as file:
+            for dim, size in zip(("time", "lat", "lon"), shape):
+                file.createDimension(dim, size)
+            file.createVariable("sst", "f4", ("time", "lat", "lon"), chunksizes=(1, 24, 24))[0] = 1.0
+            if coordinate:
+                file.createVariable("time", "f8", ("time",), chunksizes=(1024,)).units = "days since 2000-01-01"
+
+    return make
+
+
+def with_raw_attribute(name, value):
+    """Writes the packed sea with an attribute that xarray itself would not write."""
+
+    def make():
+        field = xr.load_dataset("sst.nc")[["sst"]].drop_encoding()
+        field.to_netcdf("bad.nc", encoding={"sst": {"dtype": "i2", "scale_factor": 0.01, "_FillValue": -999}})
+        with netCDF4.Dataset("bad.nc", "a") as file:
+            file["sst"].setncattr(name, value)
+
+    return make
+
+
+def nested_store():
+    claims((2, 24, 24), name="bad.zarr")()
+    Path("bad.zarr/sst/zarr.json").write_text(DEEP)
+
+
+DATA = [
+    *every_reader("long-time", "bad.nc", "claims 2,147,483,648 entries along 'time'", make=claims((2**31, 24, 24))),
+    *every_reader("long-dates", "bad.nc", "entries along 'time'", make=claims((2**31, 24, 24), coordinate=True)),
+    *every_reader("long-store", "bad.zarr", "entries along 'time'", make=claims((2**31, 24, 24), name="bad.zarr")),
+    *every_reader("wide-store", "bad.zarr", "one map of variable 'sst' of bad.zarr takes",
+                  make=claims((2, 2**26, 2**26), name="bad.zarr")),
+    *every_reader("scale-as-text", "bad.nc", "scale_factor of variable 'sst'", "one number",
+                  make=with_raw_attribute("scale_factor", "0.01x")),
+    *every_reader("nested-store", "bad.zarr", "bad.zarr cannot be read", make=nested_store),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MODELS + OPTIONS + DATA)
 def test_one_sentence_and_nothing_written(folder, case):
     refused(case)
 

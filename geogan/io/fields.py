@@ -24,6 +24,7 @@ from geogan.io.labels import with_coordinates
 from geogan.io.measured import check_numbers, choose_variable, measured_variables
 from geogan.io.missing import decided
 from geogan.io.reading import PLAIN, Reading
+from geogan.io.sizes import check_dimensions, check_memory
 from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
 from geogan.storage import shared_storage
@@ -296,10 +297,12 @@ def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) 
     check_numbers(array, label)
     if array.ndim < 2:
         raise InputError(f"{label} has the dimensions {array.dims}, where a map of y and x is expected")
-    if "://" not in path and is_zarr(path):
-        check_chunks(str(Path(path) / dataset.encoding.get("group", "")), name, array)
-    array = squeezed(array)
+    check_dimensions(path, {dim: array.sizes[dim] for dim in array.dims})
+    raw, array = array, squeezed(array)
     axes = find_axes(array)
+    check_memory(array, axes, label)
+    if "://" not in path and is_zarr(path):
+        check_chunks(str(Path(path) / dataset.encoding.get("group", "")), name, raw)
     array = dated(still(array, axes), axes)
     chunks = _dask_chunks(array, axes)
     guarded = Guarded(array, path, skip=skip_bad)

@@ -21,6 +21,7 @@ from geogan.io.labels import with_coordinates
 from geogan.io.measured import measured_variables
 from geogan.io.missing import decoded_dataset
 from geogan.io.reading import PLAIN, Reading
+from geogan.io.sizes import check_dimensions
 from geogan.operators.errors import InputError
 from geogan.user_path import user_path
 from geogan.web import PIECE
@@ -250,6 +251,13 @@ def _check_netcdf(path: str, shown: str) -> None:
             "convert GRIB to NetCDF first, for example with cfgrib" if magic.startswith(b"GRIB") else "give one of them"
         )
         raise InputError(f"{shown} is neither a Zarr store nor a NetCDF file; {hint}")
+    # Before xarray reads the coordinates of a dimension, however long it claims to be.
+    store = xr.backends.NetCDF4DataStore.open(path)
+    try:
+        sizes = dict(store.get_dimensions())
+    finally:
+        store.close()
+    check_dimensions(shown, sizes)
     if magic.startswith((b"CDF\x01", b"CDF\x02")):
         # The NetCDF library reads garbage past the end of a classic file; scipy maps it, and notices.
         from scipy.io import netcdf_file
