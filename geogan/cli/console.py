@@ -41,7 +41,7 @@ def quiet_libraries() -> Iterator[None]:
     last = logging.lastResort
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning  # type: ignore[assignment]
-        logging.lastResort = None
+        logging.lastResort = logging.NullHandler()
         try:
             yield
         finally:

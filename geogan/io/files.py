@@ -140,7 +140,7 @@ def open_dataset(path: str, reading: Reading = PLAIN, *, wanted: Sequence[str] =
         raise InputError(f"{path} may not be read; check its permissions") from error
     except Exception as error:
         # Readers raise whatever they like for a damaged file (OSError, RuntimeError, KeyError...).
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split()) or type(error).__name__
         if "decode time" in text or "decoding_times" in text or "calendar" in text:
             raise InputError(
                 f"the times of {path} cannot be decoded; its time needs units such as "
