@@ -315,7 +315,8 @@ def _add_applied(kept: int, sign: int, grid: Grid, frames: Frames, x: Tensor, ou
 
 def _places(part: Tensor) -> np.ndarray:
     """What has no time in it, (1 or B, H, W)."""
-    return part.reshape(-1, *part.shape[-2:]).numpy()
+    # A grid of one row has no edges between rows, so that -1 would be ambiguous.
+    return part.reshape(math.prod(part.shape[:-2]), *part.shape[-2:]).numpy()
 
 
 def _times(part: Tensor) -> np.ndarray:

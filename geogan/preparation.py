@@ -55,7 +55,7 @@ DRAWN = CloudMask(coverage=0.3, spread=0.1, scale=4.0, persistence=0.0)
 GAP_DATES, GAP_VALUES = 256, 2**28
 # Consecutive dates that the scales of a screen are estimated from at a time.
 SCREEN_DATES = 5
-# Cells a grid needs each way.
+# Cells that a network needs each way; a thinner grid, such as a transect, is filled by the prior alone.
 SMALLEST = 8
 
 
@@ -162,6 +162,12 @@ def prepare_model(
     """
     check_gaps(field, survey, domain, operator)
     axes: Axes = find_axes(field)
+    if is_thin(domain) and (axes.independent or not first_guess):
+        instead = "give larger images" if axes.independent else "leave --no-first-guess out to fill it by that alone"
+        raise InputError(
+            f"{field.name or 'the field'} has {domain.shape[0]} x {domain.shape[1]} cells, the network needs at least "
+            f"{SMALLEST} each way; {instead}"
+        )
     frames = frames_of(window, len(survey.seen_share), independent=axes.independent, message=message)
     beside = Covariates.of(covariates, field, domain, given)
     known = observation_error(field, noise=noise, error=error)
@@ -445,6 +451,17 @@ def _told(regions: Regions, field: xr.DataArray) -> str:
     )
 
 
+def is_thin(domain: np.ndarray) -> bool:
+    """Whether a grid is too thin for a network.
+
+    Examples
+    --------
+    >>> is_thin(np.ones((1, 40), bool)), is_thin(np.ones((8, 8), bool))
+    (True, False)
+    """
+    return min(domain.shape) < SMALLEST
+
+
 def share_seen(survey: Survey, domain: np.ndarray) -> np.ndarray:
     """Share of the domain seen on each date."""
     cells = max(1, int(domain.sum()))
@@ -456,11 +473,6 @@ def check_gaps(field: xr.DataArray, survey: Survey, domain: np.ndarray, operator
     name = field.name or "the field"
     if domain.shape != survey.domain.shape:
         raise InputError(f"the domain has shape {domain.shape}, {name} has {survey.domain.shape}; give one on its grid")
-    if min(domain.shape) < SMALLEST:
-        raise InputError(
-            f"{name} has {domain.shape[0]} x {domain.shape[1]} cells, the network needs at least {SMALLEST} each way; "
-            "give a larger grid"
-        )
     if not (survey.domain & domain).any():
         raise InputError(f"{name} has no value inside the domain; give the mask whose 1 is where {name} exists")
     gap_free = survey.gap_free and not (domain & ~survey.domain).any()

@@ -44,7 +44,7 @@ from geogan.operators.parse import describe, parse
 from geogan.pace import Pace, find_pace, thread_counts
 from geogan.parallel import side_by_side, torch_threads, workers
 from geogan.places import check_apart
-from geogan.preparation import BLOCK_SIDE, Prepared, block_maker, prepare_model, read_once, share_seen
+from geogan.preparation import BLOCK_SIDE, Prepared, block_maker, is_thin, prepare_model, read_once, share_seen
 from geogan.ranks import ALONE, Ranks, own_accelerator, processes_here
 from geogan.run_folder import METRICS, MODEL, RUN, STATE
 from geogan.screening import THRESHOLD
@@ -361,6 +361,8 @@ class Reconstructor:
         first, archive, share, scale = _handed(begun, ranks, field, error)
         if resume:
             self._check_same(first, str(path))
+        if is_thin(archive.domain):
+            return self._without_network(first, archive, ranks, path=path, progress=progress, message=say)
         whole = self._clean(clean, field, archive, first.frames)
         frames, shape = first.frames, archive.domain.shape
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
@@ -458,6 +460,51 @@ class Reconstructor:
                 if path is not None:
                     save_model(path, ready)
             self.model_ = _same(ready, ranks)
+        return self
+
+    def _without_network(
+        self,
+        first: Model,
+        archive: Archive,
+        ranks: Ranks,
+        *,
+        path: str | Path | None,
+        progress: Callable[[Progress, float], None] | None,
+        message: Callable[[str], None],
+    ) -> Self:
+        """Keep the first guess alone, of a grid too thin for a network."""
+        height, width = archive.domain.shape
+        message(
+            f"the grid has {height} x {width} cells, fewer than a network needs each way: it is filled by the first "
+            "guess alone, without a predicted error"
+        )
+        ready = None
+        if ranks.first:
+            with torch_threads(1):
+                judge, _ = self._judges(first, archive, message=message)
+            unit, units = archive.standardiser.error_unit(first.units)
+            error = None if judge is None else judge.guessed * unit
+            scores = {
+                "withheld": error,
+                "first_guess": error,
+                "judged_by": None if judge is None else "withheld observations",
+                "judged": error,
+                "units": units,
+                "dates": len(first.withheld.dates),
+                "cells": None if judge is None else judge.cells,
+                "step": 0,
+                "steps": 0,
+                "seconds": 0.0,
+            }
+            ready = replace(first, settings=self._settings() | {"dates": len(archive.days)}, scores=scores)
+            if path is not None:
+                save_model(path, ready)
+            if progress is not None:
+                nothing = Progress(
+                    step=0, seconds=0.0, losses={}, score=None, best_score=math.nan, steps_per_second=0.0, waited=0.0
+                )
+                progress(nothing, unit)
+        self.model_ = _same(ready, ranks)
         return self
 
     def _learned(self, first: Model, state: TrainState, archive: Archive, judge: Judge | None, pace: Pace) -> Model:
