@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from geogan.io import open_field
+from geogan.io import files, open_field
+from geogan.io.files import is_opendap
 from geogan.operators.errors import InputError
 
 
@@ -64,3 +65,37 @@ def test_object_stores_name_the_package_they_need(monkeypatch):
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
     with pytest.raises(InputError, match=r"pip install 'geogan\[cloud\]'"):
         open_field("s3://bucket/a.zarr")
+
+
+@pytest.mark.parametrize(
+    ("path", "is_served"),
+    [
+        ("https://server/thredds/dodsC/sst/a.nc", True), ("http://server/opendap/hyrax/a.nc", True),
+        ("http://server/opendap/a.nc.nc4", False), ("dap2://server/a", True), ("dap4://server/a.nc", True),
+        ("https://server/erddap/griddap/jplMURSST41", True), ("https://server/erddap/griddap/jplMURSST41.nc", False),
+        ("https://server/thredds/fileServer/a.nc", False), ("https://server/a.zarr", False),
+        ("s3://b/dodsC/a.nc", False),
+        ("/data/opendap/a.nc", False),
+    ],
+)  # fmt: skip
+def test_addresses_read_through_opendap(path, is_served):
+    assert is_opendap(path) == is_served
+
+
+def test_opendap_addresses_are_opened_in_place(monkeypatch, film):
+    """The NetCDF library gets the address itself; nothing is copied."""
+    opened = []
+
+    def remember(path, **options):
+        opened.append((path, options["engine"]))
+        return film()
+
+    monkeypatch.setattr(files.xr, "open_dataset", remember)
+    assert "sst" in files.open_dataset("dap4://server/a.nc")
+    assert "sst" in files.open_dataset("https://server/thredds/dodsC/a.nc")
+    assert opened == [("http://server/a.nc#mode=dap4", "netcdf4"), ("https://server/thredds/dodsC/a.nc", "netcdf4")]
+
+
+def test_an_opendap_address_without_a_server():
+    with pytest.raises(InputError, match=r"dodsC/a\.nc cannot be read through OPeNDAP"):
+        files.open_dataset("http://127.0.0.1:9/thredds/dodsC/a.nc")

@@ -8,8 +8,8 @@ import typer
 Data = Annotated[
     list[str],
     typer.Option(
-        help="Field to read: Zarr store, NetCDF file, glob in quotes, or URL, may be given several times; or images: a "
-        "folder of PNG or JPEG files, an .npy or .npz array."
+        help="Field to read: Zarr store, NetCDF or GeoTIFF file, glob in quotes, or URL, may be given several times; "
+        "or images: a folder of PNG or JPEG files, an .npy or .npz array."
     ),
 ]
 Model = Annotated[Path, typer.Option(help="Folder of a run, made by geogan train.")]

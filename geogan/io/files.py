@@ -16,6 +16,7 @@ import xarray as xr
 from geogan.downloads import copy_pieces, download, remove_at_end
 from geogan.http_store import HttpStore
 from geogan.images import are_images, open_images
+from geogan.io.geotiff import is_geotiff, open_geotiff
 from geogan.io.groups import chosen_group, group_with_coordinates, netcdf_groups, zarr_groups
 from geogan.io.labels import with_coordinates
 from geogan.io.measured import measured_variables
@@ -151,6 +152,10 @@ def open_dataset(path: str, reading: Reading = PLAIN, *, wanted: Sequence[str] =
                 f"{path} asks for credentials and finds none ({text[:100]}); set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or GOOGLE_APPLICATION_CREDENTIALS"
             ) from error
+        if is_opendap(path):
+            raise InputError(
+                f"{path} cannot be read through OPeNDAP ({text[:200]}); check the address, or copy the file"
+            ) from error
         if "://" in path:
             raise InputError(
                 f"{path} cannot be read ({text[:200]}); check the address, and that a Zarr store has "
@@ -166,23 +171,30 @@ class _File(NamedTuple):
 
     path: str
     opened: Any
-    is_netcdf: bool
+    kind: str  # "zarr", "netcdf4" or "geotiff"
 
     @classmethod
     def of(cls, path: str) -> "_File":
+        if is_geotiff(path):
+            return cls(path, path, "geotiff")
+        if is_opendap(path):
+            return cls(path, _opendap_url(path), "netcdf4")
         if is_zarr(path):
-            return cls(path, HttpStore(path) if path.startswith(("http://", "https://")) else path, False)
+            return cls(path, HttpStore(path) if path.startswith(("http://", "https://")) else path, "zarr")
         local = _fetch_netcdf(path) if "://" in path else path
         _check_netcdf(local, path)
-        return cls(path, local, True)
+        return cls(path, local, "netcdf4")
 
     def open(self, group: str | None) -> xr.Dataset:
         """A group as it is stored; None for the root."""
-        engine = "netcdf4" if self.is_netcdf else "zarr"
-        return xr.open_dataset(self.opened, engine=engine, group=group, chunks=None, decode_cf=False)
+        if self.kind == "geotiff":
+            return open_geotiff(self.path)
+        return xr.open_dataset(self.opened, engine=self.kind, group=group, chunks=None, decode_cf=False)
 
     def groups(self) -> list[str]:
-        return netcdf_groups(self.opened) if self.is_netcdf else zarr_groups(self.opened)
+        if self.kind == "geotiff":
+            return []
+        return netcdf_groups(self.opened) if self.kind == "netcdf4" else zarr_groups(self.opened)
 
 
 def _of_group(file: _File, reading: Reading, wanted: Sequence[str]) -> xr.Dataset:
@@ -197,14 +209,14 @@ def _of_group(file: _File, reading: Reading, wanted: Sequence[str]) -> xr.Datase
     else:
         groups = file.groups()
         # A store behind a web server may not list its groups.
-        if group not in groups and (groups or file.is_netcdf):
+        if group not in groups and (groups or file.kind != "zarr"):
             if not reading.is_beside:
                 there = f"it has {', '.join(map(repr, groups[:20]))}, choose one of them" if groups else "it has none"
                 raise InputError(f"{file.path} has no group {group!r}; {there} with --group, or leave it out")
             group = None
         root = file.open(None)
     dataset = root if group is None else group_with_coordinates(group, groups, file.open)
-    dataset = reading.renamed(_decoded(dataset, file.path, netcdf=file.is_netcdf), file.path)
+    dataset = reading.renamed(_decoded(dataset, file.path, netcdf=file.kind == "netcdf4"), file.path)
     if group is not None:
         dataset.encoding["group"] = group
     return dataset
@@ -223,7 +235,36 @@ def _decoded(stored: xr.Dataset, path: str, *, netcdf: bool = False) -> xr.Datas
     return with_coordinates(xr.decode_cf(gridded, decode_timedelta=False, decode_coords="all"))
 
 
+def is_opendap(path: str) -> bool:
+    """Whether an address is read in parts through OPeNDAP rather than copied.
+
+    Examples
+    --------
+    >>> is_opendap("https://server/thredds/dodsC/sst.nc"), is_opendap("https://server/thredds/fileServer/sst.nc")
+    (True, False)
+    """
+    if path.startswith(("dap2://", "dap4://", "dods://")):
+        return True
+    if not path.startswith(("http://", "https://")):
+        return False
+    address = urllib.parse.urlparse(path).path
+    # Hyrax gives whole files under names with a second suffix; ERDDAP has no suffix for OPeNDAP.
+    is_copy = address.endswith((".nc.nc4", ".nc4.nc4", ".nc.nc", ".h5.nc4", ".hdf.nc4"))
+    served = any(part in address for part in ("/dodsC/", "/opendap/")) and not is_copy
+    return served or ("/griddap/" in address and "." not in address.rsplit("/", 1)[-1])
+
+
+def _opendap_url(path: str) -> str:
+    """The address as the NetCDF library takes it."""
+    scheme, _, rest = path.partition("://")
+    if scheme == "dap4":
+        return f"http://{rest}#mode=dap4"
+    return f"http://{rest}" if scheme in ("dap2", "dods") else path
+
+
 def is_zarr(path: str) -> bool:
+    if is_geotiff(path) or is_opendap(path):
+        return False
     if "://" in path:
         return not urllib.parse.urlparse(path).path.lower().endswith((".nc", ".nc4", ".cdf", ".h5"))
     folder = Path(path)
