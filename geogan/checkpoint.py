@@ -425,8 +425,10 @@ def is_just_begun(path: Path) -> bool:
     """
     if holds(path, STATE) or not is_run(path):
         return False
-    scores = read_header(path.expanduser() / MODEL)[1].get("scores")
-    return isinstance(scores, dict) and scores.get("steps") == 0
+    text = read_header(path.expanduser() / MODEL)[1]
+    scores = text.get("scores")
+    # A model without a network, of a grid too thin for one, is complete without a state.
+    return isinstance(scores, dict) and scores.get("steps") == 0 and text.get("network") is not None
 
 
 def check_free(path: Path, *, overwrite: bool, ways: str, other: str) -> None:

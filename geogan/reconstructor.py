@@ -496,14 +496,18 @@ class Reconstructor:
                 "steps": 0,
                 "seconds": 0.0,
             }
-            ready = replace(first, settings=self._settings() | {"dates": len(archive.days)}, scores=scores)
+            ready = replace(first, settings=self.settings() | {"dates": len(archive.days)}, scores=scores)
             if path is not None:
-                save_model(path, ready)
+                # Nothing of a run that is replaced may be gone on with under this one's name.
+                for name in (STATE, RUN, METRICS):
+                    (Path(path) / name).unlink(missing_ok=True)
             if progress is not None:
                 nothing = Progress(
                     step=0, seconds=0.0, losses={}, score=None, best_score=math.nan, steps_per_second=0.0, waited=0.0
                 )
                 progress(nothing, unit)
+            if path is not None:
+                save_model(path, ready)
         self.model_ = _same(ready, ranks)
         return self
 

@@ -476,6 +476,8 @@ def _has_ablation(model: Model) -> bool:
 
     What only presets set has no option of its own: a training that differed in it too would say nothing.
     """
+    if model.network is None:
+        return False
     usual, own = vars(Reconstructor()), model.settings
     learns = own.get("weight_prior", 0) > 0 and own["weight_likelihood"] + own["weight_withheld"] > 0
     return learns and all(own.get(name, usual[name]) == usual[name] for name in _OF_PRESETS)
