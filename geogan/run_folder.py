@@ -73,6 +73,14 @@ def others(path: Path) -> Iterator[str]:
             yield file.name
 
 
+def discard_begun(path: Path) -> None:
+    """Remove the description and the course of a run of which neither weights nor state were saved."""
+    if not any(holds(path, name) for name in (MODEL, STATE)):
+        for name in (RUN, METRICS):
+            with suppress(OSError):
+                (path / name).unlink()
+
+
 def read_run(path: Path) -> dict[str, Any]:
     """From which data a run was made.
 

@@ -39,7 +39,7 @@ from geogan.plain_file import parse_json, read_json, read_lines
 from geogan.presets import settings_of
 from geogan.ranks import Ranks
 from geogan.reconstructor import Reconstructor
-from geogan.run_folder import ABLATION, METRICS, RUN, STATE, check_files, holds, is_run, read_run
+from geogan.run_folder import ABLATION, METRICS, RUN, STATE, check_files, discard_begun, holds, is_run, read_run
 from geogan.training import Progress
 from geogan.user_path import user_path
 
@@ -237,18 +237,24 @@ def train(
             report.say(f"no state of {out} was saved yet, so the training begins at step 0")
         for note in source.notes:
             report.say(note)
-        reconstructor.fit(
-            source.field,
-            domain=mask,
-            clean=whole,
-            covariates=maps,
-            error=errors,
-            path=out,
-            resume=not begins,
-            overwrite=overwrite or resume is not None,
-            progress=report.show,
-            message=report.say,
-        )
+        try:
+            reconstructor.fit(
+                source.field,
+                domain=mask,
+                clean=whole,
+                covariates=maps,
+                error=errors,
+                path=out,
+                resume=not begins,
+                overwrite=overwrite or resume is not None,
+                progress=report.show,
+                message=report.say,
+            )
+        except Exception:
+            # A failure leaves nothing behind; a kill leaves what the run can be begun again with.
+            if begins and resume is None:
+                discard_begun(out)
+            raise
     scores = reconstructor.model_.scores
     if scores["steps"] == report.since:
         report.say(f"{out} was trained for {report.since} steps already; give more --steps or --minutes to go on")

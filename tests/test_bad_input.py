@@ -186,7 +186,7 @@ TRAININGS = [
     case("log-of-negative", f"{TRAIN} bad.nc --transform log", "sst", "none", "positive",
          make=with_values(lambda values: values - 12)),
     case("unknown-transform", f"{TRAIN} sst.nc --transform sqrt", "sqrt", "log"),
-    case("no-domain", f"{TRAIN} sst.nc --domain land", "sst.nc has no variable 'land'", "sea_mask"),
+    case("no-domain", f"{TRAIN} sst.nc --domain soil", "sst.nc has no variable 'soil'", "sea_mask"),
     case("domain-of-another-grid", f"{TRAIN} bad.nc --variable sst --domain half", "'half' of bad.nc is on a grid of",
          "one grid",
          make=changed(lambda sea: sea.assign(

@@ -138,8 +138,8 @@ def test_the_processes_scale_with_the_images():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"rows": ["wgan"]}, "no row 'wgan'; choose from paired"),
-        ({"columns": ["fog"]}, "no column 'fog'; choose from remove_pixel"),
+        ({"rows": ["wgan"]}, "no row of table1 is named 'wgan'; choose from paired"),
+        ({"columns": ["fog"]}, "no column of table1 is named 'fog'; choose from remove_pixel"),
         ({"size": 24}, "cannot be reduced to 24 x 24"),
         ({"images": 10}, "10 images; a table needs at least 20"),
     ],

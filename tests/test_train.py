@@ -242,7 +242,7 @@ def test_what_is_not_geogan_s_is_left_alone(data, tmp_path):
         ({"operator": ["fog"]}, "no operator is named 'fog'"),
         ({"operator": ["convolve_noise"]}, "has gaps, but the operator convolve_noise makes none"),
         ({"variable": "salt"}, "no variable 'salt'"),
-        ({"domain": "land"}, "no variable 'land'"),
+        ({"domain": "soil"}, "no variable 'soil'"),
         ({"time": "1999"}, "1999"),
         ({"transform": "sqrt"}, "transform must be one of"),
         ({"weight_prior": 0, "weight_likelihood": 0, "weight_withheld": 0}, "all weights are 0"),
