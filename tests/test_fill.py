@@ -393,9 +393,9 @@ def stored(field, folder, kind):
             encoding={"sst": {"chunks": (5, 20, 24)}},
         )  # fmt: skip
         return folder / "a.zarr"
-    if kind == "nc":
+    if kind in ("nc", "packed"):
         (folder / "a.nc").unlink(missing_ok=True)
-        field.to_netcdf(folder / "a.nc")
+        field.to_netcdf(folder / "a.nc", encoding={"sst": PACKED} if kind == "packed" else {})
         return folder / "a.nc"
     for number in range(3):
         part = folder / f"part{number}.nc"
@@ -421,7 +421,7 @@ def guess(model, tmp_path_factory):
 
 
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
-@pytest.mark.parametrize("kind", ["zarr2", "zarr3", "nc", "many"])
+@pytest.mark.parametrize("kind", ["zarr2", "zarr3", "nc", "packed", "many"])
 def test_a_revised_archive_is_not_finished_already(guess, gappy, tmp_path, small, kind, ending):
     """All but the dates that a check of the first, the middle and the last one would look at."""
     data, out = stored(gappy, tmp_path, kind), tmp_path / f"out.{ending}"
@@ -438,7 +438,9 @@ def test_a_revised_archive_is_not_finished_already(guess, gappy, tmp_path, small
 
 
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
-@pytest.mark.parametrize(("kind", "options"), [("nc", "overwrite"), ("zarr3", "append"), ("many", "append")])
+@pytest.mark.parametrize(
+    ("kind", "options"), [("nc", "overwrite"), ("packed", "append"), ("zarr3", "append"), ("many", "append")]
+)
 def test_only_regions_that_read_what_changed_are_filled_again(guess, gappy, tmp_path, small, kind, options, ending):
     data, out = stored(gappy, tmp_path, kind), tmp_path / f"out.{ending}"
     fill(data, guess, out, members=2)
