@@ -11,7 +11,7 @@ from geogan.schema import DoneLine, FillText, MetricsLine, ModelText, PartialTex
 
 def test_every_setting_has_a_place():
     """A setting that is missing there could be saved, and its model never be read again."""
-    written = geogan.Reconstructor()._settings()
+    written = geogan.Reconstructor().settings()
     assert set(written) <= set(Settings.model_fields)
     check(Settings, json.loads(json.dumps(written)))
 
