@@ -1,4 +1,4 @@
-"""The page of the method names functions and tests that exist."""
+"""The pages of the method and of what is read name functions and tests that exist."""
 
 import ast
 import re
@@ -11,13 +11,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(geogan[\w.]*): ([\w.]+)`", PAGE)))
-GUARDS = sorted(set(re.findall(r"`(tests/\w+\.py): (\w+)`", PAGE)))
+INPUT = (ROOT / "docs" / "input.md").read_text(encoding="utf-8")
+GUARDS = sorted(set(re.findall(r"`(tests/\w+\.py): (\w+)`", PAGE + INPUT)))
 
 
 def test_the_page_names_functions_and_tests():
     assert len(NAMED) > 15 and len(GUARDS) > 10
     # A name broken over two lines would be looked up by nobody.
-    assert not re.findall(r"`(?:geogan|tests)[\w./]*:\s*\n", PAGE)
+    assert not re.findall(r"`(?:geogan|tests)[\w./]*:\s*\n", PAGE + INPUT)
+
+
+def test_every_kind_of_input_names_its_test():
+    rows = [line for line in INPUT.splitlines() if line.startswith("| ") and not line.endswith("| test |")]
+    assert len(rows) > 40 and all(re.search(r"`tests/\w+\.py: \w+` \|$", row) for row in rows)
 
 
 @pytest.mark.parametrize(("module", "name"), NAMED)
