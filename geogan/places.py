@@ -49,12 +49,15 @@ def check_apart(
 
     Examples
     --------
-    >>> check_apart("filled.zarr", {"--data": "gappy.zarr", "--model": "runs/sst"})
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "a.nc").touch()
+    >>> check_apart(folder / "filled.nc", {"--data": folder / "a.nc"})
     >>> try:
-    ...     check_apart("./a.nc", {"--data": "a.nc"})
+    ...     check_apart(folder / "." / "a.nc", {"--data": folder / "a.nc"})
     ... except InputError as error:
     ...     print(error)
-    the output './a.nc' is the same as --data 'a.nc', which would be lost; give another name
+    the output '...a.nc' is the same as --data '...a.nc', which would be lost; give another name
     """
     text = str(out)
     if "\0" in text or _is_remote(text):

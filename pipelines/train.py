@@ -366,7 +366,12 @@ class _Report:
         self.out.mkdir(parents=True, exist_ok=True)
         run, metrics = self.out / RUN, self.out / METRICS
         if line["step"] == 0 or not run.is_file():
-            _replace(run, json.dumps(self.described | {"settings": self.reconstructor.settings()}, indent=2))
+            # Only training finds out which domain it is, where none was asked for.
+            chosen = {
+                "domain": getattr(self.reconstructor, "domain_", self.described["domain"]),
+                "settings": self.reconstructor.settings(),
+            }
+            _replace(run, json.dumps(self.described | chosen, indent=2))
         elif self.last in (None, 0) and (self.out / STATE).is_file():
             # Settings are those of the model from now on; without a state they were needed to begin again.
             described = read_json(run)

@@ -181,8 +181,6 @@ TRAININGS = [
     case("gaps-without-mask", f"{TRAIN} sst.nc --operator convolve_noise", "sst has gaps", "makes none", "--operator"),
     case("constant", f"{TRAIN} bad.nc", "is 5 wherever it is seen", "nothing to learn",
          make=with_values(lambda values: np.where(np.isnan(values), values, 5.0))),
-    case("small-grid", f"{TRAIN} bad.nc", "6 x 24 cells", "at least 8", "give a larger grid",
-         make=changed(lambda sea: sea.isel(lat=slice(10, 16)))),
     case("log-of-negative", f"{TRAIN} bad.nc --transform log", "sst", "none", "positive",
          make=with_values(lambda values: values - 12)),
     case("unknown-transform", f"{TRAIN} sst.nc --transform sqrt", "sqrt", "log"),

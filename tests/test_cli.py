@@ -72,7 +72,7 @@ def test_train_hands_on_all_it_was_told(calls):
         "weight_prior": 0.0, "weight_likelihood": 2.0, "weight_withheld": 0.5, "first_guess": False, "steps": 9,
         "minutes": 3.0, "precision": "float32", "seed": 7, "threads": 1, "device": "cpu", "resume": None,
         "overwrite": True, "preset": ["unir", "paired"], "clean": ["c.nc"], "generator": "sagan",
-        "discriminator": "sagan", "allow_product": False,
+        "discriminator": "sagan", "allow_product": False, "screen": False,
     }  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def test_pipelines_take_what_verbs_give(verb):
     from importlib import import_module
 
     command = next(command for command in app.registered_commands if command.callback.__name__ == verb)
-    given = set(inspect.signature(command.callback).parameters) - {"ctx", "method", "as_json"}
+    given = set(inspect.signature(command.callback).parameters) - {"ctx", "method", "as_json", "screen_threshold"}
     taken = inspect.signature(getattr(import_module(f"geogan.pipelines.{verb}"), verb)).parameters
     assert given <= taken.keys() and "console" in taken
 

@@ -382,7 +382,7 @@ def test_empty_looking_chunks_are_on_disk(tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("", "is no name of a file"),
+        ("", "the name of a file or folder is empty"),
         ("..", "is no name of a file"),
         ("a.zarr/..", "is no name of a file"),
         ("out.csv", r"must end in \.zarr or \.nc"),

@@ -276,7 +276,7 @@ def test_each_process_has_one_accelerator(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    monkeypatch.setattr(torch, "zeros", lambda *shape, device: chosen.append(device.index))
+    monkeypatch.setattr(torch, "zeros", lambda *shape, device: chosen.append(device.index) or torch.empty(0))
     with (
         pytest.raises(geogan.InputError, match="could not reach each other at 127.0.0.1:9"),
         monkeypatch.context() as no,

@@ -103,7 +103,7 @@ def test_numbers_of_numpy_become_pythons_own():
     ("settings", "words"),
     [
         ({"members": 0}, "members must be at least 1, got 0"),
-        ({"members": 1.5}, "members must be a whole number of 1 or more, got 1.5"),
+        ({"members": 1.5}, "members must be a whole number between 1 and 10000, got 1.5"),
         ({"members": True}, "got true"),
         ({"seed": "1"}, "seed must be a whole number"),
         ({"seed": -1}, "seed must be at least 0, got -1"),

@@ -81,7 +81,8 @@ def _value(parameter: Any, is_number: bool, ctx: Any, value: Any) -> Any:
     for text in value if isinstance(value, (list, tuple)) else (value,):
         if not isinstance(text, str):
             continue
-        if not text.strip():
+        # An empty condition is a value: it takes back the one that a run was trained with.
+        if not text.strip() and parameter.name != "where":
             raise typer.BadParameter("it is empty, give a value or leave it out.", ctx=ctx, param=parameter)
         if is_number and (not text.isascii() or "_" in text or len(text) > _DIGITS):
             raise typer.BadParameter(f"{text!r} is not a valid number, such as 8 or 0.5.", ctx=ctx, param=parameter)

@@ -214,11 +214,11 @@ def _check_values(name: str, lowest: float, highest: float, gaps: dict[str, int]
             f"{name} holds no value at all, only gaps; check the variable, the dates chosen and, for a Zarr "
             "store, that its copy is complete"
         )
-    check_finite(name, np.array([lowest, highest]))
     if highest == _NETCDF_FILL:
         raise InputError(
             f"{name} holds {_NETCDF_FILL:g}, which NetCDF writes where there is no value; set it to NaN, for example "
             "field.where(field < 9e36)"
         )
+    check_finite(name, np.array([lowest, highest]))
     if lowest == highest:
         raise InputError(f"{name} is {float(lowest):g} wherever it is seen; a constant field has nothing to learn")
