@@ -20,6 +20,10 @@ LARGEST_SEED = 2**63 - 1
 MOST_MEMBERS = 10_000
 # A process with more threads than this only switches between them.
 MOST_THREADS = 4096
+# A training of a billion steps takes years.
+MOST_STEPS = 10**9
+# Limits that no machine reaches, and none wider than those of `geogan.schema`, which reads what a run says of itself.
+MOST_WIDTH, MOST_BATCH, LARGEST_CROP, LARGEST_WINDOW = 8192, 2**16, 2**20, 5000
 
 Check = Callable[[str, Any], Any]
 
@@ -74,8 +78,7 @@ def _betas(name: str, value: Any) -> tuple[float, float]:
     return tuple(real_number(name, part, least=0, below=1) for part in value)  # type: ignore[return-value]
 
 
-_count, _share, _positive = (
-    partial(whole_number, least=1),
+_share, _positive = (
     partial(real_number, least=0, most=1),
     partial(real_number, above=0),
 )
@@ -92,8 +95,8 @@ def _screen(name: str, value: Any) -> bool | float:
 
 
 CHECKS: dict[str, Check] = {
-    "window": partial(whole_number, least=0),
-    "width": partial(whole_number, least=2),
+    "window": partial(whole_number, least=0, most=LARGEST_WINDOW),
+    "width": partial(whole_number, least=2, most=MOST_WIDTH),
     "show_mask": switch,
     "members": partial(whole_number, least=1, most=MOST_MEMBERS),
     "weight_prior": _weight,
@@ -106,19 +109,19 @@ CHECKS: dict[str, Check] = {
     "covariates": names,
     "noise": _noise,
     "screen": _screen,
-    "batch": _count,
-    "crop": partial(whole_number, least=SMALLEST_CROP),
-    "steps": partial(whole_number, least=0),
+    "batch": partial(whole_number, least=1, most=MOST_BATCH),
+    "crop": partial(whole_number, least=SMALLEST_CROP, most=LARGEST_CROP),
+    "steps": partial(whole_number, least=0, most=MOST_STEPS),
     "minutes": _weight,
     "rate_generator": _weight,
     "rate_discriminator": _weight,
     "betas": _betas,
     "decay": _positive,
-    "decay_every": _count,
+    "decay_every": partial(whole_number, least=1, most=MOST_STEPS),
     "cooling": _share,
-    "warm_up": partial(whole_number, least=0),
+    "warm_up": partial(whole_number, least=0, most=MOST_STEPS),
     "clip": _positive,
-    "likelihood_every": _count,
+    "likelihood_every": partial(whole_number, least=1, most=MOST_STEPS),
     "averaging": partial(real_number, least=0, below=1),
     "precision": one_of("auto", "float32", "bfloat16"),
     "seed": partial(whole_number, least=0, most=LARGEST_SEED),

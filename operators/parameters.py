@@ -36,9 +36,9 @@ def whole_number(name: str, value: Any, *, least: int | None = None, most: int |
     if not _is_whole(value):
         raise InputError(f"{name} must be a whole number{_range(least, most)}, got {_shown(value)}; give such a number")
     if least is not None and value < least:
-        raise InputError(f"{name} must be at least {least}, got {value}; give a larger one")
+        raise InputError(f"{name} must be at least {least}, got {_shown(value)}; give a larger one")
     if most is not None and value > most:
-        raise InputError(f"{name} must be at most {most}, got {value}; give a smaller one")
+        raise InputError(f"{name} must be at most {most}, got {_shown(value)}; give a smaller one")
     return int(value)
 
 
@@ -79,7 +79,7 @@ def real_number(
     geogan.operators.errors.InputError: minutes must be a finite number of 0 or more, got nan; give such a number
     """
     allowed = _range(least, most, above, below)
-    if not (_is_whole(value) or isinstance(value, float | np.floating)) or not math.isfinite(value):
+    if not (_is_whole(value) or isinstance(value, float | np.floating)) or not _is_finite(value):
         raise InputError(f"{name} must be a finite number{allowed}, got {_shown(value)}; give such a number")
     if least == 0 and value < 0:
         raise InputError(f"{name} must not be negative, got {value}; give a number{allowed}")
@@ -148,6 +148,14 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def _is_finite(value: Any) -> bool:
+    """Whether a number is finite and, if it is a whole one, within the range of floats."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def _range(
     least: float | None, most: float | None = None, above: float | None = None, below: float | None = None
 ) -> str:
@@ -174,5 +182,8 @@ def _shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, np.generic):
         value = value.item()
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes whole numbers of 4300 digits at most
+        return "a number of more than 4000 digits"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -207,3 +207,30 @@ def test_as_a_module_and_quick():
         took.append(time.perf_counter() - began)
         assert result.returncode == 0 and all(verb in result.stdout for verb in VERBS)
     assert min(took) < 0.6
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_a_lack_of_memory_is_one_sentence(monkeypatch, error):
+    fake = types.ModuleType("geogan.pipelines.fill")
+
+    def fill(*args, **named):
+        raise error
+
+    fake.fill = fill
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    result = run("fill", "--data", "a.zarr", "--model", "m", "--out", "b.zarr")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("this needs more memory than there is; give smaller numbers")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_any_other_error_of_a_library_keeps_its_trace(monkeypatch):
+    fake = types.ModuleType("geogan.pipelines.fill")
+
+    def fill(*args, **named):
+        raise RuntimeError("a defect")
+
+    fake.fill = fill
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    result = run("fill", "--data", "a.zarr", "--model", "m", "--out", "b.zarr")
+    assert isinstance(result.exception, RuntimeError) and result.exit_code == 1

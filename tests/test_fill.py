@@ -456,6 +456,23 @@ def test_only_regions_that_read_what_changed_are_filled_again(guess, gappy, tmp_
     assert f"{out} is finished already" in said.file.getvalue() and not small
 
 
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+def test_an_append_fills_all_again_where_every_region_reads_a_date_that_changed(guess, gappy, tmp_path, ending):
+    """One region holds all dates; most of them are what they were, so it is the same archive."""
+    data, out = stored(gappy, tmp_path, "nc"), tmp_path / f"out.{ending}"
+    fill(data, guess, out)
+    stored(revise(gappy, [7]), tmp_path, "nc")
+    said = Console(file=io.StringIO(), width=300)
+    fill(data, guess, out, append=True, console=said)
+    assert "0 dates are new; 1 of 30 dates changed since" in said.file.getvalue()
+    assert raw(out).drop_attrs().equals(raw(fill(data, guess, tmp_path / f"whole.{ending}")).drop_attrs())
+    before = raw(out)
+    stored(revise(gappy, slice(None)), tmp_path, "nc")
+    with pytest.raises(InputError, match="sst of [23][0-9] dates, the first of them .*, is not what it was when"):
+        fill(data, guess, out, append=True)
+    xr.testing.assert_identical(raw(out), before)
+
+
 @pytest.mark.parametrize("kind", ["zarr3", "nc", "many"])
 def test_an_archive_copied_over_with_equal_values_is_finished_already(guess, gappy, tmp_path, small, kind):
     data, out = stored(gappy, tmp_path, kind), tmp_path / "out.zarr"

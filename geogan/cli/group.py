@@ -64,6 +64,14 @@ class Verbs(TyperGroup):
         except _USAGE_ERROR as error:
             _echo_usage(error)
             raise typer.Exit(_USAGE) from None
+        except (MemoryError, RuntimeError) as error:
+            if not _lacks_memory(error):
+                raise
+            echo_error(
+                "this needs more memory than there is; give smaller numbers (--batch, --crop, --width, --window, "
+                "--members, --threads), or a smaller archive"
+            )
+            raise typer.Exit(_USAGE) from None
         except KeyboardInterrupt:
             echo("stopped; what was finished is kept", err=True)
             raise typer.Exit(_INTERRUPTED) from None
@@ -87,6 +95,15 @@ def _value(parameter: Any, is_number: bool, ctx: Any, value: Any) -> Any:
         if is_number and (not text.isascii() or "_" in text or len(text) > _DIGITS):
             raise typer.BadParameter(f"{text!r} is not a valid number, such as 8 or 0.5.", ctx=ctx, param=parameter)
     return type(parameter).process_value(parameter, ctx, value)
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is lacking; PyTorch has no kind of error for that on the CPU."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
 
 
 def _echo_usage(error: Any) -> None:
