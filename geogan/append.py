@@ -37,6 +37,7 @@ _SAME = {
     "keep_observed": "with --keep-observed {}",
     "seed": "with --seed {}",
     "where": "with --where {}",
+    "screen": "with the screening threshold {}",
 }
 
 
@@ -139,7 +140,7 @@ class Older:
             raise InputError(f"{chosen.name} has no dates, so nothing can be appended; leave --append out")
         for name, words in _SAME.items():
             if self.told.get(name) != told.get(name):
-                then, now = (words.format(each.get(name)) for each in (self.told, told))
+                then, now = (words.format(each.get(name, "none")) for each in (self.told, told))
                 raise InputError(
                     f"{self.path} was filled {then}, and not {now}; give the same, or fill it anew with --overwrite"
                 )

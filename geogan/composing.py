@@ -17,7 +17,7 @@ from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.quantities import is_direction
 from geogan.slab import Slab
-from geogan.storage import Storage, choose_storage, value_type
+from geogan.storage import Storage, choose_storage, coordinate_encoding, value_type
 from geogan.variables import is_joined, split_variables
 
 # Scales above and below the climatology between which predictions are expected: a product's packing must hold all of
@@ -274,7 +274,10 @@ def product_of(
     if "grid_mapping" in filled.encoding:
         for part in list(found.values())[1:]:
             part.encoding["grid_mapping"] = filled.encoding["grid_mapping"]
-    return xr.Dataset(found).transpose("member", *field.dims, missing_dims="ignore")
+    product = xr.Dataset(found).transpose("member", *field.dims, missing_dims="ignore").copy()
+    for coordinate in product.coords.values():
+        coordinate.encoding = coordinate_encoding(coordinate)
+    return product
 
 
 def error_limits(model: Model, max_error: float | str | Sequence[float] | None, members: int) -> np.ndarray | None:

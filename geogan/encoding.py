@@ -11,7 +11,7 @@ import xarray as xr
 
 from geogan.codes import Codes
 from geogan.plain_file import read_json
-from geogan.storage import missing_codes
+from geogan.storage import coordinate_encoding, missing_codes
 
 MARK = "geogan_product"
 """Global attribute of every product; nothing without it is ever replaced."""
@@ -64,11 +64,8 @@ def _for_output(template: xr.Dataset, digest: str) -> xr.Dataset:
     dataset.attrs = dict(template.attrs) | {"Conventions": "CF-1.8", MARK: digest}
     for name, coordinate in template.coords.items():
         loaded = coordinate.variable.compute().copy()
-        loaded.encoding = _meaning(coordinate)
-        if loaded.dtype.kind == "f":
-            # Packed coordinates may be rounded when they are packed again.
-            for key in ("dtype", "scale_factor", "add_offset", "_FillValue", "missing_value"):
-                loaded.encoding.pop(key, None)
+        portable = coordinate_encoding(coordinate)
+        loaded.encoding = {key: value for key, value in _meaning(coordinate).items() if key in portable}
         _drop_dangling(loaded, template)
         if loaded.ndim < 2:
             loaded.encoding.pop("missing_value", None)

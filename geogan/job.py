@@ -351,7 +351,8 @@ class Filler:
             "slab_and_margin": [self.cut.dates, self.cut.margin],
         }
         told |= {"panel": self._panel} if self.cut.panelled else {}
-        told |= {} if self.job.screen is None else {"screen": self.job.screen}
+        screen = self.model.screen
+        told |= {} if screen is None or screen.threshold is None else {"screen": screen.threshold}
         return told | ({"is_periodic": True} if self.cut.is_periodic else {})
 
     @property

@@ -17,6 +17,8 @@ APART = "packings"
 PACKING = ("dtype", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned")
 # The rest of an encoding that another file can keep.
 _KEPT = ("units", "calendar", "grid_mapping")
+# Units of time that xarray writes; it reads others too, such as "months since" of a calendar of 360 days.
+_TIME_UNITS = ("nanosecond", "microsecond", "millisecond", "second", "minute", "hour", "day")
 # Attributes that belong to the encoding: both at once cannot be written.
 _OF_ENCODING = (*PACKING[1:], "grid_mapping", "actual_range")
 _VALID = ("valid_min", "valid_max", "valid_range")
@@ -280,6 +282,27 @@ def holds(codes: Codes, field: xr.DataArray) -> bool:
         if not inside.all() or not np.array_equal(codes.read(whole.astype(codes.dtype), "netcdf"), values):
             return False
     return True
+
+
+def coordinate_encoding(coordinate: xr.DataArray) -> dict[str, Any]:
+    """Return the part of a coordinate's encoding that any container can keep.
+
+    Packed floats are left plain, for they may be rounded when they are packed again. Units of time that cannot be
+    written are left out; the times then get units that can.
+
+    Examples
+    --------
+    >>> level = xr.DataArray(np.zeros(2), dims="x")
+    >>> level.encoding = {"chunks": (2,), "scale_factor": 0.5, "dtype": "int16"}
+    >>> coordinate_encoding(level)
+    {}
+    """
+    packing = () if coordinate.dtype.kind == "f" else PACKING
+    kept = {key: coordinate.encoding[key] for key in (*packing, *_KEPT[:2]) if key in coordinate.encoding}
+    unit = str(kept.get("units", "")).lower().partition(" since ")
+    if unit[1] and unit[0].strip().removesuffix("s") not in _TIME_UNITS:
+        del kept["units"]
+    return kept
 
 
 def shared_storage(fields: Sequence[xr.DataArray]) -> tuple[dict[str, Any], dict[str, Any]]:

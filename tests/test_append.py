@@ -233,6 +233,7 @@ def test_what_cannot_be_appended_to_is_refused(run, model, gappy, grown, tmp_pat
     for source, options, words in [
         (data, {"model": other} | time, "was filled with the model .*, and not with the model"),
         (data, {"members": 2} | time, "was filled with --members 1, and not with --members 2"),
+        (data, {"screen": True} | time, "was filled with the screening threshold none, and not with the .* 5.0"),
         (tmp_path / "renamed.nc", time, "was filled from the variable sst, and not from the variable temperature"),
         (tmp_path / "part.nc", time, "is on another grid than sst now is"),
         (tmp_path / "shifted.nc", time, "the dates of sst do not begin with the 6 of"),

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from functools import partial
 
 import dask
 import numpy as np
@@ -405,3 +406,26 @@ def test_predictions_and_members_lie_within_the_valid_range(model, gappy, domain
         values = product[name].values[..., inside]
         assert (values.astype("f8") >= float(low)).all() and (values.astype("f8") <= float(high)).all()
     assert {key for key in product["sst"].attrs if key.startswith("valid")} == set(attrs)
+
+
+@pytest.mark.parametrize("kept", ["zarr 2", "zarr 3", "sharded"])
+def test_what_is_filled_in_python_can_be_written_into_any_container(model, gappy, tmp_path, kept):
+    """Filters, codecs and shards of the source are none of the product's, those of its coordinates included."""
+    shape = gappy.shape
+    chunks = {"chunks": (2, *shape[1:]), "shards": (shape[0] + shape[0] % 2, *shape[1:])} if kept == "sharded" else {}
+    source = tmp_path / "source.zarr"
+    gappy.to_dataset(name="sst").to_zarr(
+        source, zarr_format=2 if kept == "zarr 2" else 3, consolidated=False, encoding={"sst": chunks}
+    )
+    with xr.open_zarr(source, consolidated=False) as dataset:
+        filled = fill(model, dataset.sst)
+        assert dataset.lat.encoding  # the source stays as it was
+    for name, write in {
+        "2.zarr": partial(filled.to_zarr, zarr_format=2),
+        "3.zarr": partial(filled.to_zarr, zarr_format=3),
+        "product.nc": filled.to_netcdf,
+    }.items():
+        write(tmp_path / name)
+        with xr.open_dataset(tmp_path / name, engine="zarr" if name.endswith("zarr") else "netcdf4") as back:
+            np.testing.assert_array_equal(back.sst.values, filled.sst.values)
+            np.testing.assert_array_equal(back.lat.values, gappy.lat.values)

@@ -131,6 +131,18 @@ def test_calendars_are_kept(tmp_path, suffix):
     assert back.time.dt.calendar == "noleap"
 
 
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+@pytest.mark.parametrize("units", ["months since 2000-01-01", "hr since 2000-01-01"])
+def test_times_in_units_that_cannot_be_written_get_others(tmp_path, suffix, units):
+    numbers = xr.DataArray(np.arange(5.0), dims="time", attrs={"units": units, "calendar": "360_day"})
+    dataset = xr.decode_cf(xr.Dataset({"sst": (("time", "y", "x"), np.zeros((5, 2, 2)))}, coords={"time": numbers}))
+    out = tmp_path / f"out{suffix}"
+    write_dataset(dataset, out)
+    back = xr.open_dataset(out, engine="zarr" if suffix == ".zarr" else "netcdf4")
+    np.testing.assert_array_equal(back.time.values, dataset.time.values)
+    assert back.time.dt.calendar == "360_day"
+
+
 def test_template_is_never_computed(tmp_path):
     def fail(*args, **kwargs):
         raise AssertionError("computed")
