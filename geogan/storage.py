@@ -358,17 +358,21 @@ def valid_limits(field: xr.DataArray) -> tuple[float, float]:
     (0.0, 1.0)
     """
     codes = Codes.of(field.encoding)
-    low, high = _valid_ends(field.attrs)
-    if not isinstance(codes, str):
-        stored = np.dtype(field.encoding["dtype"]).newbyteorder("=")
-        scale, offset = codes.slope
-        low, high = (
-            _viewed(end, stored, codes.dtype) * scale + offset if np.asarray(end).dtype.kind in "iu" else end
-            for end in (low, high)
-        )
-        if scale < 0 and np.asarray(_valid_ends(field.attrs)[0]).dtype.kind != "f":
-            low, high = high, low
-    least, most = -np.inf if low is None else float(low), np.inf if high is None else float(high)
+    stored = _number_type(field.encoding.get("dtype"))
+    # Limits of scaled floats are compared with the stored numbers, as those of whole numbers that are packed.
+    is_packed = not isinstance(codes, str) or (stored is not None and stored.kind == "f")
+    slope = Codes(np.dtype(float), *(field.encoding.get(key) for key in PACKING[1:3])).slope
+    scale, offset = (slope if isinstance(codes, str) else codes.slope) if is_packed else (1.0, 0.0)
+    sides: tuple[list[float], list[float]] = ([-np.inf], [np.inf])
+    for side, end in enumerate(_valid_ends(field.attrs)):
+        if end is None:
+            continue
+        if isinstance(codes, str) or np.asarray(end).dtype.kind in "iu":
+            code = end if isinstance(codes, str) or stored is None else _viewed(end, stored, codes.dtype)
+            sides[side if scale > 0 else 1 - side].append(float(code) * scale + offset)
+        else:
+            sides[side].append(float(end))
+    least, most = max(sides[0]), min(sides[1])
     return (least, most) if least <= most else (-np.inf, np.inf)
 
 

@@ -426,6 +426,28 @@ def test_limits_are_in_the_units_of_the_values():
     assert MissingRules.of(np.dtype("i2"), packing | {"valid_max": 40.0}).limits() == (None, 40)
     reversed_ = {"scale_factor": -0.01, "valid_range": np.array([-200, 3000], "i2")}
     assert MissingRules.of(np.dtype("i2"), reversed_).limits() == (-30, 2)
+    mixed = packing | {"valid_min": np.int16(-200), "valid_max": np.float32(40)}
+    assert MissingRules.of(np.dtype("i2"), mixed).limits() == (8, 40)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "attrs", "limits"),
+    [
+        ("i2", {"scale_factor": 0.001, "valid_range": np.array([-2.0, 35.0])}, (-2, None)),
+        ("i2", {"scale_factor": -0.001, "valid_range": np.array([-2.0, 35.0])}, (-2, None)),
+        ("i2", {"scale_factor": 0.001, "valid_range": "-2, 35.5"}, (-2, None)),
+        ("i2", {"scale_factor": 0.001, "_Unsigned": "true", "valid_min": -2.0}, (None, None)),
+        ("i2", {"scale_factor": 0.001, "_Unsigned": "true", "valid_range": np.array([-2.0, 40.0])}, (None, 40)),
+        ("u1", {"scale_factor": 0.25, "_Unsigned": "false", "valid_max": 40.0}, (None, None)),
+    ],
+)
+def test_limits_that_a_packing_cannot_reach_limit_nothing(dtype, attrs, limits):
+    rules = MissingRules.of(np.dtype(dtype), attrs)
+    assert rules.limits() == limits
+    codes = np.array([100, 120], dtype)
+    assert np.isfinite(rules.decode(codes)).all()
+    with pytest.raises(InputError, match="no value is valid"):
+        MissingRules.of(np.dtype(dtype), {**attrs, "valid_range": np.array([60.0, 90.0]) + 100})
 
 
 @pytest.mark.parametrize("kind", ["f2", "f4", "f8"])

@@ -456,3 +456,23 @@ def test_the_attributes_of_a_product_are_those_of_its_numbers():
         assert storage.attrs.keys() == {"units", "valid_range"} | extra
     with_mapping = field.assign_coords(crs=0)
     assert choose_storage(with_mapping, None, is_proven=True).encoding["grid_mapping"] == "crs"
+
+
+@pytest.mark.parametrize("scale", [10.0, 0.25, -0.5])
+@pytest.mark.parametrize("dtype", ["i2", "f4"])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"valid_range": np.array([1, 3], "i2")},
+        {"valid_min": np.int16(1)},
+        {"valid_max": np.float32(50)},
+        {"valid_min": np.float32(20), "valid_max": np.float32(50)},
+        {"valid_min": np.int16(-1), "valid_max": np.float32(50)},
+    ],
+)
+def test_predictions_have_the_limits_that_observations_have(dtype, scale, limits):
+    encoding = {"dtype": np.dtype(dtype), "scale_factor": scale, "add_offset": 20.0}
+    field = opened(np.zeros((1, 2, 2), dtype), encoding, **limits)
+    rules = MissingRules.of(np.dtype(dtype), {"scale_factor": scale, "add_offset": 20.0} | limits)
+    found = [None if np.isinf(end) else end for end in valid_limits(field)]
+    assert tuple(found) == rules.limits()

@@ -509,7 +509,7 @@ class _Attributes:
             raise InputError(
                 f"valid_range of {self.label} is {self._shown(key)}, where two numbers are expected; correct it"
             )
-        ends: list[Any] = list(stated)
+        ends: list[Any] = [float(end) for end in stated] if any(isinstance(end, float) for end in stated) else [*stated]
         if not stated:
             key = "valid_min and valid_max"
             for one in ("valid_min", "valid_max"):
@@ -525,9 +525,9 @@ class _Attributes:
         if compared.kind == "f":
             return tuple(None if end is None else compared.type(end) for end in ends)  # type: ignore[return-value]
         if packing is not None and any(isinstance(end, float) for end in ends):
-            # By the NetCDF users' guide limits of the type of the unpacked values are in their units.
-            ends = [None if end is None else round((end - packing[1]) / packing[0]) for end in ends]
-            ends = ends if packing[0] > 0 else ends[::-1]
+            ends = _packed_ends(ends, packing, np.iinfo(compared), wraps=self.wraps)
+        elif self.wraps:
+            ends = [None if end is None else _same_bits(end, np.iinfo(compared)) for end in ends]
         return self._whole_ends(ends, compared, key)
 
     @property
@@ -539,9 +539,7 @@ class _Attributes:
         """Return limits of whole numbers, None where the type has none beyond them."""
         info = np.iinfo(compared)
         low, high = (None if end is None else int(rounded(end)) for end, rounded in zip(ends, (np.ceil, np.floor)))
-        if self.wraps:
-            low, high = (None if end is None else _same_bits(end, info) for end in (low, high))
-        elif low is not None and high is not None and low >= 0 and info.max < high < 2**info.bits:
+        if not self.wraps and low is not None and high is not None and low >= 0 and info.max < high < 2**info.bits:
             raise InputError(
                 f"{key} of {self.label} is {low} to {high}, which the type {compared} holds only if it is unsigned; "
                 "set its attribute _Unsigned to 'true', or correct the range"
@@ -559,6 +557,27 @@ class _Attributes:
             None if low is None or low <= info.min else compared.type(low),
             None if high is None or high >= info.max else compared.type(high),
         )
+
+
+def _packed_ends(ends: list[Any], packing: tuple[Any, Any], info: np.iinfo, *, wraps: bool) -> list[Any]:
+    """Return limits as packed numbers, None where the packing cannot reach them.
+
+    By the NetCDF users' guide limits of the type of the unpacked values are in their units; whole numbers are packed.
+    """
+    sides: tuple[list[int], list[int]] = ([], [])
+    for side, end in enumerate(ends):
+        if isinstance(end, float):
+            # Every number of the type is within a limit beyond it, which is nothing that wraps.
+            packed = round((end - packing[1]) / packing[0])
+            side = side if packing[0] > 0 else 1 - side
+            if side == 0 and packed > info.min:
+                sides[0].append(packed)
+            elif side == 1 and packed < info.max:
+                sides[1].append(packed)
+        elif end is not None:
+            sides[side].append(_same_bits(int(end), info) if wraps else int(end))
+    lows, highs = sides
+    return [max(lows, default=None), min(highs, default=None)]
 
 
 def _stored(
