@@ -201,7 +201,7 @@ def fill(
         # A folder that is no store is refused by its name, before all that lies in it is looked at.
         if "://" not in path and not are_images([path]):
             is_zarr(path)
-    source = describe(job.data)
+    source = _state_of(job)
     filler = _storing(Filler.open(job), out)
     start = _start(filler, out, source, append=append, overwrite=overwrite, refill=refill, console=console)
     if start is None:
@@ -401,7 +401,7 @@ def _fill_up(
     filler = start.filler
     for _ in range(ROUNDS):
         _compute(product, filler, cluster, start.digest, threads, console)
-        now = describe(filler.job.data)
+        now = _state_of(filler.job)
         if source is None or now is None or now == source:
             known = source if now == source else None
             sums = [product.sums(filler.region(number)) for number in range(filler.cut.total)]
@@ -452,6 +452,12 @@ def reading_of(model: Path, *, group: str | None, dims: str | Mapping[str, str] 
     own = replace(Reading.of(told.get("group"), told.get("dims"), told.get("where")), is_beside=not (group or dims))
     asked = own.unless({"group": group, "dims": dims, "where": where})
     return replace(asked, is_beside=own.is_beside and bool(own.group or own.dims))
+
+
+def _state_of(job: Job) -> str | None:
+    """What the storage tells of the archive, and how it is read: of one file several groups can be read."""
+    state = describe(job.data)
+    return state if state is None or not job.reading.plain else f"{state} {job.reading.plain}"
 
 
 def _say(console: Console | None, sentence: str) -> None:

@@ -457,6 +457,24 @@ def test_only_regions_that_read_what_changed_are_filled_again(guess, gappy, tmp_
 
 
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
+def test_another_group_of_the_same_file_is_not_there_already(guess, gappy, tmp_path, ending):
+    data, out = tmp_path / "a.nc", tmp_path / f"out.{ending}"
+    gappy.to_netcdf(data, group="day")
+    revise(gappy, slice(None)).to_netcdf(data, group="night", mode="a")
+    fill(data, guess, out, group="day")
+    before = raw(out)
+    with pytest.raises(InputError, match="is not what it was when"):
+        fill(data, guess, out, group="night", append=True)
+    with pytest.raises(InputError, match="exists; give another name, or overwrite it"):
+        fill(data, guess, out, group="night")
+    xr.testing.assert_identical(raw(out), before)
+    said = Console(file=io.StringIO(), width=300)
+    fill(data, guess, out, group="day", console=said)
+    fill(data, guess, out, group="day", append=True, console=said)
+    assert "is finished already" in said.file.getvalue() and "has all 30 dates already" in said.file.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
 def test_an_append_fills_all_again_where_every_region_reads_a_date_that_changed(guess, gappy, tmp_path, ending):
     """One region holds all dates; most of them are what they were, so it is the same archive."""
     data, out = stored(gappy, tmp_path, "nc"), tmp_path / f"out.{ending}"
