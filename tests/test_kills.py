@@ -62,7 +62,8 @@ for line in sys.stdin:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
         try:
             {"fill": refill, "train": retrain}[call.pop("verb")](**call)
-        except InputError:
+        except InputError as error:
+            print(error, file=sys.stderr, flush=True)
             os._exit(2)
         os._exit(0)
     moment, ended, status = time.monotonic() + (moment or 1e9), 0, None
