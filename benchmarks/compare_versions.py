@@ -24,8 +24,8 @@ from safetensors.numpy import load_file
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = ["--steps", "60", "--width", "8", "--precision", "float32", "--threads", "1", "--seed", "0"]
-# Attributes that name the version or the hour, and a digest of the whole job.
-VOLATILE = {"history", "geogan_product", "geogan_fill"}
+# Attributes that name the version, the hour or the times of files, and a digest of the whole job.
+VOLATILE = {"history", "geogan_product", "geogan_fill", "geogan_read"}
 
 
 def smooth(shape: tuple[int, ...], seed: int) -> np.ndarray:

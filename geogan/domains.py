@@ -180,7 +180,8 @@ def known_domain(
         found = _fitting_mask(masks, axes, observed, is_scene=is_scene) or _of_quantity(field, axes, observed)
         if found is not None:
             return found
-    if is_scene and domain != "observed":
+    # A Dataset of masks compared with a text would be compared variable by variable.
+    if is_scene and not (isinstance(domain, str) and domain == "observed"):
         return Domain(
             "all",
             np.ones_like(observed),

@@ -3,9 +3,11 @@
 import dataclasses
 import functools
 import json
+import os
 import shutil
 import socket
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,11 @@ from geogan.gaussian import GaussianPrior, fit_prior
 from geogan.pipelines.train import train
 from geogan.product import write_dataset
 from geogan.synthetic import synthetic_sst
+
+# A run for a commit tries the same examples each time; runs by hand go on looking for others.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 @pytest.fixture(autouse=True, scope="session")

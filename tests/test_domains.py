@@ -125,6 +125,8 @@ def test_without_a_hint_all_is_as_it_was():
     assert known(nowhere, observed).name == "observed"
     scene = known(grid(*STRAIT), observed, is_scene=True)
     assert scene.name == "all" and scene.cells.all() and "every cell counts as domain" in scene.sentence(observed)
+    assert known(grid(*STRAIT), observed, xr.Dataset(), is_scene=True).name == "all"
+    assert known(grid(*STRAIT), observed, "auto", is_scene=True).name == "all"
     assert known(grid(*STRAIT), observed, "observed", is_scene=True).name == "observed"
     images = xr.DataArray(np.zeros((4, 26, 33)), dims=("sample", "y", "x"))
     assert known(images, observed).name == "all"
