@@ -46,7 +46,7 @@ from geogan.parallel import side_by_side, torch_threads, workers
 from geogan.places import check_apart
 from geogan.preparation import BLOCK_SIDE, Prepared, block_maker, is_thin, prepare_model, read_once, share_seen
 from geogan.ranks import ALONE, Ranks, own_accelerator, processes_here
-from geogan.run_folder import METRICS, MODEL, RUN, STATE
+from geogan.run_folder import METRICS, MODEL, RUN, STATE, holds
 from geogan.screening import THRESHOLD
 from geogan.settings import check_settings
 from geogan.slab import wanted_over_found
@@ -304,6 +304,7 @@ class Reconstructor:
         if resume and path is None:
             raise InputError("resume needs the folder of the run; give path")
         place = None if path is None else user_path(path)
+        self.path_ = None if place is None else place.resolve()
         if place is None or not ranks.first:
             return self._fit(field, domain, clean, covariates, error, place, resume, progress, message)
         if not resume:
@@ -813,9 +814,42 @@ class Reconstructor:
             message=message or (lambda sentence: None),
         )
 
-    def save(self, path: str | Path) -> Path:
-        """Write what was learned into a folder."""
-        return save_model(path, self._model())
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write what was learned into a folder.
+
+        Parameters
+        ----------
+        path : str or Path
+            Folder, made where it is not there. A model that was saved there is replaced.
+        overwrite : bool
+            Replace the model of a training that keeps its state in the folder and is not this one's.
+
+        Returns
+        -------
+        folder : Path
+
+        Raises
+        ------
+        InputError
+            If nothing was learned yet; if the folder is a Zarr store, or lies in one or in a run; or if it holds
+            another training.
+
+        Examples
+        --------
+        >>> Reconstructor().save("run")
+        Traceback (most recent call last):
+            ...
+        geogan.operators.errors.InputError: nothing was learned yet; call fit, or Reconstructor.load
+        """
+        model, place = self._model(), user_path(path)
+        check_apart(place / MODEL, {}, what="the model", within=place)
+        if not overwrite and holds(place, STATE) and place.resolve() != getattr(self, "path_", None):
+            raise InputError(
+                f"{path} holds another training; give another path, or replace its model with overwrite=True"
+            )
+        saved = save_model(path, model)
+        self.path_ = place.resolve()
+        return saved
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto") -> Self:
@@ -825,6 +859,7 @@ class Reconstructor:
         settings = {name: value for name, value in model.settings.items() if name in known}
         reconstructor = cls(model.operator, device=device, **settings)
         reconstructor.model_ = model
+        reconstructor.path_ = user_path(path).resolve()
         return reconstructor
 
     def _model(self) -> Model:

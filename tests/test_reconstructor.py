@@ -438,3 +438,25 @@ def test_what_a_run_was_trained_with_is_what_it_is_gone_on_with(gappy, domain, q
     loaded.fit(gappy, domain=domain, path=path, resume=True)
     settings = load_model(path).settings
     assert settings["steps"] == 5 and settings["operator"].startswith("cloud_mask:scale=5") and settings["window"] == 1
+
+
+def test_a_model_is_not_saved_over_data_or_another_training(gappy, quick, tmp_path):
+    first, second = tmp_path / "first", small()
+    small().fit(gappy, path=first)
+    gappy.to_dataset(name="sst").to_zarr(tmp_path / "sst.zarr", consolidated=False)
+    second.fit(gappy)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    for place, words in [
+        (first, "holds another training; give another path, or replace its model with overwrite=True"),
+        (tmp_path / "sst.zarr", "which is a Zarr store"),
+        (tmp_path / "sst.zarr" / "run", "which is a Zarr store"),
+        (first / "inner", "which is a run"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            second.save(place)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    Reconstructor.load(first).save(first)
+    second.save(first, overwrite=True)
+    second.save(first)
+    second.save(tmp_path / "own")
+    second.save(tmp_path / "own")
