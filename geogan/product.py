@@ -139,6 +139,10 @@ class Product:
                 if after is not None:
                     state["after"] = after
                 begun = read_state(partial)
+                if begun is not None and begun.get("mark") == mark_of(path):
+                    # A kill came after that product had its name, and before its partial folder was cleared.
+                    _empty(partial)
+                    begun = None
                 if begun is not None and begun == state | {"mark": begun.get("mark")}:
                     state = begun
                 else:
@@ -589,8 +593,7 @@ def _was_clearing(partial: Path, path: Path) -> bool:
         begun = read_json(partial / _STATE)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
-    # The store has gone to its name.
-    return isinstance(begun, dict) and begun.get("mark") == mark_of(path) and read_state(partial) is None
+    return isinstance(begun, dict) and begun.get("mark") == mark_of(path)
 
 
 def partial_folder(path: Path) -> Path:

@@ -610,3 +610,26 @@ def test_a_partial_product_that_another_process_took_is_not_published(tmp_path):
         product.finish()
     assert not out.exists() and other.missing(regions()) == regions()
     other.close()
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+def test_a_kill_between_naming_and_clearing_stands_in_the_way_of_nothing(tmp_path, monkeypatch, ending):
+    """A product that goes on from the finished one is begun, though the finished one's folder was not cleared."""
+    path, field = tmp_path / f"out.{ending}", film()
+
+    def write(product):
+        for region in product.missing(regions()):
+            product.write(region, part(field, region))
+
+    with monkeypatch.context() as killed, begin(path, field, digest="a") as product:
+        write(product)
+        killed.setattr(geogan.product, "_discard", lambda partial: None)
+        product.finish()
+    assert (tmp_path / f".out.{ending}.partial" / "product.json").exists()
+    after = geogan.product.mark_of(path)
+    with begin(path, field + 1, digest="b", overwrite=True, after=after) as product:
+        assert len(product.missing(regions())) == len(regions())
+        write(product)
+        product.finish()
+    assert not (tmp_path / f".out.{ending}.partial").exists()
+    assert geogan.product.is_same(path, "b")
