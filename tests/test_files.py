@@ -1,5 +1,6 @@
 """Names lead to files, stores and URLs; what is something else is refused in one sentence."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -99,3 +100,22 @@ def test_opendap_addresses_are_opened_in_place(monkeypatch, film):
 def test_an_opendap_address_without_a_server():
     with pytest.raises(InputError, match=r"dodsC/a\.nc cannot be read through OPeNDAP"):
         files.open_dataset("http://127.0.0.1:9/thredds/dodsC/a.nc")
+
+
+def test_a_file_with_texts_is_opened_again_and_again(tmp_path, film):
+    """In a process of its own: the NetCDF library may end it where such a file is opened twice."""
+    dataset = film()
+    texts = [f"day {date}" for date in range(dataset.sizes["time"])]
+    dataset.assign_coords(label=("time", texts)).to_netcdf(tmp_path / "texts.nc")
+    line = [sys.executable, "-m", "geogan", "info", str(tmp_path / "texts.nc")]
+    assert subprocess.run(line, capture_output=True).returncode == 0
+
+
+def test_a_file_that_was_replaced_is_opened_anew(tmp_path, film):
+    dataset, path = film(), tmp_path / "a.nc"
+    dataset.to_netcdf(path)
+    before = open_field(path)
+    (dataset + 1).to_netcdf(tmp_path / "b.nc")
+    (tmp_path / "b.nc").replace(path)
+    after = open_field(path)
+    np.testing.assert_allclose(after.values, before.values + 1)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import xarray as xr
 
@@ -189,12 +190,32 @@ class _File(NamedTuple):
         """A group as it is stored; None for the root."""
         if self.kind == "geotiff":
             return open_geotiff(self.path)
-        return xr.open_dataset(self.opened, engine=self.kind, group=group, chunks=None, decode_cf=False)
+        source: Any = self.opened
+        if self.kind == "netcdf4" and "://" not in source:
+            return xr.open_dataset(_netcdf_store(source, group), chunks=None, decode_cf=False)
+        return xr.open_dataset(source, engine=self.kind, group=group, chunks=None, decode_cf=False)
 
     def groups(self) -> list[str]:
         if self.kind == "geotiff":
             return []
         return netcdf_groups(self.opened) if self.kind == "netcdf4" else zarr_groups(self.opened)
+
+
+# NetCDF files that are open, by what tells one state of a file from another; they close with the last array that reads
+# them. The NetCDF library may crash where a file whose texts were read is opened once more.
+_OPEN: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
+
+
+def _netcdf_store(path: str, group: str | None) -> Any:
+    """A group of a local NetCDF file, through the open file that is in use where there is one."""
+    state = Path(path).stat()
+    key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, str(Path(path).absolute()))
+    opened = _OPEN.get(key)
+    if opened is not None:
+        return xr.backends.NetCDF4DataStore(opened, group=group, mode="r")
+    store = xr.backends.NetCDF4DataStore.open(path, group=group)
+    _OPEN[key] = store._manager  # the open file; stores and the arrays that read it refer to it
+    return store
 
 
 def _of_group(file: _File, reading: Reading, wanted: Sequence[str]) -> xr.Dataset:
