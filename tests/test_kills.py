@@ -95,7 +95,7 @@ def ends(server, moment=None, **call):
     return int(server.stdout.readline())
 
 
-def kill_and_go_on(server, finished, restart, *, kills=20, **call):
+def kill_and_go_on(server, finished, restart, *, kills=12, **call):
     """Kill a verb at moments of an undisturbed run's length, again and again; then let it end."""
     began = time.perf_counter()
     assert ends(server, **call) == 0
