@@ -53,7 +53,7 @@ class Codes(NamedTuple):
         marked = str(encoding.get("_Unsigned", "")).lower()
         if marked in ("true", "false"):
             dtype = np.dtype(f"{'u' if marked == 'true' else 'i'}{dtype.itemsize}")
-        scale, offset = (_one_number(encoding.get(key)) for key in ("scale_factor", "add_offset"))
+        scale, offset = (one_number(encoding.get(key)) for key in ("scale_factor", "add_offset"))
         if isinstance(scale, str) or isinstance(offset, str):
             return "its scale_factor or add_offset is not one number"
         if scale is not None and float(scale) == 0:
@@ -61,7 +61,7 @@ class Codes(NamedTuple):
         if not (isinstance(scale, np.float32) and (offset is None or isinstance(offset, np.float32))):
             # Only single precision of both makes readers compute in it; alone it is a double.
             scale, offset = (None if number is None else float(number) for number in (scale, offset))
-        fill = _one_number(encoding.get("_FillValue"))
+        fill = one_number(encoding.get("_FillValue"))
         is_code = not isinstance(fill, str) and fill is not None and float(fill).is_integer()
         return cls(dtype, scale, offset, int(fill) if is_code else None)
 
@@ -167,8 +167,8 @@ def encoded(values: np.ndarray, codes: Codes) -> np.ndarray:
     return np.asarray(xr.conventions.encode_cf_variable(variable, name="values").values).reshape(np.shape(values))
 
 
-def _one_number(value: Any) -> Any:
-    """A finite float in its type, out of its list; None where there is none, a text where it is anything else."""
+def one_number(value: Any) -> Any:
+    """Return one finite number in its type; None where there is none, a text where it is anything else."""
     if value is None:
         return None
     array = np.asarray(value)

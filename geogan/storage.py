@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from geogan.codes import Codes, Container, encoded
+from geogan.codes import Codes, Container, encoded, one_number
 
 APART = "packings"
 """Key of a field's encoding: in how many ways its files are packed, where that is more than one."""
@@ -361,7 +361,10 @@ def valid_limits(field: xr.DataArray) -> tuple[float, float]:
     stored = _number_type(field.encoding.get("dtype"))
     # Limits of scaled floats are compared with the stored numbers, as those of whole numbers that are packed.
     is_packed = not isinstance(codes, str) or (stored is not None and stored.kind == "f")
-    slope = Codes(np.dtype(float), *(field.encoding.get(key) for key in PACKING[1:3])).slope
+    numbers = [one_number(field.encoding.get(key)) for key in PACKING[1:3]]
+    if any(isinstance(number, str) for number in numbers):
+        return -np.inf, np.inf  # such a packing is refused where values are read
+    slope = Codes(np.dtype(float), *numbers).slope
     scale, offset = (slope if isinstance(codes, str) else codes.slope) if is_packed else (1.0, 0.0)
     sides: tuple[list[float], list[float]] = ([-np.inf], [np.inf])
     for side, end in enumerate(_valid_ends(field.attrs)):
