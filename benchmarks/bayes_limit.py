@@ -19,11 +19,11 @@ import torch
 import xarray as xr
 
 from geogan import Reconstructor
-from geogan.gaussian import GaussianPrior
+from geogan.evaluation.ensembles import EnsembleTally
 from geogan.operators.operator import Operator, add_noise
 from geogan.operators.parse import parse
 from geogan.presets import settings_of
-from geogan.verification import EnsembleTally
+from geogan.prior.gaussian import GaussianPrior
 
 SIDE, TEST, MEMBERS = 32, 256, 8
 CLOUDS = "cloud_mask:coverage=0.5,spread=0.1,scale=4"

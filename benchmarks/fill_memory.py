@@ -17,8 +17,8 @@ from pathlib import Path
 from fill_throughput import untrained
 from train_memory import archive_on_disk
 
-from geogan.checkpoint import save_model
 from geogan.io import open_field
+from geogan.model.model_file import save_model
 
 FILL = """
 import sys

@@ -18,22 +18,22 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive import Archive
-from geogan.checkpoint import save_model
-from geogan.cutting import plan
-from geogan.filling import prepared
-from geogan.gaussian import GaussianPrior
-from geogan.inference import reconstruct
+from geogan.archive.archive import Archive
+from geogan.archive.standardiser import Standardiser
+from geogan.archive.withheld import Withheld
+from geogan.compute.threads import side_by_side
+from geogan.filling.fill import prepared
+from geogan.filling.plan import plan
+from geogan.filling.tiles import Tile
 from geogan.io import open_field
-from geogan.model import Model, grid_of
-from geogan.networks import ErrorNet, UNet
+from geogan.model.model import Model, grid_of
+from geogan.model.model_file import save_model
+from geogan.model.networks import ErrorNet, UNet
+from geogan.model.reconstruct import reconstruct
 from geogan.operators.cloud import CloudMask
 from geogan.operators.corrupt import corrupt
-from geogan.parallel import side_by_side
 from geogan.pipelines.fill import fill
-from geogan.standardise import Standardiser
-from geogan.tiles import Tile
-from geogan.withheld import Withheld
+from geogan.prior.gaussian import GaussianPrior
 
 
 def gappy_archive(days: int, side: int) -> xr.DataArray:
@@ -58,7 +58,7 @@ def untrained(field: xr.DataArray, precision: str) -> Model:
     network = UNet(frames=5, width=32).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     torch.nn.init.normal_(network.leave.weight, std=1e-3)
     y, x = grid_of(field)
-    from geogan.coordinates import find_axes
+    from geogan.fields.axes import find_axes
 
     return Model(
         network=network,

@@ -19,8 +19,8 @@ from pathlib import Path
 from distributed import Client
 from fill_throughput import gappy_archive, untrained
 
-from geogan.checkpoint import save_model
-from geogan.clusters import connect
+from geogan.filling.cluster import connect
+from geogan.model.model_file import save_model
 from geogan.pipelines.fill import fill
 
 

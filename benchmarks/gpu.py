@@ -20,11 +20,11 @@ import torch
 from fill_throughput import gappy_archive, tile_tensors, untrained
 from train_step import compare
 
-from geogan.checkpoint import save_model
-from geogan.cutting import plan
-from geogan.filling import prepared
-from geogan.inference import reconstruct
+from geogan.filling.fill import prepared
+from geogan.filling.plan import plan
 from geogan.io import open_field
+from geogan.model.model_file import save_model
+from geogan.model.reconstruct import reconstruct
 from geogan.pipelines.fill import fill
 
 

@@ -7,8 +7,8 @@ over the removed pixels; the score is the mean over the 300 pairs. Climatology, 
 images since 2000 without those 20, so nothing that is removed was ever seen; a pair is then filled from all that the
 protocol leaves. With ``--minutes 0`` no network is trained.
 
-The first guess is what ``geogan train`` finds (:mod:`geogan.covariance`): its parameters are chosen by hidden
-observations, not on complete images.
+The first guess is what ``geogan train`` finds (:mod:`geogan.prior.archive_covariance`): its parameters are chosen by
+hidden observations, not on complete images.
 """
 
 import argparse
@@ -18,12 +18,12 @@ import torch
 import xarray as xr
 
 from geogan import Reconstructor
-from geogan.coordinates import day_of_year, days, find_axes
-from geogan.covariance import Prior
-from geogan.io import check_field
-from geogan.model import Model
+from geogan.archive.survey import check_field
+from geogan.fields.axes import day_of_year, days, find_axes
+from geogan.model.model import Model
 from geogan.operators.parse import parse
-from geogan.preparation import prepare_model
+from geogan.prior.archive_covariance import Prior
+from geogan.training.preparation import prepare_model
 
 # Images before and after that are looked at.
 NEAR = 5

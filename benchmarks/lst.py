@@ -16,9 +16,9 @@ import numpy as np
 import xarray as xr
 
 from geogan import Reconstructor
+from geogan.evaluation.ensembles import EnsembleTally
 from geogan.filling import fill
-from geogan.model import Model
-from geogan.verification import EnsembleTally
+from geogan.model.model import Model
 
 NAME = "lst_masked"
 

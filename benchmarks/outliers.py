@@ -15,11 +15,11 @@ import numpy as np
 import xarray as xr
 
 import geogan
-from geogan.archive import Archive
-from geogan.coordinates import find_axes
-from geogan.damage import screened
-from geogan.screening import THRESHOLD, Screen, count_suspicious
-from geogan.standardise import Standardiser
+from geogan.archive.archive import Archive
+from geogan.archive.screening import THRESHOLD, Screen, count_suspicious
+from geogan.archive.standardiser import Standardiser
+from geogan.fields.axes import find_axes
+from geogan.fields.damage import screened
 
 
 def trained(field: xr.DataArray, domain: np.ndarray, steps: int, *, screen: bool) -> geogan.Reconstructor:

@@ -24,12 +24,12 @@ import torch
 from scipy.spatial import cKDTree
 
 from geogan import Reconstructor
-from geogan.baselines.biharmonic import biharmonic
-from geogan.baselines.dineof import dineof
+from geogan.evaluation.baselines.biharmonic import biharmonic
+from geogan.evaluation.baselines.dineof import dineof
+from geogan.fields.synthetic import synthetic_sst
 from geogan.filling import fill
 from geogan.operators.cloud import CloudMask
 from geogan.operators.corrupt import corrupt
-from geogan.synthetic import synthetic_sst
 
 
 class Sea(NamedTuple):

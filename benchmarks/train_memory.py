@@ -24,8 +24,9 @@ from fill_throughput import gappy_archive
 TRAIN = """
 import sys
 from pathlib import Path
-from geogan import archive, preparation
-from geogan.gaussian import GaussianPrior
+from geogan.archive import archive
+from geogan.training import preparation
+from geogan.prior.gaussian import GaussianPrior
 from geogan.pipelines.train import train
 archive.IN_MEMORY = int(sys.argv[3])
 preparation.fit_prior = lambda pieces, **_: GaussianPrior(length=10.0, persistence=5.0, noise=0.15)

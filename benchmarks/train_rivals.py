@@ -26,10 +26,10 @@ import torch
 from torch import Tensor, nn
 from train_step import Ready
 
-from geogan.blocks import Block
-from geogan.networks import DISCRIMINATORS, GENERATORS
+from geogan.model.networks import DISCRIMINATORS, GENERATORS
 from geogan.operators.pixels import RemovePixel
-from geogan.training import TrainState, Weights, train
+from geogan.training.blocks import Block
+from geogan.training.loop import TrainState, Weights, train
 
 BANDS, SIDE, STEPS = 3, 64, 8
 NEEDED = ("deepinv", "torchmetrics", "tqdm", "einops", "h5py", "natsort", "requests")

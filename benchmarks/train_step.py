@@ -22,15 +22,15 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from geogan import defaults
-from geogan.blocks import Block
-from geogan.gaussian import GaussianPrior
-from geogan.nearness import ASPECTS
-from geogan.networks import DISCRIMINATORS, GENERATORS, ErrorNet
+from geogan.model.networks import DISCRIMINATORS, GENERATORS, ErrorNet
 from geogan.operators.cloud import CloudMask
 from geogan.presets import PRESETS
-from geogan.supply import each_tensor
-from geogan.training import TrainState, Weights, train
-from geogan.windows import Windows, draw_windows
+from geogan.prior.gaussian import GaussianPrior
+from geogan.prior.nearness import ASPECTS
+from geogan.training.blocks import Block
+from geogan.training.loop import TrainState, Weights, train
+from geogan.training.supply import each_tensor
+from geogan.training.windows import Windows, draw_windows
 
 TURN = 8
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from train_memory import archive_on_disk
 
+from geogan.fields.synthetic import synthetic_sst
 from geogan.operators.cloud import CloudMask
 from geogan.operators.corrupt import corrupt
 from geogan.pipelines.train import train
-from geogan.synthetic import synthetic_sst
 
 
 def report(what: str, data: Path, out: Path, minutes: float) -> None:

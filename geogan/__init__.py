@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from geogan.registration import register_accessors
 
 if TYPE_CHECKING:
-    from geogan.coordinates import find_axes
     from geogan.corruption import corrupt
+    from geogan.fields.axes import find_axes
+    from geogan.fields.synthetic import synthetic_sst
     from geogan.io import open_field
     from geogan.operators.errors import InputError
     from geogan.operators.parse import parse as parse_operator
     from geogan.plotting import plot_field, plot_reconstruction
     from geogan.reconstructor import Reconstructor
-    from geogan.synthetic import synthetic_sst
 
     __version__: str
 
@@ -45,12 +45,12 @@ _HOMES = {
     "InputError": ("operators.errors", "InputError"),
     "Reconstructor": ("reconstructor", "Reconstructor"),
     "corrupt": ("corruption", "corrupt"),
-    "find_axes": ("coordinates", "find_axes"),
+    "find_axes": ("fields.axes", "find_axes"),
     "open_field": ("io", "open_field"),
     "parse_operator": ("operators.parse", "parse"),
     "plot_field": ("plotting", "plot_field"),
     "plot_reconstruction": ("plotting", "plot_reconstruction"),
-    "synthetic_sst": ("synthetic", "synthetic_sst"),
+    "synthetic_sst": ("fields.synthetic", "synthetic_sst"),
 }
 
 

@@ -27,7 +27,7 @@ class FieldAccessor:
     Examples
     --------
     >>> import geogan.accessor
-    >>> from geogan.synthetic import synthetic_sst
+    >>> from geogan.fields.synthetic import synthetic_sst
     >>> gappy = synthetic_sst(days=2, size=24).sst.geogan.corrupt("remove_pixel:p=0.5", seed=1)
     >>> gappy.geogan.coverage().dims
     ('time',)
@@ -109,7 +109,7 @@ class DatasetAccessor:
     Examples
     --------
     >>> import geogan.accessor
-    >>> from geogan.synthetic import synthetic_sst
+    >>> from geogan.fields.synthetic import synthetic_sst
     >>> sea = synthetic_sst(days=2, size=24)
     >>> sorted(sea.geogan.corrupt("remove_pixel:p=0.5").data_vars)
     ['sea_mask', 'sst']
@@ -127,7 +127,7 @@ class DatasetAccessor:
     ) -> xr.Dataset:
         """The dataset with its field measured; see `geogan.corruption.corrupt`."""
         from geogan.corruption import corrupt
-        from geogan.variables import split_variables
+        from geogan.fields.variables import split_variables
 
         gappy = split_variables(corrupt(self._one(variable), operator, seed=seed))
         return self._dataset.assign({str(field.name): field for field in gappy})
@@ -212,7 +212,7 @@ class DatasetAccessor:
 
     def _there(self, names: str) -> str | list[str] | None:
         """A variable, or several with commas between, where the dataset has them all."""
-        from geogan.variables import named_variables
+        from geogan.fields.variables import named_variables
 
         if names in self._dataset:
             return names

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import Axes, check_columns, days, find_axes, is_periodic, stacked
+from geogan.archive.standardiser import within_unity
+from geogan.fields.axes import Axes, check_columns, days, find_axes, is_periodic, stacked
+from geogan.fields.storage import choose_storage
+from geogan.fields.variables import is_joined, join_variables, split_variables
 from geogan.io import as_field
 from geogan.operators.compose import Compose
 from geogan.operators.corrupt import corrupt as measure
@@ -13,9 +16,6 @@ from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator
 from geogan.operators.parse import parse
 from geogan.settings import check_settings
-from geogan.standardise import within_unity
-from geogan.storage import choose_storage
-from geogan.variables import is_joined, join_variables, split_variables
 
 
 def corrupt(
@@ -52,7 +52,7 @@ def corrupt(
 
     Examples
     --------
-    >>> from geogan.synthetic import synthetic_sst
+    >>> from geogan.fields.synthetic import synthetic_sst
     >>> truth = synthetic_sst(days=2, size=24)["sst"]
     >>> gappy = corrupt(truth, "remove_pixel:p=0.5", seed=1)
     >>> bool(gappy.count() < 0.6 * truth.count())

@@ -2,8 +2,8 @@
 
 import xarray as xr
 
-from geogan.alignment import as_domain
-from geogan.coordinates import find_axes
+from geogan.fields.alignment import as_domain
+from geogan.fields.axes import find_axes
 from geogan.io import as_field
 from geogan.operators.errors import InputError
 

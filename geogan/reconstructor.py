@@ -20,41 +20,44 @@ import xarray as xr
 from torch import Tensor
 
 from geogan import defaults
-from geogan.alignment import aligned
-from geogan.archive import Archive
-from geogan.blocks import BlockPool
-from geogan.calibration import Calibration
-from geogan.checkpoint import check_free, is_just_begun, load_model, load_state, save_model, save_state
-from geogan.coordinates import Axes, find_axes
-from geogan.covariates import named
-from geogan.directions import as_inside, directed
-from geogan.domains import known_domain, named_domain
-from geogan.filling import fill, prepared
-from geogan.io import as_field, check_field, gap_sentences
-from geogan.judge import Judge, judged_by_noise, stands_apart
-from geogan.lock import is_held, locked
-from geogan.model import Model
-from geogan.networks import DISCRIMINATORS, GENERATORS, ErrorNet, Generator
+from geogan.archive.archive import Archive
+from geogan.archive.directions import as_inside, directed
+from geogan.archive.screening import THRESHOLD
+from geogan.archive.standardiser import transforms, within_unity
+from geogan.archive.survey import check_field, gap_sentences
+from geogan.compute.device import find_device
+from geogan.compute.processes import ALONE, Ranks, processes_here
+from geogan.compute.threads import side_by_side, torch_threads, workers
+from geogan.fields.alignment import aligned
+from geogan.fields.axes import Axes, find_axes
+from geogan.fields.covariates import named
+from geogan.fields.domains import known_domain, named_domain
+from geogan.fields.units import check_units
+from geogan.files.lock import is_held, locked
+from geogan.files.places import check_apart
+from geogan.files.run_folder import METRICS, MODEL, RUN, STATE, holds
+from geogan.files.user_path import user_path
+from geogan.filling.fill import fill, prepared
+from geogan.filling.task import wanted_over_found
+from geogan.io import as_field
+from geogan.model.calibration import Calibration
+from geogan.model.member_smoothing import fit_smoothing
+from geogan.model.model import Model
+from geogan.model.model_file import check_free, is_just_begun, load_model, save_model
+from geogan.model.networks import DISCRIMINATORS, GENERATORS, ErrorNet, Generator
 from geogan.operators.band import PatchBand
-from geogan.operators.choices import choice, matching
+from geogan.operators.choices import choice
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
-from geogan.pace import Pace, find_pace, thread_counts
-from geogan.parallel import side_by_side, torch_threads, workers
-from geogan.places import check_apart
-from geogan.preparation import BLOCK_SIDE, Prepared, block_maker, is_thin, prepare_model, read_once, share_seen
-from geogan.ranks import ALONE, Ranks, own_accelerator, processes_here
-from geogan.run_folder import METRICS, MODEL, RUN, STATE, holds
-from geogan.screening import THRESHOLD
 from geogan.settings import check_settings
-from geogan.slab import wanted_over_found
-from geogan.standardise import transforms, within_unity
-from geogan.texture import fit_smoothing
-from geogan.training import Progress, TrainState, Weights, train
-from geogan.units import check_units
-from geogan.user_path import user_path
+from geogan.training.blocks import BlockPool
+from geogan.training.judge import Judge, judged_by_noise, stands_apart
+from geogan.training.loop import Progress, TrainState, Weights, train
+from geogan.training.preparation import BLOCK_SIDE, Prepared, block_maker, is_thin, prepare_model, read_once, share_seen
+from geogan.training.speed import Pace, find_pace, thread_counts
+from geogan.training.state_file import load_state, save_state
 
 # Blocks that serve at a time, and steps after which the oldest is replaced.
 BLOCKS, REPLACE = 12, 8
@@ -94,7 +97,7 @@ class Reconstructor:
     transform : {"none", "log", "bounded:LOW,HIGH", "circular", "identity"}
         What is done to the values first; or one a band, with commas between. Images stand as they are. Between bounds
         (``"bounded:0,1"``), or beside one (``"bounded:0,inf"``), fills, members and means of predicted laws stay
-        inside; see :class:`geogan.transforms.Transform`. Directions are ``"circular"``, also by default where
+        inside; see :class:`geogan.fields.transforms.Transform`. Directions are ``"circular"``, also by default where
         ``standard_name`` and units tell; ``"circular:LOW,HIGH"`` gives the ends of a full turn.
     covariates : sequence of str
         What the networks are shown beside the field: ``"day_of_year"``, ``"latitude"``, ``"distance_to_coast"``, or
@@ -131,7 +134,7 @@ class Reconstructor:
         one, which prepares blocks. A resumed run keeps what was found.
     screen : bool or float
         Leave out single observations that neither their neighbours nor the climatology support, in training and in
-        fills; a number is the threshold in robust standard deviations, by default 5. See `geogan.screening`.
+        fills; a number is the threshold in robust standard deviations, by default 5. See `geogan.archive.screening`.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ...
 
@@ -140,7 +143,7 @@ class Reconstructor:
     model_ : Model
         What was learned; its ``scores`` hold the errors on the withheld clouds.
     domain_ : str
-        Which domain was chosen, in the process that trained: see :class:`geogan.domains.Domain`.
+        Which domain was chosen, in the process that trained: see :class:`geogan.fields.domains.Domain`.
 
     Raises
     ------
@@ -151,7 +154,7 @@ class Reconstructor:
     --------
     >>> from geogan.operators.cloud import CloudMask
     >>> from geogan.operators.corrupt import corrupt
-    >>> from geogan.synthetic import synthetic_sst
+    >>> from geogan.fields.synthetic import synthetic_sst
     >>> truth = synthetic_sst(days=12, size=16).sst
     >>> gappy = corrupt(truth, CloudMask(coverage=0.4, scale=4.0), seed=1)
     >>> reconstructor = Reconstructor("cloud_mask", window=1, width=4, crop=16, steps=2)
@@ -260,7 +263,8 @@ class Reconstructor:
         domain : str, ndarray or DataArray of bool, shape (y, x), or Dataset, optional
             Where the quantity exists: ``"observed"`` for where it was ever observed, ``"all"``, ``"sea"`` or ``"land"``
             by the coastlines that come with geogan, or a mask; ``"auto"``, or a Dataset of masks, for what is known of
-            it, as in :func:`geogan.domains.known_domain`. By default ``"observed"``, in a single scene ``"all"``.
+            it, as in :func:`geogan.fields.domains.known_domain`. By default ``"observed"``, in a single scene
+            ``"all"``.
         clean : DataArray, optional
             Fields without gaps, for the paper's variants that see some: those that were measured, in their order and
             on their grid (``weight_paired``), or any others (``clean_unrelated``). They may be transposed.
@@ -280,7 +284,7 @@ class Reconstructor:
             Replace a run that is in ``path``, once the first model of this one is ready. Nothing but a run that geogan
             made is replaced.
         progress : callable, optional
-            Called with a :class:`~geogan.training.Progress` now and then, and with what turns its scores
+            Called with a :class:`~geogan.training.loop.Progress` now and then, and with what turns its scores
             from anomalies into the field's units.
         message : callable, optional
             Called with sentences about what was found and decided.
@@ -991,25 +995,3 @@ def calibrated(model: Model, judge: Judge | None) -> Model:
     apart = partial(wanted_over_found, is_periodic=judge.is_periodic)
     smoothing = fit_smoothing(ensembles, blur=judge.operator.blur, apart=apart, is_periodic=judge.is_periodic)
     return replace(model, calibration=found, smoothing=smoothing)
-
-
-def find_device(name: str) -> torch.device:
-    """The device of that name; ``"auto"`` is a GPU where there is one.
-
-    Raises
-    ------
-    InputError
-        Where it is unknown or not there.
-    """
-    name = matching(name, ("auto", "cpu", "cuda")) or name
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and Ranks.here().size > 1:
-        name = f"cuda:{own_accelerator()}"
-    try:
-        device = torch.device(name.strip().lower())
-        # A tensor on a device without memory, such as torch's "meta", has no values.
-        torch.zeros(1, device=device).tolist()
-    except (RuntimeError, AssertionError, NotImplementedError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"device {name!r} is not available on this machine; use --device cpu") from error
-    return device

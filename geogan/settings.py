@@ -22,7 +22,8 @@ MOST_MEMBERS = 10_000
 MOST_THREADS = 4096
 # A training of a billion steps takes years.
 MOST_STEPS = 10**9
-# Limits that no machine reaches, and none wider than those of `geogan.schema`, which reads what a run says of itself.
+# Limits that no machine reaches, and none wider than those of `geogan.files.schema`, which reads what a run says of
+# itself.
 MOST_WIDTH, MOST_BATCH, LARGEST_CROP, LARGEST_WINDOW = 8192, 2**16, 2**20, 5000
 
 Check = Callable[[str, Any], Any]

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from geogan.codes import Container
-from geogan.coordinates import find_axes
+from geogan.archive.survey import check_field
 from geogan.corruption import corrupt as make_gappy
-from geogan.encoding import TOLD
-from geogan.io import Data, Reading, check_field, open_masks, open_source
+from geogan.fields.axes import find_axes
+from geogan.fields.codes import Container
+from geogan.fields.storage import choose_storage
+from geogan.fields.variables import split_variables
+from geogan.files.places import check_apart
+from geogan.io import Data, Reading, open_masks, open_source
+from geogan.io.encoding import TOLD
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse, remarks
-from geogan.places import check_apart
-from geogan.product import check_output, is_netcdf, write_dataset
-from geogan.storage import choose_storage
-from geogan.variables import split_variables
+from geogan.product.store import check_output, is_netcdf, write_dataset
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,7 +78,7 @@ def corrupt(
     Examples
     --------
     >>> import tempfile
-    >>> from geogan.synthetic import synthetic_sst
+    >>> from geogan.fields.synthetic import synthetic_sst
     >>> import xarray as xr
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     truth = f"{folder}/truth.nc"

@@ -8,19 +8,19 @@ from pathlib import Path
 import xarray as xr
 from rich.console import Console
 
+from geogan.evaluation.league import Row
+from geogan.fields.synthetic import synthetic_sst
+from geogan.files.places import check_apart
+from geogan.files.user_path import user_path
 from geogan.io import open_field
-from geogan.league import Row
 from geogan.operators.corrupt import corrupt
 from geogan.operators.errors import InputError
 from geogan.operators.parse import parse
 from geogan.pipelines.evaluate import evaluate
 from geogan.pipelines.fill import fill
 from geogan.pipelines.train import train
-from geogan.places import check_apart
 from geogan.plotting import plot_reconstruction
-from geogan.product import write_dataset
-from geogan.synthetic import synthetic_sst
-from geogan.user_path import user_path
+from geogan.product.store import write_dataset
 
 # The sky of the demo: half covered, clouds of some ten cells that stay for some two days.
 CLOUDS = "cloud_mask:coverage=0.5,spread=0.2,scale=10,persistence=2"

@@ -17,30 +17,32 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from geogan.archive import Archive
-from geogan.checkpoint import load_model
-from geogan.coordinates import band_units, days, find_axes, stacked
-from geogan.disk import writing
-from geogan.filling import check_members, prepared, with_screen
-from geogan.grids import difference
-from geogan.io import check_field, check_measured, find_paths, open_source
-from geogan.league import DEFAULT, METHODS, Row, chosen_categories, chosen_methods, league
-from geogan.model import Model
-from geogan.observation_error import error_checker
+from geogan.archive.archive import Archive
+from geogan.archive.survey import check_field
+from geogan.compute.device import find_device
+from geogan.compute.regions import Region
+from geogan.evaluation.league import DEFAULT, METHODS, Row, chosen_categories, chosen_methods, league
+from geogan.evaluation.rivals import FITTED, QUICK
+from geogan.fields.axes import band_units, days, find_axes, stacked
+from geogan.fields.grids import difference
+from geogan.fields.observation_error import error_checker
+from geogan.fields.units import same_units
+from geogan.files.disk import writing
+from geogan.files.places import check_apart
+from geogan.files.plain_file import read_json
+from geogan.files.run_folder import ABLATION, RUN, holds, is_run, read_run
+from geogan.files.user_path import user_path
+from geogan.filling.fill import check_members, prepared, with_screen
+from geogan.filling.regime import Regime
+from geogan.io import check_measured, find_paths, open_source
+from geogan.model.model import Model
+from geogan.model.model_file import load_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.fill import reading_of
 from geogan.pipelines.train import train
-from geogan.places import check_apart
-from geogan.plain_file import read_json
 from geogan.presets import OPTIMISER
-from geogan.reconstructor import Reconstructor, find_device
-from geogan.regime import Regime
-from geogan.regions import Region
-from geogan.rivals import FITTED, QUICK
-from geogan.run_folder import ABLATION, RUN, holds, is_run, read_run
+from geogan.reconstructor import Reconstructor
 from geogan.settings import check_settings
-from geogan.units import same_units
-from geogan.user_path import user_path
 
 # Settings that presets have and no option gives.
 _OF_PRESETS = (*OPTIMISER, "show_mask", "weight_paired", "clean_unrelated", "likelihood_every", "averaging")
@@ -100,12 +102,13 @@ def evaluate(
     truth_variable : str, optional
         Its variable, where that has another name there than in the data.
     methods : sequence of str, optional
-        Of :data:`geogan.league.METHODS`, also several with commas between, or ``"all"``; by default those that take
-        seconds.
+        Of :data:`geogan.evaluation.league.METHODS`, also several with commas between, or ``"all"``; by default those
+        that take seconds.
     members : int
         Draws of the ensembles of the model and of the Gaussian MAP; two or more are scored, with their power spectra.
     by : sequence of str
-        Of :data:`geogan.league.CATEGORIES`: scores apart by distance to the nearest observation, cloud or season.
+        Of :data:`geogan.evaluation.league.CATEGORIES`: scores apart by distance to the nearest observation, cloud or
+        season.
     figures : Path, optional
         Folder to draw into: how often the truth lies in which interval, and, of ensembles, rank histogram and power
         spectra.
@@ -379,7 +382,7 @@ def _resolution(rows: Sequence[Row]) -> Iterator[str]:
 
 def _draw(rows: Sequence[Row], figures: Path, model: Model) -> list[str]:
     """Write the figures of a variable; their names."""
-    from geogan.figures import plot_ranks, plot_reliability, plot_spectra
+    from geogan.plotting.score_figures import plot_ranks, plot_reliability, plot_spectra
 
     def called(row: Row) -> str:
         return TITLES.get(row.method, row.method)

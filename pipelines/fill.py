@@ -19,23 +19,30 @@ from rich.progress import Progress
 
 import geogan
 from geogan import defaults
-from geogan.append import TOLD, Older, read_text
-from geogan.archive import IN_MEMORY
-from geogan.checkpoint import digest as digest_of
-from geogan.checksums import changed_places
-from geogan.chunks import good_cost, warning
-from geogan.codes import Container
-from geogan.cutting import Plan
-from geogan.disk import writing
-from geogan.images import are_images
-from geogan.io import Reading, check_field, find_paths, gap_sentences
+from geogan.archive.archive import IN_MEMORY
+from geogan.archive.survey import check_field, gap_sentences
+from geogan.compute.regions import Region
+from geogan.compute.threads import side_by_side, steady_memory
+from geogan.fields.codes import Container
+from geogan.fields.observation_error import error_checker
+from geogan.fields.variables import split_variables
+from geogan.files.disk import writing
+from geogan.files.places import check_apart
+from geogan.files.run_folder import RUN, holds, read_run
+from geogan.files.user_path import user_path
+from geogan.filling.chunks import good_cost, warning
+from geogan.filling.job import Filler, Job, by_place, differing
+from geogan.filling.plan import Plan
+from geogan.filling.regime import Regime
+from geogan.filling.tiles import Tile
+from geogan.io import Reading, find_paths
 from geogan.io.files import is_zarr
-from geogan.job import Filler, Job, by_place, differing
-from geogan.observation_error import error_checker
+from geogan.io.images import are_images
+from geogan.model.model_file import digest as digest_of
 from geogan.operators.errors import InputError
-from geogan.parallel import side_by_side, steady_memory
-from geogan.places import check_apart
-from geogan.product import (
+from geogan.product.append import TOLD, Older, read_text
+from geogan.product.checksums import changed_places
+from geogan.product.store import (
     Product,
     check_output,
     is_finished,
@@ -46,14 +53,8 @@ from geogan.product import (
     read_state,
     tidy,
 )
-from geogan.regime import Regime
-from geogan.regions import Region
-from geogan.run_folder import RUN, holds, read_run
+from geogan.product.store_state import describe
 from geogan.settings import check_settings
-from geogan.store_state import describe
-from geogan.tiles import Tile
-from geogan.user_path import user_path
-from geogan.variables import split_variables
 
 # Why a product that is continued holds floats, where what is new could be packed.
 CONTINUED = "the product that it continues holds floats"
@@ -592,12 +593,12 @@ def _check_workers(scheduler: str | None, workers: int | None, threads: int | No
 
 @contextmanager
 def _cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
-    """What fills on a cluster, as `geogan.clusters.fill_on` does without its first argument; None for this process."""
+    """What fills on a cluster, as `fill_on` does without its first argument; None for this process."""
     if scheduler is None and workers is None:
         yield None
         return
     try:
-        from geogan import clusters
+        from geogan.filling import cluster as clusters
     except ImportError as error:
         raise InputError(
             f"--scheduler and --workers need a package that is not installed ({error}); pip install "

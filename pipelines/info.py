@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from geogan.chunks import KEPT_BYTES, default_reads, good_cost, grid_cost, reading_cost, warning
-from geogan.coordinates import Axes, band_names, days, find_axes, grid_step, is_periodic, stacked
-from geogan.cutting import cut_grid
-from geogan.domains import known_domain, named_domain
-from geogan.durations import duration
-from geogan.io import Reading, Survey, check_field, find_domain, open_domain, open_masks, open_source, variable_names
+from geogan.archive.screening import MANY, Outliers, suspicion
+from geogan.archive.survey import Survey, check_field
+from geogan.compute.streaming import stored_chunks
+from geogan.fields.axes import Axes, band_names, days, find_axes, grid_step, is_periodic, stacked
+from geogan.fields.domains import known_domain, named_domain
+from geogan.fields.durations import duration
+from geogan.fields.quantities import proposed_transform
+from geogan.fields.variables import is_joined, split_variables
+from geogan.files.run_folder import RUN, STATE, holds, is_run, read_run
+from geogan.files.user_path import user_path
+from geogan.filling.chunks import KEPT_BYTES, default_reads, good_cost, grid_cost, reading_cost, warning
+from geogan.filling.plan import cut_grid
+from geogan.io import Reading, find_domain, open_domain, open_masks, open_source, variable_names
 from geogan.operators.errors import InputError
-from geogan.quantities import proposed_transform
-from geogan.run_folder import RUN, STATE, holds, is_run, read_run
-from geogan.screening import MANY, Outliers, suspicion
-from geogan.streaming import stored_chunks
-from geogan.user_path import user_path
-from geogan.variables import is_joined, split_variables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,7 +73,7 @@ def info(
     Examples
     --------
     >>> import tempfile
-    >>> from geogan.synthetic import synthetic_sst
+    >>> from geogan.fields.synthetic import synthetic_sst
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     synthetic_sst(days=3, size=24).to_netcdf(f"{folder}/sea.nc")
     ...     found = info(f"{folder}/sea.nc")
@@ -273,8 +274,9 @@ def _domain_option(path: str | Path, field: xr.DataArray, survey: Survey, readin
 
 def _run(path: Path) -> dict[str, Section | str]:
     # Here, for a field needs no torch and is looked at in a third of the time.
-    from geogan.checkpoint import load_model, read_state_text
+    from geogan.model.model_file import load_model
     from geogan.operators.parse import describe
+    from geogan.training.state_file import read_state_text
 
     model = load_model(path)
     settings, scores = dict(model.settings), model.scores

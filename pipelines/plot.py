@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from geogan.coordinates import find_axes
-from geogan.domains import named_domain
+from geogan.compute.streaming import reading
+from geogan.fields.axes import find_axes
+from geogan.fields.domains import named_domain
+from geogan.fields.variables import is_joined, split_variables
+from geogan.files.places import check_apart
+from geogan.files.plain_file import parse_json, read_json, read_lines
+from geogan.files.run_folder import METRICS, TEXT, is_run
+from geogan.files.user_path import user_path
 from geogan.io import Reading, find_domain, open_source, variable_names
 from geogan.operators.errors import InputError
-from geogan.places import check_apart
-from geogan.plain_file import parse_json, read_json, read_lines
 from geogan.plotting import (
     figure_path,
     observed_part,
@@ -22,10 +26,6 @@ from geogan.plotting import (
     select_band,
     select_date,
 )
-from geogan.run_folder import METRICS, TEXT, is_run
-from geogan.streaming import reading
-from geogan.user_path import user_path
-from geogan.variables import is_joined, split_variables
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,7 +92,7 @@ def plot(
     Examples
     --------
     >>> import tempfile
-    >>> from geogan.synthetic import synthetic_sst
+    >>> from geogan.fields.synthetic import synthetic_sst
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     synthetic_sst(days=2, size=24).to_netcdf(f"{folder}/sea.nc")
     ...     plot(f"{folder}/sea.nc", out=f"{folder}/sea.png", date="2015-01-02").name
@@ -206,7 +206,7 @@ def _error_units(run: Path) -> str:
 def _metrics(run: Path) -> list[dict[str, Any]]:
     """Records of a training; a line that was being written when the run was stopped does not count."""
     # Only for a run: a field is drawn without it.
-    from geogan.schema import MetricsLine, check
+    from geogan.files.schema import MetricsLine, check
 
     file, records = run / METRICS, []
     try:

@@ -22,22 +22,23 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from geogan import defaults
-from geogan.baselines.ambientgan import search_latent, train_ambientgan
-from geogan.baselines.biharmonic import biharmonic
-from geogan.baselines.deep_image_prior import deep_image_prior
-from geogan.baselines.total_variation import total_variation
-from geogan.images import open_images
+from geogan.compute.device import find_device
+from geogan.compute.threads import cores, torch_threads
+from geogan.evaluation.baselines.ambientgan import search_latent, train_ambientgan
+from geogan.evaluation.baselines.biharmonic import biharmonic
+from geogan.evaluation.baselines.deep_image_prior import deep_image_prior
+from geogan.evaluation.baselines.total_variation import total_variation
+from geogan.files.places import check_apart
+from geogan.files.run_folder import STATE
+from geogan.files.user_path import user_path
+from geogan.io.images import open_images
 from geogan.operators.choices import choice
 from geogan.operators.corrupt import corrupt
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import parse
-from geogan.parallel import cores, torch_threads
-from geogan.places import check_apart
 from geogan.presets import OPTIMISER, settings_of
-from geogan.reconstructor import Reconstructor, find_device
-from geogan.run_folder import STATE
-from geogan.user_path import user_path
+from geogan.reconstructor import Reconstructor
 
 # Rows of the paper's table, ours of the same name, and what it has in each column (CelebA, 64 x 64, three bands).
 PAPER: dict[str, tuple[float, float, float, float]] = {
@@ -114,7 +115,7 @@ def table1(
     Parameters
     ----------
     data : path
-        Clean images: what :func:`geogan.images.open_images` opens. They are measured once, by index and seed; the
+        Clean images: what :func:`geogan.io.images.open_images` opens. They are measured once, by index and seed; the
         clean ones are shown to the paired and the unpaired variant alone, and to the score.
     out : Path
         Folder for ``cells/``, ``table.csv``, ``table.md`` and ``figure.png``.

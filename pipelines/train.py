@@ -15,10 +15,15 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingCol
 from rich.progress import Progress as Bar
 
 from geogan import defaults
-from geogan.checkpoint import check_free, is_just_begun, saved_step
-from geogan.coordinates import find_axes, squeezed
-from geogan.covariates import MADE, named
-from geogan.disk import writing
+from geogan.compute.processes import Ranks
+from geogan.fields.axes import find_axes, squeezed
+from geogan.fields.covariates import MADE, named
+from geogan.files.disk import writing
+from geogan.files.lock import locked
+from geogan.files.places import check_apart
+from geogan.files.plain_file import parse_json, read_json, read_lines
+from geogan.files.run_folder import ABLATION, METRICS, RUN, STATE, check_files, discard_begun, holds, is_run, read_run
+from geogan.files.user_path import user_path
 from geogan.io import (
     PLAIN,
     Reading,
@@ -32,16 +37,12 @@ from geogan.io import (
     span_of,
     variable_names,
 )
-from geogan.lock import locked
+from geogan.model.model_file import check_free, is_just_begun
 from geogan.operators.errors import InputError
-from geogan.places import check_apart
-from geogan.plain_file import parse_json, read_json, read_lines
 from geogan.presets import settings_of
-from geogan.ranks import Ranks
 from geogan.reconstructor import Reconstructor
-from geogan.run_folder import ABLATION, METRICS, RUN, STATE, check_files, discard_begun, holds, is_run, read_run
-from geogan.training import Progress
-from geogan.user_path import user_path
+from geogan.training.loop import Progress
+from geogan.training.state_file import saved_step
 
 
 def train(
@@ -97,11 +98,12 @@ def train(
     variable, domain, time : str, optional
         Which variable (or several, with commas between), where it exists, and which dates. The domain is a word or a
         variable, as in :func:`geogan.io.find_domain`; by default a mask of the data that holds what was observed, else
-        what the standard name tells, as in :func:`geogan.domains.known_domain`.
+        what the standard name tells, as in :func:`geogan.fields.domains.known_domain`.
     group, dims, where : str, optional
         How the data are read, as in `geogan.io.open_field`.
     covariate : sequence of str
-        Shown to the networks beside the field: of :data:`geogan.covariates.MADE`, or static variables of the data.
+        Shown to the networks beside the field: of :data:`geogan.fields.covariates.MADE`, or static variables of the
+        data.
     error_variable : str, optional
         Variable of the data that holds the standard deviation of each observation's error, in the field's units.
     clean : path or URL, or several, optional

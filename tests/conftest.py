@@ -14,10 +14,10 @@ import torch
 import xarray as xr
 
 import geogan
-from geogan.gaussian import GaussianPrior, fit_prior
+from geogan.fields.synthetic import synthetic_sst
 from geogan.pipelines.train import train
-from geogan.product import write_dataset
-from geogan.synthetic import synthetic_sst
+from geogan.prior.gaussian import GaussianPrior, fit_prior
+from geogan.product.store import write_dataset
 
 # A run for a commit tries the same examples each time; runs by hand go on looking for others.
 hypothesis.settings.register_profile("ci", derandomize=True)
@@ -62,23 +62,23 @@ def quick(monkeypatch, prior):
     """The search for the first guess's parameters, which takes seconds, left out; few blocks and draws."""
     monkeypatch.setattr("geogan.reconstructor.BLOCKS", 2)
     monkeypatch.setattr("geogan.reconstructor.DRAWS", 2)
-    for room in ("preparation", "scene"):
-        monkeypatch.setattr(f"geogan.{room}.fit_prior", lambda pieces, **_: prior)
-    monkeypatch.setattr("geogan.preparation.fit_amplitude", lambda prior, pieces, **_: prior)
+    for room in ("preparation", "single_scene"):
+        monkeypatch.setattr(f"geogan.training.{room}.fit_prior", lambda pieces, **_: prior)
+    monkeypatch.setattr("geogan.training.preparation.fit_amplitude", lambda prior, pieces, **_: prior)
 
 
 @pytest.fixture
 def brief(monkeypatch):
     """That search cut short: the way is the real one, the parameters are rough."""
-    for room in ("preparation", "scene"):
-        monkeypatch.setattr(f"geogan.{room}.fit_prior", functools.partial(fit_prior, evaluations=6))
+    for room in ("preparation", "single_scene"):
+        monkeypatch.setattr(f"geogan.training.{room}.fit_prior", functools.partial(fit_prior, evaluations=6))
 
 
 @pytest.fixture(scope="session")
 def reconstructor(gappy, domain, prior):
     """A few steps of training, then a last layer that is far from nothing, so that the network counts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("geogan.preparation.fit_prior", lambda pieces, **_: prior)
+        patch.setattr("geogan.training.preparation.fit_prior", lambda pieces, **_: prior)
         fitted = geogan.Reconstructor(
             "cloud_mask:scale=5", window=1, width=4, crop=16, batch=2, steps=2, precision="float32", threads=1
         ).fit(gappy, domain=domain)
@@ -223,7 +223,7 @@ def originals(tmp_path_factory):
     (folder / "notes" / "thesis.txt").write_text("of three years")
     with pytest.MonkeyPatch.context() as patch:
         prior = GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
-        patch.setattr("geogan.preparation.fit_prior", lambda pieces, **_: prior)
+        patch.setattr("geogan.training.preparation.fit_prior", lambda pieces, **_: prior)
         train(
             folder / "sst.nc", out=folder / "model", domain="sea_mask", window=1, width=4, crop=16, batch=2, steps=2,
             precision="float32", threads=1,

@@ -10,8 +10,8 @@ import xarray as xr
 import geogan  # noqa: F401
 from geogan.corruption import corrupt
 from geogan.coverage import coverage
+from geogan.fields.synthetic import synthetic_sst
 from geogan.operators.errors import InputError
-from geogan.synthetic import synthetic_sst
 
 
 @pytest.fixture(scope="module")

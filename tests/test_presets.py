@@ -8,12 +8,12 @@ import torch
 import xarray as xr
 
 from geogan import Reconstructor, reconstructor
-from geogan.networks import SaganGenerator
+from geogan.model.networks import SaganGenerator
 from geogan.operators.corrupt import corrupt
 from geogan.operators.errors import InputError
 from geogan.operators.pixels import RemovePixel
 from geogan.presets import PRESETS, settings_of
-from geogan.training import Weights
+from geogan.training.loop import Weights
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_pairs_teach_the_clean_field(images, gappy):
 
 @pytest.mark.parametrize("preset", ["paired", "unpaired"])
 def test_the_discriminator_is_shown_clean_fields(images, gappy, preset, monkeypatch, brief):
-    from geogan import training
+    from geogan.training import loop as training
 
     shown = []
     original = training._discriminator_step

@@ -9,14 +9,17 @@ import torch
 import xarray as xr
 
 import geogan
-from geogan import Reconstructor, defaults, judge, training
+from geogan import Reconstructor, defaults
 from geogan import reconstructor as module
-from geogan.checkpoint import load_model, load_state
-from geogan.lock import locked
+from geogan.compute.device import find_device
+from geogan.files.lock import locked
+from geogan.model.model_file import load_model
 from geogan.operators.errors import InputError
-from geogan.pace import Pace
 from geogan.presets import settings_of
-from geogan.reconstructor import find_device
+from geogan.training import judge
+from geogan.training import loop as training
+from geogan.training.speed import Pace
+from geogan.training.state_file import load_state
 
 SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1}
 

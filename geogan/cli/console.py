@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from geogan.printable import printable, sentence
+from geogan.files.printable import printable, sentence
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.text import Text
 
-from geogan.printable import printable
+from geogan.files.printable import printable
 
 
 class PlainConsole(Console):

@@ -206,8 +206,8 @@ def train(
     _check_resume(ctx, resume)
     if not data and resume is None:
         raise InputError("training needs a field or a run, got neither; give --data FIELD or --resume RUN")
+    from geogan.compute.processes import joined
     from geogan.pipelines.train import train as run
-    from geogan.ranks import joined
 
     with joined() as ranks:
         path = run(

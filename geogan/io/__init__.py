@@ -2,28 +2,23 @@
 
 from geogan.io.absent_chunks import missing_chunks
 from geogan.io.dates import select_time, span_of
-from geogan.io.fields import Source, as_field, check_measured, open_field, open_source
 from geogan.io.files import Data, find_paths, variable_names
 from geogan.io.maps import find_domain, open_domain, open_maps, open_masks
 from geogan.io.measured import check_finite, choose_variable, label_of, measured_variables
+from geogan.io.open import Source, as_field, check_measured, open_field, open_source
 from geogan.io.reading import PLAIN, Reading
-from geogan.io.survey import Survey, check_field, check_labels, gap_sentences
 
 __all__ = [
     "PLAIN",
     "Data",
     "Reading",
     "Source",
-    "Survey",
     "as_field",
-    "check_field",
     "check_finite",
     "check_measured",
-    "check_labels",
     "choose_variable",
     "find_domain",
     "find_paths",
-    "gap_sentences",
     "label_of",
     "measured_variables",
     "missing_chunks",

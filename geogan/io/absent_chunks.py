@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from geogan.compute.streaming import reading
 from geogan.io.missing import is_missing
 from geogan.operators.errors import InputError
-from geogan.streaming import reading
 
 
 def missing_chunks(path: str | Path, variable: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from geogan.damage import GAP_RULES, gap
+from geogan.fields.damage import GAP_RULES, gap
 from geogan.operators.errors import InputError
 
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {

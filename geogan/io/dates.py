@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import find_axes
+from geogan.fields.axes import find_axes
 from geogan.io.measured import label_of
 from geogan.operators.errors import InputError
 

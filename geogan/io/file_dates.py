@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from geogan.fields.written_dates import date_of_text, dates_in_names
 from geogan.operators.errors import InputError
-from geogan.written_dates import date_of_text, dates_in_names
 
 # Global attributes that say when a map was measured, the surest first.
 _ATTRIBUTES = ("time_coverage_start", "start_time", "start_date", "time_coverage_end", "end_time", "date", "DATE")

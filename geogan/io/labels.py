@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import xarray as xr
 
-from geogan.coordinates import geographic_kind, holds_dates, role_of
-from geogan.written_dates import decode
+from geogan.fields.axes import geographic_kind, holds_dates, role_of
+from geogan.fields.written_dates import decode
 
 
 def with_coordinates(dataset: xr.Dataset) -> xr.Dataset:
@@ -22,7 +22,7 @@ def with_coordinates(dataset: xr.Dataset) -> xr.Dataset:
     -------
     dataset : Dataset
         The same variables. Dates are one-dimensional: of a date type, or named like a time and written as numbers or
-        text, as in :func:`geogan.written_dates.decode`.
+        text, as in :func:`geogan.fields.written_dates.decode`.
 
     Examples
     --------

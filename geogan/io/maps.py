@@ -5,16 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import band_names, find_axes, squeezed
-from geogan.domains import WORDS
-from geogan.grids import difference
-from geogan.images import are_images
+from geogan.compute.streaming import reading as reading_of
+from geogan.fields.axes import band_names, find_axes, squeezed
+from geogan.fields.domains import WORDS
+from geogan.fields.grids import difference
+from geogan.fields.variables import is_joined
 from geogan.io.files import Data, find_paths, open_dataset
+from geogan.io.images import are_images
 from geogan.io.measured import choose_variable, is_gridded, is_mask, label_of
 from geogan.io.reading import PLAIN, Reading
 from geogan.operators.errors import InputError
-from geogan.streaming import reading as reading_of
-from geogan.variables import is_joined
 
 
 def find_domain(data: Data, text: str, like: xr.DataArray, *, reading: Reading = PLAIN) -> xr.DataArray | str:
@@ -26,7 +26,7 @@ def find_domain(data: Data, text: str, like: xr.DataArray, *, reading: Reading =
         As in `open_field`.
     text : str
         A variable that is 1 where the quantity exists; with ``not:`` before it, one that is 0 there; or a word of
-        `geogan.domains.WORDS`, several with ``+`` between. A variable of that name comes before the word.
+        `geogan.fields.domains.WORDS`, several with ``+`` between. A variable of that name comes before the word.
     like : DataArray, shape ([time,] [band,] y, x)
         The field that the mask must match.
     reading : Reading

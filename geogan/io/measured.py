@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import axis_roles
+from geogan.fields.axes import axis_roles
 from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
 

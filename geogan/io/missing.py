@@ -17,11 +17,11 @@ import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from geogan.coordinates import SAMPLES
-from geogan.damage import GAP_RULES, gap
+from geogan.fields.axes import SAMPLES
+from geogan.fields.damage import GAP_RULES, gap
+from geogan.fields.variables import is_joined
 from geogan.io.measured import MASK_WORDS, has_physical_units, label_of
 from geogan.operators.errors import InputError
-from geogan.variables import is_joined
 
 # The user's condition, the last of the rules, is applied where a field is opened.
 _MISSING, _FLAG, _RANGE, _DEFAULT, _STORE = range(len(GAP_RULES) - 1)
@@ -60,7 +60,7 @@ class MissingRules:
     scale, offset : float, int or None
         ``scale_factor`` and ``add_offset``.
     numbers : tuple of (int, number)
-        Position in :data:`geogan.damage.GAP_RULES`, -1 for ``_FillValue``, and a number that means missing.
+        Position in :data:`geogan.fields.damage.GAP_RULES`, -1 for ``_FillValue``, and a number that means missing.
     lowest, highest : number or None
         Range of valid numbers, both included.
 

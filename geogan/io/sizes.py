@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from geogan.coordinates import Axes
+from geogan.fields.axes import Axes
 from geogan.operators.errors import InputError
 
 # Entries along a dimension, as dates of one a minute over 255 years: what is known of each is held in memory.

@@ -57,7 +57,7 @@ def plot_field(
 
     Examples
     --------
-    >>> from geogan.synthetic import synthetic_sst
+    >>> from geogan.fields.synthetic import synthetic_sst
     >>> import matplotlib.pyplot as plt
     >>> ax = plot_field(synthetic_sst(days=1, size=24)["sst"].isel(time=0))
     >>> ax.get_title()

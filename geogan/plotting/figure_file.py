@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from geogan.files.user_path import user_path
 from geogan.operators.errors import InputError
-from geogan.user_path import user_path
 
 _SUFFIXES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
 

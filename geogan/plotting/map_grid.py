@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import find_axes, has_lonlat
+from geogan.fields.axes import find_axes, has_lonlat
 from geogan.operators.errors import InputError
 from geogan.plotting.captions import is_image
 from geogan.plotting.colours import GAP, GAP_OF_IMAGES

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from geogan.coastlines import coastlines, land
+from geogan.fields.coastlines import coastlines, land
 from geogan.plotting.colours import COAST, GAP, LAND
 from geogan.plotting.map_grid import MapGrid, projection_of
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from geogan.fields.quantities import full_turn, is_direction
 from geogan.operators.errors import InputError
 from geogan.plotting.captions import date_of, label_of, name_of, outside_of, units_of
 from geogan.plotting.colours import LAND, colour_extend, colour_limits, colour_map, diverging_map
@@ -14,7 +15,6 @@ from geogan.plotting.flags import draw_flags, flag_names
 from geogan.plotting.map_grid import MapGrid, figure_size, map_grid, map_values, projection_of
 from geogan.plotting.painting import draw_map
 from geogan.plotting.selection import select_band, select_same_date
-from geogan.quantities import full_turn, is_direction
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -68,7 +68,7 @@ def plot_reconstruction(
 
     Examples
     --------
-    >>> from geogan.synthetic import synthetic_sst
+    >>> from geogan.fields.synthetic import synthetic_sst
     >>> import matplotlib.pyplot as plt
     >>> truth = synthetic_sst(days=2, size=24)["sst"]
     >>> figure = plot_reconstruction(truth.where(truth.lon < -45.2), truth, date="2015-01-02")

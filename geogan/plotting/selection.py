@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from geogan.coordinates import Axes, band_names, find_axes
+from geogan.fields.axes import Axes, band_names, find_axes
 from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
 from geogan.plotting.captions import is_image, name_of, written
@@ -33,7 +33,7 @@ def select_date(field: xr.DataArray, date: str | float | np.datetime64 | None = 
 
     Examples
     --------
-    >>> from geogan.synthetic import synthetic_sst
+    >>> from geogan.fields.synthetic import synthetic_sst
     >>> select_date(synthetic_sst(days=4, size=24)["sst"], "2015-01-03").time.dt.day.item()
     3
     """

@@ -1,0 +1,1 @@
+"""An archive as training and filling read it."""

@@ -1,0 +1,1 @@
+"""Threads, processes, devices, and passes over arrays by whole chunks."""

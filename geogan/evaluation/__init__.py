@@ -1,0 +1,1 @@
+"""Scores: the model and its rivals on withheld cells."""

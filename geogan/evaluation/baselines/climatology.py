@@ -1,0 +1,48 @@
+"""Gaps filled with the climatology: what is expected of a day of the year before any map is looked at."""
+
+import numpy as np
+
+from geogan.evaluation.baselines.arguments import check_maps
+from geogan.operators.errors import InputError
+
+
+def climatology(values: np.ndarray, *, domain: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Fill every gap with the background.
+
+    Parameters
+    ----------
+    values : ndarray, shape (T, H, W)
+        Measured maps, NaN where unseen.
+    domain : ndarray of bool, shape (H, W)
+        True where the quantity exists.
+    background : ndarray, shape (T, H, W) or broadcastable to it
+        The climatology of the same dates, in the unit of ``values``.
+
+    Returns
+    -------
+    filled : ndarray, shape (T, H, W)
+        ``values`` where observed, ``background`` in the gaps, NaN outside the domain. The dtype is that of
+        ``values``.
+
+    Raises
+    ------
+    InputError
+        Where the shapes do not fit.
+
+    Examples
+    --------
+    >>> values = np.array([[[12.0, np.nan, np.nan]]])
+    >>> climatology(values, domain=np.array([[True, True, False]]), background=np.array(11.5))
+    array([[[12. , 11.5,  nan]]])
+    """
+    check_maps(values, domain, "T, H, W")
+    try:
+        background = np.broadcast_to(background, values.shape)
+    except ValueError as error:
+        raise InputError(
+            f"background must broadcast to {values.shape}, got {np.shape(background)}; "
+            "evaluate the climatology on the same dates and cells"
+        ) from error
+    filled = np.where(np.isfinite(values), values, background.astype(values.dtype))
+    filled[:, ~domain] = np.nan
+    return filled

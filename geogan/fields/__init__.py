@@ -1,0 +1,1 @@
+"""Labelled fields: axes, dates, places, variables, and what is known beside them."""

@@ -1,0 +1,152 @@
+"""Arrays that come with a field, brought to its dimensions by their names and compared with its coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from geogan.fields.axes import VARIABLE, axis_roles, find_axes
+from geogan.fields.grids import difference
+from geogan.operators.errors import InputError
+
+
+def aligned(
+    array: xr.DataArray,
+    field: xr.DataArray,
+    *,
+    called: str,
+    dims: Sequence[str] | None = None,
+    remedy: str = "give it on the same cells and dates",
+) -> xr.DataArray:
+    """Return an array with the dimensions of a field, in their order.
+
+    Parameters
+    ----------
+    array : DataArray
+        Its dimensions are those of the field in any order, by name; or by their role, where the names differ.
+        Further dimensions of length one are dropped. Lazy or not.
+    field : DataArray
+    called : str
+        What sentences call the array.
+    dims : sequence of str, optional
+        Dimensions of the field that are expected; by default all of them.
+    remedy : str
+        What to do about another shape, for the sentence.
+
+    Returns
+    -------
+    array : DataArray
+        Lazy where it is.
+
+    Raises
+    ------
+    InputError
+        If a dimension is missing or has another length, or a coordinate differs from the field's.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros((2, 3)), dims=("lat", "lon"), coords={"lat": [1.0, 2.0]}, name="sst")
+    >>> aligned(field.T, field, called="the domain").dims
+    ('lat', 'lon')
+    >>> aligned(field.assign_coords(lat=[2.0, 1.0]), field, called="the domain")
+    Traceback (most recent call last):
+        ...
+    geogan.operators.errors.InputError: the domain is on another grid than sst: ...
+    """
+    dims = [str(dim) for dim in field.dims] if dims is None else list(dims)
+    name = field.name or "the field"
+    array = array.squeeze([dim for dim, size in array.sizes.items() if size == 1 and dim not in dims], drop=True)
+    if set(array.dims) != set(dims):
+        array = _renamed(array, field, dims)
+    shape = ({str(dim): size for dim, size in array.sizes.items()}, {dim: field.sizes[dim] for dim in dims})
+    if shape[0] != shape[1]:
+        theirs, ours = (", ".join(f"{dim} {size}" for dim, size in each.items()) or "no dimension" for each in shape)
+        raise InputError(f"{called} has the shape {theirs}, {name} {ours}; {remedy}")
+    array, axes = array.transpose(*dims), find_axes(field)
+    apart = difference(array, field)
+    if apart:
+        raise InputError(
+            f"{called} is on another grid than {name}: {apart}; select, sort or interpolate it to the same cells"
+        )
+    for dim in dims:
+        # Variables that are bands have names of their own, such as sst and sst_error.
+        if dim not in (axes.y, axes.x, VARIABLE) and not _same(array, field, dim):
+            raise InputError(
+                f"{called} has other coordinates along {dim} ({_span(array, dim)}) than {name} ({_span(field, dim)}); "
+                "select or sort it to those"
+            )
+    return array
+
+
+def as_domain(domain: Any, field: xr.DataArray) -> np.ndarray:
+    """Return a domain as truth values on the rows and columns of a field.
+
+    Parameters
+    ----------
+    domain : DataArray or array_like, shape (y, x)
+        1 or True where the quantity exists, 0 or False elsewhere; a missing value counts as 0. A DataArray may be
+        transposed, and is compared with the field's coordinates.
+    field : DataArray, shape ([time,] [band,] y, x)
+
+    Returns
+    -------
+    domain : ndarray of bool, shape (y, x)
+
+    Raises
+    ------
+    InputError
+        If the domain has another shape or other coordinates, or holds other values.
+
+    Examples
+    --------
+    >>> field = xr.DataArray(np.zeros((2, 3)), dims=("y", "x"))
+    >>> as_domain(xr.DataArray([[1, 0], [1, 1], [0, 1]], dims=("x", "y")), field).astype(int).tolist()
+    [[1, 1, 0], [0, 1, 1]]
+    """
+    axes = find_axes(field)
+    if isinstance(domain, xr.DataArray):
+        called = "the domain" if domain.name is None else f"the domain {str(domain.name)!r}"
+        domain = aligned(domain, field, called=called, dims=(axes.y, axes.x)).values
+    values, shape = np.asarray(domain), (field.sizes[axes.y], field.sizes[axes.x])
+    if values.shape != shape:
+        raise InputError(
+            f"the domain has shape {values.shape}, {field.name or 'the field'} has {shape}; give one on its grid"
+        )
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values, nan=0.0)
+    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        raise InputError(
+            "the domain must hold 1 where the field exists and 0 elsewhere, and holds other values; give such a mask"
+        )
+    return np.ascontiguousarray(values, bool)
+
+
+def _renamed(array: xr.DataArray, field: xr.DataArray, dims: Sequence[str]) -> xr.DataArray:
+    """Return an array with the field's names for dimensions of the same role; as it is where that does not fit."""
+    ours = {dim: role for role, dim in axis_roles(field).items()}
+    theirs = axis_roles(array)
+    names = {theirs[ours[dim]]: dim for dim in dims if dim not in array.dims and ours.get(dim) in theirs}
+    if any(name in dims for name in names):
+        return array
+    return array.drop_vars([dim for dim in names.values() if dim in array.coords]).rename(names)
+
+
+def _same(array: xr.DataArray, field: xr.DataArray, dim: str) -> bool:
+    if dim not in array.coords or dim not in field.coords:
+        return True
+    own, theirs = array[dim].values, field[dim].values
+    if own.dtype.kind in "iuf" and theirs.dtype.kind in "iuf":
+        return bool(np.allclose(own, theirs))
+    try:
+        return bool(np.all(own == theirs))
+    except TypeError:  # dates of two calendars
+        return False
+
+
+def _span(array: xr.DataArray, dim: str) -> str:
+    values = array[dim].values
+    first, last = (f"{value:g}" if values.dtype.kind in "iuf" else str(value)[:10] for value in (values[0], values[-1]))
+    return f"{first} to {last}"

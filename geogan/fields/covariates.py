@@ -1,0 +1,256 @@
+"""Covariates: what is known of every place and day beside the field, as channels for the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+from scipy.ndimage import distance_transform_edt
+
+from geogan.fields.axes import YEAR, Axes, day_of_year, find_axes, is_periodic, latitude, squeezed
+from geogan.fields.circle import taken
+from geogan.fields.grids import difference
+from geogan.operators.choices import suggestion
+from geogan.operators.errors import InputError
+
+# Those that come without data; any other is a static map of the user's.
+MADE = ("day_of_year", "latitude", "distance_to_coast")
+
+
+@dataclass(frozen=True, eq=False)
+class Covariates:
+    """Covariates on a grid, standardised.
+
+    Attributes
+    ----------
+    names : tuple of str
+        ``"day_of_year"``, ``"latitude"``, ``"distance_to_coast"``, or names of static maps.
+    maps : ndarray of float32, shape (K, H, W)
+        All but the day of the year, in the order of their names: mean 0 and standard deviation 1 over the domain, 0
+        outside.
+    """
+
+    names: tuple[str, ...]
+    maps: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        names: str | Sequence[str],
+        field: xr.DataArray,
+        domain: np.ndarray,
+        given: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
+    ) -> Covariates | None:
+        """The covariates of a field, by name.
+
+        Parameters
+        ----------
+        names : str or sequence of str
+            See :func:`named`.
+        field : DataArray, shape ([time,] [band,] y, x)
+        domain : ndarray of bool, shape (y, x)
+        given : mapping of DataArray, shape (y, x), or Dataset, optional
+            Static maps on the field's grid. Of what is there, only those named are looked at.
+
+        Returns
+        -------
+        Covariates or None
+            None where none are named.
+
+        Raises
+        ------
+        InputError
+            Where one is unknown, not static, on another grid, has gaps in the domain or says nothing.
+
+        Examples
+        --------
+        >>> field = xr.DataArray(np.zeros((2, 3)), dims=("y", "x"))
+        >>> depth = xr.DataArray([[10.0, 20.0, 30.0], [10.0, 20.0, np.nan]], dims=("y", "x"))
+        >>> found = Covariates.of("depth", field, depth.notnull().values, {"depth": depth})
+        >>> found.maps[0].astype(float).round(2).tolist()
+        [[-1.07, 0.27, 1.6], [-1.07, 0.27, 0.0]]
+        """
+        names = named(names)
+        if not names:
+            return None
+        axes, given, maps = find_axes(field), {} if given is None else given, []
+        for name in names:
+            if name == "day_of_year":
+                _phase(field, axes)
+            elif name == "latitude":
+                maps.append(_sine_of_latitude(field, axes))
+            elif name == "distance_to_coast":
+                maps.append(distance_to_coast(domain, is_periodic=is_periodic(field, axes)))
+            else:
+                maps.append(_static(name, given, field, axes))
+        static = [name for name in names if name != "day_of_year"]
+        ready = [_standardised(name, values, domain) for name, values in zip(static, maps, strict=True)]
+        return cls(names, np.stack(ready) if ready else np.zeros((0, *domain.shape), np.float32))
+
+    @property
+    def seasonal(self) -> bool:
+        """Whether the day of the year is among them."""
+        return "day_of_year" in self.names
+
+    @property
+    def channels(self) -> int:
+        """Channels of the networks' input: the day of the year has two."""
+        return 2 * self.seasonal + len(self.maps)
+
+    def part(self, field: xr.DataArray, y: slice, x: slice) -> Covariates:
+        """The covariates of a field that lies on a part of the grid.
+
+        Raises
+        ------
+        InputError
+            Where the day of the year is among them and the field has no dates.
+        """
+        if self.seasonal:
+            _phase(field, find_axes(field))
+        return replace(self, maps=taken(self.maps, y, x))
+
+    def films(self, phase: np.ndarray | None, domain: np.ndarray, y: slice, x: slice, *, dates: int) -> np.ndarray:
+        """The channels of some dates at ``y``, ``x``.
+
+        Parameters
+        ----------
+        phase : ndarray, shape (T,), or None
+            Day of the year of each date.
+        domain : ndarray, shape (h, w)
+            Of that place.
+        dates : int
+            How many there are, T.
+
+        Returns
+        -------
+        channels : ndarray of float32, shape (T, K, h, w)
+            Cosine and sine of the day of the year, with standard deviation 1 over a year, then the maps.
+        """
+        films = np.empty((dates, self.channels, *domain.shape), np.float32)
+        films[:, 2 * self.seasonal :] = taken(self.maps, y, x)
+        if self.seasonal:
+            assert phase is not None
+            angle = 2 * np.pi * phase / YEAR
+            season = np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], 1)
+            films[:, :2] = season[:, :, None, None] * domain
+        return films
+
+
+def named(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Names one by one, each once.
+
+    Examples
+    --------
+    >>> named(["day_of_year, depth", "depth"])
+    ('day_of_year', 'depth')
+    """
+    texts = [names] if isinstance(names, str) else names
+    return tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
+
+
+def distance_to_coast(domain: np.ndarray, *, is_periodic: bool = False) -> np.ndarray:
+    """Logarithm of the distance to the nearest cell outside the domain, in cells; 0 next to it and beyond.
+
+    Where the last column touches the first, the nearest may lie across the seam.
+
+    Raises
+    ------
+    InputError
+        Where all cells are inside.
+
+    Examples
+    --------
+    >>> distance_to_coast(np.array([[False, True, True, True]])).round(2).tolist()
+    [[0.0, 0.0, 0.69, 1.1]]
+    """
+    if domain.all():
+        raise InputError(
+            "distance_to_coast needs a coast, but every cell is in the domain; give the mask of land and sea with "
+            "--domain, or leave the covariate out"
+        )
+    # No column is farther than half the way round.
+    width = domain.shape[1]
+    half = -(-width // 2) if is_periodic else 0
+    distance = distance_transform_edt(taken(domain, slice(None), slice(-half, width + half)))
+    return np.log(np.maximum(distance[:, half : half + width], 1.0))
+
+
+def _phase(field: xr.DataArray, axes: Axes) -> np.ndarray:
+    phase = day_of_year(field, axes)
+    if phase is None:
+        raise InputError(
+            f"the covariate day_of_year needs dates, but {_label(field)} has none; give its times as dates, or train "
+            "without that covariate"
+        )
+    return phase
+
+
+def _sine_of_latitude(field: xr.DataArray, axes: Axes) -> np.ndarray:
+    degrees = latitude(field, axes)
+    if degrees is None:
+        raise InputError(
+            f"the covariate latitude needs latitudes in degrees along {axes.y}, but {_label(field)} has none; give it "
+            "such a coordinate, or leave the covariate out"
+        )
+    return np.broadcast_to(np.sin(np.deg2rad(degrees))[:, None], (field.sizes[axes.y], field.sizes[axes.x]))
+
+
+def _static(
+    name: str, given: Mapping[Hashable, xr.DataArray] | xr.Dataset, field: xr.DataArray, axes: Axes
+) -> np.ndarray:
+    """A static map on the field's grid, shape (y, x)."""
+    if name not in given:
+        there = [str(other) for other in given if squeezed(given[other], roles="yx").ndim == 2]
+        raise InputError(
+            f"no covariate is named {name!r}; choose from {', '.join(MADE)}, or a static map of the data"
+            + (f": {', '.join(there)}" if there else ", which have none")
+            + suggestion(name, [*MADE, *there])
+        )
+    static = squeezed(given[name], roles="yx")
+    if static.ndim != 2 or static.dtype.kind not in "biuf":
+        what = f"the dimensions ({', '.join(map(str, static.dims))})" if static.ndim != 2 else f"type {static.dtype}"
+        raise InputError(
+            f"covariate {name!r} has {what}, where numbers on a static map ({axes.y}, {axes.x}) are expected; reduce "
+            "it to one map, or leave it out"
+        )
+    own = find_axes(static)
+    static = static.transpose(own.y, own.x)
+    apart = difference(static, field)
+    if apart:
+        raise InputError(
+            f"covariate {name!r} ({_extent(static, own)}) is on another grid than {_label(field)} "
+            f"({_extent(field, axes)}): {apart}; interpolate it to that grid"
+        )
+    return np.asarray(static.values, np.float64)
+
+
+def _standardised(name: str, values: np.ndarray, domain: np.ndarray) -> np.ndarray:
+    inside = values[domain].astype(np.float64)
+    lacking = int((~np.isfinite(inside)).sum())
+    if lacking:
+        raise InputError(
+            f"covariate {name!r} has no value on {lacking} of the {inside.size} cells of the domain; fill its gaps, or "
+            "take those cells out of the domain"
+        )
+    if np.ptp(inside) == 0:
+        raise InputError(f"covariate {name!r} is the same in the whole domain, so it says nothing; leave it out")
+    ready = np.zeros(domain.shape, np.float32)
+    ready[domain] = (inside - inside.mean()) / inside.std()
+    return ready
+
+
+def _extent(array: xr.DataArray, axes: Axes) -> str:
+    """Size of a grid, and where it is."""
+    parts = []
+    for dim in (axes.y, axes.x):
+        text = f"{array.sizes[dim]} cells along {dim}"
+        if dim in array.coords and array[dim].dtype.kind in "iuf":
+            text += f" from {array[dim].values[0]:g} to {array[dim].values[-1]:g}"
+        parts.append(text)
+    return ", ".join(parts)
+
+
+def _label(field: xr.DataArray) -> str:
+    return "the field" if field.name is None else str(field.name)

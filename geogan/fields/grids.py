@@ -1,0 +1,400 @@
+"""Grids: where the cells of a field are, and whether two fields lie on the same cells.
+
+Coordinates are compared whatever their dimensions are called: those named like a dimension, one-dimensional ones on
+dimensions without a coordinate, and two-dimensional latitudes and longitudes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from geogan.fields.axes import Axes, find_axes, geographic_kind, goes_round, role_of
+from geogan.operators.errors import InputError
+
+Places = Mapping[str, np.ndarray]
+"""Coordinates of the cells by kind, each (H, 1), (1, W) or (H, W): ``y`` and ``x`` for the coordinates that index the
+dimensions, ``latitude`` and ``longitude`` for geographic ones, which may be the same."""
+
+# Two grids are the same where they differ by no more than this share of a step.
+_TOLERANCE = 0.01
+# Single precision rounds coordinates by this share of their size; on a fine grid that is more than the share above.
+_ROUNDING, _MOST_ROUNDING = 2.4e-7, 0.25
+
+
+class _Pair(NamedTuple):
+    """One kind of coordinate of two grids."""
+
+    kind: str
+    first: np.ndarray
+    second: np.ndarray
+
+
+class Misfit(NamedTuple):
+    """Why one grid is no part of another.
+
+    Parameters
+    ----------
+    kind : str
+        The coordinate that differs; ``"size"`` where there is none and the sizes differ; ``"other"`` where both grids
+        have coordinates and none in common.
+    axis : int
+        0 for rows, 1 for columns.
+    """
+
+    kind: str
+    axis: int
+
+
+def places_of(field: xr.DataArray, axes: Axes | None = None) -> dict[str, np.ndarray]:
+    """Return the coordinates of a field's cells.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] [band,] y, x)
+    axes : Axes, optional
+        Those of the field, where they are known.
+
+    Returns
+    -------
+    places : dict of ndarray of float64
+        See :data:`Places`; empty where the field has no numeric coordinates.
+
+    Raises
+    ------
+    InputError
+        If a coordinate along y or x is not finite, a two-dimensional one has no finite value at all, or a
+        two-dimensional one changes with time.
+
+    Examples
+    --------
+    >>> coords = {"lat": ("nj", [40.0, 41.0, 42.0], {"units": "degrees_north"})}
+    >>> field = xr.DataArray(np.zeros((3, 2)), dims=("nj", "ni"), coords=coords)
+    >>> {kind: values.shape for kind, values in places_of(field).items()}
+    {'latitude': (3, 1)}
+    """
+    axes = axes or find_axes(field)
+    found: dict[str, np.ndarray] = {}
+    for coordinate, kinds in _coordinates(field, axes):
+        new = [kind for kind in kinds if kind not in found]
+        if new:
+            values = _values(coordinate, axes)
+            _check_finite(coordinate, values, field)
+            found |= dict.fromkeys(new, values)
+    return found
+
+
+def check_sides(field: xr.DataArray, axes: Axes) -> None:
+    """Refuse rows or columns without a place of their own; maps of coordinates are not read.
+
+    Raises
+    ------
+    InputError
+        If a coordinate along y or x is not finite.
+    """
+    for coordinate, _ in _coordinates(field, axes):
+        if coordinate.ndim == 1:
+            _check_finite(coordinate, _values(coordinate, axes), field)
+
+
+def _coordinates(field: xr.DataArray, axes: Axes) -> Iterator[tuple[xr.DataArray, list[str]]]:
+    """Numeric coordinates of the cells, each with its kinds; those that index a dimension come first."""
+    sides = {axes.y: "y", axes.x: "x"}
+    for name in sorted(field.coords, key=lambda name: name not in sides):
+        coordinate = field.coords[name]
+        cells = set(coordinate.dims) - {axes.time}
+        if not cells or not cells <= set(sides) or coordinate.dtype.kind not in "iuf" or coordinate.size == 0:
+            continue
+        kinds = [kind for kind in (sides.get(str(name)), geographic_kind(coordinate)) if kind is not None]
+        if not kinds and len(cells) == 1 and axes.time not in coordinate.dims:
+            side = sides[str(next(iter(cells)))]
+            kinds = [side] if role_of(coordinate) == side else []
+        if kinds:
+            yield coordinate, kinds
+
+
+class Difference(NamedTuple):
+    """How two grids differ; as text one phrase.
+
+    Parameters
+    ----------
+    kind : str
+        The coordinate that differs: ``y``, ``x``, ``latitude`` or ``longitude``.
+    name : str
+        What the first field calls it; empty where the numbers of cells differ.
+    first, second : str
+        Where it goes from and to in each, or the number of cells.
+    """
+
+    kind: str
+    name: str
+    first: str
+    second: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.first}, and {self.second}".strip()
+
+
+def difference(first: xr.DataArray, second: xr.DataArray) -> Difference | None:
+    """Say how the grids of two fields differ.
+
+    Parameters
+    ----------
+    first, second : DataArray, shape ([time,] [band,] y, x)
+        The dimensions may have other names. What one of them does not know is not compared.
+
+    Returns
+    -------
+    difference : Difference or None
+        None where both are the same but for rounding.
+
+    Raises
+    ------
+    InputError
+        Where :func:`places_of` refuses a coordinate.
+
+    Examples
+    --------
+    >>> maps = xr.DataArray(np.zeros((3, 2)), dims=("lat", "lon"), coords={"lat": [3.0, 2.0, 1.0]})
+    >>> str(difference(maps, maps.assign_coords(lat=maps.lat - 70)))
+    'lat 3 to 1, and -67 to -69'
+    """
+    pair = [(field, find_axes(field)) for field in (first, second)]
+    shapes = [(field.sizes[axes.y], field.sizes[axes.x]) for field, axes in pair]
+    if shapes[0] != shapes[1]:
+        words = [f"{height} x {width} cells" for height, width in shapes]
+        return Difference("y" if shapes[0][0] != shapes[1][0] else "x", "", *words)
+    for each in _pairs(*(places_of(field, axes) for field, axes in pair)):
+        if not _is_same(each):
+            name = {"y": pair[0][1].y, "x": pair[0][1].x}.get(each.kind, each.kind)
+            return Difference(each.kind, name, span(each.first), span(each.second))
+    return None
+
+
+def part_of(whole: Places, shape: tuple[int, int], part: Places, size: tuple[int, int]) -> tuple[slice, slice] | Misfit:
+    """Find a grid within a larger one.
+
+    Parameters
+    ----------
+    whole, part : Places
+        Coordinates of both.
+    shape, size : (int, int)
+        Rows and columns of both.
+
+    Returns
+    -------
+    rows, columns : slice
+        Where the part lies; a :class:`Misfit` where it is no part.
+
+    Examples
+    --------
+    >>> rows = np.array([[50.0], [49.0], [48.0], [47.0]])
+    >>> part_of({"y": rows}, (4, 5), {"y": rows[1:3]}, (2, 5))
+    (slice(1, 3, None), slice(0, 5, None))
+    >>> part_of({"y": rows}, (4, 5), {"y": rows - 70}, (4, 5))
+    Misfit(kind='y', axis=0)
+    """
+    pairs, start = list(_pairs(whole, part)), [-1, -1]
+    for axis in (0, 1):
+        along = next((each for each in pairs if _runs_along(each, axis)), None)
+        if along is not None:
+            start[axis] = int(np.nanargmin(_gap(along.kind, along.first.ravel(), along.second.ravel()[0])))
+    flat = [each for each in pairs if not any(_runs_along(each, axis) for axis in (0, 1))]
+    if flat and -1 in start:
+        corner = _nearest(flat, shape, size)
+        start = [corner[axis] if start[axis] < 0 else start[axis] for axis in (0, 1)]
+    for axis in (0, 1):
+        if start[axis] < 0:
+            if size[axis] != shape[axis]:
+                return Misfit("size", axis)
+            if all(any(each.shape[axis] > 1 for each in grid.values()) for grid in (whole, part)):
+                return Misfit("other", axis)
+            start[axis] = 0
+    places = slice(start[0], start[0] + size[0]), slice(start[1], start[1] + size[1])
+    for each in pairs:
+        cut = tuple(place if n > 1 else slice(0, 1) for place, n in zip(places, each.first.shape))
+        step = _step(each.first)
+        for axis in (0, 1):
+            if each.first.shape[axis] > 1 and not 0 <= start[axis] <= shape[axis] - size[axis]:
+                return Misfit(each.kind, axis)
+        if not _is_same(_Pair(each.kind, each.first[cut], each.second), step=step):
+            return Misfit(each.kind, 0 if each.first.shape[0] > 1 else 1)
+    return places
+
+
+def part_around(
+    whole: Places, shape: tuple[int, int], part: Places, size: tuple[int, int]
+) -> tuple[slice, slice] | Misfit:
+    """Find a grid within one that goes once round the globe, where it may lie across the seam.
+
+    Parameters
+    ----------
+    whole, part, shape, size
+        Those of :func:`part_of`. Longitudes are compared modulo 360 degrees, whatever meridian they begin at.
+
+    Returns
+    -------
+    rows, columns : slice
+        Columns may go on beyond the last one, as :mod:`geogan.fields.circle` counts them; a :class:`Misfit` where it
+        is no part, or the larger grid does not go round.
+
+    Examples
+    --------
+    >>> east = {"longitude": np.arange(0.0, 360, 90)[None]}
+    >>> part_around(east, (2, 4), {"longitude": np.array([[-90.0, 0.0]])}, (2, 2))
+    (slice(0, 2, None), slice(3, 5, None))
+    """
+    degrees = whole.get("longitude")
+    if degrees is None or degrees.shape[0] > 1 or not goes_round(degrees[0]) or size[1] > shape[1]:
+        return Misfit("longitude", 1)
+    twice = {kind: np.tile(each, (1, 2)) if each.shape[1] > 1 else each for kind, each in whole.items() if kind != "x"}
+    own = {kind: each for kind, each in part.items() if kind != "x"}
+    return part_of(twice, (shape[0], 2 * shape[1]), own, size)
+
+
+def still(field: xr.DataArray, axes: Axes) -> xr.DataArray:
+    """Return a field whose latitudes and longitudes of each date are those of the grid, where they do not change.
+
+    Raises
+    ------
+    InputError
+        Where they change with time.
+
+    Examples
+    --------
+    >>> lat = xr.DataArray(np.ones((4, 3, 2)), dims=("time", "y", "x"))
+    >>> still(lat.assign_coords(XLAT=lat), find_axes(lat)).XLAT.dims
+    ('y', 'x')
+    """
+    moving = {
+        name: coordinate
+        for name, coordinate in field.coords.items()
+        if axes.time in coordinate.dims and {axes.y, axes.x} & set(coordinate.dims) and geographic_kind(coordinate)
+    }
+    return field.assign_coords({name: _at_once(coordinate, axes).variable for name, coordinate in moving.items()})
+
+
+def span(values: np.ndarray) -> str:
+    """Say from where to where coordinates go.
+
+    Examples
+    --------
+    >>> span(np.array([[3.0], [2.0]])), span(np.array([[3.0, np.nan], [2.0, 4.0]]))
+    ('3 to 2', '2 to 4')
+    """
+    if values.size in values.shape:
+        return f"{values.ravel()[0]:g} to {values.ravel()[-1]:g}"
+    return f"{np.nanmin(values):g} to {np.nanmax(values):g}"
+
+
+def _values(coordinate: xr.DataArray, axes: Axes) -> np.ndarray:
+    """Values as (H, 1), (1, W) or (H, W), read without being kept by the file's cache."""
+    coordinate = _at_once(coordinate, axes)
+    ordered = coordinate.transpose(*(dim for dim in (axes.y, axes.x) if dim in coordinate.dims))
+    values = ordered.variable[(slice(None),) * ordered.ndim].values.astype(np.float64)
+    if values.ndim == 2:
+        return values
+    return values[:, None] if axes.y in coordinate.dims else values[None]
+
+
+def _at_once(coordinate: xr.DataArray, axes: Axes) -> xr.DataArray:
+    """A coordinate without time; its first and last date tell whether it changes."""
+    if axes.time not in coordinate.dims:
+        return coordinate
+    ends = [coordinate.isel({axes.time: index}) for index in (0, -1)]
+    first, last = (end.variable[(slice(None),) * end.ndim].values for end in ends)
+    if not np.array_equal(first, last, equal_nan=first.dtype.kind == "f"):
+        raise InputError(
+            f"coordinate {str(coordinate.name)!r} changes along {axes.time!r}, so the grid moves with time, where "
+            "one grid for all dates is expected; interpolate the dates to one grid"
+        )
+    return ends[0]
+
+
+def _check_finite(coordinate: xr.DataArray, values: np.ndarray, field: xr.DataArray) -> None:
+    """Refuse a coordinate that does not say where the cells are.
+
+    Corners of a swath have no latitude where the instrument did not look, so a two-dimensional coordinate may have
+    missing values; a row or a column without a place of its own is an error of the file.
+    """
+    lacking = int((~np.isfinite(values)).sum())
+    if lacking and (values.size in values.shape or lacking == values.size):
+        label = "the field" if field.name is None else f"variable {str(field.name)!r}"
+        source = field.encoding.get("source")
+        raise InputError(
+            f"coordinate {str(coordinate.name)!r} of {label}{f' of {source}' if source else ''} is not a finite number "
+            f"at {lacking} of {values.size} places, where each cell needs a place; give the missing coordinates, or "
+            "leave those cells out"
+        )
+
+
+def _pairs(first: Places, second: Places) -> Iterator[_Pair]:
+    """Coordinates that both grids have; along a side without a common kind, whatever runs along it in both."""
+    common = [kind for kind in first if kind in second]
+    for kind in common:
+        yield _Pair(kind, first[kind], second[kind])
+    for axis in (0, 1):
+        if any(first[kind].shape[axis] > 1 for kind in common):
+            continue
+        alone = [
+            next((kind for kind, each in grid.items() if each.size == each.shape[axis]), None)
+            for grid in (first, second)
+        ]
+        if alone[0] is not None and alone[1] is not None and alone[0] not in common and alone[1] not in common:
+            yield _Pair(alone[0], first[alone[0]], second[alone[1]])
+
+
+def _runs_along(pair: _Pair, axis: int) -> bool:
+    """Whether both coordinates are one-dimensional along an axis; along a side of one cell either may be."""
+    other = 1 - axis
+    return all(part.shape[other] == 1 for part in pair[1:]) and (pair.first.shape[axis] > 1 or pair.kind == "yx"[axis])
+
+
+def _gap(kind: str, a: np.ndarray, b: np.ndarray | float) -> np.ndarray:
+    """Distances, of longitudes the shorter way round the globe."""
+    if kind != "longitude":
+        return np.abs(a - b)
+    return np.abs((a - b + 180.0) % 360.0 - 180.0)
+
+
+def _step(values: np.ndarray) -> float:
+    """Distance of neighbours: of rows or columns the least, of a map the median along the axis that it varies most."""
+    if values.size == 1:
+        return 1.0
+    if values.size in values.shape:
+        return float(np.abs(np.diff(values.ravel())).min())
+    steps = [np.abs(np.diff(values, axis=axis)) for axis in (0, 1)]
+    found = [float(np.median(part[np.isfinite(part)])) for part in steps if np.isfinite(part).any()]
+    return max(found, default=1.0)
+
+
+def _is_same(pair: _Pair, *, step: float | None = None) -> bool:
+    step = _step(pair.second) if step is None else step
+    first, second = np.broadcast_arrays(pair.first, pair.second)
+    gap = _gap(pair.kind, first, second)
+    known = np.isfinite(gap)
+    if not known.any():
+        return False
+    largest = float(np.nanmax(np.abs(pair.second)))
+    allowed = max(_TOLERANCE * step, min(_MOST_ROUNDING * step, _ROUNDING * largest))
+    return bool(gap[known].max() <= allowed + 1e-12)
+
+
+def _nearest(pairs: list[_Pair], shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Row and column of the larger grid at which the first cell of the smaller one lies."""
+    theirs = [np.broadcast_to(pair.second, size) for pair in pairs]
+    known = np.flatnonzero(np.all([np.isfinite(part) for part in theirs], axis=0).ravel())
+    if not known.size:
+        return -1, -1
+    row, column = np.unravel_index(known[0], size)
+    gaps = sum(
+        _gap(pair.kind, np.broadcast_to(pair.first, shape), part[row, column])
+        for pair, part in zip(pairs, theirs, strict=True)
+    )
+    if not np.isfinite(gaps).any():
+        return -1, -1
+    there = np.unravel_index(np.nanargmin(gaps), shape)
+    return max(-1, int(there[0] - row)), max(-1, int(there[1] - column))

@@ -1,0 +1,157 @@
+"""What is known of the error of observations: one standard deviation for all of them, or one for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from geogan.compute.regions import Region
+from geogan.compute.streaming import read_piece
+from geogan.fields.alignment import aligned
+from geogan.fields.axes import VARIABLE, find_axes, stacked
+from geogan.fields.damage import hide_unreadable
+from geogan.fields.units import same_units, units_of
+from geogan.operators.errors import InputError
+
+# Values looked at together.
+SLAB = 8_000_000
+
+
+def observation_error(
+    field: xr.DataArray, *, noise: float | None = None, error: xr.DataArray | None = None
+) -> xr.DataArray | float | None:
+    """The standard deviation of the observations' errors, checked.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] [band,] y, x)
+        The observations, NaN where there is none.
+    noise : float, optional
+        One standard deviation for all of them, in the field's units; 0 says no more than None.
+    error : DataArray, shape ([time,] [band,] y, x), optional
+        One for each, in the field's units; transposed or not. Where both are in memory its values are checked here,
+        else by :func:`check_errors` when they are read.
+
+    Returns
+    -------
+    error : DataArray, shape (T, C, H, W), float, or None
+        None where nothing is known.
+
+    Raises
+    ------
+    InputError
+        Where both are given, one is negative, or the error is in other units, of another shape, on other coordinates,
+        or missing where there is an observation.
+
+    Examples
+    --------
+    >>> field = xr.DataArray([[1.0, np.nan]], dims=("y", "x"), attrs={"units": "K"})
+    >>> observation_error(field, noise=0.2)
+    0.2
+    >>> error = xr.DataArray([[0.3, np.nan]], dims=("y", "x"), attrs={"units": "K"})
+    >>> observation_error(field, error=error).shape
+    (1, 1, 1, 2)
+    """
+    name = field.name or "the field"
+    if noise is not None and error is not None:
+        raise InputError("the observations' error is given twice, as noise and as a variable; leave one of them out")
+    if noise is not None and not (noise >= 0 and math.isfinite(noise)):
+        raise InputError(
+            f"noise is a standard deviation in the units of the field, got {noise}; give a positive number"
+        )
+    if noise and len(set(units_of(field))) > 1:
+        raise InputError(
+            f"noise is one number, but {name} has several units ({', '.join(units_of(field))}); give an error variable"
+        )
+    if error is None:
+        return noise or None
+    called = str(error.name or "the error variable")
+    error = aligned(_ordered(error, field), field, called=called, remedy="give one error for each observation")
+    own, theirs = units_of(field), units_of(error)
+    alike = len(own) == len(theirs) and all(map(same_units, own, theirs))
+    if any(theirs) and not alike:
+        raise InputError(
+            f"{called} is in {', '.join(theirs) or 'no units'}, {name} in {', '.join(own) or 'no units'}; convert it"
+        )
+    axes = find_axes(field)
+    error, values = stacked(error, axes), stacked(field, axes)
+    if error.chunks is None and values.chunks is None:
+        slab = max(1, SLAB // int(np.prod(values.shape[1:])))
+        for start in range(0, len(values), slab):
+            here = slice(start, start + slab)
+            check_errors(values[here].values, error[here].values, called=called, name=str(name))
+    return error
+
+
+def check_errors(values: np.ndarray, errors: np.ndarray, *, called: str, name: str) -> None:
+    """Refuse standard deviations that do not fit the observations they belong to.
+
+    Parameters
+    ----------
+    values, errors : ndarray, of one shape
+        The observations, NaN where there is none, and the standard deviation of the error of each.
+    called, name : str
+        What sentences call the errors and the field.
+
+    Raises
+    ------
+    InputError
+        If an error is missing where there is an observation, or negative.
+
+    Examples
+    --------
+    >>> check_errors(np.array([1.0, np.nan]), np.array([0.5, np.nan]), called="sst_error", name="sst")
+    """
+    there = np.isfinite(values)
+    stated = errors[there]
+    lacking = int((~np.isfinite(stated)).sum())
+    if lacking:
+        raise InputError(
+            f"{called} has no value at {lacking} of {there.sum()} observations of {name}; give their error, or "
+            "leave those observations out"
+        )
+    if (stated < 0).any():
+        raise InputError(
+            f"{called} goes down to {np.nanmin(stated):g}, but no standard deviation is negative; mask them"
+        )
+
+
+def error_checker(field: xr.DataArray, error: xr.DataArray | float | None) -> Callable[[Region, np.ndarray], None]:
+    """Return what checks the errors of each part of a field while the field is read.
+
+    Parameters
+    ----------
+    field : DataArray
+        For its name.
+    error : DataArray, shape (T, C, H, W), float, or None
+        From :func:`observation_error`. Only lazy errors are checked: those in memory were.
+
+    Returns
+    -------
+    check : callable
+        Takes a region and the field's values there, (t, C, h, w), and reads the errors there.
+    """
+    name = str(field.name or "the field")
+
+    def check(region: Region, values: np.ndarray) -> None:
+        if isinstance(error, xr.DataArray) and error.chunks is not None:
+            errors = read_piece(error, *region)
+            check_errors(
+                hide_unreadable(values, errors), errors, called=str(error.name or "the error variable"), name=name
+            )
+
+    return check
+
+
+def _ordered(error: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
+    """Return errors in the order of the variables they belong to, where names tell: ``sst_error`` of ``sst``."""
+    if VARIABLE not in field.coords or VARIABLE not in error.dims or VARIABLE not in error.coords:
+        return error
+    ours, theirs = ([str(name) for name in each[VARIABLE].values] for each in (field, error))
+    found = [[number for number, name in enumerate(theirs) if name.startswith(own)] for own in ours]
+    if any(len(each) != 1 for each in found) or len({each[0] for each in found}) < len(theirs):
+        return error
+    return error.isel({VARIABLE: [each[0] for each in found]})

@@ -1,0 +1,1 @@
+"""Files and folders that people name: safe paths, locks, atomic replacement, checked JSON."""

@@ -1,0 +1,375 @@
+"""What the JSON of models, runs and products may hold: every entry with its type and its bounds.
+
+Such files may come from anybody. What passes here can neither ask for terabytes nor for an endless loop; what it means
+is checked where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, JsonValue, Tag, ValidationError
+
+# Frames of a window, bands of a field, covariates, channels of a layer: far more than any training could hold.
+MOST_FRAMES, MOST_BANDS, MOST_EXTRAS, MOST_WIDTH = 10_001, 10_000, 10_000, 8192
+# Of a count of steps, cells or seconds: what a float64 holds exactly.
+MOST_COUNT = 2**53
+# Operators that are applied one after another, and points of a calibration.
+MOST_OPERATORS, MOST_POINTS = 32, 1000
+# Characters of a name, and of a text; files of a run.
+NAME, TEXT, MOST_FILES = 4096, 100_000, 1_000_000
+
+Name = Annotated[str, Field(max_length=NAME)]
+Text = Annotated[str, Field(max_length=TEXT)]
+Count = Annotated[int, Field(ge=0, le=MOST_COUNT)]
+# -1 before the first step that was the best.
+BestStep = Annotated[int, Field(ge=-1, le=MOST_COUNT)]
+Frames = Annotated[int, Field(ge=1, le=MOST_FRAMES)]
+Bands = Annotated[int, Field(ge=1, le=MOST_BANDS)]
+Width = Annotated[int, Field(ge=1, le=MOST_WIDTH)]
+Extras = Annotated[int, Field(ge=0, le=MOST_EXTRAS)]
+Number = Annotated[FiniteFloat, Field(ge=-1e30, le=1e30)]
+NotNegative = Annotated[FiniteFloat, Field(ge=0, le=1e30)]
+Positive = Annotated[FiniteFloat, Field(gt=0, le=1e30)]
+# A score that nothing has been measured for is infinite.
+Score = Annotated[float, Field(allow_inf_nan=True)]
+Calendar = Literal["standard", "noleap", "all_leap", "360_day", "julian", "tai"]
+Noise = Literal["none", "posterior", "white"]
+Precision = Literal["float32", "bfloat16"]
+
+
+class Strict(BaseModel):
+    """Entries of their own type, no unknown ones."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class UNetPlan(Strict):
+    """Arguments of `geogan.model.networks.UNet`."""
+
+    kind: Literal["unet"]
+    frames: Frames
+    channels: Bands
+    width: Width
+    noise: Noise = "none"
+    extras: Extras = 0
+
+
+class SaganPlan(Strict):
+    """Arguments of `geogan.model.networks.SaganGenerator`."""
+
+    kind: Literal["sagan"]
+    frames: Frames
+    channels: Bands
+    width: Width
+    widths: Annotated[list[Annotated[int, Field(ge=1, le=16 * MOST_WIDTH)]], Field(max_length=16)] | None = None
+    show_mask: bool = True
+    bounded: bool = False
+    skip: Literal["none", "measurement", "guess"] = "none"
+    noise: Noise = "none"
+    extras: Extras = 0
+
+
+class ErrorPlan(Strict):
+    """Arguments of `geogan.model.networks.ErrorNet`."""
+
+    frames: Frames
+    channels: Bands
+    width: Width
+    extras: Extras = 0
+    spread: bool = False
+
+
+class CalibrationPoints(Strict):
+    """`geogan.model.calibration.Calibration`."""
+
+    std: Annotated[list[Positive], Field(min_length=1, max_length=MOST_POINTS)] = [1.0]
+    factor: Annotated[list[Positive], Field(min_length=1, max_length=MOST_POINTS)] = [1.0]
+    cells: Count = 0
+    stretches: Count = 0
+
+
+class PriorNumbers(Strict):
+    """`geogan.prior.gaussian.GaussianPrior` or, with ``steady``, `ArchivePrior` but for its covariance."""
+
+    length: Annotated[FiniteFloat, Field(gt=0, le=1e9)]
+    persistence: Annotated[FiniteFloat, Field(gt=0, le=1e12)]
+    noise: Annotated[FiniteFloat, Field(gt=0, le=1e9)]
+    aspect: Annotated[FiniteFloat, Field(gt=0, le=1e6)]
+    amplitude: Annotated[FiniteFloat, Field(gt=0, le=1e9)]
+    detail: Annotated[FiniteFloat, Field(gt=0, le=1)] = 1.0
+    tilt: Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)] = 0.0
+    steady: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
+
+
+class SimpleOperator(BaseModel):
+    """One operator by its name; `geogan.operators.parse.from_dict` knows which parameters it has."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, bool | Annotated[int, Field(ge=-(10**9), le=10**9)] | Number | None]
+
+    name: Name
+
+
+class ComposedOperator(Strict):
+    """Several operators, one after another."""
+
+    name: Literal["compose"]
+    operators: Annotated[list[SimpleOperator], Field(min_length=1, max_length=MOST_OPERATORS)]
+
+
+def _is_composed(content: Any) -> str:
+    name = content.get("name") if isinstance(content, Mapping) else getattr(content, "name", None)
+    return "composed" if name == "compose" else "simple"
+
+
+AnyOperator = Annotated[
+    Annotated[ComposedOperator, Tag("composed")] | Annotated[SimpleOperator, Tag("simple")],
+    Discriminator(_is_composed),
+]
+
+
+class Standardising(Strict):
+    """`geogan.archive.standardiser.Standardiser` but for its coefficients."""
+
+    scale: Annotated[list[Positive], Field(min_length=1, max_length=MOST_BANDS)]
+    transform: Text = "none"
+    note: Text = ""
+
+
+class Screening(Strict):
+    """`geogan.archive.screening.Screen`."""
+
+    center: Annotated[list[FiniteFloat], Field(min_length=1, max_length=MOST_BANDS)]
+    spread: Annotated[list[NotNegative], Field(min_length=1, max_length=MOST_BANDS)]
+    local: Annotated[list[NotNegative], Field(min_length=1, max_length=MOST_BANDS)]
+    threshold: Annotated[FiniteFloat, Field(ge=1, le=1e6)] | None = None
+
+
+class WithheldRule(Strict):
+    """`geogan.archive.withheld.Withheld` but for its sources."""
+
+    # Some models say true for a turn by 180 degrees.
+    flip: Annotated[int, Field(ge=0, le=3)] | bool = 0
+    dates: Count = 0
+
+
+class Scores(Strict):
+    """What a model was measured with."""
+
+    withheld: Score | None = None
+    first_guess: Score | None = None
+    judged_by: Name | None = None
+    judged: Score | None = None
+    units: Name = ""
+    dates: Count | None = None
+    cells: Count | None = None
+    step: BestStep | None = None
+    steps: Count | None = None
+    seconds: NotNegative | None = None
+
+
+class Settings(Strict):
+    """Parameters of `geogan.Reconstructor`, and what a training found out about its machine and data."""
+
+    operator: Text | Annotated[list[Text], Field(max_length=MOST_OPERATORS)] = ""
+    window: Annotated[int, Field(ge=0, le=MOST_FRAMES // 2)] = 0
+    generator: Name = ""
+    discriminator: Name = ""
+    width: Width = 1
+    show_mask: bool = True
+    members: Annotated[int, Field(ge=1, le=MOST_EXTRAS)] = 1
+    weight_prior: NotNegative = 0.0
+    weight_likelihood: NotNegative = 0.0
+    weight_withheld: NotNegative = 0.0
+    weight_paired: NotNegative = 0.0
+    clean_unrelated: bool = False
+    first_guess: bool = True
+    transform: Text = "none"
+    covariates: Annotated[list[Name], Field(max_length=MOST_EXTRAS)] = []
+    noise: NotNegative | None = None
+    batch: Annotated[int, Field(ge=1, le=2**20)] = 1
+    crop: Annotated[int, Field(ge=1, le=2**20)] = 1
+    steps: Count | None = None
+    minutes: NotNegative | None = None
+    rate_generator: NotNegative = 0.0
+    rate_discriminator: NotNegative = 0.0
+    betas: Annotated[list[Annotated[FiniteFloat, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)] | None = None
+    decay: NotNegative = 1.0
+    decay_every: Annotated[int, Field(ge=1, le=MOST_COUNT)] = 1
+    cooling: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
+    warm_up: Count = 0
+    clip: Positive | None = None
+    likelihood_every: Annotated[int, Field(ge=1, le=MOST_COUNT)] = 1
+    averaging: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] = 0
+    threads: Annotated[int, Field(ge=1, le=2**16)] | None = None
+    screen: bool | Annotated[FiniteFloat, Field(ge=1, le=1e6)] = False
+    dates: Count | None = None
+    measured_threads: Annotated[int, Field(ge=1, le=2**16)] | None = None
+
+
+class ModelText(Strict):
+    """``model.json``, which ``model.safetensors`` holds too."""
+
+    geogan: Annotated[int, Field(ge=0, le=2**16)]
+    covariates: Annotated[list[Name], Field(max_length=MOST_EXTRAS)] | None = None
+    observation_error: Positive | Annotated[Name, Field(min_length=1)] | None = None
+    variable: Text
+    units: Name
+    frames: Frames
+    bands: Annotated[list[Name], Field(max_length=MOST_BANDS)]
+    band_units: Annotated[list[Name], Field(max_length=MOST_BANDS)] = []
+    network: Annotated[UNetPlan | SaganPlan, Discriminator("kind")] | None
+    error: ErrorPlan | None = None
+    calibration: CalibrationPoints = CalibrationPoints()
+    # As many steps as `geogan.model.member_smoothing` tries at most would do; each reaches two cells of a halo.
+    smoothing: Annotated[int, Field(ge=0, le=64)] = 0
+    prior: PriorNumbers | None
+    operator: AnyOperator
+    standardiser: Standardising
+    withheld: WithheldRule
+    precision: Precision
+    # Which coordinate of the grid is the latitude, and which the longitude.
+    calendar: Calendar | None = None
+    screen: Screening | None = None
+    kinds: dict[Literal["y", "x"], Literal["latitude", "longitude"]] = {}
+    scores: Scores
+    settings: Settings
+
+
+class StateText(Strict):
+    """What ``state.safetensors`` says beside its tensors."""
+
+    geogan: Annotated[int, Field(ge=0, le=2**16)]
+    best_error_score: Score | None = None
+    step: Count
+    seconds: NotNegative
+    best_score: Score
+    best_step: BestStep
+
+
+class RunText(Strict):
+    """``run.json``: the data that a run was trained on."""
+
+    data: Annotated[list[Name], Field(max_length=MOST_FILES)]
+    variable: Text | None
+    domain: Name | None
+    time: Name | None
+    dates: Name | None = None
+    error_variable: Name | None = None
+    clean: Annotated[list[Name], Field(max_length=MOST_FILES)] | None = None
+    group: Name | None = None
+    dims: Name | None = None
+    where: Name | None = None
+    # With them a training can be begun again that was killed before its first state was saved.
+    settings: Settings | None = None
+    screen: bool | Annotated[FiniteFloat, Field(ge=1, le=1e6)] = False
+
+
+class PartialText(BaseModel):
+    """``product.json`` and ``finished.json`` of a partial product."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, JsonValue]
+
+    digest: Name
+    sizes: Annotated[dict[Name, Count], Field(max_length=100)]
+    chunks: Annotated[dict[Name, Count], Field(max_length=100)]
+    dims: Annotated[dict[Name, Annotated[list[Name], Field(max_length=100)]], Field(max_length=MOST_BANDS * 8)]
+    after: Name | None = None
+
+
+class DoneLine(BaseModel):
+    """A line of ``done.jsonl``: a region of a partial product that is on disk."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, JsonValue]
+
+    region: Annotated[dict[Name, Annotated[list[Count], Field(min_length=2, max_length=2)]], Field(max_length=100)]
+    names: Annotated[list[Name], Field(max_length=MOST_BANDS * 8)]
+    notes: Annotated[list[Text], Field(max_length=1000)] = []
+
+
+class FillText(BaseModel):
+    """The attribute of a product that says with what it was filled."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, JsonValue]
+
+    model: Name
+    variable: Text
+    members: Annotated[int, Field(ge=1, le=MOST_EXTRAS)]
+    max_error: Text | None
+    keep_observed: bool
+    seed: int
+    dates_of_archive: Count
+    first_date: Count
+    slab_and_margin: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    panel: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
+    is_periodic: bool = False
+
+
+class MetricsLine(BaseModel):
+    """A line of ``metrics.jsonl``: a step of a training, and numbers by name; a loss may have become NaN."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, float | None]
+
+    step: Count
+
+
+def check(kind: type[BaseModel], content: Any, *, lenient: bool = False) -> None:
+    """Check the content of a JSON file.
+
+    Parameters
+    ----------
+    kind : class
+        One of this module's.
+    content : object
+        As ``json.loads`` gives it.
+    lenient : bool
+        Let unknown entries pass: an earlier format may have had others.
+
+    Raises
+    ------
+    ValueError
+        What is wrong first, as a clause.
+
+    Examples
+    --------
+    >>> check(WithheldRule, {"flip": 0, "dates": -3})
+    Traceback (most recent call last):
+        ...
+    ValueError: dates should be greater than or equal to 0, got -3
+    >>> check(WithheldRule, [])
+    Traceback (most recent call last):
+        ...
+    ValueError: it should be a set of named entries, got []
+    """
+    try:
+        kind.model_validate(content)
+    except ValidationError as error:
+        # Values are left out of the list, which would repeat all of the content.
+        for found in error.errors(include_url=False, include_context=False):
+            if not (lenient and found["type"] == "extra_forbidden"):
+                raise ValueError(_clause(found["loc"], str(found["type"]), str(found["msg"]), found["input"])) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _clause(place: tuple[int | str, ...], kind: str, message: str, given: Any) -> str:
+    """One error of pydantic's, in few words."""
+    # Names of the alternatives of a union are no entries of the file.
+    name = ".".join(str(part) for part in place if part not in ("simple", "composed", "unet", "sagan"))[:200]
+    if kind == "missing":
+        return f"{name} is missing"
+    if kind == "extra_forbidden":
+        return f"{name} is not known; a later geogan may have written it"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        message = "Input should be a set of named entries"
+    shown = repr(given)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return f"{name or 'it'} {message.removeprefix('Input ').rstrip('.').lower()}, got {shown}"

@@ -1,0 +1,236 @@
+"""Images as fields: a folder of PNG or JPEG files, or an array of NumPy's, scaled to [-1, 1]."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array
+import numpy as np
+import xarray as xr
+
+from geogan.files.user_path import user_path
+from geogan.operators.choices import matching
+from geogan.operators.errors import InputError
+
+NAME = "image"
+"""What images are called that have no name of their own."""
+
+_FILES, _ARRAYS = (".png", ".jpg", ".jpeg"), (".npy", ".npz")
+_GREY, _COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "P", "CMYK", "YCbCr")
+_BANDS = ("red", "green", "blue")
+_BLOCK_VALUES = 2_000_000  # of a dask chunk
+
+
+def are_images(paths: Sequence[str]) -> bool:
+    """Whether these paths are image files, folders of them, or arrays of NumPy's.
+
+    Examples
+    --------
+    >>> are_images(["faces.npz"]), are_images(["sst.nc"])
+    (True, False)
+    """
+    return any(Path(path).suffix.lower() in _FILES + _ARRAYS or _listed(path) for path in paths if "://" not in path)
+
+
+def open_images(paths: Sequence[str], variable: str | None = None) -> xr.DataArray:
+    """Open images as a field of independent samples; nothing but their headers is read.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        PNG and JPEG files, or folders of them, in the order of their names; or one ``.npy`` or ``.npz`` file with an
+        array (N, H, W) or (N, H, W, 3): uint8, or floats within [-1, 1] or [0, 1], which are looked at once. NaN are
+        gaps.
+    variable : str, optional
+        The array of an ``.npz`` file; by default its first with three or four dimensions.
+
+    Returns
+    -------
+    image : DataArray of float32, shape (sample, [band,] y, x)
+        Lazy; 0 to 255, or 0 to 1, have become -1 to 1. Named as ``variable``, else ``image``.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, sizes differ, grey images are mixed with coloured ones, or an array is no images.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> np.save(f"{folder.name}/grey.npy", np.full((5, 8, 9), 255, np.uint8))
+    >>> image = open_images([f"{folder.name}/grey.npy"])
+    >>> dict(image.sizes), float(image.max())
+    ({'sample': 5, 'y': 8, 'x': 9}, 1.0)
+    """
+    arrays = [path for path in paths if Path(path).suffix.lower() in _ARRAYS]
+    if arrays:
+        if len(paths) > 1:
+            raise InputError(f"{arrays[0]} is one of {len(paths)} paths, where an array goes alone; put them into one")
+        array = _array(arrays[0], variable)
+        names, shape, read = None, array.shape, _reader(array, f"the array of {arrays[0]}")
+    else:
+        if variable not in (None, NAME):
+            raise InputError(f"{paths[0]} holds images, which have no variable {variable!r}; leave variable out")
+        files = [file for path in paths for file in _listed(path) or [Path(path)]]
+        names, shape = [file.name for file in files], (len(files), *_common_shape(files))
+
+        def read(start: int, stop: int) -> np.ndarray:
+            return np.stack([_scaled(_pixels(file, colour=len(shape) == 4)) for file in files[start:stop]])
+
+    coloured = len(shape) == 4
+    dims = ("sample", "band", "y", "x") if coloured else ("sample", "y", "x")
+    frame = (shape[3], *shape[1:3]) if coloured else shape[1:]
+    image = xr.DataArray(_lazy(read, shape[0], frame, coloured), dims=dims, name=variable or NAME)
+    if coloured:
+        image = image.assign_coords(band=list(_BANDS))
+    if names is not None:
+        image = image.assign_coords(file=("sample", names))
+    image.attrs = {"long_name": "image", "units": "1", "valid_min": -1.0, "valid_max": 1.0}
+    image.encoding["source"] = paths[0]
+    return image
+
+
+def _listed(path: str) -> list[Path]:
+    """Images in a folder, in the order of their names."""
+    folder = user_path(path)
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _FILES) if folder.is_dir() else []
+
+
+def _array(path: str, variable: str | None) -> np.ndarray:
+    """The array of a file; that of an ``.npy`` stays on disk."""
+    try:
+        # Never pickles: they run what they hold.
+        opened = np.load(path, mmap_mode="r" if path.lower().endswith(".npy") else None, allow_pickle=False)
+        if isinstance(opened, np.ndarray):
+            if variable not in (None, NAME):
+                raise InputError(f"{path} holds one array, which has no name {variable!r}; leave variable out")
+            array = opened
+        else:
+            with opened:
+                array = opened[_choose(opened, variable, path)]
+    except InputError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())[:150]
+        raise InputError(
+            f"{path} cannot be read: it is damaged or holds no plain array ({text}); save it again"
+        ) from error
+    if array.ndim not in (3, 4) or 0 in array.shape or (array.ndim == 4 and array.shape[3] not in (1, 3)):
+        raise InputError(
+            f"the array of {path} has shape {array.shape}, where images (N, H, W) or (N, H, W, 3) are expected; "
+            "transpose or select it so"
+        )
+    return array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else array
+
+
+def _choose(opened: Any, variable: str | None, path: str) -> str:
+    """Name of an array in an ``.npz`` file."""
+    names = list(opened.files)
+    meant = None if variable is None else matching(variable, names)
+    if meant is not None:
+        return meant
+    # A run remembers what its images were called, which is also the name of those that had none.
+    if variable in (None, NAME):
+        for name in names:
+            if opened[name].ndim in (3, 4):
+                return name
+    raise InputError(
+        f"{path} has no {f'array {variable!r}' if variable else 'array of images'}; it has "
+        f"{', '.join(names) or 'none'}, choose one with --variable (variable= in Python)"
+    )
+
+
+def _reader(array: np.ndarray, label: str) -> Callable[[int, int], np.ndarray]:
+    """What reads a stretch of an array as float32 within [-1, 1]."""
+    if array.dtype == np.uint8:
+        return lambda start, stop: _scaled(array[start:stop])
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"{label} has values of type {array.dtype}, where uint8 or floats within [-1, 1] are expected; convert it"
+        )
+    step = max(1, _BLOCK_VALUES // int(np.prod(array.shape[1:])))
+    # Not min and max, which NaN would take.
+    lows, highs = (
+        [float(extreme.reduce(array[start : start + step], axis=None)) for start in range(0, len(array), step)]
+        for extreme in (np.fmin, np.fmax)
+    )
+    low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
+    if low < -1 or high > 1:
+        raise InputError(
+            f"{label} has floats from {low:g} to {high:g}, where [-1, 1] or [0, 1] is expected; scale them, or give "
+            "uint8 from 0 to 255"
+        )
+    if low >= 0:
+        return lambda start, stop: 2 * array[start:stop].astype(np.float32) - 1
+    return lambda start, stop: array[start:stop].astype(np.float32)
+
+
+def _scaled(pixels: np.ndarray) -> np.ndarray:
+    """0 to 255 become -1 to 1."""
+    return pixels.astype(np.float32) / np.float32(127.5) - 1
+
+
+def _common_shape(files: Sequence[Path]) -> tuple[int, ...]:
+    """Height, width and, of coloured images, 3; the same of all files."""
+    first: tuple[int, int, bool] | None = None
+    for file in files:
+        with _opened(file) as image:
+            if image.mode not in _GREY + _COLOUR:
+                raise InputError(f"{file} has pixels of the kind {image.mode}; save it with 8 bits a colour")
+            own = (image.height, image.width, image.mode in _COLOUR)
+        first = first or own
+        if own[:2] != first[:2]:
+            raise InputError(
+                f"{file} is {own[1]} x {own[0]} pixels, {files[0].name} is {first[1]} x {first[0]}; "
+                "bring all images to one size"
+            )
+        if own[2] != first[2]:
+            kinds = ("grey", "coloured")
+            raise InputError(
+                f"{file} is {kinds[own[2]]}, {files[0].name} is {kinds[first[2]]}; make all images one or the other"
+            )
+    assert first is not None
+    return (*first[:2], 3) if first[2] else first[:2]
+
+
+def _pixels(file: Path, *, colour: bool) -> np.ndarray:
+    with _opened(file) as image:
+        try:
+            return np.asarray(image.convert("RGB" if colour else "L"))
+        except Exception as error:
+            raise _unreadable(file, error) from error
+
+
+def _opened(file: Path) -> Any:
+    from PIL import Image
+
+    try:
+        return Image.open(file)
+    except Exception as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> InputError:
+    # Decoders raise whatever they like for a damaged file.
+    text = " ".join(str(error).split())[:150]
+    return InputError(f"{file} cannot be read as an image ({text}); save it again, or leave it out")
+
+
+def _lazy(read: Callable[[int, int], np.ndarray], count: int, frame: tuple[int, ...], coloured: bool) -> Any:
+    """Images read by the chunk, bands before rows."""
+    step = min(count, max(1, _BLOCK_VALUES // int(np.prod(frame))))
+
+    def block(start: int, stop: int) -> np.ndarray:
+        images = read(start, stop)
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if coloured else images
+
+    delayed = dask.delayed(block, pure=False)
+    parts = [
+        dask.array.from_delayed(
+            delayed(start, min(start + step, count)), (min(step, count - start), *frame), np.float32
+        )
+        for start in range(0, count, step)
+    ]
+    return dask.array.concatenate(parts)

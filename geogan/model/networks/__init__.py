@@ -1,0 +1,25 @@
+"""The generators, the discriminators, and what predicts the error."""
+
+from collections.abc import Callable
+
+from geogan.model.networks.discriminator import Discriminator
+from geogan.model.networks.error import ErrorNet
+from geogan.model.networks.protocol import Critic, Generator
+from geogan.model.networks.sagan import SaganDiscriminator, SaganGenerator
+from geogan.model.networks.unet import UNet
+
+# By the names of the command line; all take frames, channels and width.
+GENERATORS: dict[str, Callable[..., Generator]] = {"unet": UNet, "sagan": SaganGenerator}
+DISCRIMINATORS: dict[str, Callable[..., Critic]] = {"convolutional": Discriminator, "sagan": SaganDiscriminator}
+
+__all__ = [
+    "DISCRIMINATORS",
+    "GENERATORS",
+    "Critic",
+    "Discriminator",
+    "ErrorNet",
+    "Generator",
+    "SaganDiscriminator",
+    "SaganGenerator",
+    "UNet",
+]

@@ -1,0 +1,1 @@
+"""The Gaussian prior: a space-time Markov field, its solver, its fit."""

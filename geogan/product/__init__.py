@@ -1,0 +1,1 @@
+"""Products: filled stores that survive kills, resume and grow."""

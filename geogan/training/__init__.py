@@ -1,0 +1,1 @@
+"""Algorithm 1: from a field to a trained model."""

@@ -1,0 +1,194 @@
+"""The terms of the objective: plain functions of tensors, each citing its equation.
+
+The equations are those of Pajot, de Bézenac and Gallinari (ICLR 2019). Squares are taken in units of
+``scale``: the standard deviation of the first guess's own error, or 1 where there is none, which is the
+paper's form.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad, softplus
+
+from geogan.operators.operator import Observation
+from geogan.prior.trust import trust as trust
+
+# Cells around a cell, a side, that say how much can be known of it.
+AROUND = 9
+
+
+def prior_generator(score_measured_again: Tensor) -> Tensor:
+    """Prior term for G, ``-log D(y_hat)``: the non-saturating form of equation 8.
+
+    Parameters
+    ----------
+    score_measured_again : Tensor, shape (B,)
+        The discriminator's logits for measurements of reconstructions.
+    """
+    return softplus(-score_measured_again).mean()
+
+
+def prior_discriminator(score_real: Tensor, score_measured_again: Tensor) -> Tensor:
+    """What D descends: ``-log D(y) - log(1 - D(y_hat))``, equation 8 and Algorithm 1.
+
+    Measurements are compared with measurements: D never sees a reconstruction.
+    """
+    return softplus(-score_real).mean() + softplus(score_measured_again).mean()
+
+
+def likelihood(measured: Observation, again: Observation, scale: Tensor | float = 1.0) -> Tensor:
+    """Likelihood term, equation 9: ``||y_hat - F(G(y_hat); theta)||^2`` per observed cell.
+
+    Parameters
+    ----------
+    measured : Observation
+        ``y_hat``, a simulated measurement of the reconstruction.
+    again : Observation
+        Its reconstruction, measured with the same theta.
+    scale : Tensor or float
+        Unit of the differences.
+    """
+    return masked_square(measured.values, again.values, measured.mask, scale)
+
+
+def withheld(reconstruction: Tensor, values: Tensor, hidden: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Withheld term: weighted mean square error on observations that were hidden from the generator.
+
+    Not in the paper. The hidden cells are real measurements, and their gap was drawn independently of
+    them: in every cell the best reconstruction is still the mean of what it can be, whatever the weights.
+
+    Parameters
+    ----------
+    reconstruction, values : Tensor, shape (B, T, C, H, W)
+    hidden : Tensor, shape (B, T, C, H, W)
+        Weight of each cell, 0 where it was not hidden; see :func:`confidence`.
+    scale : Tensor or float
+        Unit of the differences.
+    """
+    return masked_square(reconstruction, values, hidden, scale)
+
+
+def paired(reconstruction: Tensor, clean: Tensor, domain: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Regression on clean fields, for the paper's paired variant: mean square error on the domain.
+
+    Parameters
+    ----------
+    reconstruction, clean : Tensor, shape (B, T, C, H, W)
+    domain : Tensor, shape (B, 1, 1, H, W)
+        1 where the field exists.
+    scale : Tensor or float
+        Unit of the differences.
+    """
+    return masked_square(reconstruction, clean, domain.expand(clean.shape), scale)
+
+
+def recorrupted(reconstruction: Tensor, again: Tensor, mask: Tensor, noise: float) -> Tensor:
+    """Withheld term where values are noisy and nothing is hidden: mean square error against another, independent noise.
+
+    Not in the paper. Of ``y = F(x) + epsilon`` the generator sees ``y + alpha n`` and is asked, through the operator,
+    for ``y - n / alpha`` with ``n`` drawn like ``epsilon``: the two errors are uncorrelated, so the best answer is the
+    mean of ``F(x)`` (Pang, Zheng, Quan, Ji 2021, "Recorrupted-to-Recorrupted"). A square of noises stays that no
+    reconstruction can lessen; in units of the noise its gradient is of order one.
+
+    Parameters
+    ----------
+    reconstruction : Tensor, shape (B, T, C, H, W)
+        ``F(G(y + alpha n))``, without noise.
+    again : Tensor, shape (B, T, C, H, W)
+        ``y - n / alpha``.
+    mask : Tensor, shape (B, T, C, H, W)
+        1 where shown.
+    noise : float
+        Standard deviation of ``epsilon``.
+    """
+    return masked_square(reconstruction, again, mask, noise)
+
+
+def fair_crps(members: Tensor, values: Tensor, hidden: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Withheld term of an ensemble: its fair continuous ranked probability score on what was hidden.
+
+    Not in the paper. ``mean |x_i - y| - 1/2 mean_{i != j} |x_i - x_j|``: with the second mean over pairs of different
+    members the score expects the same of two as of endlessly many (Ferro 2014), and is least where the members are
+    draws of what ``y`` can be, so spread is learned from measurements alone.
+
+    Parameters
+    ----------
+    members : Tensor, shape (M, B, T, C, H, W)
+        At least two, drawn independently.
+    values, hidden, scale
+        Those of :func:`withheld`.
+    """
+    count = len(members)
+    if count < 2:
+        raise ValueError(f"an ensemble needs at least two members, got {count}")
+    distance = (members - values).abs().mean(0)
+    for first in range(count):
+        for second in range(first):
+            distance = distance - (members[first] - members[second]).abs() / (count * (count - 1))
+    return (hidden * distance / scale).sum() / hidden.sum().clamp_min(1)
+
+
+def error_likelihood(
+    std: Tensor, square: Tensor, hidden: Tensor, scale: Tensor | float = 1.0, noise: Tensor | float = 0.0
+) -> Tensor:
+    """What the predicted error descends: ``log std + square / (2 std^2)``, the normal law's, on what was hidden.
+
+    Not in the paper. Whatever the law of the errors, it is least where ``std^2`` is the mean of ``square``.
+
+    Parameters
+    ----------
+    std : Tensor, shape (B, T, C, H, W)
+        Predicted standard deviation of the reconstruction's error.
+    square : Tensor, shape (B, T, C, H, W)
+        Square of its error, without gradient.
+    hidden : Tensor, shape (B, T, C, H, W)
+        1 where an observation was hidden.
+    scale : Tensor or float
+        Unit of both.
+    noise : Tensor or float
+        Known standard deviation of the observations' own errors: ``std`` is then that of the field, without them.
+    """
+    variance = std * std
+    if not isinstance(noise, float) or noise > 0:
+        variance = variance + noise * noise
+    # Of variances in units of the scale, which is taken out of the sum: one pass less over all cells, each way.
+    total, unit = hidden.sum(), torch.as_tensor(scale, device=std.device).log()
+    twice = (hidden * (torch.log(variance) + square / variance)).sum() - 2 * unit * total
+    return twice / (2 * total.clamp_min(1))
+
+
+def confidence(kept: Tensor) -> Tensor:
+    """How much can be known of a cell, from what is shown around it: weights for the withheld term.
+
+    Deep in a large gap the error is large whatever the network does, and drowns what can be learned
+    nearer to its rim. Weighting like an inverse variance (here: by the share of the cells around, over all
+    frames of the window, that are shown) leaves the optimum where it is and makes the gradient far less
+    noisy.
+
+    Parameters
+    ----------
+    kept : Tensor, shape (B, T, C, H, W)
+        1 where shown.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, 1, H, W)
+        Between 0.05 and 1.05.
+    """
+    share = kept.flatten(1, 2).mean(1, keepdim=True)
+    for axis in (-2, -1):
+        share = _means_around(share.transpose(axis, -1)).transpose(axis, -1)
+    return share[:, None] + 0.05
+
+
+def _means_around(x: Tensor) -> Tensor:
+    """Means of ``AROUND`` cells along the last axis, fewer at its ends: differences of sums, quicker than pooling."""
+    ends = (AROUND // 2 + 1, AROUND // 2)
+    sums, counts = (pad(part, ends).cumsum(-1) for part in (x, torch.ones_like(x[0, 0, :1])))
+    return (sums[..., AROUND:] - sums[..., :-AROUND]) / (counts[..., AROUND:] - counts[..., :-AROUND])
+
+
+def masked_square(a: Tensor, b: Tensor, where: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Mean of ``((a - b) / scale)^2`` where ``where`` is 1; 0 where that is nowhere."""
+    return (where * (a - b).square()).sum() / (scale * scale * where.sum().clamp_min(1))

@@ -1,0 +1,588 @@
+"""What is found out about a gappy field before a network is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+
+from geogan.archive.archive import Archive, Loaded, too_long
+from geogan.archive.screening import MANY, Screen, suspicion
+from geogan.archive.standardiser import Standardiser, Sums, transforms, within_unity
+from geogan.archive.survey import Survey, check_field
+from geogan.archive.withheld import Withheld, withhold
+from geogan.compute.regions import Region, Regions, ShuffleBuffer, decoded
+from geogan.compute.streaming import stored_chunks
+from geogan.fields.axes import Axes, band_names, band_units, calendar_of, find_axes, geographic_kind, ordered, unstacked
+from geogan.fields.circle import taken
+from geogan.fields.covariates import Covariates
+from geogan.fields.damage import screened
+from geogan.fields.durations import duration
+from geogan.fields.grids import places_of
+from geogan.fields.observation_error import error_checker, observation_error
+from geogan.fields.variables import is_joined
+from geogan.model.model import Model, grid_of
+from geogan.operators.cloud import CloudMask
+from geogan.operators.errors import InputError
+from geogan.operators.operator import Operator
+from geogan.operators.parse import describe, remarks
+from geogan.prior.archive_covariance import FEWEST_DATES, SEARCHED_CELLS, Prior, fit_archive_prior
+from geogan.prior.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
+from geogan.training.blocks import Block, cut, holds_enough, prepare, samples_of_a_block, some_samples
+from geogan.training.single_scene import Scene, fit_scene, hiding
+
+# Dates and cells of a block.
+BLOCK_DATES, BLOCK_SIDE = 16, 128
+# A small grid's are longer, up to so many values and dates: else the windows of a few weeks come again and again, and
+# the network learns those weeks (ten years of 32 x 32 cells: what it gained was lost and found again in turns).
+BLOCK_VALUES, MOST_BLOCK_DATES = 65_536, 64
+# The first guess is fitted on pieces of so many dates and cells a side, so many values together.
+FIT_DATES, FIT_SIDE, FIT_VALUES, MOST_PIECES = 20, 192, 600_000, 12
+# Pieces of independent samples that it is fitted on: there is no time to look along.
+FIT_SAMPLES = 3
+# Share of a piece's dates that are hidden under other dates' gaps.
+FIT_HIDDEN = 0.34
+# And of the observations left so many, one by one.
+FIT_SINGLE = 0.05
+# What hides instead, where an archive has no gaps of its own.
+DRAWN = CloudMask(coverage=0.3, spread=0.1, scale=4.0, persistence=0.0)
+# Dates of gaps that an operator is fitted to; fewer of large grids, of so many values together.
+GAP_DATES, GAP_VALUES = 256, 2**28
+# Consecutive dates that the scales of a screen are estimated from at a time.
+SCREEN_DATES = 5
+# Cells that a network needs each way; a thinner grid, such as a transect, is filled by the prior alone.
+SMALLEST = 8
+
+
+class Prepared(NamedTuple):
+    """A model without a network (its first guess alone), and the archive it will be trained on."""
+
+    model: Model
+    archive: Archive
+    share_seen: np.ndarray  # (T,): share of the domain seen on each date
+    scale: float  # error of the first guess on hidden clouds, in anomalies; 1 for none
+
+
+def read_once(
+    field: xr.DataArray,
+    axes: Axes,
+    *,
+    within: np.ndarray | None = None,
+    transform: str,
+    error: xr.DataArray | None = None,
+    message: Callable[[str], None],
+) -> tuple[Survey, Sums | None]:
+    """The survey of a field, and of one that is too long for memory also what its climatology is fitted to.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] [band,] y, x)
+    axes : Axes
+    within : ndarray of bool, shape (y, x), optional
+        The domain, where it is known.
+    transform : str
+    error : DataArray, of the field's shape, optional
+        Standard deviation of each observation's error, checked in the same pass.
+    message : callable
+        Called with how far it is, where it takes long.
+
+    Raises
+    ------
+    InputError
+        Where :func:`geogan.io.check_field` refuses the field, or the errors do not fit its observations.
+    """
+    each = transforms(transform, 1 if axes.band is None else field.sizes[axes.band])
+    check = error_checker(field, observation_error(field, error=error))
+    if not too_long(field) or within_unity(field, axes) or set(each) == {"identity"}:
+        return check_field(field, axes, within=within, look=check, message=message), None
+    sums = Sums.of(field, axes, each, level=np.median)
+
+    def look(region: Region, part: np.ndarray) -> None:
+        check(region, part)
+        sums.add(region, part)
+
+    return check_field(field, axes, within=within, look=look, message=message), sums
+
+
+def prepare_model(
+    field: xr.DataArray,
+    survey: Survey,
+    domain: np.ndarray,
+    operator: Operator,
+    *,
+    window: int,
+    transform: str,
+    first_guess: bool,
+    covariates: str | Sequence[str] = (),
+    given: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
+    noise: float | None = None,
+    error: xr.DataArray | None = None,
+    sums: Sums | None = None,
+    screen: float | None = None,
+    seed: int,
+    message: Callable[[str], None],
+) -> Prepared:
+    """Fit climatology, operator and first guess; set observations aside.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] [band,] y, x)
+    survey : Survey
+        Of the field, from :func:`geogan.io.check_field`.
+    domain : ndarray of bool, shape (y, x)
+    operator : Operator
+        Its open parameters are fitted to the field's own gaps.
+    window : int
+        Dates looked at before and after each.
+    transform : {"none", "log", "bounded:LOW,HIGH", "identity"}
+        Or one a band, with commas between.
+    first_guess : bool
+    covariates, given
+        Those of :meth:`geogan.fields.covariates.Covariates.of`.
+    noise, error
+        Those of :func:`geogan.fields.observation_error.observation_error`.
+    sums : Sums, optional
+        What the climatology is fitted to, where all of the field was read before, as by :func:`read_once`.
+    screen : float, optional
+        Leave out observations that lie more than so many robust standard deviations from the climatology and from
+        their neighbours; see `geogan.archive.screening`.
+    seed : int
+    message : callable
+        Called with sentences about what was found.
+
+    Raises
+    ------
+    InputError
+        Where the field cannot be trained on with this operator.
+    """
+    check_gaps(field, survey, domain, operator)
+    axes: Axes = find_axes(field)
+    if is_thin(domain) and (axes.independent or not first_guess):
+        instead = "give larger images" if axes.independent else "leave --no-first-guess out to fill it by that alone"
+        raise InputError(
+            f"{field.name or 'the field'} has {domain.shape[0]} x {domain.shape[1]} cells, the network needs at least "
+            f"{SMALLEST} each way; {instead}"
+        )
+    frames = frames_of(window, len(survey.seen_share), independent=axes.independent, message=message)
+    beside = Covariates.of(covariates, field, domain, given)
+    known = observation_error(field, noise=noise, error=error)
+    share = share_seen(survey, domain)
+    unscreened = field
+    if screen is not None:
+        field, sums = _screened(field, axes, domain, known, transform=transform, threshold=screen), None
+    # First of all observations are withheld: nothing may be fitted to them, the climatology neither.
+    bands = 1 if axes.band is None else field.sizes[axes.band]
+    archive = Archive.of(field, domain, Standardiser.identity(bands, domain), error=known)
+    archive = archive.held().withholding(share, seed=seed)
+    withheld = archive.withheld or Withheld(np.full((len(archive.days), 1), -1, np.int32))
+    dates = "samples" if archive.independent else "dates"
+    message(f"withheld: what other {dates}' gaps hide on {len(withheld.dates)} of {len(archive.days)} {dates}")
+    if archive.is_periodic:
+        message("grid: longitudes go once round the globe, so the last column is the neighbour of the first")
+    archive.find_hidden()
+    if sums is not None:
+        sums.leave_out(archive.field, withheld.dates.tolist(), archive.hidden)
+    scene: Scene | None = None
+    if first_guess and operator.masks and len(archive.days) == 1:
+        each = transforms(transform, bands)
+        sums = sums or Sums.read(field, axes, domain, each, hidden=archive.hidden, message=message)
+        scene = fit_scene(archive, partial(_without, sums, field, axes, domain, transform), seed=seed)
+    if scene is None:
+        standardiser = Standardiser.fit(
+            field, axes, domain, transform=transform, hidden=archive.hidden, sums=sums, message=message
+        )
+        message(f"climatology: {standardiser.note}")
+    else:
+        standardiser = scene.standardiser
+        message(f"climatology: {standardiser.note}{scene.why}")
+    archive = replace(archive, standardiser=standardiser)
+    rule = None
+    if screen is not None:
+        # Again, with the climatology that filling will screen by.
+        rule = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=screen)
+        archive = Archive.of(unscreened, domain, standardiser, error=known)
+        archive = replace(archive, screen=rule).screened().held().withholding(share, seed=seed)
+        withheld = archive.withheld or withheld
+        archive.find_hidden()
+        message(_left_out(archive, screen))
+    operator = operator.around(archive.is_periodic).fitted(_gaps(archive), domain, seed=seed).around(False)
+    message(f"operator: {describe(operator)}")
+    for remark in remarks(operator, archive.bands):
+        message(remark)
+    prior: Prior | None = None
+    scale = 1.0
+    if first_guess:
+        if scene is not None:
+            prior, pieces = scene.prior, scene.pieces
+        else:
+            pieces, places = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
+            pieces, support = _supported(pieces, rule, independent=archive.independent)
+            rule = support.screen if rule is None else rule
+            if screen is None and support.share > MANY:
+                message(suspicion(str(field.name or "the field"), support.share))
+            is_periodic = archive.is_periodic and domain.shape[1] <= FIT_SIDE
+            markov = fit_prior(pieces, temporal=not archive.independent, is_periodic=is_periodic)
+            prior = _with_covariance(markov, archive, pieces, places)
+        prior = fit_amplitude(prior, pieces, seed=seed)
+        scale = hidden_error(prior, pieces)
+        prior = prior.around(False)
+        unit, units = standardiser.error_unit("")
+        lasting = "" if archive.independent else f"persistence {duration(prior.persistence)}, "
+        found = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
+        far = f"length {prior.length:.1f} cells" if prior.stationary else "the archive's own covariance"
+        message(f"first guess: {far}, {lasting}noise {prior.noise:.2f}; error {found} on hidden clouds")
+    y, x = grid_of(field)
+    sides = {side: geographic_kind(field[dim]) for side, dim in (("y", axes.y), ("x", axes.x)) if dim in field.coords}
+    kinds = {side: kind for side, kind in sides.items() if kind is not None}
+    model = Model(
+        network=None,
+        prior=prior,
+        operator=operator,
+        standardiser=standardiser,
+        domain=domain,
+        withheld=withheld,
+        frames=frames,
+        variable=str(field.name or "field"),
+        units=str(field.attrs.get("units", "")),
+        y=y,
+        x=x,
+        bands=band_names(field, axes),
+        band_units=band_units(field, axes) if is_joined(field) else (),
+        covariates=beside,
+        observation_error=known if known is None or isinstance(known, float) else str(known.name or "error"),
+        calendar=calendar_of(field, axes),
+        screen=rule,
+        kinds=kinds,
+        places={kind: at for kind, at in places_of(field, axes).items() if kind not in ("y", "x", *kinds.values())},
+    )
+    return Prepared(model, replace(archive, covariates=beside), share, scale)
+
+
+class _Support(NamedTuple):
+    """What pieces of an archive say of suspicious observations."""
+
+    screen: Screen | None
+    share: float
+
+
+def _supported(pieces: list[Hidden], rule: Screen | None, *, independent: bool) -> tuple[list[Hidden], _Support]:
+    """Return pieces without suspicious observations, which would make the first guess's scales those of outliers."""
+    anomalies = [np.where((piece.kept + piece.hidden > 0).numpy(), piece.values.numpy(), np.nan) for piece in pieces]
+    screen = rule or Screen.fit(anomalies, independent=independent)
+    if screen is None:
+        return pieces, _Support(None, 0.0)
+    found = [screen.suspicious(anomaly, independent=independent) for anomaly in anomalies]
+    observed = sum(int(np.isfinite(anomaly).sum()) for anomaly in anomalies)
+    share = sum(int(each.sum()) for each in found) / max(1, observed)
+    supported = []
+    for piece, suspicious in zip(pieces, found, strict=True):
+        if not suspicious.any():
+            supported.append(piece)
+            continue
+        good = torch.from_numpy(~suspicious).to(piece.values.dtype)
+        single = None if piece.single is None else piece.single * good
+        supported.append(
+            piece._replace(
+                values=piece.values * good, kept=piece.kept * good, hidden=piece.hidden * good, single=single
+            )
+        )
+    # Hidden observations are needed in each piece.
+    if any(not piece.hidden.any() for piece in supported):
+        return pieces, _Support(screen, share)
+    return supported, _Support(screen, share)
+
+
+def _screened(
+    field: xr.DataArray,
+    axes: Axes,
+    domain: np.ndarray,
+    known: xr.DataArray | float | None,
+    *,
+    transform: str,
+    threshold: float,
+) -> xr.DataArray:
+    """Return the field without what a first climatology, fitted to all of it, and neighbours do not support."""
+    standardiser = Standardiser.fit(field, axes, domain, transform=transform)
+    archive = Archive.of(field, domain, standardiser, error=known).held()
+    screen = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=threshold)
+    archive = replace(archive, screen=screen).screened()
+    return field.transpose(*ordered(axes)).copy(data=unstacked(archive.field.data, axes))
+
+
+def _anomalies(archive: Archive) -> list[np.ndarray]:
+    """Return anomalies of some stretches of consecutive dates, withheld or not, NaN where nothing was observed."""
+    count, (height, width) = len(archive.days), archive.domain.shape
+    cells = archive.bands * min(FIT_SIDE, height) * min(FIT_SIDE, width)
+    dates = min(count, SCREEN_DATES)
+    stretches = int(np.clip(FIT_VALUES // (dates * cells), 1, MOST_PIECES))
+    y, x = (slice((size - min(FIT_SIDE, size)) // 2, (size + min(FIT_SIDE, size)) // 2) for size in (height, width))
+    found = []
+    for start in np.unique(np.linspace(0, count - dates, stretches).astype(int)).tolist():
+        piece = archive.read(slice(start, start + dates), y, x)
+        found.append(np.where(piece.observed + piece.withheld > 0, piece.values, np.nan))
+    return found
+
+
+def _left_out(archive: Archive, threshold: float) -> str:
+    """Return the sentence about what a screen leaves out."""
+    rule = (
+        f"observations more than {threshold:g} robust standard deviations from the climatology that no neighbours "
+        "support are left out"
+    )
+    if archive.field.chunks is not None:
+        return f"screen: {rule}"
+    values = archive.field.values
+    count = int(screened(values).sum())
+    return f"screen: {rule}: {count:,} of {int(np.isfinite(values).sum()) + count:,}"
+
+
+def frames_of(window: int, dates: int, *, independent: bool, message: Callable[[str], None]) -> int:
+    """Frames of a training window: as many as the record has at most.
+
+    Raises
+    ------
+    InputError
+        Where no date has so many before or after it.
+
+    Examples
+    --------
+    >>> frames_of(2, 30, independent=False, message=print)
+    5
+    >>> frames_of(2, 4, independent=False, message=print)
+    window 2 asks for 5 dates and the record has 4: all of them are seen together
+    4
+    """
+    if window == 0:
+        return 1
+    if independent:
+        message("samples have nothing to do with each other: each is reconstructed from itself alone (window 0)")
+        return 1
+    if dates == 1:
+        message("a single scene: it is reconstructed from itself alone (window 0)")
+        return 1
+    if window >= dates:
+        raise InputError(
+            f"window {window} asks for {window} dates on each side of one, but the record has {dates} in all; give "
+            f"--window {dates - 1} at most"
+        )
+    if 2 * window + 1 > dates:
+        message(
+            f"window {window} asks for {2 * window + 1} dates and the record has {dates}: all of them are seen together"
+        )
+    return min(2 * window + 1, dates)
+
+
+def block_maker(
+    archive: Archive,
+    operator: Operator,
+    share: np.ndarray,
+    *,
+    seed: int,
+    frames: int,
+    side: int,
+    hiding: bool,
+    clean: Archive | None = None,
+    pairs: bool = True,
+    members: int = 1,
+    deviating: bool = False,
+    message: Callable[[str], None] = lambda sentence: None,
+) -> Callable[[Prior | None, int], Block]:
+    """What makes the blocks of an archive: a function of the first guess's prior and a number.
+
+    Of an archive on disk they are cut from regions that are read ahead; ``message`` is told what that costs.
+    """
+    cells = archive.bands * min(side, archive.domain.shape[0]) * min(side, archive.domain.shape[1])
+    dates = int(np.clip(BLOCK_VALUES // cells, BLOCK_DATES, MOST_BLOCK_DATES))
+    frames = min(max(dates, frames), len(archive.days))
+    regions = archive.regions((samples_of_a_block(archive) if archive.independent else frames, side, side))
+    buffer: ShuffleBuffer[Loaded] | None = None
+    if regions is not None:
+        message(_told(regions, archive.field))
+        archive.find_hidden()
+
+        def draw(generator: np.random.Generator) -> Region:
+            for _ in range(100):
+                t, y, x = region = regions.draw(generator)
+                if holds_enough(archive, share, t, y, x):
+                    break
+            return region
+
+        buffer = ShuffleBuffer(draw, lambda region: archive.load(*region), seed=seed)
+
+    def make(prior: Prior | None, number: int) -> Block:
+        return prepare(
+            archive,
+            operator,
+            prior,
+            number=number,
+            seed=seed,
+            frames=frames,
+            side=side,
+            coverage=1 - float(share[share > 0].mean()),
+            share_seen=share,
+            hiding=hiding,
+            clean=clean,
+            pairs=pairs,
+            members=members,
+            deviating=deviating,
+            within=None if buffer is None else buffer.at(number),
+        )
+
+    return make
+
+
+def _told(regions: Regions, field: xr.DataArray) -> str:
+    """What reading an archive region by region costs."""
+    stored = stored_chunks(field)
+    shape = " x ".join(str(max(stop - start for start, stop in axis)) for axis in regions)
+    sentence = f"the archive stays where it is: regions of {shape} values are read ahead"
+    times = decoded(regions, stored)
+    if times < 1.5:
+        return sentence
+    chunks = " x ".join(str(max(axis)) for axis in stored)
+    return (
+        f"{sentence}; as its chunks have {chunks}, {times:.1f} times as much is decoded: chunks of that size or "
+        "smaller would be read faster"
+    )
+
+
+def is_thin(domain: np.ndarray) -> bool:
+    """Whether a grid is too thin for a network.
+
+    Examples
+    --------
+    >>> is_thin(np.ones((1, 40), bool)), is_thin(np.ones((8, 8), bool))
+    (True, False)
+    """
+    return min(domain.shape) < SMALLEST
+
+
+def share_seen(survey: Survey, domain: np.ndarray) -> np.ndarray:
+    """Share of the domain seen on each date."""
+    cells = max(1, int(domain.sum()))
+    return np.minimum(1.0, survey.seen_share * survey.cells / cells)
+
+
+def check_gaps(field: xr.DataArray, survey: Survey, domain: np.ndarray, operator: Operator) -> None:
+    """Refuse what could never be trained on: gaps and operator must belong together."""
+    name = field.name or "the field"
+    if domain.shape != survey.domain.shape:
+        raise InputError(f"the domain has shape {domain.shape}, {name} has {survey.domain.shape}; give one on its grid")
+    if not (survey.domain & domain).any():
+        raise InputError(f"{name} has no value inside the domain; give the mask whose 1 is where {name} exists")
+    gap_free = survey.gap_free and not (domain & ~survey.domain).any()
+    if gap_free and operator.masks:
+        raise InputError(
+            f"{name} has no gaps, but the operator {describe(operator)} makes gaps, so real and simulated measurements "
+            "could never look alike; make a gappy archive of it first with geogan corrupt"
+        )
+    if not gap_free and not operator.masks:
+        raise InputError(
+            f"{name} has gaps, but the operator {describe(operator)} makes none; add one that does, such as "
+            "--operator observed_gaps"
+        )
+
+
+def _without(
+    sums: Sums, field: xr.DataArray, axes: Axes, domain: np.ndarray, transform: str, hidden: np.ndarray, plane: bool
+) -> Standardiser:
+    """The climatology of a single scene without what is hidden of it, (C, H, W) bool."""
+    return Standardiser.fit(field, axes, domain, transform=transform, plane=plane, sums=sums.without(hidden))
+
+
+def _gaps(archive: Archive) -> np.ndarray:
+    """Masks of some runs of dates, for an operator to be fitted to: (N, H, W), or (N, C, H, W) of several bands."""
+    count = len(archive.days)
+    run, most = min(count, 16), min(GAP_DATES, GAP_VALUES // (archive.bands * archive.domain.size))
+    starts = np.unique(np.linspace(0, count - run, max(1, most // run)).astype(int)) if count > most else [0]
+    dates = [date for start in starts for date in range(start, start + (run if count > most else count))]
+    archive.masks.read_ahead(dates)
+    gaps = np.stack([archive.seen(date) for date in dates])
+    return gaps if archive.bands > 1 else gaps[:, 0]
+
+
+def _hidden_pieces(
+    archive: Archive, drawn: Operator | None, share: np.ndarray, *, seed: int
+) -> tuple[list[Hidden], list[slice | np.ndarray]]:
+    """Pieces of the archive in which other dates' gaps (or ``drawn``, if there are none) hide what was seen.
+
+    Whole gaps, as large as they come: in small ones any first guess is good, and the search would forget
+    that time must carry it through the large ones. Beside them the dates that each is of.
+    """
+    generator = np.random.default_rng([seed, 0xF17])
+    count, (height, width) = len(archive.days), archive.domain.shape
+    size = min(FIT_DATES, count) * archive.bands * min(FIT_SIDE, height) * min(FIT_SIDE, width)
+    wanted = int(np.clip(FIT_VALUES // size, 2, MOST_PIECES))
+    if archive.independent:
+        wanted = FIT_SAMPLES
+    pieces: list[Hidden] = []
+    places: list[slice | np.ndarray] = []
+    for attempt in range(4 * wanted):
+        t, y = cut(count, FIT_DATES, generator), cut(height, FIT_SIDE, generator)
+        x = cut(width, FIT_SIDE, generator, is_periodic=archive.is_periodic)
+        dates = np.arange(count)[t]
+        if archive.independent:
+            dates = some_samples(archive, generator)
+        piece = archive.read(dates if archive.independent else t, y, x)
+        hidden = np.zeros_like(piece.observed)
+        if drawn is None:
+            here = (piece.observed + piece.withheld) > 0
+            for date, under in _hidden_dates(
+                _seen(archive, dates, here), share[dates], archive, seed=seed + 1 + attempt
+            ):
+                hidden[date] = under if archive.streamed else taken(under, y, x)
+        else:
+            ones = torch.ones(piece.observed.shape)
+            film = ones[:, None] if archive.independent else ones[None]
+            drawn = drawn.around(archive.spans(x))
+            theta = drawn.sample(tuple(film.shape), generator=torch.Generator().manual_seed(seed + attempt))  # type: ignore[arg-type]
+            hidden = 1 - drawn.apply(film, theta).mask.view_as(ones).numpy()
+        hidden = hidden * piece.observed
+        if not hidden.any():
+            continue
+        # Those that stand alone tell what is noise: in clouds there is nothing near to tell it by.
+        alone = np.random.default_rng([seed, 0x51, attempt]).random(hidden.shape) < FIT_SINGLE
+        single = alone * (piece.observed - hidden)
+        pieces.append(hiding(piece, hidden, single=single.astype(hidden.dtype)))
+        places.append(dates if archive.independent else t)
+        if len(pieces) == wanted:
+            break
+    return pieces, places
+
+
+def _with_covariance(
+    markov: GaussianPrior, archive: Archive, pieces: Sequence[Hidden], places: Sequence[slice | np.ndarray]
+) -> Prior:
+    """The archive's own covariance, where the grid is small, the dates are many, and it is better."""
+    if archive.domain.size > SEARCHED_CELLS or max(archive.domain.shape) > FIT_SIDE or len(archive.days) < FEWEST_DATES:
+        return markov
+    whole = archive.read(slice(0, len(archive.days)))
+    values, mask, domain = (torch.from_numpy(part) for part in (whole.values, whole.observed, whole.domain))
+    searched = mask.clone()
+    for piece, place in zip(pieces, places, strict=True):
+        searched[place] *= piece.kept
+    return fit_archive_prior(markov, pieces, values * mask, mask, searched, domain)
+
+
+def _seen(archive: Archive, dates: np.ndarray, here: np.ndarray) -> Callable[[int], np.ndarray]:
+    """What was seen on dates, each counted from the first of a piece: all over the grid, or of what is on disk here."""
+    return here.__getitem__ if archive.streamed else lambda date: archive.seen(int(dates[date]))
+
+
+def _hidden_dates(
+    seen: Callable[[int], np.ndarray], share: np.ndarray, archive: Archive, *, seed: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """What to hide of some of the dates that are seen, (C, H, W) bool."""
+    if len(archive.days) == 1:
+        # Turned round, an image's own gaps hide what is withheld already; mirrored, they hide something else.
+        own = seen(0)
+        yield 0, own & ~(own[:, ::-1] if seed % 2 else own[:, :, ::-1])
+        return
+    rule = withhold(seen, share, seed=seed, share=FIT_HIDDEN, independent=archive.independent)
+    for date in rule.dates:
+        yield int(date), np.asarray(rule.hidden(int(date), seen))

@@ -1,0 +1,236 @@
+"""Every verb hands on what was said; what cannot be used is one sentence and exit code 2."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from geogan import defaults
+from geogan.cli import app
+from geogan.operators.errors import InputError
+
+VERBS = ("train", "fill", "evaluate", "corrupt", "plot", "info", "demo")
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Each verb's pipeline replaced by one that notes what it was called with."""
+    noted = []
+    for verb in VERBS:
+        fake = types.ModuleType(f"geogan.pipelines.{verb}")
+
+        def note(*args, _verb=verb, **named):
+            noted.append((_verb, args, named))
+            return {"kind": "data"} if _verb == "info" else Path("made")
+
+        setattr(fake, verb, note)
+        monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    return noted
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def failing(monkeypatch, error):
+    fake = types.ModuleType("geogan.pipelines.info")
+
+    def fail(*args, **named):
+        raise error
+
+    fake.info = fail
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+
+
+def test_train_hands_on_all_it_was_told(calls):
+    result = run("train", "--data", "a.nc", "--data", "b.nc", "--operator", "convolve_noise:l=5",
+                 "--operator", "cloud_mask", "--out", "runs/x", "--variable", "sst", "--domain", "sea", "--time",
+                 "2001", "--group", "day", "--dims", "y=up", "--where", "quality>3",
+                 "--transform", "log", "--noise", 0.2, "--error-variable", "sst_error",
+                 "--covariate", "depth", "--covariate", "latitude,slope",
+                 "--window", 1, "--width", 16, "--crop", 32, "--batch", 4, "--members", 2,
+                 "--weight-prior", 0, "--weight-likelihood", 2, "--weight-withheld", 0.5, "--no-first-guess",
+                 "--preset", "unir", "--preset", "paired", "--clean", "c.nc", "--generator", "sagan", "--discriminator",
+                 "sagan", "--steps", 9, "--minutes", 3, "--precision", "float32", "--seed", 7, "--threads", 1,
+                 "--device", "cpu", "--overwrite")  # fmt: skip
+    assert (result.exit_code, result.stdout) == (0, "made\n")
+    ((verb, args, named),) = calls
+    assert verb == "train" and args == (["a.nc", "b.nc"],) and named.pop("console") is not None
+    assert named == {
+        "operator": ["convolve_noise:l=5", "cloud_mask"], "out": Path("runs/x"), "variable": "sst",
+        "domain": "sea", "time": "2001", "group": "day", "dims": "y=up",
+        "where": "quality>3", "transform": "log", "noise": 0.2, "error_variable": "sst_error",
+        "covariate": ["depth", "latitude,slope"], "window": 1, "width": 16, "crop": 32, "batch": 4,
+        "members": 2,
+        "weight_prior": 0.0, "weight_likelihood": 2.0, "weight_withheld": 0.5, "first_guess": False, "steps": 9,
+        "minutes": 3.0, "precision": "float32", "seed": 7, "threads": 1, "device": "cpu", "resume": None,
+        "overwrite": True, "preset": ["unir", "paired"], "clean": ["c.nc"], "generator": "sagan",
+        "discriminator": "sagan", "allow_product": False, "screen": False,
+    }  # fmt: skip
+
+
+def test_the_defaults_of_train(calls):
+    assert run("train", "--data", "a.nc").exit_code == 0
+    named = calls[0][2]
+    assert named["operator"] == ["cloud_mask"]
+    assert named["steps"] is named["minutes"] is named["out"] is None
+    assert named["seed"] == defaults.SEED and named["preset"] == []
+    # What is not given is the preset's, or else the default.
+    for name in ("window", "width", "crop", "batch", "weight_prior", "weight_likelihood", "weight_withheld", "clean"):
+        assert named[name] is None
+
+
+def test_a_resumed_run_keeps_its_settings(calls):
+    assert run("train", "--resume", "runs/x", "--minutes", 5).exit_code == 0
+    assert calls[0][1] == (None,) and calls[0][2]["resume"] == Path("runs/x")
+    result = run("train", "--resume", "runs/x", "--weight-prior", 0)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "runs/x is resumed under its own settings, but --weight-prior was given; leave --weight-prior out\n"
+    )
+    assert run("train").stderr == ("training needs a field or a run, got neither; give --data FIELD or --resume RUN\n")
+
+
+def test_the_other_verbs(calls):
+    run("fill", "--data", "a.nc", "--model", "runs/x", "--out", "f.nc", "--no-keep-observed", "--time", "2001-01")
+    run("evaluate", "--data", "a.nc", "--model", "runs/x", "--truth", "t.nc", "--method", "model", "--no-ablation")
+    run("evaluate", "--data", "a.nc", "--model", "runs/x", "--json", "-")
+    run("corrupt", "--data", "t.nc", "--out", "a.nc", "--seed", 3)
+    run("plot", "f.nc", "--out", "f.png", "--date", "2001-01-02", "--truth", "t.nc", "--domain", "sea")
+    run("demo", "--minutes", 0.5, "--size", 32)
+    assert [call[0] for call in calls] == ["fill", "evaluate", "evaluate", "corrupt", "plot", "demo"]
+    consoles = [call[2].pop("console") for call in calls]
+    # Tables go to stdout, unless JSON does; all else goes to stderr.
+    assert [console.stderr for console in consoles] == [True, False, True, True, True, True]
+    fill, evaluate, as_json, corrupt, plot, demo = (call[1:] for call in calls)
+    assert fill[0] == (["a.nc"], Path("runs/x"), Path("f.nc"))
+    assert fill[1]["keep_observed"] is False and fill[1]["time"] == "2001-01"
+    assert evaluate[1]["methods"] == ["model"] and evaluate[1]["ablation"] is False
+    assert as_json[1]["methods"] is None and as_json[1]["ablation"] and as_json[1]["json"] == Path("-")
+    assert corrupt[1]["operator"] == ["cloud_mask"] and corrupt[1]["seed"] == 3
+    assert plot[0] == ("f.nc",) and plot[1]["date"] == "2001-01-02" and plot[1]["out"] == Path("f.png")
+    assert demo == ((Path("demo"),), {"days": 160, "size": 32, "minutes": 0.5, "seed": 0, "threads": None})
+
+
+def test_info_as_json_is_json(calls):
+    result = run("info", "a.nc", "--json")
+    assert json.loads(result.stdout) == {"kind": "data"}
+    assert calls[0][2]["console"] is None
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_pipelines_take_what_verbs_give(verb):
+    from importlib import import_module
+
+    command = next(command for command in app.registered_commands if command.callback.__name__ == verb)
+    given = set(inspect.signature(command.callback).parameters) - {"ctx", "method", "as_json", "screen_threshold"}
+    taken = inspect.signature(getattr(import_module(f"geogan.pipelines.{verb}"), verb)).parameters
+    assert given <= taken.keys() and "console" in taken
+
+
+def test_the_methods_in_the_help_are_those_there_are():
+    from geogan.evaluation.league import METHODS
+
+    words = run("evaluate", "--help").stdout.replace(",", " ").split()
+    assert set(METHODS) <= set(words)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_says_every_option_with_its_default(verb):
+    result = run(verb, "--help")
+    assert result.exit_code == 0
+    command = next(command for command in app.registered_commands if command.callback.__name__ == verb)
+    for name, parameter in inspect.signature(command.callback).parameters.items():
+        if name in ("ctx", "path") or (verb == "plot" and name == "data"):
+            continue
+        option = "--json" if name == "as_json" else f"--{name.replace('_', '-')}"
+        assert option in result.stdout
+        if parameter.default is inspect.Parameter.empty:
+            assert "[required]" in result.stdout
+
+
+def test_an_input_error_is_its_sentence_alone(monkeypatch):
+    failing(monkeypatch, InputError("a b c"))
+    result = run("info", "a.nc")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", "a b c\n")
+    result = run("--verbose", "info", "a.nc")
+    assert result.exit_code == 2 and "Traceback" in result.stderr and "a b c" in result.stderr
+
+
+def test_a_defect_keeps_its_trace(monkeypatch):
+    failing(monkeypatch, ValueError("a b c"))
+    assert isinstance(run("info", "a.nc").exception, ValueError)
+
+
+def test_an_interrupt_is_one_line(monkeypatch):
+    failing(monkeypatch, KeyboardInterrupt())
+    result = run("info", "a.nc")
+    assert (result.exit_code, result.stderr) == (130, "stopped; what was finished is kept\n")
+
+
+def test_a_reader_that_went_away_is_no_error(tmp_path):
+    code = (
+        "import sys, types, typer; fake = types.ModuleType('x');"
+        "fake.info = lambda *a, **k: [typer.echo('y' * 999) for _ in range(9999)];"
+        "sys.modules['geogan.pipelines.info'] = fake; from geogan.cli import main; main(['info', 'a'])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(9)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 1
+
+
+def test_usage_errors_and_version():
+    result = run("fill", "--data", "a.nc")
+    assert result.exit_code == 2 and "Missing option '--model'" in result.stderr
+    assert run("corrupt", "--data", "a.nc", "--out", "b.nc", "--seed", "x").exit_code == 2
+    assert run("train", "--data", "a.nc", "--batch", 0).exit_code == 2
+    assert run("--version").stdout.startswith("geogan ")
+
+
+def test_as_a_module_and_quick():
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        result = subprocess.run(
+            [sys.executable, "-m", "geogan", "--help"], capture_output=True, text=True, env=os.environ
+        )
+        took.append(time.perf_counter() - began)
+        assert result.returncode == 0 and all(verb in result.stdout for verb in VERBS)
+    assert min(took) < 0.6
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_a_lack_of_memory_is_one_sentence(monkeypatch, error):
+    fake = types.ModuleType("geogan.pipelines.fill")
+
+    def fill(*args, **named):
+        raise error
+
+    fake.fill = fill
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    result = run("fill", "--data", "a.zarr", "--model", "m", "--out", "b.zarr")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("this needs more memory than there is; give smaller numbers")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_any_other_error_of_a_library_keeps_its_trace(monkeypatch):
+    fake = types.ModuleType("geogan.pipelines.fill")
+
+    def fill(*args, **named):
+        raise RuntimeError("a defect")
+
+    fake.fill = fill
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    result = run("fill", "--data", "a.zarr", "--model", "m", "--out", "b.zarr")
+    assert isinstance(result.exception, RuntimeError) and result.exit_code == 1

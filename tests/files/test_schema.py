@@ -1,0 +1,60 @@
+"""What is written passes the schema; what could ask for too much does not."""
+
+import json
+
+import pytest
+
+import geogan
+from geogan.files.schema import DoneLine, FillText, MetricsLine, ModelText, PartialText, RunText, Settings, check
+from geogan.files.tensor_file import read_header
+from geogan.model.model_file import save_model
+
+
+def test_every_setting_has_a_place():
+    """A setting that is missing there could be saved, and its model never be read again."""
+    written = geogan.Reconstructor().settings()
+    assert set(written) <= set(Settings.model_fields)
+    check(Settings, json.loads(json.dumps(written)))
+
+
+def test_what_is_saved_passes(model, tmp_path):
+    save_model(tmp_path, model)
+    check(ModelText, json.loads((tmp_path / "model.json").read_text()))
+    check(ModelText, read_header(tmp_path / "model.safetensors")[1])
+
+
+@pytest.mark.parametrize(
+    "kind, content, words",
+    [
+        (RunText, {"data": ["a"], "variable": None, "domain": None}, "time is missing"),
+        (RunText, {"data": "a", "variable": None, "domain": None, "time": None}, "data should be a valid list"),
+        (
+            RunText,
+            {"data": [], "variable": "x" * 100_001, "domain": None, "time": None},
+            "variable string should have",
+        ),
+        (PartialText, {"digest": "a", "sizes": {"y": -1}, "chunks": {}, "dims": {}}, "sizes.y should be greater"),
+        (PartialText, {"digest": "a", "sizes": {"y": 1e9}, "chunks": {}, "dims": {}}, "sizes.y should be a valid int"),
+        (DoneLine, {"region": {"y": [0]}, "names": []}, "region.y"),
+        (DoneLine, {"region": {"y": [0, 2**60]}, "names": []}, "region.y.1 should be less"),
+        (MetricsLine, {"step": -1}, "step should be greater"),
+        (MetricsLine, {"step": 1, "loss_prior": "x"}, "loss_prior should be a valid number"),
+        (FillText, {"model": "a"}, "variable is missing"),
+        (FillText, 3, "it should be a set of named entries, got 3"),
+    ],
+)
+def test_what_does_not_pass(kind, content, words):
+    with pytest.raises(ValueError, match=words) as raised:
+        check(kind, content)
+    assert len(str(raised.value)) < 400 and "\n" not in str(raised.value)
+
+
+def test_unknown_entries_pass_in_an_earlier_format_alone():
+    content = {"data": [], "variable": None, "domain": None, "time": None, "colour": 1}
+    check(RunText, content, lenient=True)
+    with pytest.raises(ValueError, match="colour is not known"):
+        check(RunText, content)
+
+
+def test_a_loss_may_have_become_no_number():
+    check(MetricsLine, {"step": 3, "loss_prior": float("nan"), "withheld_rmse": None})

@@ -1,0 +1,326 @@
+"""Filling on a cluster: as one machine fills, whatever becomes of the workers."""
+
+import asyncio
+import functools
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import types
+import urllib.request
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import cloudpickle
+import dask
+import distributed
+import numpy as np
+import pytest
+import xarray as xr
+from tornado.ioloop import IOLoop
+from typer.testing import CliRunner
+
+from geogan.cli import app
+from geogan.filling import cluster as clusters
+from geogan.filling import fill as fill_field
+from geogan.filling import plan as cutting
+from geogan.filling.cluster import SlabWorker
+from geogan.filling.job import Filler, Job
+from geogan.io import open_field
+from geogan.model.model_file import digest, save_model
+from geogan.operators.errors import InputError
+from geogan.pipelines.fill import fill
+from geogan.product.store import Product
+
+
+@pytest.fixture(scope="module")
+def run(model, tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model") / "run", model)
+
+
+@pytest.fixture(scope="module")
+def data(gappy, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "gappy.zarr"
+    gappy.to_dataset().chunk(time=4).to_zarr(path, consolidated=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, memory_limit=None, dashboard_address=":0", silence_logs=50
+    ) as made:
+        yield made.scheduler_address
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Slabs of three dates."""
+    monkeypatch.setattr(cutting, "DATES", 3)
+
+
+def stored(path):
+    """Every file of a store but its metadata, which tells the time."""
+    found = {file.relative_to(path): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    return {str(name): content for name, content in found.items() if name.name != "zarr.json"}
+
+
+def test_a_cluster_fills_as_threads_do(run, data, cluster, short, tmp_path):
+    one = fill(data, run, tmp_path / "one.zarr", threads=2, members=2)
+    many = fill(data, run, tmp_path / "many.zarr", scheduler=cluster, members=2)
+    assert stored(one) == stored(many)
+    assert {path.name for path in tmp_path.iterdir()} == {"one.zarr", "many.zarr"}
+
+
+def test_local_workers_and_netcdf(run, data, short, tmp_path):
+    one = fill(data, run, tmp_path / "one.nc", time="2015-01-05/2015-01-20")
+    many = fill(data, run, tmp_path / "many.nc", time="2015-01-05/2015-01-20", workers=1)
+    with xr.open_dataset(one) as first, xr.open_dataset(many) as second:
+        xr.testing.assert_equal(first, second)
+
+
+def test_workers_need_not_see_the_model(run, data, cluster, tmp_path, monkeypatch):
+    """Not those that join later either: it comes with what each is given."""
+
+    def elsewhere(job, *rest):
+        return SlabWorker(replace(job, model="/nowhere"), *rest)
+
+    monkeypatch.setattr(clusters, "SlabWorker", elsewhere)
+    out = fill(data, run, tmp_path / "sent.zarr", scheduler=cluster)
+    assert stored(out) == stored(fill(data, run, tmp_path / "own.zarr"))
+
+
+def test_workers_with_another_geogan_are_one_sentence(run, data, cluster, tmp_path, monkeypatch):
+    out = tmp_path / "out.zarr"
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="has geogan .* and this is 0.0.1; install"):
+        patch.setattr(clusters, "VERSION", "0.0.1")
+        fill(data, run, out, scheduler=cluster)
+    newer = type("Newer", (SlabWorker,), {"__module__": "geogan.filling.cluster"})
+    monkeypatch.setattr(clusters, "Newer", newer, raising=False)
+    monkeypatch.setattr(clusters, "SlabWorker", newer)
+    with pytest.raises(InputError, match=r"the workers cannot begin \(.*Newer.*\); they need this very geogan"):
+        fill(data, run, out, scheduler=cluster)
+
+
+def test_a_worker_killed_in_the_middle_is_survived(run, data, cluster, short, tmp_path):
+    out = tmp_path / "filled.zarr"
+    record = tmp_path / ".filled.zarr.partial" / "done.jsonl"
+    with distributed.Client(cluster, set_as_default=False) as client:
+        before = client.run(os.getpid)
+        victim = min(before.values())
+
+        def kill():
+            while not (record.exists() and record.read_text().count("\n") >= 1):
+                time.sleep(0.005)
+            os.kill(victim, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        fill(data, run, out, scheduler=cluster)
+        killer.join()
+        client.wait_for_workers(2, timeout=30)
+        assert victim not in client.run(os.getpid).values()
+    assert stored(out) == stored(fill(data, run, tmp_path / "undisturbed.zarr"))
+
+
+def test_tasks_and_jobs_do_not_grow_with_the_grid(run, gappy, data, cluster, tmp_path, monkeypatch):
+    sizes, submit = [], distributed.Client.submit
+
+    def weigh(client, *task, **named):
+        sizes.append(len(cloudpickle.dumps((task, named))))
+        return submit(client, *task, **named)
+
+    monkeypatch.setattr(distributed.Client, "submit", weigh)
+    fill(data, run, tmp_path / "a.zarr", scheduler=cluster)
+    assert 0 < max(sizes) < 400
+    small = tmp_path / "small.zarr"
+    gappy[:, :8, :9].to_dataset().to_zarr(small, consolidated=False)
+    jobs = [Job((str(path),), str(run), digest(run)) for path in (data, small)]
+    whole, part = (len(pickle.dumps(SlabWorker(job, Filler.open(job).cut, Path("x"), "digest", b""))) for job in jobs)
+    assert abs(whole - part) < 200
+
+
+def test_few_slabs_are_on_their_way_at_a_time(run, data, cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(cutting, "DATES", 1)
+    known, submit = [], distributed.Client.submit
+
+    def count(client, *task, **named):
+        known.append(len(client.futures))
+        return submit(client, *task, **named)
+
+    monkeypatch.setattr(distributed.Client, "submit", count)
+    fill(data, run, tmp_path / "a.zarr", scheduler=cluster)
+    assert len(known) == 30 and max(known) <= 2 * clusters.AHEAD
+
+
+class _Worker:
+    address = "tcp://here:1"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data": ("/nowhere.zarr",)}, "worker tcp://here:1 cannot begin: '/nowhere.zarr' does not exist"),
+        ({"out": "elsewhere.zarr"}, "does not see .*elsewhere.zarr.partial; give an output in a folder that all"),
+        ({"version": "0.0.1"}, "has geogan .* and this is 0.0.1; install one version"),
+    ],
+)
+def test_what_a_worker_cannot_see_is_one_sentence(run, data, tmp_path, change, words):
+    job = Job(change.get("data", (str(data),)), str(run), digest(run))
+    filler = Filler.open(Job((str(data),), str(run), digest(run)))
+    out = tmp_path / "out.zarr"
+    with Product.begin(out, filler.template(), chunks=filler.chunks(), digest="p"):
+        weights = (run / "model.safetensors").read_bytes()
+        worker = SlabWorker(job, filler.cut, tmp_path / change.get("out", "out.zarr"), "p", weights)
+        worker.version = change.get("version", worker.version)
+        worker.setup(_Worker())
+        with pytest.raises(InputError, match=words):
+            worker.make(0)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"scheduler": "tcp://127.0.0.1:9"},
+            "no scheduler answers at tcp://127.0.0.1:9; start one with dask",
+        ),
+        ({"scheduler": "nonsense://"}, "no scheduler answers at nonsense://"),
+        ({"scheduler": "tls://127.0.0.1:9"}, "the scheduler at tls://127.0.0.1:9 asks for certificates"),
+        ({"scheduler": "tcp://a:1", "workers": 2}, "leave --scheduler or --workers out"),
+        ({"workers": 0}, "workers must be at least 1, got 0"),
+        ({"workers": 2, "threads": 2}, "leave --threads out"),
+    ],
+)
+def test_a_refusal_leaves_nothing(run, data, tmp_path, monkeypatch, options, words):
+    monkeypatch.setattr(clusters, "ANSWER", 1)
+    with pytest.raises(InputError, match=words):
+        fill(data, run, tmp_path / "out.zarr", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_package(run, data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "geogan.filling.cluster")
+    monkeypatch.delattr("geogan.filling.cluster", raising=False)
+    with pytest.raises(InputError, match=r"is not installed .*pip install 'geogan\[distributed\]'"):
+        fill(data, run, tmp_path / "out.zarr", workers=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def loop():
+    """A running event loop, waited for: distributed fails where its own does not begin within ten seconds."""
+    began, found = threading.Event(), []
+
+    async def live():
+        found.extend((IOLoop.current(), asyncio.Event()))
+        began.set()
+        await found[1].wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(live()))
+    thread.start()
+    began.wait()
+    yield found[0]
+    found[0].add_callback(found[1].set)
+    thread.join()
+
+
+def test_a_scheduler_without_workers(monkeypatch, loop):
+    monkeypatch.setattr(clusters, "APPEAR", 0.5)
+    monkeypatch.setattr(clusters, "Client", functools.partial(distributed.Client, loop=loop))
+    with (
+        distributed.LocalCluster(
+            n_workers=0, processes=False, dashboard_address=None, silence_logs=50, loop=loop
+        ) as empty,
+        pytest.raises(InputError, match="has no worker; start some with: dask worker"),
+        clusters.connect(empty.scheduler_address),
+    ):
+        pass
+
+
+def test_a_scheduler_that_goes_is_one_sentence_and_what_is_done_is_kept(run, data, short, tmp_path, monkeypatch, loop):
+    monkeypatch.setattr(clusters, "ANSWER", 0.5)
+    monkeypatch.setattr(clusters, "Client", functools.partial(distributed.Client, loop=loop))
+    out, recorded = tmp_path / "out.zarr", []
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50, loop=loop
+        ) as going,
+    ):
+        record = Product.record
+
+        def stop(product, *args, **named):
+            record(product, *args, **named)
+            recorded.append(1)
+            if len(recorded) == 2:
+                going.sync(going.scheduler.close)
+
+        monkeypatch.setattr(Product, "record", stop)
+        with pytest.raises(InputError, match="the scheduler is gone; what is done is kept, so start it again"):
+            fill(data, run, out, scheduler=going.scheduler_address)
+    assert len((tmp_path / ".out.zarr.partial" / "done.jsonl").read_text().splitlines()) >= 2
+
+
+def test_lazily_on_a_cluster_the_model_is_one_key(run, model, data, cluster, monkeypatch):
+    monkeypatch.setattr(cutting, "DATES", 24)
+    field = open_field(data).chunk(time=5)
+    eager, sizes = fill_field(model, field.compute()), []
+    for dates in (15, 2):
+        monkeypatch.setattr(cutting, "DATES", dates)
+        sizes.append(len(cloudpickle.dumps(fill_field(model, field)["sst"].data.dask)))
+    weights = sum(part.numel() * 4 for part in model.network.parameters())
+    assert sizes[1] - sizes[0] < weights < sizes[0]
+    monkeypatch.setattr(cutting, "DATES", 24)
+    lazy = fill_field(model, field)
+    with distributed.Client(cluster, set_as_default=False) as client:
+        there = client.compute(lazy).result()
+    for name in eager.data_vars:
+        np.testing.assert_array_equal(there[name].values, eager[name].values)
+
+
+def test_on_the_command_line(monkeypatch):
+    fake, given = types.ModuleType("geogan.pipelines.fill"), {}
+    fake.fill = lambda *args, **named: given.update(named) or Path("made")
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    words = ["fill", "--data", "a.zarr", "--model", "runs/x", "--out", "b.zarr"]
+    assert CliRunner().invoke(app, [*words, "--scheduler", "tcp://a:1", "--append", "--no-refill"]).exit_code == 0
+    assert (given["scheduler"], given["workers"], given["append"], given["refill"]) == ("tcp://a:1", None, True, False)
+    assert CliRunner().invoke(app, [*words, "--workers", "3", "--skip-bad"]).exit_code == 0
+    assert (given["scheduler"], given["workers"], given["append"], given["refill"]) == (None, 3, False, True)
+    assert given["skip_bad"] is True
+
+
+def listening(own):
+    """Addresses at which this process and its children listen."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    family = {own}
+    for _ in parents:
+        family |= {child for child, parent in parents.items() if parent in family}
+    sockets = set()
+    for process in family:
+        with suppress(OSError):
+            for descriptor in Path(f"/proc/{process}/fd").iterdir():
+                with suppress(OSError):
+                    sockets.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+    rows = [row.split() for kind in ("tcp", "tcp6") for row in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in sockets}
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux for the sockets")
+def test_local_processes_are_reached_from_this_machine_alone_and_have_no_dashboard():
+    before = listening(os.getpid())
+    with clusters.connect(None, 1) as client:
+        client.wait_for_workers(1)
+        # 127.0.0.1, as Linux writes it.
+        assert listening(os.getpid()) - before <= {"0100007F"} and "0100007F" in listening(os.getpid())
+        page = client.cluster.dashboard_link
+        with pytest.raises(OSError):
+            urllib.request.urlopen(page, timeout=10).close()

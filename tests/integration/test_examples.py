@@ -1,0 +1,37 @@
+"""Every notebook runs as it is, and is stored without outputs."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from geogan import synthetic_sst
+from geogan.pipelines.info import info
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "examples").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_stored_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path, tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # in Jupyter the pictures go into the notebook
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in shown)
+
+
+def test_the_archive_of_the_readme_says_which_cells_are_sea(tmp_path, monkeypatch):
+    """Coastlines do not know the land of a synthetic sea, so its own map has to come along."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (lines,) = [block.split("```")[0] for block in readme.split("```python\n") if "synthetic_sst" in block]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(lines.replace("days=160", "days=20"), "README.md", "exec"), {})
+    cells = int(synthetic_sst(days=1, size=64).sea_mask.sum())
+    assert info("sst.zarr")["coverage"]["domain"] == f"sea_mask of the data, {cells:,} cells"

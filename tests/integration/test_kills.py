@@ -1,0 +1,263 @@
+"""Killed at any moment and run again, fill and train end as if nothing had happened."""
+
+import dataclasses
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from geogan.files.tensor_file import read_tensors
+from geogan.filling import plan as cutting
+from geogan.filling.job import Filler, Job
+from geogan.model.model_file import digest, save_model
+from geogan.operators.errors import InputError
+from geogan.pipelines.fill import fill
+from geogan.product.chunk_store import ChunkStore
+from geogan.product.store import Product
+
+# A process that has imported all and computed nothing: its children begin at once, each from the same state.
+SERVER = """
+import json, os, resource, signal, sys, time
+from pathlib import Path
+import torch, torch._dynamo
+from geogan import reconstructor
+from geogan.filling import plan as cutting
+from geogan.filling import fill as filling
+from geogan.training import preparation
+from geogan.prior.gaussian import GaussianPrior
+from geogan.operators.errors import InputError
+from geogan.pipelines.fill import fill
+from geogan.pipelines.train import train
+
+cutting.DATES, cutting.MARGIN = 2, 2
+reconstructor.BLOCKS, reconstructor.DRAWS, reconstructor.SAVE_SECONDS = 2, 2, 0.0
+preparation.fit_prior = lambda pieces, **_: GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
+preparation.fit_amplitude = lambda prior, pieces, **_: prior
+torch.set_num_threads(1)
+
+def refill(data, model, out, **options):
+    return fill(data, Path(model), Path(out), threads=1, **options)
+
+def retrain(data, out, **options):
+    # Before its first state was saved too, and without leave to overwrite what a kill left.
+    again = (Path(out) / "run.json").is_file()
+    begin = dict(operator=["cloud_mask:coverage=0.4,spread=0.2,scale=5,slope=3,persistence=2"], out=Path(out), seed=3,
+                 width=4, crop=16, batch=2, window=1, precision="float32")
+    return train(*([None] if again else [data]), **({"resume": Path(out)} if again else begin), threads=1, **options)
+
+for line in sys.stdin:
+    call = json.loads(line)
+    moment = call.pop("moment")
+    pid = os.fork()
+    if pid == 0:
+        largest = call.pop("largest", None)
+        if largest:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+        try:
+            {"fill": refill, "train": retrain}[call.pop("verb")](**call)
+        except InputError as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(2)
+        os._exit(0)
+    moment, ended, status = time.monotonic() + (moment or 1e9), 0, None
+    while not ended and time.monotonic() < moment:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.002)
+    if not ended:
+        os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+    print(status, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    process = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    yield process
+    process.stdin.close()
+    process.wait()
+    process.stdout.close()
+
+
+def ends(server, moment=None, **call):
+    """How a verb ends that is killed after so many seconds: with 0, or that signal."""
+    words = {name: str(word) if isinstance(word, Path) else word for name, word in call.items()}
+    server.stdin.write(json.dumps(words | {"moment": moment}) + "\n")
+    server.stdin.flush()
+    return int(server.stdout.readline())
+
+
+def kill_and_go_on(server, finished, restart, *, kills=12, **call):
+    """Kill a verb at moments of an undisturbed run's length, again and again; then let it end."""
+    began = time.perf_counter()
+    assert ends(server, **call) == 0
+    length, moments, killed = time.perf_counter() - began, random.Random(4), 0
+    restart()
+    while killed < kills:
+        status = ends(server, moments.uniform(0, length), **call)
+        assert status in (0, signal.SIGKILL)
+        killed += status == signal.SIGKILL
+        if finished():
+            restart()
+    assert ends(server, **call) == 0
+
+
+@pytest.fixture(scope="module")
+def run(model, tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model") / "run", dataclasses.replace(model, network=None))
+
+
+@pytest.fixture(scope="module")
+def data(gappy, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "gappy.nc"
+    gappy[:12].to_netcdf(path)
+    return path
+
+
+def test_fill(server, run, data, tmp_path):
+    out, whole, turns = tmp_path / "filled.zarr", tmp_path / "whole.zarr", []
+
+    def compare():
+        with xr.open_zarr(out) as found, xr.open_zarr(whole) as expected:
+            xr.testing.assert_equal(found.load(), expected.load())
+
+    def restart():
+        if whole.exists():
+            compare()
+        out.rename(whole if not whole.exists() else tmp_path / f"turn{len(turns)}.zarr")
+        turns.append(1)
+
+    kill_and_go_on(server, out.exists, restart, verb="fill", data=data, model=run, out=out)
+    compare()
+    assert not (tmp_path / ".filled.zarr.partial").exists()
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+def test_fill_of_an_archive_that_is_revised_between_kills(server, run, data, gappy, tmp_path, ending):
+    """However often it is killed and the archive is written anew, the end is a fill of what the archive holds then."""
+    out, own, rng, moments = tmp_path / f"filled.{ending}", tmp_path / "own.nc", random.Random(2), random.Random(5)
+    field, began = gappy[:12].copy(deep=True), time.perf_counter()
+    shutil.copy(data, own)
+    call = {"verb": "fill", "data": own, "model": run, "out": out, "overwrite": True}
+    assert ends(server, **call) == 0
+    length, killed = time.perf_counter() - began, 0
+    while killed < 8:
+        date = rng.randrange(12)
+        field[date] += 1
+        field.to_netcdf(tmp_path / "next.nc")
+        (tmp_path / "next.nc").replace(own)
+        status = ends(server, moments.uniform(0, length), **call)
+        assert status in (0, signal.SIGKILL)
+        killed += status == signal.SIGKILL
+    assert ends(server, **call) == 0
+    whole, opened = tmp_path / f"whole.{ending}", xr.open_zarr if ending == "zarr" else xr.open_dataset
+    assert ends(server, **(call | {"out": whole})) == 0
+    with opened(out) as found, opened(whole) as expected:
+        xr.testing.assert_equal(found.load(), expected.load())
+
+
+def test_train(server, data, tmp_path):
+    out, whole, turns = tmp_path / "run", tmp_path / "whole", []
+
+    def finished():
+        state = out / "state.safetensors"
+        return state.is_file() and read_tensors(state)[1]["step"] == 12
+
+    def compare():
+        for name in ("model.safetensors", "state.safetensors"):
+            found, expected = (read_tensors(folder / name)[0] for folder in (out, whole))
+            assert found.keys() == expected.keys()
+            for key, tensor in expected.items():
+                np.testing.assert_array_equal(found[key].numpy(), tensor.numpy(), err_msg=key)
+
+    def restart():
+        turns.append(1)
+        out.rename(whole if not whole.exists() else tmp_path / f"turn{len(turns)}")
+
+    kill_and_go_on(server, finished, restart, verb="train", data=data, out=out, steps=12)
+    compare()
+    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps)) and steps[0] == 0 and steps[-1] == 12
+
+
+def test_append(server, run, data, gappy, tmp_path, monkeypatch):
+    """At no moment is there less than there was."""
+    monkeypatch.setattr(cutting, "DATES", 2)
+    monkeypatch.setattr(cutting, "MARGIN", 2)
+    short, out, turns = tmp_path / "short.nc", tmp_path / "filled.zarr", []
+    gappy[:10].to_netcdf(short)
+    old, whole = fill(short, run, tmp_path / "old.zarr"), fill(data, run, tmp_path / "whole.zarr")
+    shutil.copytree(old, out)
+
+    def finished():
+        with xr.open_zarr(out) as found, xr.open_zarr(old if found.sizes["time"] == 10 else whole) as expected:
+            xr.testing.assert_equal(found.load(), expected.load())
+            return found.sizes["time"] == 12
+
+    def restart():
+        turns.append(1)
+        out.rename(tmp_path / f"turn{len(turns)}.zarr")
+        shutil.copytree(old, out)
+
+    kill_and_go_on(server, finished, restart, kills=8, verb="fill", data=data, model=run, out=out, append=True)
+    assert finished() and not (tmp_path / ".filled.zarr.partial").exists()
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+def test_a_disk_that_is_full_in_the_middle(run, data, tmp_path, monkeypatch, ending):
+    monkeypatch.setattr(cutting, "DATES", 4)
+    out, write, count = tmp_path / f"filled.{ending}", ChunkStore.write, []
+
+    def full(store, *args):
+        count.append(1)
+        if len(count) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(store, *args)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(InputError, match="the disk is full; make room; what is"),
+    ):
+        patch.setattr(ChunkStore, "write", full)
+        fill(data, run, out, threads=1)
+    assert not out.exists()
+    record = tmp_path / f".filled.{ending}.partial" / "done.jsonl"
+    assert len(record.read_text().splitlines()) == 2
+    fill(data, run, out, threads=1)
+    whole = fill(data, run, tmp_path / f"whole.{ending}", threads=1)
+    opened = xr.open_zarr if ending == "zarr" else xr.open_dataset
+    with opened(out) as found, opened(whole) as expected:
+        xr.testing.assert_equal(found, expected)
+
+
+def test_a_file_larger_than_the_disk_takes(server, run, data, tmp_path):
+    """The limit is the system's own, and hits wherever it hits."""
+    out = tmp_path / "filled.zarr"
+    assert ends(server, verb="fill", data=data, model=run, out=out, largest=3000) == 2 << 8
+    assert not out.exists()
+    assert ends(server, verb="fill", data=data, model=run, out=out) == 0
+    assert fill(data, run, tmp_path / "whole.zarr").exists()
+    with xr.open_zarr(out) as found, xr.open_zarr(tmp_path / "whole.zarr") as expected:
+        np.testing.assert_array_equal(found["sst_source"], expected["sst_source"])
+
+
+def test_the_second_process_refuses(run, data, tmp_path):
+    out = tmp_path / "filled.zarr"
+    filler = Filler.open(Job((str(data),), str(run), digest(run)))
+    with Product.begin(out, filler.template(), chunks=filler.chunks(), digest="first"):
+        with pytest.raises(InputError, match=rf"is being written by another process \(pid {os.getpid()}\); wait"):
+            fill(data, run, out)
+        assert not out.exists()
+    fill(data, run, out)

@@ -1,0 +1,290 @@
+"""Global grids: what comes out does not depend on the meridian at which a file begins."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from scipy.ndimage import gaussian_filter
+
+import geogan
+from geogan.archive.archive import Archive
+from geogan.filling import plan as cutting
+from geogan.filling.fill import fill, prepared
+from geogan.filling.task import fill_slab
+from geogan.io import open_field
+from geogan.operators.errors import InputError
+from geogan.pipelines.fill import fill as fill_files
+from geogan.pipelines.info import info
+from geogan.pipelines.train import train
+from geogan.prior.archive_covariance import ArchivePrior
+from geogan.prior.gaussian import GaussianPrior
+from geogan.training.judge import Judge
+
+LONGITUDES = np.arange(3.75, 360, 7.5)  # 48
+HALF = len(LONGITUDES) // 2
+
+
+def globe(dates: int = 14, rows: int = 16, seed: int = 0, longitudes: np.ndarray = LONGITUDES) -> xr.DataArray:
+    """A smooth sea without a seam, and one land mass across it."""
+    noise = np.random.default_rng(seed).normal(size=(dates, rows, len(longitudes)))
+    values = gaussian_filter(noise, (2, 2, 2.5), mode=("nearest", "nearest", "wrap"))
+    values = 15 + values / values.std()
+    values[:, 2:5, :4] = values[:, 3:6, -3:] = np.nan
+    time = np.datetime64("2010-01-01", "ns") + np.arange(dates) * np.timedelta64(1, "D")
+    return xr.DataArray(
+        values.astype(np.float32),
+        dims=("time", "lat", "lon"),
+        coords={"time": time, "lat": np.linspace(-60, 60, rows), "lon": longitudes},
+        name="sst",
+        attrs={"units": "degC"},
+    )
+
+
+def turned(field: xr.DataArray | xr.Dataset, by: int = HALF) -> xr.DataArray | xr.Dataset:
+    """The same columns, written down from another meridian on."""
+    return field.roll(lon=by, roll_coords=True)
+
+
+@pytest.fixture(scope="module")
+def gappy():
+    return geogan.corrupt(globe(), "cloud_mask:coverage=0.4,scale=4", seed=1)
+
+
+@pytest.fixture(scope="module")
+def model(gappy):
+    """A few steps of training, then last layers that are far from nothing, so that the networks count."""
+    prior = GaussianPrior(length=6.0, persistence=8.0, noise=0.05, tilt=0.2, detail=0.6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("geogan.training.preparation.fit_prior", lambda pieces, **_: prior)
+        fitted = geogan.Reconstructor(
+            "cloud_mask:scale=4",
+            window=1,
+            width=4,
+            crop=64,
+            batch=2,
+            steps=2,
+            precision="float32",
+            threads=1,
+            members=2,
+            covariates="distance_to_coast",
+        ).fit(gappy)
+    found = fitted.model_
+    random = torch.Generator().manual_seed(0)
+    for network in (found.network, found.error):
+        torch.nn.init.normal_(network.leave.weight, std=0.3, generator=random)
+    return dataclasses.replace(found, smoothing=2)
+
+
+def close(one: xr.Dataset, other: xr.Dataset, tolerance: float) -> None:
+    assert set(one.data_vars) == set(other.data_vars)
+    for name in one.data_vars:
+        a, b = one[name].values, other[name].values
+        assert (np.isnan(a) == np.isnan(b)).all()
+        assert np.nanmax(np.abs(a.astype(float) - b)) < tolerance, name
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("by", [HALF, 8, -4])
+def test_one_tile_from_another_meridian_on(model, gappy, by, lazy):
+    # The model was trained on the field as it was: it knows where the turned one lies.
+    other = turned(gappy, by).chunk(lon=7) if lazy else turned(gappy, by)
+    here, there = fill(model, gappy, members=4), fill(model, other, members=4)
+    close(turned(there.compute(), -by), here, 5e-3)
+
+
+def test_the_same_longitudes_counted_otherwise(model, gappy):
+    west = gappy.assign_coords(lon=(gappy.lon + 180) % 360 - 180).sortby("lon")
+    here, there = fill(model, gappy), fill(model, west)
+    there = there.assign_coords(lon=there.lon % 360).sortby("lon")
+    close(there, here, 5e-3)
+
+
+def test_the_seam_is_like_any_column(model, gappy):
+    """Without what was special at the seam: predicted errors there are those of the interior."""
+    flat = fill(model, gappy.drop_vars("lon"))
+    round_ = fill(model, gappy)
+    differ = np.nanmax(np.abs(flat.sst.values - round_.sst.values), (0, 1))
+    assert differ[[0, -1]].max() > 10 * differ[HALF - 4 : HALF + 4].max()
+
+
+@pytest.mark.parametrize("panel", [None, 24])
+def test_many_tiles_and_panels(model, gappy, monkeypatch, panel):
+    monkeypatch.setattr(cutting, "TILE", 12)
+    monkeypatch.setattr(cutting, "HALO", 8)
+    if panel:
+        monkeypatch.setattr(cutting, "panel_size", lambda shape, **_: (6, shape[0], panel))
+    whole = fill(model, gappy, members=4)
+    tiles = cutting.plan(model, Archive.of(gappy, model.domain, model.standardiser)).columns
+    assert [tile.read.stop - tile.read.start for tile in tiles] == [28] * 4
+    # By a whole tile, all that is computed is the same.
+    close(turned(fill(model, turned(gappy, 12), members=4), -12), whole, 2e-3)
+    # Cut elsewhere, a halo of 8 cells is not all that counts.
+    by_half_a_tile = turned(fill(model, turned(gappy, 4)), -4)
+    off = by_half_a_tile.sst.values - whole.sst.values
+    at_the_seam, inside = np.nanstd(off[..., [-2, -1, 0, 1]]), np.nanstd(off)
+    assert at_the_seam < 2 * inside < 0.2
+
+
+def test_panels_agree_with_the_whole_to_the_last_bit(model, gappy, monkeypatch):
+    monkeypatch.setattr(cutting, "TILE", 12)
+    monkeypatch.setattr(cutting, "HALO", 4)
+    archive = Archive.of(gappy, model.domain, model.standardiser)
+    archive = dataclasses.replace(archive, covariates=model.covariates)
+    found = []
+    for panel in (48, 24, 12):
+        monkeypatch.setattr(cutting, "panel_size", lambda shape, panel=panel, **_: (24, shape[0], panel))
+        cut = cutting.plan(model, archive, members=3)
+        assert len(cut.across) == 48 // panel
+        slabs = [cut.at(number) for number in range(cut.total)]
+        parts = [fill_slab(model, archive, slab, cut, panel=place, members=3) for slab, place in slabs]
+        found.append([np.concatenate(each, -1) for each in zip(*parts, strict=True)])
+    for other in found[1:]:
+        assert [np.array_equal(a, b, equal_nan=True) for a, b in zip(found[0][:1], other[:1])] == [True]
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_a_part_of_the_globe(model, gappy):
+    # It has edges, wherever it lies: a part across the seam is what it would be anywhere.
+    part = turned(gappy).isel(lon=slice(10, 38))
+    assert part.lon.values[0] > part.lon.values[-1]
+    across = fill(model, part)
+    assert not Archive.of(part, np.ones((16, 28), bool), model.standardiser.part(slice(None), slice(0, 28))).is_periodic
+    moved = dataclasses.replace(
+        model,
+        domain=np.roll(model.domain, HALF, 1),
+        standardiser=dataclasses.replace(
+            model.standardiser, coefficients=np.roll(model.standardiser.coefficients, HALF, -1)
+        ),
+        covariates=dataclasses.replace(model.covariates, maps=np.roll(model.covariates.maps, HALF, -1)),
+        x=np.roll(model.x, HALF),
+    )
+    close(across, fill(moved, part), 1e-6)
+
+
+def test_longitudes_off_the_models_are_refused(model, gappy):
+    with pytest.raises(InputError, match="lon of sst .* is not part of the model's grid"):
+        fill(model, gappy.assign_coords(lon=gappy.lon + 2.0))
+    backwards = gappy.isel(lon=slice(None, None, -1))
+    with pytest.raises(InputError, match="is not part of the model's grid"):
+        fill(model, backwards)
+
+
+@pytest.mark.parametrize("region", [None, 10_000, 4_000])
+def test_training_sees_across_the_seam(gappy, quick, region):
+    """Blocks larger and smaller than the globe, in memory and from disk; windows on both sides of the seam."""
+    from geogan import reconstructor
+
+    read: list[slice] = []
+    original = Archive.read
+
+    def seen(self, t, y=slice(None), x=slice(None), **named):
+        read.append(x)
+        return original(self, t, y, x, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Archive, "read", seen)
+        patch.setattr(reconstructor, "BLOCK_SIDE", 16)
+        field = gappy
+        if region:
+            patch.setattr("geogan.archive.archive.IN_MEMORY", 0)
+            patch.setattr("geogan.archive.archive.REGION_VALUES", region)
+            field = gappy.chunk(time=4, lon=8)
+        fitted = geogan.Reconstructor(
+            "cloud_mask:scale=4", window=1, width=4, crop=16, batch=2, steps=60, precision="float32", threads=1
+        ).fit(field)
+    assert fitted.model_.network is not None
+    starts = [x.start for x in read if x.start is not None and x.stop - x.start == 16]
+    assert any(x.stop > 48 for x in read if x.start is not None)
+    assert len(set(starts)) > (2 if region == 4_000 else 5)
+
+
+def test_a_first_column_that_comes_twice_is_refused(gappy):
+    twice = globe(longitudes=np.linspace(0, 360, 49))
+    named = "the first and the last column of variable 'sst' are the same place .longitudes 0 and 360.; drop one"
+    with pytest.raises(InputError, match=named):
+        geogan.Reconstructor("cloud_mask", steps=1).fit(twice.where(twice > 15))
+    with pytest.raises(InputError, match=named):
+        geogan.corrupt(twice, "cloud_mask:coverage=0.4")
+
+
+def test_files_are_read_alike(tmp_path, model, gappy):
+    gappy.to_dataset().to_netcdf(tmp_path / "sst.nc")
+    turned(gappy).to_dataset().to_zarr(tmp_path / "sst.zarr")
+    a, b = (open_field(str(tmp_path / name)) for name in ("sst.nc", "sst.zarr"))
+    close(turned(fill(model, b).compute()), fill(model, a).compute(), 5e-3)
+
+
+def test_on_two_dimensional_longitudes(model, gappy):
+    lat, lon = np.meshgrid(gappy.lat.values, gappy.lon.values, indexing="ij")
+    flat = gappy.drop_vars(["lat", "lon"]).rename(lat="y", lon="x")
+    maps = flat.assign_coords(
+        lat=(("y", "x"), lat, {"units": "degrees_north"}), lon=(("y", "x"), lon, {"units": "degrees_east"})
+    )
+    here, there = fill(model, gappy), fill(model, maps)
+    for name in here.data_vars:
+        np.testing.assert_array_equal(here[name].values, there[name].values)
+    other = maps.roll(x=HALF, roll_coords=True)
+    np.testing.assert_allclose(fill(model, other).sst.roll(x=-HALF).values, here.sst.values, atol=5e-3)
+
+
+def test_the_archives_covariance_reaches_across_the_seam():
+    values = globe(dates=80, rows=8, longitudes=np.arange(0, 360, 30.0)).values
+    anomaly = torch.from_numpy(np.nan_to_num(values - 15))[:, None]
+    mask = torch.from_numpy(np.isfinite(values).astype("f4"))[:, None]
+    sea = mask[0, 0]
+
+    def found(by: int) -> torch.Tensor:
+        turn = [part.roll(by, -1) for part in (anomaly, mask, sea)]
+        return ArchivePrior.fit(*turn, GaussianPrior(length=4.0, is_periodic=True)).covariance[0].view(8, 12, 8, 12)
+
+    torch.testing.assert_close(found(5).roll((-5, -5), (1, 3)), found(0), atol=1e-5, rtol=1e-3)
+    whole = ArchivePrior(torch.rand(1, 96, 96))
+    turned = whole.part(slice(0, 8), slice(5, 17), (8, 12))
+    places = torch.arange(96).view(8, 12).roll(-5, 1).flatten()
+    assert torch.equal(turned.covariance[0], whole.covariance[0][places][:, places])
+
+
+def test_the_judge_does_not_know_where_the_seam_is(model, gappy, monkeypatch):
+    for side in (128, 8):
+        # All of the grid; and, of a larger one, the cells around what is withheld.
+        monkeypatch.setattr("geogan.training.judge.SIDE", side)
+        judges = []
+        for field in (gappy, turned(gappy)):
+            archive = prepared(model, field, withheld=True)
+            judge = Judge.of(archive, model.operator, model.prior, frames=3, draws=2)
+            assert judge.is_periodic == (side == 128)
+            judges.append(judge)
+            assert {stretch.values.shape[-1] for stretch in judge.stretches} == {48 if side == 128 else 16}
+        if side == 128:
+            errors = [judge.look(model.network, model.error) for judge in judges]
+            assert errors[0] == pytest.approx(errors[1], rel=1e-2)
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_the_command_line(tmp_path, monkeypatch, quick, gappy, suffix):
+    """Train, fill in panels and in one piece, from another meridian on; a finished product says that it goes round."""
+    monkeypatch.chdir(tmp_path)
+    gappy.to_dataset().to_netcdf("sst.nc")
+    turned(gappy).to_dataset().to_netcdf("turned.nc")
+    train("sst.nc", operator="cloud_mask:scale=4", steps=3, width=4, out="run", threads=1, precision="float32")
+    products = {}
+    for name, panel in (("sst", None), ("turned", None), ("panels", 24)):
+        with monkeypatch.context() as patch:
+            if panel:
+                patch.setattr(cutting, "TILE", 12)
+                patch.setattr(cutting, "HALO", 8)
+                patch.setattr(cutting, "panel_size", lambda shape, **_: (6, shape[0], 24))
+            out = f"{name}-filled.{suffix}"
+            fill_files("turned.nc" if name == "turned" else "sst.nc", model="run", out=out, threads=1)
+        product = xr.open_dataset(out) if suffix == "nc" else xr.open_zarr(out, consolidated=False)
+        assert '"is_periodic": true' in product.attrs["geogan_fill"]
+        products[name] = product.load()
+    close(turned(products["turned"])[["sst", "sst_std"]], products["sst"][["sst", "sst_std"]], 5e-3)
+    observed = np.isfinite(gappy.values)
+    for product in (products["sst"], products["panels"]):
+        np.testing.assert_array_equal(product.sst.values[observed], gappy.values[observed])
+    assert np.nanstd(products["panels"].sst.values - products["sst"].sst.values) < 0.1
+    assert info("sst.nc")["grid"]["is_periodic"] is True

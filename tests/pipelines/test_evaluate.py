@@ -1,0 +1,165 @@
+"""geogan evaluate: the league of a run, its ablation trained once, and a JSON of the same numbers."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from geogan.evaluation.league import DEFAULT, METHODS, league
+from geogan.filling.fill import prepared
+from geogan.io import open_field
+from geogan.model.model_file import load_model, save_model
+from geogan.operators.errors import InputError
+from geogan.pipelines import evaluate as module
+from geogan.pipelines.evaluate import ABLATION, TITLES, evaluate, named
+from geogan.pipelines.train import train
+
+SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "first_guess": False, "precision": "float32",
+         "threads": 1, "domain": "sea_mask", "variable": "sst"}  # fmt: skip
+DAY = np.timedelta64(1, "D")
+
+
+@pytest.fixture(scope="module")
+def folder(sea, gappy, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data")
+    gappy.to_dataset().assign(sea_mask=sea["sea_mask"]).to_netcdf(path / "gappy.nc")
+    sea.to_netcdf(path / "truth.nc")
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    return folder / "gappy.nc"
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    return train(data, out=tmp_path_factory.mktemp("trained") / "run", **SMALL)
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def names(rows):
+    return [row.method for row in rows]
+
+
+def test_the_table_is_the_league_s(data, run, tmp_path):
+    console = Console(record=True, width=120)
+    rows = evaluate(data, run, ablation=False, json=tmp_path / "scores.json", console=console)
+    model = load_model(run)
+    assert rows == league({"model": model}, prepared(model, open_field(data), withheld=True))
+    written = json.loads((tmp_path / "scores.json").read_text())
+    assert [row["rmse"] for row in written["rows"]] == [row.score.rmse for row in rows]
+    assert written["units"] == "degree_Celsius" and "withheld clouds" in written["cells"]
+    shown = console.export_text()
+    assert "RMSE" in shown and "degree_Celsius" in shown and all(f"{row.score.rmse:.4f}" in shown for row in rows)
+    assert names(rows) == [name for name in DEFAULT if name != "gaussian"]  # the run has no first guess
+
+
+def test_methods_are_named_one_by_one_or_all_at_once(data, run):
+    assert named(None) == named([]) == list(DEFAULT) and named(["all"]) == named(["model", "all"]) == list(METHODS)
+    assert set(METHODS) <= set(TITLES)
+    console = Console(record=True, width=120)
+    rows = evaluate(data, run, methods=["dineof, climatology", "total_variation"], console=console)
+    assert names(rows) == ["dineof", "climatology", "total_variation"]
+    assert "DINEOF" in console.export_text(clear=False) and "total_variation is fitted to" in console.export_text()
+
+
+def test_json_on_standard_output(data, run, capsys):
+    evaluate(data, run, methods=["climatology"], json="-")
+    assert json.loads(capsys.readouterr().out)["rows"][0]["method"] == "climatology"
+
+
+def test_the_ablation_is_trained_once(data, run, monkeypatch):
+    rows = evaluate(data, run)
+    assert names(rows)[-2:] == ["model", ABLATION]
+    other, model = load_model(run / ABLATION), load_model(run)
+    assert other.settings["weight_prior"] == 0 and other.scores["steps"] == model.scores["steps"]
+    assert (other.withheld.sources == model.withheld.sources).all()
+    monkeypatch.setattr(module, "train", None)
+    assert evaluate(data, run) == rows
+    assert names(evaluate(data, run, methods=["climatology"])) == ["climatology"]
+
+
+def test_the_ablation_of_a_run_that_was_replaced_is_trained_anew(data, run, monkeypatch):
+    evaluate(data, run)
+    train(data, out=run, overwrite=True, **SMALL | {"window": 2, "seed": 3})
+    evaluate(data, run)
+    other = load_model(run / ABLATION)
+    assert other.frames == 5 and other.settings["seed"] == 3
+    train(None, resume=run, steps=4)
+    evaluate(data, run)
+    assert load_model(run / ABLATION).scores["steps"] == 4
+
+
+def test_without_a_prior_term_there_is_nothing_to_leave_out(data, tmp_path):
+    run = train(data, out=tmp_path / "run", weight_prior=0.0, **SMALL)
+    assert ABLATION not in names(evaluate(data, run)) and not (run / ABLATION).exists()
+
+
+@pytest.mark.parametrize("preset", ["paired", "unir"])
+def test_presets_are_not_repeated(data, folder, tmp_path, preset):
+    """Their settings have no options, and of the paired one nothing would be left to learn."""
+    clean = folder / "truth.nc" if preset == "paired" else None
+    run = train(data, out=tmp_path / "run", preset=[preset], clean=clean, **SMALL | {"batch": 2})
+    assert ABLATION not in names(evaluate(data, run, methods=["model"])) and not (run / ABLATION).exists()
+
+
+def test_against_a_truth(data, folder, run, gappy, domain):
+    rows = evaluate(data, run, truth=folder / "truth.nc", ablation=False)
+    assert {row.score.cells for row in rows if row.score.share == 1} == {int((gappy.isnull().values & domain).sum())}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda truth: truth[:, 1:], r"the truth has shape \(30, 19, 24\), the data \(30, 20, 24\)"),
+        (lambda truth: truth[1:], "the truth lacks dates that sst has"),
+        (lambda truth: truth[:, ::-1], "the truth has other coordinates along y"),
+        (lambda truth: truth.assign_coords(time=truth.time.values + DAY), "the truth lacks dates that sst has"),
+        (lambda truth: (truth + 273.15).assign_attrs(units="K"), "the truth is in K, the data in degree_Celsius"),
+    ],
+)
+def test_a_truth_of_something_else_is_refused(data, run, truth, tmp_path, change, words):
+    change(truth).to_netcdf(tmp_path / "truth.nc")
+    with pytest.raises(InputError, match=words):
+        evaluate(data, run, truth=tmp_path / "truth.nc", ablation=False)
+
+
+def test_what_cannot_be_evaluated(data, run, gappy, model, tmp_path):
+    with pytest.raises(InputError, match="is no geogan run"):
+        evaluate(data, tmp_path)
+    with pytest.raises(InputError, match="unknown method 'kriging'"):
+        evaluate(data, run, methods=["kriging"])
+    gappy[2:].to_netcdf(tmp_path / "part.nc")
+    with pytest.raises(InputError, match="evaluate on the archive it was trained on"):
+        evaluate(tmp_path / "part.nc", run)
+    with pytest.raises(InputError, match="scores.json could not be written"):
+        evaluate(data, run, methods=["climatology"], json=tmp_path / "nowhere" / "scores.json")
+
+
+def test_a_model_saved_from_python_is_evaluated_too(data, model, tmp_path):
+    """It has no record of its data."""
+    path = save_model(tmp_path / "model", dataclasses.replace(model))
+    assert "gaussian" in names(evaluate(data, path, ablation=False))
+
+
+def test_an_archive_that_has_grown_is_scored_on_the_dates_trained_on(sea, gappy, tmp_path):
+    """They may be neither the first nor the last any more."""
+    archive = tmp_path / "a.nc"
+
+    def archived(dates):
+        gappy[dates].to_dataset().assign(sea_mask=sea["sea_mask"]).to_netcdf(archive)
+
+    archived(slice(2, 24))
+    run = train(archive, out=tmp_path / "run", **SMALL)
+    before = evaluate(archive, run, methods=["model", "climatology"], ablation=False)
+    archived(slice(None))
+    assert evaluate(archive, run, methods=["model", "climatology"], ablation=False) == before

@@ -1,0 +1,611 @@
+"""geogan fill: raw numbers of what was measured, whole products, gone on with after a kill."""
+
+import dataclasses
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+from rich.console import Console
+
+from geogan.fields.damage import Guarded
+from geogan.filling import fill as fill_field
+from geogan.filling import plan as cutting
+from geogan.filling.job import Filler
+from geogan.filling.reader import SlabReader
+from geogan.io import open_field
+from geogan.io.encoding import READ
+from geogan.model.model_file import save_model
+from geogan.operators.errors import InputError
+from geogan.pipelines import fill as module
+from geogan.pipelines.corrupt import corrupt
+from geogan.pipelines.fill import fill
+from geogan.pipelines.train import train
+from geogan.product.append import TOLD
+from geogan.product.store import Product
+
+PACKED = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 15.0, "_FillValue": -32768}
+
+
+@pytest.fixture(scope="module")
+def run(model, tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model") / "run", model)
+
+
+@pytest.fixture(scope="module")
+def data(gappy, tmp_path_factory):
+    """A NetCDF file packed as satellites' are."""
+    path = tmp_path_factory.mktemp("data") / "gappy.nc"
+    packed = gappy.to_dataset().assign_attrs(title="a sea", history="born")
+    packed.to_netcdf(path, encoding={"sst": PACKED | {"zlib": True}})
+    return path
+
+
+def raw(path):
+    """The stored integers, not decoded."""
+    opened = xr.open_zarr if path.suffix == ".zarr" else xr.open_dataset
+    with opened(path, mask_and_scale=False) as dataset:
+        return dataset.load()
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+def test_packed_numbers_come_back_bit_for_bit(run, data, domain, tmp_path, ending):
+    out = fill(data, run, tmp_path / f"filled.{ending}")
+    before, after = raw(data)["sst"], raw(out)
+    numbers, source = after["sst"], after["sst_source"].values
+    assert numbers.dtype == before.dtype == np.int16
+    assert {key: numbers.attrs[key] for key in ("scale_factor", "add_offset", "_FillValue", "units")} == {
+        key: before.attrs[key] for key in ("scale_factor", "add_offset", "_FillValue", "units")
+    }
+    seen = before.values != -32768
+    np.testing.assert_array_equal(numbers.values[seen], before.values[seen])
+    assert (numbers.values[:, domain] != -32768).all() and (numbers.values[:, ~domain] == -32768).all()
+    np.testing.assert_array_equal(source, np.where(seen, 0, np.where(domain, 1, 2)))
+    field, original = open_field(out, variable="sst"), open_field(data)
+    xr.testing.assert_equal(field.time, original.time)
+    assert field.dims == original.dims
+    lines = after.attrs["history"].split("\n")
+    assert after.attrs["title"] == "a sea" and lines[1] == "born" and "filled with the model" in lines[0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_come_back_bit_for_bit_and_the_rest_as_in_memory(run, model, gappy, tmp_path, dtype):
+    field = gappy.astype(dtype) + (1e-9 if dtype == "float64" else 0)
+    field.attrs = gappy.attrs
+    field.to_netcdf(tmp_path / "gappy.nc")
+    found = open_field(fill(tmp_path / "gappy.nc", run, tmp_path / "filled.zarr"), variable="sst").compute()
+    assert found.dtype == dtype
+    seen = field.notnull().values
+    np.testing.assert_array_equal(found.values[seen], field.values[seen])
+    np.testing.assert_allclose(found.values, fill_field(model, field)["sst"].values, rtol=1e-5)
+
+
+def test_some_dates_are_filled_as_in_the_whole(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(cutting, "DATES", 8)
+    whole = raw(fill(data, run, tmp_path / "whole.zarr"))
+    for number, time in enumerate(("2015-01-10/2015-01-28", "2015-01-06", "2015-02")):
+        part = raw(fill(data, run, tmp_path / f"part{number}.nc", time=time))
+        chosen = whole.sel(time=slice(*time.split("/")) if "/" in time else time)
+        assert 0 < part.sizes["time"] < 30
+        for name in ("sst", "sst_source"):
+            np.testing.assert_array_equal(part[name].values, chosen[name].values.reshape(part[name].shape))
+
+
+def test_threads_make_no_difference(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(cutting, "DATES", 8)
+    one, three = (raw(fill(data, run, tmp_path / f"{count}.zarr", threads=count)) for count in (1, 3))
+    np.testing.assert_array_equal(one["sst"].values, three["sst"].values)
+
+
+def test_a_part_of_the_grid_and_an_image(run, gappy, domain, tmp_path):
+    part = gappy[:, 3:18, 2:22]
+    part.to_netcdf(tmp_path / "part.nc")
+    found = open_field(fill(tmp_path / "part.nc", run, tmp_path / "part.zarr"), variable="sst")
+    np.testing.assert_array_equal(found.notnull().all("time").values, domain[3:18, 2:22])
+    gappy[4].to_netcdf(tmp_path / "image.nc")
+    image = open_field(fill(tmp_path / "image.nc", run, tmp_path / "filled.nc"), variable="sst")
+    assert image.dims == ("lat", "lon")
+    np.testing.assert_array_equal(image.notnull().values, domain)
+
+
+def test_estimates_everywhere_on_demand(run, data, tmp_path):
+    out = fill(data, run, tmp_path / "a.zarr", keep_observed=False)
+    seen = raw(data)["sst"].values != -32768
+    assert (raw(out)["sst"].values[seen] != raw(data)["sst"].values[seen]).mean() > 0.9
+
+
+def test_a_stopped_fill_goes_on_with_what_is_missing(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(cutting, "DATES", 8)
+    whole = fill(data, run, tmp_path / "whole.zarr")
+    real, done = Filler.arrays, []
+
+    def third_fails(filler, number):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(number)
+        return real(filler, number)
+
+    monkeypatch.setattr(Filler, "arrays", third_fails)
+    out = tmp_path / "filled.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        fill(data, run, out, threads=1)
+    assert not out.exists() and (tmp_path / ".filled.zarr.partial").exists()
+    first, done = done.copy(), []
+    monkeypatch.setattr(Filler, "arrays", lambda filler, number: (done.append(number), real(filler, number))[1])
+    fill(data, run, out, threads=1)
+    assert len(first) == 2 and len(done) == 2 and not set(first) & set(done)
+    xr.testing.assert_equal(raw(out), raw(whole))
+    assert not (tmp_path / ".filled.zarr.partial").exists()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from geogan.filling import plan as cutting
+from geogan.filling import fill as filling
+from geogan.filling.job import Filler, Job
+from geogan.pipelines.corrupt import corrupt
+from geogan.pipelines.fill import fill
+from geogan.pipelines.train import train
+from geogan.product.store import Product
+cutting.DATES = 8
+real, count = Filler.arrays, 0
+def slow(*args):
+    global count
+    count += 1
+    if count == 3:
+        print("here", flush=True)
+        import time; time.sleep(60)
+    return real(*args)
+Filler.arrays = slow
+fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), threads=1)
+"""
+
+
+def test_a_killed_fill_ends_equal(run, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(cutting, "DATES", 8)
+    out = tmp_path / "filled.nc"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(data), str(run), str(out)], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert process.stdout.readline() == "here\n", process.stderr.read()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not out.exists()
+    done = (tmp_path / ".filled.nc.partial" / "done.jsonl").read_text().splitlines()
+    assert len(done) == 2 and json.loads(done[0])["names"] == ["sst", "sst_source", "sst_std"]
+    count = []
+    real = Filler.arrays
+    monkeypatch.setattr(Filler, "arrays", lambda *args: (count.append(1), real(*args))[1])
+    fill(data, run, out, threads=1)
+    assert len(count) == 2
+    xr.testing.assert_equal(raw(out), raw(fill(data, run, tmp_path / "whole.nc", threads=1)))
+
+
+@pytest.fixture
+def stopped(run, data, monkeypatch):
+    """Begins a fill that stops after one of its four regions; then counts those that are computed."""
+    monkeypatch.setattr(cutting, "DATES", 8)
+    real, made = Filler.arrays, []
+
+    def counts(filler, number):
+        made.append(number)
+        return real(filler, number)
+
+    def fails(filler, number):
+        if made:
+            raise KeyboardInterrupt
+        return counts(filler, number)
+
+    def begin(out, *, data=data, **options):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Filler, "arrays", fails)
+            fill(data, run, out, threads=1, **options)
+        monkeypatch.setattr(Filler, "arrays", counts)
+        made.clear()
+        return made
+
+    return begin
+
+
+def test_another_model_does_not_go_on_with_it(run, model, data, tmp_path, stopped):
+    other = save_model(tmp_path / "other", dataclasses.replace(model, network=None))
+    made, out = stopped(tmp_path / "a.zarr"), tmp_path / "a.zarr"
+    for options in ({"model": other}, {"model": run, "seed": 1}):
+        with pytest.raises(InputError, match="and 1 of its regions are finished; give that command again to go on wi"):
+            fill(data, out=out, threads=1, **options)
+    fill(data, other, out, threads=1, overwrite=True)
+    assert len(made) == 4
+
+
+def test_what_makes_no_difference_is_no_reason_to_begin_anew(run, gappy, tmp_path, monkeypatch, stopped):
+    """The data named from another folder; a line in their history; a date that no slab looks at."""
+    field, out = gappy.to_dataset().assign_attrs(history="born"), tmp_path / "filled.zarr"
+    field[["sst"]].isel(time=slice(29)).to_netcdf(tmp_path / "gappy.nc")
+    monkeypatch.setattr(cutting, "MARGIN", 4)
+    made = stopped(out, data=tmp_path / "gappy.nc", time="/2015-01-24")
+    (tmp_path / "gappy.nc").unlink()
+    field.assign_attrs(history="born\nlooked at").to_netcdf(tmp_path / "gappy.nc")
+    monkeypatch.chdir(tmp_path)
+    fill("gappy.nc", run, "filled.zarr", time="/2015-01-24", threads=1)
+    assert len(made) == 2 and 0 not in made
+    whole = fill(tmp_path / "gappy.nc", run, tmp_path / "whole.zarr", time="/2015-01-24", threads=1)
+    xr.testing.assert_equal(raw(out), raw(whole))
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+def test_a_finished_fill_says_so(run, data, tmp_path, monkeypatch, ending):
+    said, out = Console(file=io.StringIO(), width=300), tmp_path / f"filled.{ending}"
+    with monkeypatch.context() as patch:
+        # As a kill leaves it that comes when all is done.
+        patch.setattr("geogan.product.store._discard", lambda partial: None)
+        fill(data, run, out, time="2015-01")
+    made = []
+    monkeypatch.setattr(Filler, "arrays", lambda filler, number: made.append(number))
+    assert fill(data, run, out, time="2015-01", console=said) == out and not made
+    assert f"{out} is finished already" in said.file.getvalue()
+    assert not list(tmp_path.glob(".*"))
+    with pytest.raises(InputError, match="exists; give another name, or overwrite it"):
+        fill(data, run, out, time="2015-02")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "nowhere"}, "is no geogan run"),
+        ({"data": "no.nc"}, "does not exist"),
+        ({"out": "filled.csv"}, "must end in .zarr or .nc"),
+        ({"variable": "salt"}, "no variable 'salt'"),
+        ({"time": "1999"}, "1999"),
+        ({"threads": 0}, "threads must be at least 1"),
+        ({"device": "cuda:99"}, "not available"),
+    ],
+)
+def test_a_refusal_leaves_nothing(run, data, tmp_path, changes, words):
+    options = {"data": data, "model": run, "out": tmp_path / "filled.zarr"} | {
+        key: tmp_path / value if key in ("model", "data", "out") else value for key, value in changes.items()
+    }
+    with pytest.raises(InputError, match=words):
+        fill(**options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_unit_and_a_product_that_is_there(run, gappy, data, tmp_path):
+    (gappy + 273).assign_attrs(units="K").to_netcdf(tmp_path / "kelvin.nc")
+    with pytest.raises(InputError, match="sst is in K; convert it"):
+        fill(tmp_path / "kelvin.nc", run, tmp_path / "x.zarr")
+    gappy[:, :, ::-1].to_netcdf(tmp_path / "turned.nc")
+    with pytest.raises(InputError, match="is not part of the model's grid"):
+        fill(tmp_path / "turned.nc", run, tmp_path / "x.zarr")
+    assert not (tmp_path / "x.zarr").exists()
+    out = fill(data, run, tmp_path / "y.nc", time="2015-01-07")
+    with pytest.raises(InputError, match="exists"):
+        fill(data, run, out)
+    assert fill(data, run, out, overwrite=True, time="2015-01-06") == out
+
+
+def test_the_data_are_not_touched(run, data, tmp_path):
+    before = data.read_bytes()
+    fill(data, run, tmp_path / "a.nc", time="2015-01-07")
+    assert data.read_bytes() == before
+
+
+def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path, stopped):
+    """A partial product of what the file held before is not mixed with what it holds now."""
+    (tmp_path / "later").mkdir()
+    path, out = tmp_path / "gappy.nc", tmp_path / "filled.zarr"
+    gappy.to_netcdf(path)
+    stopped(out, data=path)
+    (gappy + 1).assign_attrs(gappy.attrs).to_netcdf(tmp_path / "later" / "gappy.nc")
+    (tmp_path / "later" / "gappy.nc").replace(path)
+    said = Console(file=io.StringIO(), width=300)
+    fill(path, run, out, threads=1, console=said)
+    assert "16 of 16 dates that were read so far changed since; 1 of the 1 regions" in said.file.getvalue()
+    xr.testing.assert_equal(raw(out), raw(fill(path, run, tmp_path / "anew.zarr", threads=1)))
+
+
+@pytest.mark.parametrize("where", [{}, {"workers": 1}])
+def test_a_chunk_that_cannot_be_read(run, gappy, domain, tmp_path, monkeypatch, where):
+    """It stops the fill, or is a gap, flagged and counted, in a run that was stopped too."""
+    monkeypatch.setattr(cutting, "DATES", 8)
+    whole, bad, out = tmp_path / "whole.zarr", tmp_path / "bad.zarr", tmp_path / "filled.zarr"
+    lost = (slice(12, 16), slice(0, 10), slice(12, 24))
+    for path in (whole, bad):
+        field = gappy.copy(deep=True)
+        if path == whole:
+            field.values[lost] = np.nan
+        encoding = {"sst": {"chunks": (4, 10, 12)}}
+        field.to_dataset().to_zarr(path, encoding=encoding, consolidated=False)
+    (bad / "sst" / "c" / "3" / "0" / "1").write_bytes(b"nothing of the kind")
+    dates = " to ".join(str(gappy.time.values[date].astype("M8[D]")) for date in (12, 15))
+    with pytest.raises(InputError, match=f"'sst' of .*bad.zarr cannot be read, {dates}, lat 0 to 9, lon 12 to 23:"):
+        fill(bad, run, out)
+    assert not out.exists()
+    said = Console(file=io.StringIO())
+    fill(bad, run, out, skip_bad=True, console=said, **where)
+    found, expected = raw(out), raw(fill(whole, run, tmp_path / "expected.zarr"))
+    np.testing.assert_array_equal(found["sst"].values, expected["sst"].values)
+    np.testing.assert_array_equal(found["sst_std"].values, expected["sst_std"].values)
+    place = np.zeros(gappy.shape, bool)
+    place[lost] = True
+    np.testing.assert_array_equal(
+        found["sst_source"].values, np.where(place & domain, 4, expected["sst_source"].values)
+    )
+    count = f"{(place & domain).sum():,}"
+    assert f"sst, {dates}: {count} cells could not be read" in said.file.getvalue()
+    assert found["sst_source"].attrs["flag_meanings"].split()[4] == "unreadable"
+
+
+def test_badly_chunked_archives_are_told_so_and_large_ones_are_not_read_twice(run, gappy, tmp_path, monkeypatch):
+    monkeypatch.setattr(cutting, "DATES", 3)
+    monkeypatch.setattr(SlabReader.__init__, "__kwdefaults__", {"kept": 1000})
+    gappy.to_dataset().to_zarr(tmp_path / "a.zarr", encoding={"sst": {"chunks": (15, 20, 24)}}, consolidated=False)
+    said, looked = Console(file=io.StringIO(), width=300), []
+    check = module.check_field
+
+    def look_at(field, axes, **more):
+        looked.append(field.sizes["time"])
+        return check(field, axes, **more)
+
+    monkeypatch.setattr(module, "check_field", look_at)
+    fill(tmp_path / "a.zarr", run, tmp_path / "b.zarr", console=said, threads=1)
+    monkeypatch.setattr(module, "IN_MEMORY", 1000)
+    monkeypatch.setattr(module, "LOOKED_AT", 5)
+    fill(tmp_path / "a.zarr", run, tmp_path / "c.zarr", threads=1)
+    assert looked == [30, 5]
+    words = r"each byte of the archive is read \d+ times: its chunks hold 15 dates; rechunk it to \(8, 512, 512\)"
+    assert re.search(words, said.file.getvalue())
+    assert raw(tmp_path / "b.zarr").equals(raw(tmp_path / "c.zarr"))
+
+
+def test_an_infinite_value_that_no_first_look_saw_is_met_in_time(run, gappy, tmp_path, monkeypatch):
+    field = gappy.copy(deep=True)
+    field.values[13][np.isfinite(field.values[13])] = np.inf
+    field.to_dataset().to_zarr(tmp_path / "a.zarr", consolidated=False)
+    monkeypatch.setattr(cutting, "DATES", 8)
+    monkeypatch.setattr(module, "IN_MEMORY", 1000)
+    monkeypatch.setattr(module, "LOOKED_AT", 3)
+    with pytest.raises(InputError, match=r"variable 'sst' of .*a.zarr, in dates 8 to 15, holds infinite values"):
+        fill(tmp_path / "a.zarr", run, tmp_path / "b.zarr", threads=1)
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def revise(field, dates, shift=5):
+    """An archive reprocessed: other values on some dates, the same gaps."""
+    later = field.copy(deep=True)
+    later[dates] = later[dates] + shift
+    return later.assign_attrs(field.attrs)
+
+
+def stored(field, folder, kind):
+    """The field in a container, as the data of a fill; written anew in the same place, as archives are."""
+    if kind.startswith("zarr"):
+        format_ = int(kind[-1])
+        field.to_dataset().to_zarr(
+            folder / "a.zarr", mode="w", consolidated=False, zarr_format=format_,
+            encoding={"sst": {"chunks": (5, 20, 24)}},
+        )  # fmt: skip
+        return folder / "a.zarr"
+    if kind in ("nc", "packed"):
+        (folder / "a.nc").unlink(missing_ok=True)
+        field.to_netcdf(folder / "a.nc", encoding={"sst": PACKED} if kind == "packed" else {})
+        return folder / "a.nc"
+    for number in range(3):
+        part = folder / f"part{number}.nc"
+        part.unlink(missing_ok=True)
+        field[10 * number : 10 * number + 10].to_netcdf(part)
+    return [folder / f"part{number}.nc" for number in range(3)]
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Four regions of 8 dates, which look at 4 more on either side; the numbers of those that are computed."""
+    monkeypatch.setattr(cutting, "DATES", 8)
+    monkeypatch.setattr(cutting, "MARGIN", 4)
+    real, made = Filler.arrays, []
+    monkeypatch.setattr(Filler, "arrays", lambda filler, number: (made.append(number), real(filler, number))[1])
+    return made
+
+
+@pytest.fixture(scope="module")
+def guess(model, tmp_path_factory):
+    """The first guess and the prediction of its error."""
+    return save_model(tmp_path_factory.mktemp("guess") / "run", dataclasses.replace(model, network=None))
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+@pytest.mark.parametrize("kind", ["zarr2", "zarr3", "nc", "packed", "many"])
+def test_a_revised_archive_is_not_finished_already(guess, gappy, tmp_path, small, kind, ending):
+    """All but the dates that a check of the first, the middle and the last one would look at."""
+    data, out = stored(gappy, tmp_path, kind), tmp_path / f"out.{ending}"
+    fill(data, guess, out)
+    before = raw(out)
+    dates = np.setdiff1d(np.arange(30), [0, 15, 29])
+    stored(revise(gappy, dates), tmp_path, kind)
+    with pytest.raises(InputError, match=r"but 27 of 30 dates changed since; give --overwrite to fill the 4 of 4 regi"):
+        fill(data, guess, out)
+    xr.testing.assert_identical(raw(out), before)
+    fill(data, guess, out, overwrite=True)
+    xr.testing.assert_equal(raw(out), raw(fill(data, guess, tmp_path / f"whole.{ending}")))
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+@pytest.mark.parametrize(
+    ("kind", "options"), [("nc", "overwrite"), ("packed", "append"), ("zarr3", "append"), ("many", "append")]
+)
+def test_only_regions_that_read_what_changed_are_filled_again(guess, gappy, tmp_path, small, kind, options, ending):
+    data, out = stored(gappy, tmp_path, kind), tmp_path / f"out.{ending}"
+    fill(data, guess, out, members=2)
+    # In the margin of the third region, and in the fourth.
+    stored(revise(gappy, [26]), tmp_path, kind)
+    small.clear()
+    said = Console(file=io.StringIO(), width=300)
+    fill(data, guess, out, members=2, console=said, **{options: True})
+    assert sorted(small) == [2, 3] and "1 of 30 dates changed since" in said.file.getvalue()
+    assert raw(out).drop_attrs().equals(raw(fill(data, guess, tmp_path / f"whole.{ending}", members=2)).drop_attrs())
+    small.clear()
+    fill(data, guess, out, members=2, console=said)
+    assert f"{out} is finished already" in said.file.getvalue() and not small
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+def test_another_group_of_the_same_file_is_not_there_already(guess, gappy, tmp_path, ending):
+    data, out = tmp_path / "a.nc", tmp_path / f"out.{ending}"
+    gappy.to_netcdf(data, group="day")
+    revise(gappy, slice(None)).to_netcdf(data, group="night", mode="a")
+    fill(data, guess, out, group="day")
+    before = raw(out)
+    with pytest.raises(InputError, match="is not what it was when"):
+        fill(data, guess, out, group="night", append=True)
+    with pytest.raises(InputError, match="exists; give another name, or overwrite it"):
+        fill(data, guess, out, group="night")
+    xr.testing.assert_identical(raw(out), before)
+    said = Console(file=io.StringIO(), width=300)
+    fill(data, guess, out, group="day", console=said)
+    fill(data, guess, out, group="day", append=True, console=said)
+    assert "is finished already" in said.file.getvalue() and "has all 30 dates already" in said.file.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["zarr", "nc"])
+def test_an_append_fills_all_again_where_every_region_reads_a_date_that_changed(guess, gappy, tmp_path, ending):
+    """One region holds all dates; most of them are what they were, so it is the same archive."""
+    data, out = stored(gappy, tmp_path, "nc"), tmp_path / f"out.{ending}"
+    fill(data, guess, out)
+    stored(revise(gappy, [7]), tmp_path, "nc")
+    said = Console(file=io.StringIO(), width=300)
+    fill(data, guess, out, append=True, console=said)
+    assert "0 dates are new; 1 of 30 dates changed since" in said.file.getvalue()
+    assert raw(out).drop_attrs().equals(raw(fill(data, guess, tmp_path / f"whole.{ending}")).drop_attrs())
+    before = raw(out)
+    stored(revise(gappy, slice(None)), tmp_path, "nc")
+    with pytest.raises(InputError, match="sst of [23][0-9] dates, the first of them .*, is not what it was when"):
+        fill(data, guess, out, append=True)
+    xr.testing.assert_identical(raw(out), before)
+
+
+@pytest.mark.parametrize("kind", ["zarr3", "nc", "many"])
+def test_an_archive_copied_over_with_equal_values_is_finished_already(guess, gappy, tmp_path, small, kind):
+    data, out = stored(gappy, tmp_path, kind), tmp_path / "out.zarr"
+    fill(data, guess, out)
+    stored(gappy.assign_attrs(gappy.attrs | {"comment": "copied"}), tmp_path, kind)
+    small.clear()
+    said = Console(file=io.StringIO(), width=300)
+    fill(data, guess, out, console=said)
+    fill(data, guess, out, append=True, console=said)
+    assert not small
+    assert "is finished already" in said.file.getvalue() and "has all 30 dates already" in said.file.getvalue()
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_nothing_is_read_of_an_archive_that_did_not_change(guess, gappy, tmp_path, small, monkeypatch, append):
+    data, out = stored(gappy, tmp_path, "zarr3"), tmp_path / "out.nc"
+    fill(data, guess, out)
+
+    def never(*_):
+        raise AssertionError("values were read")
+
+    monkeypatch.setattr(SlabReader, "hold", never)
+    monkeypatch.setattr(Guarded, "__getitem__", never)
+    assert fill(data, guess, out, append=append) == out
+
+
+def test_a_fill_reads_each_chunk_once(guess, gappy, tmp_path, small, monkeypatch):
+    """Checksums are those of what was read for the regions; the first look at a small archive is another pass."""
+    data, read, real = stored(gappy, tmp_path, "zarr3"), [], SlabReader._read
+    monkeypatch.setattr(SlabReader, "_read", lambda *args: (read.append(args[1]), real(*args))[1])
+    fill(data, guess, tmp_path / "out.zarr", threads=1)
+    assert sorted(part.start for part in read) == [0, 5, 10, 15, 20, 25]
+
+
+def test_the_errors_of_observations_count_too(gappy, domain, quick, tmp_path, small):
+    errors = xr.full_like(gappy, 0.1).rename("err").where(gappy.notnull())
+    both = xr.Dataset({"sst": gappy, "err": errors})
+    both.to_netcdf(tmp_path / "a.nc")
+    settings = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 1, "precision": "float32", "threads": 1}
+    run = train(
+        tmp_path / "a.nc", variable="sst", error_variable="err", out=tmp_path / "run", operator=["cloud_mask:scale=5"],
+        **settings,
+    )  # fmt: skip
+    out = fill(tmp_path / "a.nc", run, tmp_path / "out.zarr")
+    errors[3] = errors[3] * 2
+    (tmp_path / "a.nc").unlink()
+    both.to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(InputError, match=r"but 1 of 30 dates changed since; give --overwrite to fill the 1 of 4 reg"):
+        fill(tmp_path / "a.nc", run, out)
+    fill(tmp_path / "a.nc", run, out, overwrite=True)
+    xr.testing.assert_equal(raw(out), raw(fill(tmp_path / "a.nc", run, tmp_path / "whole.zarr")))
+
+
+def test_a_single_map_that_changed(guess, gappy, tmp_path):
+    gappy[4].to_netcdf(tmp_path / "a.nc")
+    out = fill(tmp_path / "a.nc", guess, tmp_path / "out.nc")
+    (tmp_path / "a.nc").unlink()
+    revise(gappy, [4])[4].to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(InputError, match="was filled from this archive, but the map changed since; give --overwrite"):
+        fill(tmp_path / "a.nc", guess, out)
+    fill(tmp_path / "a.nc", guess, out, overwrite=True)
+    xr.testing.assert_equal(raw(out), raw(fill(tmp_path / "a.nc", guess, tmp_path / "whole.nc")))
+
+
+@pytest.mark.parametrize("where", [{}, {"workers": 1}])
+def test_an_archive_that_is_revised_while_it_is_filled(guess, gappy, tmp_path, small, monkeypatch, where):
+    """What was read before is compared at the end; no region is left that mixes both."""
+    data, out, record = stored(gappy, tmp_path, "zarr3"), tmp_path / "out.zarr", Product.record
+    later, count = revise(gappy, slice(6, 12)), []
+
+    def revising(product, *args, **named):
+        record(product, *args, **named)
+        count.append(1)
+        if len(count) == 2:
+            stored(later, tmp_path, "zarr3")
+
+    said = Console(file=io.StringIO(), width=300)
+    with monkeypatch.context() as patch:
+        patch.setattr(Product, "record", revising)
+        fill(data, guess, out, console=said, **(where or {"threads": 1}))
+    assert "the archive was written to while it was filled" in said.file.getvalue()
+    assert "6 of 30 dates that were read so far changed since; 2 of the 4 regions" in said.file.getvalue() or where
+    whole = fill(data, guess, tmp_path / "whole.zarr", **where)
+    xr.testing.assert_equal(raw(out), raw(whole))
+    small.clear()
+    assert fill(data, guess, out) == out and not small
+
+
+def test_an_archive_that_never_rests_is_refused_and_what_is_done_stays(guess, gappy, tmp_path, small, monkeypatch):
+    data, out, states = stored(gappy, tmp_path, "nc"), tmp_path / "out.zarr", iter("abcdefgh")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "describe", lambda paths: next(states))
+        with pytest.raises(InputError, match="was written to 3 times while it was filled; run again when it is comp"):
+            fill(data, guess, out)
+    assert not out.exists()
+    small.clear()
+    fill(data, guess, out)
+    assert not small
+
+
+def test_what_the_storage_does_not_tell_is_found_in_the_values(guess, gappy, tmp_path, small, monkeypatch):
+    """As behind a web server that gives files neither a tag nor a time."""
+    monkeypatch.setattr(module, "describe", lambda paths: None)
+    data, out = stored(gappy, tmp_path, "nc"), tmp_path / "out.zarr"
+    fill(data, guess, out)
+    small.clear()
+    assert fill(data, guess, out) == out and not small
+    stored(revise(gappy, [17]), tmp_path, "nc")
+    with pytest.raises(InputError, match="but 1 of 30 dates changed since"):
+        fill(data, guess, out)
+
+
+def test_a_product_that_is_data_does_not_hand_on_what_it_was_made_from(guess, gappy, tmp_path, small):
+    data = stored(gappy, tmp_path, "nc")
+    first = fill(data, guess, tmp_path / "first.zarr")
+    corrupt([first], tmp_path / "again.nc", operator="remove_pixel:p=0.5", variable="sst")
+    assert {READ, TOLD} <= raw(first).attrs.keys() and not {READ, TOLD} & raw(tmp_path / "again.nc").attrs.keys()

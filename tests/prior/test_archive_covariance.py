@@ -1,0 +1,173 @@
+"""Kriging with a covariance learned from gappy dates, against dense algebra and against the truth."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from geogan.operators.errors import InputError
+from geogan.prior.archive_covariance import ArchivePrior, fit_archive_prior
+from geogan.prior.gaussian import GaussianPrior, Hidden, hidden_error
+
+HEIGHT, WIDTH = 7, 9
+
+
+def crops(count, seed=0, gaps=0.4):
+    """Dates on which cells of a kind do the same, wherever they lie, and what is seen of them; on a grid with land."""
+    random = torch.Generator().manual_seed(seed)
+    kind = torch.randint(0, 4, (HEIGHT, WIDTH), generator=torch.Generator().manual_seed(7))
+    values = torch.randn(count, 4, generator=random)[:, kind] + 0.1 * torch.randn(
+        count, HEIGHT, WIDTH, generator=random
+    )
+    domain = torch.ones(HEIGHT, WIDTH)
+    domain[0, :3] = 0
+    mask = (torch.rand(count, HEIGHT, WIDTH, generator=random) > gaps).float() * domain
+    return (values * domain)[:, None], mask[:, None], domain
+
+
+@pytest.mark.parametrize("days", [[0.0], [0.0, 8.0, 40.0]])
+def test_map_is_kriging(days):
+    values, mask, domain = crops(60)
+    dates = torch.tensor(days, dtype=torch.float64)
+    prior = ArchivePrior.fit(values.double(), mask.double(), domain.double(), GaussianPrior(length=4.0), noise=0.2)
+    values, mask = values[: len(days)].double(), mask[: len(days)].double()
+    found = prior.map((values * mask)[None], mask[None], domain.double(), dates, tolerance=1e-9, rounds=500)[0]
+    seen = mask.flatten() > 0
+    size = ((values * mask).square().sum((1, 2, 3)) + 20) / (mask.sum((1, 2, 3)) + 20)
+    time = 0.5 * torch.exp(-(dates[:, None] - dates).abs() / 40) + 0.5 * torch.diag(size.clamp_min(1))
+    covariance = torch.kron(time.contiguous(), prior.covariance[0])
+    noisy = covariance[seen][:, seen] + 0.2**2 * torch.eye(int(seen.sum()))
+    expected = covariance[:, seen] @ torch.linalg.solve(noisy, values.flatten()[seen])
+    torch.testing.assert_close(found.flatten(), expected, atol=1e-6, rtol=1e-6)
+    assert (found[..., domain == 0] == 0).all()
+
+
+def test_cells_of_a_kind_are_recognised():
+    values, mask, domain = crops(150)
+    markov = GaussianPrior(length=4.0, noise=0.1)
+    learned = ArchivePrior.fit(values, mask, domain, markov, share=0.8, steady=0.0)
+    new, shown, _ = crops(20, seed=1, gaps=0.6)
+    error = []
+    for prior in (markov, learned):
+        guess = prior.map((new * shown)[:, None], shown[:, None], domain, torch.zeros(1))[:, 0]
+        error.append(float(((guess - new) * (domain - shown)).square().mean()))
+    assert error[1] < 0.15 * error[0]
+
+
+def test_an_unusual_date_tells_its_neighbours_less():
+    values, mask, domain = crops(100)
+    prior = ArchivePrior.fit(values, mask, domain, GaussianPrior(length=4.0))
+    film = torch.zeros(2, 2, 1, HEIGHT, WIDTH)
+    film[0, 0] = film[1, 0] = domain
+    film[1, 0] *= 10
+    shown = torch.zeros_like(film)
+    shown[:, 0] = domain
+    told = prior.map(film, shown, domain, torch.tensor([0.0, 8.0]))[:, 1].mean((1, 2, 3))
+    assert float(told[0]) > 0.1 and float(told[1]) < 4 * float(told[0])
+
+
+def test_bands_have_covariances_of_their_own():
+    values, mask, domain = crops(80)
+    both, seen = torch.cat([values, values.flip(0) ** 3], 1), torch.cat([mask, mask.flip(0)], 1)
+    prior = ArchivePrior.fit(both, seen, domain, GaussianPrior(length=4.0))
+    alone = ArchivePrior.fit(both[:, 1:], seen[:, 1:], domain, GaussianPrior(length=4.0))
+    torch.testing.assert_close(prior.covariance[1:], alone.covariance)
+    film, shown = (both * seen)[None, :3], seen[None, :3]
+    found = prior.map(film, shown, domain, torch.arange(3.0), tolerance=1e-6)[:, :, 1:]
+    second = alone.map(film[:, :, 1:], shown[:, :, 1:], domain, torch.arange(3.0), tolerance=1e-6)
+    torch.testing.assert_close(found, second, atol=1e-4, rtol=1e-4)
+
+
+def test_what_has_no_covariance_is_said():
+    with pytest.raises(InputError, match="70 x 70 cells is too large"):
+        ArchivePrior.fit(*(torch.ones(2, 1, 70, 70),) * 2, torch.ones(70, 70), GaussianPrior())
+    with pytest.raises(InputError, match="no date of the archive has been seen"):
+        ArchivePrior.fit(*(torch.zeros(2, 1, 7, 7),) * 2, torch.ones(7, 7), GaussianPrior())
+    with pytest.raises(InputError, match="steady of an archive's prior must lie from 0 to 1"):
+        ArchivePrior(torch.eye(4)[None], steady=1.5)
+
+
+def test_members_are_draws_of_the_posterior():
+    """Their covariance is that of dense algebra, from cell to cell and from date to date."""
+    values, mask, domain = (part.double() for part in crops(60))
+    dates = torch.tensor([0.0, 8.0], dtype=torch.float64)
+    prior = ArchivePrior.fit(values, mask, domain, GaussianPrior(length=4.0), noise=0.3)
+    prior = replace(prior, amplitude=2.0)
+    values, mask = (values * mask)[:2], mask[:2]
+    random = torch.Generator().manual_seed(0)
+    noise = torch.randn((2, 2000, 1, *values.shape), generator=random, dtype=torch.float64)
+    guess, deviations = prior.members(values[None], mask[None], domain, dates, noise=noise, loose=1e-6, rounds=400)
+    torch.testing.assert_close(guess, prior.map(values[None], mask[None], domain, dates))
+    seen = mask.flatten() > 0
+    size = ((values.square().sum((1, 2, 3)) + 20) / (mask.sum((1, 2, 3)) + 20)).clamp_min(1)
+    time = 0.5 * torch.exp(-(dates[:, None] - dates).abs() / 40) + 0.5 * torch.diag(size)
+    covariance = torch.kron(time.contiguous(), prior.covariance[0])
+    noisy = covariance[seen][:, seen] + 0.3**2 * torch.eye(int(seen.sum()))
+    posterior = covariance - covariance[:, seen] @ torch.linalg.solve(noisy, covariance[seen])
+    drawn = deviations.view(2000, -1)
+    torch.testing.assert_close(drawn.T @ drawn / 2000, 4 * posterior, atol=0.5, rtol=0)
+    torch.testing.assert_close(drawn.square().mean(0), 4 * posterior.diagonal(), atol=0.05, rtol=0.16)
+    assert (deviations[..., domain == 0] == 0).all()
+
+
+def test_an_uncertain_observation_counts_less():
+    values, mask, domain = crops(60)
+    prior = ArchivePrior.fit(values, mask, domain, GaussianPrior(length=4.0), noise=0.1)
+    film, shown, date = (values * mask)[None, :1], mask[None, :1], torch.zeros(1)
+    sure = prior.map(film, shown, domain, date, uncertainty=torch.zeros_like(film))
+    torch.testing.assert_close(sure, prior.map(film, shown, domain, date))
+    noisier = replace(prior, noise=0.5).map(film, shown, domain, date)
+    same = prior.map(film, shown, domain, date, uncertainty=torch.full_like(film, (0.5**2 - 0.1**2) ** 0.5))
+    torch.testing.assert_close(same, noisier, atol=1e-4, rtol=1e-3)
+
+
+def test_without_a_tolerance_it_never_looks():
+    """Nothing in a training step waits for an accelerator: not even tensors without values are asked for any."""
+    values, mask, domain = crops(60)
+    prior = ArchivePrior.fit(values, mask, domain, GaussianPrior(length=4.0))
+    parts = [part.to("meta") for part in ((values * mask)[None], mask[None], domain, 8.0 * torch.arange(60.0))]
+    assert prior.map(*parts, tolerance=0.0, rounds=2).shape == values[None].shape
+    with pytest.raises(RuntimeError, match="meta"):
+        prior.map(*parts, rounds=2)
+
+
+def test_a_part_of_the_grid_and_a_batch():
+    values, mask, domain = crops(60)
+    prior = ArchivePrior.fit(values, mask, domain, GaussianPrior(length=4.0))
+    assert prior.part(slice(0, HEIGHT), slice(0, WIDTH), (HEIGHT, WIDTH)) is prior
+    y, x = slice(2, 7), slice(1, 6)
+    # What lies outside was not observed: there the whole says the same.
+    shown = torch.zeros_like(mask)
+    shown[..., y, x] = mask[..., y, x]
+    film, days = (values * shown).view(12, 5, 1, HEIGHT, WIDTH), 8.0 * torch.arange(5.0)
+    whole = prior.map(film, shown.view_as(film), domain, days, tolerance=1e-6)
+    part = prior.part(y, x, (HEIGHT, WIDTH))
+    inside = (film[..., y, x], shown.view_as(film)[..., y, x])
+    torch.testing.assert_close(
+        part.map(*inside, domain[y, x], days, tolerance=1e-6), whole[..., y, x], atol=1e-4, rtol=1e-3
+    )
+    batched = part.map(*inside, domain[y, x].expand(12, -1, -1), days.expand(12, -1), tolerance=1e-6)
+    torch.testing.assert_close(batched, whole[..., y, x], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kinds", [True, False])
+def test_the_archives_covariance_is_taken_where_it_is_better(kinds):
+    markov = GaussianPrior(length=6.0, persistence=0.1, noise=0.1)
+    values, mask, domain = crops(150)
+    if not kinds:
+        random = torch.Generator().manual_seed(0)
+        nothing, flat = torch.zeros(150, 1, 1, HEIGHT, WIDTH), torch.ones(HEIGHT, WIDTH)
+        values, domain = markov.sample(nothing, nothing, flat, torch.zeros(1), generator=random)[:, 0], flat
+        mask = (torch.rand(values.shape, generator=random) > 0.4).float()
+    days, pieces, searched = 8.0 * torch.arange(10.0, dtype=torch.float64), [], mask.clone()
+    for start in (20, 60):
+        place = slice(start, start + 10)
+        hidden = mask[place] * (torch.rand(mask[place].shape, generator=torch.Generator().manual_seed(start)) < 0.3)
+        searched[place] -= hidden
+        pieces.append(Hidden(values[place], mask[place] - hidden, hidden, domain, days))
+    found = fit_archive_prior(markov, pieces, values * mask, mask, searched, domain, evaluations=8)
+    assert found.stationary is not kinds
+    if kinds:
+        assert hidden_error(found, pieces) < 0.5 * hidden_error(markov, pieces)
+    else:
+        assert found is markov

@@ -1,0 +1,187 @@
+"""A block is a function of its seed and number; the blocks of a step are a function of the step."""
+
+import dataclasses
+import threading
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from geogan.archive.archive import Archive
+from geogan.archive.standardiser import Standardiser
+from geogan.fields.axes import find_axes
+from geogan.operators.cloud import CloudMask
+from geogan.operators.convolve import ConvolveNoise
+from geogan.operators.pixels import RemovePixel
+from geogan.training import blocks as module
+from geogan.training.blocks import Block, BlockPool, hide, prepare
+
+CLOUDS = CloudMask(coverage=0.4, scale=5.0)
+
+
+def archive_of(field, domain):
+    archive = Archive.of(field, domain, Standardiser.fit(field, find_axes(field), domain))
+    return archive.withholding(shares(archive), seed=5)
+
+
+def shares(archive):
+    return np.array([archive.seen(date).sum() / archive.domain.sum() for date in range(len(archive.days))])
+
+
+@pytest.fixture
+def archive(gappy, domain):
+    return archive_of(gappy, domain)
+
+
+def block_of(archive, number, prior=None, *, operator=CLOUDS, seed=1, side=12, **options):
+    share = shares(archive)
+    coverage = 1 - share.mean()
+    return prepare(archive, operator, prior, number=number, seed=seed, frames=7, side=side, coverage=coverage,
+                   share_seen=share, **options)  # fmt: skip
+
+
+def equal(a, b):
+    return all(mine is other or torch.equal(mine, other) for mine, other in zip(a, b))
+
+
+def test_seed_and_number_say_it_all(archive, prior):
+    first = block_of(archive, 3, prior)
+    torch.rand(5)
+    block_of(archive, 2, prior)
+    assert equal(first, block_of(archive, 3, prior))
+    assert not equal(first, block_of(archive, 4, prior)) and not equal(first, block_of(archive, 3, prior, seed=2))
+
+
+def test_lazy_or_in_memory(archive, gappy, domain, prior):
+    lazy = archive_of(gappy.chunk(time=5, lat=9), domain)
+    for number in range(3):
+        assert equal(block_of(archive, number, prior), block_of(lazy, number, prior))
+
+
+def test_what_is_in_a_block(archive, prior):
+    hidden = shown = 0.0
+    for number in range(12):
+        block = block_of(archive, number, prior)
+        assert block.values.shape == (7, 1, 12, 12) and block.domain.shape == (12, 12) and len(block.days) == 7
+        assert (block.kept <= block.mask).all() and (block.mask <= block.domain).all()
+        assert (block.values[block.mask == 0] == 0).all() and (block.guess * (1 - block.domain) == 0).all()
+        hidden, shown = hidden + float((block.mask - block.kept).sum()), shown + float(block.kept.sum())
+    # About a third of the frames lose about four tenths.
+    assert 0.05 < hidden / (hidden + shown) < 0.5
+
+
+def test_withheld_observations_are_in_no_block(archive, gappy, domain, prior):
+    """However large they are, no block would be another."""
+    poisoned = gappy.copy(deep=True)
+    for date in archive.withheld.dates:
+        poisoned.values[date][archive.withheld.hidden(date, archive.seen)[0]] = 1e6
+    wild = dataclasses.replace(archive, field=poisoned.expand_dims("band", 1))
+    assert np.abs(wild.read(slice(None)).values).max() > 1e4
+    for number in range(8):
+        assert equal(block_of(archive, number, prior, side=24), block_of(wild, number, prior, side=24))
+
+
+def test_the_first_guess_is_solved_from_what_is_kept(archive, prior):
+    block = block_of(archive, 1, prior)
+    expected = prior.map((block.values * block.kept)[None], block.kept[None], block.domain, block.days)[0]
+    assert torch.equal(block.guess, expected) and block.guess.abs().sum() > 0
+    assert (block_of(archive, 1).guess == 0).all()
+
+
+def test_nothing_more_is_hidden_where_that_serves_nothing(archive):
+    for options in ({"hiding": False}, {"operator": ConvolveNoise()}):
+        block = block_of(archive, 1, **options)
+        assert torch.equal(block.kept, block.mask) and block.mask.any()
+
+
+@pytest.mark.parametrize(
+    ("operator", "coverage"),
+    [(CLOUDS, 0.4), (RemovePixel(0.2), 0.2), (RemovePixel(0.55), 0.55), (RemovePixel(0.95), 0.95)],
+)
+def test_a_moderate_share_is_hidden_whatever_the_coverage(operator, coverage):
+    kept = hide(operator, (40, 12, 1, 16, 18), coverage, generator=torch.Generator().manual_seed(0))
+    assert 0.1 < 1 - float(kept.mean()) < 0.45
+
+
+def fake(number):
+    return Block(*[torch.tensor(float(number))] * 6)
+
+
+def numbers(blocks):
+    return [int(block.values) for block in blocks]
+
+
+def test_the_blocks_of_a_step_depend_on_the_step_alone():
+    running = BlockPool(fake, size=3, every=4)
+    went = [numbers(running.at(step)) for step in range(20)]
+    running.close()
+    assert went[0] == [0, 1, 2] and went[3] == went[0] and went[4] == [3, 1, 2] and went[19] == [6, 4, 5]
+    for step in (0, 7, 19):
+        resumed = BlockPool(fake, size=3, every=4)
+        assert numbers(resumed.at(step)) == went[step]
+        resumed.close()
+
+
+def test_each_block_is_made_once_ahead_and_in_the_background():
+    made, threads = Counter(), set()
+
+    def make(number):
+        made[number] += 1
+        threads.add(threading.current_thread())
+        return fake(number)
+
+    pool = BlockPool(make, size=2, every=1, ahead=3)
+    for step in range(6):
+        pool.at(step)
+    pool.close()
+    assert set(made.values()) == {1} and max(made) <= 5 + 2 + 3 - 1
+    assert threading.main_thread() not in threads and len(threads) == 1
+
+
+def test_blocks_that_are_not_wanted_are_not_made():
+    made = []
+    pool = BlockPool(lambda number: made.append(number) or fake(number), size=4, every=2, wanted=lambda n: n % 2 == 1)
+    whole = BlockPool(fake, size=4, every=2)
+    for step in range(9):
+        part = pool.at(step)
+        # What is there stands where it stands for who makes all.
+        assert part[::2] == [None, None] and numbers(part[1::2]) == numbers(whole.at(step))[1::2]
+    pool.close(), whole.close()
+    assert made and all(number % 2 for number in made)
+
+
+def test_a_block_that_fails_is_heard_of():
+    def make(number):
+        raise OSError("the disk is gone")
+
+    pool = BlockPool(make, size=2, every=1)
+    with pytest.raises(OSError, match="the disk is gone"):
+        pool.at(0)
+    pool.close()
+
+
+def test_blocks_of_samples_are_random_ones(gappy, domain, monkeypatch):
+    monkeypatch.setattr(module, "MOST_SAMPLES", 8)
+    archive = archive_of(gappy.drop_vars("time").rename(time="sample"), np.ones_like(domain))
+    blocks = [block_of(archive, number, operator=RemovePixel(p=0.2)) for number in range(4)]
+    starts = {tuple((block.days / 1e6).long().tolist()) for block in blocks}
+    assert len(starts) == 4 and all(len(block.values) == 8 for block in blocks)
+    # Hidden where two draws agree, for the archive itself is half covered.
+    hidden = sum(float((block.mask - block.kept).sum()) for block in blocks)
+    assert hidden / sum(float(block.mask.sum()) for block in blocks) == pytest.approx(0.2**2, abs=0.02)
+
+
+def test_deviations_are_the_posteriors(archive, prior):
+    """Their mean square is its variance: next to nothing where observed, the field's own far from all observations."""
+    found = [block_of(archive, 0, prior, deviating=True, seed=seed) for seed in range(12)]
+    plain = block_of(archive, 0, prior, seed=3)
+    assert plain.deviation is None
+    # The draw comes last: the rest of the block is the same.
+    for ours, theirs in zip(found[3], plain):
+        assert theirs is None or torch.allclose(ours, theirs, atol=2e-3)
+    seen, unseen = (
+        torch.cat([block.deviation[(block.kept == shown) & (block.domain > 0)] for block in found]) for shown in (1, 0)
+    )
+    assert seen.std() < 0.6 * unseen.std() and unseen.std() < 1.5 * prior.amplitude
+    assert unseen.mean().abs() < 0.5 * unseen.std()

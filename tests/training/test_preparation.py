@@ -1,0 +1,260 @@
+"""What is found out before training: fitted to what may be seen, or refused in a sentence."""
+
+import dataclasses
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+import dask.array
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from geogan.archive import archive as module_archive
+from geogan.archive import observed as masks
+from geogan.archive.archive import Archive
+from geogan.archive.survey import check_field
+from geogan.fields.axes import find_axes
+from geogan.operators.cloud import CloudMask
+from geogan.operators.compose import Compose
+from geogan.operators.convolve import ConvolveNoise
+from geogan.operators.errors import InputError
+from geogan.operators.observed import ObservedGaps
+from geogan.training import preparation
+from geogan.training.judge import Judge
+from geogan.training.preparation import block_maker, prepare_model, read_once, share_seen
+
+
+def prepare(field, domain, operator, **options):
+    options = {"window": 1, "transform": "none", "first_guess": False, "seed": 0, "message": lambda _: None} | options
+    return prepare_model(field, check_field(field, find_axes(field)), domain, operator, **options)
+
+
+def test_what_is_found_is_said(gappy, domain, quick, prior):
+    said = []
+    prepared = prepare(gappy, domain, CloudMask(), first_guess=True, message=said.append)
+    assert [sentence.split(":")[0] for sentence in said] == ["withheld", "climatology", "operator", "first guess"]
+    model = prepared.model
+    assert model.network is None and replace(model.prior, amplitude=1.0) == prior and model.frames == 3
+    assert (model.variable, model.units) == ("sst", "degree_Celsius")
+    np.testing.assert_array_equal(model.y, gappy.lat.values)
+    covered = 1 - float(gappy.notnull().sum()) / (30 * domain.sum())
+    assert model.operator.coverage == pytest.approx(covered, abs=0.02) and model.operator.scale is not None
+    np.testing.assert_allclose(prepared.share_seen, gappy.notnull().sum(("lat", "lon")) / domain.sum())
+    assert 0 < prepared.scale < 1
+    guess = Judge.of(prepared.archive, prepared.model.operator, prior, frames=3).error(None)
+    assert prepared.scale == pytest.approx(guess, rel=1.0)
+
+
+def test_the_first_guess_is_fitted_to_this_field(truth, domain, gappy, monkeypatch):
+    """Parameters that are found hide less error than those the search starts from."""
+    found = {}
+    real = preparation.fit_prior
+
+    def few(pieces, **_):
+        found["before"] = preparation.hidden_error(real(pieces, evaluations=1), pieces)
+        fitted = real(pieces, evaluations=12)
+        found["after"] = preparation.hidden_error(fitted, pieces)
+        return fitted
+
+    monkeypatch.setattr(preparation, "fit_prior", few)
+    small = gappy[:16]
+    prepared = prepare(small, domain, CloudMask(), first_guess=True)
+    assert found["after"] == prepared.scale <= found["before"] < 1
+
+
+def test_the_search_does_not_see_what_is_withheld(gappy, domain, quick, monkeypatch):
+    """Nor does any value of it reach the pieces the first guess is fitted on."""
+    prepared = prepare(gappy, domain, CloudMask(), first_guess=True)
+    archive = prepared.archive
+    poisoned = archive.field.copy(deep=True)
+    for date in archive.withheld.dates:
+        poisoned.values[date][archive.withheld.hidden(date, archive.seen)] = 1e6
+    wild = dataclasses.replace(archive, field=poisoned)
+    for mine, other in zip(
+        preparation._hidden_pieces(archive, None, prepared.share_seen, seed=0)[0],
+        preparation._hidden_pieces(wild, None, prepared.share_seen, seed=0)[0],
+        strict=True,
+    ):
+        for piece in (mine, other):
+            assert (piece.hidden * piece.kept == 0).all() and piece.hidden.any()
+        assert all((a * (mine.kept + mine.hidden) == b * (mine.kept + mine.hidden)).all()
+                   for a, b in ((mine.values, other.values),))  # fmt: skip
+
+
+def test_blocks_hide_only_where_asked(gappy, domain):
+    prepared = prepare(gappy, domain, CloudMask())
+    for hiding in (True, False):
+        make = block_maker(prepared.archive, prepared.model.operator, prepared.share_seen, seed=0, frames=3,
+                           side=128, hiding=hiding)  # fmt: skip
+        hidden = sum(float((block.mask - block.kept).sum()) for block in (make(None, number) for number in range(4)))
+        assert (hidden > 0) == hiding
+
+
+def test_blocks_of_a_small_grid_are_longer(gappy, domain, monkeypatch):
+    prepared = prepare(gappy, domain, CloudMask())
+    for values, dates in ((1, 16), (24 * domain.size, 24), (10**9, min(len(gappy), preparation.MOST_BLOCK_DATES))):
+        monkeypatch.setattr(preparation, "BLOCK_VALUES", values)
+        assert len(blocks_on_disk(prepared, side=128)(None, 0).values) == min(dates, len(gappy))
+
+
+@pytest.fixture
+def on_disk(gappy, domain, monkeypatch):
+    """Prepared from an archive that is not held in memory, in regions that are parts of it."""
+    monkeypatch.setattr(module_archive, "IN_MEMORY", 10)
+    monkeypatch.setattr(module_archive, "REGION_VALUES", 1500)
+    monkeypatch.setattr(preparation, "BLOCK_DATES", 6)
+    monkeypatch.setattr(preparation, "MOST_BLOCK_DATES", 6)
+    return prepare(gappy.chunk(time=5, lat=6, lon=8), domain, CloudMask())
+
+
+def blocks_on_disk(prepared, *, seed=0, archive=None, side=8):
+    return block_maker(archive or prepared.archive, prepared.model.operator, prepared.share_seen, seed=seed, frames=3,
+                       side=side, hiding=True)  # fmt: skip
+
+
+def alike(one, other):
+    return all(a is b or torch.equal(a, b) for a, b in zip(one, other))
+
+
+def test_blocks_of_an_archive_on_disk_are_functions_of_seed_and_number(on_disk):
+    make = blocks_on_disk(on_disk)
+    went = [make(None, number) for number in range(24)]
+    resumed = blocks_on_disk(on_disk)
+    assert all(alike(resumed(None, number), went[number]) for number in (17, 18, 5, 23))
+    assert not alike(blocks_on_disk(on_disk, seed=1)(None, 0), went[0])
+    with ThreadPoolExecutor(4) as pool:
+        several = list(pool.map(partial(blocks_on_disk(on_disk), None), range(24)))
+    assert all(alike(mine, other) for mine, other in zip(went, several))
+    assert len({float(block.days[0]) for block in went}) > 4
+
+
+def test_blocks_of_an_archive_on_disk_are_those_of_its_regions(on_disk, monkeypatch):
+    """Each is the very piece that the archive in memory has there; a region is read for several of them."""
+    whole = dataclasses.replace(on_disk.archive, field=on_disk.archive.field.compute())
+    loaded = []
+    real = Archive.load
+
+    def count(self, *region):
+        loaded.extend([region] * self.streamed)
+        return real(self, *region)
+
+    monkeypatch.setattr(Archive, "load", count)
+    make = blocks_on_disk(on_disk)
+    places = []
+    real_read = Archive.read
+
+    def note(self, *place, within=None):
+        places.append(place)
+        return real_read(self, *place, within=within)
+
+    monkeypatch.setattr(Archive, "read", note)
+    for number in range(12):
+        block = make(None, number)
+        piece = real_read(whole, *places[-1])
+        assert np.array_equal(block.values, piece.values * piece.observed)
+        assert np.array_equal(block.mask, piece.observed)
+    assert len(loaded) < 12
+
+
+def test_what_reading_costs_is_said(on_disk):
+    whole = dataclasses.replace(on_disk.archive, field=on_disk.archive.field.chunk(-1))
+    for archive, words in (
+        (on_disk.archive, "regions of 15 x 12 x 8 values are read ahead$"),
+        (whole, "have 30 x 20 x 24, .* times as much is decoded: chunks of that size or smaller would be read faster$"),
+    ):
+        said = []
+        block_maker(archive, on_disk.model.operator, on_disk.share_seen, seed=0, frames=3, side=8, hiding=True,
+                    message=said.append)  # fmt: skip
+        assert len(said) == 1 and re.search(words, said[0])
+
+
+def test_withheld_observations_are_in_no_block_of_an_archive_on_disk(on_disk):
+    archive = on_disk.archive
+    poisoned = archive.field.compute()
+    for date in archive.withheld.dates:
+        poisoned.values[date][archive.hidden(date)] = 1e6
+    wild = dataclasses.replace(archive, field=poisoned.chunk(dict(zip(poisoned.dims, archive.field.chunks))))
+    mine, other = blocks_on_disk(on_disk), blocks_on_disk(on_disk, archive=wild)
+    assert all(alike(mine(None, number), other(None, number)) for number in range(12))
+
+
+@pytest.mark.parametrize("transform", ["none", "log"])
+def test_an_archive_on_disk_is_prepared_alike_and_read_once(gappy, domain, monkeypatch, transform):
+    """All of it once, and then the few dates that withholding and the operator look at."""
+    measured = (gappy if transform == "none" else np.exp(gappy / 10)).where(domain, -3.0)
+    expected = prepare(measured, domain, CloudMask(), transform=transform)
+    monkeypatch.setattr(module_archive, "IN_MEMORY", 10)
+    read = np.zeros(gappy.shape, int)
+    numbers = xr.DataArray(np.arange(gappy.size, dtype=float).reshape(gappy.shape), dims=gappy.dims)
+
+    def count(values, places):
+        if values.size:
+            read[np.unravel_index(places.astype(int), read.shape)] += 1
+        return values
+
+    lazy = measured.chunk(time=5, lat=6)
+    places = numbers.chunk(time=5, lat=6)
+    lazy = lazy.copy(data=dask.array.map_blocks(count, lazy.data, places.data, dtype=float, meta=np.empty((0,) * 3)))
+    survey, sums = read_once(lazy, find_axes(lazy), transform=transform, message=print)
+    assert (read == 1).all()
+    found = prepare_model(lazy, survey, domain, CloudMask(), window=1, transform=transform, first_guess=False,
+                          sums=sums, seed=0, message=lambda _: None)  # fmt: skip
+    # In so short a record all chunks have dates that lend gaps, that lose something, and that the operator looks at.
+    assert read.max() <= 4
+    mine, other = found.model.standardiser, expected.model.standardiser
+    np.testing.assert_allclose(mine.coefficients[..., domain], other.coefficients[..., domain], rtol=1e-6)
+    np.testing.assert_allclose(mine.scale, other.scale)
+    np.testing.assert_array_equal(found.model.withheld.sources, expected.model.withheld.sources)
+    assert found.model.operator == expected.model.operator
+    np.testing.assert_allclose(found.share_seen, expected.share_seen)
+
+
+def test_the_first_guess_is_fitted_to_pieces_of_an_archive_on_disk(on_disk, monkeypatch):
+    """Only the pieces themselves are read for it."""
+    read = []
+    real = masks.read_piece
+    monkeypatch.setattr(masks, "read_piece", lambda *place: read.append(place) or real(*place))
+    pieces, _ = preparation._hidden_pieces(on_disk.archive, None, on_disk.share_seen, seed=0)
+    assert pieces and not read
+    for piece in pieces:
+        assert (piece.hidden * piece.kept == 0).all() and piece.hidden.any()
+
+
+def test_fewer_dates_than_the_window(gappy, domain):
+    assert prepare(gappy[:4], domain, CloudMask(), window=3).model.frames == 4
+    with pytest.raises(InputError, match="window 4 asks for 4 dates on each side .* has 4 in all; give --window 3 at"):
+        prepare(gappy[:4], domain, CloudMask(), window=4)
+    assert prepare(gappy[3].drop_vars("time"), domain, CloudMask(), window=2).model.frames == 1
+
+
+def test_the_share_seen_counts_within_the_domain(gappy, domain):
+    survey = check_field(gappy, find_axes(gappy))
+    half = domain.copy()
+    half[:, 12:] = False
+    assert (share_seen(survey, half) <= 1).all() and (share_seen(survey, domain) <= 1).all()
+
+
+def test_gaps_and_operator_must_belong_together(truth, gappy, domain):
+    with pytest.raises(InputError, match="no gaps, but the operator cloud_mask makes gaps.* with geogan corrupt"):
+        prepare(truth, domain, CloudMask())
+    with pytest.raises(InputError, match="sst has gaps, but the operator convolve_noise.* makes none; add one"):
+        prepare(gappy, domain, ConvolveNoise())
+    prepare(gappy, domain, Compose((ConvolveNoise(), ObservedGaps())))
+
+
+def test_domains_that_cannot_be(gappy, domain):
+    with pytest.raises(InputError, match=r"the domain has shape \(19, 24\), sst has \(20, 24\)"):
+        prepare(gappy, domain[1:], CloudMask())
+    with pytest.raises(InputError, match="sst has no value inside the domain"):
+        prepare(gappy, ~domain, CloudMask())
+    with pytest.raises(InputError, match="sst has 7 x 24 cells, the network needs at least 8 each way"):
+        prepare(gappy[:, 8:15], domain[8:15], CloudMask())
+
+
+def test_a_domain_wider_than_what_was_seen_is_a_gap(truth, domain):
+    """Gap-free where it was seen, but the mask says that there is more."""
+    with pytest.raises(InputError, match="has gaps, but the operator convolve_noise"):
+        prepare(truth, np.ones_like(domain), ConvolveNoise())

@@ -1,0 +1,175 @@
+"""A single scene: hidden under its own gaps, whole, its climatology chosen by what is hidden."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from geogan.archive import archive
+from geogan.archive.survey import check_field
+from geogan.fields.axes import find_axes
+from geogan.operators.cloud import CloudMask
+from geogan.operators.errors import InputError
+from geogan.prior.gaussian import fit_prior
+from geogan.training import preparation
+from geogan.training import single_scene as scene
+from geogan.training.preparation import prepare_model, read_once
+from geogan.training.single_scene import places
+
+SHAPE = (28, 36)
+Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]]
+
+
+def noise(seed):
+    return 0.3 * np.random.default_rng(seed).standard_normal(SHAPE)
+
+
+def clouds(seed=1):
+    """What is seen under clouds all over a scene."""
+    rough = np.random.default_rng(seed).random((7, 9)) < 0.65
+    return rough.repeat(4, 0).repeat(4, 1)
+
+
+def labelled(values, seen):
+    return xr.DataArray(np.where(seen, values, np.nan), dims=("y", "x"), name="lst", attrs={"units": "K"})
+
+
+def prepare(field, **options):
+    options = {"window": 0, "transform": "none", "first_guess": True, "seed": 0, "message": lambda _: None} | options
+    survey = options.pop("survey", None) or check_field(field, find_axes(field))
+    return prepare_model(field, survey, np.ones(SHAPE, bool), CloudMask(), **options)
+
+
+def guess_error(prepared, values, where):
+    """Of the first guess made of all that is not withheld, in the field's units."""
+    piece, model = prepared.archive.read(slice(0, 1)), prepared.model
+    shown, mask, domain, days = (
+        torch.from_numpy(part) for part in (piece.values * piece.observed, piece.observed, piece.domain, piece.days)
+    )
+    guess = model.prior.map(shown[None], mask[None], domain, days)[0].double().numpy()
+    error = (model.standardiser.inverse(guess, None)[0, 0] - values)[where]
+    return np.sqrt((error**2).mean())
+
+
+SLOPE = 290 + 0.5 * Y - 0.4 * X
+# Steep at a coast, flat beyond: a plane through the steep part is far off in the flat one.
+COAST = 3 * np.exp(-X / 4)
+CORNER = ~((Y >= 14) & (X < 18))
+
+
+def test_on_a_slope_the_climatology_is_a_plane(quick):
+    said = []
+    field = labelled(SLOPE + noise(0), clouds())
+    prepared = prepare(field, message=said.append)
+    assert prepared.model.standardiser.note == "a plane"
+    assert said[1].startswith("climatology: a plane; error on hidden clouds ") and said[1].endswith(" with the mean")
+    assert prepared.scale * prepared.model.standardiser.scale[0] < 0.6
+
+
+def test_a_plane_that_is_far_off_in_a_large_gap_is_refused(quick):
+    said = []
+    prepared = prepare(labelled(COAST + noise(0), CORNER), message=said.append)
+    assert prepared.model.standardiser.note == "mean of the scene"
+    plane, mean = (float(words.split(" with")[0]) for words in said[1].split("clouds ")[1].split(", "))
+    assert plane > mean
+    # What it was spared.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scene, "WORTH", -9.0)
+        forced = prepare(labelled(COAST + noise(0), CORNER))
+    assert forced.model.standardiser.note == "a plane"
+    hidden = prepared.archive.hidden(0)[0]
+    assert guess_error(prepared, COAST, hidden) < 0.8 * guess_error(forced, COAST, hidden)
+
+
+@pytest.fixture
+def fitted(quick, monkeypatch):
+    """What a scene was prepared to, and the pieces its first guess was fitted to."""
+    taken, real = [], preparation.fit_amplitude
+
+    def note(prior, pieces, *, seed):
+        taken.append(pieces)
+        return real(prior, pieces, seed=seed)
+
+    monkeypatch.setattr(preparation, "fit_amplitude", note)
+    return lambda field, **options: (prepare(field, **options), taken[-1])
+
+
+def test_pieces_are_the_whole_scene_hidden_in_all_ways_but_one(fitted):
+    seen = clouds()
+    prepared, pieces = fitted(labelled(SLOPE + noise(0), seen))
+    withheld = prepared.archive.hidden(0)[0]
+    np.testing.assert_array_equal(withheld, seen & ~seen[::-1, ::-1])
+    for piece, gaps in zip(pieces, (~seen[::-1], ~seen[:, ::-1]), strict=True):
+        np.testing.assert_array_equal(piece.hidden[0, 0] > 0, seen & ~withheld & gaps)
+        np.testing.assert_array_equal(piece.kept[0, 0] > 0, seen & ~withheld & ~gaps)
+
+
+@pytest.mark.parametrize("kind", ["a plane", "mean of the scene"])
+def test_a_piece_does_not_know_what_it_hides_nor_what_is_withheld(fitted, monkeypatch, kind):
+    monkeypatch.setattr(scene, "WORTH", -9.0 if kind == "a plane" else 1.0)
+    values, seen = SLOPE + noise(0), clouds()
+    prepared, pieces = fitted(labelled(values, seen))
+    assert prepared.model.standardiser.note == kind
+    withheld = prepared.archive.hidden(0)[0]
+    wild = fitted(labelled(np.where(withheld, 1e3, values), seen))[1]
+    for piece, other in zip(pieces, wild, strict=True):
+        for where in (piece.kept, piece.hidden):
+            assert where.any() and torch.equal(piece.values * where, other.values * where)
+    other = fitted(labelled(np.where(pieces[0].hidden[0, 0], values + 9, values), seen))[1][0]
+    # Anomalies are in units of the scene's own, which is another; by nothing else do they differ.
+    shown = pieces[0].kept > 0
+    ratio = other.values[shown] / pieces[0].values[shown]
+    assert ratio.std() < 1e-3 * ratio.mean() and ratio.mean() < 1
+
+
+def test_a_scene_on_disk_is_prepared_alike(fitted, monkeypatch):
+    field = labelled(SLOPE + noise(0), clouds())
+    expected, pieces = fitted(field)
+    monkeypatch.setattr(archive, "IN_MEMORY", 10)
+    lazy = field.chunk(y=7, x=9)
+    survey, sums = read_once(lazy, find_axes(lazy), transform="none", message=print)
+    prepared, others = fitted(lazy, survey=survey, sums=sums)
+    assert prepared.archive.streamed and sums is not None
+    np.testing.assert_allclose(
+        prepared.model.standardiser.coefficients, expected.model.standardiser.coefficients, rtol=1e-6
+    )
+    for piece, other in zip(pieces, others, strict=True):
+        assert torch.equal(piece.hidden, other.hidden)
+        assert (piece.values - other.values).abs().max() < 1e-4
+
+
+def test_known_errors_are_in_the_units_of_the_plane(fitted):
+    """Whichever climatology, an observation is off by as much."""
+    prepared, pieces = fitted(labelled(SLOPE + noise(0), clouds()), noise=0.3)
+    standardiser = prepared.model.standardiser
+    assert standardiser.note == "a plane"
+    known = pieces[0].uncertainty[pieces[0].kept > 0]
+    np.testing.assert_allclose(known * standardiser.scale[0], 0.3, rtol=1e-5)
+
+
+def test_of_a_large_scene_pieces_are_parts(fitted, monkeypatch):
+    monkeypatch.setattr(scene, "PIECE_VALUES", 300)
+    field = labelled(SLOPE + noise(0), clouds())
+    sizes = [piece.domain.shape for piece in fitted(field)[1]]
+    assert sizes == [(17, 17)] * 2
+    for size in ((4, 3000), (3000, 4), (40, 60)):
+        ((_, (y, x)),) = places([np.ones((1, *size), bool)], 600)
+        cells = (y.stop - y.start) * (x.stop - x.start)
+        assert 500 < cells <= 600
+
+
+def test_a_scene_whose_gaps_hide_nothing_is_fitted_as_before(quick):
+    """Gaps that are the same any way round."""
+    seen = np.ones(SHAPE, bool)
+    seen[10:18, 12:24] = False
+    with pytest.raises(InputError, match="no observation could be hidden"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparation, "fit_prior", fit_prior)
+        prepare(labelled(SLOPE + noise(0), seen))
+
+
+def test_a_scene_without_a_first_guess_and_films_are_left_alone(gappy, domain, quick, monkeypatch):
+    monkeypatch.setattr(preparation, "fit_scene", None)
+    assert prepare(labelled(SLOPE + noise(0), clouds()), first_guess=False).model.prior is None
+    survey = check_field(gappy, find_axes(gappy))
+    prepare_model(gappy, survey, domain, CloudMask(), window=1, transform="none", first_guess=True, seed=0,
+                  message=lambda _: None)  # fmt: skip

@@ -1,0 +1,38 @@
+"""Windows and theta come in their order, whoever goes on from wherever."""
+
+import threading
+
+import torch
+
+from geogan.training.supply import Supply, each_tensor
+from geogan.training.windows import Windows
+
+CPU = torch.device("cpu")
+
+
+def draw(step):
+    return Windows(*(torch.full((2,), float(step)) for _ in range(6))), (torch.full((2,), step), ())
+
+
+def test_each_step_gets_its_own():
+    supply = Supply(draw, range(3, 7), CPU)
+    for step in range(3, 7):
+        windows, theta = supply.take()
+        assert windows.values.tolist() == [step, step] and theta[0].tolist() == [step, step] and theta[1] == ()
+    assert supply.waited >= 0
+    supply.close()
+
+
+def test_nothing_is_made_after_the_end():
+    made, before = [], threading.active_count()
+    supply = Supply(lambda step: made.append(step) or draw(step), iter(range(10**9)), CPU)
+    supply.take()
+    supply.close()
+    assert made[:2] == [0, 1] and len(made) <= 3 and threading.active_count() == before
+
+
+def test_a_theta_may_be_nested_or_none():
+    theta = ((), (torch.zeros(2), (torch.ones(1),)))
+    moved = each_tensor(theta, lambda part: part + 1)
+    assert moved[0] == () and torch.equal(moved[1][1][0], torch.full((1,), 2.0))
+    assert each_tensor(None, torch.sqrt) is None

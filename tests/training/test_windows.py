@@ -1,0 +1,127 @@
+"""Windows are crops of blocks, all their parts from one place."""
+
+import math
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geogan.training.blocks import Block
+from geogan.training.windows import draw_windows
+
+
+def block(first, frames=6, height=11, width=14):
+    """Every cell's value says where it is; every other part is a function of it."""
+    values = first + torch.arange(frames * height * width, dtype=torch.float32).view(frames, 1, height, width)
+    place = torch.arange(height * width, dtype=torch.float32).view(height, width)
+    return Block(values, values % 7, values % 5, -values, place, first + torch.arange(frames, dtype=torch.float64))
+
+
+BLOCKS = [block(0.0), block(10_000.0), block(20_000.0, frames=9)]
+
+
+def draw(seed=0, *, batch=200, frames=3, crop=(4, 6)):
+    return draw_windows(BLOCKS, batch=batch, frames=frames, crop=crop, generator=torch.Generator().manual_seed(seed))
+
+
+def test_all_parts_come_from_one_place():
+    windows = draw()
+    assert windows.values.shape == (200, 3, 1, 4, 6) and windows.domain.shape == (200, 1, 1, 4, 6)
+    assert torch.equal(windows.mask, windows.values % 7) and torch.equal(windows.kept, windows.values % 5)
+    assert torch.equal(windows.guess, -windows.values)
+    first = windows.values // 10_000 * 10_000
+    cell = windows.values - first
+    assert torch.equal(cell % (11 * 14), windows.domain.expand_as(cell))
+    assert torch.equal(first[:, :, 0, 0, 0] + cell[:, :, 0, 0, 0] // (11 * 14), windows.days.float())
+
+
+def test_windows_are_whole_crops_turned_over_or_not():
+    cells = draw().domain[:, 0, 0]
+    down, right = cells[:, 1, 0] - cells[:, 0, 0], cells[:, 0, 1] - cells[:, 0, 0]
+    assert set(down.tolist()) == {14.0, -14.0} and set(right.tolist()) == {1.0, -1.0}
+    rows, columns = down[:, None, None] * torch.arange(4)[:, None], right[:, None, None] * torch.arange(6)
+    assert torch.equal(cells - cells[:, :1, :1], rows + columns)
+
+
+def test_every_place_is_reached():
+    windows = draw(batch=800)
+    starts = windows.domain.amin((1, 2, 3, 4)).long()
+    assert set((starts // 14).tolist()) == set(range(8)) and set((starts % 14).tolist()) == set(range(9))
+    assert {day for window in windows.days.tolist() for day in window} == {
+        *map(float, range(6)), *(10_000.0 + day for day in range(6)), *(20_000.0 + day for day in range(9))
+    }  # fmt: skip
+
+
+def test_the_generator_decides():
+    assert all(torch.equal(a, b) for a, b in zip(draw(3)[:6], draw(3)[:6]))
+    assert not torch.equal(draw(3).values, draw(4).values)
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(1, 4), st.integers(0, 100))
+def test_shares_of_a_batch_are_the_batch(count, size, ranks, seed):
+    """And blocks of which none of its windows is cut need not be there."""
+    batch, dealt = ranks * count, math.gcd(ranks * count, size)
+    blocks = [block(10_000.0 * number) for number in range(size)]
+
+    def cut(blocks, share=slice(None)):
+        generator = torch.Generator().manual_seed(seed)
+        found = draw_windows(blocks, batch=batch, frames=2, crop=(3, 4), generator=generator, share=share)
+        return found, torch.rand(1, generator=generator)
+
+    whole, after = cut(blocks)
+    apart = math.gcd(ranks, dealt)
+    for rank in range(ranks):
+        part, then = cut(
+            [each if number % apart == rank % apart else None for number, each in enumerate(blocks)],
+            slice(rank, None, ranks),
+        )
+        assert torch.equal(part.values, whole.values[rank::ranks]) and torch.equal(part.days, whole.days[rank::ranks])
+        assert torch.equal(then, after)
+
+
+def test_blocks_are_dealt_out_evenly():
+    windows = draw(batch=9)
+    assert (windows.days[:, 0] // 10_000).tolist() == [0, 1, 2] * 3
+
+
+def test_a_crop_as_large_as_the_block():
+    windows = draw(crop=(11, 14), frames=6, batch=5)
+    assert windows.values.shape == (5, 6, 1, 11, 14)
+    assert windows.clean is None and windows.noise is None
+
+
+def test_clean_fields_and_noise_are_cut_and_turned_with_the_values():
+    one = BLOCKS[0]._replace(clean=BLOCKS[0].values + 1, noise=-BLOCKS[0].values)
+    windows = draw_windows([one], batch=30, frames=3, crop=(4, 6), generator=torch.Generator().manual_seed(0))
+    moved = windows.to(torch.device("cpu"))
+    assert torch.equal(moved.clean, windows.values + 1) and torch.equal(moved.noise, -windows.values)
+
+
+def test_windows_that_lean_are_turned_along_both_axes_or_none():
+    generator = torch.Generator().manual_seed(0)
+    cells = draw_windows(BLOCKS, batch=50, frames=3, crop=(4, 6), generator=generator, tilted=True).domain[:, 0, 0]
+    down, right = (cells[:, 1, 0] - cells[:, 0, 0]).sign(), (cells[:, 0, 1] - cells[:, 0, 0]).sign()
+    assert torch.equal(down, right) and set(down.tolist()) == {1.0, -1.0}
+
+
+def test_windows_of_a_grid_that_is_known_by_cell_are_not_turned():
+    generator = torch.Generator().manual_seed(0)
+    windows = draw_windows(BLOCKS, batch=50, frames=3, crop=(11, 14), generator=generator, turned=False)
+    assert (windows.domain[:, 0, 0] == BLOCKS[0].domain).all()
+
+
+def test_windows_lie_across_the_seam():
+    block = BLOCKS[0]
+    height, width = block.values.shape[-2:]
+    generator = torch.Generator().manual_seed(0)
+    found = draw_windows([block], batch=400, frames=2, crop=(height, width), generator=generator, is_periodic=True)
+    turned = {tuple(block.values[:2, :, :, :].roll(-by, -1).flatten()[:5].tolist()): by for by in range(width)}
+    unflipped = [turned.get(tuple(each.flatten()[:5].tolist())) for each in found.values]
+    assert len({by for by in unflipped if by is not None}) > width // 2
+    # A first guess that knows the cells is left as it is.
+    still = draw_windows(
+        [block], batch=5, frames=2, crop=(height, width), generator=generator, turned=False, is_periodic=True
+    )
+    assert all(
+        any(torch.equal(each, block.values[t : t + 2]) for t in range(len(block.values))) for each in still.values
+    )
