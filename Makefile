@@ -2,10 +2,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export MPLBACKEND ?= Agg
 
-.PHONY: help setup demo test lint types clean
+.PHONY: help setup demo test check test-oldest lint types clean
 
 help:  ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 setup: .venv/ready  ## a virtual environment with geogan and its tools
 
@@ -28,5 +28,17 @@ types: setup  ## types
 test: lint types  ## style, types, doctests, tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
 
+check: lint types  ## style, types, the tests of the rooms that changed
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 $$($(BIN)/python tests/changed_rooms.py)
+
+test-oldest: .venv-oldest/ready  ## the tests, with the oldest version of each dependency
+	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -q -n 2
+
+.venv-oldest/ready: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --upgrade pip
+	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e '.[dev]'
+	touch $@
+
 clean:  ## remove what was built
-	rm -rf .venv build dist demo *.egg-info
+	rm -rf .venv .venv-oldest build dist demo *.egg-info
