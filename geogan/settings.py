@@ -1,16 +1,20 @@
-"""Settings of a training, a fill and an evaluation: what each may be, for the command line and for Python alike."""
+"""Settings of a reconstruction: each parameter with its default, unit, help text, type and range, defined once.
+
+The command line makes its options from the fields of these dataclasses, runs and models store them as JSON, and
+`geogan.Reconstructor` takes them as objects. Values are checked when an object is made. Importing this module needs
+neither torch nor NumPy, so that ``geogan --help`` answers at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self, TypeVar
 
-import numpy as np
-
-from geogan.operators.choices import matching
+from geogan.operators.choices import choice, suggestion
 from geogan.operators.errors import InputError
-from geogan.operators.parameters import real_number, switch, whole_number
+from geogan.operators.parameters import real_number, shown, switch, whole_number
 
 # Cells that a training window needs each way.
 SMALLEST_CROP = 8
@@ -22,45 +26,56 @@ MOST_MEMBERS = 10_000
 MOST_THREADS = 4096
 # A training of a billion steps takes years.
 MOST_STEPS = 10**9
-# Limits that no machine reaches, and none wider than those of `geogan.files.schema`, which reads what a run says of
-# itself.
+# Limits that no machine reaches, and none wider than those of `geogan.files.schema`, which bounds the JSON of runs.
 MOST_WIDTH, MOST_BATCH, LARGEST_CROP, LARGEST_WINDOW = 8192, 2**16, 2**20, 5000
+# Length of a training without a budget, in minutes.
+MINUTES = 10.0
 
+Object = TypeVar("Object")
 Check = Callable[[str, Any], Any]
+"""A check takes the name and the value of a setting, and returns the value as Python's own type."""
+
+
+# ---- checks of single values --------------------------------------------------------------------------------------
 
 
 def one_of(*choices: str) -> Check:
-    """Return the check of a text that must be one of a few."""
+    """Return the check of a text that must be one of a few; capitals and dashes do not matter.
+
+    Examples
+    --------
+    >>> one_of("unet", "sagan")("generator", "UNet")
+    'unet'
+    """
 
     def check(name: str, value: Any) -> str:
-        meant = matching(value, choices) if isinstance(value, str) else None
-        if meant is None:
-            raise InputError(
-                f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, got {value!r}; give one of these"
-            )
-        return meant
+        return choice(value, choices, name)
 
     return check
 
 
-def names(name: str, value: Any) -> str | tuple[str, ...]:
-    """Return a name, or several, as they were given.
+def names(name: str, value: Any) -> tuple[str, ...]:
+    """Return one or several names as a tuple; a text may hold several, with commas between.
 
     Raises
     ------
     InputError
         If the value is neither a text nor a sequence of texts.
+
+    Examples
+    --------
+    >>> names("covariates", ["day_of_year, depth", "depth"])
+    ('day_of_year', 'depth')
     """
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, Sequence) or not all(isinstance(part, str) for part in value):
-        raise InputError(f"{name} must be a name or several names, got {value!r}; give texts")
-    return tuple(value)
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{name} must be a name or several names, got {shown(value)}; give texts")
+    return tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
 
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise InputError(f"{name} must be a text, got {value!r}; give a name")
+        raise InputError(f"{name} must be a text, got {shown(value)}; give a name")
     return value
 
 
@@ -69,90 +84,510 @@ def _noise(name: str, value: Any) -> float:
         return real_number(name, value, least=0)
     except InputError:
         raise InputError(
-            f"{name} is a standard deviation in the units of the field, got {value!r}; give a positive number"
+            f"{name} is a standard deviation in the units of the field, got {shown(value)}; give a positive number"
         ) from None
 
 
 def _betas(name: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise InputError(f"{name} must be two numbers of at least 0 and less than 1, got {value!r}; give (0.9, 0.999)")
+        raise InputError(
+            f"{name} must be two numbers of at least 0 and less than 1, got {shown(value)}; give (0.9, 0.999)"
+        )
     return tuple(real_number(name, part, least=0, below=1) for part in value)  # type: ignore[return-value]
 
 
-_share, _positive = (
-    partial(real_number, least=0, most=1),
-    partial(real_number, above=0),
-)
-_weight = partial(real_number, least=0)
-
-
 def _screen(name: str, value: Any) -> bool | float:
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
+    try:
+        return switch(name, value)
+    except InputError:
+        pass
     try:
         return real_number(name, value, least=1, most=1e6)
     except InputError as error:
         raise InputError(f"{error}, or true for the default") from None
 
 
-CHECKS: dict[str, Check] = {
-    "window": partial(whole_number, least=0, most=LARGEST_WINDOW),
-    "width": partial(whole_number, least=2, most=MOST_WIDTH),
-    "show_mask": switch,
-    "members": partial(whole_number, least=1, most=MOST_MEMBERS),
-    "weight_prior": _weight,
-    "weight_likelihood": _weight,
-    "weight_withheld": _weight,
-    "weight_paired": _weight,
-    "clean_unrelated": switch,
-    "first_guess": switch,
-    "transform": _text,
-    "covariates": names,
-    "noise": _noise,
-    "screen": _screen,
-    "batch": partial(whole_number, least=1, most=MOST_BATCH),
-    "crop": partial(whole_number, least=SMALLEST_CROP, most=LARGEST_CROP),
-    "steps": partial(whole_number, least=0, most=MOST_STEPS),
-    "minutes": _weight,
-    "rate_generator": _weight,
-    "rate_discriminator": _weight,
-    "betas": _betas,
-    "decay": _positive,
-    "decay_every": partial(whole_number, least=1, most=MOST_STEPS),
-    "cooling": _share,
-    "warm_up": partial(whole_number, least=0, most=MOST_STEPS),
-    "clip": _positive,
-    "likelihood_every": partial(whole_number, least=1, most=MOST_STEPS),
-    "averaging": partial(real_number, least=0, below=1),
-    "precision": one_of("auto", "float32", "bfloat16"),
-    "seed": partial(whole_number, least=0, most=LARGEST_SEED),
-    "threads": partial(whole_number, least=1, most=MOST_THREADS),
-    "keep_observed": switch,
-    "workers": partial(whole_number, least=1, most=MOST_THREADS),
-}
-"""How each setting is checked; a check is given the setting's name and value, and returns the value."""
-
-OPTIONAL = frozenset({"noise", "steps", "minutes", "betas", "clip", "threads", "keep_observed", "workers"})
-"""Settings that may be None, which leaves them open."""
+def _first_guess(name: str, value: Any) -> Any:
+    # A fitted prior is recognised by its estimator: its class would import torch.
+    if hasattr(value, "map") and hasattr(value, "stationary"):
+        return value
+    try:
+        return switch(name, value)
+    except InputError as error:
+        raise InputError(str(error).replace(" got ", " or a GaussianPrior, got ", 1)) from None
 
 
-def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Check settings by their names; those that have no check here are left as they are.
+def _operator(name: str, value: Any) -> Any:
+    """Return an operator as it was given; its text is parsed where torch is at hand."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(value)
+    return value
+
+
+_count = partial(whole_number, least=1, most=MOST_STEPS)
+_not_negative = partial(real_number, least=0)
+_positive = partial(real_number, above=0)
+
+
+# ---- fields of the settings objects -------------------------------------------------------------------------------
+
+
+def setting(
+    default: Any,
+    check: Check | type,
+    help: str,
+    *,
+    unit: str = "",
+    may_be_none: bool = False,
+    option: str = "",
+    shown_default: str = "",
+) -> Any:
+    """Define one parameter of a settings object.
 
     Parameters
     ----------
-    settings : mapping
-        Values by name.
+    default : Any
+    check : callable or type
+        See :data:`Check`; the class of another settings object, which may then be given as a dictionary.
+    help : str
+        One sentence or more, for the docstring and for the command line.
+    unit : str
+        Unit of the value, or what it counts.
+    may_be_none : bool
+        Whether None is a value too; it leaves the setting open.
+    option : str
+        Name of the command line's option; without one the setting is available from Python only.
+    shown_default : str
+        The default in words, where the value alone says too little.
+    """
+    about = {
+        "check": check,
+        "help": help,
+        "unit": unit,
+        "may_be_none": may_be_none,
+        "option": option,
+        "shown_default": shown_default,
+    }
+    if isinstance(check, type):
+        return field(default_factory=check, metadata=about)
+    return field(default=default, metadata=about)
 
-    Returns
-    -------
-    settings : dict
-        Numbers of NumPy have become Python's own, so that JSON can hold them.
+
+def checked(described: Field[Any], value: Any) -> Any:
+    """Return the value of a field of a settings object after its check.
 
     Raises
     ------
     InputError
-        If one has another type, is not finite, or lies outside its range: with its name, the range and the value.
+        If the value has another type, is not finite, or lies outside its range.
+    """
+    check = described.metadata["check"]
+    if value is None and described.metadata["may_be_none"]:
+        return None
+    if not isinstance(check, type):
+        return check(described.name, value)
+    if isinstance(value, check):
+        return value
+    if not isinstance(value, Mapping):
+        raise InputError(
+            f"{described.name} must be a {check.__name__} or a dictionary, got {shown(value)}; "
+            f"give {described.name}={check.__name__}(...)"
+        )
+    known = [each.name for each in fields(check)]
+    for name in value:
+        if name not in known:
+            raise InputError(
+                f"{check.__name__} has no parameter {name!r}; choose from {', '.join(known)}{suggestion(name, known)}"
+            )
+    return check(**value)
+
+
+def check_all(settings: Any) -> None:
+    """Check every value of a new settings object, and make it Python's own type.
+
+    Raises
+    ------
+    InputError
+        If a value has another type, is not finite, or lies outside its range.
+    """
+    for each in fields(settings):
+        object.__setattr__(settings, each.name, checked(each, getattr(settings, each.name)))
+
+
+def documented(cls: type[Object]) -> type[Object]:
+    """Append the parameters of a settings object, with defaults and units, to its docstring."""
+    lines = ["", "", "    Parameters", "    ----------"]
+    for each in fields(cls):  # type: ignore[arg-type]
+        unit = f" [{each.metadata['unit']}]" if each.metadata["unit"] else ""
+        default = f"{each.metadata['check'].__name__}()" if each.default is MISSING else repr(each.default)
+        lines += [f"    {each.name} : {each.type}, default {default}{unit}", f"        {each.metadata['help']}"]
+    summary, *rest = (cls.__doc__ or "").rstrip().split("\n\n    Examples\n", 1)
+    examples = "".join(f"\n\n    Examples\n{text}" for text in rest)
+    cls.__doc__ = summary + "\n".join(lines) + examples + "\n"
+    return cls
+
+
+@documented
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Architecture of the generator and the discriminator."""
+
+    generator: str = setting("unet", one_of("unet", "sagan"), "unet, or the paper's sagan.", option="--generator")
+    discriminator: str = setting(
+        "convolutional",
+        one_of("convolutional", "sagan"),
+        "convolutional, or the paper's sagan.",
+        option="--discriminator",
+    )
+    width: int = setting(
+        32,
+        partial(whole_number, least=2, most=MOST_WIDTH),
+        "Channels of the network's first layer.",
+        unit="channels",
+        option="--width",
+    )
+    show_mask: bool = setting(True, switch, "Show the mask to the paper's generator.")
+
+    def __post_init__(self) -> None:
+        check_all(self)
+
+
+@documented
+@dataclass(frozen=True)
+class Objective:
+    """Weights of the terms of the generator's loss; a weight of 0 leaves its term out.
+
+    The paper's objective is ``Objective(weight_prior=1, weight_likelihood=2, weight_withheld=0, likelihood_every=1)``
+    without a first guess.
+    """
+
+    weight_prior: float = setting(
+        0.02, _not_negative, "Weight of the adversarial term, unitless; 0 leaves it out.", option="--weight-prior"
+    )
+    weight_likelihood: float = setting(
+        0.1, _not_negative, "Weight of the likelihood term, unitless; 0 leaves it out.", option="--weight-likelihood"
+    )
+    weight_withheld: float = setting(
+        1.0, _not_negative, "Weight of the withheld term, unitless; 0 leaves it out.", option="--weight-withheld"
+    )
+    weight_paired: float = setting(
+        0.0, _not_negative, "Weight of the regression on clean fields, unitless; 0 leaves it out."
+    )
+    likelihood_every: int = setting(
+        8,
+        _count,
+        "Interval between steps with the likelihood term, whose weight is multiplied by as much; 1 where it is the "
+        "only term.",
+        unit="steps",
+    )
+    clean_unrelated: bool = setting(
+        False, switch, "The clean fields are unrelated to the measurements: no pairs, other scenes."
+    )
+
+    def __post_init__(self) -> None:
+        check_all(self)
+        if not any((self.weight_prior, self.weight_likelihood, self.weight_withheld, self.weight_paired)):
+            raise InputError("all weights are 0, so there is nothing to learn; give one of them a weight")
+
+
+@documented
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train: batch, budget, optimisers, arithmetic, and intervals of the training loop."""
+
+    batch: int = setting(
+        8,
+        partial(whole_number, least=1, most=MOST_BATCH),
+        "Training windows a step, of all processes together.",
+        unit="windows",
+        option="--batch",
+    )
+    crop: int = setting(
+        64,
+        partial(whole_number, least=SMALLEST_CROP, most=LARGEST_CROP),
+        "Side of a training window, in grid cells.",
+        unit="cells",
+        option="--crop",
+    )
+    steps: int | None = setting(
+        None,
+        partial(whole_number, least=0, most=MOST_STEPS),
+        "Length of training, in steps.",
+        unit="steps",
+        may_be_none=True,
+        option="--steps",
+        shown_default="by minutes",
+    )
+    minutes: float | None = setting(
+        None,
+        _not_negative,
+        "Length of training, in minutes; training ends at the first of two limits.",
+        unit="minutes",
+        may_be_none=True,
+        option="--minutes",
+        shown_default=f"{MINUTES:g} where no steps are given",
+    )
+    rate_generator: float = setting(1e-3, _not_negative, "Learning rate of the generator (Adam).")
+    rate_discriminator: float = setting(4e-4, _not_negative, "Learning rate of the discriminator (Adam).")
+    betas: tuple[float, float] | None = setting(
+        None,
+        _betas,
+        "Decay rates of Adam's moments; by default (0.9, 0.999), or (0.5, 0.999) with an adversarial term.",
+        may_be_none=True,
+    )
+    decay: float = setting(1.0, _positive, "Factor that both learning rates are multiplied by every decay_every steps.")
+    decay_every: int = setting(400, _count, "Interval between decays of the learning rates.", unit="steps")
+    cooling: float = setting(
+        0.2,
+        partial(real_number, least=0, most=1),
+        "Share of the budget, at its end, over which both learning rates fall linearly to 0.",
+    )
+    warm_up: int = setting(
+        50,
+        partial(whole_number, least=0, most=MOST_STEPS),
+        "Steps over which the generator's learning rate rises.",
+        unit="steps",
+    )
+    clip: float | None = setting(
+        1.0, _positive, "Norm that the generator's gradient is clipped to; None for no clipping.", may_be_none=True
+    )
+    averaging: float = setting(
+        0.998, partial(real_number, least=0, below=1), "Decay of the moving average of the generator's weights."
+    )
+    precision: str = setting(
+        "auto",
+        one_of("auto", "float32", "bfloat16"),
+        "auto, float32 or bfloat16; auto takes bfloat16 on devices that compute in it natively.",
+        option="--precision",
+    )
+    threads: int | None = setting(
+        None,
+        partial(whole_number, least=1, most=MOST_THREADS),
+        "Threads to compute with.",
+        may_be_none=True,
+        option="--threads",
+        shown_default="all cores but one",
+    )
+    blocks: int = setting(12, partial(whole_number, least=1, most=10_000), "Blocks that windows are drawn from.")
+    replace_every: int = setting(8, _count, "Interval between replacements of the oldest block.", unit="steps")
+    validate_every: int = setting(
+        100, _count, "Interval between validations on the withheld observations.", unit="steps"
+    )
+    report_every: int = setting(10, _count, "Interval between reports of progress.", unit="steps")
+    posterior_draws: int = setting(
+        4,
+        partial(whole_number, least=1, most=MOST_MEMBERS),
+        "Samples of the first guess's posterior that calibrate the predicted error.",
+        unit="samples",
+    )
+
+    def __post_init__(self) -> None:
+        check_all(self)
+
+    @property
+    def time_limit(self) -> float | None:
+        """Minutes after which training ends, or None: the default budget holds where nothing is given."""
+        return MINUTES if self.steps is None and self.minutes is None else self.minutes
+
+
+@documented
+@dataclass(frozen=True)
+class Settings:
+    """All parameters of a reconstruction but the device: what a run and its model store.
+
+    Examples
+    --------
+    >>> Settings(window=1, training={"steps": 60}).training.steps
+    60
+    >>> Settings(window=-1)
+    Traceback (most recent call last):
+        ...
+    geogan.operators.errors.InputError: window must be at least 0, got -1; give a larger one
+    """
+
+    operator: Any = setting(
+        "cloud_mask",
+        _operator,
+        "How the field is measured: an operator, or a name with parameters after a colon, such as "
+        "cloud_mask:coverage=0.4,scale=12, or several that are applied in order. Parameters you do not set are "
+        "estimated from the gaps in the data.",
+    )
+    window: int = setting(
+        2,
+        partial(whole_number, least=0, most=LARGEST_WINDOW),
+        "Dates seen on each side of the one filled, in time steps.",
+        unit="time steps",
+        option="--window",
+    )
+    members: int = setting(
+        1,
+        partial(whole_number, least=1, most=MOST_MEMBERS),
+        "Ensemble members in a training step: 2 or more train an ensemble, and the fill can draw its members.",
+        unit="members",
+        option="--members",
+    )
+    first_guess: Any = setting(
+        True,
+        _first_guess,
+        "Start from the Gaussian estimate, or let the network do all; a GaussianPrior is used without a search.",
+        option="--first-guess/--no-first-guess",
+        shown_default="first-guess",
+    )
+    transform: str = setting(
+        "none",
+        _text,
+        "none; log for positive quantities spread over decades; bounded:LOW,HIGH for fractions and other "
+        "quantities between bounds (bounded:0,1), or beside one (bounded:0,inf, as rain); circular for directions "
+        "(the default where the standard name and units tell, or circular:0,360); identity for values that "
+        "stand as they are (images always do); or one a band or variable, with commas between, such as "
+        "bounded:0,1,log.",
+        option="--transform",
+    )
+    covariates: tuple[str, ...] = setting(
+        (),
+        names,
+        "Shown to the network beside the field: day_of_year, latitude, distance_to_coast, or a static "
+        "variable of the data such as its bathymetry; may be given several times, or with commas between.",
+        option="--covariate",
+        shown_default="none",
+    )
+    noise: float | None = setting(
+        None,
+        _noise,
+        "Standard deviation of the observations' errors, in the field's unit: observed cells are then estimated too.",
+        unit="of the field",
+        may_be_none=True,
+        option="--noise",
+        shown_default="not known",
+    )
+    screen: bool | float = setting(
+        False,
+        _screen,
+        "Leave out single observations that neither their neighbours nor the climatology support, in training and in "
+        "fills; a number is the threshold, by default 5.",
+        unit="robust standard deviations",
+    )
+    network: NetworkConfig = setting(MISSING, NetworkConfig, "Architecture of the networks.")
+    objective: Objective = setting(MISSING, Objective, "Terms of the loss.")
+    training: TrainConfig = setting(MISSING, TrainConfig, "Batch, budget, optimisers and arithmetic.")
+    seed: int = setting(
+        0,
+        partial(whole_number, least=0, most=LARGEST_SEED),
+        "Seed of every random draw, a whole number.",
+        option="--seed",
+    )
+
+    def __post_init__(self) -> None:
+        check_all(self)
+
+    def replaced(self, **changes: Any) -> Self:
+        """Return these settings with other values; parameters of nested objects are given by their own names.
+
+        Raises
+        ------
+        InputError
+            If a setting has an unknown name or a value outside its range.
+
+        Examples
+        --------
+        >>> Settings().replaced(window=0, steps=60, width=8).network.width
+        8
+        """
+        return replace(self, **by_object(changes, self))
+
+    def flat(self) -> dict[str, Any]:
+        """Return all values by name, those of nested objects beside the others."""
+        values: dict[str, Any] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            values |= asdict(value) if is_dataclass(each.metadata["check"]) else {each.name: value}
+        return values
+
+    def plain(self) -> dict[str, Any]:
+        """Return all values but the operator as JSON holds them; a ready first guess is stored with the model."""
+        values: dict[str, Any] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            values[each.name] = _plain(asdict(value) if is_dataclass(each.metadata["check"]) else value)
+        del values["operator"]
+        return values | {"first_guess": self.first_guess is not False}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+GROUPS: dict[str, Any] = {"network": NetworkConfig, "objective": Objective, "training": TrainConfig}
+"""The nested objects of :class:`Settings` by their names."""
+
+GROUP_OF = {each.name: group for group, kind in GROUPS.items() for each in fields(kind)}
+"""The nested object that holds a parameter, by the parameter's name; names are unique in all of them."""
+
+
+def by_object(flat: Mapping[str, Any], within: Settings | None = None) -> dict[str, Any]:
+    """Return keyword arguments of :class:`Settings`, or of a Reconstructor, from values by their flat names.
+
+    Parameters
+    ----------
+    flat : mapping
+        Values by name; ``steps`` stands for ``training.steps``, and so on.
+    within : Settings, optional
+        Settings whose nested objects hold all other values; by default the defaults.
+
+    Raises
+    ------
+    InputError
+        If a setting has an unknown name or a value outside its range.
+
+    Examples
+    --------
+    >>> by_object({"window": 1, "width": 8})["network"].width
+    8
+    """
+    base = Settings() if within is None else within
+    known = {each.name for each in fields(Settings)}
+    values: dict[str, Any] = {}
+    nested: dict[str, dict[str, Any]] = {}
+    for name, value in flat.items():
+        if name in GROUP_OF:
+            nested.setdefault(GROUP_OF[name], {})[name] = value
+        elif name in known:
+            values[name] = value
+        else:
+            raise InputError(
+                f"no setting is named {name!r}; see geogan.settings{suggestion(name, known | {*GROUP_OF})}"
+            )
+    for group, changes in nested.items():
+        values[group] = replace(values.get(group, getattr(base, group)), **changes)
+    return values
+
+
+# ---- settings of single calls -------------------------------------------------------------------------------------
+
+_FIELDS = {each.name: each for kind in (Settings, *GROUPS.values()) for each in fields(kind)}
+# Settings of a fill, which no training has; None leaves them open.
+_OF_A_FILL: dict[str, Check] = {"keep_observed": switch, "workers": partial(whole_number, least=1, most=MOST_THREADS)}
+
+
+def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the arguments of a call by their names; unknown names are left as they are.
+
+    Parameters
+    ----------
+    settings : mapping
+        Values by flat name.
+
+    Returns
+    -------
+    settings : dict
+        Values as Python's own types.
+
+    Raises
+    ------
+    InputError
+        If a value has another type, is not finite, or lies outside its range: with its name, the range and the value.
 
     Examples
     --------
@@ -163,8 +598,10 @@ def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         ...
     geogan.operators.errors.InputError: threads must be a whole number between 1 and 4096, got 2.5; give such a number
     """
-    checked = {}
+    values = dict(settings)
     for name, value in settings.items():
-        is_open = value is None and name in OPTIONAL
-        checked[name] = value if is_open or name not in CHECKS else CHECKS[name](name, value)
-    return checked
+        if name in _FIELDS:
+            values[name] = checked(_FIELDS[name], value)
+        elif name in _OF_A_FILL and value is not None:
+            values[name] = _OF_A_FILL[name](name, value)
+    return values

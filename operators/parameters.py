@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, fields
+from numbers import Integral, Real
 from typing import Any
-
-import numpy as np
 
 from geogan.operators.errors import InputError
 
@@ -30,15 +29,16 @@ def whole_number(name: str, value: Any, *, least: int | None = None, most: int |
 
     Examples
     --------
+    >>> import numpy as np
     >>> whole_number("members", np.int64(4), least=1)
     4
     """
     if not _is_whole(value):
-        raise InputError(f"{name} must be a whole number{_range(least, most)}, got {_shown(value)}; give such a number")
+        raise InputError(f"{name} must be a whole number{_range(least, most)}, got {shown(value)}; give such a number")
     if least is not None and value < least:
-        raise InputError(f"{name} must be at least {least}, got {_shown(value)}; give a larger one")
+        raise InputError(f"{name} must be at least {least}, got {shown(value)}; give a larger one")
     if most is not None and value > most:
-        raise InputError(f"{name} must be at most {most}, got {_shown(value)}; give a smaller one")
+        raise InputError(f"{name} must be at most {most}, got {shown(value)}; give a smaller one")
     return int(value)
 
 
@@ -79,8 +79,8 @@ def real_number(
     geogan.operators.errors.InputError: minutes must be a finite number of 0 or more, got nan; give such a number
     """
     allowed = _range(least, most, above, below)
-    if not (_is_whole(value) or isinstance(value, float | np.floating)) or not _is_finite(value):
-        raise InputError(f"{name} must be a finite number{allowed}, got {_shown(value)}; give such a number")
+    if not (_is_whole(value) or _is_real(value)) or not _is_finite(value):
+        raise InputError(f"{name} must be a finite number{allowed}, got {shown(value)}; give such a number")
     if least == 0 and value < 0:
         raise InputError(f"{name} must not be negative, got {value}; give a number{allowed}")
     if (
@@ -103,11 +103,12 @@ def switch(name: str, value: Any) -> bool:
 
     Examples
     --------
+    >>> import numpy as np
     >>> switch("first_guess", np.True_)
     True
     """
-    if not isinstance(value, bool | np.bool_):
-        raise InputError(f"{name} must be true or false, got {_shown(value)}; give one of the two")
+    if not _is_truth_value(value):
+        raise InputError(f"{name} must be true or false, got {shown(value)}; give one of the two")
     return bool(value)
 
 
@@ -136,8 +137,8 @@ def check_parameters(operator: Any, name: str) -> None:
             plain: Any = switch(called, value)
         elif value is None and field.default is None:
             continue
-        elif not (_is_whole(value) or isinstance(value, float | np.floating)):
-            raise InputError(f"{called} must be a number, got {_shown(value)}; the default is {field.default}")
+        elif not (_is_whole(value) or _is_real(value)):
+            raise InputError(f"{called} must be a number, got {shown(value)}; the default is {field.default}")
         else:
             plain = int(value) if _is_whole(value) else float(value)
         object.__setattr__(operator, field.name, plain)
@@ -145,7 +146,17 @@ def check_parameters(operator: Any, name: str) -> None:
 
 def _is_whole(value: Any) -> bool:
     """Whether a value is a whole number; to Python, ``True`` is one."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not _is_truth_value(value)
+
+
+def _is_real(value: Any) -> bool:
+    """Whether a value is a floating-point number of Python or NumPy, which registers its types as numbers."""
+    return isinstance(value, Real) and not isinstance(value, Integral)
+
+
+def _is_truth_value(value: Any) -> bool:
+    """Whether a value is a truth value of Python or NumPy; NumPy is not imported for this, it takes a tenth second."""
+    return isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"))
 
 
 def _is_finite(value: Any) -> bool:
@@ -176,11 +187,18 @@ def _range(
     return f" of {text}" if text else ""
 
 
-def _shown(value: Any) -> str:
-    """Return a value as a sentence may hold it: short, on one line."""
-    if isinstance(value, bool | np.bool_):
+def shown(value: Any) -> str:
+    """Return a value as a sentence may hold it: short, on one line.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shown(True), shown(np.float32(0.5)), shown("none")
+    ('true', '0.5', "'none'")
+    """
+    if _is_truth_value(value):
         return str(value).lower()
-    if isinstance(value, np.generic):
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
         value = value.item()
     try:
         text = " ".join(repr(value).split())
