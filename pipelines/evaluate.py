@@ -382,7 +382,7 @@ def _resolution(rows: Sequence[Row]) -> Iterator[str]:
 
 def _draw(rows: Sequence[Row], figures: Path, model: Model) -> list[str]:
     """Write the figures of a variable; their names."""
-    from geogan.plotting.score_figures import plot_ranks, plot_reliability, plot_spectra
+    from geogan.plotting import plot_ranks, plot_reliability, plot_spectra
 
     def called(row: Row) -> str:
         return TITLES.get(row.method, row.method)

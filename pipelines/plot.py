@@ -1,19 +1,20 @@
-"""``geogan plot``: a product, a field, or the course of a training as a figure."""
+"""``geogan plot``: draw a filled product, a field, or the curves of a training."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from geogan.compute.streaming import reading
+from geogan.compute.streaming import reading as reading_of
 from geogan.fields.axes import find_axes
 from geogan.fields.domains import named_domain
 from geogan.fields.variables import is_joined, split_variables
+from geogan.files.metrics import error_units, read_metrics
 from geogan.files.places import check_apart
-from geogan.files.plain_file import parse_json, read_json, read_lines
-from geogan.files.run_folder import METRICS, TEXT, is_run
+from geogan.files.run_folder import is_run
 from geogan.files.user_path import user_path
 from geogan.io import Reading, find_domain, open_source, variable_names
 from geogan.operators.errors import InputError
@@ -30,55 +31,66 @@ from geogan.plotting import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Characters of units that a figure shows.
-_UNITS = 100
+
+@dataclass(frozen=True)
+class PlotOptions:
+    """What ``geogan plot`` draws of its data; each attribute is an option of the command line.
+
+    Attributes
+    ----------
+    variable : str or None
+        Variable to draw; needed if the data hold several measured variables.
+    date : str or None
+        The nearest date is drawn; for samples, their number. None: a date that is about half observed.
+    band : str, int or None
+        Name or number of the band; None: red, green and blue together, or the first of other bands.
+    truth : str, Path or None
+        Field of the same grid and unit; the figure shows the filled field minus this one.
+    observed : str, Path or None
+        Gappy field of the same grid and unit; None: the cells that a product marks as observed.
+    domain : str or None
+        Domain of a single map, as in `geogan.io.find_domain`.
+    group, where : str or None
+        How the data are read, as in `geogan.io.open_field`.
+    dims : str, mapping or None
+        As in `geogan.io.open_field`.
+    """
+
+    variable: str | None = None
+    date: str | None = None
+    band: str | int | None = None
+    truth: str | Path | None = None
+    observed: str | Path | None = None
+    domain: str | None = None
+    group: str | None = None
+    dims: str | Mapping[str, str] | None = None
+    where: str | None = None
 
 
 def plot(
     data: str | Path,
-    *,
     out: str | Path,
-    variable: str | None = None,
-    date: str | None = None,
-    band: str | int | None = None,
-    truth: str | Path | None = None,
-    observed: str | Path | None = None,
-    domain: str | None = None,
-    group: str | None = None,
-    dims: str | Mapping[str, str] | None = None,
-    where: str | None = None,
+    options: PlotOptions = PlotOptions(),
+    *,
     overwrite: bool = False,
     console: "Console | None" = None,
 ) -> Path:
-    """Draw what ``data`` is.
+    """Draw ``data`` as a figure.
 
-    A filled product is drawn as it was observed, as it was filled, and where its values come from; with
-    ``truth``, how far it is from the truth. A field alone is one map. A run is the course of its training.
+    A filled product is drawn as observed field, filled field, and predicted error or source; with ``truth``, the
+    third map is filled minus truth. A field alone is one map. A run is drawn as training curves.
 
     Parameters
     ----------
     data : str or Path
         Product, field, or folder of a run.
     out : str or Path
-        Figure to write: ``.png``, ``.pdf`` or ``.svg``. It is complete or not there.
-    variable : str, optional
-        Needed where there are several measured variables.
-    date : str, optional
-        The map nearest to it is drawn, or the sample of that number; by default one that is about half observed.
-    band : str or int, optional
-        Name or number of the band to draw; by default red, green and blue together, or the first of other bands.
-    truth : str or Path, optional
-        Field of the same grid and unit.
-    observed : str or Path, optional
-        Gappy field of the same grid and unit; by default what a product marks as observed.
-    domain : str, optional
-        Variable of ``data`` that is 1 at sea and 0 on land, for a single map.
-    group, dims, where : str, optional
-        How the data are read, as in `geogan.io.open_field`.
+        File to write: ``.png``, ``.pdf`` or ``.svg``. An existing file is replaced as a whole or stays as it is.
+    options : PlotOptions
     overwrite : bool
         Replace an existing figure.
     console : Console, optional
-        Where to say what is done.
+        Console that shows how the data were read.
 
     Returns
     -------
@@ -87,7 +99,7 @@ def plot(
     Raises
     ------
     InputError
-        If the data cannot be read or drawn, or the figure not written.
+        If the data cannot be read or drawn, or the figure cannot be written.
 
     Examples
     --------
@@ -95,130 +107,97 @@ def plot(
     >>> from geogan.fields.synthetic import synthetic_sst
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     synthetic_sst(days=2, size=24).to_netcdf(f"{folder}/sea.nc")
-    ...     plot(f"{folder}/sea.nc", out=f"{folder}/sea.png", date="2015-01-02").name
+    ...     plot(f"{folder}/sea.nc", f"{folder}/sea.png", PlotOptions(date="2015-01-02")).name
     'sea.png'
     """
-    check_apart(out, {"--data": data, "--truth": truth, "--observed": observed}, what="the figure")
+    check_apart(out, {"--data": data, "--truth": options.truth, "--observed": options.observed}, what="the figure")
     out = figure_path(out, overwrite=overwrite)
-    if is_run(data):
-        for name, given in (
-            ("variable", variable),
-            ("date", date),
-            ("band", band),
-            ("truth", truth),
-            ("observed", observed),
-            ("domain", domain),
-            ("group", group),
-            ("dims", dims),
-            ("where", where),
-        ):
-            if given is not None:
-                raise InputError(f"{data} is a run, whose curves have no {name}; leave {name} out")
-        metrics = _metrics(user_path(data))
-        with _beside(out) as partial:
-            plot_training(metrics, partial, units=_error_units(user_path(data)))
-        return out
-    source_of_field = open_source(str(data), variable=variable, reading=Reading.of(group, dims, where))
-    field, own = source_of_field.field, source_of_field.reading
-    if is_joined(field):
-        each = " or ".join(f"--variable {one.name}" for one in split_variables(field))
-        raise InputError(f"a figure shows one variable, got {variable!r}; give {each}")
-    source, std = (
-        open_source(str(data), variable=name, reading=own.unconditional()).field
-        if name in variable_names(str(data), reading=own)
-        else None
-        for name in (f"{field.name}_source", f"{field.name}_std")
-    )
-    true, seen = (
-        None if path is None else _beside_field(path, field, reading)
-        for path, reading in ((truth, own.beside()), (observed, own.beside()))
-    )
-    for path, part in ((data, field), (data, source), (data, std), (truth, true), (observed, seen)):
-        if part is not None:
-            # A damaged file is noticed here, where its name is known.
-            with reading(str(path), str(part.name)):
-                select_date(part, date).load()
-    if source is None and true is None and seen is None:
-        chosen = select_band(select_date(field, date), band)
-        sea = _domain(str(data), domain, field, own)
-        with _beside(out) as partial:
-            figure: Any = plot_field(chosen, domain=sea).figure
-            figure.savefig(partial, dpi=150)
-        return out
-    if seen is None:
-        seen = field if source is None else observed_part(field, source)
-    with _beside(out) as partial:
-        plot_reconstruction(seen, field, truth=true, source=source, std=std, date=date, band=band, path=partial)
+    with _new_figures_closed():
+        if is_run(data):
+            _plot_run(user_path(data), out, options)
+        else:
+            notes = _plot_data(data, out, options)
+            if console is not None:
+                console.print(*notes, sep="\n", end="\n" if notes else "", markup=False, highlight=False)
     return out
 
 
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """A name beside the final one, which the figure gets when it is complete."""
-    import matplotlib.pyplot as plt
-
-    partial = out.with_name(f".{out.stem}.partial{out.suffix}")
-    open_before = set(plt.get_fignums())
-    try:
-        yield partial
-        partial.replace(out)
-    except OSError as error:
-        if str(error.filename) != str(partial):
-            raise
-        raise InputError(f"{out} cannot be written ({error.strerror}); give another place") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        # The caller's own figures stay open.
-        for number in set(plt.get_fignums()) - open_before:
-            plt.close(number)
+def _plot_run(run: Path, out: Path, options: PlotOptions) -> None:
+    """Draw the training curves of a run, which no option can change."""
+    for option in fields(options):
+        if getattr(options, option.name) is not None:
+            raise InputError(f"{run} is a run, whose curves have no {option.name}; leave {option.name} out")
+    plot_training(read_metrics(run), out, units=error_units(run))
 
 
-def _beside_field(path: str | Path, field: xr.DataArray, how: Reading) -> xr.DataArray:
-    """The variable of the field's name in another file, where that has it; else the only variable there."""
-    name = str(field.name) if str(field.name) in variable_names(path, reading=how) else None
-    return open_source(path, variable=name, reading=how).field
+def _plot_data(data: str | Path, out: Path, options: PlotOptions) -> tuple[str, ...]:
+    """Draw a product or a field; return how it was read."""
+    given = Reading.of(options.group, options.dims, options.where)
+    opened = open_source(str(data), variable=options.variable, reading=given)
+    field, reading = opened.field, opened.reading
+    if is_joined(field):
+        choices = " or ".join(f"--variable {variable.name}" for variable in split_variables(field))
+        raise InputError(f"a figure shows one variable, got {options.variable!r}; give {choices}")
+    source = _part_of_product(data, f"{field.name}_source", reading)
+    std = _part_of_product(data, f"{field.name}_std", reading)
+    truth = _same_variable(options.truth, field, reading)
+    observed = _same_variable(options.observed, field, reading)
+    parts = [(data, field), (data, source), (data, std), (options.truth, truth), (options.observed, observed)]
+    for path, part in parts:
+        if part is not None:
+            # Reading here lets the error name the damaged file.
+            with reading_of(str(path), str(part.name)):
+                select_date(part, options.date).load()
+    if source is None and truth is None and observed is None:
+        domain = _domain(data, options.domain, field, reading)
+        plot_field(select_band(select_date(field, options.date), options.band), domain=domain, path=out)
+        return opened.notes
+    if observed is None:
+        observed = field if source is None else observed_part(field, source)
+    plot_reconstruction(
+        observed, field, truth=truth, source=source, std=std, date=options.date, band=options.band, path=out
+    )
+    return opened.notes
 
 
-def _domain(data: str, name: str | None, field: xr.DataArray, how: Reading) -> xr.DataArray | None:
+def _part_of_product(data: str | Path, name: str, reading: Reading) -> xr.DataArray | None:
+    """Open a variable of a filled product; None if the data have no such variable."""
+    if name not in variable_names(str(data), reading=reading):
+        return None
+    return open_source(str(data), variable=name, reading=reading.unconditional()).field
+
+
+def _same_variable(path: str | Path | None, field: xr.DataArray, reading: Reading) -> xr.DataArray | None:
+    """Open the variable with the field's name in another file, or the only variable of that file."""
+    if path is None:
+        return None
+    reading = reading.beside()
+    name = str(field.name) if str(field.name) in variable_names(path, reading=reading) else None
+    return open_source(path, variable=name, reading=reading).field
+
+
+def _domain(data: str | Path, name: str | None, field: xr.DataArray, reading: Reading) -> xr.DataArray | None:
+    """Return the cells of the domain that ``--domain`` names, shape (y, x)."""
     if name is None:
         return None
     axes = find_axes(field)
-    asked = find_domain(data, name, field, reading=how)
-    found = named_domain(field, asked)
-    sea = (
-        field.notnull().any([dim for dim in field.dims if dim not in (axes.y, axes.x)]).values
-        if found is None
-        else found.cells
-    )
+    domain = named_domain(field, find_domain(str(data), name, field, reading=reading))
+    if domain is None:
+        cells = field.notnull().any([dim for dim in field.dims if dim not in (axes.y, axes.x)]).values
+    else:
+        cells = domain.cells
     coords = {dim: field[dim] for dim in (axes.y, axes.x) if dim in field.coords}
-    return xr.DataArray(sea, dims=(axes.y, axes.x), coords=coords)
+    return xr.DataArray(cells, dims=(axes.y, axes.x), coords=coords)
 
 
-def _error_units(run: Path) -> str:
-    """In what a run's errors are; nothing where it does not say."""
+@contextmanager
+def _new_figures_closed() -> Iterator[None]:
+    """Close the pyplot figures that were opened in the block; figures of the caller stay open."""
+    import matplotlib.pyplot as plt
+
+    before = set(plt.get_fignums())
     try:
-        return str(read_json(run / TEXT)["scores"]["units"])[:_UNITS]
-    except (OSError, ValueError, LookupError, TypeError):
-        return ""
-
-
-def _metrics(run: Path) -> list[dict[str, Any]]:
-    """Records of a training; a line that was being written when the run was stopped does not count."""
-    # Only for a run: a field is drawn without it.
-    from geogan.files.schema import MetricsLine, check
-
-    file, records = run / METRICS, []
-    try:
-        for line, _ in read_lines(file):
-            try:
-                record = parse_json(line)
-                check(MetricsLine, record)
-            except ValueError:
-                continue
-            records.append(record)
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{run} holds no {METRICS}, so there is no training to draw; train it again") from None
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror or error}); copy it again") from error
-    return records
+        yield
+    finally:
+        for number in set(plt.get_fignums()) - before:
+            plt.close(number)

@@ -53,11 +53,10 @@ def plot(
     ] = False,
 ) -> None:
     """Draw a product, a field, or the course of a training."""
+    from geogan.pipelines.plot import PlotOptions
     from geogan.pipelines.plot import plot as run
 
-    path = run(
-        data,
-        out=out,
+    options = PlotOptions(
         variable=variable,
         date=date,
         band=band,
@@ -67,7 +66,5 @@ def plot(
         group=group,
         dims=dims,
         where=where,
-        overwrite=overwrite,
-        console=make_console(),
     )
-    echo(path)
+    echo(run(data, out, options, overwrite=overwrite, console=make_console()))

@@ -1,11 +1,11 @@
-"""What a figure says of a field in words: what it is, its unit, its date."""
+"""Text of a figure: name, unit and date of a field."""
 
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-_UNITS = {
+_DISPLAY_UNITS = {
     "degree_celsius": "°C",
     "degrees_celsius": "°C",
     "degree_c": "°C",
@@ -18,40 +18,44 @@ _UNITS = {
 }
 
 
-def label_of(field: xr.DataArray) -> str:
-    """Name and unit, as a colour bar bears them."""
-    units = units_of(field)
-    return " ".join(part for part in (name_of(field), f"[{units}]" if units else "") if part)
+def colour_bar_label(field: xr.DataArray) -> str:
+    """Return the label of a colour bar: the field's name and its unit in brackets."""
+    return with_units(display_name(field), display_units(field))
 
 
-def name_of(field: xr.DataArray) -> str:
-    """The name for people, of the attributes or of the variable itself."""
+def with_units(label: str, units: str) -> str:
+    """Append the unit in brackets to a label; a field without unit keeps the label alone."""
+    return " ".join(part for part in (label, f"[{units}]" if units else "") if part)
+
+
+def display_name(field: xr.DataArray) -> str:
+    """Return the long name of a field, else its standard name, else the name of the variable."""
     for name in (field.attrs.get("long_name"), field.attrs.get("standard_name"), field.name):
         if name:
             return str(name).replace("_", " ")
     return ""
 
 
-def units_of(field: xr.DataArray | None) -> str:
-    """The unit as a figure writes it; nothing where there is none."""
+def display_units(field: xr.DataArray | None) -> str:
+    """Return the unit as a figure shows it; an empty text for a dimensionless field."""
     units = "" if field is None else str(field.attrs.get("units", "")).strip()
     if units in ("1", ""):
         return ""
-    return _UNITS.get(units.lower().replace(" ", "_"), units)
+    return _DISPLAY_UNITS.get(units.lower().replace(" ", "_"), units)
 
 
-def date_of(field: xr.DataArray) -> str:
-    """The date of a map, or the number of a sample; nothing where it has neither."""
+def date_title(field: xr.DataArray) -> str:
+    """Return the date of a map or the number of a sample; an empty text if the field has neither."""
     for coordinate in field.coords.values():
-        dated = np.issubdtype(coordinate.dtype, np.datetime64) or hasattr(coordinate.values[()], "calendar")
-        if coordinate.ndim == 0 and dated:
-            return written(coordinate.values[()])
+        is_date = np.issubdtype(coordinate.dtype, np.datetime64) or hasattr(coordinate.values[()], "calendar")
+        if coordinate.ndim == 0 and is_date:
+            return format_date(coordinate.values[()])
     sample = next((field.coords[name] for name in ("sample", "image", "n") if name in field.coords), None)
     return f"{sample.name} {sample.item()}" if sample is not None and sample.ndim == 0 else ""
 
 
-def written(time: Any) -> str:
-    """A date, with its hour where that is not midnight."""
+def format_date(time: Any) -> str:
+    """Return a date as text, with hours and minutes unless the time is midnight."""
     if isinstance(time, np.datetime64):
         text = str(time.astype("M8[m]"))
     else:
@@ -59,23 +63,23 @@ def written(time: Any) -> str:
     return text.removesuffix("T00:00").replace("T", " ")
 
 
-def words_of(field: xr.DataArray) -> str:
-    """All that a field is called, in lower case, for what its names tell."""
-    named = (field.name, field.attrs.get("standard_name"), field.attrs.get("long_name"))
-    return " ".join(str(word).lower() for word in named if word)
+def all_names(field: xr.DataArray) -> str:
+    """Return variable name, standard name and long name in lower case, to search for words in them."""
+    names = (field.name, field.attrs.get("standard_name"), field.attrs.get("long_name"))
+    return " ".join(str(name).lower() for name in names if name)
 
 
 def is_anomaly(field: xr.DataArray) -> bool:
-    """Whether its names say that the values stand around zero."""
-    return any(word in words_of(field) for word in ("anomaly", "anomalies", "difference"))
+    """Return whether the names mark the field as an anomaly, with values around zero."""
+    return any(word in all_names(field) for word in ("anomaly", "anomalies", "difference"))
 
 
 def is_image(field: xr.DataArray) -> bool:
-    """Whether the values are brightness, from -1 to 1."""
+    """Return whether the values are brightness from -1 to 1."""
     return field.attrs.get("valid_min") == -1 and field.attrs.get("valid_max") == 1
 
 
-def outside_of(field: xr.DataArray) -> str:
-    """What the cells are in which the quantity does not exist."""
-    marine = any(word in words_of(field) for word in ("sea", "sst", "ocean", "chlor"))
-    return "land" if marine else "outside the domain"
+def outside_label(field: xr.DataArray) -> str:
+    """Return the label of cells outside the domain: land for a marine quantity."""
+    is_marine = any(word in all_names(field) for word in ("sea", "sst", "ocean", "chlor"))
+    return "land" if is_marine else "outside the domain"

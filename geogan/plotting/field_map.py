@@ -1,13 +1,15 @@
 """One map of a field."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from geogan.operators.errors import InputError
-from geogan.plotting.captions import date_of, label_of
-from geogan.plotting.colours import colour_extend, colour_limits, colour_map
+from geogan.plotting.captions import colour_bar_label, date_title
+from geogan.plotting.colours import ColourScale, colour_extend, colour_limits, colour_map
+from geogan.plotting.figure_file import figure_path, save_figure
 from geogan.plotting.map_grid import figure_size, map_grid, map_values, projection_of
 from geogan.plotting.painting import draw_map
 
@@ -24,36 +26,37 @@ def plot_field(
     limits: tuple[float, float] | None = None,
     coast: bool = True,
     domain: xr.DataArray | None = None,
+    path: str | Path | None = None,
 ) -> "Axes":
-    """Draw one map of a field, with its colour bar, units, date and coastline; or an image in its colours.
+    """Draw one map of a field with colour bar, unit, date and coastline; draw three bands as a colour image.
 
     Parameters
     ----------
     field : DataArray, shape (y, x), or (band, y, x) of red, green and blue
-        NaN where unseen. Longitudes in [-180, 180] or [0, 360], latitudes in either order; where the field
-        has neither, plain axes are drawn. Larger maps than 1200 cells along a side are thinned.
+        NaN in gaps. Longitudes are in [-180, 180] or [0, 360], latitudes in either order. A field without longitudes
+        and latitudes is drawn on plain axes. A map of more than 1200 cells along a side is thinned.
     ax : Axes, optional
-        Where to draw, a cartopy map or plain axes; a new figure where None.
+        Axes to draw on, a cartopy map or plain axes; by default those of a new figure.
     cmap : str or Colormap, optional
-        By default thermal colours for temperatures, a diverging map for anomalies, grey for images, viridis
-        otherwise.
+        By default thermal colours for temperatures, a diverging map for anomalies, grey for images, else viridis.
     limits : (float, float), optional
-        Colour range in the unit of the field; by default the 2nd and 98th percentiles, of images the range that
-        they say.
+        Colour range in the unit of the field; by default the 2nd and 98th percentiles, for images -1 and 1.
     coast : bool
-        Draw the coastline where the field has longitudes and latitudes.
+        Draw the coastline if the field has longitudes and latitudes.
     domain : DataArray of bool, shape (y, x), optional
-        True where the quantity exists; cells outside it are painted as land and only those inside as gaps.
+        True where the quantity exists; cells outside it are drawn as land, cells without a value inside it as gaps.
+    path : str or Path, optional
+        Save the figure to this file: PNG, PDF or SVG.
 
     Returns
     -------
     ax : Axes
-        Its figure is the caller's to close.
+        The caller closes its figure.
 
     Raises
     ------
     InputError
-        Where the field is no single map, or ``limits`` are not increasing.
+        If the field is not a single map, ``limits`` do not increase, or the figure cannot be written.
 
     Examples
     --------
@@ -64,6 +67,7 @@ def plot_field(
     '2015-01-01'
     >>> plt.close(ax.figure)
     """
+    target = None if path is None else figure_path(path)
     grid = map_grid(field)
     if limits is None:
         limits = colour_limits([field])
@@ -74,19 +78,21 @@ def plot_field(
 
         figure = plt.figure(figsize=figure_size(grid, 1), layout="compressed")
         ax = figure.add_subplot(projection=projection_of(grid))
+    values = map_values(field, grid)
     inside = None if domain is None else map_values(domain, grid, "domain").astype(bool)
-    mesh = draw_map(ax, grid, map_values(field, grid), inside, cmap or colour_map(field), limits, coast)
-    ax.set_title(date_of(field))
-    if mesh is None:
-        return ax
-    values = np.asarray(field.values, dtype="float64")
-    wide = np.ptp(grid.x_edges) > 1.3 * np.ptp(grid.y_edges) and ax.get_aspect() != "auto"
-    ax.figure.colorbar(
-        mesh,
-        ax=ax,
-        location="bottom" if wide else "right",
-        label=label_of(field),
-        extend=colour_extend([values], limits),
-        shrink=0.85,
-    )
+    scale = ColourScale(cmap or colour_map(field), limits)
+    mesh = draw_map(ax, grid, values, scale, domain=inside, has_coast=coast)
+    ax.set_title(date_title(field))
+    if mesh is not None:
+        is_wide = np.ptp(grid.x_edges) > 1.3 * np.ptp(grid.y_edges) and ax.get_aspect() != "auto"
+        ax.figure.colorbar(
+            mesh,
+            ax=ax,
+            location="bottom" if is_wide else "right",
+            label=colour_bar_label(field),
+            extend=colour_extend([values], limits),
+            shrink=0.85,
+        )
+    if target is not None and (whole := ax.get_figure(root=True)) is not None:
+        save_figure(whole, target)
     return ax

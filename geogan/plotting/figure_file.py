@@ -1,21 +1,27 @@
-"""The file that a figure goes to."""
+"""The file of a figure: check its path, write it."""
 
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geogan.files.user_path import user_path
 from geogan.operators.errors import InputError
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _SUFFIXES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
+_DOTS_PER_INCH = 150
 
 
 def figure_path(path: str | Path, *, overwrite: bool = True) -> Path:
-    """Whether a figure may be written there; nothing is touched.
+    """Check that a figure can be written to a path; create nothing.
 
     Parameters
     ----------
     path : str or Path
     overwrite : bool
-        Whether a file of that name may be replaced.
+        Whether an existing file may be replaced.
 
     Returns
     -------
@@ -24,8 +30,8 @@ def figure_path(path: str | Path, *, overwrite: bool = True) -> Path:
     Raises
     ------
     InputError
-        If its ending is none of a figure, its folder does not exist, it is a folder itself, or it exists
-        while ``overwrite`` is False.
+        If the suffix is not one of a figure, the folder does not exist, the path is a folder, or the file exists
+        and ``overwrite`` is False.
 
     Examples
     --------
@@ -44,3 +50,24 @@ def figure_path(path: str | Path, *, overwrite: bool = True) -> Path:
     if target.exists() and not overwrite:
         raise InputError(f"{str(path)!r} exists; give another name, or overwrite it with --overwrite")
     return target
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure under a temporary name, then rename it, so that an existing file is replaced as a whole.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        figure.savefig(partial, dpi=_DOTS_PER_INCH)
+        partial.replace(path)
+    except OSError as error:
+        if str(error.filename) != str(partial):
+            raise
+        raise InputError(f"{path} cannot be written ({error.strerror}); give another place") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

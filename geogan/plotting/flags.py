@@ -1,4 +1,4 @@
-"""Where the values of a filled product are from: its source flags."""
+"""Source flags of a filled product: where each value comes from."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.operators.errors import InputError
-from geogan.plotting.colours import LAND
+from geogan.plotting.colours import LAND, ColourScale
 from geogan.plotting.map_grid import MapGrid
 from geogan.plotting.painting import draw_mesh, frame_map
 
@@ -18,10 +18,11 @@ _COLOURS = {
     "unreadable": "#8e6bb0",
     "screened": "#4f8f5b",
 }
+_COLOURS_OF_OTHER_FLAGS = ("#7aa874", "#8d7fb8", "#c98b6b", "#5fa6a6", "#c5719e", "#8a8a8a")
 
 
 def observed_part(filled: xr.DataArray, source: xr.DataArray) -> xr.DataArray:
-    """What of a filled product was observed.
+    """Return the observed values of a filled product.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ def observed_part(filled: xr.DataArray, source: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     observed : DataArray, shape ([time,] y, x)
-        NaN where the product was filled; lazy where it is.
+        NaN where the product was filled; lazy if ``filled`` is lazy.
 
     Raises
     ------
@@ -55,37 +56,42 @@ def observed_part(filled: xr.DataArray, source: xr.DataArray) -> xr.DataArray:
     )
 
 
-def flag_names(source: xr.DataArray | None) -> dict[int, str]:
-    """The meanings of a source's flags, by their values."""
-    assert source is not None
+def flag_names(source: xr.DataArray) -> dict[int, str]:
+    """Return the meaning of each flag value.
+
+    Raises
+    ------
+    InputError
+        If ``flag_values`` and ``flag_meanings`` are missing or differ in number.
+    """
     meanings = str(source.attrs.get("flag_meanings", "")).split()
     values = np.atleast_1d(source.attrs.get("flag_values", []))
     if not meanings or len(meanings) != len(values):
         raise InputError(
-            f"source must name its flags in flag_values and flag_meanings, got {len(values)} and "
-            f"{len(meanings)} of them; pass the sst_source of a filled product"
+            f"source must name its flags in flag_values and flag_meanings, got {len(values)} values and "
+            f"{len(meanings)} meanings; pass the sst_source of a filled product"
         )
     return {int(value): meaning for value, meaning in zip(values, meanings)}
 
 
 def draw_flags(ax: Any, grid: MapGrid, flags: np.ndarray, names: dict[int, str]) -> None:
-    """Paint the flags in colours of their own, with a legend of those that occur."""
+    """Draw one colour for each flag, with a legend of the flags that occur."""
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
-    spare = iter(("#7aa874", "#8d7fb8", "#c98b6b", "#5fa6a6", "#c5719e", "#8a8a8a"))
-    colours = {value: _COLOURS.get(name) or next(spare, "#555555") for value, name in names.items()}
+    other = iter(_COLOURS_OF_OTHER_FLAGS)
+    colours = {value: _COLOURS.get(name) or next(other, "#555555") for value, name in names.items()}
     index = np.full(flags.shape, np.nan)
     for i, value in enumerate(names):
         index[flags == value] = i
     ax.set_facecolor(grid.gap)
-    draw_mesh(ax, grid, index, ListedColormap(list(colours.values())), (-0.5, len(colours) - 0.5))
-    frame_map(ax, grid, True, fill=False, row_labels=False)
+    draw_mesh(ax, grid, index, ColourScale(ListedColormap(list(colours.values())), (-0.5, len(colours) - 0.5)))
+    frame_map(ax, grid, has_coast=True, is_land_filled=False, has_row_labels=False)
     present = [value for value in names if (flags == value).any()]
     ax.legend(
         handles=[Patch(facecolor=colours[value], label=names[value].replace("_", " ")) for value in present],
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.02 if grid.image else -0.12),
+        bbox_to_anchor=(0.5, -0.02 if grid.is_image else -0.12),
         ncols=2,
         frameon=False,
         fontsize="small",

@@ -1,4 +1,4 @@
-"""The grid of a map as it is drawn: edges of its cells, what its axes say, its projection."""
+"""The grid of a map as it is drawn: cell edges, axis labels, projection."""
 
 from typing import Any, NamedTuple
 
@@ -12,10 +12,28 @@ from geogan.plotting.colours import GAP, GAP_OF_IMAGES
 
 
 class MapGrid(NamedTuple):
-    """Edges of the cells as they are drawn.
+    """Cell edges and labels of a map.
 
-    ``centre`` is the longitude at x = 0, None where there are no longitudes; ``first`` is the coordinate of
-    the first column as the field has it. Of an image the first row is on top, and ``gap`` another colour.
+    Attributes
+    ----------
+    y, x : str
+        Dimensions of the field.
+    y_edges, x_edges : ndarray
+        Edges of the cells. Longitudes are relative to ``centre``, in degrees.
+    centre : float or None
+        Longitude at x = 0 of the map; None if the field has no longitudes.
+    y_label, x_label : str
+        Labels of plain axes.
+    has_same_units : bool
+        Whether both axes have one unit, so that cells are drawn in their true aspect.
+    first_x : float
+        Coordinate of the first column as the field gives it.
+    band : str or None
+        Dimension of red, green and blue.
+    is_image : bool
+        Whether the first row is drawn at the top, without ticks.
+    gap : str
+        Colour of a gap.
     """
 
     y: str
@@ -25,15 +43,21 @@ class MapGrid(NamedTuple):
     centre: float | None
     y_label: str
     x_label: str
-    same_units: bool
-    first: float
+    has_same_units: bool
+    first_x: float
     band: str | None = None
-    image: bool = False
+    is_image: bool = False
     gap: str = GAP
 
 
 def map_grid(field: xr.DataArray) -> MapGrid:
-    """The grid of one map (y, x), or of one in three colours; refuse anything else."""
+    """Return the grid of one map, shape (y, x) or (band, y, x) with three bands.
+
+    Raises
+    ------
+    InputError
+        If the field is not a single map.
+    """
     axes = find_axes(field) if field.ndim in (2, 3) else None
     if axes is None or (field.ndim == 3 and (axes.band is None or field.sizes[axes.band] != 3)):
         raise InputError(f"a single map (y, x) is expected, got the dimensions {field.dims}; select one date first")
@@ -48,29 +72,56 @@ def map_grid(field: xr.DataArray) -> MapGrid:
         y_edges, x_edges = np.clip(_edges(y), -90, 90), _edges(np.unwrap(x, period=360))
         x_edges = x_edges - 360 * np.round((x_edges.min() + x_edges.max()) / 720)
         low, high = x_edges.min(), x_edges.max()
-        # Centred on Greenwich unless the field would be cut there at 180°.
+        # A map centred on Greenwich would cut a field that crosses 180°.
         centre = 0.0 if low >= -180 - 1e-6 and high <= 180 + 1e-6 else float((low + high) / 2)
         x_edges = x_edges - centre
     else:
         y_edges, x_edges = _edges(y), _edges(x)
-    image = is_image(field) and axes.y not in field.coords
-    gap = GAP_OF_IMAGES if image and axes.band is None else GAP
-    same_units = y_units == x_units
+    is_plain_image = is_image(field) and axes.y not in field.coords
     return MapGrid(
-        axes.y, axes.x, y_edges, x_edges, centre, y_label, x_label, same_units, float(x[0]), axes.band, image, gap
+        y=axes.y,
+        x=axes.x,
+        y_edges=y_edges,
+        x_edges=x_edges,
+        centre=centre,
+        y_label=y_label,
+        x_label=x_label,
+        has_same_units=y_units == x_units,
+        first_x=float(x[0]),
+        band=axes.band,
+        is_image=is_plain_image,
+        gap=GAP_OF_IMAGES if is_plain_image and axes.band is None else GAP,
     )
 
 
 def map_values(field: xr.DataArray, grid: MapGrid, name: str = "field") -> np.ndarray:
-    """Values as float64 in the order (y, x), or (y, x, band) of three colours, on this grid and no other."""
+    """Return the values of a map in the order (y, x), or (y, x, band) with three bands.
+
+    Parameters
+    ----------
+    field : DataArray, shape (y, x) or (band, y, x)
+    grid : MapGrid
+        The grid that the field must be on.
+    name : str
+        Name of the field in an error.
+
+    Returns
+    -------
+    values : ndarray of float64
+
+    Raises
+    ------
+    InputError
+        If the field is on another grid.
+    """
     colours = [grid.band] if grid.band in field.dims and grid.band else []
     if set(field.dims) != {grid.y, grid.x, *colours}:
         raise InputError(f"{name} must have the dimensions ({grid.y}, {grid.x}), got {field.dims}; rename them")
     values = np.asarray(field.transpose(grid.y, grid.x, *colours).values, dtype="float64")
     expected = (grid.y_edges.size - 1, grid.x_edges.size - 1)
-    here = map_grid(field)
+    own_grid = map_grid(field)
     if values.shape[:2] != expected or not (
-        np.allclose(here.y_edges, grid.y_edges) and np.allclose(here.x_edges, grid.x_edges)
+        np.allclose(own_grid.y_edges, grid.y_edges) and np.allclose(own_grid.x_edges, grid.x_edges)
     ):
         raise InputError(
             f"{name} must be on the grid of the others, {expected} cells, got {values.shape} or other "
@@ -80,7 +131,7 @@ def map_values(field: xr.DataArray, grid: MapGrid, name: str = "field") -> np.nd
 
 
 def projection_of(grid: MapGrid) -> Any:
-    """Plate carrée around the grid's centre; None where there are no longitudes."""
+    """Return a plate carrée projection around the grid's centre; None if there are no longitudes."""
     if grid.centre is None:
         return None
     from cartopy import crs
@@ -88,20 +139,20 @@ def projection_of(grid: MapGrid) -> Any:
     return crs.PlateCarree(central_longitude=grid.centre)
 
 
-def figure_size(grid: MapGrid, panels: int) -> tuple[float, float]:
-    """Width and height in inches of so many maps side by side."""
+def figure_size(grid: MapGrid, maps: int) -> tuple[float, float]:
+    """Return width and height in inches of a figure with maps side by side."""
     aspect = 1.0
-    if grid.centre is not None or grid.same_units:
+    if grid.centre is not None or grid.has_same_units:
         aspect = abs(float(np.ptp(grid.y_edges) / np.ptp(grid.x_edges)))
-    width = 4.4 if panels > 1 else 6.4
-    if panels == 1 and 1.3 * aspect >= 1:
-        # The colour bar stands beside the map, which is that much narrower.
+    width = 4.4 if maps > 1 else 6.4
+    if maps == 1 and 1.3 * aspect >= 1:
+        # The colour bar at the side takes 1.5 inches from the width of the map.
         return width, float(np.clip((width - 1.5) * aspect, 1.8, 9.0)) + 0.8
-    return width * panels, float(np.clip(width * aspect, 1.8, 9.0)) + 1.3
+    return width * maps, float(np.clip(width * aspect, 1.8, 9.0)) + 1.3
 
 
 def _positions(field: xr.DataArray, dim: str) -> tuple[np.ndarray, str, str]:
-    """Positions along a dimension: its coordinate where that is monotonic numbers, else the index."""
+    """Return positions, label and unit along a dimension: a monotonic coordinate, else the index."""
     along = [c for c in field.coords.values() if c.dims == (dim,) and np.issubdtype(c.dtype, np.number)]
     for coordinate in sorted(along, key=lambda c: c.name != dim):
         values = coordinate.values.astype("float64")
@@ -113,6 +164,7 @@ def _positions(field: xr.DataArray, dim: str) -> tuple[np.ndarray, str, str]:
 
 
 def _edges(centres: np.ndarray) -> np.ndarray:
+    """Return the edges of cells with these centres, one more than centres."""
     if centres.size == 1:
         return np.array([centres[0] - 0.5, centres[0] + 0.5])
     middle = (centres[1:] + centres[:-1]) / 2

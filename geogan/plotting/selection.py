@@ -1,4 +1,4 @@
-"""One date and one band of a field."""
+"""Select one date and one band of a field."""
 
 from typing import Any
 
@@ -8,19 +8,22 @@ import xarray as xr
 from geogan.fields.axes import Axes, band_names, find_axes
 from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
-from geogan.plotting.captions import is_image, name_of, written
+from geogan.plotting.captions import display_name, format_date, is_image
+
+# Dates among which the default date is chosen; reading more of a long archive takes too long.
+_CANDIDATES = 20
 
 
 def select_date(field: xr.DataArray, date: str | float | np.datetime64 | None = None) -> xr.DataArray:
-    """One map of a field, or one sample.
+    """Return the map of one date, or one sample.
 
     Parameters
     ----------
     field : DataArray, shape ([time,] [band,] y, x)
-        NaN where unseen.
+        NaN in gaps.
     date : str, float or datetime64, optional
-        The map nearest to it; of samples the number, counted from 0; by default, of up to twenty, the one that is
-        nearest to half observed.
+        The nearest date is selected; for samples, their number, counted from 0. By default, of up to twenty dates,
+        the one whose observed share is nearest to one half.
 
     Returns
     -------
@@ -29,7 +32,7 @@ def select_date(field: xr.DataArray, date: str | float | np.datetime64 | None = 
     Raises
     ------
     InputError
-        If the date is none, lies outside the record, or is asked of a field without time.
+        If the date cannot be read, lies outside the record, or the field has no time.
 
     Examples
     --------
@@ -48,16 +51,16 @@ def select_date(field: xr.DataArray, date: str | float | np.datetime64 | None = 
 def select_band(
     field: xr.DataArray, band: str | int | None = None, *, like: xr.DataArray | None = None
 ) -> xr.DataArray:
-    """One band of a field; itself where it has none.
+    """Return one band of a field; a field without bands as it is.
 
     Parameters
     ----------
     field : DataArray, shape ([time,] [band,] y, x)
     band : str or int, optional
-        Name of the band, or its number, counted from 0. By default all three of red, green and blue, or the first
+        Name of the band, or its number, counted from 0. By default red, green and blue together, or the first
         of other bands.
     like : DataArray, optional
-        The field whose bands these are, where this one does not say their names itself.
+        Field that names the bands, if this one does not.
 
     Returns
     -------
@@ -79,86 +82,90 @@ def select_band(
         if band is not None:
             raise InputError(f"band {band} cannot be selected: the field has no bands; leave band out")
         return field
-    if band is None and _in_colours(field if like is None else like):
+    if band is None and _is_rgb(field if like is None else like):
         return field
     band = 0 if band is None else band
     names, count = band_names(field, axes), field.sizes[axes.band]
-    meant = matching(band, names)
-    # Longer numbers are none of a band, and Python refuses to read very long ones.
+    name = matching(band, names)
+    # Python refuses to convert very long digit strings, and no field has 10**9 bands.
     number = int(band) if str(band).isascii() and str(band).isdecimal() and len(str(band)) < 10 else count
-    index = number if meant is None else list(names).index(meant)
+    index = number if name is None else list(names).index(name)
     if index < count:
-        titled = {"long_name": f"{name_of(field)}, {names[index]}"} if names else {}
-        return field.isel({axes.band: index}).assign_attrs(titled)
+        title = {"long_name": f"{display_name(field)}, {names[index]}"} if names else {}
+        return field.isel({axes.band: index}).assign_attrs(title)
     known = f"{', '.join(names)}, or " if names else ""
     raise InputError(
         f"band must be {known}a number from 0 to {count - 1}, got {band!r}; choose one of them{suggestion(band, names)}"
     )
 
 
-def select_same_date(
-    observed: xr.DataArray,
-    filled: xr.DataArray,
-    truth: xr.DataArray | None,
-    source: xr.DataArray | None,
-    std: xr.DataArray | None,
-    date: str | float | np.datetime64 | None,
-) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray | None, xr.DataArray | None, xr.DataArray | None]:
-    """One map of each, all of the same date."""
+def select_common_date(
+    fields: dict[str, xr.DataArray], date: str | float | np.datetime64 | None
+) -> dict[str, xr.DataArray]:
+    """Return the map of one date of each field.
+
+    Parameters
+    ----------
+    fields : dict of DataArray
+        By name; ``filled`` and ``observed`` must be there. The date is one of ``filled``.
+    date : str, float or datetime64, optional
+        As in :func:`select_date`.
+
+    Raises
+    ------
+    InputError
+        If a field has no map of that date.
+    """
+    filled, observed = fields["filled"], fields["observed"]
     axes = find_axes(filled)
+    time: Any = None
     if axes.time is None:
         if date is not None:
             raise InputError(f"date {date} cannot be selected: filled is a single map; leave date out")
-        wanted: Any = None
     elif date is not None:
-        wanted = filled[axes.time].values[_nearest(filled, axes, date)]
+        time = filled[axes.time].values[_nearest(filled, axes, date)]
     else:
-        same = axes.time in observed.dims and observed.sizes[axes.time] == filled.sizes[axes.time]
-        chosen = _half_observed(observed, filled) if same else 0
-        wanted = filled[axes.time].values[chosen]
+        has_same_dates = axes.time in observed.dims and observed.sizes[axes.time] == filled.sizes[axes.time]
+        time = filled[axes.time].values[_half_observed(observed, filled) if has_same_dates else 0]
+    return {name: _map_at(field, time, name) for name, field in fields.items()}
 
-    def select(field: xr.DataArray | None, name: str) -> xr.DataArray | None:
-        if field is None:
-            return None
-        own = find_axes(field)
-        time = own.time
-        if time is None:
-            return field
-        if wanted is None:
-            if field.sizes[time] == 1:
-                return field.isel({time: 0})
-            raise InputError(f"{name} has many dates and filled has none; select one date of {name} first")
-        where = np.flatnonzero(field[time].values == wanted)
-        if not where.size:
-            raise InputError(f"{name} has no map of {written(wanted)}, which filled has; select common dates")
-        return _entry(field, own, int(where[0]))
 
-    seen, full = select(observed, "observed"), select(filled, "filled")
-    assert seen is not None and full is not None
-    return seen, full, select(truth, "truth"), select(source, "source"), select(std, "std")
+def _map_at(field: xr.DataArray, time: Any, name: str) -> xr.DataArray:
+    """Return the map of exactly one time; a field without time is returned as it is."""
+    axes = find_axes(field)
+    if axes.time is None:
+        return field
+    if time is None:
+        if field.sizes[axes.time] == 1:
+            return field.isel({axes.time: 0})
+        raise InputError(f"{name} has many dates and filled has none; select one date of {name} first")
+    index = np.flatnonzero(field[axes.time].values == time)
+    if not index.size:
+        raise InputError(f"{name} has no map of {format_date(time)}, which filled has; select common dates")
+    return _entry(field, axes, int(index[0]))
 
 
 def _entry(field: xr.DataArray, axes: Axes, index: int) -> xr.DataArray:
-    """One map, that of a sample with its number."""
-    chosen = field.isel({axes.time: index})
-    numbered = axes.independent and axes.time not in chosen.coords
-    return chosen.assign_coords({axes.time: index}) if numbered else chosen
+    """Return the map at an index; a sample keeps its number as a coordinate."""
+    entry = field.isel({axes.time: index})
+    needs_number = axes.independent and axes.time not in entry.coords
+    return entry.assign_coords({axes.time: index}) if needs_number else entry
 
 
 def _half_observed(observed: xr.DataArray, filled: xr.DataArray) -> int:
-    """Index of the map, of up to twenty, that is nearest to half observed."""
+    """Return the index of the date, of up to twenty, whose observed share is nearest to one half."""
     axes = find_axes(filled)
-    candidates = np.unique(np.linspace(0, filled.sizes[axes.time] - 1, 20).round().astype(int))
+    candidates = np.unique(np.linspace(0, filled.sizes[axes.time] - 1, _CANDIDATES).round().astype(int))
     counts = observed.isel({axes.time: candidates}).notnull().sum([d for d in filled.dims if d != axes.time]).values
     if filled is observed:
-        ever = max(int(counts.max()), 1)
+        complete = max(int(counts.max()), 1)
     else:
-        ever = max(int(filled.isel({axes.time: int(candidates[0])}).notnull().sum()), 1)
-    return int(candidates[np.argmin(np.abs(counts / ever - 0.5))])
+        complete = max(int(filled.isel({axes.time: int(candidates[0])}).notnull().sum()), 1)
+    return int(candidates[np.argmin(np.abs(counts / complete - 0.5))])
 
 
 def _nearest(field: xr.DataArray, axes: Axes, date: str | float | np.datetime64) -> int:
-    """Index of the map nearest to a date that lies within the record, give or take a step; a sample's number."""
+    """Return the index of the nearest date, within the record plus one time step; or the number of a sample."""
     times = field[axes.time].values
     if axes.independent:
         if str(date).isdecimal() and int(str(date)) < len(times):
@@ -167,36 +174,41 @@ def _nearest(field: xr.DataArray, axes: Axes, date: str | float | np.datetime64)
             f"date must be the number of a sample, 0 to {len(times) - 1}, got {date!r}; choose one of them"
         )
     try:
-        if np.issubdtype(times.dtype, np.datetime64):
-            apart = np.abs((times - np.datetime64(date)) / np.timedelta64(1, "D"))  # type: ignore[arg-type]
-        elif times.dtype == object:
-            year, month, day = (int(part) for part in str(date)[:10].split("-"))
-            wanted = type(times[0])(year, month, day)
-            apart = np.array([abs((t - wanted).total_seconds()) / 86400 for t in times])
-        else:
-            apart = np.abs(times - float(date))
+        distance = _distances(times, date)
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"date must be one of the record's, {written(times[0])} to {written(times[-1])}, got {date!r}; "
+            f"date must be one of the record's, {format_date(times[0])} to {format_date(times[-1])}, got {date!r}; "
             "write it as 2015-01-31"
         ) from error
-    index = int(np.argmin(apart))
-    order = np.sort(times)
-    if times.size > 1:
-        step = np.max(np.diff(order))
-        step = step.total_seconds() / 86400 if hasattr(step, "total_seconds") else step
-        step = step / np.timedelta64(1, "D") if isinstance(step, np.timedelta64) else step
-    else:
-        step = 1.0
-    if not apart[index] <= float(step):
+    index, ordered = int(np.argmin(distance)), np.sort(times)
+    largest_step = _as_days(np.max(np.diff(ordered))) if times.size > 1 else 1.0
+    if not distance[index] <= largest_step:
         raise InputError(
-            f"date must lie within {written(order[0])} to {written(order[-1])}, got {date}; choose another"
+            f"date must lie within {format_date(ordered[0])} to {format_date(ordered[-1])}, got {date}; choose another"
         )
     return index
 
 
-def _in_colours(field: xr.DataArray) -> bool:
-    """Whether the bands are red, green and blue: by their names, or because it is an image of three."""
+def _distances(times: np.ndarray, date: Any) -> np.ndarray:
+    """Return the distance of each time from a date: in days, or in the unit of numbers that are no dates."""
+    if np.issubdtype(times.dtype, np.datetime64):
+        return np.abs((times - np.datetime64(date)) / np.timedelta64(1, "D"))
+    if times.dtype == object:
+        year, month, day = (int(part) for part in str(date)[:10].split("-"))
+        target = type(times[0])(year, month, day)
+        return np.array([abs(_as_days(time - target)) for time in times])
+    return np.abs(times - float(date))
+
+
+def _as_days(step: Any) -> float:
+    """Return a time step in days; a number that is no duration as it is."""
+    if isinstance(step, np.timedelta64):
+        return float(step / np.timedelta64(1, "D"))
+    return step.total_seconds() / 86400 if hasattr(step, "total_seconds") else float(step)
+
+
+def _is_rgb(field: xr.DataArray) -> bool:
+    """Return whether the bands are red, green and blue, by their names or because an image has three."""
     axes = find_axes(field)
     if axes.band is None or field.sizes[axes.band] != 3:
         return False

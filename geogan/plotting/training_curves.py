@@ -1,11 +1,17 @@
-"""The course of a training."""
+"""Curves of a training: losses and error on withheld cells."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from geogan.operators.errors import InputError
-from geogan.plotting.figure_file import figure_path
+from geogan.plotting.captions import with_units
+from geogan.plotting.curves import plain_axes
+from geogan.plotting.figure_file import figure_path, save_figure
+
+_LOSSES = {"loss_prior": "prior", "loss_likelihood": "likelihood", "loss_withheld": "withheld"}
+
+Curves = dict[str, tuple[list[float], list[float]]]
 
 
 def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path, *, units: str = "") -> Path:
@@ -14,12 +20,12 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path, *, units:
     Parameters
     ----------
     metrics : sequence of dict
-        One record a report, with ``step`` and any of ``loss_prior``, ``loss_likelihood``, ``loss_withheld``
+        One record for each report, with ``step`` and any of ``loss_prior``, ``loss_likelihood``, ``loss_withheld``
         and ``withheld_rmse``; missing and None values are skipped.
     path : str or Path
-        Where to save the figure: PNG, PDF, SVG.
+        File to write: PNG, PDF or SVG.
     units : str
-        Of the error.
+        Unit of the error.
 
     Returns
     -------
@@ -28,7 +34,7 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path, *, units:
     Raises
     ------
     InputError
-        Where no record has a step with a value, or the path cannot be written as a figure.
+        If no record has a step and a value, or the figure cannot be written.
 
     Examples
     --------
@@ -38,38 +44,36 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path, *, units:
     ...     plot_training(records, f"{folder}/training.png").name
     'training.png'
     """
-    # Not through pyplot: nothing is left open for the caller of a loop to close.
+    # A figure that pyplot does not know of needs no closing.
     from matplotlib.figure import Figure
 
     target = figure_path(path)
-    losses = _curves(
-        metrics,
-        {"loss_prior": "prior", "loss_likelihood": "likelihood", "loss_withheld": "withheld"},
-    )
-    errors = _curves(metrics, {"withheld_rmse": "withheld RMSE"})
-    if not losses and not errors:
+    groups = [
+        (_curves(metrics, _LOSSES), "loss"),
+        (_curves(metrics, {"withheld_rmse": "withheld RMSE"}), with_units("withheld RMSE", units)),
+    ]
+    groups = [(curves, label) for curves, label in groups if curves]
+    if not groups:
         raise InputError(
             "metrics must hold records with a step and a loss or a withheld_rmse, got none of them; "
             "draw after the first report"
         )
-    error = "withheld RMSE" + (f" [{units}]" if units else "")
-    groups = [(curves, title) for curves, title in ((losses, "loss"), (errors, error)) if curves]
     figure = Figure(figsize=(4.6 * len(groups), 3.2), layout="constrained")
-    for i, (curves, title) in enumerate(groups):
+    for i, (curves, label) in enumerate(groups):
         ax = figure.add_subplot(1, len(groups), i + 1)
         for name, (steps, values) in curves.items():
             ax.plot(steps, values, label=name, linewidth=1.4, marker="o" if len(steps) < 30 else "", ms=3)
         ax.set_xlabel("step")
-        ax.set_ylabel(title)
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+        ax.set_ylabel(label)
+        plain_axes(ax)
         if len(curves) > 1:
             ax.legend(frameon=False)
-    figure.savefig(target, dpi=150)
+    save_figure(figure, target)
     return target
 
 
-def _curves(metrics: Sequence[dict[str, Any]], names: dict[str, str]) -> dict[str, tuple[list[float], list[float]]]:
+def _curves(metrics: Sequence[dict[str, Any]], names: dict[str, str]) -> Curves:
+    """Return steps and values by label, for keys that at least one record holds."""
     curves = {}
     for key, label in names.items():
         points = [(m["step"], m[key]) for m in metrics if m.get(key) is not None and m.get("step") is not None]

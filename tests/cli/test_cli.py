@@ -1,12 +1,13 @@
-"""Every verb hands on what was said; what cannot be used is one sentence and exit code 2."""
+"""Tests of the command line: options reach the pipeline of the verb; errors are one sentence with exit code 2."""
 
+import dataclasses
 import inspect
 import json
 import os
 import subprocess
 import sys
 import time
-import types
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -21,35 +22,37 @@ VERBS = ("train", "fill", "evaluate", "corrupt", "plot", "info", "demo")
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Each verb's pipeline replaced by one that notes what it was called with."""
-    noted = []
+    """Replace the pipeline of each verb by a function that records its arguments; return the records."""
+    recorded = []
     for verb in VERBS:
-        fake = types.ModuleType(f"geogan.pipelines.{verb}")
 
-        def note(*args, _verb=verb, **named):
-            noted.append((_verb, args, named))
+        def record(*args, _verb=verb, **named):
+            recorded.append((_verb, args, named))
             return {"kind": "data"} if _verb == "info" else Path("made")
 
-        setattr(fake, verb, note)
-        monkeypatch.setitem(sys.modules, fake.__name__, fake)
-    return noted
+        monkeypatch.setattr(pipeline(verb), verb, record)
+    return recorded
+
+
+def pipeline(verb):
+    """Return the module of a verb's pipeline."""
+    return import_module(f"geogan.pipelines.{verb}")
 
 
 def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def failing(monkeypatch, error):
-    fake = types.ModuleType("geogan.pipelines.info")
+def failing(monkeypatch, error, verb="info"):
+    """Let the pipeline of a verb raise an error."""
 
     def fail(*args, **named):
         raise error
 
-    fake.info = fail
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    monkeypatch.setattr(pipeline(verb), verb, fail)
 
 
-def test_train_hands_on_all_it_was_told(calls):
+def test_train_passes_on_every_option(calls):
     result = run("train", "--data", "a.nc", "--data", "b.nc", "--operator", "convolve_noise:l=5",
                  "--operator", "cloud_mask", "--out", "runs/x", "--variable", "sst", "--domain", "sea", "--time",
                  "2001", "--group", "day", "--dims", "y=up", "--where", "quality>3",
@@ -82,7 +85,7 @@ def test_the_defaults_of_train(calls):
     assert named["operator"] == ["cloud_mask"]
     assert named["steps"] is named["minutes"] is named["out"] is None
     assert named["seed"] == defaults.SEED and named["preset"] == []
-    # What is not given is the preset's, or else the default.
+    # None: the preset decides, or else the default.
     for name in ("window", "width", "crop", "batch", "weight_prior", "weight_likelihood", "weight_withheld", "clean"):
         assert named[name] is None
 
@@ -98,7 +101,7 @@ def test_a_resumed_run_keeps_its_settings(calls):
     assert run("train").stderr == ("training needs a field or a run, got neither; give --data FIELD or --resume RUN\n")
 
 
-def test_the_other_verbs(calls):
+def test_the_other_verbs_pass_on_their_options(calls):
     run("fill", "--data", "a.nc", "--model", "runs/x", "--out", "f.nc", "--no-keep-observed", "--time", "2001-01")
     run("evaluate", "--data", "a.nc", "--model", "runs/x", "--truth", "t.nc", "--method", "model", "--no-ablation")
     run("evaluate", "--data", "a.nc", "--model", "runs/x", "--json", "-")
@@ -107,7 +110,7 @@ def test_the_other_verbs(calls):
     run("demo", "--minutes", 0.5, "--size", 32)
     assert [call[0] for call in calls] == ["fill", "evaluate", "evaluate", "corrupt", "plot", "demo"]
     consoles = [call[2].pop("console") for call in calls]
-    # Tables go to stdout, unless JSON does; all else goes to stderr.
+    # Only a table of scores goes to stdout, unless JSON goes there.
     assert [console.stderr for console in consoles] == [True, False, True, True, True, True]
     fill, evaluate, as_json, corrupt, plot, demo = (call[1:] for call in calls)
     assert fill[0] == (["a.nc"], Path("runs/x"), Path("f.nc"))
@@ -115,7 +118,7 @@ def test_the_other_verbs(calls):
     assert evaluate[1]["methods"] == ["model"] and evaluate[1]["ablation"] is False
     assert as_json[1]["methods"] is None and as_json[1]["ablation"] and as_json[1]["json"] == Path("-")
     assert corrupt[1]["operator"] == ["cloud_mask"] and corrupt[1]["seed"] == 3
-    assert plot[0] == ("f.nc",) and plot[1]["date"] == "2001-01-02" and plot[1]["out"] == Path("f.png")
+    assert plot[0][:2] == ("f.nc", Path("f.png")) and plot[0][2].date == "2001-01-02"
     assert demo == ((Path("demo"),), {"days": 160, "size": 32, "minutes": 0.5, "seed": 0, "threads": None})
 
 
@@ -126,16 +129,17 @@ def test_info_as_json_is_json(calls):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_pipelines_take_what_verbs_give(verb):
-    from importlib import import_module
-
+def test_pipelines_take_the_options_of_their_verbs(verb):
     command = next(command for command in app.registered_commands if command.callback.__name__ == verb)
     given = set(inspect.signature(command.callback).parameters) - {"ctx", "method", "as_json", "screen_threshold"}
-    taken = inspect.signature(getattr(import_module(f"geogan.pipelines.{verb}"), verb)).parameters
-    assert given <= taken.keys() and "console" in taken
+    module = pipeline(verb)
+    accepted = set(inspect.signature(getattr(module, verb)).parameters)
+    if verb == "plot":
+        accepted |= {option.name for option in dataclasses.fields(module.PlotOptions)}
+    assert given <= accepted and "console" in accepted
 
 
-def test_the_methods_in_the_help_are_those_there_are():
+def test_the_help_names_every_method():
     from geogan.evaluation.league import METHODS
 
     words = run("evaluate", "--help").stdout.replace(",", " ").split()
@@ -143,7 +147,7 @@ def test_the_methods_in_the_help_are_those_there_are():
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_help_says_every_option_with_its_default(verb):
+def test_the_help_names_every_option(verb):
     result = run(verb, "--help")
     assert result.exit_code == 0
     command = next(command for command in app.registered_commands if command.callback.__name__ == verb)
@@ -156,7 +160,7 @@ def test_help_says_every_option_with_its_default(verb):
             assert "[required]" in result.stdout
 
 
-def test_an_input_error_is_its_sentence_alone(monkeypatch):
+def test_an_input_error_is_printed_as_one_sentence(monkeypatch):
     failing(monkeypatch, InputError("a b c"))
     result = run("info", "a.nc")
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", "a b c\n")
@@ -164,18 +168,18 @@ def test_an_input_error_is_its_sentence_alone(monkeypatch):
     assert result.exit_code == 2 and "Traceback" in result.stderr and "a b c" in result.stderr
 
 
-def test_a_defect_keeps_its_trace(monkeypatch):
+def test_a_defect_is_raised(monkeypatch):
     failing(monkeypatch, ValueError("a b c"))
     assert isinstance(run("info", "a.nc").exception, ValueError)
 
 
-def test_an_interrupt_is_one_line(monkeypatch):
+def test_an_interrupt_is_printed_as_one_line(monkeypatch):
     failing(monkeypatch, KeyboardInterrupt())
     result = run("info", "a.nc")
     assert (result.exit_code, result.stderr) == (130, "stopped; what was finished is kept\n")
 
 
-def test_a_reader_that_went_away_is_no_error(tmp_path):
+def test_a_closed_pipe_is_not_an_error(tmp_path):
     code = (
         "import sys, types, typer; fake = types.ModuleType('x');"
         "fake.info = lambda *a, **k: [typer.echo('y' * 999) for _ in range(9999)];"
@@ -210,27 +214,15 @@ def test_as_a_module_and_quick():
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
-def test_a_lack_of_memory_is_one_sentence(monkeypatch, error):
-    fake = types.ModuleType("geogan.pipelines.fill")
-
-    def fill(*args, **named):
-        raise error
-
-    fake.fill = fill
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+def test_a_lack_of_memory_is_printed_as_one_sentence(monkeypatch, error):
+    failing(monkeypatch, error, "fill")
     result = run("fill", "--data", "a.zarr", "--model", "m", "--out", "b.zarr")
     assert result.exit_code == 2
     assert result.stderr.startswith("this needs more memory than there is; give smaller numbers")
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_any_other_error_of_a_library_keeps_its_trace(monkeypatch):
-    fake = types.ModuleType("geogan.pipelines.fill")
-
-    def fill(*args, **named):
-        raise RuntimeError("a defect")
-
-    fake.fill = fill
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+def test_another_error_of_a_library_is_raised(monkeypatch):
+    failing(monkeypatch, RuntimeError("a defect"), "fill")
     result = run("fill", "--data", "a.zarr", "--model", "m", "--out", "b.zarr")
     assert isinstance(result.exception, RuntimeError) and result.exit_code == 1

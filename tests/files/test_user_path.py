@@ -28,7 +28,7 @@ def test_the_home_folder_is_found_everywhere(home, film, model):
     assert geogan.Reconstructor.load("~/run").model_.variable == "sst"
     assert geogan.Reconstructor.load("~/run").save(Path("~/again")) == home / "again"
     assert write_dataset(film()[["sst"]], "~/out.nc") == home / "out.nc"
-    assert plot("~/sst_1.nc", out="~/map.png") == home / "map.png" and (home / "map.png").is_file()
+    assert plot("~/sst_1.nc", "~/map.png") == home / "map.png" and (home / "map.png").is_file()
 
 
 @pytest.mark.parametrize(

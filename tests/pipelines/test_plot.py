@@ -1,6 +1,7 @@
-"""What is drawn fits what is there; a figure is complete or not there."""
+"""Tests of ``geogan plot``: the figure fits the data, and is written as a whole or not at all."""
 
 import json
+import re
 
 import matplotlib
 
@@ -12,10 +13,9 @@ import pytest
 
 from geogan.corruption import corrupt
 from geogan.fields.synthetic import synthetic_sst
-from geogan.model.model_file import MODEL
+from geogan.files.run_folder import MODEL
 from geogan.operators.errors import InputError
-from geogan.pipelines import plot as module
-from geogan.pipelines.plot import plot
+from geogan.pipelines.plot import PlotOptions, plot
 
 
 @pytest.fixture(scope="module")
@@ -31,34 +31,33 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def titles(monkeypatch):
-    """Titles of the panels of every reconstruction drawn."""
-    drawn = []
-
-    def note(*args, **named):
-        figure = plot_reconstruction(*args, **named)
-        drawn.append([ax.get_title() for ax in figure.axes if ax.get_title()])
-        return figure
-
-    plot_reconstruction = module.plot_reconstruction
-    monkeypatch.setattr(module, "plot_reconstruction", note)
-    return drawn
+def texts(path):
+    """Return the texts of a figure that was saved as SVG."""
+    return re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text(encoding="utf-8"))
 
 
-def test_a_product(folder, tmp_path, titles):
-    assert plot(folder / "filled.nc", out=tmp_path / "a.png", date="2015-01-02").stat().st_size > 10_000
-    plot(folder / "filled.nc", out=tmp_path / "b.pdf", truth=folder / "truth.nc")
-    plot(folder / "filled.nc", out=tmp_path / "c.svg", observed=folder / "gappy.nc")
-    assert titles[0] == titles[2] == ["observed", "filled", "predicted error"]
-    assert titles[1] == ["observed", "filled", "filled − truth: RMSE 0 °C in the gaps"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.pdf", "c.svg"]
+@pytest.fixture(autouse=True)
+def readable_svg():
+    """Let Matplotlib write text as text; by default it writes outlines."""
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        yield
+
+
+def test_a_product(folder, tmp_path):
+    out = plot(folder / "filled.nc", tmp_path / "a.svg", PlotOptions(date="2015-01-02"))
+    assert {"observed", "filled", "predicted error"} <= set(texts(out))
+    out = plot(folder / "filled.nc", tmp_path / "b.svg", PlotOptions(truth=folder / "truth.nc"))
+    assert "filled − truth: RMSE 0 °C in the gaps" in texts(out) and "predicted error" not in texts(out)
+    out = plot(folder / "filled.nc", tmp_path / "c.svg", PlotOptions(observed=folder / "gappy.nc"))
+    assert {"observed", "filled", "predicted error"} <= set(texts(out))
+    assert plot(folder / "filled.nc", tmp_path / "d.png").stat().st_size > 10_000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.svg", "c.svg", "d.png"]
     assert plt.get_fignums() == []
 
 
-def test_a_field_alone(folder, tmp_path, titles):
-    plot(folder / "gappy.nc", out=tmp_path / "a.png", domain="sea_mask")
-    assert titles == [] and (tmp_path / "a.png").stat().st_size > 5_000
+def test_a_field_alone(folder, tmp_path):
+    out = plot(folder / "gappy.nc", tmp_path / "a.svg", PlotOptions(domain="sea_mask", date="2015-01-03"))
+    assert "2015-01-03" in texts(out) and "observed" not in texts(out)
 
 
 def test_a_run(tmp_path):
@@ -66,30 +65,34 @@ def test_a_run(tmp_path):
     run.mkdir()
     (run / MODEL).touch()
     with pytest.raises(InputError, match=r"holds no metrics\.jsonl"):
-        plot(run, out=tmp_path / "a.png")
+        plot(run, tmp_path / "a.png")
     lines = [json.dumps({"step": step, "loss_prior": 0.5, "withheld_rmse": 0.2}) for step in (1, 2)]
     (run / "metrics.jsonl").write_text("\n".join([*lines, '{"step": 3, "lo']))
-    assert plot(run, out=tmp_path / "a.png").stat().st_size > 5_000
+    assert plot(run, tmp_path / "a.png").stat().st_size > 5_000
     with pytest.raises(InputError, match="leave date out"):
-        plot(run, out=tmp_path / "b.png", date="2015-01-01")
+        plot(run, tmp_path / "b.png", PlotOptions(date="2015-01-01"))
 
 
-def test_what_is_refused_leaves_what_was_there(folder, tmp_path):
+def test_a_refused_figure_leaves_the_old_file(folder, tmp_path):
     out = tmp_path / "a.png"
     out.write_text("old")
     with pytest.raises(InputError, match="exists; give another name"):
-        plot(folder / "gappy.nc", out=out)
-    for change, words in [
-        ({"data": "nowhere.nc"}, "does not exist"),
+        plot(folder / "gappy.nc", out)
+    for options, words in [
         ({"date": "2040-01-01"}, "must lie within 2015-01-01 to 2015-01-04"),
         ({"date": "someday"}, "write it as 2015-01-31"),
         ({"variable": "salt"}, "has no variable 'salt'"),
         ({"domain": "sst"}, "a mask of"),
-        ({"out": tmp_path / "a.doc"}, "must end in .png"),
-        ({"out": tmp_path / "no" / "a.png"}, "does not exist; make it first"),
     ]:
         with pytest.raises(InputError, match=words):
-            plot(**{"data": folder / "gappy.nc", "out": out, "overwrite": True} | change)
+            plot(folder / "gappy.nc", out, PlotOptions(**options), overwrite=True)
+    for data, other, words in [
+        ("nowhere.nc", out, "does not exist"),
+        (folder / "gappy.nc", tmp_path / "a.doc", "must end in .png"),
+        (folder / "gappy.nc", tmp_path / "no" / "a.png", "does not exist; make it first"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            plot(data, other, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"] and out.read_text() == "old"
-    plot(folder / "gappy.nc", out=out, overwrite=True)
+    plot(folder / "gappy.nc", out, overwrite=True)
     assert out.stat().st_size > 5_000

@@ -1,36 +1,36 @@
-"""A figure calls a field by its name, unit and date."""
+"""Tests of the text of figures: name, unit and date of a field."""
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from geogan.plotting.captions import date_of, is_anomaly, label_of, outside_of, units_of
+from geogan.plotting.captions import colour_bar_label, date_title, display_units, is_anomaly, outside_label
 
 
 @pytest.mark.parametrize(
-    ("stored", "written"),
+    ("stored", "displayed"),
     [("degree_Celsius", "°C"), ("deg C", "°C"), ("Kelvin", "K"), ("mg m-3", "mg m-3"), ("1", ""), ("", "")],
 )
-def test_units_are_written_as_people_write_them(stored, written):
-    assert units_of(xr.DataArray(0.0, attrs={"units": stored})) == written
+def test_units_are_displayed_in_their_usual_form(stored, displayed):
+    assert display_units(xr.DataArray(0.0, attrs={"units": stored})) == displayed
 
 
-def test_a_label_is_the_name_for_people_with_its_unit():
+def test_a_label_is_the_long_or_standard_name_with_the_unit():
     field = xr.DataArray(0.0, name="sst", attrs={"standard_name": "sea_surface_temperature", "units": "K"})
-    assert label_of(field) == "sea surface temperature [K]"
-    assert label_of(field.assign_attrs(long_name="skin temperature")) == "skin temperature [K]"
-    assert label_of(xr.DataArray(0.0, name="ndvi")) == "ndvi"
+    assert colour_bar_label(field) == "sea surface temperature [K]"
+    assert colour_bar_label(field.assign_attrs(long_name="skin temperature")) == "skin temperature [K]"
+    assert colour_bar_label(xr.DataArray(0.0, name="ndvi")) == "ndvi"
 
 
-def test_the_date_has_its_hour_where_that_is_not_midnight(a_field):
+def test_the_date_has_an_hour_unless_it_is_midnight(a_field):
     field = a_field(dates=1).isel(time=0)
-    assert date_of(field) == "2019-03-01"
-    assert date_of(field.assign_coords(time=np.datetime64("2019-03-01T06:30", "ns"))) == "2019-03-01 06:30"
-    assert date_of(field.drop_vars("time").assign_coords(sample=7)) == "sample 7"
-    assert date_of(field.drop_vars("time")) == ""
+    assert date_title(field) == "2019-03-01"
+    assert date_title(field.assign_coords(time=np.datetime64("2019-03-01T06:30", "ns"))) == "2019-03-01 06:30"
+    assert date_title(field.drop_vars("time").assign_coords(sample=7)) == "sample 7"
+    assert date_title(field.drop_vars("time")) == ""
 
 
-def test_names_tell_anomalies_and_what_is_outside():
+def test_names_identify_anomalies_and_marine_fields():
     anomaly = xr.DataArray(0.0, name="sst_anomaly")
     assert is_anomaly(anomaly) and not is_anomaly(xr.DataArray(0.0, name="sst"))
-    assert outside_of(anomaly) == "land" and outside_of(xr.DataArray(0.0, name="ndvi")) == "outside the domain"
+    assert outside_label(anomaly) == "land" and outside_label(xr.DataArray(0.0, name="ndvi")) == "outside the domain"

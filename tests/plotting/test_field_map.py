@@ -1,4 +1,4 @@
-"""A map says what it shows; an image is shown in its colours."""
+"""Tests of a single map: labels, colours, images."""
 
 import matplotlib
 import numpy as np
@@ -16,12 +16,12 @@ def test_a_map_has_units_date_and_colours(a_field, texts):
     ax = plot_field(field)
     words = texts(ax.figure)
     assert "sea surface temperature [°C]" in words and "2019-03-02" in words
-    assert "15°W" in words  # 0-360 longitudes are shown as what they are
+    assert "15°W" in words  # the field has 345°E
     mesh = next(c for c in ax.collections if hasattr(c, "get_coordinates"))
     assert mesh.get_cmap().name in ("inferno", "thermal")
 
 
-def test_field_errors(a_field):
+def test_errors(a_field):
     with pytest.raises(InputError, match="select one date"):
         plot_field(a_field(dates=2))
     with pytest.raises(InputError, match="limits must increase"):
@@ -30,10 +30,10 @@ def test_field_errors(a_field):
         plot_reconstruction(a_field(), a_field(), date="2019-03-01")
 
 
-def test_an_image_is_drawn_in_its_colours_top_row_first(pictures):
+def test_an_image_is_drawn_in_colour_with_the_first_row_on_top(pictures):
     image = select_date(pictures(), "2")
-    holed = image.where(~((image.y == 0) & (image.x == 0)))
-    ax = plot_field(holed)
+    gappy = image.where(~((image.y == 0) & (image.x == 0)))
+    ax = plot_field(gappy)
     (mesh,) = ax.collections
     colours = mesh.get_array()
     assert colours.shape == (9, 12, 4) and colours[0, 0, 3] == 0 and (colours[1:, :, 3] == 1).all()
@@ -41,7 +41,7 @@ def test_an_image_is_drawn_in_its_colours_top_row_first(pictures):
     assert ax.get_ylim()[0] > ax.get_ylim()[1] and len(ax.figure.axes) == 1 and ax.get_title() == "sample 2"
 
 
-def test_grey_images_have_gaps_in_another_colour(pictures):
+def test_gaps_of_grey_images_are_not_grey(pictures):
     grey = pictures(bands=1)
     ax = plot_field(select_date(grey.where(grey.x > 3), 0))
     assert matplotlib.colors.to_hex(ax.get_facecolor()) == GAP_OF_IMAGES

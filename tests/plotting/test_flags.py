@@ -1,4 +1,4 @@
-"""The flags of a product tell what was observed, and are drawn with their meanings."""
+"""Tests of source flags: the observed part of a product, the map of flags."""
 
 import numpy as np
 import pytest
@@ -10,20 +10,20 @@ from geogan.plotting import observed_part, plot_reconstruction
 pytestmark = pytest.mark.usefixtures("no_network")
 
 
-def test_what_was_observed_of_a_product(a_field):
+def test_the_observed_part_of_a_product(a_field):
     filled = a_field(dates=2)
     source = xr.zeros_like(filled, dtype="int8")
     source.attrs = {"flag_values": np.array([3, 1], "int8"), "flag_meanings": "observed filled"}
     source[:] = 1
     source[1, 4:] = 3
-    seen = observed_part(filled, source)
-    assert seen.notnull().values.tolist() == (source == 3).values.tolist()
+    observed = observed_part(filled, source)
+    assert observed.notnull().values.tolist() == (source == 3).values.tolist()
     source.attrs["flag_meanings"] = "measured filled"
     with pytest.raises(InputError, match="must name observed"):
         observed_part(filled, source)
 
 
-def test_reconstruction_with_source_flags(tmp_path, a_field, texts):
+def test_flags_are_drawn_with_a_legend_of_their_meanings(tmp_path, a_field, texts):
     filled = a_field()
     source = xr.zeros_like(filled, dtype="int8")
     source.attrs = {"flag_values": np.array([0, 1], "int8"), "flag_meanings": "observed filled"}

@@ -1,4 +1,4 @@
-"""Cells are drawn where they are, whatever their longitudes."""
+"""Tests of cell edges and longitudes of a map."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from geogan.plotting import plot_field
 pytestmark = pytest.mark.usefixtures("no_network")
 
 
-def test_north_is_up_and_values_stand_where_they_belong(a_field):
+def test_north_is_up_and_values_lie_at_their_coordinates(a_field):
     field = a_field()
     ax = plot_field(field, coast=False)
     assert ax.get_ylim() == (30.25, 40.25)
@@ -23,7 +23,7 @@ def test_north_is_up_and_values_stand_where_they_belong(a_field):
     "longitude",
     [np.arange(0.5, 360, 4), np.arange(-178.0, 180, 4), np.arange(170.0, 200), np.r_[350:360, 0:10]],
 )
-def test_any_longitudes(longitude, a_field, texts):
+def test_longitudes_of_any_range_are_unwrapped(longitude, a_field, texts):
     field = a_field(latitude=np.arange(-60.0, 61, 5), longitude=longitude.astype(float))
     ax = plot_field(field)
     width = np.ptp(ax.get_xlim())
@@ -31,7 +31,7 @@ def test_any_longitudes(longitude, a_field, texts):
     assert "°" in texts(ax.figure)
 
 
-def test_a_grid_without_longitudes_gets_plain_axes(texts):
+def test_a_grid_without_longitudes_has_plain_axes(texts):
     field = xr.DataArray(np.arange(30.0).reshape(5, 6), dims=("row", "col"), name="ndvi")
     ax = plot_field(field)
     assert not hasattr(ax, "projection")

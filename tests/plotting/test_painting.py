@@ -1,4 +1,4 @@
-"""A map fits the axes that it is painted on."""
+"""Tests of a map on axes of several kinds."""
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -17,20 +17,20 @@ def test_labels_across_the_antimeridian(a_field, texts):
     assert "180°" in texts(ax.figure)
 
 
-def test_plain_axes_keep_true_longitudes(a_field):
+def test_plain_axes_keep_the_longitudes_of_the_field(a_field):
     _, ax = plt.subplots()
     assert plot_field(a_field(longitude=np.arange(170.0, 200)), ax=ax) is ax
     assert ax.get_xlim() == (169.5, 199.5)
 
 
-def test_a_projection_of_the_callers_own(a_field):
+def test_the_projection_of_the_caller_is_kept(a_field):
     from cartopy import crs
 
     ax = plt.figure().add_subplot(projection=crs.LambertConformal(central_longitude=-14, central_latitude=35))
     assert plot_field(a_field(), ax=ax) is ax
     ax.figure.canvas.draw()
     low, high = ax.get_xlim()
-    assert -1e6 < low < -2e5 and 2e5 < high < 1e6  # metres: the field alone, not the globe
+    assert -1e6 < low < -2e5 and 2e5 < high < 1e6  # metres: the extent is that of the field, not of the globe
 
 
 def test_an_empty_map_and_a_large_one(a_field):
@@ -41,7 +41,7 @@ def test_an_empty_map_and_a_large_one(a_field):
     assert ax.get_ylim() == (-0.5, 2999.5)
 
 
-def test_a_colour_that_is_not_seen_looks_like_the_gaps(pictures):
+def test_a_missing_colour_band_has_the_shade_of_a_gap(pictures):
     image = select_date(pictures(), 1)
     (mesh,) = plot_field(image.where((image.band != "green") | (image.x > 5))).collections
     grey = matplotlib.colors.to_rgb(GAP)[1]

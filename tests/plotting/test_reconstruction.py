@@ -1,4 +1,4 @@
-"""What was observed stands beside what was filled, and what is known of that."""
+"""Tests of the figure of a reconstruction and its third map."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,13 +22,13 @@ def test_reconstruction_with_truth(tmp_path, a_field, texts):
     for expected in ("observed", "filled − truth: RMSE 0.5 °C in the gaps", "[°C]", "2019-03-02", "land"):
         assert expected in words
     assert path.stat().st_size > 10_000
-    panels = [ax for ax in figure.axes if ax.get_title()]
-    meshes = [[c for c in ax.collections if hasattr(c, "get_coordinates")][-1] for ax in panels]
+    maps = [ax for ax in figure.axes if ax.get_title()]
+    meshes = [[c for c in ax.collections if hasattr(c, "get_coordinates")][-1] for ax in maps]
     assert meshes[0].get_clim() == meshes[1].get_clim()
     low, high = meshes[2].get_clim()
     assert low == -high
-    # A gap and the land do not look alike.
-    background = [c for c in panels[0].collections if hasattr(c, "get_coordinates")][0]
+    # Gaps and land have different colours.
+    background = [c for c in maps[0].collections if hasattr(c, "get_coordinates")][0]
     assert len(np.unique(background.to_rgba(background.get_array()).reshape(-1, 4), axis=0)) == 2
 
 
@@ -60,19 +60,19 @@ def test_calendars_without_leap_days(a_field):
 )
 def test_errors(change, words, a_field):
     field = a_field(dates=3)
-    change = {name: what(a_field()) if callable(what) else what for name, what in change.items()}
+    change = {name: value(a_field()) if callable(value) else value for name, value in change.items()}
     with pytest.raises(InputError, match=words):
         plot_reconstruction(field, field, **change)
 
 
-def test_a_cell_with_a_truth_is_no_land(a_field, texts):
+def test_a_cell_with_a_true_value_is_not_land(a_field, texts):
     truth = a_field()
     gappy = truth.where(truth.lon > 345)
     figure = plot_reconstruction(gappy, gappy, truth=truth)
     assert "land" not in texts(figure)
 
 
-def test_a_triptych_in_colours(tmp_path, pictures, texts):
+def test_colour_images(tmp_path, pictures, texts):
     truth = pictures()
     gappy = truth.where(np.random.default_rng(1).random((4, 1, 9, 12)) < 0.5)
     filled = gappy.fillna(0.25)
@@ -87,7 +87,7 @@ def test_a_triptych_in_colours(tmp_path, pictures, texts):
     assert "image, green, sample 3" in texts(one) and "root mean square" not in texts(one)
 
 
-def test_the_predicted_error_is_the_third_panel_and_what_was_observed_is_certain():
+def test_the_predicted_error_is_zero_where_observed():
     from geogan.fields.synthetic import synthetic_sst
 
     truth = synthetic_sst(days=1, size=24)["sst"]
@@ -96,8 +96,8 @@ def test_the_predicted_error_is_the_third_panel_and_what_was_observed_is_certain
     figure = plot_reconstruction(observed, truth, std=std)
     titles = [ax.get_title() for ax in figure.axes]
     assert "predicted error" in titles and "source" not in titles
-    (panel,) = [ax for ax in figure.axes if ax.get_title() == "predicted error"]
-    shown = np.ma.filled(panel.collections[1].get_array().astype(float), np.nan).reshape(24, 24)
-    seen, gap = observed[0].notnull().values, std[0].notnull().values
-    assert set(np.unique(shown[seen])) == {0.0} and np.allclose(shown[gap], 0.1)
+    (error_map,) = [ax for ax in figure.axes if ax.get_title() == "predicted error"]
+    shown = np.ma.filled(error_map.collections[1].get_array().astype(float), np.nan).reshape(24, 24)
+    is_observed, is_gap = observed[0].notnull().values, std[0].notnull().values
+    assert set(np.unique(shown[is_observed])) == {0.0} and np.allclose(shown[is_gap], 0.1)
     plt.close(figure)

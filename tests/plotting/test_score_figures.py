@@ -1,4 +1,4 @@
-"""Figures of scores show the numbers that they were given."""
+"""Tests of figures of scores: their curves equal the scores."""
 
 import matplotlib
 
@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from geogan.evaluation.ensembles import LEVELS, EnsembleTally
 from geogan.model.spectra import SpectrumTally
 from geogan.operators.errors import InputError
-from geogan.plotting.score_figures import plot_ranks, plot_reliability, plot_spectra
+from geogan.plotting import plot_ranks, plot_reliability, plot_spectra
 
 EVERYWHERE = np.array(True)
 
@@ -23,8 +23,8 @@ def scores():
     members, truth = random.normal(size=(7, 2000)), random.normal(size=2000)
     return {
         "model": EnsembleTally().add_members(members, truth, EVERYWHERE).score(),
-        "too sure": EnsembleTally().add_members(0.5 * members, truth, EVERYWHERE).score(),
-        "mean alone": EnsembleTally().add_normal(0 * truth, 0 * truth + 1, truth, EVERYWHERE).score(),
+        "overconfident": EnsembleTally().add_members(0.5 * members, truth, EVERYWHERE).score(),
+        "mean only": EnsembleTally().add_normal(0 * truth, 0 * truth + 1, truth, EVERYWHERE).score(),
     }
 
 
@@ -34,26 +34,26 @@ def texts(figure) -> str:
 
 
 def cut_off(figure) -> list[str]:
-    """Titles and labels that reach beyond the rim."""
+    """Return titles and labels that extend beyond the figure."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    renderer, rim = canvas.get_renderer(), figure.bbox.padded(1)
+    renderer, frame = canvas.get_renderer(), figure.bbox.padded(1)
     labels = [part for ax in figure.axes for part in (ax.title, ax.xaxis.label, ax.yaxis.label) if part.get_text()]
     boxes = {label.get_text(): label.get_window_extent(renderer) for label in labels}
-    return [text for text, box in boxes.items() if not all(rim.contains(*corner) for corner in box.corners())]
+    return [text for text, box in boxes.items() if not all(frame.contains(*corner) for corner in box.corners())]
 
 
-def test_ranks_are_bars_around_one(scores):
+def test_rank_frequencies_average_one(scores):
     figure = plot_ranks(scores)
-    assert [ax.get_title() for ax in figure.axes] == ["model: 7 members", "too sure: 7 members"]
-    for ax, name in zip(figure.axes, ("model", "too sure")):
+    assert [ax.get_title() for ax in figure.axes] == ["model: 7 members", "overconfident: 7 members"]
+    for ax, name in zip(figure.axes, ("model", "overconfident")):
         heights = np.array([bar.get_height() for bar in ax.patches])
         assert heights.mean() == pytest.approx(1)
         np.testing.assert_allclose(heights / 8, np.array(scores[name].ranks) / 2000)
     assert not cut_off(figure)
 
 
-def test_reliability_is_nominal_against_reached(scores):
+def test_reliability_curves_equal_the_scores(scores):
     figure = plot_reliability(scores)
     diagonal, *curves = figure.axes[0].lines
     np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
@@ -76,7 +76,7 @@ def test_spectra_name_the_effective_resolution():
     words = texts(figure)
     expected = spectra["mean"].effective_resolution(spacing=4.0)
     assert f"mean: {expected:.3g} km" in words and "wavelength [km]" in words and "[°C² per cycle per cell]" in words
-    assert "nothing" not in words and words.count("observations") == 2  # one line and an axis
+    assert "nothing" not in words and words.count("observations") == 2  # one label of a curve and one of an axis
     power, ratio = figure.axes
     np.testing.assert_allclose(ratio.lines[0].get_ydata(), spectra["mean"].ratio)
     assert power.xaxis_inverted() and ratio.xaxis_inverted()
@@ -84,7 +84,7 @@ def test_spectra_name_the_effective_resolution():
     assert "wavelength [cells]" in texts(plot_spectra(spectra))
 
 
-def test_nothing_is_left_open(scores):
+def test_no_figure_is_registered_with_pyplot(scores):
     before = plt.get_fignums()
     plot_ranks(scores)
     plot_reliability(scores)

@@ -1,4 +1,4 @@
-"""One date and one band are selected by name, by number, or by what is worth seeing."""
+"""Tests of the selection of one date and one band."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from geogan.plotting import plot_field, select_band, select_date
 pytestmark = pytest.mark.usefixtures("no_network")
 
 
-def test_one_date_is_selected(a_field):
+def test_a_date_is_selected(a_field):
     field = a_field(dates=5)
     gappy = field.where((field.time != field.time[3]) | (field.lat < 35))
     assert select_date(gappy).time == field.time[3]
@@ -20,7 +20,7 @@ def test_one_date_is_selected(a_field):
         select_date(field, "2020-01-01")
 
 
-def test_a_band_is_named_or_numbered(a_field, pictures):
+def test_a_band_is_selected_by_name_or_number(a_field, pictures):
     optics = a_field(dates=3).expand_dims(band=["nir", "swir"])
     assert select_band(optics).band.item() == "nir" and select_band(optics, 1).band.item() == "swir"
     assert select_band(optics.drop_vars("band"), "1").dims == a_field(dates=3).dims

@@ -1,4 +1,4 @@
-"""The course of a training is drawn of what its records hold."""
+"""Tests of training curves."""
 
 import matplotlib.pyplot as plt
 import pytest
@@ -9,7 +9,7 @@ from geogan.plotting import plot_training
 pytestmark = pytest.mark.usefixtures("no_network")
 
 
-def test_training_figure(tmp_path):
+def test_missing_values_are_skipped_and_a_metric_is_required(tmp_path):
     records = [{"step": i, "loss_prior": 1 / (i + 1), "withheld_rmse": 0.5 if i % 2 else None} for i in range(9)]
     before = plt.get_fignums()
     path = plot_training([*records, {"step": 10}], tmp_path / "training.png")
