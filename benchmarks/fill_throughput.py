@@ -91,9 +91,9 @@ def tile_tensors(
     archive: Archive, slab: Tile, row: Tile, column: Tile, device: str | torch.device = "cpu"
 ) -> TileTensors:
     """One tile of an archive, in memory."""
-    piece = archive.read(slab.read, row.read, column.read)
-    parts = (piece.values, piece.observed, piece.domain, piece.days)
-    return TileTensors(*(torch.from_numpy(part).to(device) for part in parts), slab.inner)  # type: ignore[misc]
+    film = archive.read(slab.read, row.read, column.read)
+    parts = (film.values, film.mask, film.domain, film.days)
+    return TileTensors(*(part.to(device) for part in parts), slab.inner)  # type: ignore[misc]
 
 
 def main() -> None:

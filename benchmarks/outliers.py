@@ -50,8 +50,8 @@ def masked_share(path: str, variable: str) -> str:
 
 def _every(archive: Archive, dates: int) -> np.ndarray:
     """Anomalies of the first dates, NaN where nothing was observed."""
-    piece = archive.read(slice(0, dates))
-    return np.where(piece.observed > 0, piece.values, np.nan)
+    film = archive.read(slice(0, dates))
+    return np.where(film.mask.numpy() > 0, film.values.numpy(), np.nan)
 
 
 def main() -> None:

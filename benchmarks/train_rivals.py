@@ -28,7 +28,7 @@ from train_step import Ready
 
 from geogan.model.networks import DISCRIMINATORS, GENERATORS
 from geogan.operators.pixels import RemovePixel
-from geogan.training.blocks import Block
+from geogan.prior import Film
 from geogan.training.loop import TrainState, Weights, train
 
 BANDS, SIDE, STEPS = 3, 64, 8
@@ -111,7 +111,14 @@ def ours(networks: str, batch: int, precision: torch.dtype) -> Callable[[], None
     shape = (64, BANDS, SIDE, SIDE)
     mask = (torch.rand(shape, generator=random) < 0.5).float()
     values = torch.randn(shape, generator=random) * mask
-    block = Block(values, mask, mask, torch.zeros(shape), torch.ones(SIDE, SIDE), torch.arange(64.0).double())
+    block = Film(
+        values=values,
+        mask=mask,
+        kept=mask,
+        guess=torch.zeros(shape),
+        domain=torch.ones(SIDE, SIDE),
+        days=torch.arange(64.0).double(),
+    )
     training = train(
         state, Ready([block]), None, operator=RemovePixel(0.5), prior=None, weights=Weights(1.0, 2.0, 0.0),  # type: ignore[arg-type]
         batch=batch, frames=1, crop=(SIDE, SIDE), steps=None, minutes=None, precision=precision,

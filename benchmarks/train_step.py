@@ -15,6 +15,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -25,12 +26,12 @@ from geogan import defaults
 from geogan.model.networks import DISCRIMINATORS, GENERATORS, ErrorNet
 from geogan.operators.cloud import CloudMask
 from geogan.presets import PRESETS
+from geogan.prior import Film
 from geogan.prior.gaussian import GaussianPrior
 from geogan.prior.nearness import ASPECTS
-from geogan.training.blocks import Block
 from geogan.training.loop import TrainState, Weights, train
 from geogan.training.supply import each_tensor
-from geogan.training.windows import Windows, draw_windows
+from geogan.training.windows import draw_windows
 
 TURN = 8
 
@@ -47,15 +48,15 @@ class Times(NamedTuple):
 class Ready:
     """Blocks that need not be prepared."""
 
-    def __init__(self, blocks: list[Block]) -> None:
+    def __init__(self, blocks: list[Film]) -> None:
         self.blocks = blocks
 
-    def at(self, step: int) -> list[Block]:
+    def at(self, step: int) -> list[Film]:
         """Those of any step."""
         return self.blocks
 
 
-def block(frames: int, channels: int, crop: int, generator: torch.Generator) -> Block:
+def block(frames: int, channels: int, crop: int, generator: torch.Generator) -> Film:
     """Half of it seen, more of it hidden; speed does not depend on the values."""
     shape = (max(16, frames), channels, 2 * crop, 2 * crop)
     mask = (torch.rand(shape, generator=generator) < 0.5).float()
@@ -63,14 +64,19 @@ def block(frames: int, channels: int, crop: int, generator: torch.Generator) -> 
     values = torch.randn(shape, generator=generator) * mask
     domain, days = torch.ones(shape[-2:]), torch.arange(shape[0], dtype=torch.float64)
     deviation = torch.randn(shape, generator=generator)
-    return Block(
-        values, mask, kept, torch.zeros(shape), domain, days, near=kept.repeat(1, ASPECTS, 1, 1), deviation=deviation
+    return Film(
+        values=values,
+        mask=mask,
+        kept=kept,
+        guess=torch.zeros(shape),
+        domain=domain,
+        days=days,
+        near=kept.repeat(1, ASPECTS, 1, 1),
+        deviation=deviation,
     )
 
 
-def passes(
-    state: TrainState, windows: Windows, seen: Tensor, precision: torch.dtype, *, prior: bool, again: bool
-) -> None:
+def passes(state: TrainState, windows: Film, seen: Tensor, precision: torch.dtype, *, prior: bool, again: bool) -> None:
     """The forward and backward passes of one step, nothing else."""
     generator, discriminator, error = state.generator, state.discriminator, state.error
     cast = torch.autocast(windows.values.device.type, precision, enabled=precision != torch.float32)
@@ -136,7 +142,7 @@ def compare(
 
     windows = draw_windows(blocks, batch=batch, frames=frames, crop=(crop, crop), generator=random).to(device)
     if weights.withheld == 0:
-        windows = windows._replace(kept=windows.mask)
+        windows = replace(windows, kept=windows.mask)
     theta = operator.sample(tuple(windows.values.shape), generator=random)  # type: ignore[arg-type]
     seen = operator.apply(torch.ones_like(windows.values), each_tensor(theta, lambda part: part.to(device))).mask
     training = train(

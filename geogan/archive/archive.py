@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import dask.array
 import numpy as np
+import torch
 import xarray as xr
 
 from geogan.archive.observed import KeptMasks, Masks
@@ -24,21 +25,10 @@ from geogan.fields.observation_error import check_errors
 from geogan.fields.storage import valid_limits
 from geogan.fields.variables import split_variables
 from geogan.operators.errors import InputError
+from geogan.prior import Film
 
 # Archives up to this many values (256 MiB) are held in memory while training; longer ones are read region by region.
 IN_MEMORY = 2**26
-
-
-class Piece(NamedTuple):
-    """A part of an archive, in memory; (T, C, h, w) float32 but for ``domain`` and ``days``."""
-
-    values: np.ndarray  # unitless anomalies, 0 where not observed
-    observed: np.ndarray  # 1 where measured and not withheld
-    withheld: np.ndarray  # 1 where measured and withheld
-    domain: np.ndarray  # (h, w) float32
-    days: np.ndarray  # (T,) float64
-    covariates: np.ndarray | None = None  # (T, K, h, w)
-    uncertainty: np.ndarray | None = None  # standard deviation of the values' errors, 0 where there are none
 
 
 class Loaded(NamedTuple):
@@ -296,11 +286,22 @@ class Archive:
         x: slice = slice(None),
         *,
         within: Loaded | None = None,
-    ) -> Piece:
-        """The piece of the archive at ``t``, ``y``, ``x``; withheld observations are not among the values.
+    ) -> Film:
+        """Return the film at ``t``, ``y``, ``x``: values, mask, withheld, domain, days and what is known beside them.
 
-        ``t`` is a stretch of dates, or numbers of some of them, in order. A piece of a region that was read already is
-        cut out of that.
+        Parameters
+        ----------
+        t : slice or ndarray of int
+            Consecutive dates, or numbers of some dates in increasing order.
+        y, x : slice
+            Rows and columns.
+        within : Loaded, optional
+            A region that is in memory and contains the film; by default the film is read from the field.
+
+        Returns
+        -------
+        Film
+            float32. ``values`` holds withheld observations too; ``mask`` is 1 where observed and not withheld.
         """
         _, raw, held, error = self.load(t, y, x) if within is None else within.part(t, y, x)
         phase = None if self.phase is None else self.phase[t]
@@ -312,14 +313,17 @@ class Archive:
         uncertainty = None
         if error is not None:
             uncertainty = np.where(observed, self.standardiser.uncertainty(error, there), 0).astype(np.float32)
-        return Piece(
-            values=anomaly.astype(np.float32, copy=False),
-            observed=(observed & ~held).astype(np.float32),
-            withheld=(observed & held).astype(np.float32),
-            domain=domain.astype(np.float32),
-            days=self.days[t],
-            covariates=None if self.covariates is None else self.covariates.films(phase, domain, y, x, dates=len(raw)),
-            uncertainty=uncertainty,
+        covariates = None
+        if self.covariates is not None:
+            covariates = torch.from_numpy(self.covariates.films(phase, domain, y, x, dates=len(raw)))
+        return Film(
+            values=torch.from_numpy(anomaly.astype(np.float32, copy=False)),
+            mask=torch.from_numpy((observed & ~held).astype(np.float32)),
+            withheld=torch.from_numpy((observed & held).astype(np.float32)),
+            domain=torch.from_numpy(domain.astype(np.float32)),
+            days=torch.from_numpy(self.days[t]),
+            covariates=covariates,
+            uncertainty=None if uncertainty is None else torch.from_numpy(uncertainty),
         )
 
 

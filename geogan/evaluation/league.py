@@ -232,7 +232,9 @@ def league(
         known = None
         if truth is None and archive.error is not None:
             known = np.nan_to_num(np.broadcast_to(archive.errors(stretch.core), true.shape))
-            known = known if alike else archive.read(stretch.core).uncertainty
+            if not alike:
+                uncertainty = archive.read(stretch.core).uncertainty
+                known = None if uncertainty is None else uncertainty.numpy()
 
         def unit(values: np.ndarray) -> np.ndarray:
             return values if alike else standardiser.forward(standardiser.clipped(values), phase)
@@ -348,7 +350,7 @@ def _scored(
 def _categories(archive: Archive, dates: slice, by: Sequence[str]) -> list[Category]:
     """The categories of some dates."""
     found = []
-    observed = archive.read(dates).observed > 0 if by else np.zeros(0, bool)
+    observed = archive.read(dates).mask.numpy() > 0 if by else np.zeros(0, bool)
     for name in by:
         if name == "distance":
             found.append(distance_to_observed(observed, archive.domain, is_periodic=archive.is_periodic))
@@ -378,7 +380,7 @@ def _cells(
     """True values, and where to score, (t, C, H, W)."""
     raw = np.asarray(archive.field[dates].values, np.float64)
     if truth is None:
-        return raw, archive.read(dates).withheld > 0
+        return raw, archive.read(dates).withheld.numpy() > 0
     true = np.asarray(truth[dates].values, np.float64)
     hidden = everywhere | ~np.isfinite(raw)
     return true, np.isfinite(true) & hidden & archive.domain

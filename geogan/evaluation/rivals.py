@@ -49,8 +49,8 @@ class Contest(NamedTuple):
 
     def shown(self, dates: slice | np.ndarray) -> np.ndarray:
         """Standardised anomalies, (t, C, H, W); NaN where unseen, withheld or outside the domain."""
-        piece = self.archive.read(dates)
-        return np.where(piece.observed > 0, piece.values, np.float32(np.nan))
+        film = self.archive.read(dates)
+        return np.where(film.mask.numpy() > 0, film.values.numpy(), np.float32(np.nan))
 
 
 def ask(name: str, contest: Contest) -> Filler:
@@ -168,8 +168,8 @@ def _dineof(contest: Contest) -> Said:
 def _ambientgan(contest: Contest) -> Said:
     """Trained on the whole record for as long as the model was, then searched for each date."""
     archive, model, device = contest.archive, contest.model, contest.device
-    piece = archive.read(slice(None))
-    values, mask = (torch.from_numpy(part)[:, None] for part in (piece.values * piece.observed, piece.observed))
+    film = archive.read(slice(None))
+    values, mask = (film.values * film.mask)[:, None], film.mask[:, None]
     budget = max(1.0, float(model.scores.get("seconds") or 0.0))
     contest.message(
         f"training ambientgan on {len(archive.days)} {contest.dated} for {budget:.0f} s, then searching the latents of "
@@ -182,7 +182,7 @@ def _ambientgan(contest: Contest) -> Said:
             values,
             mask,
             model.operator,
-            domain=torch.from_numpy(piece.domain),
+            domain=film.domain,
             bounded=archive.is_image,
             minutes=budget / 60,
             precision=getattr(torch, model.precision),

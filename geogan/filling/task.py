@@ -79,16 +79,17 @@ def fill_slab(
             if not archive.sea(*read).any():
                 continue
             is_periodic = archive.spans(read[1])
-            piece = archive.read(slab.read, *read)
+            film = archive.read(slab.read, *read)
             # A record shorter than the window: frames that say nothing are put behind.
-            lack = max(0, model.frames - len(piece.days))
+            arrays = {name: part.numpy() for name, part in film.parts().items()}
+            lack = max(0, model.frames - len(film.days))
             values, observed, uncertainty = (
-                _longer(part, lack) for part in (piece.values, piece.observed, piece.uncertainty)
+                _longer(arrays.get(name), lack) for name in ("values", "mask", "uncertainty")
             )
-            covariates = _longer(piece.covariates, lack, mode="edge")
-            days = np.concatenate([piece.days, piece.days[-1] + 1.0 + np.arange(lack)])
-            sea = piece.domain
-            del piece  # what a fill has no use for is not held while networks need the memory
+            covariates = _longer(arrays.get("covariates"), lack, mode="edge")
+            days = np.concatenate([arrays["days"], arrays["days"][-1] + 1.0 + np.arange(lack)])
+            sea = arrays["domain"]
+            del film, arrays  # what a fill has no use for is not held while networks need the memory
             there = [moved(part, start) for part, start in zip((row.read, column.read), cut.origin)]
             noise = None
             if draws is not None:

@@ -9,8 +9,8 @@ that is a function of the cells around alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from geogan.fields.circle import around
 from geogan.model.spectra import SpectrumTally
+from geogan.prior import Film
 
 # Steps of smoothing at most, and cells that each reaches: together they stay within the halo of a tile.
 MOST, STEP = 8, 2
@@ -29,17 +30,29 @@ SHORTEST = 2.5
 ENOUGH = 8
 
 
-class Ensemble(NamedTuple):
-    """Members of a stretch of dates, and what was withheld there; (T, C, h, w) but for what is said."""
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """What a model predicts for a film; apart from :class:`Film`, which holds only what the predictions start from.
 
-    observed: Tensor
-    hidden: Tensor  # 1 where withheld
-    noise: Tensor  # known standard deviation of the observations' errors
+    Attributes
+    ----------
+    film : Film
+        With the observations that were withheld.
+    noise : Tensor, shape (T, C, H, W)
+        Known standard deviation of the errors of ``film.target``.
+    field : Tensor, shape (T, C, H, W)
+        The reconstruction.
+    deviations : Tensor, shape (M, T, C, H, W)
+        Members minus ``field``.
+    std : ndarray, shape (T, C, H, W)
+        Predicted standard deviation of the error of ``field``.
+    """
+
+    film: Film
+    noise: Tensor
     field: Tensor
-    deviations: Tensor  # (M, T, C, h, w)
-    std: np.ndarray  # predicted error
-    gaps: Tensor  # 1 where members differ
-    domain: Tensor  # (h, w)
+    deviations: Tensor
+    std: np.ndarray
 
 
 def smoothed(deviations: Tensor, domain: Tensor, steps: int) -> Tensor:
@@ -138,7 +151,7 @@ def fit_smoothing(
 
 
 def _powers(
-    seen: Ensemble,
+    ensemble: Ensemble,
     blur: Callable[[Tensor], Tensor],
     apart: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     random: torch.Generator,
@@ -146,9 +159,13 @@ def _powers(
     is_periodic: bool,
 ) -> list[list[SpectrumTally]]:
     """Tallies of the withheld cells of a stretch, for each length of segments and after each number of steps."""
-    dates = seen.hidden.flatten(1).any(1)
-    observed, hidden, noise, field = (part[dates] for part in seen[:4])
-    deviations, std, gaps = seen.deviations[:, dates], seen.std[dates.cpu().numpy()], seen.gaps[dates].cpu().numpy() > 0
+    film = ensemble.film
+    dates = film.withheld.flatten(1).any(1)
+    observed, hidden, noise, field = (
+        part[dates] for part in (film.target, film.withheld, ensemble.noise, ensemble.field)
+    )
+    deviations, std = ensemble.deviations[:, dates], ensemble.std[dates.cpu().numpy()]
+    gaps = (film.domain * (film.mask == 0))[dates].cpu().numpy() > 0
     added = noise * torch.randn(deviations.shape, generator=random, dtype=field.dtype).to(field.device)
     where = (hidden > 0).expand(deviations.shape).cpu().numpy()
     reference = observed.expand(deviations.shape).cpu().numpy()
@@ -162,7 +179,7 @@ def _powers(
         for tallies, length in zip(found, LENGTHS, strict=True):
             tally = SpectrumTally(length).add(reference, members.cpu().numpy(), where, is_periodic=is_periodic)
             tallies.append(tally)
-        deviations = smoother(deviations, seen.domain)
+        deviations = smoother(deviations, film.domain)
     return found
 
 

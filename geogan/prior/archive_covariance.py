@@ -25,7 +25,8 @@ from torch import Tensor
 
 from geogan.fields.circle import columns
 from geogan.operators.errors import InputError
-from geogan.prior.gaussian import GaussianPrior, Hidden, hidden_error
+from geogan.prior.film import Film
+from geogan.prior.gaussian import GaussianPrior, hidden_error
 
 # The covariance is a dense matrix, and every iteration multiplies by it.
 MOST_CELLS = 4096
@@ -332,7 +333,7 @@ def reach(prior: Prior | None) -> dict[str, float]:
 
 def fit_archive_prior(
     markov: GaussianPrior,
-    pieces: Sequence[Hidden],
+    films: Sequence[Film],
     values: Tensor,
     mask: Tensor,
     searched: Tensor,
@@ -346,19 +347,19 @@ def fit_archive_prior(
     ----------
     markov : GaussianPrior
         What was fitted already, and is returned where the archive's covariance is not better.
-    pieces : sequence of Hidden
-        Of the whole grid.
+    films : sequence of Film
+        Of the whole grid, with hidden observations.
     values, mask : Tensor, shape (T, C, H, W)
         Anomalies of all dates; 1 where observed.
     searched : Tensor, shape (T, C, H, W)
-        The mask without all that the pieces hide: no covariance is judged on what it was taken from.
+        The mask without all that the films hide: no covariance is judged on what it was taken from.
     domain : Tensor, shape (H, W)
     evaluations : int
         Candidates to try (Nelder-Mead).
     """
     towards = replace(ROUGH, aspect=markov.aspect, is_periodic=markov.is_periodic)
-    each = pieces[0].values.numel() * domain.numel()
-    pieces = pieces[: max(FEWEST_PIECES, PRODUCTS // each)]
+    products = films[0].values.numel() * domain.numel()
+    films = films[: max(FEWEST_PIECES, PRODUCTS // products)]
     own, archive = (ArchivePrior.fit(values, searched, domain, towards, share=share) for share in (0.0, 1.0))
 
     def prior(point: np.ndarray, own: ArchivePrior, archive: ArchivePrior) -> ArchivePrior:
@@ -374,9 +375,9 @@ def fit_archive_prior(
         )
 
     def loss(point: np.ndarray) -> float:
-        return math.log(hidden_error(prior(point, own, archive), pieces) + 1e-9)
+        return math.log(hidden_error(prior(point, own, archive), films) + 1e-9)
 
-    least = math.log(hidden_error(markov, pieces) + 1e-9)
+    least = math.log(hidden_error(markov, films) + 1e-9)
 
     def give_up(intermediate_result: OptimizeResult) -> None:
         if intermediate_result.fun > least + HOPELESS:

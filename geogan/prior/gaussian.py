@@ -27,7 +27,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from torch import Tensor
 from geogan.compute.threads import side_by_side
 from geogan.operators.errors import InputError
 from geogan.prior import multigrid
+from geogan.prior.film import Film
 from geogan.prior.trust import USUAL, trust
 
 # After so many e-folding times a correlation is 0 in float64.
@@ -398,34 +399,19 @@ def _unit_variance(length: float, detail: float = 1.0) -> float:
     return float(between.mean() / (detail2 - kappa2))
 
 
-def _amplitude(pieces: Sequence[Hidden]) -> float:
+def _amplitude(films: Sequence[Film]) -> float:
     """Standard deviation of the field, where the errors of its observations are known; else 1, which is theirs."""
-    known = [(piece, piece.uncertainty) for piece in pieces if piece.uncertainty is not None]
+    known = [(film, film.uncertainty) for film in films if film.uncertainty is not None]
     if not known:
         return 1.0
-    weights = [trust(piece.kept + piece.hidden, error, USUAL) for piece, error in known]
+    weights = [trust(film.kept + film.hidden, error, USUAL) for film, error in known]
     square, noise, count = (
         sum(float(part.sum()) for part in parts)
         for parts in zip(
-            *((weight * piece.values**2, weight * error**2, weight) for weight, (piece, error) in zip(weights, known))
+            *((weight * film.values**2, weight * error**2, weight) for weight, (film, error) in zip(weights, known))
         )
     )
     return math.sqrt(max(square - noise, 10 * LEAST * square) / max(count, 1e-6)) or 1.0
-
-
-class Hidden(NamedTuple):
-    """A piece of an archive with some of its observations hidden, to choose parameters with.
-
-    Tensors are (T, C, H, W) but for ``domain`` (H, W) and ``days`` (T,).
-    """
-
-    values: Tensor
-    kept: Tensor  # 1 where shown
-    hidden: Tensor  # 1 where observed but hidden
-    domain: Tensor
-    days: Tensor
-    uncertainty: Tensor | None = None  # standard deviation of the values' errors, where it is known
-    single: Tensor | None = None  # 1 where hidden too, one observation alone
 
 
 class Posterior(Protocol):
@@ -446,29 +432,31 @@ class Posterior(Protocol):
 Some = TypeVar("Some", bound=Posterior)
 
 
-def hidden_error(prior: Posterior, pieces: Sequence[Hidden], *, tolerance: float = 3e-3) -> float:
+def hidden_error(prior: Posterior, films: Sequence[Film], *, tolerance: float = 3e-3) -> float:
     """Root mean square error of the first guess on what is hidden, in units of the anomalies.
 
     Where the error of observations is known it is taken off the square, and the less it is, the more they count.
     """
-    return _errors(prior, pieces, tolerance)[0]
+    return _errors(prior, films, tolerance)[0]
 
 
-def _errors(prior: Posterior, pieces: Sequence[Hidden], tolerance: float = 3e-3) -> tuple[float, float]:
+def _errors(prior: Posterior, films: Sequence[Film], tolerance: float = 3e-3) -> tuple[float, float]:
     """Errors on what is hidden, and on single observations; 0 where there are none."""
 
-    def judge(together: Hidden) -> np.ndarray:
-        values, kept, hidden, domain, days, known, single = together
-        guess = prior.map(values * kept, kept, domain, days, tolerance=tolerance, uncertainty=known)
+    def sums_of(film: Film) -> np.ndarray:
+        known = film.uncertainty
+        guess = prior.map(
+            film.values * film.kept, film.kept, film.cells, film.days, tolerance=tolerance, uncertainty=known
+        )
         sums = np.zeros((2, 3))
-        for row, where in enumerate((hidden, single)):
+        for row, where in enumerate((film.hidden, film.single)):
             if where is not None:
                 weight = where if known is None else trust(where, known, USUAL)
                 noise = 0.0 if known is None else float((weight * known**2).sum())
-                sums[row] = float((weight * (guess - values) ** 2).sum()), noise, float(weight.sum())
+                sums[row] = float((weight * (guess - film.values) ** 2).sum()), noise, float(weight.sum())
         return sums
 
-    sums = sum(side_by_side(judge, _together(pieces)))
+    sums = sum(side_by_side(sums_of, _batches(films)))
     clouds, alone = (
         math.sqrt(max(square - noise, LEAST * square) / max(count, 1e-6))
         for square, noise, count in sums  # type: ignore[union-attr]
@@ -476,22 +464,24 @@ def _errors(prior: Posterior, pieces: Sequence[Hidden], tolerance: float = 3e-3)
     return clouds, alone
 
 
-def fit_amplitude(prior: Some, pieces: Sequence[Hidden], *, seed: int, draws: int = 3) -> Some:
+def fit_amplitude(prior: Some, films: Sequence[Film], *, seed: int, draws: int = 3) -> Some:
     """The prior with the amplitude for which its posterior's spread is that of its errors on what is hidden.
 
     Parameters
     ----------
     prior : GaussianPrior
-    pieces : sequence of Hidden
+    films : sequence of Film
+        With hidden observations.
     seed : int
         Of the draws.
     draws : int
-        Deviations drawn for each piece.
+        Deviations drawn for each film.
     """
-    together = list(enumerate(_together(pieces)))
+    batches = list(enumerate(_batches(films)))
 
-    def compare(numbered: tuple[int, Hidden]) -> tuple[float, float]:
-        number, (values, kept, hidden, domain, days, known, _) = numbered
+    def compare(numbered: tuple[int, Film]) -> tuple[float, float]:
+        number, film = numbered
+        values, hidden, known = film.values, film.hidden, film.uncertainty
         generator = torch.Generator().manual_seed(seed + number)
         noise = torch.randn((2, draws, *values.shape), generator=generator)
         unit = replace(prior, amplitude=1.0)
@@ -499,7 +489,7 @@ def fit_amplitude(prior: Some, pieces: Sequence[Hidden], *, seed: int, draws: in
             # The weights of uncertain observations depend on the amplitude.
             hidden, unit = trust(hidden, known, USUAL), prior
         guess, deviations = unit.members(
-            values * kept, kept, domain, days, noise=noise, tolerance=3e-3, uncertainty=known
+            values * film.kept, film.kept, film.cells, film.days, noise=noise, tolerance=3e-3, uncertainty=known
         )
         variance = (deviations / unit.amplitude).square().mean(0) + prior.noise**2
         square = float((hidden * (guess - values) ** 2).sum())
@@ -507,28 +497,26 @@ def fit_amplitude(prior: Some, pieces: Sequence[Hidden], *, seed: int, draws: in
             square = max(square - float((hidden * known**2).sum()), LEAST * square)
         return square, float((hidden * variance).sum())
 
-    for _ in range(1 if pieces[0].uncertainty is None else AMPLITUDES):
-        square, variance = (sum(part) for part in zip(*side_by_side(compare, together)))
+    for _ in range(1 if films[0].uncertainty is None else AMPLITUDES):
+        square, variance = (sum(part) for part in zip(*side_by_side(compare, batches)))
         prior = replace(prior, amplitude=math.sqrt(square / variance)) if square > 0 else prior
     return prior
 
 
-def _together(pieces: Sequence[Hidden]) -> list[Hidden]:
-    """Pieces of one size stacked, some at a time: small ones cost what it takes to call, not to compute."""
-    groups: dict[torch.Size, list[Hidden]] = {}
-    for piece in pieces:
-        groups.setdefault(piece.values.shape, []).append(piece)
+def _batches(films: Sequence[Film]) -> list[Film]:
+    """Return films of equal shape as batches: for small films a call costs more than its arithmetic."""
+    groups: dict[torch.Size, list[Film]] = {}
+    for film in films:
+        groups.setdefault(film.values.shape, []).append(film)
     stacked = []
     for shape, group in groups.items():
         size = max(1, TOGETHER // shape.numel())
-        for start in range(0, len(group), size):
-            parts = zip(*group[start : start + size], strict=True)
-            stacked.append(Hidden(*(None if part[0] is None else torch.stack(part) for part in parts)))  # type: ignore[arg-type]
+        stacked += [Film.stack(group[start : start + size]) for start in range(0, len(group), size)]
     return stacked
 
 
 def fit_prior(
-    pieces: Sequence[Hidden],
+    films: Sequence[Film],
     *,
     evaluations: int = 50,
     start: GaussianPrior | None = None,
@@ -539,8 +527,9 @@ def fit_prior(
 
     Parameters
     ----------
-    pieces : sequence of Hidden
-        Cloud-shaped parts of real observations hidden, and a few single ones; the same pieces judge every candidate.
+    films : sequence of Film
+        Cloud-shaped parts of real observations are hidden, and a few isolated ones; every candidate is scored on the
+        same films.
     evaluations : int
         Candidates to try (Nelder-Mead); of frames that stand alone as many again, with detail and tilt.
     start : GaussianPrior, optional
@@ -548,22 +537,22 @@ def fit_prior(
     temporal : bool
         False for frames that are no film but samples: their persistence is no matter, and is not searched.
     is_periodic : bool
-        Whether the pieces go once round the globe.
+        Whether the films go once round the globe.
 
     Raises
     ------
     InputError
-        Where nothing is hidden in any piece.
+        If nothing is hidden in any film.
     """
-    if not any(bool(piece.hidden.any()) for piece in pieces):
+    if not any(bool(film.hidden.any()) for film in films):
         raise InputError(
             "no observation could be hidden to fit the first guess with; give an operator with more gaps, "
             "more dates, or --no-first-guess"
         )
-    temporal = temporal and any(len(piece.days) > 1 for piece in pieces)
-    step = min((float(piece.days.diff().median()) for piece in pieces if temporal and len(piece.days) > 1), default=1.0)
-    side = max(max(piece.domain.shape) for piece in pieces)
-    start = start or GaussianPrior(length=16.0, persistence=8.0 * step, noise=0.15, amplitude=_amplitude(pieces))
+    temporal = temporal and any(len(film.days) > 1 for film in films)
+    step = min((float(film.days.diff().median()) for film in films if temporal and len(film.days) > 1), default=1.0)
+    side = max(max(film.domain.shape) for film in films)
+    start = start or GaussianPrior(length=16.0, persistence=8.0 * step, noise=0.15, amplitude=_amplitude(films))
     start = start.around(is_periodic)
     # Too short a length cannot be told from noise, too long a one from a constant.
     low = np.array([*np.log([2.0, 0.1 * step, 0.01, 0.25, 0.003]), -3.0])
@@ -584,7 +573,7 @@ def fit_prior(
 
     def loss(point: np.ndarray) -> float:
         outside = np.abs(point - np.clip(point, low, high)).sum()
-        clouds, alone = _errors(unpack(point), pieces)
+        clouds, alone = _errors(unpack(point), films)
         beside = SINGLE * math.log(alone + 1e-9) if alone else 0.0
         return math.log(clouds + 1e-9) + beside + float(outside)
 

@@ -13,7 +13,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor
 from geogan.archive.archive import Archive, Loaded
 from geogan.compute.regions import Region
 from geogan.operators.operator import Operator
+from geogan.prior import Film
 from geogan.prior.archive_covariance import Prior, reach
 from geogan.prior.nearness import nearness
 
@@ -39,26 +39,6 @@ SHOWN_ERROR, ASKED_ERROR = math.hypot(1, RECORRUPTION), math.hypot(1, 1 / RECORR
 DEVIATION = 0.05
 # Values of a block of independent samples, and samples of one: each comes with a hidden pattern of its own.
 SAMPLES_VALUES, FEWEST_SAMPLES, MOST_SAMPLES = 130_000, 16, 64
-
-
-class Block(NamedTuple):
-    """A piece of the archive, in memory; (T, C, H, W) but for ``domain`` and ``days``."""
-
-    values: Tensor  # y: anomalies, 0 where not observed
-    mask: Tensor  # 1 where y was observed
-    kept: Tensor  # 1 where y is still shown; the rest of `mask` is to be predicted
-    guess: Tensor  # first guess from what is shown; zeros for none
-    domain: Tensor  # (H, W)
-    days: Tensor  # (T,) float64
-    clean: Tensor | None = None  # fields without gaps, of this place and time or of any other
-    noise: Tensor | None = None  # drawn like the measurement's, to be put on top of it
-    members: Tensor | None = (
-        None  # (M, T, C, H, W) what makes members differ: deviations from the guess, or white noise
-    )
-    covariates: Tensor | None = None  # (T, K, H, W)
-    near: Tensor | None = None  # (T, 3 C, H, W) how near what is kept is, in space and time
-    uncertainty: Tensor | None = None  # standard deviation of y's error; where nothing was observed, a usual one
-    deviation: Tensor | None = None  # a draw of how far the first guess's posterior lies from it
 
 
 def hide(
@@ -124,7 +104,7 @@ def prepare(
     members: int = 1,
     deviating: bool = False,
     within: Loaded | None = None,
-) -> Block:
+) -> Film:
     """Block ``number``: read, hide more, solve.
 
     Parameters
@@ -174,26 +154,25 @@ def prepare(
             t = some_samples(archive, generator, bounds.t)
         y, x = somewhere(bounds.y, side), somewhere(bounds.x, side, is_periodic=wraps)
         if holds_enough(archive, share_seen, t, y, x):
-            piece = archive.read(t, y, x, within=within)
-            if piece.observed.any():
+            film = archive.read(t, y, x, within=within)
+            if film.mask.any():
                 break
     else:
-        piece = archive.read(t, y, x, within=within)
-    values, mask, domain = (torch.from_numpy(part) for part in (piece.values, piece.observed, piece.domain))
+        film = archive.read(t, y, x, within=within)
+    values, mask, domain, dates = film.values, film.mask, film.domain, film.days
     kept, is_periodic = mask, archive.spans(x)
     prior, operator = None if prior is None else prior.around(is_periodic), operator.around(is_periodic)
     if operator.masks and hiding:
         # Samples are no film: nothing of a pattern is carried from one to the next.
-        film = mask[:, None] if archive.independent else mask[None]
-        pattern = hide(operator, tuple(film.shape), coverage, generator=torch_generator)  # type: ignore[arg-type]
-        points = torch.rand(film[:, :, :1].shape, generator=torch_generator) < POINTS
-        kept = (film * pattern * ~points).view_as(mask)
-    dates = torch.from_numpy(piece.days)
+        observed = mask[:, None] if archive.independent else mask[None]
+        pattern = hide(operator, tuple(observed.shape), coverage, generator=torch_generator)  # type: ignore[arg-type]
+        points = torch.rand(observed[:, :, :1].shape, generator=torch_generator) < POINTS
+        kept = (observed * pattern * ~points).view_as(mask)
     values = values * mask
     guess, noise, whole, draws = torch.zeros_like(values), None, None, None
     shown, error, shown_error, deviation = values * kept, None, None, None
-    if piece.uncertainty is not None:
-        error = shown_error = everywhere(torch.from_numpy(piece.uncertainty), mask)
+    if film.uncertainty is not None:
+        error = shown_error = everywhere(film.uncertainty, mask)
     if hiding and (operator.noise > 0 or error is not None):
         spread = total_noise(operator, error)
         noise = spread * torch.randn(values.shape, generator=torch_generator) * mask
@@ -224,10 +203,22 @@ def prepare(
             t = np.resize(np.arange(len(clean.days)), len(values))
         elif not pairs:
             t = cut(len(clean.days), len(values), generator)
-        whole = torch.from_numpy(clean.read(t, y, x).values)
-    beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
-    near = nearness(kept, dates, is_periodic=is_periodic, **reach(prior))
-    return Block(values, mask, kept, guess, domain, dates, whole, noise, draws, beside, near, error, deviation)
+        whole = clean.read(t, y, x).values
+    return Film(
+        values=values,
+        mask=mask,
+        domain=domain,
+        days=dates,
+        kept=kept,
+        guess=guess,
+        clean=whole,
+        noise=noise,
+        members=draws,
+        covariates=film.covariates,
+        near=nearness(kept, dates, is_periodic=is_periodic, **reach(prior)),
+        uncertainty=error,
+        deviation=deviation,
+    )
 
 
 def total_noise(operator: Operator, uncertainty: Tensor | None) -> Tensor | float:
@@ -267,7 +258,7 @@ class BlockPool:
 
     def __init__(
         self,
-        make: Callable[[int], Block],
+        make: Callable[[int], Film],
         *,
         size: int,
         every: int,
@@ -278,7 +269,7 @@ class BlockPool:
         self._wanted = wanted or (lambda number: True)
         self.waited = 0.0
         self._make = make
-        self._blocks: OrderedDict[int, Future[Block]] = OrderedDict()
+        self._blocks: OrderedDict[int, Future[Film]] = OrderedDict()
         self._executor = ThreadPoolExecutor(
             1, thread_name_prefix="blocks", initializer=torch.set_num_threads, initargs=(1,)
         )
@@ -290,14 +281,14 @@ class BlockPool:
             if number not in self._blocks and self._wanted(number):
                 self._blocks[number] = self._executor.submit(self._make, number)
 
-    def at(self, step: int) -> list[Block | None]:
+    def at(self, step: int) -> list[Film | None]:
         """The blocks that serve ``step``, number ``n`` in place ``n % size``; None where it is not wanted."""
         self.begin(step)
         first = step // self.every
         for number in [number for number in self._blocks if number < first]:
             del self._blocks[number]
         started = time.perf_counter()
-        blocks: list[Block | None] = [None] * self.size
+        blocks: list[Film | None] = [None] * self.size
         for number in range(first, first + self.size):
             if number in self._blocks:
                 blocks[number % self.size] = self._blocks[number].result()

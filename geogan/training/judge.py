@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from geogan.model.networks import ErrorNet, Generator
 from geogan.model.reconstruct import Reconstruction, reconstruct
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
+from geogan.prior import Film
 from geogan.prior.archive_covariance import Prior, reach
 from geogan.prior.nearness import nearness
 from geogan.prior.trust import USUAL, trust
@@ -35,31 +36,6 @@ CHOOSING, ENOUGH = 3, 24
 MARGIN, SIDE = 6, 128
 # Independent samples that are looked at, and those of a stretch.
 SAMPLES, TOGETHER = 128, 16
-
-
-class Stretch(NamedTuple):
-    """Consecutive dates around what is withheld, or samples; (T, C, h, w) but for ``domain`` (h, w)."""
-
-    values: Tensor
-    mask: Tensor  # 1 where shown
-    guess: Tensor
-    hidden: Tensor  # 1 where withheld
-    domain: Tensor
-    asked: Tensor  # what the reconstruction is compared with where hidden
-    covariates: Tensor | None = None  # (T, K, h, w)
-    near: Tensor | None = None
-    uncertainty: Tensor | None = None  # standard deviation of what the values are off by, where it is known
-    error: Tensor | None = None  # that of what is asked
-    deviations: Tensor | None = None  # (T, M, C, h, w), draws of the first guess's posterior
-
-    @property
-    def variance(self) -> Tensor | None:
-        """That of the first guess's posterior."""
-        return None if self.deviations is None else self.deviations.square().mean(1)
-
-    def to(self, device: torch.device) -> Stretch:
-        """The stretch on a device."""
-        return Stretch(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
 
 
 class Residual(NamedTuple):
@@ -99,7 +75,7 @@ class Judge:
     Attributes
     ----------
     operator : Operator
-    stretches : tuple of Stretch
+    stretches : tuple of Film
         With their first guess solved, once.
     floor : float
         Mean square of the noise in what is compared with.
@@ -110,7 +86,7 @@ class Judge:
     """
 
     operator: Operator
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[Film, ...]
     floor: float = 0.0
     by_noise: bool = False
     is_periodic: bool = False
@@ -160,7 +136,7 @@ class Judge:
             runs = [run for number, run in enumerate(runs) if (number % CHOOSING > 0) == apart]
             dates = dates[(np.arange(len(dates)) % CHOOSING > 0) == apart]
         random, drawn = np.random.default_rng(0), torch.Generator().manual_seed(0)
-        stretches: list[Stretch] = []
+        stretches: list[Film] = []
         height, width = archive.domain.shape
         is_small = height * width <= 4 * SIDE**2
         is_periodic = archive.is_periodic and (is_small or width <= 2 * SIDE)
@@ -179,13 +155,11 @@ class Judge:
                 return rows, columns
             return rows, slice(max(0, columns.start), min(width, columns.stop))
 
-        def solved(t: slice | np.ndarray, y: slice, x: slice) -> Stretch:
-            piece = archive.read(t, y, x)
-            values, mask, hidden, domain = (
-                torch.from_numpy(part) for part in (piece.values, piece.observed, piece.withheld, piece.domain)
-            )
+        def solved(t: slice | np.ndarray, y: slice, x: slice) -> Film:
+            film = archive.read(t, y, x)
+            values, mask, hidden = film.values, film.mask, film.withheld
             guess, asked = torch.zeros_like(values), values
-            known = None if piece.uncertainty is None else torch.from_numpy(piece.uncertainty)
+            known = film.uncertainty
             error = None if noisy else known
             if noisy:
                 noise = total_noise(operator, known) * torch.randn(values.shape, generator=drawn) * mask
@@ -193,17 +167,26 @@ class Judge:
                 known = None if known is None else SHOWN_ERROR * known
             deviations = None
             if prior is not None:
-                days, batched = torch.from_numpy(piece.days), None if known is None else known[None]
-                seen = ((values * mask)[None], mask[None], domain, days)
+                batched = None if known is None else known[None]
+                seen = ((values * mask)[None], mask[None], film.domain, film.days)
                 if draws:
                     disturbed = torch.randn((2, draws, 1, *values.shape), generator=drawn)
                     found = prior.members(*seen, noise=disturbed, uncertainty=batched)
-                    guess, deviations = found[0][0], found[1][:, 0].movedim(0, 1)
+                    guess, deviations = found[0][0], found[1][:, 0]
                 else:
                     guess = prior.map(*seen, uncertainty=batched)[0]
-            beside = None if piece.covariates is None else torch.from_numpy(piece.covariates)
-            near = nearness(mask, torch.from_numpy(piece.days), is_periodic=is_periodic, **reach(prior))
-            return Stretch(values, mask, guess, hidden, domain, asked, beside, near, known, error, deviations)
+            near = nearness(mask, film.days, is_periodic=is_periodic, **reach(prior))
+            return replace(
+                film,
+                values=values,
+                withheld=hidden,
+                guess=guess,
+                target=asked,
+                near=near,
+                uncertainty=known,
+                target_uncertainty=error,
+                members=deviations,
+            )
 
         if archive.independent:
             chosen = dates[np.unique(np.linspace(0, len(dates) - 1, SAMPLES).astype(int))]
@@ -216,16 +199,13 @@ class Judge:
         for run in [runs[index] for index in np.unique(np.linspace(0, len(runs) - 1, most).astype(int))]:
             t = slice(max(0, run.start - margin), min(count, run.stop + margin))
             whole = solved(t, *around(run.start))
-            hidden = whole.hidden
+            hidden = whole.withheld
             first, last = run.start - t.start - frames + 1, run.stop - t.start + frames - 1
             near = slice(max(0, first), min(len(hidden), last))
             # Only the stretch's own dates count: those of a neighbour would count twice, and with less around them.
             hidden[: run.start - t.start] = 0
             hidden[run.stop - t.start :] = 0
-            films = {
-                name: part[near] for name, part in whole._asdict().items() if part is not None and name != "domain"
-            }
-            stretches.append(whole._replace(**films))
+            stretches.append(whole.dates(near))
         return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0, noisy, is_periodic)
 
     @cached_property
@@ -236,7 +216,7 @@ class Judge:
     @property
     def cells(self) -> int:
         """Observations that reconstructions are compared with."""
-        return int(sum(float(stretch.hidden.sum()) for stretch in self.stretches))
+        return int(sum(float(stretch.withheld.sum()) for stretch in self.stretches))
 
     def error(self, network: Generator | None, *, precision: torch.dtype = torch.float32) -> float:
         """Root mean square error on what is withheld, in anomalies; None judges the first guess.
@@ -301,28 +281,31 @@ class Judge:
         device = torch.device("cpu") if network is None else network.scale.device
         for stretch in self.stretches:
             stretch = stretch.to(device)
-            mask, guess, hidden, domain, asked = stretch[1:6]
             made = _made(stretch, network, error, precision, is_periodic=self.is_periodic)
-            where = hidden > 0
+            where = stretch.withheld > 0
             measured = self.operator.blur(made.field[None])[0]
-            found = (measured - asked)[where].double()
+            found = (measured - stretch.target)[where].double()
             # Noise that was withheld is in the floor.
             noise = self._noise(stretch)[where].double()
-            weight = torch.ones_like(found) if stretch.error is None else trust(torch.ones_like(found), noise, USUAL)
+            weight = (
+                torch.ones_like(found)
+                if stretch.target_uncertainty is None
+                else trust(torch.ones_like(found), noise, USUAL)
+            )
             std = None if made.std is None else made.std[where].double()
-            first = (self.operator.blur(guess[None])[0] - asked)[where].double()
+            first = (self.operator.blur(stretch.guess[None])[0] - stretch.target)[where].double()
             spread = None
-            if stretch.variance is not None and made.std is not None:
-                gaps = (domain * (mask == 0)).expand_as(mask) > 0
-                posterior, predicted = stretch.variance[gaps], made.std[gaps] ** 2
+            if stretch.members is not None and made.std is not None:
+                gaps = (stretch.domain * (stretch.mask == 0)).expand_as(stretch.mask) > 0
+                posterior, predicted = stretch.members.square().mean(0)[gaps], made.std[gaps] ** 2
                 spread = float(posterior.double().sum()), float(predicted.double().sum())
             yield Residual(found, std, noise, weight, first, spread)
 
-    def _noise(self, stretch: Stretch) -> Tensor:
+    def _noise(self, stretch: Film) -> Tensor:
         """Known standard deviation of the errors of what is asked; noise that was withheld is in the floor."""
         if self.by_noise:
-            return torch.zeros_like(stretch.asked)
-        return torch.zeros_like(stretch.asked) + total_noise(self.operator, stretch.error)
+            return torch.zeros_like(stretch.target)
+        return torch.zeros_like(stretch.target) + total_noise(self.operator, stretch.target_uncertainty)
 
     def ensembles(
         self,
@@ -338,25 +321,22 @@ class Judge:
         """
         device = torch.device("cpu") if network is None else network.scale.device
         for stretch in self.stretches:
-            if stretch.deviations is None:
+            if stretch.members is None:
                 continue
             stretch = stretch.to(device)
             made = _made(stretch, network, error, precision, members=True, is_periodic=self.is_periodic)
             assert made.members is not None and made.std is not None
             yield Ensemble(
-                observed=stretch.asked,
-                hidden=stretch.hidden,
+                film=stretch,
                 noise=self._noise(stretch),
                 field=made.field,
                 deviations=made.members[: len(made.members) // 2] - made.field,
                 std=calibration.apply(made.std.cpu().numpy()),
-                gaps=stretch.domain * (stretch.mask == 0),
-                domain=stretch.domain,
             )
 
 
 def _made(
-    stretch: Stretch,
+    stretch: Film,
     network: Generator | None,
     error: ErrorNet | None,
     precision: torch.dtype,
@@ -366,9 +346,8 @@ def _made(
 ) -> Reconstruction:
     """What is said of a stretch, with the members of its draws and then their opposites, where they are wanted."""
     noise = None
-    if members and stretch.deviations is not None:
-        drawn = stretch.deviations.movedim(1, 0)
-        noise = torch.cat([drawn, -drawn])
+    if members and stretch.members is not None:
+        noise = torch.cat([stretch.members, -stretch.members])
     return reconstruct(
         network,
         stretch.values * stretch.mask,
@@ -399,15 +378,15 @@ def judged_by_noise(archive: Archive, operator: Operator) -> bool:
     return noisy and not operator.masks and (archive.withheld is None or not len(archive.withheld.dates))
 
 
-def _floor(stretches: list[Stretch], operator: Operator) -> float:
+def _floor(stretches: list[Film], operator: Operator) -> float:
     """Mean square of ``epsilon - n / alpha``, with the ``n`` that were drawn."""
     square = count = 0.0
     for stretch in stretches:
-        again = (stretch.values - stretch.asked) / (1 + RECORRUPTION**2)
-        square += float((stretch.hidden * again**2).sum())
+        again = (stretch.values - stretch.target) / (1 + RECORRUPTION**2)
+        square += float((stretch.withheld * again**2).sum())
         if stretch.uncertainty is not None:
-            square += float((stretch.hidden * (stretch.uncertainty / SHOWN_ERROR) ** 2).sum())
-        count += float(stretch.hidden.sum())
+            square += float((stretch.withheld * (stretch.uncertainty / SHOWN_ERROR) ** 2).sum())
+        count += float(stretch.withheld.sum())
     return operator.noise**2 + square / count
 
 

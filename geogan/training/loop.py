@@ -18,12 +18,13 @@ from geogan.fields.circle import around, rim_of
 from geogan.model.networks import Critic, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, dated_generator
+from geogan.prior import Film
 from geogan.prior.archive_covariance import Prior
 from geogan.prior.gaussian import GaussianPrior
 from geogan.training import objective
 from geogan.training.blocks import ASKED_ERROR, RECORRUPTION, SHOWN_ERROR, BlockPool, total_noise
 from geogan.training.supply import Supply, each_tensor
-from geogan.training.windows import Windows, draw_windows
+from geogan.training.windows import draw_windows
 
 # The discriminator has collapsed when its loss stays under this for that many looks: it then tells real from
 # measured-again with certainty, and G learns nothing from it.
@@ -124,7 +125,7 @@ class TrainState:
 
 def train_step(
     state: TrainState,
-    windows: Windows,
+    windows: Film,
     operator: Operator,
     prior: Prior | None,
     weights: Weights,
@@ -151,7 +152,7 @@ def train_step(
     ----------
     state : TrainState
         Changed in place.
-    windows : Windows
+    windows : Film
         What is shown of real measurements, and what is hidden of them.
     operator : Operator
         The measurement process.
@@ -280,7 +281,7 @@ def train_step(
             if prior is not None:
                 guess = prior.map(
                     *measured,
-                    windows.domain[:, 0, 0],
+                    windows.cells,
                     windows.days,
                     start=windows.guess,
                     tolerance=0.0,
@@ -326,7 +327,7 @@ def _second(weights: Weights, step: int, every: int) -> bool:
     return weights.likelihood > 0 and step % _every(weights, every) == 0
 
 
-def _seen(windows: Windows, shown: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+def _seen(windows: Film, shown: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """What the generator sees of measurements, and a mask that trusts them the less, the larger their known error."""
     values = windows.values if windows.noise is None else windows.values + RECORRUPTION * windows.noise
     if windows.uncertainty is None:
@@ -335,7 +336,7 @@ def _seen(windows: Windows, shown: Tensor, scale: Tensor) -> tuple[Tensor, Tenso
     return values * shown, objective.trust(shown, more * windows.uncertainty, scale)
 
 
-def _targets(windows: Windows, operator: Operator, scale: Tensor) -> list[Target]:
+def _targets(windows: Film, operator: Operator, scale: Tensor) -> list[Target]:
     """What was hidden, and, where its noise is known, what was shown: with other noise, uncorrelated with the first.
 
     Each counts like the inverse of its variance, the reconstruction's own error (``scale``) in it.
@@ -348,7 +349,7 @@ def _targets(windows: Windows, operator: Operator, scale: Tensor) -> list[Target
         return Target(values, where, weight if exact else objective.trust(weight, noise, scale), noise)
 
     noise = total_noise(operator, windows.uncertainty)
-    found = [target(windows.values, windows.mask - windows.kept, noise)]
+    found = [target(windows.values, windows.hidden, noise)]
     if windows.noise is not None:
         found.append(target(windows.values - windows.noise / RECORRUPTION, windows.kept, ASKED_ERROR * noise))
     return found
@@ -360,7 +361,7 @@ def _normal(like: Tensor, generator: torch.Generator, ranks: Ranks, axis: int = 
     return ranks.mine(drawn, axis).to(like.device, non_blocking=True)
 
 
-def _members(generate: Callable[..., Tensor], windows: Windows, scale: Tensor, cast: Any) -> Tensor:
+def _members(generate: Callable[..., Tensor], windows: Film, scale: Tensor, cast: Any) -> Tensor:
     """Members of the windows' ensembles, (M, B, T, C, h, w), in one pass."""
     assert windows.members is not None
     noise = windows.members.transpose(0, 1)
@@ -378,7 +379,7 @@ def _members(generate: Callable[..., Tensor], windows: Windows, scale: Tensor, c
 
 def _error_step(
     state: ErrorState,
-    windows: Windows,
+    windows: Film,
     seen: tuple[Tensor, Tensor],
     reconstruction: Tensor,
     measured: Tensor,
@@ -530,7 +531,7 @@ def train(
     began, before = time.perf_counter(), state.seconds
     first_step = state.step
 
-    def draw(step: int) -> tuple[Windows, Any]:
+    def draw(step: int) -> tuple[Film, Any]:
         random = dated_generator(seed, step, STREAM)
         windows = draw_windows(
             pool.at(step),

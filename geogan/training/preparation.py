@@ -31,9 +31,10 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, remarks
+from geogan.prior import Film
 from geogan.prior.archive_covariance import FEWEST_DATES, SEARCHED_CELLS, Prior, fit_archive_prior
-from geogan.prior.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
-from geogan.training.blocks import Block, cut, holds_enough, prepare, samples_of_a_block, some_samples
+from geogan.prior.gaussian import GaussianPrior, fit_amplitude, fit_prior, hidden_error
+from geogan.training.blocks import cut, holds_enough, prepare, samples_of_a_block, some_samples
 from geogan.training.single_scene import Scene, fit_scene, hiding
 
 # Dates and cells of a block.
@@ -270,7 +271,7 @@ class _Support(NamedTuple):
     share: float
 
 
-def _supported(pieces: list[Hidden], rule: Screen | None, *, independent: bool) -> tuple[list[Hidden], _Support]:
+def _supported(pieces: list[Film], rule: Screen | None, *, independent: bool) -> tuple[list[Film], _Support]:
     """Return pieces without suspicious observations, which would make the first guess's scales those of outliers."""
     anomalies = [np.where((piece.kept + piece.hidden > 0).numpy(), piece.values.numpy(), np.nan) for piece in pieces]
     screen = rule or Screen.fit(anomalies, independent=independent)
@@ -287,9 +288,7 @@ def _supported(pieces: list[Hidden], rule: Screen | None, *, independent: bool) 
         good = torch.from_numpy(~suspicious).to(piece.values.dtype)
         single = None if piece.single is None else piece.single * good
         supported.append(
-            piece._replace(
-                values=piece.values * good, kept=piece.kept * good, hidden=piece.hidden * good, single=single
-            )
+            replace(piece, values=piece.values * good, mask=piece.mask * good, kept=piece.kept * good, single=single)
         )
     # Hidden observations are needed in each piece.
     if any(not piece.hidden.any() for piece in supported):
@@ -323,8 +322,8 @@ def _anomalies(archive: Archive) -> list[np.ndarray]:
     y, x = (slice((size - min(FIT_SIDE, size)) // 2, (size + min(FIT_SIDE, size)) // 2) for size in (height, width))
     found = []
     for start in np.unique(np.linspace(0, count - dates, stretches).astype(int)).tolist():
-        piece = archive.read(slice(start, start + dates), y, x)
-        found.append(np.where(piece.observed + piece.withheld > 0, piece.values, np.nan))
+        film = archive.read(slice(start, start + dates), y, x)
+        found.append(np.where((film.mask + film.withheld > 0).numpy(), film.values.numpy(), np.nan))
     return found
 
 
@@ -391,7 +390,7 @@ def block_maker(
     members: int = 1,
     deviating: bool = False,
     message: Callable[[str], None] = lambda sentence: None,
-) -> Callable[[Prior | None, int], Block]:
+) -> Callable[[Prior | None, int], Film]:
     """What makes the blocks of an archive: a function of the first guess's prior and a number.
 
     Of an archive on disk they are cut from regions that are read ahead; ``message`` is told what that costs.
@@ -414,7 +413,7 @@ def block_maker(
 
         buffer = ShuffleBuffer(draw, lambda region: archive.load(*region), seed=seed)
 
-    def make(prior: Prior | None, number: int) -> Block:
+    def make(prior: Prior | None, number: int) -> Film:
         return prepare(
             archive,
             operator,
@@ -508,7 +507,7 @@ def _gaps(archive: Archive) -> np.ndarray:
 
 def _hidden_pieces(
     archive: Archive, drawn: Operator | None, share: np.ndarray, *, seed: int
-) -> tuple[list[Hidden], list[slice | np.ndarray]]:
+) -> tuple[list[Film], list[slice | np.ndarray]]:
     """Pieces of the archive in which other dates' gaps (or ``drawn``, if there are none) hide what was seen.
 
     Whole gaps, as large as they come: in small ones any first guess is good, and the search would forget
@@ -520,7 +519,7 @@ def _hidden_pieces(
     wanted = int(np.clip(FIT_VALUES // size, 2, MOST_PIECES))
     if archive.independent:
         wanted = FIT_SAMPLES
-    pieces: list[Hidden] = []
+    pieces: list[Film] = []
     places: list[slice | np.ndarray] = []
     for attempt in range(4 * wanted):
         t, y = cut(count, FIT_DATES, generator), cut(height, FIT_SIDE, generator)
@@ -529,25 +528,26 @@ def _hidden_pieces(
         if archive.independent:
             dates = some_samples(archive, generator)
         piece = archive.read(dates if archive.independent else t, y, x)
-        hidden = np.zeros_like(piece.observed)
+        observed = piece.mask.numpy()
+        hidden = np.zeros_like(observed)
         if drawn is None:
-            here = (piece.observed + piece.withheld) > 0
+            here = (observed + piece.withheld.numpy()) > 0
             for date, under in _hidden_dates(
                 _seen(archive, dates, here), share[dates], archive, seed=seed + 1 + attempt
             ):
                 hidden[date] = under if archive.streamed else taken(under, y, x)
         else:
-            ones = torch.ones(piece.observed.shape)
+            ones = torch.ones(observed.shape)
             film = ones[:, None] if archive.independent else ones[None]
             drawn = drawn.around(archive.spans(x))
             theta = drawn.sample(tuple(film.shape), generator=torch.Generator().manual_seed(seed + attempt))  # type: ignore[arg-type]
             hidden = 1 - drawn.apply(film, theta).mask.view_as(ones).numpy()
-        hidden = hidden * piece.observed
+        hidden = hidden * observed
         if not hidden.any():
             continue
         # Those that stand alone tell what is noise: in clouds there is nothing near to tell it by.
         alone = np.random.default_rng([seed, 0x51, attempt]).random(hidden.shape) < FIT_SINGLE
-        single = alone * (piece.observed - hidden)
+        single = alone * (observed - hidden)
         pieces.append(hiding(piece, hidden, single=single.astype(hidden.dtype)))
         places.append(dates if archive.independent else t)
         if len(pieces) == wanted:
@@ -556,17 +556,16 @@ def _hidden_pieces(
 
 
 def _with_covariance(
-    markov: GaussianPrior, archive: Archive, pieces: Sequence[Hidden], places: Sequence[slice | np.ndarray]
+    markov: GaussianPrior, archive: Archive, pieces: Sequence[Film], places: Sequence[slice | np.ndarray]
 ) -> Prior:
     """The archive's own covariance, where the grid is small, the dates are many, and it is better."""
     if archive.domain.size > SEARCHED_CELLS or max(archive.domain.shape) > FIT_SIDE or len(archive.days) < FEWEST_DATES:
         return markov
     whole = archive.read(slice(0, len(archive.days)))
-    values, mask, domain = (torch.from_numpy(part) for part in (whole.values, whole.observed, whole.domain))
-    searched = mask.clone()
+    searched = whole.mask.clone()
     for piece, place in zip(pieces, places, strict=True):
         searched[place] *= piece.kept
-    return fit_archive_prior(markov, pieces, values * mask, mask, searched, domain)
+    return fit_archive_prior(markov, pieces, whole.values * whole.mask, whole.mask, searched, whole.domain)
 
 
 def _seen(archive: Archive, dates: np.ndarray, here: np.ndarray) -> Callable[[int], np.ndarray]:

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from geogan.archive.archive import Archive, Piece
+from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
 from geogan.archive.withheld import turns
 from geogan.fields.circle import taken
 from geogan.operators.errors import InputError
-from geogan.prior.gaussian import GaussianPrior, Hidden, fit_prior, hidden_error
+from geogan.prior import Film
+from geogan.prior.gaussian import GaussianPrior, fit_prior, hidden_error
 from geogan.training.blocks import cut
 
 # Values of a piece at most: a scene of no more is looked at whole.
@@ -35,7 +36,7 @@ class Scene(NamedTuple):
 
     standardiser: Standardiser
     prior: GaussianPrior
-    pieces: list[Hidden]
+    pieces: list[Film]
     why: str  # what its climatology was chosen by, in words
 
 
@@ -70,7 +71,7 @@ def fit_scene(archive: Archive, climatology: Climatology, *, seed: int) -> Scene
     # All pieces are of one size.
     fit = partial(fit_prior, temporal=False, is_periodic=all(archive.spans(x) for _, (_, x) in parts))
 
-    def pieces(plane: bool, scale: np.ndarray) -> list[Hidden]:
+    def pieces(plane: bool, scale: np.ndarray) -> list[Film]:
         """With anomalies in units of ``scale``; none of what leaves nothing to fit a climatology to."""
         found = []
         for gaps, (y, x) in parts:
@@ -78,8 +79,8 @@ def fit_scene(archive: Archive, climatology: Climatology, *, seed: int) -> Scene
                 without = replace(climatology(gaps, plane), scale=scale)
             except InputError:
                 continue
-            piece = replace(archive, standardiser=without).read(slice(0, 1), y, x)
-            found.append(hiding(piece, taken(gaps[None], y, x)))
+            film = replace(archive, standardiser=without).read(slice(0, 1), y, x)
+            found.append(hiding(film, taken(gaps[None], y, x)))
         return found
 
     mean = climatology(np.zeros_like(own), False)
@@ -139,9 +140,8 @@ def places(
                 break
 
 
-def hiding(piece: Piece, hidden: np.ndarray, *, single: np.ndarray | None = None) -> Hidden:
-    """A piece of an archive with some of its observations hidden, (T, C, H, W), and perhaps others one by one."""
-    hidden = hidden * piece.observed
-    kept = piece.observed - hidden if single is None else piece.observed - hidden - single
-    parts = (piece.values, kept, hidden, piece.domain, piece.days, piece.uncertainty, single)
-    return Hidden(*(None if part is None else torch.from_numpy(part) for part in parts))  # type: ignore[arg-type]
+def hiding(film: Film, hidden: np.ndarray, *, single: np.ndarray | None = None) -> Film:
+    """Return a film in which observations are hidden, and others as isolated ones; 1 or True there, (T, C, H, W)."""
+    isolated = None if single is None else torch.from_numpy(single)
+    kept = film.mask - torch.from_numpy(hidden) * film.mask
+    return replace(film, kept=kept if isolated is None else kept - isolated, single=isolated)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from geogan.compute.threads import ahead
-from geogan.training.windows import Windows
+from geogan.prior import Film
 
 
 class Supply:
@@ -32,13 +32,13 @@ class Supply:
         Seconds for which somebody waited in :meth:`take`.
     """
 
-    def __init__(self, draw: Callable[[int], tuple[Windows, Any]], steps: Iterable[int], device: torch.device) -> None:
+    def __init__(self, draw: Callable[[int], tuple[Film, Any]], steps: Iterable[int], device: torch.device) -> None:
         self.waited = 0.0
         self._draw, self._device = draw, device
         self._beside = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._coming = ahead(self._made, steps)
 
-    def take(self) -> tuple[Windows, Any]:
+    def take(self) -> tuple[Film, Any]:
         """Those of the next step."""
         began = time.perf_counter()
         windows, theta = next(self._coming)
@@ -46,8 +46,8 @@ class Supply:
         if self._beside is not None:
             # Memory of another stream: it may be used again only when this one has done with it.
             here = torch.cuda.current_stream(self._device)
-            for part in windows:
-                if part is not None and part.is_cuda:
+            for part in windows.parts().values():
+                if part.is_cuda:
                     part.record_stream(here)
             each_tensor(theta, lambda part: part.record_stream(here))
         return windows, theta
@@ -56,13 +56,12 @@ class Supply:
         """Make no more."""
         self._coming.close()
 
-    def _made(self, step: int) -> tuple[Windows, Any]:
+    def _made(self, step: int) -> tuple[Film, Any]:
         windows, theta = self._draw(step)
         if self._beside is None:
             return windows.to(self._device), each_tensor(theta, lambda part: part.to(self._device))
         with torch.cuda.stream(self._beside):
-            pinned = Windows(*(part if part is None else part.pin_memory() for part in windows))  # type: ignore[arg-type]
-            moved = pinned.to(self._device)
+            moved = windows.apply(Tensor.pin_memory).to(self._device)
             theta = each_tensor(theta, lambda part: part.contiguous().pin_memory().to(self._device, non_blocking=True))
             self._beside.synchronize()
         return moved, theta

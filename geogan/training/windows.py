@@ -4,48 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from geogan.fields.circle import columns
-from geogan.training.blocks import Block
-
-
-class Windows(NamedTuple):
-    """A batch of windows, (B, T, C, h, w) but for ``domain`` (B, 1, 1, h, w), ``days`` (B, T), ``members`` (B, M, ...).
-
-    The names are those of :class:`geogan.training.blocks.Block`; ``covariates`` (B, K, h, w) are those of the middle
-    frame.
-    """
-
-    values: Tensor
-    mask: Tensor
-    kept: Tensor
-    guess: Tensor
-    domain: Tensor
-    days: Tensor
-    clean: Tensor | None = None
-    noise: Tensor | None = None
-    members: Tensor | None = None
-    covariates: Tensor | None = None
-    near: Tensor | None = None
-    uncertainty: Tensor | None = None
-    deviation: Tensor | None = None
-
-    def first(self, count: int) -> Windows:
-        """The first so many windows."""
-        return Windows(*(part if part is None else part[:count] for part in self))  # type: ignore[arg-type]
-
-    def to(self, device: torch.device) -> Windows:
-        """The same windows on another device; but for the days, which the host looks at."""
-        parts = (part if part is None else part.to(device, non_blocking=True) for part in self)
-        return Windows(*parts)._replace(days=self.days)  # type: ignore[arg-type]
+from geogan.prior import Film
 
 
 def draw_windows(
-    blocks: Sequence[Block | None],
+    blocks: Sequence[Film | None],
     *,
     batch: int,
     frames: int,
@@ -55,7 +22,7 @@ def draw_windows(
     turned: bool = True,
     tilted: bool = False,
     is_periodic: bool = False,
-) -> Windows:
+) -> Film:
     """Draw a batch of windows, turned over at random.
 
     The blocks are dealt out among the windows, as evenly as their numbers allow: window ``i`` comes from one of every
@@ -63,7 +30,7 @@ def draw_windows(
 
     Parameters
     ----------
-    blocks : sequence of Block or None
+    blocks : sequence of Film or None
         At least ``frames`` dates and ``crop`` cells large; None where another process has it.
     batch, frames : int
         Windows to draw, dates of each.
@@ -93,18 +60,14 @@ def draw_windows(
         width = block.values.shape[-1]
         x = int(right * (width if is_periodic and turned else width - crop[1] + 1))
         turns = turns[:1] * 2 if tilted else turns
-        flips = [axis for axis, turn in zip((-2, -1), turns, strict=True) if turned and turn < 0.5]
+        flips = tuple(axis for axis, turn in zip((-2, -1), turns, strict=True) if turned and turn < 0.5)
         place = columns(slice(x, x + crop[1]), width)
-        space = (slice(y, y + crop[0]), place if isinstance(place, slice) else torch.from_numpy(place))
-        here = (slice(t, t + frames), slice(None), *space)
-        films = [part[here].flip(flips) for part in block[:4]]
-        extra = [None if part is None else part[here].flip(flips) for part in (block.clean, block.noise)]
-        extra.append(None if block.members is None else block.members[:, *here].flip(flips))
-        beside = None if block.covariates is None else block.covariates[t + frames // 2]
-        extra.append(None if beside is None else beside[:, *space].flip(flips))
-        extra.append(None if block.near is None else block.near[here].flip(flips))
-        for part in (block.uncertainty, block.deviation):
-            extra.append(None if part is None else part[here].flip(flips))
-        drawn.append([*films, block.domain[None, None, *space].flip(flips), block.days[t : t + frames], *extra])
-    stacked = [None if parts[0] is None else torch.stack(parts) for parts in zip(*drawn, strict=True)]
-    return Windows(*stacked)  # type: ignore[arg-type]
+        drawn.append(
+            block.window(
+                slice(t, t + frames),
+                slice(y, y + crop[0]),
+                place if isinstance(place, slice) else torch.from_numpy(place),
+                flips,
+            )
+        )
+    return Film.stack(drawn)

@@ -108,7 +108,7 @@ def test_what_is_found_does_not_depend_on_the_cut(spoilt, domain):
     field, _ = spoilt
     archive = Archive.of(field, domain, Standardiser.fit(field, find_axes(field), domain))
     piece = archive.read(slice(0, 30))
-    screen = Screen.fit([np.where(piece.observed > 0, piece.values, np.nan)], threshold=5.0)
+    screen = Screen.fit([np.where(piece.mask > 0, piece.values, np.nan)], threshold=5.0)
     archive = dataclasses.replace(archive, screen=screen)
     whole = archive.screened().field.values
     assert screened(whole).sum() > 20

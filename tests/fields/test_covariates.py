@@ -17,7 +17,6 @@ from geogan.filling.fill import fill, prepared
 from geogan.model.model_file import load_model, save_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import train
-from geogan.training.blocks import Block
 from geogan.training.windows import draw_windows
 
 NAMES = ("day_of_year", "latitude", "distance_to_coast", "depth")
@@ -115,10 +114,7 @@ def test_windows_are_shown_their_own_place_and_their_middle_day(gappy, domain, c
     y, x = np.indices(domain.shape).astype(np.float32)
     where = Covariates(("day_of_year", "y", "x"), np.stack([y, x]))
     archive = dataclasses.replace(Archive.of(gappy, domain, Standardiser.identity(1, domain)), covariates=where)
-    piece = archive.read(slice(4, 12), slice(2, 20), slice(1, 23))
-    parts = [torch.from_numpy(part) for part in piece[:3]]
-    place, day, beside = (torch.from_numpy(part) for part in (piece.domain, piece.days, piece.covariates))
-    block = Block(parts[0], parts[1], parts[1], parts[0], place, day, covariates=beside)
+    block = archive.read(slice(4, 12), slice(2, 20), slice(1, 23))
     windows = draw_windows([block], batch=30, frames=3, crop=(7, 9), generator=torch.Generator().manual_seed(0))
     season, rows, columns = windows.covariates.split([2, 1, 1], 1)
     assert {int(torch.sign(part[0, -1, 0] - part[0, 0, 0])) for part in rows} == {-1, 1}

@@ -23,10 +23,11 @@ from geogan.operators.errors import InputError
 from geogan.pipelines.evaluate import evaluate
 from geogan.pipelines.fill import fill
 from geogan.pipelines.train import train
-from geogan.prior.gaussian import GaussianPrior, Hidden, fit_amplitude, hidden_error
+from geogan.prior import Film
+from geogan.prior.gaussian import GaussianPrior, fit_amplitude, hidden_error
 from geogan.training.blocks import prepare
 from geogan.training.loop import TrainState, Weights, _seen, _targets, train_step
-from geogan.training.windows import Windows, draw_windows
+from geogan.training.windows import draw_windows
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_pieces_carry_errors_in_anomalies(noisy, domain, transform):
     archive = Archive.of(field, domain, standardiser, error=observation_error(field, error=small))
     moved = Archive.of(field + small.astype("f8"), domain, standardiser)
     first, second = archive.read(slice(2, 9)), moved.read(slice(2, 9))
-    seen = first.observed > 0
+    seen = first.mask > 0
     np.testing.assert_allclose(first.uncertainty[seen], (second.values - first.values)[seen], rtol=0.02, atol=2e-5)
     assert first.uncertainty[~seen].max() == 0 and second.uncertainty is None
 
@@ -158,8 +159,9 @@ def test_the_noise_of_hidden_observations_is_not_the_priors_fault():
         )
         error = torch.where(torch.rand(field.shape, generator=random) < 0.5, 0.03, 1.0)
         measured = field + error * torch.randn(field.shape, generator=random)
-        pieces.append(Hidden(measured, 1 - hidden, hidden, domain, days, error))
-        exact.append(Hidden(field, 1 - hidden, hidden, domain, days))
+        parts = {"mask": torch.ones_like(field), "kept": 1 - hidden, "domain": domain, "days": days}
+        pieces.append(Film(values=measured, uncertainty=error, **parts))
+        exact.append(Film(values=field, **parts))
     fitted = fit_amplitude(prior, pieces, seed=0)
     assert fitted.amplitude == pytest.approx(0.8, rel=0.12)
     guesses = [
@@ -174,7 +176,7 @@ def test_the_noise_of_hidden_observations_is_not_the_priors_fault():
 # Training and filling.
 
 
-def windows_of(uncertainty: torch.Tensor | None, *, seed: int = 0) -> Windows:
+def windows_of(uncertainty: torch.Tensor | None, *, seed: int = 0) -> Film:
     random = torch.Generator().manual_seed(seed)
     shape = (4, 3, 1, 16, 16)
     values = torch.randn(shape, generator=random)
@@ -182,7 +184,16 @@ def windows_of(uncertainty: torch.Tensor | None, *, seed: int = 0) -> Windows:
     kept = mask * (torch.rand(shape, generator=random) < 0.7)
     noise = None if uncertainty is None else uncertainty * torch.randn(shape, generator=random) * mask
     days, domain = torch.arange(3.0).expand(4, -1), torch.ones(4, 1, 1, 16, 16)
-    return Windows(values * mask, mask, kept, torch.zeros(shape), domain, days, noise=noise, uncertainty=uncertainty)
+    return Film(
+        values=values * mask,
+        mask=mask,
+        kept=kept,
+        guess=torch.zeros(shape),
+        domain=domain,
+        days=days,
+        noise=noise,
+        uncertainty=uncertainty,
+    )
 
 
 def state_of() -> TrainState:
@@ -206,7 +217,7 @@ def test_a_vanishing_error_teaches_on_hidden_cells_what_none_does():
     shape = (4, 3, 1, 16, 16)
     operator, weights = CloudMask(coverage=0.3, scale=4.0), Weights(1.0, 1.0, 0.0)
     steps = []
-    for windows in (windows_of(None), windows_of(None)._replace(uncertainty=torch.full(shape, 1e-7))):
+    for windows in (windows_of(None), dataclasses.replace(windows_of(None), uncertainty=torch.full(shape, 1e-7))):
         steps.append(train_step(state_of(), windows, operator, None, weights).losses)
     for name, loss in steps[0].items():
         torch.testing.assert_close(loss, steps[1][name], rtol=1e-4, atol=1e-5)
@@ -217,10 +228,10 @@ def test_windows_whose_error_is_endless_teach_as_if_it_was_unobserved():
     left = (torch.arange(16) < 8).float()
     known = windows_of(0.3 * torch.ones(4, 3, 1, 16, 16))
     assert known.noise is not None
-    blind = known._replace(
-        values=known.values * left, mask=known.mask * left, kept=known.kept * left, noise=known.noise * left
+    blind = dataclasses.replace(
+        known, values=known.values * left, mask=known.mask * left, kept=known.kept * left, noise=known.noise * left
     )
-    endless = known._replace(uncertainty=torch.where(left > 0, 0.3, 1e7).expand(4, 3, 1, 16, 16))
+    endless = dataclasses.replace(known, uncertainty=torch.where(left > 0, 0.3, 1e7).expand(4, 3, 1, 16, 16))
     first, second = state_of(), state_of()
     # How much is shown around a cell is counted, not how well it is known: the weights differ, by a factor each.
     losses = [

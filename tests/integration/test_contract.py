@@ -1,6 +1,7 @@
 """The method's contract, on every operator that has a name, and its error against the Bayes limit."""
 
 import copy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +16,11 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.operator import Observation, Operator, Theta, add_noise
+from geogan.prior import Film
 from geogan.prior.gaussian import GaussianPrior
 from geogan.training import objective
 from geogan.training.blocks import RECORRUPTION
 from geogan.training.loop import TrainState, Weights, train_step
-from geogan.training.windows import Windows
 
 FRAMES, BANDS, CROP = 3, 2, (12, 16)
 # A good part is seen and a good part hidden, on so small a crop.
@@ -47,7 +48,7 @@ class Case(NamedTuple):
 
     clean: Tensor
     theta: Theta  # what measured them
-    windows: Windows
+    windows: Film
 
 
 def case_of(operator: Operator, seed: int = 0, batch: int = 4) -> Case:
@@ -65,7 +66,8 @@ def case_of(operator: Operator, seed: int = 0, batch: int = 4) -> Case:
     else:
         noise = operator.noise * torch.randn(shape, generator=random) * mask
     days = torch.arange(FRAMES, dtype=torch.float64).expand(batch, -1)
-    return Case(clean, theta, Windows(y, mask, kept, torch.zeros(shape), domain, days, None, noise))
+    zeros = torch.zeros(shape)
+    return Case(clean, theta, Film(values=y, mask=mask, kept=kept, guess=zeros, domain=domain, days=days, noise=noise))
 
 
 def inside(seen: Observation, domain: Tensor) -> Observation:
@@ -130,7 +132,7 @@ def noted(network: nn.Module) -> list[tuple[list[Tensor], Tensor]]:
     return notes
 
 
-def step(state: TrainState, windows: Windows, operator: Any, weights: Weights) -> dict[str, Tensor]:
+def step(state: TrainState, windows: Film, operator: Any, weights: Weights) -> dict[str, Tensor]:
     return train_step(state, windows, operator, None, weights).losses
 
 
@@ -253,7 +255,7 @@ def test_without_the_withheld_term_all_of_y_is_shown(name, withheld):
     operator, state = built(name), state_of()
     windows = case_of(operator).windows
     reconstructed = noted(state.generator)
-    step(state, windows._replace(noise=windows.noise if withheld else None), operator, Weights(1.0, 2.0, withheld))
+    step(state, replace(windows, noise=windows.noise if withheld else None), operator, Weights(1.0, 2.0, withheld))
     (values, mask, _, _), _ = reconstructed[0]
     shown = windows.kept if withheld else windows.mask
     disturbed = torch.zeros(()) if windows.noise is None or not withheld else RECORRUPTION * windows.noise
@@ -267,10 +269,10 @@ def test_the_gradient_of_one_weight_is_that_of_its_term(name, term):
     operator, state = built(name), state_of(rate=0.0)
     state.discriminator.eval()  # its singular vectors stay
     clean, _, windows = case_of(operator)
-    y, mask, kept, guess, domain, days, _, noise, *_ = windows
-    windows = Windows(y, mask, kept, guess, domain, days, clean if term == "paired" else None, noise)
+    windows = replace(windows, clean=clean if term == "paired" else None)
+    y, mask, kept, domain, noise = windows.values, windows.mask, windows.kept, windows.domain, windows.noise
     if term != "withheld":
-        windows = windows._replace(noise=None)
+        windows = replace(windows, noise=None)
     generator, random = copy.deepcopy(state.generator), torch.Generator().manual_seed(0)
     weights = Weights(0.0, 0.0, 0.0)._replace(**{term: 0.7})
     step(state, windows, operator, weights)
@@ -401,7 +403,14 @@ def test_error_over_the_bayes_limit_falls_with_training_and_stays_above_one():
             some = torch.randint(len(values), (16,), generator=random)
             parts = [part[some] for part in (values, shown, kept)]
             domain, days = everywhere.expand(16, 1, 1, size, size), day.expand(16, 1)
-            windows = Windows(*parts, torch.zeros_like(parts[0]), domain, days)
+            windows = Film(
+                values=parts[0],
+                mask=parts[1],
+                kept=parts[2],
+                guess=torch.zeros_like(parts[0]),
+                domain=domain,
+                days=days,
+            )
             train_step(state, windows, operator, None, Weights(0.02, 0.1, 1.0), likelihood_every=8, averaging=0.98)
         ratios.append(ratio())
     print("error / Bayes limit after 0, 50 and 200 steps:", *(f"{each:.3f}" for each in ratios))  # noqa: T201

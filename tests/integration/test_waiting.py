@@ -8,10 +8,10 @@ from geogan.model.networks import Discriminator, ErrorNet, SaganDiscriminator, S
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
+from geogan.prior import Film
 from geogan.prior.gaussian import GaussianPrior
 from geogan.prior.nearness import ASPECTS
 from geogan.training.loop import TrainState, Weights, train_step
-from geogan.training.windows import Windows
 
 FRAMES, CROP, BATCH = 3, (16, 20), 4
 CLOUDS = CloudMask(coverage=0.4, scale=5.0, persistence=1.0)
@@ -43,7 +43,8 @@ def windows_of(**more):
     normal = torch.randn(shape, generator=generator)
     near = kept.repeat(1, 1, ASPECTS, 1, 1)
     whole = {"near": near, "deviation": normal, **{name: make(shape) for name, make in more.items()}}
-    return Windows(normal * mask, mask, kept, torch.zeros(shape), torch.ones(BATCH, 1, 1, *CROP), days, **whole)
+    domain = torch.ones(BATCH, 1, 1, *CROP)
+    return Film(values=normal * mask, mask=mask, kept=kept, guess=torch.zeros(shape), domain=domain, days=days, **whole)
 
 
 def members(shape):

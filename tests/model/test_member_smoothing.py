@@ -8,6 +8,7 @@ import torch
 
 from geogan.filling.task import wanted_over_found
 from geogan.model.member_smoothing import ENOUGH, MOST, Ensemble, fit_smoothing, smoothed
+from geogan.prior import Film
 
 SEA = torch.ones(40, 48)
 
@@ -72,14 +73,18 @@ def ensembles(steps, *, count=24, noise=0.0, known=0.0, side=30, seed=0):
         mean, *drawn = smoothed(field(6, seed + 1000 * number)[:, None], SEA, steps)
         rough = field(4, seed + 1000 * number + 1)[:, None]
         yield Ensemble(
-            observed=mean + drawn[0] + noise * white(1, 1, 40, 48, seed=seed + 1000 * number + 2),
-            hidden=hidden,
+            film=Film(
+                values=0 * hidden,
+                mask=0 * hidden,
+                domain=SEA,
+                days=torch.zeros(1),
+                withheld=hidden,
+                target=mean + drawn[0] + noise * white(1, 1, 40, 48, seed=seed + 1000 * number + 2),
+            ),
             noise=torch.full((1, 1, 40, 48), known, dtype=torch.float64),
             field=mean,
             deviations=rough,
             std=np.ones((1, 1, 40, 48)),
-            gaps=torch.ones(1, 1, 40, 48),
-            domain=SEA,
         )
 
 

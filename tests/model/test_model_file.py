@@ -72,9 +72,8 @@ def test_models_of_all_kinds(model, tmp_path, changes):
 
 def test_the_archives_own_covariance_comes_back(model, gappy, tmp_path):
     archive = prepared(model, gappy)
-    piece = archive.read(slice(None))
-    values, mask, domain = (torch.from_numpy(part) for part in (piece.values, piece.observed, piece.domain))
-    prior = ArchivePrior.fit(values * mask, mask, domain, GaussianPrior(length=4.0))
+    film = archive.read(slice(None))
+    prior = ArchivePrior.fit(film.values * film.mask, film.mask, film.domain, GaussianPrior(length=4.0))
     changed = dataclasses.replace(model, prior=prior)
     save_model(tmp_path, changed)
     loaded = load_model(tmp_path)

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from geogan.operators.errors import InputError
+from geogan.prior import Film
 from geogan.prior.archive_covariance import ArchivePrior, fit_archive_prior
-from geogan.prior.gaussian import GaussianPrior, Hidden, hidden_error
+from geogan.prior.gaussian import GaussianPrior, hidden_error
 
 HEIGHT, WIDTH = 7, 9
 
@@ -164,7 +165,7 @@ def test_the_archives_covariance_is_taken_where_it_is_better(kinds):
         place = slice(start, start + 10)
         hidden = mask[place] * (torch.rand(mask[place].shape, generator=torch.Generator().manual_seed(start)) < 0.3)
         searched[place] -= hidden
-        pieces.append(Hidden(values[place], mask[place] - hidden, hidden, domain, days))
+        pieces.append(Film(values=values[place], mask=mask[place], kept=mask[place] - hidden, domain=domain, days=days))
     found = fit_archive_prior(markov, pieces, values * mask, mask, searched, domain, evaluations=8)
     assert found.stationary is not kinds
     if kinds:

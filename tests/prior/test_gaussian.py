@@ -1,5 +1,6 @@
 """The Gaussian MAP against dense linear algebra, and against the Bayes limit."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,8 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geogan.operators.errors import InputError
-from geogan.prior import multigrid
-from geogan.prior.gaussian import GaussianPrior, Hidden, fit_amplitude, fit_prior, hidden_error
+from geogan.prior import Film, multigrid
+from geogan.prior.gaussian import GaussianPrior, fit_amplitude, fit_prior, hidden_error
+
+
+def film(values, kept, hidden, domain, days, *, single=None):
+    """A film whose observations are shown, hidden or hidden one by one."""
+    mask = kept + hidden if single is None else kept + hidden + single
+    return Film(values=values, mask=mask, kept=kept, domain=domain, days=days, single=single)
 
 
 def island(height: int, width: int) -> torch.Tensor:
@@ -252,7 +259,7 @@ def test_parameters_are_found_again():
     for field in fields:
         blobs = torch.nn.functional.interpolate(torch.randn(1, 12, 8, 8, generator=generator), scale_factor=5)[0]
         hidden = (blobs > 0.5).float()[:, None]
-        pieces.append(Hidden(field, 1 - hidden, hidden, domain, dates))
+        pieces.append(film(field, 1 - hidden, hidden, domain, dates))
     found = fit_prior(pieces)
     assert hidden_error(found, pieces) <= 1.01 * hidden_error(true, pieces)
     assert np.log(found.length / true.length) == pytest.approx(0, abs=0.6)
@@ -260,7 +267,7 @@ def test_parameters_are_found_again():
 
 
 def test_nothing_hidden_is_said():
-    piece = Hidden(
+    piece = film(
         torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), torch.ones(4, 4), torch.zeros(1)
     )
     with pytest.raises(InputError, match="no observation could be hidden"):
@@ -275,7 +282,7 @@ def test_a_rough_tilted_field_is_recognised():
     fields = fields + true.noise * torch.randn(fields.shape, generator=generator)
     blobs = torch.nn.functional.interpolate(torch.randn(6, 1, 8, 8, generator=generator), scale_factor=6)
     hidden = (blobs > 0.3).float()[:, :, None]
-    pieces = [Hidden(field, 1 - gone, gone, domain, dates) for field, gone in zip(fields, hidden, strict=True)]
+    pieces = [film(field, 1 - gone, gone, domain, dates) for field, gone in zip(fields, hidden, strict=True)]
     found = fit_prior(pieces)
     assert hidden_error(found, pieces) <= 1.01 * hidden_error(true, pieces)
     assert found.detail < 0.3 and found.tilt < -0.2
@@ -331,7 +338,7 @@ def test_the_amplitude_is_that_of_the_field():
     field = 3 * true.sample(none, none, domain, dates, generator=generator)
     field = field + 0.6 * torch.randn(field.shape, generator=generator)
     kept = (torch.rand(field.shape, generator=generator) < 0.3).float()
-    pieces = [Hidden(values, shown, 1 - shown, domain, dates) for values, shown in zip(field, kept, strict=True)]
+    pieces = [film(values, shown, 1 - shown, domain, dates) for values, shown in zip(field, kept, strict=True)]
     found = fit_amplitude(true, pieces, seed=0)
     assert found.amplitude == pytest.approx(3.0, rel=0.05)
     noise = torch.randn((2, 2, *none.shape), generator=generator)
@@ -354,8 +361,8 @@ def test_single_observations_tell_the_noise():
         gap = torch.zeros(shape)
         gap[2:4, :, 4:28, 4:28] = 1
         single = (torch.rand(shape, generator=random) < 0.05) * (1 - gap)
-        pieces.append(Hidden(values, 1 - gap - single, gap, domain, days, single=single))
-    without = [piece._replace(single=None) for piece in pieces]
+        pieces.append(film(values, 1 - gap - single, gap, domain, days, single=single))
+    without = [dataclasses.replace(piece, single=None, mask=piece.kept + piece.hidden) for piece in pieces]
     start = GaussianPrior(length=8.0, persistence=1.5, noise=0.4)
     noise, loose = (fit_prior(some, evaluations=30, start=start).noise for some in (pieces, without))
     assert abs(np.log(noise / 0.05)) < abs(np.log(loose / 0.05))

@@ -17,6 +17,7 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
+from geogan.prior import Film
 from geogan.training import judge as module
 from geogan.training.judge import Judge
 
@@ -30,7 +31,7 @@ def archive(model, gappy):
 
 def test_without_a_guess_the_error_is_that_of_the_climatology(archive):
     piece = archive.read(slice(None))
-    expected = np.sqrt((piece.values[piece.withheld > 0] ** 2).mean())
+    expected = (piece.values[piece.withheld > 0] ** 2).mean().sqrt()
     assert Judge.of(archive, CLOUDS, None, frames=3).error(None) == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -40,7 +41,7 @@ def test_every_withheld_cell_counts_once(archive):
     # Also where stretches overlap: they look at dates around a run, on which another run's cells may lie.
     assert judge.cells == archive.read(slice(None)).withheld.sum()
     for stretch in judge.stretches:
-        assert (stretch.hidden * stretch.mask == 0).all() and len(stretch.values) >= 3
+        assert (stretch.withheld * stretch.mask == 0).all() and len(stretch.values) >= 3
 
 
 def test_a_guess_and_a_network_are_judged_as_they_fill(archive, prior, model):
@@ -67,7 +68,7 @@ def test_withheld_values_are_no_part_of_the_answer(archive, prior, model, gappy,
 def test_large_grids_are_judged_around_what_is_withheld(archive, monkeypatch):
     monkeypatch.setattr(module, "SIDE", 5)
     judge = Judge.of(archive, CLOUDS, None, frames=3)
-    assert all(max(stretch.domain.shape) <= 10 and stretch.hidden.any() for stretch in judge.stretches)
+    assert all(max(stretch.domain.shape) <= 10 and stretch.withheld.any() for stretch in judge.stretches)
     again = Judge.of(archive, CLOUDS, None, frames=3)
     assert all(torch.equal(a.values, b.values) for a, b in zip(judge.stretches, again.stretches))
 
@@ -101,7 +102,15 @@ def test_what_was_withheld_is_compared_with_its_like(archive):
     sharp = torch.randn(6, 1, 20, 24, generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(sharp)
     measured = blur.blur(sharp[None])[0]
-    stretch = module.Stretch(measured, mask, sharp, mask, torch.ones(20, 24), measured)
+    stretch = Film(
+        values=measured,
+        mask=mask,
+        domain=torch.ones(20, 24),
+        days=torch.arange(6.0),
+        withheld=mask,
+        guess=sharp,
+        target=measured,
+    )
     assert Judge(Compose((blur, CLOUDS)), (stretch,)).error(None) == pytest.approx(0, abs=1e-6)
     assert Judge(CLOUDS, (stretch,)).error(None) > 0.5
 
@@ -153,7 +162,7 @@ def test_against_noise_what_returns_the_measurement_is_punished(noisy):
     plain = dataclasses.replace(operator, l=1)
     judge = Judge.of(archive, plain, None, frames=1)
     shown = torch.cat([stretch.values for stretch in judge.stretches])
-    measured = torch.from_numpy(archive.read(slice(None)).values)
+    measured = archive.read(slice(None)).values
     added = (shown - measured).std()
     assert added == pytest.approx(module.RECORRUPTION * 0.3, rel=0.02)
     # Noise of the measurement and noise on top.
@@ -187,11 +196,10 @@ def test_ensembles_are_those_of_a_fill(archive, prior, model):
     calibration = Calibration(factor=(2.0,))
     judge = Judge.of(archive, CLOUDS, prior, frames=3, draws=4)
     made = list(judge.ensembles(model.network, model.error, calibration))
-    assert len(made) == len(judge.stretches) and sum(float(each.hidden.sum()) for each in made) == judge.cells
+    assert len(made) == len(judge.stretches) and sum(float(each.film.withheld.sum()) for each in made) == judge.cells
     for each, stretch in zip(made, judge.stretches, strict=True):
-        torch.testing.assert_close(each.deviations, stretch.deviations.movedim(1, 0), atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(each.deviations.square().mean(0), stretch.variance, atol=1e-5, rtol=1e-3)
-        assert (each.gaps[each.hidden > 0] == 1).all() and (each.gaps[stretch.mask > 0] == 0).all()
+        torch.testing.assert_close(each.deviations, stretch.members, atol=1e-5, rtol=1e-4)
+        assert torch.equal(each.film.target, stretch.target) and (stretch.mask[stretch.withheld > 0] == 0).all()
         assert (each.noise == 0).all()
     plain = list(judge.ensembles(model.network, model.error, Calibration()))
     np.testing.assert_allclose(made[0].std, 2 * plain[0].std)
@@ -202,7 +210,9 @@ def test_the_level_comes_from_the_posterior_and_the_clouds(archive, prior, model
     """A predicted error that is half of the posterior's spread everywhere should be twice as large."""
     judge = Judge.of(archive, CLOUDS, prior, frames=3, draws=4)
     gaps = [(each.mask == 0) & (each.domain > 0) for each in judge.stretches]
-    spread = torch.cat([each.variance[where] for each, where in zip(judge.stretches, gaps)]).mean().sqrt()
+    spread = (
+        torch.cat([each.members.square().mean(0)[where] for each, where in zip(judge.stretches, gaps)]).mean().sqrt()
+    )
     error = ErrorNet(frames=3, width=4)
     error.scale.fill_(spread / 2)
     assert judge.residuals(None, error).level == pytest.approx(2.0, rel=1e-4)

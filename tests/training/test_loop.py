@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,13 +20,14 @@ from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator, masked
 from geogan.operators.pixels import RemovePixel
+from geogan.prior import Film
 from geogan.training import loop as training
 from geogan.training import objective
 from geogan.training.blocks import BlockPool
 from geogan.training.loop import TrainState, Weights, train, train_step
 from geogan.training.preparation import block_maker
 from geogan.training.state_file import load_state, save_state
-from geogan.training.windows import Windows, draw_windows
+from geogan.training.windows import draw_windows
 
 FRAMES, CROP = 3, (12, 16)
 PAPER = Weights(prior=1.0, likelihood=2.0, withheld=0.0)
@@ -44,7 +46,7 @@ def windows_of(seed=0, batch=4, *, land=True):
     values = 4 * smooth[:, :, None] * mask
     kept = mask * (torch.rand(shape, generator=generator) < 0.7)
     days = torch.arange(FRAMES, dtype=torch.float64).expand(batch, -1)
-    return Windows(values, mask, kept, torch.zeros(shape), domain, days)
+    return Film(values=values, mask=mask, kept=kept, guess=torch.zeros(shape), domain=domain, days=days)
 
 
 def state_of(generator=None, discriminator=None, error=None, *, seed=0, rate=1e-3):
@@ -168,7 +170,7 @@ def test_theta_is_drawn_anew_and_owes_nothing_to_the_data():
     assert len(spy.samples) == 3
     assert not torch.equal(spy.samples[0], spy.samples[1]) and not torch.equal(spy.samples[1], spy.samples[2])
     # Whatever was measured, the draw is the same.
-    other, blank = Spy(PIXELS), windows._replace(mask=windows.mask * 0, values=windows.values * 0)
+    other, blank = Spy(PIXELS), replace(windows, mask=windows.mask * 0, values=windows.values * 0)
     step(state_of(), blank, other)
     assert torch.equal(other.samples[0], spy.samples[0])
 
@@ -476,7 +478,7 @@ def test_the_predicted_error_becomes_the_error(setting):
     state = state_of(Identity(), error=error)
     list(run(setting, state, 150, weights=Weights(0.0, 0.0, 1.0), validate=lambda *_: (1.0, None)))
     piece = setting.archive.read(slice(None))
-    expected = piece.values[piece.observed > 0].std()
+    expected = piece.values[piece.mask > 0].std(correction=0)
     clouds = CloudMask(coverage=0.4, scale=5.0)
     make = block_maker(setting.archive, clouds, setting.share, seed=1, frames=FRAMES, side=128, hiding=True)
     w = draw_windows([make(None, 0)], batch=8, frames=FRAMES, crop=CROP, generator=torch.Generator())

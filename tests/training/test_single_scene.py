@@ -43,10 +43,8 @@ def prepare(field, **options):
 def guess_error(prepared, values, where):
     """Of the first guess made of all that is not withheld, in the field's units."""
     piece, model = prepared.archive.read(slice(0, 1)), prepared.model
-    shown, mask, domain, days = (
-        torch.from_numpy(part) for part in (piece.values * piece.observed, piece.observed, piece.domain, piece.days)
-    )
-    guess = model.prior.map(shown[None], mask[None], domain, days)[0].double().numpy()
+    shown = piece.values * piece.mask
+    guess = model.prior.map(shown[None], piece.mask[None], piece.domain, piece.days)[0].double().numpy()
     error = (model.standardiser.inverse(guess, None)[0, 0] - values)[where]
     return np.sqrt((error**2).mean())
 

@@ -4,14 +4,15 @@ import threading
 
 import torch
 
+from geogan.prior import Film
 from geogan.training.supply import Supply, each_tensor
-from geogan.training.windows import Windows
 
 CPU = torch.device("cpu")
 
 
 def draw(step):
-    return Windows(*(torch.full((2,), float(step)) for _ in range(6))), (torch.full((2,), step), ())
+    part = torch.full((2,), float(step))
+    return Film(values=part, mask=part, domain=part, days=part), (torch.full((2,), step), ())
 
 
 def test_each_step_gets_its_own():

@@ -1,12 +1,13 @@
 """Windows are crops of blocks, all their parts from one place."""
 
 import math
+from dataclasses import replace
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geogan.training.blocks import Block
+from geogan.prior import Film
 from geogan.training.windows import draw_windows
 
 
@@ -14,7 +15,8 @@ def block(first, frames=6, height=11, width=14):
     """Every cell's value says where it is; every other part is a function of it."""
     values = first + torch.arange(frames * height * width, dtype=torch.float32).view(frames, 1, height, width)
     place = torch.arange(height * width, dtype=torch.float32).view(height, width)
-    return Block(values, values % 7, values % 5, -values, place, first + torch.arange(frames, dtype=torch.float64))
+    days = first + torch.arange(frames, dtype=torch.float64)
+    return Film(values=values, mask=values % 7, kept=values % 5, guess=-values, domain=place, days=days)
 
 
 BLOCKS = [block(0.0), block(10_000.0), block(20_000.0, frames=9)]
@@ -53,7 +55,8 @@ def test_every_place_is_reached():
 
 
 def test_the_generator_decides():
-    assert all(torch.equal(a, b) for a, b in zip(draw(3)[:6], draw(3)[:6]))
+    first, again = draw(3).parts(), draw(3).parts()
+    assert len(first) == 6 and all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(draw(3).values, draw(4).values)
 
 
@@ -91,7 +94,7 @@ def test_a_crop_as_large_as_the_block():
 
 
 def test_clean_fields_and_noise_are_cut_and_turned_with_the_values():
-    one = BLOCKS[0]._replace(clean=BLOCKS[0].values + 1, noise=-BLOCKS[0].values)
+    one = replace(BLOCKS[0], clean=BLOCKS[0].values + 1, noise=-BLOCKS[0].values)
     windows = draw_windows([one], batch=30, frames=3, crop=(4, 6), generator=torch.Generator().manual_seed(0))
     moved = windows.to(torch.device("cpu"))
     assert torch.equal(moved.clean, windows.values + 1) and torch.equal(moved.noise, -windows.values)
