@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from geogan.pipelines.corrupt import corrupt
+from geogan.pipelines.corrupt import CorruptOptions, corrupt
 from geogan.pipelines.evaluate import evaluate
 from geogan.pipelines.train import train
 
@@ -52,7 +52,8 @@ def main() -> None:
     def archive(name: str, time: str, seed: int) -> Path:
         path: Path = given.out / f"{given.clouds}-{name}.zarr"
         if not path.exists():
-            corrupt(given.data, path, operator=[CLOUDS[given.clouds]], variable="sst", time=time, seed=seed)
+            options = CorruptOptions(CLOUDS[given.clouds], variable="sst", time=time, seed=seed)
+            corrupt(given.data, path, options)
         return path
 
     learned, unseen = archive("1995-2004", "1995/2004", 0), archive("2005", "2005", 1)

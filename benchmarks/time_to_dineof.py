@@ -19,7 +19,7 @@ import numpy as np
 from oisst import CLOUDS
 
 from geogan.io import open_field
-from geogan.pipelines.corrupt import corrupt
+from geogan.pipelines.corrupt import CorruptOptions, corrupt
 from geogan.pipelines.evaluate import evaluate
 
 
@@ -42,7 +42,8 @@ def main() -> None:
     name = f"{given.clouds}-{given.years.replace('/', '-')}"
     archive, run, store = given.out / f"{name}.zarr", given.out / f"{name}-quick", given.out / f"{name}-filled.zarr"
     if not archive.exists():
-        corrupt(given.data, archive, operator=[CLOUDS[given.clouds]], variable="sst", time=given.years, seed=0)
+        options = CorruptOptions(CLOUDS[given.clouds], variable="sst", time=given.years)
+        corrupt(given.data, archive, options)
 
     def command(*words: object) -> float:
         began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,7 +1,8 @@
-"""``geogan corrupt``: a field made gappy, to try methods where the truth is known."""
+"""``geogan corrupt``: add gaps, blur and noise to a field, to test methods against a known truth."""
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from geogan.fields.codes import Container
 from geogan.fields.storage import choose_storage
 from geogan.fields.variables import split_variables
 from geogan.files.places import check_apart
-from geogan.io import Data, Reading, open_masks, open_source
+from geogan.io import Data, Reading, Source, open_masks, open_source
 from geogan.io.encoding import TOLD
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse, remarks
@@ -25,46 +26,59 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+@dataclass(frozen=True)
+class CorruptOptions:
+    """How ``geogan corrupt`` reads and measures its data; each attribute is an option of the command line.
+
+    Attributes
+    ----------
+    operator : str, sequence of str, or Operator
+        As in `geogan.operators.parse.parse`. Parameters that are not given take their defaults. Noise is in
+        standard deviations of the field; see `geogan.corruption.corrupt`.
+    variable : str, sequence of str, or None
+        Needed if there are several measured variables; several are measured together.
+    time : str or None
+        Dates, as in `geogan.io.open_field`.
+    group, where : str or None
+        How the data are read, as in `geogan.io.open_field`.
+    dims : str, mapping or None
+        As in `geogan.io.open_field`.
+    seed : int
+        Two seeds give two independent measurements. The draw for a date depends only on the seed and that date.
+    """
+
+    operator: str | Sequence[str] | Operator = "cloud_mask"
+    variable: str | Sequence[str] | None = None
+    time: str | None = None
+    group: str | None = None
+    dims: str | Mapping[str, str] | None = None
+    where: str | None = None
+    seed: int = 0
+
+
 def corrupt(
     data: Data,
     out: str | Path,
+    options: CorruptOptions = CorruptOptions(),
     *,
-    operator: str | Sequence[str] | Operator = "cloud_mask",
-    variable: str | Sequence[str] | None = None,
-    time: str | None = None,
-    group: str | None = None,
-    dims: str | Mapping[str, str] | None = None,
-    where: str | None = None,
-    seed: int = 0,
     overwrite: bool = False,
     console: "Console | None" = None,
 ) -> Path:
     """Write a field as an operator would have measured it.
 
-    Only the gaps, the blur and the noise are new: units, coordinates, attributes and packing are those of the
-    source, and so are its masks of land and sea. What a date suffers depends on the seed and that date alone.
+    Units, coordinates, attributes, packing and the masks of land and sea are those of the source.
 
     Parameters
     ----------
     data : str, Path or a sequence of them
-        As in `geogan.io.open_field`; read block by block.
+        As in `geogan.io.open_field`; read chunk by chunk.
     out : str or Path
-        Product to write, ``.zarr`` or ``.nc``.
-    operator : str, sequence of str, or Operator
-        As in `geogan.operators.parse.parse`. Parameters that are not given take their defaults. Noise is
-        counted in standard deviations of the field; see `geogan.corruption.corrupt`.
-    variable : str or sequence of str, optional
-        Needed where there are several measured variables; several names are measured together, with commas between.
-    time : str, optional
-        Dates, as in `geogan.io.open_field`.
-    group, dims, where : str, optional
-        How the data are read, as there.
-    seed : int
-        Two seeds give two independent measurements.
+        Store or file to write, ``.zarr`` or ``.nc``.
+    options : CorruptOptions
     overwrite : bool
-        Replace a product of that name.
+        Replace an existing store that geogan wrote.
     console : Console, optional
-        Where to say what is done.
+        Console that shows notes and progress.
 
     Returns
     -------
@@ -73,7 +87,7 @@ def corrupt(
     Raises
     ------
     InputError
-        If the data cannot be read, the operator not understood, or the output not written.
+        If the data cannot be read, the operator is unknown, or the output cannot be written.
 
     Examples
     --------
@@ -83,40 +97,50 @@ def corrupt(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     truth = f"{folder}/truth.nc"
     ...     synthetic_sst(days=2, size=24).to_netcdf(truth)
-    ...     path = corrupt(truth, f"{folder}/gappy.nc", operator="remove_pixel:p=0.5")
+    ...     path = corrupt(truth, f"{folder}/gappy.nc", CorruptOptions("remove_pixel:p=0.5"))
     ...     with xr.open_dataset(path) as gappy:
     ...         sorted(gappy.data_vars)
     ['sea_mask', 'sst']
     """
-    # All that can be refused at once is refused before anything is read.
-    named, out = out, check_output(out, overwrite=overwrite)
-    check_apart(named, {"--data": data})
-    measuring = parse(operator)
-    source = open_source(data, variable=variable, time=time, reading=Reading.of(group, dims, where))
-    check_field(source.field, find_axes(source.field))
-    gappy = make_gappy(source.field, measuring, seed=seed)
-    command = ["geogan", "corrupt", *(f"--data={path}" for path in source.paths), f"--out={out}"]
-    command += [f"--operator={describe(measuring)}", f"--seed={seed}"]
-    command += [f"--time={time}"] if time else []
-    command += [f"--{name}={value}" for name, value in source.reading.plain.items()]
-    line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {shlex.join(command)}"
-    history = "\n".join(filter(None, [str(source.attrs.get("history", "")).rstrip(), line]))
-    container: Container = "netcdf" if is_netcdf(out) else "zarr"
-    variables = split_variables(gappy)
-    for one, original in zip(variables, split_variables(source.field), strict=True):
-        if measuring.exact:
-            storage = choose_storage(original, None, container=container, is_proven=True)
-            one.encoding, one.attrs = storage.encoding, storage.attrs
-    dataset = xr.Dataset({str(one.name): one for one in variables})
-    dataset = dataset.assign(open_masks(data, source.field, reading=source.reading).data_vars)
-    # What a product says of how it was filled holds no more.
-    dataset.attrs = {key: value for key, value in source.attrs.items() if key != TOLD} | {"history": history}
-    if console is None:
-        return write_dataset(dataset, out, overwrite=overwrite)
+    # Checks that need no data come first.
+    target = check_output(out, overwrite=overwrite)
+    check_apart(out, {"--data": data})
+    operator = parse(options.operator)
+    reading = Reading.of(options.group, options.dims, options.where)
+    source = open_source(data, variable=options.variable, time=options.time, reading=reading)
     axes = find_axes(source.field)
-    for remark in (*source.notes, *remarks(measuring, 1 if axes.band is None else source.field.sizes[axes.band])):
-        console.print(remark, markup=False, highlight=False)
-    with console.status(f"writing {out}"):
-        path = write_dataset(dataset, out, overwrite=overwrite)
+    check_field(source.field, axes)
+    gappy = make_gappy(source.field, operator, seed=options.seed)
+    dataset = _with_storage(gappy, source, operator, container="netcdf" if is_netcdf(target) else "zarr")
+    dataset = dataset.assign(open_masks(data, source.field, reading=source.reading).data_vars)
+    # The provenance that a filled product carries does not hold for its corrupted copy.
+    dataset.attrs = {key: value for key, value in source.attrs.items() if key != TOLD}
+    dataset.attrs["history"] = _history(source, operator, target, options)
+    if console is None:
+        return write_dataset(dataset, target, overwrite=overwrite)
+    for note in (*source.notes, *remarks(operator, 1 if axes.band is None else source.field.sizes[axes.band])):
+        console.print(note, markup=False, highlight=False)
+    with console.status(f"writing {target}"):
+        path = write_dataset(dataset, target, overwrite=overwrite)
     console.print(f"next: geogan info {shlex.quote(str(path))}", highlight=False, soft_wrap=True)
     return path
+
+
+def _with_storage(gappy: xr.DataArray, source: Source, operator: Operator, container: Container) -> xr.Dataset:
+    """Return the variables; without blur or noise, values that stay are packed as in the source."""
+    variables = split_variables(gappy)
+    for variable, original in zip(variables, split_variables(source.field), strict=True):
+        if operator.exact:
+            storage = choose_storage(original, None, container=container, is_proven=True)
+            variable.encoding, variable.attrs = storage.encoding, storage.attrs
+    return xr.Dataset({str(variable.name): variable for variable in variables})
+
+
+def _history(source: Source, operator: Operator, out: Path, options: CorruptOptions) -> str:
+    """Return the CF history of the source with one more line: the time and the command."""
+    command = ["geogan", "corrupt", *source.paths, f"--out={out}"]
+    command += [f"--operator={describe(operator)}", f"--seed={options.seed}"]
+    command += [f"--time={options.time}"] if options.time else []
+    command += [f"--{name}={value}" for name, value in source.reading.plain.items()]
+    line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {shlex.join(command)}"
+    return "\n".join(filter(None, [str(source.attrs.get("history", "")).rstrip(), line]))

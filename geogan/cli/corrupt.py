@@ -29,19 +29,10 @@ def corrupt(
     overwrite: Overwrite = False,
 ) -> None:
     """Make a field gappy, to try methods where the truth is known."""
+    from geogan.pipelines.corrupt import CorruptOptions
     from geogan.pipelines.corrupt import corrupt as run
 
-    path = run(
-        data,
-        out,
-        operator=operator,
-        variable=variable,
-        time=time,
-        group=group,
-        dims=dims,
-        where=where,
-        seed=seed,
-        overwrite=overwrite,
-        console=make_console(),
+    options = CorruptOptions(
+        operator=operator, variable=variable, time=time, group=group, dims=dims, where=where, seed=seed
     )
-    echo(path)
+    echo(run(data, out, options, overwrite=overwrite, console=make_console()))

@@ -296,7 +296,8 @@ def is_zarr(path: str) -> bool:
         if any(folder.glob("*.nc")):
             hint = f"for the NetCDF files in it give {str(folder / '*.nc')!r}"
         raise InputError(
-            f"{path} is a folder but not a Zarr store: it has no zarr.json or .zgroup, nor PNG or JPEG images; {hint}"
+            f"{path} is a folder but not a Zarr store: it has no zarr.json or .zgroup, nor PNG or JPEG images "
+            f"alone; {hint}"
         )
     if (folder / ".zarray").exists():
         raise InputError(f"{path} is one Zarr array, where a group with named variables is expected; give its parent")

@@ -17,6 +17,7 @@ NAME = "image"
 """What images are called that have no name of their own."""
 
 _FILES, _ARRAYS = (".png", ".jpg", ".jpeg"), (".npy", ".npz")
+_FIELD_FILES = (".nc", ".nc4", ".cdf", ".h5", ".hdf", ".tif", ".tiff", *_ARRAYS)
 _GREY, _COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "P", "CMYK", "YCbCr")
 _BANDS = ("red", "green", "blue")
 _BLOCK_VALUES = 2_000_000  # of a dask chunk
@@ -93,9 +94,15 @@ def open_images(paths: Sequence[str], variable: str | None = None) -> xr.DataArr
 
 
 def _listed(path: str) -> list[Path]:
-    """Images in a folder, in the order of their names."""
+    """Return the images of a folder, sorted by name; none if the folder also holds folders or files of fields.
+
+    A working folder with a figure beside stores and runs is no set of images.
+    """
     folder = user_path(path)
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _FILES) if folder.is_dir() else []
+    visible = [file for file in folder.iterdir() if not file.name.startswith(".")] if folder.is_dir() else []
+    if any(file.is_dir() or file.suffix.lower() in _FIELD_FILES for file in visible):
+        return []
+    return sorted(file for file in visible if file.suffix.lower() in _FILES)
 
 
 def _array(path: str, variable: str | None) -> np.ndarray:

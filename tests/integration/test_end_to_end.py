@@ -141,7 +141,7 @@ def test_crops_of_a_small_grid_are_recognised(tmp_path, brief):
                   "--batch", 2, "--steps", 3, "--threads", 1, folder=tmp_path)  # fmt: skip
     assert "the archive's own covariance" in made.stderr
     about = json.loads(again("info", "runs/crops", "--json", folder=tmp_path).stdout)
-    assert about["first_guess"]["covariance"] == "the archive's own"
+    assert about["first_guess"]["covariance"] == "of the archive"
     again("fill", "--data", "crops.nc", "--model", "runs/crops", "--out", "filled.nc", "--members", 2, folder=tmp_path)
     with xr.open_dataset(tmp_path / "filled.nc") as filled:
         assert np.isfinite(filled["ndvi_std"].values[gone]).all()

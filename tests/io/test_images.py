@@ -141,3 +141,13 @@ def test_dates_of_images_cannot_be_chosen(tmp_path):
     np.save(tmp_path / "a.npy", pictures())
     with pytest.raises(InputError, match="has no dates; leave time out"):
         open_field(tmp_path / "a.npy", time="2001")
+
+
+def test_a_figure_beside_other_data_is_no_set_of_images(tmp_path):
+    folder_of(pictures(1), tmp_path)
+    (tmp_path / "labels.csv").touch()
+    assert are_images([str(tmp_path)])
+    (tmp_path / "sst.nc").touch()
+    assert not are_images([str(tmp_path)])
+    with pytest.raises(InputError, match="PNG or JPEG images alone; for the NetCDF files in it give"):
+        open_field(tmp_path)

@@ -24,7 +24,7 @@ from geogan.io.encoding import READ
 from geogan.model.model_file import save_model
 from geogan.operators.errors import InputError
 from geogan.pipelines import fill as module
-from geogan.pipelines.corrupt import corrupt
+from geogan.pipelines.corrupt import CorruptOptions, corrupt
 from geogan.pipelines.fill import fill
 from geogan.pipelines.train import train
 from geogan.product.append import TOLD
@@ -607,5 +607,5 @@ def test_what_the_storage_does_not_tell_is_found_in_the_values(guess, gappy, tmp
 def test_a_product_that_is_data_does_not_hand_on_what_it_was_made_from(guess, gappy, tmp_path, small):
     data = stored(gappy, tmp_path, "nc")
     first = fill(data, guess, tmp_path / "first.zarr")
-    corrupt([first], tmp_path / "again.nc", operator="remove_pixel:p=0.5", variable="sst")
+    corrupt([first], tmp_path / "again.nc", CorruptOptions("remove_pixel:p=0.5", variable="sst"))
     assert {READ, TOLD} <= raw(first).attrs.keys() and not {READ, TOLD} & raw(tmp_path / "again.nc").attrs.keys()

@@ -1,4 +1,4 @@
-"""What is there is told in plain values, with a next step that fits."""
+"""Tests of ``geogan info``: sections of plain values, and a next command that fits."""
 
 import io
 import json
@@ -46,12 +46,12 @@ def test_a_gappy_field(sea, tmp_path):
     assert found["coverage"]["domain_cells"] == int(domain.sum())
     assert found["coverage"]["observed_share"] == pytest.approx(float(share.mean()))
     assert found["coverage"]["observed_share_of_a_date"]["median"] == pytest.approx(float(share.median()))
-    assert found["next"] == f"geogan train --data '{path}' --domain sea_mask --operator cloud_mask"
+    assert found["next"] == f"geogan train '{path}' --domain sea_mask --operator cloud_mask"
     shown = console.file.getvalue()
     assert "degree_Celsius" in shown and "2015-01-06" in shown and found["next"] in shown
 
 
-def test_the_next_step_fits(sea, tmp_path):
+def test_the_next_command_fits_the_data(sea, tmp_path):
     sea.to_netcdf(tmp_path / "truth.nc")
     assert "geogan corrupt" in info(tmp_path / "truth.nc")["next"]
     land = gappy_sea(sea).assign(sea_mask=1 - sea.sea_mask).rename(sea_mask="land_mask")
@@ -105,7 +105,7 @@ def test_a_run(tmp_path):
     assert found["trained_on"]["domain_cells"] == 600 and found["settings"] == {"crop": 32}
     assert "cloud_mask:coverage=0.4" in console.file.getvalue()
     (path / "run.json").write_text(json.dumps({"data": ["a b.nc"], "variable": "sst", "domain": None, "time": None}))
-    assert info(path)["next"] == f"geogan fill --data 'a b.nc' --model {path} --out filled.zarr"
+    assert info(path)["next"] == f"geogan fill 'a b.nc' --model {path} --out filled.zarr"
     with pytest.raises(InputError, match="leave variable out"):
         info(path, variable="sst")
 

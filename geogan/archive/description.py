@@ -1,0 +1,149 @@
+"""Describe a field in plain values that JSON can hold: units, grid, dates, coverage, gaps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from geogan.archive.screening import MANY, Outliers, suspicion
+from geogan.archive.survey import Survey
+from geogan.fields.axes import Axes, band_names, days, find_axes, grid_step, is_periodic
+from geogan.fields.domains import Domain
+from geogan.fields.quantities import proposed_transform
+
+Section = dict[str, Any]
+
+
+def describe_field(
+    field: xr.DataArray, survey: Survey, variables: Sequence[tuple[xr.DataArray, Survey]], domain: Domain
+) -> dict[str, Section]:
+    """Return sections on variables, grid, dates, coverage and gaps of a field.
+
+    Parameters
+    ----------
+    field : DataArray, shape ([time,] [band,] y, x)
+    survey : Survey
+        Of the field, counted within the domain.
+    variables : sequence of (DataArray, Survey)
+        The variables of which the field was joined, each with its own survey; a single variable is the field itself.
+    domain : Domain
+
+    Returns
+    -------
+    sections : dict of dict
+        Values in the units of the field; durations in days.
+
+    Examples
+    --------
+    >>> from geogan.archive.survey import check_field
+    >>> from geogan.fields.domains import known_domain
+    >>> from geogan.fields.synthetic import synthetic_sst
+    >>> sst = synthetic_sst(days=3, size=24).sst
+    >>> survey = check_field(sst, find_axes(sst))
+    >>> sections = describe_field(sst, survey, [(sst, survey)], known_domain(sst, None, survey.domain))
+    >>> sections["time"]
+    {'dates': 3, 'first': '2015-01-01', 'last': '2015-01-03', 'median_step_days': 1.0}
+    """
+    axes = find_axes(field)
+    if len(variables) > 1:
+        described = {
+            f"variable {part.name}": _variable(part, own) | _coverage(part, own) | {"gaps": _gaps(own)}
+            for part, own in variables
+        }
+    else:
+        described = {"variable": _variable(field, survey)}
+    domain_text = domain.sentence(survey.domain).removeprefix("domain: ")
+    return described | {
+        "grid": _grid(field, axes),
+        "samples" if axes.independent else "time": _time(field, axes, survey),
+        "coverage": {"domain": domain_text} | _coverage(field, survey),
+        "gaps": _gaps(survey),
+    }
+
+
+def describe_outliers(name: str, outliers: Outliers) -> dict[str, Section]:
+    """Return a section on suspicious observations; none if they are few."""
+    if outliers.share <= MANY:
+        return {}
+    return {"outliers": {"suspicious_share": outliers.share, "advice": suspicion(name, outliers.share)}}
+
+
+def _variable(field: xr.DataArray, survey: Survey) -> Section:
+    """Return name, unit, range and bands of a variable, and the transform that suits it."""
+    axes, proposed = find_axes(field), proposed_transform(field, survey.minimum, survey.maximum)
+    section = {
+        "name": str(field.name),
+        "long_name": field.attrs.get("long_name") or field.attrs.get("standard_name"),
+        "units": field.attrs.get("units"),
+        "smallest": survey.minimum,
+        "largest": survey.maximum,
+    }
+    if axes.band is not None:
+        section["bands"] = list(band_names(field, axes)) or field.sizes[axes.band]
+    if proposed:
+        section["transform"] = f"try --transform {proposed[0]} ({proposed[1]})"
+    return section
+
+
+def _grid(field: xr.DataArray, axes: Axes) -> Section:
+    """Return sizes, stored chunks and steps of the grid."""
+    stored = field.encoding.get("preferred_chunks") or {}
+    dy, dx = grid_step(field, axes)
+    section = {
+        "sizes": {str(dim): int(size) for dim, size in field.sizes.items()},
+        "stored_chunks": {str(dim): int(size) for dim, size in stored.items()} or None,
+        f"step_{axes.y}": _with_units(dy, field, axes.y),
+        f"step_{axes.x}": _with_units(dx, field, axes.x),
+    }
+    return section | ({"is_periodic": True} if is_periodic(field, axes) else {})
+
+
+def _time(field: xr.DataArray, axes: Axes, survey: Survey) -> Section:
+    """Return number, range and step of the dates, or the number of samples."""
+    if axes.time is None:
+        return {"dates": 1}
+    if axes.independent:
+        return {"samples": int(field.sizes[axes.time])}
+    steps = np.diff(days(field, axes))
+    return {
+        "dates": int(field.sizes[axes.time]),
+        "first": _date_text(survey.first),
+        "last": _date_text(survey.last),
+        "median_step_days": float(np.median(steps)) if steps.size else None,
+    }
+
+
+def _coverage(field: xr.DataArray, survey: Survey) -> Section:
+    """Return the size of the domain and the share of it that was observed."""
+    axes, shares = find_axes(field), survey.seen_share
+    bands = 1 if axes.band is None else field.sizes[axes.band]
+    entry = "sample" if axes.independent else "date"
+    return {
+        "domain_cells": survey.cells,
+        "all_cells": int(survey.domain.size),
+        "observed_share": survey.observed / (survey.cells * bands * shares.size),
+        f"observed_share_of_a_{entry}": {
+            "smallest": float(shares.min()),
+            "median": float(np.median(shares)),
+            "largest": float(shares.max()),
+        },
+        f"{entry}s_without_any": int((shares == 0).sum()),
+    }
+
+
+def _gaps(survey: Survey) -> Section:
+    """Return the number of missing values by the rule that marks them; rules are named with underscores."""
+    return {rule.replace(" ", "_"): count for rule, count in survey.gaps.items()}
+
+
+def _with_units(step: float, field: xr.DataArray, dim: str) -> str:
+    units = str(field[dim].attrs.get("units", "")) if dim in field.coords else "index"
+    return f"{step:.6g} {units}".strip()
+
+
+def _date_text(time: Any) -> str | None:
+    if time is None:
+        return None
+    text = str(np.datetime64(time).astype("M8[s]")) if isinstance(time, np.datetime64) else str(time)
+    return text.replace("T", " ").removesuffix(" 00:00:00")

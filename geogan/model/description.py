@@ -1,0 +1,84 @@
+"""Describe a trained model in plain values that JSON can hold."""
+
+from typing import Any
+
+import numpy as np
+
+from geogan.model.model import Model
+from geogan.operators.parse import describe
+
+Section = dict[str, Any]
+
+
+def describe_model(model: Model) -> dict[str, Section]:
+    """Return sections on training data, operator, first guess, training, errors and settings of a model.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    sections : dict of dict
+        Values in the units of the field; durations in minutes or days, as their names state. None where the model
+        does not hold a value.
+    """
+    scores, seconds = model.scores, model.scores.get("seconds")
+    return {
+        "trained_on": {
+            "variable": model.variable,
+            "units": ", ".join(model.band_units) or model.units,
+            "bands": _bands(model),
+            "cells": list(model.domain.shape),
+            "domain_cells": int(model.domain.sum()),
+            "climatology": model.standardiser.note,
+            "transform": model.standardiser.asked,
+        },
+        "operator": {"operator": describe(model.operator)},
+        "first_guess": _first_guess(model),
+        "training": {
+            "steps": scores.get("steps"),
+            "minutes": None if seconds is None else seconds / 60,
+            "network_parameters": _parameter_count(model),
+            "precision": model.precision,
+        },
+        "errors_on_withheld_observations": {
+            "units": scores.get("units", model.units),
+            "rmse": finite_number(scores.get("withheld")),
+            "rmse_of_first_guess": finite_number(scores.get("first_guess")),
+            "cells": scores.get("cells"),
+            "dates": scores.get("dates"),
+        },
+        "members": {"smoothing_steps": model.smoothing},
+        "settings": dict(model.settings),
+    }
+
+
+def finite_number(value: Any) -> float | None:
+    """Return a finite number, else None: JSON has no NaN."""
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
+def _bands(model: Model) -> list[str] | int:
+    """Return the names of the bands, or their number if they have no names."""
+    own = model.standardiser.own
+    return [model.bands[band] for band in own if model.bands] or len(own)
+
+
+def _first_guess(model: Model) -> Section:
+    """Return kind and parameters of the Gaussian prior."""
+    prior = model.prior
+    if prior is None:
+        return {"used": False}
+    return {
+        "used": True,
+        "covariance": "stationary" if prior.stationary else "of the archive",
+        "length_cells": finite_number(prior.length),
+        "persistence_days": finite_number(prior.persistence),
+        "noise": finite_number(prior.noise),
+    }
+
+
+def _parameter_count(model: Model) -> int:
+    """Return the number of parameters of the generator; 0 without one."""
+    return 0 if model.network is None else sum(parameter.numel() for parameter in model.network.parameters())

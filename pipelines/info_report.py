@@ -1,0 +1,55 @@
+"""Print what ``geogan info`` found as tables."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from geogan.fields.durations import duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+# JSON holds these durations in days, as their names state; a table shows them in the unit that suits them.
+_IN_DAYS = ("median_step_days", "persistence_days")
+
+
+def print_report(found: Mapping[str, Any], console: "Console") -> None:
+    """Print one table for each section, then the next command."""
+    for title, section in found.items():
+        if isinstance(section, dict):
+            console.print(_table(title, section))
+            console.print()
+    console.print("next", style="bold", highlight=False)
+    console.print(found["next"], markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(title: str, section: dict[str, Any]) -> "Table":
+    """Return a section as two columns: names and values."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title.replace("_", " "), title_justify="left", title_style="bold", box=None)
+    table.show_header = False
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in section.items():
+        if name in _IN_DAYS and isinstance(value, float):
+            name, value = name.removesuffix("_days"), duration(value)
+        # Rules for missing values are named like attributes, which keep their underscores.
+        table.add_row(Text(name if title == "gaps" else name.replace("_", " ")), Text(_text(name, value)))
+    return table
+
+
+def _text(name: str, value: Any) -> str:
+    """Return a value as text; shares are shown in per cent."""
+    if value is None:
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(name, part)}" for key, part in value.items())
+    if isinstance(value, (list, tuple)):
+        return " × ".join(map(str, value)) if name == "cells" else " ".join(map(str, value))
+    if isinstance(value, float) and "share" in name:
+        return f"{value:.1%}"
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
