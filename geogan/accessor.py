@@ -1,6 +1,6 @@
-"""``da.geogan`` and ``ds.geogan``: what geogan does, from xarray objects; delegates, nothing more.
+"""Accessors ``da.geogan`` and ``ds.geogan``: methods of xarray objects that call functions of geogan.
 
-Importing this module registers both; ``import geogan`` has it imported, see `geogan.registration`.
+Importing this module registers both accessors. ``import geogan`` imports it through `geogan.registration`.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class FieldAccessor:
         self._field = field
 
     def corrupt(self, operator: "str | Sequence[str] | Operator" = "cloud_mask", *, seed: int = 0) -> xr.DataArray:
-        """Measure the field; see `geogan.corruption.corrupt`."""
+        """Return the field as an operator would measure it; see `geogan.corruption.corrupt`."""
         from geogan.corruption import corrupt
 
         return corrupt(self._field, operator, seed=seed)
@@ -79,7 +79,7 @@ class FieldAccessor:
         coast: bool = True,
         domain: xr.DataArray | None = None,
     ) -> "Axes":
-        """Draw the map of a date; see `geogan.plotting.select_date`, ``select_band`` and ``plot_field``."""
+        """Draw one date and band as a map; see `geogan.plotting.select_date`, ``select_band`` and ``plot_field``."""
         from geogan.io import as_field
         from geogan.plotting import plot_field, select_band, select_date
 
@@ -93,7 +93,7 @@ class FieldAccessor:
         )
 
     def coverage(self, *, domain: xr.DataArray | None = None) -> xr.DataArray:
-        """Share of the domain under gaps, date by date; see `geogan.coverage.coverage`."""
+        """Return the share of the domain under gaps for each date; see `geogan.coverage.coverage`."""
         from geogan.coverage import coverage
 
         return coverage(self._field, domain=domain)
@@ -101,10 +101,10 @@ class FieldAccessor:
 
 @xr.register_dataset_accessor("geogan")
 class DatasetAccessor:
-    """Methods of a dataset with one field, or of a filled product, ``Dataset.geogan``.
+    """Methods of a dataset with a field, or of a filled product, ``Dataset.geogan``.
 
-    Where there are several measured variables, each method needs ``variable``: one, or several to be one field; a fill
-    takes those of the model.
+    If the dataset has several measured variables, each method needs ``variable``: one name, or several that are
+    joined into one field. A fill chooses the variables of the model.
 
     Examples
     --------
@@ -125,11 +125,11 @@ class DatasetAccessor:
         variable: str | Sequence[str] | None = None,
         seed: int = 0,
     ) -> xr.Dataset:
-        """The dataset with its field measured; see `geogan.corruption.corrupt`."""
+        """Return the dataset with its field as an operator would measure it; see `geogan.corruption.corrupt`."""
         from geogan.corruption import corrupt
         from geogan.fields.variables import split_variables
 
-        gappy = split_variables(corrupt(self._one(variable), operator, seed=seed))
+        gappy = split_variables(corrupt(self._field(variable), operator, seed=seed))
         return self._dataset.assign({str(field.name): field for field in gappy})
 
     def fill(
@@ -157,13 +157,13 @@ class DatasetAccessor:
         reconstructor = Reconstructor.load(model, device=device)
         stated = reconstructor.model_.observation_error
         if error is None and isinstance(stated, str):
-            error = self._there(stated)
+            error = self._names_present(stated)
         if variable is None and len(measured_variables(self._dataset)) > 1:
-            variable = self._there(reconstructor.model_.variable)
+            variable = self._names_present(reconstructor.model_.variable)
         chosen: dict[str, Any] = {} if screen is None else {"screen": screen}
         return reconstructor.fill(
-            self._one(variable),
-            error=error if error is None or isinstance(error, xr.DataArray | xr.Dataset) else self._one(error),
+            self._field(variable),
+            error=error if error is None or isinstance(error, xr.DataArray | xr.Dataset) else self._field(error),
             keep_observed=keep_observed,
             members=members,
             max_error=max_error,
@@ -180,13 +180,13 @@ class DatasetAccessor:
         truth: xr.DataArray | None = None,
         path: str | Path | None = None,
     ) -> "Figure":
-        """Draw a filled product: observed, filled, and the error of each cell or where it is from.
+        """Draw the observed field, the filled field, and the error or source of each cell of a filled product.
 
         See `geogan.plotting.plot_reconstruction`.
         """
         from geogan.plotting import observed_part, plot_reconstruction
 
-        filled = self._one(variable)
+        filled = self._field(variable)
         if f"{filled.name}_source" not in self._dataset:
             raise InputError(
                 f"the dataset has no {filled.name}_source, so it is no filled product; draw its field with "
@@ -200,21 +200,22 @@ class DatasetAccessor:
     def coverage(
         self, *, variable: str | Sequence[str] | None = None, domain: xr.DataArray | None = None
     ) -> xr.DataArray:
-        """Share of the domain under gaps, date by date; see `geogan.coverage.coverage`."""
+        """Return the share of the domain under gaps for each date; see `geogan.coverage.coverage`."""
         from geogan.coverage import coverage
 
-        return coverage(self._one(variable), domain=domain)
+        return coverage(self._field(variable), domain=domain)
 
-    def _one(self, variable: str | Sequence[str] | None) -> xr.DataArray:
+    def _field(self, variable: str | Sequence[str] | None) -> xr.DataArray:
+        """Return one variable, or several joined into one field; by default the only measured variable."""
         from geogan.io import as_field, choose_variable
 
         return as_field(self._dataset, choose_variable(self._dataset) if variable is None else variable)
 
-    def _there(self, names: str) -> str | list[str] | None:
-        """A variable, or several with commas between, where the dataset has them all."""
+    def _names_present(self, names: str) -> str | list[str] | None:
+        """Return the names of variables, given with commas between; None if the dataset lacks one of them."""
         from geogan.fields.variables import named_variables
 
         if names in self._dataset:
             return names
-        each = named_variables(names)
-        return each if all(name in self._dataset for name in each) else None
+        several = named_variables(names)
+        return several if all(name in self._dataset for name in several) else None

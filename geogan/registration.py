@@ -1,7 +1,7 @@
-"""Register the accessors with xarray: at once where xarray is imported, else as soon as it is.
+"""Register the xarray accessors: now if xarray is imported, else right after its import.
 
-``import geogan`` must register ``da.geogan`` and ``ds.geogan``, and ``geogan --help`` must not wait for xarray. No
-object of xarray exists before xarray is imported, so nobody can miss the accessors until then.
+``import geogan`` must register ``da.geogan`` and ``ds.geogan``, and ``geogan --help`` must not import xarray. Before
+xarray is imported no xarray object exists, so nothing can use the accessors yet.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def register_accessors() -> None:
 
 
 class _Finder:
-    """Finds xarray as it would be found without it, and has the accessors imported after it; once."""
+    """Find xarray as the other finders do, and wrap its loader so that the accessors are imported after it; once."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -41,22 +41,22 @@ class _Finder:
 
 
 class _Loader:
-    """Loads xarray with its own loader, then the accessors."""
+    """Load xarray with its original loader, then import the accessors."""
 
-    def __init__(self, own: Any) -> None:
-        self._own = own
+    def __init__(self, original: Any) -> None:
+        self._original = original
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._own.create_module(spec)
+        return self._original.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        # The module keeps its own loader: resources and sources are asked of it.
+        # The module keeps its original loader, which serves its sources and resources.
         assert module.__spec__ is not None
-        module.__spec__.loader = module.__loader__ = self._own
+        module.__spec__.loader = module.__loader__ = self._original
         try:
-            self._own.exec_module(module)
+            self._original.exec_module(module)
         except BaseException:
-            # Whoever installs xarray after this may import it again.
+            # xarray may be installed, and imported again, later in this process.
             sys.meta_path.insert(0, _Finder())
             raise
         import_module(_ACCESSORS)

@@ -1,17 +1,21 @@
-"""Accessors hand on what they are given, with full signatures."""
-
-import types
+"""Tests of the accessors: methods give the results of the functions that they call."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
 
-import geogan  # noqa: F401
+import geogan
+from geogan.archive.standardiser import Standardiser
+from geogan.archive.withheld import Withheld
 from geogan.corruption import corrupt
 from geogan.coverage import coverage
 from geogan.fields.synthetic import synthetic_sst
+from geogan.model.model import Model
+from geogan.model.model_file import save_model
+from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
+from geogan.prior.gaussian import GaussianPrior
 
 
 @pytest.fixture(scope="module")
@@ -44,28 +48,35 @@ def test_corrupt_and_coverage(sea):
     xr.testing.assert_identical(whole.geogan.coverage(), coverage(gappy))
 
 
-def test_fill_loads_the_run_and_fills(sea, monkeypatch):
-    import geogan.reconstructor
+@pytest.fixture(scope="module")
+def run(sea, tmp_path_factory):
+    """Save a model without a network: its first guess fills."""
+    gappy = corrupt(sea.sst, "cloud_mask:coverage=0.4,scale=5", seed=4)
+    domain = sea.sst.notnull().any("time").values
+    model = Model(
+        network=None,
+        prior=GaussianPrior(length=8.0, persistence=3.0, noise=0.1),
+        operator=CloudMask(coverage=0.4),
+        standardiser=Standardiser(np.full((1, 1, *domain.shape), 15.0, "f4"), np.array([2.0]), "none", "mean"),
+        domain=domain,
+        withheld=Withheld(np.full((3, 1), -1), False),
+        frames=3,
+        variable="sst",
+        units="degree_Celsius",
+        y=gappy.lat.values.copy(),
+        x=gappy.lon.values.copy(),
+    )
+    return save_model(tmp_path_factory.mktemp("accessor") / "run", model)
 
-    calls = []
 
-    class Fake:
-        model_ = types.SimpleNamespace(observation_error=None)
-
-        @classmethod
-        def load(cls, path, *, device):
-            calls.append((path, device))
-            return cls()
-
-        def fill(self, field, *, error, keep_observed, members, max_error, seed):
-            calls.append((field.name, keep_observed))
-            assert (error, members, max_error, seed) == (None, 1, None, 0)
-            return xr.Dataset()
-
-    monkeypatch.setattr(geogan.reconstructor, "Reconstructor", Fake)
-    sea.sst.geogan.fill("runs/a", keep_observed=False, device="cpu")
-    sea.geogan.fill("runs/a")
-    assert calls == [("runs/a", "cpu"), ("sst", False), ("runs/a", "auto"), ("sst", None)]
+def test_fill_equals_that_of_the_reconstructor(sea, run):
+    gappy = corrupt(sea.sst, "cloud_mask:coverage=0.4,scale=5", seed=4)
+    expected = geogan.Reconstructor.load(run, device="cpu").fill(gappy, keep_observed=False)
+    assert int(expected.sst.notnull().sum()) > int(gappy.notnull().sum())
+    xr.testing.assert_identical(gappy.geogan.fill(run, keep_observed=False, device="cpu"), expected)
+    whole = sea.assign(sst=gappy, ice=sea.sst * 0 + 1)
+    # The model names its variable, of the two that the dataset holds.
+    xr.testing.assert_identical(whole.geogan.fill(run, keep_observed=False, device="cpu"), expected)
 
 
 def test_plots(sea):
@@ -76,7 +87,7 @@ def test_plots(sea):
         sea.geogan.plot()
 
 
-def test_the_variable_must_be_told(sea):
+def test_one_of_several_variables_must_be_named(sea):
     two = sea.assign(ice=sea.sst * 0)
     with pytest.raises(InputError, match="several gridded variables"):
         two.geogan.coverage()

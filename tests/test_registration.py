@@ -1,4 +1,4 @@
-"""``import geogan`` registers the accessors, whenever xarray is imported, and imports nothing heavy itself."""
+"""Tests of the registration of the accessors: it follows the import of xarray and imports nothing heavy."""
 
 import subprocess
 import sys
@@ -27,25 +27,25 @@ def printed(code):
         "t.start()\nimport xarray as xr",
     ],
 )
-def test_accessors_are_there_after_the_import(code):
+def test_accessors_are_registered_in_any_order_of_imports(code):
     assert printed(f"{code}\n{ACCESSORS}") == "True\n"
 
 
-def test_nothing_heavy_is_imported_before_it_is_needed():
+def test_importing_geogan_imports_nothing_heavy():
     heavy = "print(sorted({'xarray', 'numpy', 'torch', 'dask', 'pandas'} & set(sys.modules)))"
     assert printed(f"import sys, geogan; {heavy}") == "[]\n"
     assert printed(f"import sys, geogan.cli; {heavy}") == "[]\n"
     assert printed("import sys, xarray, geogan; print('torch' in sys.modules)") == "False\n"
 
 
-def test_xarray_is_what_it_is_without_geogan():
+def test_the_module_xarray_is_not_changed():
     code = "import sys; {} import xarray; print(xarray.__spec__.loader.__class__, xarray.__loader__.__class__, "
     code += "xarray.__file__, xarray.__spec__.origin, len(sys.meta_path)); import importlib; importlib.reload(xarray); "
     code += "import importlib.resources as r; print(len(list(r.files('xarray').iterdir())))"
     assert printed(code.format("import geogan;")) == printed(code.format(""))
 
 
-def test_an_import_of_xarray_that_fails_may_be_repeated(tmp_path):
+def test_a_failed_import_of_xarray_can_be_repeated(tmp_path):
     (tmp_path / "xarray.py").write_text("raise ImportError('not now')")
     code = f"""
 import sys, geogan
@@ -62,7 +62,7 @@ import xarray as xr
     assert printed(code) == "not now\nTrue\n"
 
 
-def test_without_xarray_its_absence_is_said_as_ever():
+def test_a_missing_xarray_raises_the_usual_error():
     code = "import sys, geogan; sys.path[:] = []; sys.path_importer_cache.clear()\n"
     code += "try:\n    import xarray\nexcept ModuleNotFoundError as error:\n    print(error)"
     assert printed(code) == "No module named 'xarray'\n"
