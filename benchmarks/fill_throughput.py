@@ -22,6 +22,7 @@ from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
 from geogan.archive.withheld import Withheld
 from geogan.compute.threads import side_by_side
+from geogan.fields.field import Field
 from geogan.filling.fill import prepared
 from geogan.filling.plan import plan
 from geogan.filling.tiles import Tile
@@ -57,14 +58,13 @@ def untrained(field: xr.DataArray, precision: str) -> Model:
     domain = np.isfinite(field.values).any(0)
     network = UNet(frames=5, width=32).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     torch.nn.init.normal_(network.leave.weight, std=1e-3)
-    y, x = grid_of(field)
-    from geogan.fields.axes import find_axes
+    y, x = grid_of(Field.of(field))
 
     return Model(
         network=network,
         prior=GaussianPrior(length=10.0, persistence=5.0, noise=0.15),
         operator=CloudMask(),
-        standardiser=Standardiser.fit(field, find_axes(field), domain),
+        standardiser=Standardiser.fit(Field.of(field, domain=domain)),
         domain=domain,
         withheld=Withheld(np.full((field.sizes["time"], 1), -1, np.int32)),
         frames=5,
@@ -111,7 +111,7 @@ def main() -> None:
         field.to_dataset().chunk(time=8).to_zarr(data, consolidated=False)
         model = untrained(field, given.precision)
         save_model(run, model)
-        archive = prepared(model, open_field(data)).held()
+        archive = prepared(model, Field.of(open_field(data))).held()
         cut = plan(model, archive)
         tiles = [tile_tensors(archive, *places) for places in itertools.product(cut.slabs, cut.rows, cut.columns)]
         precision = getattr(torch, given.precision)

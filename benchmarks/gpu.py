@@ -20,6 +20,7 @@ import torch
 from fill_throughput import gappy_archive, tile_tensors, untrained
 from train_step import compare
 
+from geogan.fields.field import Field
 from geogan.filling.fill import prepared
 from geogan.filling.plan import plan
 from geogan.io import open_field
@@ -86,7 +87,7 @@ def main() -> None:
         for precision in ("float32", "bfloat16"):
             model = untrained(field, precision)
             save_model(run, model)
-            archive = prepared(model, open_field(data)).held()
+            archive = prepared(model, Field.of(open_field(data))).held()
             cut = plan(model, archive)
             network, error = (None if each is None else each.to(device) for each in (model.network, model.error))
             tiles = [

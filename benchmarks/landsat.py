@@ -19,7 +19,7 @@ import xarray as xr
 
 from geogan import Reconstructor
 from geogan.archive.survey import check_field
-from geogan.fields.axes import day_of_year, days, find_axes
+from geogan.fields.field import Field
 from geogan.model.model import Model
 from geogan.operators.parse import parse
 from geogan.prior.archive_covariance import Prior
@@ -38,8 +38,8 @@ def around(archive: xr.DataArray, image: int) -> slice:
 
 def gaussian(prior: Prior, model: Model, archive: xr.DataArray, image: int, patterns: np.ndarray):
     """The image filled under each pattern, (P, y, x)."""
-    axes, near = find_axes(archive), around(archive, image)
-    phase = day_of_year(archive, axes)
+    field, near = Field.of(archive), around(archive, image)
+    phase = field.day_of_year
     phase = None if phase is None else phase[near]
     anomaly = model.standardiser.forward(archive.values[near, None], phase)
     seen = np.repeat(np.isfinite(anomaly)[None], len(patterns), 0)
@@ -47,7 +47,7 @@ def gaussian(prior: Prior, model: Model, archive: xr.DataArray, image: int, patt
     seen[:, here, 0] &= ~patterns
     mask = torch.from_numpy(seen).float()
     values = torch.from_numpy(np.nan_to_num(anomaly)).float() * mask
-    domain, dates = torch.from_numpy(model.domain).float(), torch.from_numpy(days(archive, axes)[near])
+    domain, dates = torch.from_numpy(model.domain).float(), torch.from_numpy(field.days[near])
     guess = prior.map(values, mask, domain, dates)[:, here].double().numpy()
     return np.stack(
         [model.standardiser.inverse(one[None], None if phase is None else phase[[here]])[0, 0] for one in guess]
@@ -86,10 +86,10 @@ def main() -> None:
     images = [int(np.flatnonzero(archive.time.values == date)[0]) for date in pairs["image_time"].values]
     others = archive[np.setdiff1d(np.arange(len(archive)), images)]
     domain = np.ones(archive.shape[1:], bool)
+    field = Field.of(others, domain=domain)
     model = prepare_model(
-        others,
-        check_field(others, find_axes(others)),
-        domain,
+        field,
+        check_field(field),
         parse("observed_gaps"),
         window=1,
         transform="none",

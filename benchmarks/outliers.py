@@ -20,6 +20,7 @@ from geogan.archive.screening import THRESHOLD, Screen, count_suspicious
 from geogan.archive.standardiser import Standardiser
 from geogan.fields.axes import find_axes
 from geogan.fields.damage import screened
+from geogan.fields.field import Field
 
 
 def trained(field: xr.DataArray, domain: np.ndarray, steps: int, *, screen: bool) -> geogan.Reconstructor:
@@ -39,7 +40,7 @@ def masked_share(path: str, variable: str) -> str:
     field = geogan.open_field(path, variable=variable).load()
     axes = find_axes(field)
     domain = field.notnull().any([dim for dim in field.dims if dim not in (axes.y, axes.x)]).values
-    archive = Archive.of(field, domain, Standardiser.fit(field, axes, domain))
+    archive = Archive.of(Field.of(field, domain=domain), Standardiser.fit(Field.of(field, domain=domain)))
     screen = Screen.fit([_every(archive, 5)], independent=archive.independent, threshold=THRESHOLD)
     values = replace(archive, screen=screen).screened().field.values
     masked, observed = int(screened(values).sum()), int(np.isfinite(archive.field.values).sum())

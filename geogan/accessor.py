@@ -84,7 +84,7 @@ class FieldAccessor:
         from geogan.plotting import plot_field, select_band, select_date
 
         return plot_field(
-            select_band(select_date(as_field(self._field), date), band),
+            select_band(select_date(as_field(self._field).array, date), band),
             ax=ax,
             cmap=cmap,
             limits=limits,
@@ -209,7 +209,7 @@ class DatasetAccessor:
         """Return one variable, or several joined into one field; by default the only measured variable."""
         from geogan.io import as_field, choose_variable
 
-        return as_field(self._dataset, choose_variable(self._dataset) if variable is None else variable)
+        return as_field(self._dataset, choose_variable(self._dataset) if variable is None else variable).array
 
     def _names_present(self, names: str) -> str | list[str] | None:
         """Return the names of variables, given with commas between; None if the dataset lacks one of them."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from geogan.archive.standardiser import within_unity
-from geogan.fields.axes import Axes, check_columns, days, find_axes, is_periodic, stacked
+from geogan.fields.field import Field
+from geogan.fields.geography import check_columns
 from geogan.fields.storage import choose_storage
 from geogan.fields.variables import is_joined, join_variables, split_variables
 from geogan.io import as_field
@@ -59,13 +59,13 @@ def corrupt(
     True
     """
     check_settings({"seed": seed})
-    operator, field = parse(operator), as_field(field)
-    axes = find_axes(field)
-    check_columns(field, axes)
-    operator = _with_gaps_of(field, axes, operator, seed=seed).around(is_periodic(field, axes))
-    given = field
-    field = field if field.dtype.kind == "f" else field.astype(np.float32)
-    spread = _spread(field, axes) if operator.noise else 1.0
+    operator, known = parse(operator), as_field(field)
+    given, axes = known.array, known.axes
+    check_columns(given, axes)
+    operator = _with_gaps_of(known, operator, seed=seed).around(known.is_periodic)
+    field = given if given.dtype.kind == "f" else given.astype(np.float32)
+    known = known.with_array(field)
+    spread = _spread(known) if operator.noise else 1.0
     several = isinstance(spread, xr.DataArray)
     gappy = measure(
         # Bands of different spreads get their noise in units of their own.
@@ -76,13 +76,13 @@ def corrupt(
         dims=(axes.y, axes.x),
         band=axes.band,
         scale=1.0 if isinstance(spread, xr.DataArray) else spread,
-        step=_step(field, axes),
+        step=_step(known),
         independent=axes.independent,
     )
     if several:
         gappy = (gappy * spread).transpose(*field.dims).assign_attrs(field.attrs).rename(field.name)
     gappy.encoding = given.encoding
-    disturbed = bool(operator.noise) and not within_unity(field, axes)
+    disturbed = bool(operator.noise) and not known.is_image
     variables = split_variables(gappy)
     for one, original in zip(variables, split_variables(given), strict=True):
         one.encoding = _with_room_for_gaps(original.encoding)
@@ -104,30 +104,31 @@ def _without_limits(field: xr.DataArray) -> xr.DataArray:
     return bare
 
 
-def _with_gaps_of(field: xr.DataArray, axes: Axes, operator: Operator, *, seed: int) -> Operator:
+def _with_gaps_of(field: Field, operator: Operator, *, seed: int) -> Operator:
     """The operator with gaps to borrow, where it borrows any; all others keep their defaults."""
     if isinstance(operator, Compose):
-        return Compose(tuple(_with_gaps_of(field, axes, part, seed=seed) for part in operator.operators))
+        return Compose(tuple(_with_gaps_of(field, part, seed=seed) for part in operator.operators))
     if not isinstance(operator, ObservedGaps):
         return operator
-    seen = stacked(field.notnull(), axes).values
-    domain = np.ones_like(seen[0, 0]) if axes.independent else np.any(seen, axis=(0, 1))
-    return operator.fitted(seen if axes.band else seen[:, 0], domain, seed=seed)
+    seen = field.stacked.notnull().values
+    domain = np.ones_like(seen[0, 0]) if field.axes.independent else np.any(seen, axis=(0, 1))
+    return operator.fitted(seen if field.axes.band else seen[:, 0], domain, seed=seed)
 
 
-def _spread(field: xr.DataArray, axes: Axes) -> float | xr.DataArray:
+def _spread(field: Field) -> float | xr.DataArray:
     """What noise is counted in: the standard deviation, of each band where there are several."""
-    if within_unity(field, axes):
+    array, band = field.array, field.axes.band
+    if field.is_image:
         return 1.0
-    if axes.band is None:
-        return float(field.std())
-    spread = field.std([dim for dim in field.dims if dim != axes.band]).compute()
+    if band is None:
+        return float(array.std())
+    spread = array.std([dim for dim in array.dims if dim != band]).compute()
     return spread.where(spread > 0, 1.0)
 
 
-def _step(field: xr.DataArray, axes: Axes) -> float:
+def _step(field: Field) -> float:
     """Time from one frame to the next, in days: operators count their memory in frames."""
-    apart = np.abs(np.diff(days(field, axes)))
+    apart = np.abs(np.diff(field.days))
     step = float(np.median(apart)) if apart.size else 1.0
     return step if step > 0 else 1.0
 

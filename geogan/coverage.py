@@ -3,7 +3,6 @@
 import xarray as xr
 
 from geogan.fields.alignment import as_domain
-from geogan.fields.axes import find_axes
 from geogan.io import as_field
 from geogan.operators.errors import InputError
 
@@ -34,9 +33,8 @@ def coverage(field: xr.DataArray, *, domain: xr.DataArray | None = None) -> xr.D
     >>> coverage(maps).values.tolist()
     [0.5, 0.0]
     """
-    field = as_field(field)
-    axes = find_axes(field)
-    seen = field.notnull()
+    known = as_field(field)
+    axes, seen = known.axes, known.array.notnull()
     if domain is None:
         domain = seen.any([dim for dim in (axes.time, axes.band) if dim]) | axes.independent
     elif set(domain.dims) != {axes.y, axes.x}:
@@ -45,7 +43,7 @@ def coverage(field: xr.DataArray, *, domain: xr.DataArray | None = None) -> xr.D
         )
     else:
         # Cells of other coordinates would be left out of the sum without a word.
-        domain = xr.DataArray(as_domain(domain, field), dims=(axes.y, axes.x))
+        domain = xr.DataArray(as_domain(domain, known), dims=(axes.y, axes.x))
     domain = domain.astype(bool)
     covered = 1 - (seen & domain).sum([axes.y, axes.x]) / domain.sum()
     covered.attrs = {"long_name": "share of the domain under gaps", "units": "1"}

@@ -23,15 +23,15 @@ from geogan import defaults
 from geogan.archive.archive import Archive
 from geogan.archive.directions import as_inside, directed
 from geogan.archive.screening import THRESHOLD
-from geogan.archive.standardiser import transforms, within_unity
+from geogan.archive.standardiser import transforms
 from geogan.archive.survey import check_field, gap_sentences
 from geogan.compute.device import find_device
 from geogan.compute.processes import ALONE, Ranks, processes_here
 from geogan.compute.threads import side_by_side, torch_threads, workers
 from geogan.fields.alignment import aligned
-from geogan.fields.axes import Axes, find_axes
 from geogan.fields.covariates import named
 from geogan.fields.domains import known_domain, named_domain
+from geogan.fields.field import Field
 from geogan.fields.units import check_units
 from geogan.files.lock import is_held, locked
 from geogan.files.places import check_apart
@@ -39,7 +39,7 @@ from geogan.files.run_folder import METRICS, MODEL, RUN, STATE, holds
 from geogan.files.user_path import user_path
 from geogan.filling.fill import fill, prepared
 from geogan.filling.task import wanted_over_found
-from geogan.io import as_field
+from geogan.io import as_field, decided
 from geogan.model.calibration import Calibration
 from geogan.model.member_smoothing import fit_smoothing
 from geogan.model.model import Model
@@ -307,14 +307,15 @@ class Reconstructor:
         ranks = Ranks.here()
         if resume and path is None:
             raise InputError("resume needs the folder of the run; give path")
+        known = as_field(field)
         place = None if path is None else user_path(path)
         self.path_ = None if place is None else place.resolve()
         if place is None or not ranks.first:
-            return self._fit(field, domain, clean, covariates, error, place, resume, progress, message)
+            return self._fit(known, domain, clean, covariates, error, place, resume, progress, message)
         if not resume:
             # A run that comes from the command line was compared with its data there.
             if not is_held(place):
-                check_apart(place, {"the field of": _sources(as_field(field))}, what="the run")
+                check_apart(place, {"the field of": _sources(known.array)}, what="the run")
             check_free(
                 place,
                 overwrite=overwrite,
@@ -322,11 +323,11 @@ class Reconstructor:
                 other="path",
             )
         with nullcontext() if is_held(place) else locked(place, place):
-            return self._fit(field, domain, clean, covariates, error, place, resume, progress, message)
+            return self._fit(known, domain, clean, covariates, error, place, resume, progress, message)
 
     def _fit(
         self,
-        field: xr.DataArray | xr.Dataset,
+        field: Field,
         domain: np.ndarray | xr.DataArray | xr.Dataset | str | None,
         clean: xr.DataArray | None,
         covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None,
@@ -344,13 +345,13 @@ class Reconstructor:
         if resume and ranks.told([float(ranks.first and is_just_begun(path))])[0]:  # type: ignore[arg-type]
             say("no state of this training was saved yet, so it begins at step 0")
             resume = False
-        field, error = as_field(field), None if error is None else as_field(error)
-        if clean is not None:
-            clean = as_field(clean)
-            check_units([field, clean], ["the measurements", "the clean fields"])
+        errors = None if error is None else as_field(error).array
+        truth = None if clean is None else as_field(clean)
+        if truth is not None:
+            check_units([field.array, truth.array], ["the measurements", "the clean fields"])
         if covariates is not None:
             maps = named(self.covariates)
-            covariates = {name: as_field(each) if name in maps else each for name, each in covariates.items()}
+            covariates = {name: decided(each) if name in maps else each for name, each in covariates.items()}
         wanted = self.weight_paired > 0 or self.clean_unrelated
         if wanted and clean is None:
             raise InputError("the paired and unpaired presets learn from clean fields; give them with --clean")
@@ -358,23 +359,22 @@ class Reconstructor:
             raise InputError("clean fields are of no use to this training; give --preset paired or unpaired")
         workers(self.threads)
         self._check_shares(ranks.size)
-        axes = find_axes(field)
-        transforms(self.transform, 1 if axes.band is None else field.sizes[axes.band])
+        transforms(self.transform, field.bands)
         begun = None
         if ranks.first:
-            begun = self._prepared(field, error, domain, covariates, path=path if resume else None, message=say)
-        first, archive, share, scale = _handed(begun, ranks, field, error)
+            begun = self._prepared(field, errors, domain, covariates, path=path if resume else None, message=say)
+        first, archive, share, scale = _handed(begun, ranks, field, errors)
         if resume:
             self._check_same(first, str(path))
         if is_thin(archive.domain):
             return self._without_network(first, archive, ranks, path=path, progress=progress, message=say)
-        whole = self._clean(clean, field, archive, first.frames)
+        whole = self._clean(truth, field, archive, first.frames)
         frames, shape = first.frames, archive.domain.shape
         crop = (min(self.crop, shape[0]), min(self.crop, shape[1]))
         if first.prior is not None and not first.prior.stationary:
             crop = shape
         with torch_threads(1):
-            state = self._start(first, scale, device, images=within_unity(field, axes), ranks=ranks)
+            state = self._start(first, scale, device, images=field.is_image, ranks=ranks)
             if resume:
                 with ranks.files(path, STATE) as folder:
                     load_state(folder, state)
@@ -636,7 +636,7 @@ class Reconstructor:
 
     def _prepared(
         self,
-        field: xr.DataArray,
+        field: Field,
         error: xr.DataArray | None,
         domain: np.ndarray | xr.DataArray | xr.Dataset | str | None,
         covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None,
@@ -645,10 +645,9 @@ class Reconstructor:
         message: Callable[[str], None],
     ) -> Prepared:
         """What training starts from: found out about the field, or what the run in ``path`` started from."""
-        axes = find_axes(field)
         if path is not None:
             first = load_model(path)
-            survey = check_field(field, axes, within=_fitting(first.domain, field, axes), message=message)
+            survey = check_field(field, within=_fitting(first.domain, field), message=message)
             archive = prepared(first, field, error=error, withheld=True).held()
             return Prepared(first, archive, share_seen(survey, archive.domain), 1.0)
         asked = named_domain(field, domain)
@@ -658,7 +657,6 @@ class Reconstructor:
             error = inside.repeated(error)
         survey, sums = read_once(
             inside.field,
-            find_axes(inside.field),
             within=known,
             transform=inside.transform,
             error=error,
@@ -671,9 +669,8 @@ class Reconstructor:
             asked = known_domain(field, domain, survey.domain, is_scene=len(survey.seen_share) == 1)
         self.domain_ = asked.name
         ready = prepare_model(
-            inside.field,
+            inside.field.with_domain(asked.cells),
             survey,
-            asked.cells,
             parse(self.operator),
             window=self.window,
             transform=inside.transform,
@@ -736,11 +733,12 @@ class Reconstructor:
             seed=self.seed,
         )
 
-    def _clean(self, clean: xr.DataArray | None, field: xr.DataArray, archive: Archive, frames: int) -> Archive | None:
+    def _clean(self, clean: Field | None, field: Field, archive: Archive, frames: int) -> Archive | None:
         """The archive of clean fields, where there are any."""
         if clean is None:
             return None
-        whole = Archive.of(as_inside(clean, archive.standardiser), archive.domain, archive.standardiser)
+        inside = as_inside(clean.with_domain(archive.domain), archive.standardiser)
+        whole = Archive.of(inside, archive.standardiser)
         ours, theirs = archive.field.shape, whole.field.shape
         if theirs[1:] != ours[1:]:
             raise InputError(
@@ -755,10 +753,11 @@ class Reconstructor:
         if not whole.independent and theirs[0] < frames:
             raise InputError(f"a window has {frames} dates, and there are {theirs[0]} clean fields; give more of them")
         if not self.clean_unrelated:
-            aligned(clean, field, called=str(clean.name or "the clean field"))
-        seen = share_seen(check_field(clean, find_axes(clean)), archive.domain)
+            aligned(clean.array, field, called=str(clean.array.name or "the clean field"))
+        seen = share_seen(check_field(clean), archive.domain)
         if (seen < 1).any():
-            raise InputError(f"{clean.name or 'the clean field'} has gaps of its own; give clean fields without any")
+            name = clean.array.name or "the clean field"
+            raise InputError(f"{name} has gaps of its own; give clean fields without any")
         return whole
 
     def fill(
@@ -808,7 +807,7 @@ class Reconstructor:
         return fill(
             self._model(),
             as_field(field),
-            error=None if error is None else as_field(error),
+            error=None if error is None else as_field(error).array,
             keep_observed=keep_observed,
             members=members,
             max_error=max_error,
@@ -948,12 +947,12 @@ def _frozen(average: Any, weights: dict[str, Tensor]) -> Any:
     return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-def _fitting(domain: np.ndarray, field: xr.DataArray, axes: Axes) -> np.ndarray | None:
+def _fitting(domain: np.ndarray, field: Field) -> np.ndarray | None:
     """A domain, if it is on the field's grid: another one is refused later."""
-    return domain if domain.shape == (field.sizes[axes.y], field.sizes[axes.x]) else None
+    return domain if domain.shape == field.grid else None
 
 
-def _handed(begun: Prepared | None, ranks: Ranks, field: xr.DataArray, error: xr.DataArray | None) -> Prepared:
+def _handed(begun: Prepared | None, ranks: Ranks, field: Field, error: xr.DataArray | None) -> Prepared:
     """What the first process prepared, on all of them."""
     if ranks.size == 1:
         assert begun is not None

@@ -23,7 +23,7 @@ from geogan.compute.device import find_device
 from geogan.compute.regions import Region
 from geogan.evaluation.league import DEFAULT, METHODS, Row, chosen_categories, chosen_methods, league
 from geogan.evaluation.rivals import FITTED, QUICK
-from geogan.fields.axes import band_units, days, find_axes, stacked
+from geogan.fields.field import Field
 from geogan.fields.grids import difference
 from geogan.fields.observation_error import error_checker
 from geogan.fields.units import same_units
@@ -173,8 +173,9 @@ def evaluate(
     if isinstance(trained.observation_error, str):
         stated, beside = trained.observation_error, reading.unconditional()
         error = open_source(data, variable=stated, time=time, reading=beside).field
-    archive = prepared(trained, source.field, error=error, withheld=truth is None)
-    for sentence in _regime(source.field, archive, trained):
+    field = Field.of(source.field)
+    archive = prepared(trained, field, error=error, withheld=truth is None)
+    for sentence in _regime(field, archive, trained):
         if console is not None:
             console.print(sentence, highlight=False, soft_wrap=True)
     if "season" in categories and archive.phase is None:
@@ -183,7 +184,7 @@ def evaluate(
     fuller = None
     if truth is not None:
         true = open_source(truth, variable=truth_variable or described["variable"], reading=reading.beside()).field
-        fuller = _same_cells(true, source.field)
+        fuller = _same_cells(true, field)
     models: dict[str, Model] = {"model": trained}
     if ablation and "model" in chosen and _has_ablation(trained):
         models[ABLATION] = _ablation(data, model, trained, described | reading.plain, threads, device, console)
@@ -225,16 +226,16 @@ def evaluate(
     return rows
 
 
-def _regime(field: xr.DataArray, archive: Archive, model: Model) -> list[str]:
+def _regime(field: Field, archive: Archive, model: Model) -> list[str]:
     """Look once at all of a field; return what is to be said of values that the model does not expect."""
-    regime = Regime(archive, str(field.name), model.bands if model.band_units else ())
-    check = error_checker(field, archive.error)
+    regime = Regime(archive, field.name, model.bands if model.band_units else ())
+    check = error_checker(field.with_error(archive.error))
 
     def look(region: Region, values: np.ndarray) -> None:
         check(region, values)
         regime.add(region, values)
 
-    check_field(field, find_axes(field), look=look)
+    check_field(field, look=look)
     return regime.sentences()
 
 
@@ -252,27 +253,26 @@ def named(methods: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(METHODS if "all" in [name.casefold() for name in each] else each))
 
 
-def _same_cells(truth: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
+def _same_cells(truth: xr.DataArray, field: Field) -> xr.DataArray:
     """The truth on the dates of the data, as (T, C, H, W)."""
-    axes, theirs = find_axes(field), find_axes(truth)
-    if axes.time in field.coords and theirs.time in truth.coords:
+    array, axes, theirs = field.array, field.axes, Field.of(truth).axes
+    if axes.time in array.coords and theirs.time in truth.coords:
         try:
-            truth = truth.sel({theirs.time: field[axes.time].values})
+            truth = truth.sel({theirs.time: array[axes.time].values})
         except KeyError as error:
             raise InputError(
                 f"the truth lacks dates that {field.name} has ({error}); give a truth that covers them all"
             ) from error
-    _check_truth(field, truth)
-    return stacked(truth, theirs)
+    _check_truth(field, Field(truth, theirs))
+    return Field(truth, theirs).stacked
 
 
-def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
+def _check_truth(data: Field, truth: Field) -> None:
     """Refuse a truth of other cells, dates or units: its errors would be numbers without meaning."""
-    own, theirs = (stacked(field, find_axes(field)).shape for field in (data, truth))
-    if own != theirs:
-        own, theirs = data.shape, truth.shape
+    if data.shape != truth.shape:
+        own, theirs = data.array.shape, truth.array.shape
         raise InputError(f"the truth has shape {theirs}, the data {own}; give the same dates on the same grid")
-    for units, others in zip(*(band_units(field, find_axes(field)) for field in (data, truth)), strict=True):
+    for units, others in zip(data.band_units, truth.band_units, strict=True):
         if not same_units(units, others):
             raise InputError(f"the truth is in {others or 'no units'}, the data in {units or 'no units'}; convert it")
     apart = difference(data, truth)
@@ -281,7 +281,7 @@ def _check_truth(data: xr.DataArray, truth: xr.DataArray) -> None:
             f"the truth has other coordinates along {apart.kind} ({apart.second}) than the data ({apart.first}); give "
             "the same dates on the same grid"
         )
-    a, b = (days(field, find_axes(field)) for field in (data, truth))
+    a, b = data.days, truth.days
     if np.abs(a - b).max() > 0.01 * np.abs(np.diff(a)).min(initial=1.0):
         raise InputError(
             f"the truth has other coordinates along time ({b[0]:g} to {b[-1]:g} days) than the data ({a[0]:g} to "

@@ -24,6 +24,7 @@ from geogan.archive.survey import check_field, gap_sentences
 from geogan.compute.regions import Region
 from geogan.compute.threads import side_by_side, steady_memory
 from geogan.fields.codes import Container
+from geogan.fields.field import Field
 from geogan.fields.observation_error import error_checker
 from geogan.fields.variables import split_variables
 from geogan.files.disk import writing
@@ -625,16 +626,17 @@ def _check(filler: Filler, first: Tile) -> list[str]:
         phase = None if archive.phase is None else archive.phase[chosen]
         archive = replace(archive, field=archive.field[chosen], days=archive.days[chosen], phase=phase, error=error)
     bands = filler.model.bands if filler.model.band_units else ()
-    regime, check = Regime(archive, str(field.name), bands), error_checker(field, archive.error)
+    known = Field(field, filler.axes, error=archive.error)
+    regime, check = Regime(archive, str(field.name), bands), error_checker(known)
 
     def look(region: Region, values: np.ndarray) -> None:
         check(region, values)
         regime.add(region, values)
 
-    survey = check_field(field, filler.axes, look=look)
+    survey = check_field(known, look=look)
     where = "" if field.size == filler.field.size else ", on the dates that were looked at"
     told = survey._replace(gaps={rule: count for rule, count in survey.gaps.items() if rule == "condition"})
-    return [*(f"{sentence}{where}" for sentence in gap_sentences(told, field)), *regime.sentences()]
+    return [*(f"{sentence}{where}" for sentence in gap_sentences(told, known)), *regime.sentences()]
 
 
 def _reading(filler: Filler, numbers: Sequence[int]) -> str | None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from geogan.compute.streaming import reading as reading_of
-from geogan.fields.axes import find_axes
 from geogan.fields.domains import named_domain
+from geogan.fields.field import Field
 from geogan.fields.variables import is_joined, split_variables
 from geogan.files.metrics import error_units, read_metrics
 from geogan.files.places import check_apart
@@ -180,8 +180,9 @@ def _domain(data: str | Path, name: str | None, field: xr.DataArray, reading: Re
     """Return the cells of the domain that ``--domain`` names, shape (y, x)."""
     if name is None:
         return None
-    axes = find_axes(field)
-    domain = named_domain(field, find_domain(str(data), name, field, reading=reading))
+    known = Field.of(field)
+    axes = known.axes
+    domain = named_domain(known, find_domain(str(data), name, field, reading=reading))
     if domain is None:
         cells = field.notnull().any([dim for dim in field.dims if dim not in (axes.y, axes.x)]).values
     else:

@@ -17,10 +17,10 @@ from geogan.archive.standardiser import Standardiser
 from geogan.archive.withheld import Withheld, withhold
 from geogan.compute.regions import REGION_VALUES, Region, Regions, plan_regions
 from geogan.compute.streaming import read_piece, stored_chunks
-from geogan.fields.axes import day_of_year, days, find_axes, is_periodic, stacked
 from geogan.fields.circle import stretches, taken
 from geogan.fields.covariates import Covariates
 from geogan.fields.damage import hide_unreadable
+from geogan.fields.field import Field
 from geogan.fields.observation_error import check_errors
 from geogan.fields.storage import valid_limits
 from geogan.fields.variables import split_variables
@@ -104,38 +104,30 @@ class Archive:
             object.__setattr__(self, "masks", Masks(self.field, self.domain))
 
     @classmethod
-    def of(
-        cls,
-        source: xr.DataArray,
-        domain: np.ndarray,
-        standardiser: Standardiser,
-        *,
-        error: xr.DataArray | float | None = None,
-    ) -> Archive:
-        """The archive of a field, its dimensions put in order.
+    def of(cls, field: Field, standardiser: Standardiser) -> Archive:
+        """Make the archive of a field with its domain and known error.
 
         Raises
         ------
         InputError
             Where the climatology has seasons and the field no dates.
         """
-        axes = find_axes(source)
-        phase = day_of_year(source, axes)
-        if phase is None and len(standardiser.coefficients) > 1:
+        assert field.domain is not None
+        if field.day_of_year is None and len(standardiser.coefficients) > 1:
             raise InputError(
-                f"the climatology changes with the season, and {source.name or 'the field'} has no dates; give it a "
+                f"the climatology changes with the season, and {field.name} has no dates; give it a "
                 "time coordinate of dates"
             )
         return cls(
-            stacked(source, axes),
-            domain,
+            field.stacked,
+            field.domain,
             standardiser,
-            days(source, axes),
-            phase,
-            independent=axes.independent,
-            limits=_limits(source, 1 if axes.band is None else source.sizes[axes.band]),
-            error=error,
-            is_periodic=is_periodic(source, axes),
+            field.days,
+            field.day_of_year,
+            independent=field.axes.independent,
+            limits=_limits(field.array, field.bands),
+            error=field.error,
+            is_periodic=field.is_periodic,
         )
 
     @property

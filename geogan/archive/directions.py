@@ -8,7 +8,7 @@ from typing import NamedTuple
 import xarray as xr
 
 from geogan.archive.standardiser import Standardiser, transforms
-from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.fields.quantities import full_turn, is_direction
 from geogan.fields.transforms import Transform
 from geogan.fields.variables import is_joined, is_repeated, repeat_bands, split_variables
@@ -20,7 +20,7 @@ class Directed(NamedTuple):
 
     Attributes
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
         Bands of directions stand twice.
     transform : str
         One a band of ``field``, with commas between; as it was given where no band is a direction.
@@ -30,22 +30,22 @@ class Directed(NamedTuple):
         Bands of the field that are directions.
     """
 
-    field: xr.DataArray
+    field: Field
     transform: str
     remarks: tuple[str, ...] = ()
     circular: tuple[int, ...] = ()
 
     def repeated(self, other: xr.DataArray) -> xr.DataArray:
         """Return another field of the same bands, such as their errors, with the same bands twice."""
-        return repeat_bands(other, self.circular)
+        return repeat_bands(Field.of(other), self.circular).array
 
 
-def directed(field: xr.DataArray, transform: str) -> Directed:
+def directed(field: Field, transform: str) -> Directed:
     """Return a field whose bands of directions stand twice, with the transforms of sine and cosine.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
     transform : str
         One for all bands or one a band, with commas between. With ``"none"`` for all, bands that are known as
         directions (by ``standard_name`` and units) are transformed as such; ``"identity"`` leaves their numbers alone.
@@ -59,13 +59,13 @@ def directed(field: xr.DataArray, transform: str) -> Directed:
     --------
     >>> import numpy as np
     >>> attrs = {"units": "degree", "standard_name": "wind_from_direction"}
-    >>> found = directed(xr.DataArray(np.zeros((3, 2)), dims=("y", "x"), name="wdir", attrs=attrs), "none")
-    >>> found.field.sizes["band"], found.transform
+    >>> wind = xr.DataArray(np.zeros((3, 2)), dims=("y", "x"), name="wdir", attrs=attrs)
+    >>> found = directed(Field.of(wind), "none")
+    >>> found.field.bands, found.transform
     (2, 'sine:360,cosine:360')
     """
-    axes = find_axes(field)
-    count = 1 if axes.band is None else field.sizes[axes.band]
-    each, bands = list(transforms(transform, count)), split_variables(field) if is_joined(field) else [field] * count
+    array, each = field.array, list(transforms(transform, field.bands))
+    bands = split_variables(array) if is_joined(array) else [array] * field.bands
     remarks = []
     if set(each) == {"none"} and transform.strip() == "none":
         for band, one in enumerate(bands):
@@ -97,17 +97,17 @@ def directed(field: xr.DataArray, transform: str) -> Directed:
     return Directed(repeat_bands(field, circular), ",".join(found), tuple(dict.fromkeys(remarks)), circular)
 
 
-def as_inside(field: xr.DataArray, standardiser: Standardiser) -> xr.DataArray:
+def as_inside(field: Field, standardiser: Standardiser) -> Field:
     """Return a field whose bands of directions stand twice, as a standardiser has them; itself where it is so already.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
     standardiser : Standardiser
         Of a model that was fitted to such a field.
     """
     circular = _circular(standardiser)
-    return repeat_bands(field, circular) if circular and not is_repeated(field) else field
+    return repeat_bands(field, circular) if circular and not is_repeated(field.array) else field
 
 
 def _circular(standardiser: Standardiser) -> Sequence[int]:

@@ -11,9 +11,11 @@ import xarray as xr
 
 from geogan.compute.regions import Region
 from geogan.compute.streaming import parts, tiles, together
-from geogan.fields.axes import VARIABLE, YEAR, Axes, band_names, day_of_year, days, is_periodic, stacked
+from geogan.fields.axes import VARIABLE
 from geogan.fields.circle import taken
+from geogan.fields.dates import YEAR
 from geogan.fields.durations import duration
+from geogan.fields.field import Field
 from geogan.fields.transforms import Transform, parse_transforms
 from geogan.operators.errors import InputError
 
@@ -75,32 +77,28 @@ class Sums:
     @classmethod
     def of(
         cls,
-        field: xr.DataArray,
-        axes: Axes,
+        field: Field,
         each: tuple[str, ...],
         *,
         harmonics: int = HARMONICS,
         level: Callable[[np.ndarray], float] = np.mean,
     ) -> Sums:
         """Sums for a field, nothing added yet."""
-        names, phase, dates = band_names(field, axes), day_of_year(field, axes), days(field, axes)
+        names, phase, dates = field.band_names, field.day_of_year, field.days
 
         def called(band: int) -> str:
-            name = str(field.name or "the field")
-            if axes.band == VARIABLE and names:
+            if field.axes.band == VARIABLE and names:
                 return names[band]
-            return name if len(each) == 1 else f"band {names[band] if names else band} of {name}"
+            return field.name if len(each) == 1 else f"band {names[band] if names else band} of {field.name}"
 
         seasonal = phase is not None and dates[-1] - dates[0] >= SEASONAL_RECORD
         basis = _basis(phase, len(dates), 1 + 2 * harmonics if seasonal else 1)
-        return cls((len(each), field.sizes[axes.y], field.sizes[axes.x]), basis, dates, each, called, level)
+        return cls((len(each), *field.grid), basis, dates, each, called, level)
 
     @classmethod
     def read(
         cls,
-        field: xr.DataArray,
-        axes: Axes,
-        domain: np.ndarray,
+        field: Field,
         each: tuple[str, ...],
         *,
         harmonics: int = HARMONICS,
@@ -108,8 +106,9 @@ class Sums:
         message: Callable[[str], None] = lambda sentence: None,
     ) -> Sums:
         """Sums of a field inside its domain; parameters are those of :meth:`Standardiser.fit`."""
-        sums = cls.of(field, axes, each, harmonics=harmonics)
-        for region, part in parts(stacked(field, axes), most=SLAB, what="fitting the climatology", message=message):
+        domain, sums = field.domain, cls.of(field, each, harmonics=harmonics)
+        assert domain is not None
+        for region, part in parts(field.stacked, most=SLAB, what="fitting the climatology", message=message):
             # Outside the domain there may be anything.
             raw = np.where(domain[region.y, region.x], part, np.nan)
             for row, date in enumerate(range(region.t.start, region.t.stop) if hidden is not None else ()):
@@ -216,10 +215,10 @@ class Standardiser:
 
     Examples
     --------
-    >>> field = xr.DataArray(np.array([[[[1.0, 3.0]]], [[[np.nan, 5.0]]]]), dims=("time", "band", "y", "x"))
-    >>> fitted = Standardiser.fit(field, Axes("time", "y", "x", "band"), np.ones((1, 2), bool))
-    >>> anomaly = fitted.forward(field.values, None)
-    >>> np.allclose(fitted.inverse(anomaly, None), field, equal_nan=True)
+    >>> films = xr.DataArray(np.array([[[[1.0, 3.0]]], [[[np.nan, 5.0]]]]), dims=("time", "band", "y", "x"))
+    >>> fitted = Standardiser.fit(Field.of(films, domain=np.ones((1, 2), bool)))
+    >>> anomaly = fitted.forward(films.values, None)
+    >>> np.allclose(fitted.inverse(anomaly, None), films, equal_nan=True)
     True
     """
 
@@ -243,9 +242,7 @@ class Standardiser:
     @classmethod
     def fit(
         cls,
-        field: xr.DataArray,
-        axes: Axes,
-        domain: np.ndarray,
+        field: Field,
         *,
         transform: str = "none",
         harmonics: int = HARMONICS,
@@ -258,12 +255,8 @@ class Standardiser:
 
         Parameters
         ----------
-        field : DataArray, shape ([T,] [C,] H, W)
-            NaN where unseen; each chunk is read once.
-        axes : Axes
-            Which dimension is which.
-        domain : ndarray of bool, shape (H, W)
-            True where the field exists.
+        field : Field
+            With its domain; each chunk is read once.
         transform : {"none", "log", "bounded:LOW,HIGH", "identity"}
             Applied before anything else; or one a band, with commas between. ``"identity"`` fits nothing. So do
             independent samples that say that they lie within [-1, 1] (``valid_min``, ``valid_max``): images.
@@ -285,14 +278,15 @@ class Standardiser:
         InputError
             For an unknown transform, values that it does not take, or a constant field.
         """
-        bands = 1 if axes.band is None else field.sizes[axes.band]
+        assert field.domain is not None
+        bands, domain = field.bands, field.domain
         each = transforms(transform, bands)
-        if within_unity(field, axes):
+        if field.is_image:
             return cls.identity(bands, domain, "values as they are: images")
         if set(each) == {"identity"}:
             return cls.identity(bands, domain)
         if sums is None:
-            sums = Sums.read(field, axes, domain, each, harmonics=harmonics, hidden=hidden, message=message)
+            sums = Sums.read(field, each, harmonics=harmonics, hidden=hidden, message=message)
         sums.check(domain)
         each = sums.settled(domain)
         if sums.transforms != each:
@@ -309,7 +303,7 @@ class Standardiser:
         # One observation says nothing of its cell on other days.
         alone = len(dates) == 1
         plane = plane and alone and bool((seen > 0).any(0).sum() >= PLANE_CELLS)
-        around = is_periodic(field, axes)
+        around = field.is_periodic
         planes = np.stack([_plane(*part, is_periodic=around) for part in zip(moment[0], seen)]) if plane else pooled
         fitted = np.empty((keep, bands, *domain.shape), np.float32)
         residual = np.zeros(bands)
@@ -344,7 +338,7 @@ class Standardiser:
             fitted,
             scale,
             transform,
-            "a plane" if plane else _note(len(sums.order) > 1, keep, 0 if axes.independent else harmonics, dates),
+            "a plane" if plane else _note(len(sums.order) > 1, keep, 0 if field.axes.independent else harmonics, dates),
         )
 
     @property
@@ -552,18 +546,6 @@ class Standardiser:
             )
             std[:, pair] = spread[:, None]
         return self.directions(mean), std
-
-
-def within_unity(field: xr.DataArray, axes: Axes) -> bool:
-    """Whether a field is an archive of images: independent samples that say that they lie within [-1, 1].
-
-    Examples
-    --------
-    >>> image = xr.DataArray(np.zeros((2, 4, 4)), dims=("sample", "y", "x"), attrs={"valid_min": -1, "valid_max": 1})
-    >>> within_unity(image, Axes("sample", "y", "x", independent=True))
-    True
-    """
-    return axes.independent and field.attrs.get("valid_min") == -1 and field.attrs.get("valid_max") == 1
 
 
 def transforms(text: str, bands: int) -> tuple[str, ...]:

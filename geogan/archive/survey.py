@@ -9,8 +9,9 @@ import xarray as xr
 
 from geogan.compute.regions import Region
 from geogan.compute.streaming import parts
-from geogan.fields.axes import Axes, band_names, check_columns, stacked
 from geogan.fields.damage import GAP_RULES, count_gaps, unreadable
+from geogan.fields.field import Field
+from geogan.fields.geography import check_columns
 from geogan.fields.grids import places_of
 from geogan.fields.variables import is_joined, is_repeated, own_bands
 from geogan.io.measured import check_finite, check_numbers, label_of
@@ -56,23 +57,22 @@ class Survey(NamedTuple):
     gaps: dict[str, int]
 
 
-def gap_sentences(survey: Survey, field: xr.DataArray) -> list[str]:
+def gap_sentences(survey: Survey, field: Field) -> list[str]:
     """Return a sentence for each rule but ``_FillValue`` by which values of a field are missing.
 
     Examples
     --------
-    >>> from geogan.fields.axes import find_axes
     >>> from geogan.io.missing import decided
     >>> maps = xr.DataArray([[1.0, 2.0, -99.0]], dims=("y", "x"), name="sst", attrs={"valid_min": -2.0})
-    >>> maps = decided(maps)
-    >>> gap_sentences(check_field(maps, find_axes(maps)), maps)
+    >>> field = Field.of(decided(maps))
+    >>> gap_sentences(check_field(field), field)
     ['1 value of sst is a gap by valid_range (valid_min -2)']
     """
     found = []
     for rule, count in survey.gaps.items():
         if count and rule in GAP_RULES:
             are = "value of {} is a gap" if count == 1 else "values of {} are gaps"
-            found.append(f"{count:,} {are.format(field.name or 'the field')} by {rule}{_stated(rule, field)}")
+            found.append(f"{count:,} {are.format(field.name)} by {rule}{_stated(rule, field.array)}")
     return found
 
 
@@ -88,7 +88,7 @@ def _stated(rule: str, field: xr.DataArray) -> str:
     return f" ({', '.join(texts)[:60]})" if texts else ""
 
 
-def check_labels(field: xr.DataArray, axes: Axes) -> pd.Index | None:
+def check_labels(field: Field) -> pd.Index | None:
     """Refuse, without a look at its values, a field of no numbers, without any cell, or with dates out of order.
 
     So is a grid that goes round the globe and has its first column twice.
@@ -102,11 +102,11 @@ def check_labels(field: xr.DataArray, axes: Axes) -> pd.Index | None:
     ------
     InputError
     """
-    name = label_of(field)
-    check_numbers(field, name)
-    places_of(field, axes)
-    check_columns(field, axes)
-    times = field.indexes.get(axes.time) if axes.time and not axes.independent else None
+    axes, name = field.axes, label_of(field.array)
+    check_numbers(field.array, name)
+    places_of(field)
+    check_columns(field.array, axes)
+    times = field.array.indexes.get(axes.time) if axes.time and not axes.independent else None
     if times is not None and not (times.is_monotonic_increasing and times.is_unique):
         raise InputError(
             f"the times of {name} do not increase from one to the next; sort them with "
@@ -116,8 +116,7 @@ def check_labels(field: xr.DataArray, axes: Axes) -> pd.Index | None:
 
 
 def check_field(
-    field: xr.DataArray,
-    axes: Axes,
+    field: Field,
     *,
     within: np.ndarray | None = None,
     look: Callable[[Region, np.ndarray], None] | None = None,
@@ -127,9 +126,8 @@ def check_field(
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
         Each chunk is read once; memory is bounded by a few of them.
-    axes : Axes
     within : ndarray of bool, shape (y, x), optional
         The domain, where it is known: what is seen outside does not count. By default, where a value was ever seen.
     look : callable, optional
@@ -149,20 +147,18 @@ def check_field(
 
     Examples
     --------
-    >>> from geogan.fields.axes import find_axes
     >>> maps = xr.DataArray([[[1.0, np.nan]], [[2.0, np.nan]]], dims=("time", "y", "x"), name="sst")
-    >>> survey = check_field(maps, find_axes(maps))
+    >>> survey = check_field(Field.of(maps))
     >>> survey.cells, survey.observed, survey.gap_free
     (1, 2, True)
     """
-    name, times = label_of(field), check_labels(field, axes)
-    films = stacked(field, axes)
-    count, bands, *grid = films.shape
-    own = own_bands(field) if is_repeated(field) else slice(None)
+    name, times = label_of(field.array), check_labels(field)
+    count, bands, *grid = field.shape
+    own = own_bands(field.array) if is_repeated(field.array) else slice(None)
     domain, of_bands = np.zeros(grid, bool), np.zeros((count, bands), int)
     by_rule, lost, nans = np.zeros(len(GAP_RULES), int), 0, 0
     least, most = np.full(bands, np.inf), np.full(bands, -np.inf)
-    for region, part in parts(films, what=f"reading {name}", message=message):
+    for region, part in parts(field.stacked, what=f"reading {name}", message=message):
         (t, y, x), seen = region, ~np.isnan(part)
         domain[y, x] |= seen.any(axis=(0, 1))
         if not seen.all():
@@ -175,7 +171,7 @@ def check_field(
         most = np.maximum(most, np.where(seen, part, -np.inf).max(axis=(0, 2, 3)))
         if look is not None:
             look(region, part)
-    if axes.independent:
+    if field.axes.independent:
         # What a cell is in one sample says nothing of what it is in another.
         domain = np.ones_like(domain)
     cells = int((domain if within is None else within).sum())
@@ -183,8 +179,8 @@ def check_field(
     gaps = {"_FillValue or NaN": nans - int(by_rule.sum()) - lost}
     gaps |= dict(zip(GAP_RULES, by_rule.tolist(), strict=True)) | {"unreadable": lost}
     observed = int(counts.sum())
-    if is_joined(field):
-        for band, variable in enumerate(band_names(field, axes)):
+    if is_joined(field.array):
+        for band, variable in enumerate(field.band_names):
             _check_values(f"variable {variable!r}", least[band], most[band], gaps)
     _check_values(name, lowest, highest, gaps)
     first, last = (times[0], times[-1]) if times is not None else (None, None)

@@ -17,7 +17,8 @@ from geogan.evaluation.categories import Category, cloud_fraction, distance_to_o
 from geogan.evaluation.ensembles import EnsembleScore, EnsembleTally
 from geogan.evaluation.errors import Score, Tally
 from geogan.evaluation.rivals import FITTED, QUICK, Contest, ask
-from geogan.fields.axes import VARIABLE, find_axes, stacked
+from geogan.fields.axes import VARIABLE
+from geogan.fields.field import Field
 from geogan.fields.transforms import Transform
 from geogan.fields.variables import is_joined
 from geogan.filling.fill import check_members
@@ -171,7 +172,7 @@ def league(
         For an unknown method, one that cannot be used on this archive, or when there is no cell to score on.
     """
     by, methods = chosen_categories(by), chosen_methods(methods)
-    truth = None if truth is None else stacked(truth, find_axes(truth))
+    truth = None if truth is None else Field.of(truth).stacked
     models = {name: each.on(device) for name, each in models.items()}
     model = next(iter(models.values()))
     moved, say = progress or (lambda what, done, total: None), message or (lambda sentence: None)

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from geogan.fields.axes import VARIABLE, axis_roles, find_axes
+from geogan.fields.axes import VARIABLE, Axes, axis_roles
+from geogan.fields.field import Field
 from geogan.fields.grids import difference
 from geogan.operators.errors import InputError
 
 
 def aligned(
     array: xr.DataArray,
-    field: xr.DataArray,
+    field: Field,
     *,
     called: str,
     dims: Sequence[str] | None = None,
@@ -28,7 +29,7 @@ def aligned(
     array : DataArray
         Its dimensions are those of the field in any order, by name; or by their role, where the names differ.
         Further dimensions of length one are dropped. Lazy or not.
-    field : DataArray
+    field : Field
     called : str
         What sentences call the array.
     dims : sequence of str, optional
@@ -48,40 +49,41 @@ def aligned(
 
     Examples
     --------
-    >>> field = xr.DataArray(np.zeros((2, 3)), dims=("lat", "lon"), coords={"lat": [1.0, 2.0]}, name="sst")
-    >>> aligned(field.T, field, called="the domain").dims
+    >>> maps = xr.DataArray(np.zeros((2, 3)), dims=("lat", "lon"), coords={"lat": [1.0, 2.0]}, name="sst")
+    >>> aligned(maps.T, Field.of(maps), called="the domain").dims
     ('lat', 'lon')
-    >>> aligned(field.assign_coords(lat=[2.0, 1.0]), field, called="the domain")
+    >>> aligned(maps.assign_coords(lat=[2.0, 1.0]), Field.of(maps), called="the domain")
     Traceback (most recent call last):
         ...
     geogan.operators.errors.InputError: the domain is on another grid than sst: ...
     """
-    dims = [str(dim) for dim in field.dims] if dims is None else list(dims)
-    name = field.name or "the field"
+    dims = [str(dim) for dim in field.array.dims] if dims is None else list(dims)
+    sizes, axes = field.array.sizes, field.axes
     array = array.squeeze([dim for dim, size in array.sizes.items() if size == 1 and dim not in dims], drop=True)
     if set(array.dims) != set(dims):
-        array = _renamed(array, field, dims)
-    shape = ({str(dim): size for dim, size in array.sizes.items()}, {dim: field.sizes[dim] for dim in dims})
+        array = _renamed(array, field.array, dims)
+    shape = ({str(dim): size for dim, size in array.sizes.items()}, {dim: sizes[dim] for dim in dims})
     if shape[0] != shape[1]:
         theirs, ours = (", ".join(f"{dim} {size}" for dim, size in each.items()) or "no dimension" for each in shape)
-        raise InputError(f"{called} has the shape {theirs}, {name} {ours}; {remedy}")
-    array, axes = array.transpose(*dims), find_axes(field)
-    apart = difference(array, field)
+        raise InputError(f"{called} has the shape {theirs}, {field.name} {ours}; {remedy}")
+    array = array.transpose(*dims)
+    own = axes if set(axes.dims) == set(dims) else Axes(None, axes.y, axes.x)
+    apart = difference(Field(array, own), field)
     if apart:
         raise InputError(
-            f"{called} is on another grid than {name}: {apart}; select, sort or interpolate it to the same cells"
+            f"{called} is on another grid than {field.name}: {apart}; select, sort or interpolate it to the same cells"
         )
     for dim in dims:
         # Variables that are bands have names of their own, such as sst and sst_error.
-        if dim not in (axes.y, axes.x, VARIABLE) and not _same(array, field, dim):
+        if dim not in (axes.y, axes.x, VARIABLE) and not _same(array, field.array, dim):
             raise InputError(
-                f"{called} has other coordinates along {dim} ({_span(array, dim)}) than {name} ({_span(field, dim)}); "
-                "select or sort it to those"
+                f"{called} has other coordinates along {dim} ({_span(array, dim)}) than {field.name} "
+                f"({_span(field.array, dim)}); select or sort it to those"
             )
     return array
 
 
-def as_domain(domain: Any, field: xr.DataArray) -> np.ndarray:
+def as_domain(domain: Any, field: Field) -> np.ndarray:
     """Return a domain as truth values on the rows and columns of a field.
 
     Parameters
@@ -89,7 +91,7 @@ def as_domain(domain: Any, field: xr.DataArray) -> np.ndarray:
     domain : DataArray or array_like, shape (y, x)
         1 or True where the quantity exists, 0 or False elsewhere; a missing value counts as 0. A DataArray may be
         transposed, and is compared with the field's coordinates.
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
 
     Returns
     -------
@@ -102,19 +104,16 @@ def as_domain(domain: Any, field: xr.DataArray) -> np.ndarray:
 
     Examples
     --------
-    >>> field = xr.DataArray(np.zeros((2, 3)), dims=("y", "x"))
+    >>> field = Field.of(xr.DataArray(np.zeros((2, 3)), dims=("y", "x")))
     >>> as_domain(xr.DataArray([[1, 0], [1, 1], [0, 1]], dims=("x", "y")), field).astype(int).tolist()
     [[1, 1, 0], [0, 1, 1]]
     """
-    axes = find_axes(field)
     if isinstance(domain, xr.DataArray):
         called = "the domain" if domain.name is None else f"the domain {str(domain.name)!r}"
-        domain = aligned(domain, field, called=called, dims=(axes.y, axes.x)).values
-    values, shape = np.asarray(domain), (field.sizes[axes.y], field.sizes[axes.x])
-    if values.shape != shape:
-        raise InputError(
-            f"the domain has shape {values.shape}, {field.name or 'the field'} has {shape}; give one on its grid"
-        )
+        domain = aligned(domain, field, called=called, dims=(field.axes.y, field.axes.x)).values
+    values = np.asarray(domain)
+    if values.shape != field.grid:
+        raise InputError(f"the domain has shape {values.shape}, {field.name} has {field.grid}; give one on its grid")
     if values.dtype.kind == "f":
         values = np.nan_to_num(values, nan=0.0)
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():

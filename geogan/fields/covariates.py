@@ -9,8 +9,10 @@ import numpy as np
 import xarray as xr
 from scipy.ndimage import distance_transform_edt
 
-from geogan.fields.axes import YEAR, Axes, day_of_year, find_axes, is_periodic, latitude, squeezed
+from geogan.fields.axes import squeezed
 from geogan.fields.circle import taken
+from geogan.fields.dates import YEAR
+from geogan.fields.field import Field
 from geogan.fields.grids import difference
 from geogan.operators.choices import suggestion
 from geogan.operators.errors import InputError
@@ -39,8 +41,7 @@ class Covariates:
     def of(
         cls,
         names: str | Sequence[str],
-        field: xr.DataArray,
-        domain: np.ndarray,
+        field: Field,
         given: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
     ) -> Covariates | None:
         """The covariates of a field, by name.
@@ -49,8 +50,8 @@ class Covariates:
         ----------
         names : str or sequence of str
             See :func:`named`.
-        field : DataArray, shape ([time,] [band,] y, x)
-        domain : ndarray of bool, shape (y, x)
+        field : Field
+            With its domain.
         given : mapping of DataArray, shape (y, x), or Dataset, optional
             Static maps on the field's grid. Of what is there, only those named are looked at.
 
@@ -66,25 +67,26 @@ class Covariates:
 
         Examples
         --------
-        >>> field = xr.DataArray(np.zeros((2, 3)), dims=("y", "x"))
         >>> depth = xr.DataArray([[10.0, 20.0, 30.0], [10.0, 20.0, np.nan]], dims=("y", "x"))
-        >>> found = Covariates.of("depth", field, depth.notnull().values, {"depth": depth})
+        >>> field = Field.of(xr.zeros_like(depth), domain=depth.notnull().values)
+        >>> found = Covariates.of("depth", field, {"depth": depth})
         >>> found.maps[0].astype(float).round(2).tolist()
         [[-1.07, 0.27, 1.6], [-1.07, 0.27, 0.0]]
         """
         names = named(names)
         if not names:
             return None
-        axes, given, maps = find_axes(field), {} if given is None else given, []
+        assert field.domain is not None
+        domain, given, maps = field.domain, {} if given is None else given, []
         for name in names:
             if name == "day_of_year":
-                _phase(field, axes)
+                check_dates(field)
             elif name == "latitude":
-                maps.append(_sine_of_latitude(field, axes))
+                maps.append(_sine_of_latitude(field))
             elif name == "distance_to_coast":
-                maps.append(distance_to_coast(domain, is_periodic=is_periodic(field, axes)))
+                maps.append(distance_to_coast(domain, is_periodic=field.is_periodic))
             else:
-                maps.append(_static(name, given, field, axes))
+                maps.append(_static(name, given, field))
         static = [name for name in names if name != "day_of_year"]
         ready = [_standardised(name, values, domain) for name, values in zip(static, maps, strict=True)]
         return cls(names, np.stack(ready) if ready else np.zeros((0, *domain.shape), np.float32))
@@ -99,7 +101,7 @@ class Covariates:
         """Channels of the networks' input: the day of the year has two."""
         return 2 * self.seasonal + len(self.maps)
 
-    def part(self, field: xr.DataArray, y: slice, x: slice) -> Covariates:
+    def part(self, field: Field, y: slice, x: slice) -> Covariates:
         """The covariates of a field that lies on a part of the grid.
 
         Raises
@@ -108,7 +110,7 @@ class Covariates:
             Where the day of the year is among them and the field has no dates.
         """
         if self.seasonal:
-            _phase(field, find_axes(field))
+            check_dates(field)
         return replace(self, maps=taken(self.maps, y, x))
 
     def films(self, phase: np.ndarray | None, domain: np.ndarray, y: slice, x: slice, *, dates: int) -> np.ndarray:
@@ -177,29 +179,30 @@ def distance_to_coast(domain: np.ndarray, *, is_periodic: bool = False) -> np.nd
     return np.log(np.maximum(distance[:, half : half + width], 1.0))
 
 
-def _phase(field: xr.DataArray, axes: Axes) -> np.ndarray:
-    phase = day_of_year(field, axes)
-    if phase is None:
+def check_dates(field: Field) -> None:
+    """Refuse a field without dates, for which the covariate day_of_year does not exist.
+
+    Raises
+    ------
+    InputError
+    """
+    if field.day_of_year is None:
         raise InputError(
-            f"the covariate day_of_year needs dates, but {_label(field)} has none; give its times as dates, or train "
+            f"the covariate day_of_year needs dates, but {field.name} has none; give its times as dates, or train "
             "without that covariate"
         )
-    return phase
 
 
-def _sine_of_latitude(field: xr.DataArray, axes: Axes) -> np.ndarray:
-    degrees = latitude(field, axes)
-    if degrees is None:
+def _sine_of_latitude(field: Field) -> np.ndarray:
+    if field.latitude is None:
         raise InputError(
-            f"the covariate latitude needs latitudes in degrees along {axes.y}, but {_label(field)} has none; give it "
-            "such a coordinate, or leave the covariate out"
+            f"the covariate latitude needs latitudes in degrees along {field.axes.y}, but {field.name} has none; give "
+            "it such a coordinate, or leave the covariate out"
         )
-    return np.broadcast_to(np.sin(np.deg2rad(degrees))[:, None], (field.sizes[axes.y], field.sizes[axes.x]))
+    return np.broadcast_to(np.sin(np.deg2rad(field.latitude))[:, None], field.grid)
 
 
-def _static(
-    name: str, given: Mapping[Hashable, xr.DataArray] | xr.Dataset, field: xr.DataArray, axes: Axes
-) -> np.ndarray:
+def _static(name: str, given: Mapping[Hashable, xr.DataArray] | xr.Dataset, field: Field) -> np.ndarray:
     """A static map on the field's grid, shape (y, x)."""
     if name not in given:
         there = [str(other) for other in given if squeezed(given[other], roles="yx").ndim == 2]
@@ -212,18 +215,17 @@ def _static(
     if static.ndim != 2 or static.dtype.kind not in "biuf":
         what = f"the dimensions ({', '.join(map(str, static.dims))})" if static.ndim != 2 else f"type {static.dtype}"
         raise InputError(
-            f"covariate {name!r} has {what}, where numbers on a static map ({axes.y}, {axes.x}) are expected; reduce "
-            "it to one map, or leave it out"
+            f"covariate {name!r} has {what}, where numbers on a static map ({field.axes.y}, {field.axes.x}) are "
+            "expected; reduce it to one map, or leave it out"
         )
-    own = find_axes(static)
-    static = static.transpose(own.y, own.x)
-    apart = difference(static, field)
+    layer = Field.of(static)
+    apart = difference(layer, field)
     if apart:
         raise InputError(
-            f"covariate {name!r} ({_extent(static, own)}) is on another grid than {_label(field)} "
-            f"({_extent(field, axes)}): {apart}; interpolate it to that grid"
+            f"covariate {name!r} ({_extent(layer)}) is on another grid than {field.name} "
+            f"({_extent(field)}): {apart}; interpolate it to that grid"
         )
-    return np.asarray(static.values, np.float64)
+    return np.asarray(static.transpose(*layer.axes.dims).values, np.float64)
 
 
 def _standardised(name: str, values: np.ndarray, domain: np.ndarray) -> np.ndarray:
@@ -241,16 +243,12 @@ def _standardised(name: str, values: np.ndarray, domain: np.ndarray) -> np.ndarr
     return ready
 
 
-def _extent(array: xr.DataArray, axes: Axes) -> str:
-    """Size of a grid, and where it is."""
-    parts = []
-    for dim in (axes.y, axes.x):
+def _extent(field: Field) -> str:
+    """Return the size of a grid and the ends of its coordinates, as words."""
+    parts, array = [], field.array
+    for dim in (field.axes.y, field.axes.x):
         text = f"{array.sizes[dim]} cells along {dim}"
         if dim in array.coords and array[dim].dtype.kind in "iuf":
             text += f" from {array[dim].values[0]:g} to {array[dim].values[-1]:g}"
         parts.append(text)
     return ", ".join(parts)
-
-
-def _label(field: xr.DataArray) -> str:
-    return "the field" if field.name is None else str(field.name)

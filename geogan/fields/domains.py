@@ -8,11 +8,11 @@ import numpy as np
 import xarray as xr
 
 from geogan.fields.alignment import as_domain
-from geogan.fields.axes import Axes, find_axes
 from geogan.fields.coastlines import land_cells
+from geogan.fields.field import Field
 from geogan.fields.grids import places_of
 from geogan.fields.quantities import surface_of
-from geogan.fields.variables import is_joined, split_variables
+from geogan.fields.variables import split_variables
 from geogan.operators.errors import InputError
 
 WORDS = ("observed", "all", "sea", "land")
@@ -62,12 +62,12 @@ class Domain(NamedTuple):
         return text
 
 
-def surface(field: xr.DataArray, word: str) -> np.ndarray:
+def surface(field: Field, word: str) -> np.ndarray:
     """Return the cells of a field's grid at sea, or those on land, by the coastlines that come with geogan.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
         With latitudes and longitudes in degrees, one- or two-dimensional; longitudes of any turn.
     word : {"sea", "land"}
 
@@ -84,13 +84,11 @@ def surface(field: xr.DataArray, word: str) -> np.ndarray:
     Examples
     --------
     >>> coords = {"lat": [48.5, 37.0], "lon": [2.5, 350.0]}
-    >>> field = xr.DataArray(np.zeros((2, 2)), dims=("lat", "lon"), coords=coords)
+    >>> field = Field.of(xr.DataArray(np.zeros((2, 2)), dims=("lat", "lon"), coords=coords))
     >>> surface(field, "land").tolist()
     [[True, False], [False, False]]
     """
-    axes = find_axes(field)
-    name, shape = field.name or "the field", (field.sizes[axes.y], field.sizes[axes.x])
-    places = places_of(field, axes)
+    name, shape, places = field.name, field.grid, places_of(field)
     if not {"latitude", "longitude"} <= places.keys():
         raise InputError(
             f"domain {word} needs latitudes and longitudes in degrees, which {name} does not have; give the name of a "
@@ -110,12 +108,12 @@ def surface(field: xr.DataArray, word: str) -> np.ndarray:
     return cells
 
 
-def named_domain(field: xr.DataArray, domain: str | np.ndarray | xr.DataArray | xr.Dataset | None) -> Domain | None:
+def named_domain(field: Field, domain: str | np.ndarray | xr.DataArray | xr.Dataset | None) -> Domain | None:
     """Return the domain that was asked for; None where only what was observed can tell.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
     domain : str, ndarray of bool, DataArray, Dataset, optional
         A word of :data:`WORDS`; or a mask, 1 where the quantity exists, aligned by the names of its dimensions if it
         has any; or masks of which one may be chosen by :func:`known_domain`.
@@ -127,11 +125,10 @@ def named_domain(field: xr.DataArray, domain: str | np.ndarray | xr.DataArray | 
 
     Examples
     --------
-    >>> field = xr.DataArray(np.zeros((2, 3)), dims=("y", "x"), name="sst")
+    >>> field = Field.of(xr.DataArray(np.zeros((2, 3)), dims=("y", "x"), name="sst"))
     >>> named_domain(field, "all").sentence(np.ones((2, 3), bool))
     'domain: all, 6 cells'
     """
-    axes = find_axes(field)
     if domain is None or isinstance(domain, xr.Dataset):
         return None
     if not isinstance(domain, str):
@@ -141,20 +138,20 @@ def named_domain(field: xr.DataArray, domain: str | np.ndarray | xr.DataArray | 
         if word not in (*WORDS, "auto"):
             raise InputError(f"domain must be one of {', '.join(WORDS)}, or a mask, got {domain!r}; give one of these")
     if "all" in words:
-        return Domain("all", np.ones((field.sizes[axes.y], field.sizes[axes.x]), bool), "all")
+        return Domain("all", np.ones(field.grid, bool), "all")
     if words[0] in ("sea", "land") and len(words) == 1:
         return Domain(domain, surface(field, domain), f"{domain} from the coastlines")
     return None
 
 
 def known_domain(
-    field: xr.DataArray, domain: str | xr.Dataset | None, observed: np.ndarray, *, is_scene: bool = False
+    field: Field, domain: str | xr.Dataset | None, observed: np.ndarray, *, is_scene: bool = False
 ) -> Domain:
     """Return the domain of a field where what was observed has a say.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
     domain : str, Dataset, optional
         ``"observed"``, ``"sea+observed"`` or ``"land+observed"``; or, with ``"auto"`` or a Dataset of masks, what is
         known: the first mask that holds what was observed, or by the ``standard_name`` of the quantity sea or land and
@@ -169,15 +166,14 @@ def known_domain(
     InputError
         If sea or land was asked for and there are no latitudes and longitudes, or none of their cells.
     """
-    axes = find_axes(field)
-    if axes.independent:
+    if field.axes.independent:
         # What a cell is in one sample says nothing of what it is in another.
         return Domain("all", np.ones_like(observed), "all")
     if isinstance(domain, str) and domain not in ("observed", "auto"):
         return _joined(field, next(word for word in domain.split("+") if word != "observed"), observed)
     if isinstance(domain, xr.Dataset) or domain == "auto":
         masks = domain if isinstance(domain, xr.Dataset) else xr.Dataset()
-        found = _fitting_mask(masks, axes, observed, is_scene=is_scene) or _of_quantity(field, axes, observed)
+        found = _fitting_mask(masks, field, observed, is_scene=is_scene) or _of_quantity(field, observed)
         if found is not None:
             return found
     # A Dataset of masks compared with a text would be compared variable by variable.
@@ -191,7 +187,7 @@ def known_domain(
     return Domain("observed", observed, "where anything was observed")
 
 
-def _joined(field: xr.DataArray, word: str, observed: np.ndarray) -> Domain:
+def _joined(field: Field, word: str, observed: np.ndarray) -> Domain:
     """Sea or land, and what was observed elsewhere: coastlines are coarser than many grids."""
     cells = surface(field, word)
     outside = int((observed & ~cells).sum())
@@ -201,11 +197,11 @@ def _joined(field: xr.DataArray, word: str, observed: np.ndarray) -> Domain:
     return Domain(f"{word}+observed", cells | observed, origin)
 
 
-def _of_quantity(field: xr.DataArray, axes: Axes, observed: np.ndarray) -> Domain | None:
+def _of_quantity(field: Field, observed: np.ndarray) -> Domain | None:
     """The domain that the standard name of the quantity tells, or those of all variables."""
-    found = {surface_of(one) for one in (split_variables(field) if is_joined(field) else [field])}
+    found = {surface_of(variable) for variable in split_variables(field.array)}
     word = found.pop()
-    if found or word is None or not {"latitude", "longitude"} <= places_of(field, axes).keys():
+    if found or word is None or not {"latitude", "longitude"} <= places_of(field).keys():
         return None
     try:
         domain = _joined(field, word, observed)
@@ -215,14 +211,14 @@ def _of_quantity(field: xr.DataArray, axes: Axes, observed: np.ndarray) -> Domai
     return domain if inside >= LEAST_AGREEMENT * observed.sum() else None
 
 
-def _fitting_mask(masks: xr.Dataset, axes: Axes, observed: np.ndarray, *, is_scene: bool) -> Domain | None:
+def _fitting_mask(masks: xr.Dataset, field: Field, observed: np.ndarray, *, is_scene: bool) -> Domain | None:
     """The first mask of land or sea that holds what was observed, as it is or turned round."""
     for name, mask in masks.data_vars.items():
         words = set(str(name).lower().replace("-", "_").split("_"))
         stated = str(mask.attrs.get("standard_name", "")).endswith("binary_mask")
         if not stated and (not words & _MASK_WORDS or words & _NO_MASK_WORDS):
             continue
-        values = mask.transpose(axes.y, axes.x).values
+        values = mask.transpose(field.axes.y, field.axes.x).values
         values = np.nan_to_num(values) if values.dtype.kind == "f" else values
         if values.shape != observed.shape or values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
             continue
@@ -235,7 +231,7 @@ def _fitting_mask(masks: xr.Dataset, axes: Axes, observed: np.ndarray, *, is_sce
     return None
 
 
-def _given(field: xr.DataArray, domain: np.ndarray | xr.DataArray) -> Domain:
+def _given(field: Field, domain: np.ndarray | xr.DataArray) -> Domain:
     """A mask that was given as an array."""
     name, origin = "given", "as given"
     if isinstance(domain, xr.DataArray) and domain.name is not None:

@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from geogan.fields.axes import Axes, find_axes, geographic_kind, goes_round, role_of
+from geogan.fields.axes import Axes, role_of
+from geogan.fields.field import Field
+from geogan.fields.geography import geographic_kind, goes_round
 from geogan.operators.errors import InputError
 
 Places = Mapping[str, np.ndarray]
@@ -49,14 +51,12 @@ class Misfit(NamedTuple):
     axis: int
 
 
-def places_of(field: xr.DataArray, axes: Axes | None = None) -> dict[str, np.ndarray]:
+def places_of(field: Field) -> dict[str, np.ndarray]:
     """Return the coordinates of a field's cells.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
-    axes : Axes, optional
-        Those of the field, where they are known.
+    field : Field
 
     Returns
     -------
@@ -72,22 +72,21 @@ def places_of(field: xr.DataArray, axes: Axes | None = None) -> dict[str, np.nda
     Examples
     --------
     >>> coords = {"lat": ("nj", [40.0, 41.0, 42.0], {"units": "degrees_north"})}
-    >>> field = xr.DataArray(np.zeros((3, 2)), dims=("nj", "ni"), coords=coords)
+    >>> field = Field.of(xr.DataArray(np.zeros((3, 2)), dims=("nj", "ni"), coords=coords))
     >>> {kind: values.shape for kind, values in places_of(field).items()}
     {'latitude': (3, 1)}
     """
-    axes = axes or find_axes(field)
     found: dict[str, np.ndarray] = {}
-    for coordinate, kinds in _coordinates(field, axes):
+    for coordinate, kinds in _coordinates(field.array, field.axes):
         new = [kind for kind in kinds if kind not in found]
         if new:
-            values = _values(coordinate, axes)
-            _check_finite(coordinate, values, field)
+            values = _values(coordinate, field.axes)
+            _check_finite(coordinate, values, field.array)
             found |= dict.fromkeys(new, values)
     return found
 
 
-def check_sides(field: xr.DataArray, axes: Axes) -> None:
+def check_sides(field: Field) -> None:
     """Refuse rows or columns without a place of their own; maps of coordinates are not read.
 
     Raises
@@ -95,9 +94,9 @@ def check_sides(field: xr.DataArray, axes: Axes) -> None:
     InputError
         If a coordinate along y or x is not finite.
     """
-    for coordinate, _ in _coordinates(field, axes):
+    for coordinate, _ in _coordinates(field.array, field.axes):
         if coordinate.ndim == 1:
-            _check_finite(coordinate, _values(coordinate, axes), field)
+            _check_finite(coordinate, _values(coordinate, field.axes), field.array)
 
 
 def _coordinates(field: xr.DataArray, axes: Axes) -> Iterator[tuple[xr.DataArray, list[str]]]:
@@ -138,12 +137,12 @@ class Difference(NamedTuple):
         return f"{self.name} {self.first}, and {self.second}".strip()
 
 
-def difference(first: xr.DataArray, second: xr.DataArray) -> Difference | None:
+def difference(first: Field, second: Field) -> Difference | None:
     """Say how the grids of two fields differ.
 
     Parameters
     ----------
-    first, second : DataArray, shape ([time,] [band,] y, x)
+    first, second : Field
         The dimensions may have other names. What one of them does not know is not compared.
 
     Returns
@@ -159,17 +158,15 @@ def difference(first: xr.DataArray, second: xr.DataArray) -> Difference | None:
     Examples
     --------
     >>> maps = xr.DataArray(np.zeros((3, 2)), dims=("lat", "lon"), coords={"lat": [3.0, 2.0, 1.0]})
-    >>> str(difference(maps, maps.assign_coords(lat=maps.lat - 70)))
+    >>> str(difference(Field.of(maps), Field.of(maps.assign_coords(lat=maps.lat - 70))))
     'lat 3 to 1, and -67 to -69'
     """
-    pair = [(field, find_axes(field)) for field in (first, second)]
-    shapes = [(field.sizes[axes.y], field.sizes[axes.x]) for field, axes in pair]
-    if shapes[0] != shapes[1]:
-        words = [f"{height} x {width} cells" for height, width in shapes]
-        return Difference("y" if shapes[0][0] != shapes[1][0] else "x", "", *words)
-    for each in _pairs(*(places_of(field, axes) for field, axes in pair)):
+    if first.grid != second.grid:
+        words = [f"{height} x {width} cells" for height, width in (first.grid, second.grid)]
+        return Difference("y" if first.grid[0] != second.grid[0] else "x", "", *words)
+    for each in _pairs(places_of(first), places_of(second)):
         if not _is_same(each):
-            name = {"y": pair[0][1].y, "x": pair[0][1].x}.get(each.kind, each.kind)
+            name = {"y": first.axes.y, "x": first.axes.x}.get(each.kind, each.kind)
             return Difference(each.kind, name, span(each.first), span(each.second))
     return None
 
@@ -266,7 +263,7 @@ def still(field: xr.DataArray, axes: Axes) -> xr.DataArray:
     Examples
     --------
     >>> lat = xr.DataArray(np.ones((4, 3, 2)), dims=("time", "y", "x"))
-    >>> still(lat.assign_coords(XLAT=lat), find_axes(lat)).XLAT.dims
+    >>> still(lat.assign_coords(XLAT=lat), Axes("time", "y", "x")).XLAT.dims
     ('y', 'x')
     """
     moving = {

@@ -11,8 +11,10 @@ import xarray as xr
 from geogan.compute.regions import Region
 from geogan.compute.streaming import read_piece
 from geogan.fields.alignment import aligned
-from geogan.fields.axes import VARIABLE, find_axes, stacked
+from geogan.fields.axes import VARIABLE
 from geogan.fields.damage import hide_unreadable
+from geogan.fields.field import Field
+from geogan.fields.stacking import stacked
 from geogan.fields.units import same_units, units_of
 from geogan.operators.errors import InputError
 
@@ -21,13 +23,13 @@ SLAB = 8_000_000
 
 
 def observation_error(
-    field: xr.DataArray, *, noise: float | None = None, error: xr.DataArray | None = None
+    field: Field, *, noise: float | None = None, error: xr.DataArray | None = None
 ) -> xr.DataArray | float | None:
     """The standard deviation of the observations' errors, checked.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
         The observations, NaN where there is none.
     noise : float, optional
         One standard deviation for all of them, in the field's units; 0 says no more than None.
@@ -48,41 +50,41 @@ def observation_error(
 
     Examples
     --------
-    >>> field = xr.DataArray([[1.0, np.nan]], dims=("y", "x"), attrs={"units": "K"})
+    >>> field = Field.of(xr.DataArray([[1.0, np.nan]], dims=("y", "x"), attrs={"units": "K"}))
     >>> observation_error(field, noise=0.2)
     0.2
     >>> error = xr.DataArray([[0.3, np.nan]], dims=("y", "x"), attrs={"units": "K"})
     >>> observation_error(field, error=error).shape
     (1, 1, 1, 2)
     """
-    name = field.name or "the field"
+    own = units_of(field.array)
     if noise is not None and error is not None:
         raise InputError("the observations' error is given twice, as noise and as a variable; leave one of them out")
     if noise is not None and not (noise >= 0 and math.isfinite(noise)):
         raise InputError(
             f"noise is a standard deviation in the units of the field, got {noise}; give a positive number"
         )
-    if noise and len(set(units_of(field))) > 1:
+    if noise and len(set(own)) > 1:
         raise InputError(
-            f"noise is one number, but {name} has several units ({', '.join(units_of(field))}); give an error variable"
+            f"noise is one number, but {field.name} has several units ({', '.join(own)}); give an error variable"
         )
     if error is None:
         return noise or None
     called = str(error.name or "the error variable")
-    error = aligned(_ordered(error, field), field, called=called, remedy="give one error for each observation")
-    own, theirs = units_of(field), units_of(error)
+    error = aligned(_ordered(error, field.array), field, called=called, remedy="give one error for each observation")
+    theirs = units_of(error)
     alike = len(own) == len(theirs) and all(map(same_units, own, theirs))
     if any(theirs) and not alike:
         raise InputError(
-            f"{called} is in {', '.join(theirs) or 'no units'}, {name} in {', '.join(own) or 'no units'}; convert it"
+            f"{called} is in {', '.join(theirs) or 'no units'}, {field.name} in "
+            f"{', '.join(own) or 'no units'}; convert it"
         )
-    axes = find_axes(field)
-    error, values = stacked(error, axes), stacked(field, axes)
+    error, values = stacked(error, field.axes), field.stacked
     if error.chunks is None and values.chunks is None:
         slab = max(1, SLAB // int(np.prod(values.shape[1:])))
         for start in range(0, len(values), slab):
             here = slice(start, start + slab)
-            check_errors(values[here].values, error[here].values, called=called, name=str(name))
+            check_errors(values[here].values, error[here].values, called=called, name=field.name)
     return error
 
 
@@ -119,28 +121,26 @@ def check_errors(values: np.ndarray, errors: np.ndarray, *, called: str, name: s
         )
 
 
-def error_checker(field: xr.DataArray, error: xr.DataArray | float | None) -> Callable[[Region, np.ndarray], None]:
+def error_checker(field: Field) -> Callable[[Region, np.ndarray], None]:
     """Return what checks the errors of each part of a field while the field is read.
 
     Parameters
     ----------
-    field : DataArray
-        For its name.
-    error : DataArray, shape (T, C, H, W), float, or None
-        From :func:`observation_error`. Only lazy errors are checked: those in memory were.
+    field : Field
+        With its error. Errors in memory were checked by :func:`observation_error`, so only lazy ones are checked.
 
     Returns
     -------
     check : callable
         Takes a region and the field's values there, (t, C, h, w), and reads the errors there.
     """
-    name = str(field.name or "the field")
+    error = field.error
 
     def check(region: Region, values: np.ndarray) -> None:
         if isinstance(error, xr.DataArray) and error.chunks is not None:
             errors = read_piece(error, *region)
             check_errors(
-                hide_unreadable(values, errors), errors, called=str(error.name or "the error variable"), name=name
+                hide_unreadable(values, errors), errors, called=str(error.name or "the error variable"), name=field.name
             )
 
     return check

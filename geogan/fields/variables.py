@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from geogan.fields.axes import VARIABLE, Axes, band_names, find_axes, ordered
+from geogan.fields.axes import VARIABLE, Axes
+from geogan.fields.field import Field
 from geogan.fields.grids import difference
 from geogan.fields.storage import APART, PACKING
 from geogan.operators.errors import InputError
@@ -56,21 +57,23 @@ def join_variables(fields: Sequence[xr.DataArray]) -> xr.DataArray:
     names = [str(field.name) for field in fields]
     if not names or any(field.name is None for field in fields) or len(set(names)) < len(names):
         raise InputError(f"variables are joined by their names, got {', '.join(names) or 'none'}; name each, and once")
-    first, axes = fields[0], find_axes(fields[0])
-    for field in fields:
-        _check_alike(first, axes, field)
+    first, *others = map(Field.of, fields)
+    for other in (first, *others):
+        _check_same_grid(first, other)
+    axes = first.axes
     common = np.result_type(*(_floating(field.dtype) for field in fields))
     # Coordinates that only differ by rounding would make a grid of all of them.
-    bare = [field.drop_vars(field.coords).transpose(*ordered(axes)).astype(common) for field in fields]
-    joined = xr.concat(bare, VARIABLE, combine_attrs="drop").transpose(*ordered(axes._replace(band=VARIABLE)))
+    bare = [field.drop_vars(field.coords).transpose(*axes.dims).astype(common) for field in fields]
+    joined = xr.concat(bare, VARIABLE, combine_attrs="drop").transpose(*axes._replace(band=VARIABLE).dims)
     coords = {name: coordinate for field in reversed(fields) for name, coordinate in field.coords.items()}
     joined = joined.assign_coords(coords).assign_coords(
         {VARIABLE: names, "units": (VARIABLE, [str(field.attrs.get("units", "")) for field in fields])}
     )
     joined.attrs = {"long_name": " and ".join(str(field.attrs.get("long_name", field.name)) for field in fields)}
-    joined.attrs |= {name: value for name, value in first.attrs.items() if _all_say(fields, name, value)}
+    joined.attrs |= {name: value for name, value in fields[0].attrs.items() if _all_say(fields, name, value)}
     joined[VARIABLE].attrs[_DESCRIBED] = json.dumps({str(field.name): _description(field) for field in fields})
-    joined.encoding = {key: first.encoding[key] for key in ("preferred_chunks",) if key in first.encoding}
+    encoding = fields[0].encoding
+    joined.encoding = {key: encoding[key] for key in ("preferred_chunks",) if key in encoding}
     sources = dict.fromkeys(str(field.encoding["source"]) for field in fields if "source" in field.encoding)
     if sources:
         joined.encoding["source"] = " and ".join(sources)
@@ -94,81 +97,83 @@ def split_variables(field: xr.DataArray) -> list[xr.DataArray]:
     """
     if not is_joined(field):
         return [field]
-    axes = find_axes(field)
-    described = json.loads(field[axes.band].attrs[_DESCRIBED], object_hook=_typed)
+    described = json.loads(field[VARIABLE].attrs[_DESCRIBED], object_hook=_typed)
     fields = []
-    for index, name in enumerate(band_names(field, axes)):
-        one = field.isel({axes.band: index}, drop=True).astype(described[name]["dtype"], copy=False).rename(name)
-        one.attrs, one.encoding = described[name]["attrs"], described[name]["encoding"]
-        fields.append(one)
+    for index, name in enumerate(map(str, field[VARIABLE].values)):
+        variable = field.isel({VARIABLE: index}, drop=True).astype(described[name]["dtype"], copy=False).rename(name)
+        variable.attrs, variable.encoding = described[name]["attrs"], described[name]["encoding"]
+        fields.append(variable)
     return fields
 
 
-def repeat_bands(field: xr.DataArray, bands: Sequence[int]) -> xr.DataArray:
-    """Return a field in which bands stand again after themselves, lazily where it is lazy.
+def repeat_bands(field: Field, bands: Sequence[int]) -> Field:
+    """Return a field in which some bands occur twice, one after the other; lazy if the field is.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
-        One without bands has one, and gets a dimension ``band``.
+    field : Field
+        Without a band dimension it gets one named ``band``.
     bands : sequence of int
-        Those that stand twice: the second time with `` cosine`` after their name.
+        Indices of the bands to repeat; the copy has `` cosine`` after the band's name.
 
     Examples
     --------
     >>> wind = xr.DataArray(np.ones((2, 3)), dims=("y", "x"), name="wdir")
-    >>> twice = repeat_bands(wind, [0])
+    >>> twice = repeat_bands(Field.of(wind), [0]).array
     >>> twice.dims, twice.band.values.tolist(), is_repeated(twice)
     (('band', 'y', 'x'), ['direction', 'direction cosine'], True)
     """
-    axes = find_axes(field)
-    band = axes.band or "band"
-    whole = field.transpose(*ordered(axes))
-    names = list(band_names(field, axes))
+    axes = field.axes._replace(band=field.axes.band or "band")
+    array = field.array.transpose(*field.axes.dims)
+    names = list(field.band_names)
     if not names:
-        names = ["direction"] if axes.band is None else [str(number) for number in range(field.sizes[band])]
-    index = [each for number in range(len(names)) for each in [number] * (1 + (number in bands))]
-    called = [names[each] for each in index]
-    for place in range(1, len(index)):
-        if index[place] == index[place - 1]:
-            called[place] += " cosine"
-    axis = 0 if axes.time is None else 1
-    dims = tuple(ordered(axes._replace(band=band)))
-    if whole.chunks is None:
-        values = whole.values if axes.band else np.expand_dims(whole.values, axis)
-        data: Any = np.take(values, index, axis)
-    else:
-        import dask.array
-
-        source = _Repeated(whole.data, axis, index, is_added=axes.band is None)
-        chunks = list(whole.chunks)
-        chunks[axis : axis + (axes.band is not None)] = [(len(index),)]
-        data = dask.array.from_array(source, chunks=tuple(chunks), meta=np.empty((0,) * len(dims), whole.dtype))
-    along = {name: coordinate for name, coordinate in whole.coords.items() if band not in coordinate.dims}
-    found = xr.DataArray(data, dims=dims, coords=along, name=field.name, attrs=field.attrs)
-    for name, coordinate in whole.coords.items():
-        if coordinate.dims == (band,) and name != band:
-            found = found.assign_coords({name: (band, coordinate.values[index], coordinate.attrs)})
-    attrs = dict(whole[band].attrs) if band in whole.coords else {}
+        names = ["direction"] if field.axes.band is None else [str(number) for number in range(field.bands)]
+    index = [band for band in range(len(names)) for _ in range(1 + (band in bands))]
+    labels = [names[band] for band in index]
+    for position in range(1, len(index)):
+        if index[position] == index[position - 1]:
+            labels[position] += " cosine"
+    repeated = xr.DataArray(
+        _take_bands(array, field.axes, index),
+        dims=axes.dims,
+        coords={name: coordinate for name, coordinate in array.coords.items() if axes.band not in coordinate.dims},
+        name=array.name,
+        attrs=array.attrs,
+    )
+    for name, coordinate in array.coords.items():
+        if coordinate.dims == (axes.band,) and name != axes.band:
+            repeated = repeated.assign_coords({name: (axes.band, coordinate.values[index], coordinate.attrs)})
+    attrs = dict(array[axes.band].attrs) if axes.band in array.coords else {}
     if _DESCRIBED in attrs:
         described = json.loads(attrs[_DESCRIBED])
-        attrs[_DESCRIBED] = json.dumps({name: described[names[each]] for name, each in zip(called, index)})
-    found = found.assign_coords({band: (band, called, attrs | {_REPEATED: 1})})
-    found.encoding = dict(field.encoding)
-    return found
+        attrs[_DESCRIBED] = json.dumps({label: described[names[band]] for label, band in zip(labels, index)})
+    repeated = repeated.assign_coords({axes.band: (axes.band, labels, attrs | {_REPEATED: 1})})
+    repeated.encoding = dict(array.encoding)
+    return Field(repeated, axes, field.domain, field.error)
 
 
-def is_repeated(field: xr.DataArray) -> bool:
-    """Return whether bands of a field stand twice, as :func:`repeat_bands` makes them."""
-    return any(_REPEATED in coordinate.attrs for coordinate in field.coords.values())
+def _take_bands(array: xr.DataArray, axes: Axes, index: Sequence[int]) -> Any:
+    """Return the bands with these indices of an array in the order of ``axes.dims``, as NumPy or Dask array."""
+    axis = 0 if axes.time is None else 1
+    if array.chunks is None:
+        return np.take(array.values if axes.band else np.expand_dims(array.values, axis), index, axis)
+    import dask.array
+
+    source = _Repeated(array.data, axis, index, is_added=axes.band is None)
+    chunks = list(array.chunks)
+    chunks[axis : axis + (axes.band is not None)] = [(len(index),)]
+    return dask.array.from_array(source, chunks=tuple(chunks), meta=np.empty((0,) * source.ndim, array.dtype))
 
 
-def own_bands(field: xr.DataArray) -> list[int]:
-    """Return the bands of a field but for those that stand a second time."""
-    axes = find_axes(field)
-    names = band_names(field, axes)
-    if not is_repeated(field):
-        return list(range(1 if axes.band is None else field.sizes[axes.band]))
+def is_repeated(array: xr.DataArray) -> bool:
+    """Return whether :func:`repeat_bands` made an array."""
+    return any(_REPEATED in coordinate.attrs for coordinate in array.coords.values())
+
+
+def own_bands(array: xr.DataArray) -> list[int]:
+    """Return the indices of the bands of an array from :func:`repeat_bands`, without the copies."""
+    coordinate = next(coordinate for coordinate in array.coords.values() if _REPEATED in coordinate.attrs)
+    names = [str(name) for name in coordinate.values]
     return [band for band, name in enumerate(names) if not (band and name == f"{names[band - 1]} cosine")]
 
 
@@ -222,40 +227,43 @@ def named_variables(text: str | Sequence[str]) -> list[str]:
     return names
 
 
-def _check_alike(first: xr.DataArray, axes: Axes, other: xr.DataArray) -> None:
-    """Refuse what is not of one grid and the same dates."""
-    own, pair = find_axes(other), f"variables {str(first.name)!r} and {str(other.name)!r}"
-    if own.band is not None:
+def _check_same_grid(first: Field, other: Field) -> None:
+    """Refuse a variable with bands, or with another grid or other dates than the first."""
+    axes, pair = first.axes, f"variables {first.name!r} and {other.name!r}"
+    if other.axes.band is not None:
         raise InputError(
-            f"variable {str(other.name)!r} has bands of its own, along {own.band!r}, so it cannot be one of several; "
-            "choose it alone, or one of its bands"
+            f"variable {other.name!r} has bands along {other.axes.band!r}, so it cannot be joined with others; choose "
+            "it alone, or one of its bands"
         )
-    if own != axes:
+    if other.axes != axes:
         raise InputError(
-            f"{pair} have different dimensions, ({', '.join(ordered(axes))}) and ({', '.join(ordered(own))}); choose "
+            f"{pair} have different dimensions, ({', '.join(axes.dims)}) and ({', '.join(other.axes.dims)}); choose "
             "variables that have the same"
         )
     apart = difference(first, other)
     if apart:
         dim = {"y": axes.y, "x": axes.x}.get(apart.kind)
-        words = str(apart) if dim is None else f"{_span(first, dim)}, and {_span(other, dim)}"
+        words = str(apart) if dim is None else f"{_span(first.array, dim)}, and {_span(other.array, dim)}"
         raise InputError(f"{pair} are on different grids: {words}; bring both to one grid")
-    if axes.time is None:
-        return
-    ours, theirs = (field.indexes.get(axes.time) for field in (first, other))
+    if axes.time is not None:
+        _check_same_dates(first.array, other.array, axes.time, pair)
+
+
+def _check_same_dates(first: xr.DataArray, other: xr.DataArray, dim: str, pair: str) -> None:
+    """Refuse variables with different dates."""
+    ours, theirs = first.indexes.get(dim), other.indexes.get(dim)
     if ours is None or theirs is None:
-        if first.sizes[axes.time] != other.sizes[axes.time]:
+        if first.sizes[dim] != other.sizes[dim]:
             raise InputError(
-                f"{pair} have different time steps: {first.sizes[axes.time]} and {other.sizes[axes.time]}; give both "
-                "the same dates"
+                f"{pair} have different time steps: {first.sizes[dim]} and {other.sizes[dim]}; give both the same dates"
             )
     elif not ours.equals(theirs):
-        lacking = [
+        missing = [
             f"{str(b.name)!r} lacks {len(dates)} of {str(a.name)!r} ({_day(dates[0])}{', ...' * (len(dates) > 1)})"
             for (a, i), (b, j) in (((first, ours), (other, theirs)), ((other, theirs), (first, ours)))
             if len(dates := i[~i.isin(j)])
         ]
-        reason = " and ".join(lacking) or "they are in another order, or some are double"
+        reason = " and ".join(missing) or "they are in another order, or some occur twice"
         raise InputError(f"{pair} have different time steps: {reason}; give both the same dates, once and in order")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from geogan.operators.errors import InputError
 
@@ -91,6 +92,24 @@ def decode(values: np.ndarray, *, units: str = "", calendar: str = "", name: str
     if usual:
         return _array(dates).reshape(values.shape)
     return np.array(dates, object).reshape(values.shape)
+
+
+def holds_dates(coordinate: xr.DataArray) -> bool:
+    """Return whether a coordinate holds decoded dates, in any calendar.
+
+    Examples
+    --------
+    >>> holds_dates(xr.DataArray([np.datetime64("2001-01-17", "ns")])), holds_dates(xr.DataArray([20010117]))
+    (True, False)
+    """
+    if np.issubdtype(coordinate.dtype, np.datetime64):
+        return True
+    return coordinate.dtype == object and is_cftime(np.atleast_1d(coordinate.values))
+
+
+def is_cftime(times: np.ndarray) -> bool:
+    """Return whether an array holds dates of cftime."""
+    return times.dtype == object and times.size > 0 and hasattr(times.ravel()[0], "calendar")
 
 
 def date_of_text(text: Any) -> np.datetime64 | None:

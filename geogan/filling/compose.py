@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from geogan.archive.archive import Archive
-from geogan.fields.axes import find_axes, ordered
 from geogan.fields.codes import Container
 from geogan.fields.damage import screened, unreadable
+from geogan.fields.field import Field
 from geogan.fields.quantities import is_direction
 from geogan.fields.storage import Storage, choose_storage, coordinate_encoding, value_type
 from geogan.fields.variables import is_joined, split_variables
@@ -215,7 +215,7 @@ def room_of(storages: Sequence[Storage]) -> tuple[np.ndarray, np.ndarray] | None
 
 def product_of(
     model: Model,
-    field: xr.DataArray,
+    field: Field,
     storages: Sequence[Storage],
     values: Any,
     source: Any,
@@ -234,34 +234,34 @@ def product_of(
     values, source, std, members : array, optional
         Those of `Parts`, in the field's dimensions.
     """
-    if is_joined(field):
-        products = []
-        for band, one in enumerate(split_variables(field)):
+    array, dims = field.array, field.axes.dims
+    if is_joined(array):
+        products, axes = [], field.axes._replace(band=None)
+        for band, one in enumerate(split_variables(array)):
             rest = (None if part is None else part[..., band, :, :] for part in (source, std, members))
             kept = values[..., band, :, :].astype(value_type(one.dtype))
-            products.append(product_of(model, one, [storages[band]], kept, *rest))
+            products.append(product_of(model, Field(one, axes), [storages[band]], kept, *rest))
         return xr.merge(products, combine_attrs="override")
-    dims = ordered(find_axes(field))
-    name = str(field.name or model.variable)
-    template = field.transpose(*dims)
+    name = str(array.name or model.variable)
+    template = array.transpose(*dims)
     filled = template.copy(data=values).rename(name)
     # Chunks and filters of the source are not those of the product.
     filled.encoding = dict(storages[0].encoding)
-    described = field.attrs.get("long_name", name)
+    described = array.attrs.get("long_name", name)
     flags = xr.DataArray(source, dims=dims, coords=template.coords, name=f"{name}_source")
     flags.attrs = {"long_name": f"origin of {described}"} | (
         FLAGS if model.screen is None or model.screen.threshold is None else SCREENED_FLAGS
     )
     found = {name: filled, f"{name}_source": flags}
-    units = {"units": field.attrs["units"]} if "units" in field.attrs else {}
+    units = {"units": array.attrs["units"]} if "units" in array.attrs else {}
     if std is not None:
         spread = xr.DataArray(std, dims=dims, coords=template.coords)
         spread.attrs = {"long_name": f"standard deviation of the error of {described}", **units}
-        if "standard_name" in field.attrs:
-            spread.attrs["standard_name"] = f"{field.attrs['standard_name']} standard_error"
+        if "standard_name" in array.attrs:
+            spread.attrs["standard_name"] = f"{array.attrs['standard_name']} standard_error"
         spread.attrs["comment"] = "of filled cells; the error of a measurement is not estimated"
         if model.standardiser.is_of_directions or (
-            is_direction(field) and len(model.standardiser.own) < len(model.standardiser.scale)
+            is_direction(array) and len(model.standardiser.own) < len(model.standardiser.scale)
         ):
             spread.attrs["comment"] = f"circular standard deviation, {spread.attrs['comment']}"
         found[f"{name}_std"] = spread
@@ -274,7 +274,7 @@ def product_of(
     if "grid_mapping" in filled.encoding:
         for part in list(found.values())[1:]:
             part.encoding["grid_mapping"] = filled.encoding["grid_mapping"]
-    product = xr.Dataset(found).transpose("member", *field.dims, missing_dims="ignore").copy()
+    product = xr.Dataset(found).transpose("member", *array.dims, missing_dims="ignore").copy()
     for coordinate in product.coords.values():
         coordinate.encoding = coordinate_encoding(coordinate)
     return product

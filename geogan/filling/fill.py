@@ -23,8 +23,8 @@ from geogan.archive.directions import as_inside
 from geogan.archive.screening import THRESHOLD
 from geogan.archive.survey import check_labels
 from geogan.compute.threads import side_by_side
-from geogan.fields.axes import calendar_of, find_axes, unstacked
 from geogan.fields.circle import taken
+from geogan.fields.field import Field
 from geogan.fields.observation_error import observation_error
 from geogan.fields.storage import value_type
 from geogan.fields.variables import split_variables
@@ -146,9 +146,7 @@ def _assembled(parts: Sequence[Any], cut: Plan, concatenate: Callable[[Sequence[
     return parts[0]
 
 
-def prepared(
-    model: Model, field: xr.DataArray, *, error: xr.DataArray | None = None, withheld: bool = False
-) -> Archive:
+def prepared(model: Model, field: Field, *, error: xr.DataArray | None = None, withheld: bool = False) -> Archive:
     """The archive of a field as a model fills it; the field's grid may be a part of the model's.
 
     Parameters
@@ -166,21 +164,23 @@ def prepared(
         does not fit.
     """
     model.check_finite()
-    axes = find_axes(field)
-    check_labels(field, axes)
-    calendar = calendar_of(field, axes)
+    check_labels(field)
+    calendar = field.calendar
     if None not in (calendar, model.calendar) and calendar != model.calendar:
         raise InputError(
             f"the model was trained on dates of the calendar {model.calendar}, and those of {field.name} have "
             f"{calendar}; convert them with field.convert_calendar({model.calendar!r}), or train on this calendar"
         )
-    field, error = as_inside(field, model.standardiser), None if error is None else as_inside(error, model.standardiser)
+    field = as_inside(field, model.standardiser)
+    if error is not None:
+        error = as_inside(Field.of(error), model.standardiser).array
     known = known_error(model, field, error)
     y, x = model.place(field)
-    archive = Archive.of(field, taken(model.domain, y, x), model.standardiser.part(y, x), error=known)
+    field = field.with_domain(taken(model.domain, y, x)).with_error(known)
+    archive = Archive.of(field, model.standardiser.part(y, x))
     covariates = None if model.covariates is None else model.covariates.part(field, y, x)
     active = None if model.screen is None or model.screen.threshold is None else model.screen
-    if active is not None and field.dtype.kind != "f":
+    if active is not None and field.array.dtype.kind != "f":
         raise InputError(
             f"{field.name} holds whole numbers, of which none can stand for a screened observation; fill it without "
             "--screen, or convert it to floating point"
@@ -224,7 +224,7 @@ def with_screen(model: Model, screen: bool | float | None) -> Model:
     return replace(model, screen=replace(model.screen, threshold=THRESHOLD if screen is True else screen))
 
 
-def known_error(model: Model, field: xr.DataArray, error: xr.DataArray | None) -> xr.DataArray | float | None:
+def known_error(model: Model, field: Field, error: xr.DataArray | None) -> xr.DataArray | float | None:
     """What is known of the observations' error, as it was in training.
 
     Raises
@@ -264,7 +264,7 @@ def check_members(model: Model, members: int) -> None:
 
 def fill(
     model: Model,
-    field: xr.DataArray,
+    field: Field,
     *,
     error: xr.DataArray | None = None,
     keep_observed: bool | None = None,
@@ -280,7 +280,7 @@ def fill(
     Parameters
     ----------
     model : Model
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
         In the model's units, on its grid or a part of it.
     error : DataArray, of the field's shape, optional
         Standard deviation of the observations' errors, in the field's units: of a model trained with one.
@@ -319,8 +319,8 @@ def fill(
     limits = error_limits(model, max_error, members)
     archive = prepared(model, field, error=error)
     keep = model.exact if keep_observed is None else keep_observed
-    storages = choose_storages(archive, field)
-    for one, storage in zip(split_variables(field), storages, strict=True):
+    storages = choose_storages(archive, field.array)
+    for one, storage in zip(split_variables(field.array), storages, strict=True):
         if storage.reason:
             message(storage.sentence(str(one.name or model.variable)))
     cut = plan(model, archive, members=members)
@@ -335,7 +335,7 @@ def fill(
         members=members,
         seed=seed,
         device=device,
-        look=Watch(str(field.name or model.variable), model.bands if model.band_units else ()),
+        look=Watch(str(field.array.name or model.variable), model.bands if model.band_units else ()),
     )
     kinds: list[tuple[Any, int]] = [(value_type(archive.field.dtype), 1), (np.int8, 1)]
     if model.error is not None or members > 1:
@@ -343,7 +343,7 @@ def fill(
     if members > 1:
         kinds.append((np.float32, members))
     regions = [cut.at(number) for number in range(cut.total)]
-    if field.chunks is None:
+    if not field.is_lazy:
         on_device = partial(_moved, work, model.on(device), None)
         made = side_by_side(lambda region: on_device(*region), regions)
         found = [_assembled(part, cut, np.concatenate) for part in zip(*made, strict=True)]
@@ -372,5 +372,4 @@ def fill(
             )
             for index, (kind, count) in enumerate(kinds)
         ]
-    axes = find_axes(field)
-    return product_of(model, field, storages, *(unstacked(part, axes) for part in found))
+    return product_of(model, field, storages, *map(field.unstacked, found))

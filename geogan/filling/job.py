@@ -18,7 +18,8 @@ import xarray as xr
 from geogan.archive.archive import Archive
 from geogan.compute.device import find_device
 from geogan.compute.threads import side_by_side
-from geogan.fields.axes import Axes, find_axes, ordered, unstacked
+from geogan.fields.axes import Axes
+from geogan.fields.field import Field
 from geogan.fields.storage import Container, Storage, value_type
 from geogan.fields.variables import split_variables
 from geogan.filling.compose import (
@@ -169,8 +170,8 @@ class Filler:
         if isinstance(stated, str):
             reading = source.reading.unconditional()
             error = open_source(job.data, variable=stated, skip_bad=job.skip_bad, reading=reading).field
-        archive = prepared(model, source.field, error=error)
-        axes = find_axes(source.field)
+        field = Field.of(source.field)
+        axes, archive = field.axes, prepared(model, field, error=error)
         chosen = source.field if job.time is None else select_time(source.field, job.time)
         dates = _where(source.field, chosen, axes.time)
         cut = plan(model, archive, dates=dates, members=job.members)
@@ -242,7 +243,8 @@ class Filler:
             look=look,
         )
         chosen = self.chosen.isel(self.region(number))
-        filled = product_of(self.model, chosen, self.storages, *(unstacked(part, self.axes) for part in parts))
+        field = Field(chosen, self.axes)
+        filled = product_of(self.model, field, self.storages, *map(field.unstacked, parts))
         if self.job.settled is not None and self.axes.time is not None:
             path, dates = self.job.settled
             filled = Older.of(Path(path)).put_back(filled, self.axes.time, self.region(number), dates)
@@ -398,13 +400,13 @@ class Filler:
 
     def template(self) -> xr.Dataset:
         """The product without its values."""
-        shape = tuple(self.chosen.sizes[dim] for dim in ordered(self.axes))
+        shape = tuple(self.chosen.sizes[dim] for dim in self.axes.dims)
         empty = [da.empty(shape, dtype=kind) for kind in (value_type(self.field.dtype), np.int8)]
         if self.model.error is not None or self.job.members > 1:
             empty.append(da.empty(shape, dtype=np.float32))
         if self.job.members > 1:
             empty.append(da.empty((self.job.members, *shape), dtype=np.float32))
-        return product_of(self.model, self.chosen, self.storages, *empty)
+        return product_of(self.model, Field(self.chosen, self.axes), self.storages, *empty)
 
     def chunks(self) -> dict[str, int]:
         """Stored chunk along each dimension: regions begin where chunks do, however many more dates there will be."""

@@ -8,7 +8,8 @@ from typing import Any
 import xarray as xr
 import zarr
 
-from geogan.fields.axes import geographic_kind, role_of
+from geogan.fields.axes import role_of
+from geogan.fields.geography import geographic_kind
 from geogan.operators.errors import InputError
 
 # Groups that are looked at: a file has tens of them; more would make its opening endless.

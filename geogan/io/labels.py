@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import xarray as xr
 
-from geogan.fields.axes import geographic_kind, holds_dates, role_of
-from geogan.fields.written_dates import decode
+from geogan.fields.axes import role_of
+from geogan.fields.geography import geographic_kind
+from geogan.fields.written_dates import decode, holds_dates
 
 
 def with_coordinates(dataset: xr.Dataset) -> xr.Dataset:

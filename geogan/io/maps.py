@@ -6,8 +6,9 @@ import numpy as np
 import xarray as xr
 
 from geogan.compute.streaming import reading as reading_of
-from geogan.fields.axes import band_names, find_axes, squeezed
+from geogan.fields.axes import find_axes, squeezed
 from geogan.fields.domains import WORDS
+from geogan.fields.field import Field
 from geogan.fields.grids import difference
 from geogan.fields.variables import is_joined
 from geogan.io.files import Data, find_paths, open_dataset
@@ -88,20 +89,19 @@ def open_domain(
     path = next((path for path, dataset in datasets.items() if name in dataset.variables), paths[0])
     dataset = datasets[path]
     choose_variable(dataset, name, label=path)
-    mask, axes = squeezed(dataset[name]), find_axes(like)
-    shape = (like.sizes[axes.y], like.sizes[axes.x])
+    mask, field = squeezed(dataset[name]), Field.of(like)
     if mask.ndim != 2:
         raise InputError(
             f"variable {name!r} of {path} has the dimensions {mask.dims}, where a mask of "
-            f"({axes.y}, {axes.x}) is expected; name a variable without time"
+            f"({field.axes.y}, {field.axes.x}) is expected; name a variable without time"
         )
-    own = find_axes(mask)
-    mask = mask.transpose(own.y, own.x)
-    apart = difference(mask, like)
+    axes = find_axes(mask)
+    mask = mask.transpose(*axes.dims)
+    apart = difference(Field(mask, axes), field)
     if apart:
         raise InputError(
             f"variable {name!r} of {path} is on a grid of {mask.shape}, which is not the grid of "
-            f"{label_of(like)}, {shape} ({apart}); bring both to one grid and one order of rows"
+            f"{label_of(like)}, {field.grid} ({apart}); bring both to one grid and one order of rows"
         )
     with reading_of(path, name):
         values = mask.values
@@ -190,11 +190,12 @@ def open_masks(data: Data, like: xr.DataArray, *, reading: Reading = PLAIN) -> x
     >>> list(open_masks(f"{folder.name}/sea.nc", sea.sst))
     ['sea_mask']
     """
-    dataset, axes = open_dataset(find_paths(data)[0], reading), find_axes(like)
+    dataset, field = open_dataset(find_paths(data)[0], reading), Field.of(like)
+    axes = field.axes
     masks = {}
     for name, array in dataset.data_vars.items():
         mask = squeezed(array) if is_gridded(array) and is_mask(array) else None
-        if mask is None or set(mask.dims) != {axes.y, axes.x} or name in (like.name, *band_names(like, axes)):
+        if mask is None or set(mask.dims) != {axes.y, axes.x} or name in (like.name, *field.band_names):
             continue
         if all(mask.sizes[dim] == like.sizes[dim] for dim in mask.dims):
             masks[name] = mask.transpose(axes.y, axes.x).drop_vars(mask.coords)

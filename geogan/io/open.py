@@ -10,8 +10,10 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from geogan.fields.axes import Axes, calendar_of, dated, find_axes, ordered, squeezed
+from geogan.fields.axes import Axes, find_axes, squeezed
 from geogan.fields.damage import Guarded
+from geogan.fields.dates import calendar_of, dated
+from geogan.fields.field import Field
 from geogan.fields.grids import check_sides, difference, still
 from geogan.fields.storage import shared_storage
 from geogan.fields.units import check_units
@@ -187,7 +189,7 @@ def _is_filled(dataset: xr.Dataset, name: str) -> bool:
     return TOLD in dataset.attrs or (flags is not None and "observed filled" in str(flags.attrs.get("flag_meanings")))
 
 
-def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | None = None) -> xr.DataArray:
+def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | None = None) -> Field:
     """The field of what is in memory: of a dataset all its measured variables, joined where there are several.
 
     Parameters
@@ -199,12 +201,13 @@ def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | No
 
     Returns
     -------
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
 
     Raises
     ------
     InputError
-        If the dataset has no such variable or none on a grid, or several are not of one grid and the same dates.
+        If the axes of the field are not found, the dataset has no such variable or none on a grid, or several
+        variables differ in grid or dates.
 
     Examples
     --------
@@ -221,7 +224,7 @@ def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | No
     else:
         names = [choose_variable(data, name) for name in named_variables(variable)]
     fields = [_labelled(decided(data[name])) for name in names]
-    return fields[0] if len(fields) == 1 else join_variables(fields)
+    return fields[0] if len(fields) == 1 else Field.of(join_variables([field.array for field in fields]))
 
 
 def _files_of(
@@ -307,19 +310,16 @@ def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) 
     chunks = _dask_chunks(array, axes)
     guarded = Guarded(array, path, skip=skip_bad)
     array = array.copy(data=guarded.dask(tuple(chunks[str(dim)] for dim in array.dims)))
-    array = array.transpose(*ordered(axes))
+    array = array.transpose(*axes.dims)
     array.encoding["source"] = path
-    check_sides(array, axes)
+    check_sides(Field(array, axes))
     return array
 
 
-def _labelled(field: xr.DataArray) -> xr.DataArray:
-    """A field in memory with its dates as the index of time; one whose dimensions are refused later stays as it is."""
-    try:
-        axes = find_axes(field)
-    except InputError:
-        return field
-    return dated(field, axes)
+def _labelled(array: xr.DataArray) -> Field:
+    """Return an array in memory as a field whose dates index its time dimension."""
+    axes = find_axes(array)
+    return Field(dated(array, axes), axes)
 
 
 def _has_time(piece: xr.DataArray) -> bool:
@@ -340,7 +340,7 @@ def _at(piece: xr.DataArray, date: np.datetime64) -> xr.DataArray:
 def _dask_chunks(array: xr.DataArray, axes: Axes) -> dict[str, int]:
     """Stored chunks, merged along x, then y, then bands, then time, up to a sensible size."""
     stored: Mapping[Any, int] = array.encoding.get("preferred_chunks") or {}
-    order = ordered(axes)[::-1]
+    order = axes.dims[::-1]
     chunks = {dim: min(int(stored.get(dim, 1)), array.sizes[dim]) for dim in order}
     room = max(_BLOCK_BYTES // array.dtype.itemsize, array.size // _MOST_BLOCKS)
     for dim in order:
@@ -363,7 +363,7 @@ def _along_time(pieces: list[xr.DataArray], paths: list[str]) -> xr.DataArray:
         if (own.y, own.x) != (axes.y, axes.x):
             apart: object = f"dimensions ({own.y}, {own.x}), and ({axes.y}, {axes.x})"
         else:
-            apart = None if piece is first else difference(piece, first)
+            apart = None if piece is first else difference(Field(piece, own), Field(first, axes))
         if apart:
             raise InputError(f"{path} is on another grid than {paths[0]} ({apart}); give files of one grid")
         if piece is not first:

@@ -13,8 +13,8 @@ import xarray as xr
 from geogan.archive.screening import Screen
 from geogan.archive.standardiser import Standardiser
 from geogan.archive.withheld import Withheld
-from geogan.fields.axes import band_names, band_units, find_axes
 from geogan.fields.covariates import Covariates
+from geogan.fields.field import Field
 from geogan.fields.grids import Misfit, part_around, part_of, places_of, span
 from geogan.fields.units import same_units
 from geogan.model.calibration import Calibration
@@ -164,7 +164,7 @@ class Model:
         if not (self.standardiser.scale > 0).all():
             raise InputError("the model holds a standardiser.scale that is not positive; train it again")
 
-    def place(self, source: xr.DataArray) -> tuple[slice, slice]:
+    def place(self, source: Field) -> tuple[slice, slice]:
         """Where on the model's grid a field lies: rows and columns.
 
         On a grid that goes round the globe longitudes are compared modulo 360 degrees, and columns may go on beyond the
@@ -176,9 +176,7 @@ class Model:
         InputError
             Where units, bands or grid differ: the climatology belongs to its cells, so another grid has none.
         """
-        axes = find_axes(source)
-        own, count = len(self.standardiser.scale), 1 if axes.band is None else source.sizes[axes.band]
-        names = band_names(source, axes)
+        axes, own, count, names = source.axes, len(self.standardiser.scale), source.bands, source.band_names
         if self.band_units and names != self.bands:
             raise InputError(
                 f"the model was trained on the variables {', '.join(self.bands)} together, but {source.name} was "
@@ -194,15 +192,15 @@ class Model:
                 "give the same bands in the same order"
             )
         wanted, called = self.band_units or (self.units,) * own, self.bands if self.band_units else (source.name,) * own
-        for band, (name, units) in enumerate(zip(called, band_units(source, axes), strict=True)):
+        for band, (name, units) in enumerate(zip(called, source.band_units, strict=True)):
             if not same_units(units, wanted[band]):
                 raise InputError(
                     f"the model was trained on {name if self.band_units else self.variable} in "
                     f"{wanted[band] or 'no units'}, but {name} is in {units or 'no units'}; convert it, or train on it"
                 )
         ours = self._places()
-        theirs, shape = places_of(source, axes), (self.domain.shape[0], self.domain.shape[1])
-        size = source.sizes[axes.y], source.sizes[axes.x]
+        theirs, shape = places_of(source), (self.domain.shape[0], self.domain.shape[1])
+        size = source.grid
         found = part_of(ours, shape, theirs, size)
         if isinstance(found, Misfit):
             turned = part_around(ours, shape, theirs, size)
@@ -257,7 +255,6 @@ def _numbers(source: xr.DataArray, name: str) -> np.ndarray | None:
     return source[name].values.astype(np.float64)
 
 
-def grid_of(source: xr.DataArray) -> tuple[np.ndarray | None, np.ndarray | None]:
+def grid_of(source: Field) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Coordinates of a field's grid along y and x, where there are any."""
-    axes = find_axes(source)
-    return _numbers(source, axes.y), _numbers(source, axes.x)
+    return _numbers(source.array, source.axes.y), _numbers(source.array, source.axes.x)

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from geogan.fields.axes import find_axes, has_lonlat
+from geogan.fields.axes import find_axes
+from geogan.fields.geography import has_lonlat
 from geogan.operators.errors import InputError
 from geogan.plotting.captions import is_image
 from geogan.plotting.colours import GAP, GAP_OF_IMAGES

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from geogan.fields.axes import Axes, band_names, find_axes
+from geogan.fields.axes import Axes, find_axes
+from geogan.fields.field import Field
 from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
 from geogan.plotting.captions import display_name, format_date, is_image
@@ -85,7 +86,7 @@ def select_band(
     if band is None and _is_rgb(field if like is None else like):
         return field
     band = 0 if band is None else band
-    names, count = band_names(field, axes), field.sizes[axes.band]
+    names, count = Field(field, axes).band_names, field.sizes[axes.band]
     name = matching(band, names)
     # Python refuses to convert very long digit strings, and no field has 10**9 bands.
     number = int(band) if str(band).isascii() and str(band).isdecimal() and len(str(band)) < 10 else count
@@ -212,5 +213,5 @@ def _is_rgb(field: xr.DataArray) -> bool:
     axes = find_axes(field)
     if axes.band is None or field.sizes[axes.band] != 3:
         return False
-    names = tuple(name.lower() for name in band_names(field, axes))
+    names = tuple(name.lower() for name in Field(field, axes).band_names)
     return names in (("red", "green", "blue"), ("r", "g", "b")) or is_image(field) or axes.band.lower() == "rgb"

@@ -17,10 +17,12 @@ import xarray as xr
 import zarr
 
 from geogan.compute.streaming import PART_VALUES
-from geogan.fields.axes import Axes, days
+from geogan.fields.axes import Axes
+from geogan.fields.dates import days
+from geogan.fields.field import Field
 from geogan.fields.grids import difference
 from geogan.fields.storage import Storage
-from geogan.fields.variables import split_variables
+from geogan.fields.variables import is_joined, split_variables
 from geogan.files.plain_file import parse_json
 from geogan.files.schema import FillText, check
 from geogan.io.encoding import MARK, READ, TOLD
@@ -144,10 +146,10 @@ class Older:
                 raise InputError(
                     f"{self.path} was filled {then}, and not {now}; give the same, or fill it anew with --overwrite"
                 )
-        fields = split_variables(chosen)
+        fields, alone = split_variables(chosen), axes if not is_joined(chosen) else axes._replace(band=None)
         with _opened(self.path) as dataset:
             sample = dataset[self.filled]
-            if set(sample.dims) != set(fields[0].dims) or difference(sample, fields[0]):
+            if set(sample.dims) != set(fields[0].dims) or difference(Field(sample, alone), Field(fields[0], alone)):
                 raise InputError(
                     f"{self.path} is on another grid than {chosen.name} now is; give the same grid, or another output"
                 )

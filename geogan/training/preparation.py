@@ -13,16 +13,17 @@ import xarray as xr
 
 from geogan.archive.archive import Archive, Loaded, too_long
 from geogan.archive.screening import MANY, Screen, suspicion
-from geogan.archive.standardiser import Standardiser, Sums, transforms, within_unity
+from geogan.archive.standardiser import Standardiser, Sums, transforms
 from geogan.archive.survey import Survey, check_field
 from geogan.archive.withheld import Withheld, withhold
 from geogan.compute.regions import Region, Regions, ShuffleBuffer, decoded
 from geogan.compute.streaming import stored_chunks
-from geogan.fields.axes import Axes, band_names, band_units, calendar_of, find_axes, geographic_kind, ordered, unstacked
 from geogan.fields.circle import taken
 from geogan.fields.covariates import Covariates
 from geogan.fields.damage import screened
 from geogan.fields.durations import duration
+from geogan.fields.field import Field
+from geogan.fields.geography import geographic_kind
 from geogan.fields.grids import places_of
 from geogan.fields.observation_error import error_checker, observation_error
 from geogan.fields.variables import is_joined
@@ -70,8 +71,7 @@ class Prepared(NamedTuple):
 
 
 def read_once(
-    field: xr.DataArray,
-    axes: Axes,
+    field: Field,
     *,
     within: np.ndarray | None = None,
     transform: str,
@@ -82,8 +82,7 @@ def read_once(
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
-    axes : Axes
+    field : Field
     within : ndarray of bool, shape (y, x), optional
         The domain, where it is known.
     transform : str
@@ -97,23 +96,22 @@ def read_once(
     InputError
         Where :func:`geogan.io.check_field` refuses the field, or the errors do not fit its observations.
     """
-    each = transforms(transform, 1 if axes.band is None else field.sizes[axes.band])
-    check = error_checker(field, observation_error(field, error=error))
-    if not too_long(field) or within_unity(field, axes) or set(each) == {"identity"}:
-        return check_field(field, axes, within=within, look=check, message=message), None
-    sums = Sums.of(field, axes, each, level=np.median)
+    each = transforms(transform, field.bands)
+    check = error_checker(field.with_error(observation_error(field, error=error)))
+    if not too_long(field.array) or field.is_image or set(each) == {"identity"}:
+        return check_field(field, within=within, look=check, message=message), None
+    sums = Sums.of(field, each, level=np.median)
 
     def look(region: Region, part: np.ndarray) -> None:
         check(region, part)
         sums.add(region, part)
 
-    return check_field(field, axes, within=within, look=look, message=message), sums
+    return check_field(field, within=within, look=look, message=message), sums
 
 
 def prepare_model(
-    field: xr.DataArray,
+    field: Field,
     survey: Survey,
-    domain: np.ndarray,
     operator: Operator,
     *,
     window: int,
@@ -132,10 +130,10 @@ def prepare_model(
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
+        With its domain.
     survey : Survey
-        Of the field, from :func:`geogan.io.check_field`.
-    domain : ndarray of bool, shape (y, x)
+        Of the field, from :func:`geogan.archive.survey.check_field`.
     operator : Operator
         Its open parameters are fitted to the field's own gaps.
     window : int
@@ -161,24 +159,25 @@ def prepare_model(
     InputError
         Where the field cannot be trained on with this operator.
     """
-    check_gaps(field, survey, domain, operator)
-    axes: Axes = find_axes(field)
+    assert field.domain is not None
+    axes, domain = field.axes, field.domain
+    check_gaps(field, survey, operator)
     if is_thin(domain) and (axes.independent or not first_guess):
         instead = "give larger images" if axes.independent else "leave --no-first-guess out to fill it by that alone"
         raise InputError(
-            f"{field.name or 'the field'} has {domain.shape[0]} x {domain.shape[1]} cells, the network needs at least "
+            f"{field.name} has {domain.shape[0]} x {domain.shape[1]} cells, the network needs at least "
             f"{SMALLEST} each way; {instead}"
         )
     frames = frames_of(window, len(survey.seen_share), independent=axes.independent, message=message)
-    beside = Covariates.of(covariates, field, domain, given)
+    beside = Covariates.of(covariates, field, given)
     known = observation_error(field, noise=noise, error=error)
+    field = field.with_error(known)
     share = share_seen(survey, domain)
     unscreened = field
     if screen is not None:
-        field, sums = _screened(field, axes, domain, known, transform=transform, threshold=screen), None
+        field, sums = _screened(field, transform=transform, threshold=screen), None
     # First of all observations are withheld: nothing may be fitted to them, the climatology neither.
-    bands = 1 if axes.band is None else field.sizes[axes.band]
-    archive = Archive.of(field, domain, Standardiser.identity(bands, domain), error=known)
+    archive = Archive.of(field, Standardiser.identity(field.bands, domain))
     archive = archive.held().withholding(share, seed=seed)
     withheld = archive.withheld or Withheld(np.full((len(archive.days), 1), -1, np.int32))
     dates = "samples" if archive.independent else "dates"
@@ -190,13 +189,11 @@ def prepare_model(
         sums.leave_out(archive.field, withheld.dates.tolist(), archive.hidden)
     scene: Scene | None = None
     if first_guess and operator.masks and len(archive.days) == 1:
-        each = transforms(transform, bands)
-        sums = sums or Sums.read(field, axes, domain, each, hidden=archive.hidden, message=message)
-        scene = fit_scene(archive, partial(_without, sums, field, axes, domain, transform), seed=seed)
+        each = transforms(transform, field.bands)
+        sums = sums or Sums.read(field, each, hidden=archive.hidden, message=message)
+        scene = fit_scene(archive, partial(_without, sums, field, transform), seed=seed)
     if scene is None:
-        standardiser = Standardiser.fit(
-            field, axes, domain, transform=transform, hidden=archive.hidden, sums=sums, message=message
-        )
+        standardiser = Standardiser.fit(field, transform=transform, hidden=archive.hidden, sums=sums, message=message)
         message(f"climatology: {standardiser.note}")
     else:
         standardiser = scene.standardiser
@@ -206,7 +203,7 @@ def prepare_model(
     if screen is not None:
         # Again, with the climatology that filling will screen by.
         rule = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=screen)
-        archive = Archive.of(unscreened, domain, standardiser, error=known)
+        archive = Archive.of(unscreened, standardiser)
         archive = replace(archive, screen=rule).screened().held().withholding(share, seed=seed)
         withheld = archive.withheld or withheld
         archive.find_hidden()
@@ -225,7 +222,7 @@ def prepare_model(
             pieces, support = _supported(pieces, rule, independent=archive.independent)
             rule = support.screen if rule is None else rule
             if screen is None and support.share > MANY:
-                message(suspicion(str(field.name or "the field"), support.share))
+                message(suspicion(field.name, support.share))
             is_periodic = archive.is_periodic and domain.shape[1] <= FIT_SIDE
             markov = fit_prior(pieces, temporal=not archive.independent, is_periodic=is_periodic)
             prior = _with_covariance(markov, archive, pieces, places)
@@ -238,7 +235,8 @@ def prepare_model(
         far = f"length {prior.length:.1f} cells" if prior.stationary else "the archive's own covariance"
         message(f"first guess: {far}, {lasting}noise {prior.noise:.2f}; error {found} on hidden clouds")
     y, x = grid_of(field)
-    sides = {side: geographic_kind(field[dim]) for side, dim in (("y", axes.y), ("x", axes.x)) if dim in field.coords}
+    array = field.array
+    sides = {side: geographic_kind(array[dim]) for side, dim in (("y", axes.y), ("x", axes.x)) if dim in array.coords}
     kinds = {side: kind for side, kind in sides.items() if kind is not None}
     model = Model(
         network=None,
@@ -248,18 +246,18 @@ def prepare_model(
         domain=domain,
         withheld=withheld,
         frames=frames,
-        variable=str(field.name or "field"),
-        units=str(field.attrs.get("units", "")),
+        variable=str(array.name or "field"),
+        units=str(array.attrs.get("units", "")),
         y=y,
         x=x,
-        bands=band_names(field, axes),
-        band_units=band_units(field, axes) if is_joined(field) else (),
+        bands=field.band_names,
+        band_units=field.band_units if is_joined(array) else (),
         covariates=beside,
         observation_error=known if known is None or isinstance(known, float) else str(known.name or "error"),
-        calendar=calendar_of(field, axes),
+        calendar=field.calendar,
         screen=rule,
         kinds=kinds,
-        places={kind: at for kind, at in places_of(field, axes).items() if kind not in ("y", "x", *kinds.values())},
+        places={kind: at for kind, at in places_of(field).items() if kind not in ("y", "x", *kinds.values())},
     )
     return Prepared(model, replace(archive, covariates=beside), share, scale)
 
@@ -297,20 +295,18 @@ def _supported(pieces: list[Film], rule: Screen | None, *, independent: bool) ->
 
 
 def _screened(
-    field: xr.DataArray,
-    axes: Axes,
-    domain: np.ndarray,
-    known: xr.DataArray | float | None,
+    field: Field,
     *,
     transform: str,
     threshold: float,
-) -> xr.DataArray:
+) -> Field:
     """Return the field without what a first climatology, fitted to all of it, and neighbours do not support."""
-    standardiser = Standardiser.fit(field, axes, domain, transform=transform)
-    archive = Archive.of(field, domain, standardiser, error=known).held()
+    standardiser = Standardiser.fit(field, transform=transform)
+    archive = Archive.of(field, standardiser).held()
     screen = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=threshold)
     archive = replace(archive, screen=screen).screened()
-    return field.transpose(*ordered(axes)).copy(data=unstacked(archive.field.data, axes))
+    array = field.array.transpose(*field.axes.dims)
+    return field.with_array(array.copy(data=field.unstacked(archive.field.data)))
 
 
 def _anomalies(archive: Archive) -> list[np.ndarray]:
@@ -467,9 +463,10 @@ def share_seen(survey: Survey, domain: np.ndarray) -> np.ndarray:
     return np.minimum(1.0, survey.seen_share * survey.cells / cells)
 
 
-def check_gaps(field: xr.DataArray, survey: Survey, domain: np.ndarray, operator: Operator) -> None:
+def check_gaps(field: Field, survey: Survey, operator: Operator) -> None:
     """Refuse what could never be trained on: gaps and operator must belong together."""
-    name = field.name or "the field"
+    name, domain = field.name, field.domain
+    assert domain is not None
     if domain.shape != survey.domain.shape:
         raise InputError(f"the domain has shape {domain.shape}, {name} has {survey.domain.shape}; give one on its grid")
     if not (survey.domain & domain).any():
@@ -487,11 +484,9 @@ def check_gaps(field: xr.DataArray, survey: Survey, domain: np.ndarray, operator
         )
 
 
-def _without(
-    sums: Sums, field: xr.DataArray, axes: Axes, domain: np.ndarray, transform: str, hidden: np.ndarray, plane: bool
-) -> Standardiser:
+def _without(sums: Sums, field: Field, transform: str, hidden: np.ndarray, plane: bool) -> Standardiser:
     """The climatology of a single scene without what is hidden of it, (C, H, W) bool."""
-    return Standardiser.fit(field, axes, domain, transform=transform, plane=plane, sums=sums.without(hidden))
+    return Standardiser.fit(field, transform=transform, plane=plane, sums=sums.without(hidden))
 
 
 def _gaps(archive: Archive) -> np.ndarray:

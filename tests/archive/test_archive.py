@@ -10,7 +10,7 @@ import xarray as xr
 from geogan.archive import archive as module
 from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
-from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 
 
 def assert_equal(film, other):
@@ -19,7 +19,7 @@ def assert_equal(film, other):
 
 
 def archive_of(field, domain, *, seed=5):
-    archive = Archive.of(field, domain, Standardiser.fit(field, find_axes(field), domain))
+    archive = Archive.of(Field.of(field, domain=domain), Standardiser.fit(Field.of(field, domain=domain)))
     cells = domain.sum() * archive.bands
     share = np.array([archive.seen(date).sum() / cells for date in range(len(archive.days))])
     return archive.withholding(share, seed=seed)

@@ -10,6 +10,7 @@ from geogan import Reconstructor
 from geogan.archive.directions import as_inside, directed
 from geogan.archive.standardiser import Standardiser
 from geogan.evaluation.league import league
+from geogan.fields.field import Field
 from geogan.fields.transforms import Transform
 from geogan.fields.variables import is_repeated, own_bands, repeat_bands
 from geogan.filling.fill import fill, prepared
@@ -77,14 +78,14 @@ def test_the_spread_is_that_of_draws(angle, length, spread):
 
 def test_bands_stand_twice(angles):
     field = angles[0]
-    twice = repeat_bands(field, [0])
+    twice = repeat_bands(Field.of(field), [0]).array
     assert twice.sizes["band"] == 2 and is_repeated(twice) and own_bands(twice) == [0] and not is_repeated(field)
-    lazy = repeat_bands(field.chunk(time=7, lat=9), [0])
+    lazy = repeat_bands(Field.of(field.chunk(time=7, lat=9)), [0]).array
     np.testing.assert_array_equal(lazy.values, twice.values)
     np.testing.assert_array_equal(lazy[3:11, 1, 4:12].values, field.values[3:11, 4:12])
     three = xr.concat([field, 2 * field, 3 * field], "band").assign_coords(band=["a", "b", "c"])
     for stack in (three, three.chunk(band=1, time=5)):
-        some = repeat_bands(stack, [0, 2])
+        some = repeat_bands(Field.of(stack), [0, 2]).array
         assert some.band.values.tolist() == ["a", "a cosine", "b", "c", "c cosine"] and own_bands(some) == [0, 2, 3]
         expected = three.values.transpose(1, 0, 2, 3)[:, [0, 0, 1, 2, 2]]
         np.testing.assert_array_equal(some.transpose("time", "band", "lat", "lon").values, expected)
@@ -103,7 +104,7 @@ def test_bands_stand_twice(angles):
     ],
 )
 def test_what_is_taken_for_a_direction(field, transform, channels):
-    found = directed(xr.DataArray(np.zeros((3, 2)), dims=("y", "x"), name="d", attrs=field), transform)
+    found = directed(Field.of(xr.DataArray(np.zeros((3, 2)), dims=("y", "x"), name="d", attrs=field)), transform)
     assert found.transform.startswith(channels)
     assert bool(found.remarks) == (transform == "none" and channels != "none")
 
@@ -121,7 +122,7 @@ def test_what_is_taken_for_a_direction(field, transform, channels):
 )
 def test_what_is_no_direction(attrs, transform, words):
     with pytest.raises(InputError, match=words):
-        directed(xr.DataArray(np.zeros((3, 2)), dims=("y", "x"), name="d", attrs=attrs), transform)
+        directed(Field.of(xr.DataArray(np.zeros((3, 2)), dims=("y", "x"), name="d", attrs=attrs)), transform)
 
 
 def test_directions_out_of_all_turns_are_refused(angles, quick):
@@ -177,11 +178,13 @@ def test_scores_go_the_shortest_way(angles, domain, quick):
     for turn in (0.0, 140.0):
         turned = ((field + turn) % 360).assign_attrs(WIND)
         model = small().fit(turned, domain=domain).model_
-        archive = prepared(model, turned, withheld=True)
+        archive = prepared(model, Field.of(turned), withheld=True)
         methods = ["climatology", "linear_time", "biharmonic", "dineof", "gaussian", "model"]
         rows.append(league({"model": model}, archive, members=2, methods=methods, threads=1))
         fuller = ((truth + turn) % 360).assign_attrs(WIND)
-        against = league({"model": model}, prepared(model, turned), truth=fuller, methods=["model"], threads=1)
+        against = league(
+            {"model": model}, prepared(model, Field.of(turned)), truth=fuller, methods=["model"], threads=1
+        )
         assert 0 < against[0].score.rmse < 60
     for one, other in zip(*rows, strict=True):
         assert one.method == other.method and one.score.cells == other.score.cells > 0
@@ -202,12 +205,12 @@ def test_directions_beside_other_variables(angles, gappy, domain, quick, tmp_pat
         seen = both[name].notnull().values
         np.testing.assert_array_equal(product[name].values[seen], both[name].values[seen])
     assert float(product.wdir.min()) >= 0 and float(product.wdir.max()) < 360
-    field = as_field(both)
-    archive = prepared(fitted.model_, field, withheld=True)
+    field = as_field(both).array
+    archive = prepared(fitted.model_, Field.of(field), withheld=True)
     rows = league({"model": fitted.model_}, archive, methods=["climatology", "model"], threads=1)
     assert [row.variable for row in rows] == ["speed", "speed", "wdir", "wdir"]
     with pytest.raises(InputError, match="one number for each of speed, wdir"):
-        fill(fitted.model_, field, max_error=[1.0, 2.0, 3.0])
+        fill(fitted.model_, Field.of(field), max_error=[1.0, 2.0, 3.0])
 
 
 def test_errors_of_directions(angles, domain, quick):
@@ -229,8 +232,8 @@ def test_a_scene_of_directions(angles, quick):
 
 def test_a_model_knows_its_bands_again(angles, domain, quick):
     model = small().fit(angles[0], domain=domain).model_
-    twice = as_inside(angles[0], model.standardiser)
-    assert twice.sizes["band"] == 2 and as_inside(twice, model.standardiser) is twice
+    twice = as_inside(Field.of(angles[0]), model.standardiser)
+    assert twice.bands == 2 and as_inside(twice, model.standardiser) is twice
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])

@@ -12,8 +12,8 @@ import geogan
 from geogan.archive.archive import Archive
 from geogan.archive.screening import Screen, count_suspicious
 from geogan.archive.standardiser import Standardiser
-from geogan.fields.axes import find_axes
 from geogan.fields.damage import screened, screened_mark, unreadable
+from geogan.fields.field import Field
 from geogan.filling import reader
 from geogan.filling.fill import with_screen
 from geogan.filling.tiles import Tile
@@ -106,14 +106,14 @@ def test_bands_have_scales_of_their_own():
 
 def test_what_is_found_does_not_depend_on_the_cut(spoilt, domain):
     field, _ = spoilt
-    archive = Archive.of(field, domain, Standardiser.fit(field, find_axes(field), domain))
+    archive = Archive.of(Field.of(field, domain=domain), Standardiser.fit(Field.of(field, domain=domain)))
     piece = archive.read(slice(0, 30))
     screen = Screen.fit([np.where(piece.mask > 0, piece.values, np.nan)], threshold=5.0)
     archive = dataclasses.replace(archive, screen=screen)
     whole = archive.screened().field.values
     assert screened(whole).sum() > 20
     for chunks in ({"time": 1}, {"time": 7, "lat": 5, "lon": 9}, {"lat": 3}):
-        lazy = Archive.of(field.chunk(chunks), domain, archive.standardiser)
+        lazy = Archive.of(Field.of(field.chunk(chunks), domain=domain), archive.standardiser)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("geogan.archive.archive.IN_MEMORY", 10)
             lazy = dataclasses.replace(lazy, screen=screen).screened().field
@@ -135,9 +135,11 @@ def test_neighbours_are_found_across_the_seam(spoilt):
     for one in (globe, turned):
         standardiser = Standardiser(np.full((1, 1, 20, 24), float(globe.median()), "f4"), np.array([1.0]))
         screen = Screen((0.0,), (0.5,), (0.25,), threshold=5.0)
-        archive = dataclasses.replace(Archive.of(one, domain, standardiser), screen=screen)
+        archive = dataclasses.replace(Archive.of(Field.of(one, domain=domain), standardiser), screen=screen)
         assert archive.is_periodic
-        lazy = dataclasses.replace(Archive.of(one.chunk(lon=7, time=4), domain, standardiser), screen=screen)
+        lazy = dataclasses.replace(
+            Archive.of(Field.of(one.chunk(lon=7, time=4), domain=domain), standardiser), screen=screen
+        )
         slab, _ = reader.SlabReader(archive).hold(Tile(slice(3, 9), slice(2, 11)))
         whole = screened(archive.screened().field.values)
         np.testing.assert_array_equal(screened(slab.field.values), whole[2:11])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from geogan.archive import standardiser as standardise
 from geogan.archive.standardiser import YEAR, Standardiser
-from geogan.fields.axes import day_of_year, find_axes
+from geogan.fields.field import Field
 from geogan.operators.errors import InputError
 
 SEA = np.ones((3, 5), bool)
@@ -35,7 +35,7 @@ def seasonal(times, *, noise=0.1, gaps=0.6, seed=0):
 
 
 def fit(field, domain=SEA, **options):
-    return Standardiser.fit(field, find_axes(field), domain, **options)
+    return Standardiser.fit(Field.of(field, domain=domain), **options)
 
 
 @settings(deadline=None, max_examples=25)
@@ -51,7 +51,7 @@ def test_forward_and_back_is_the_field(transform, count, step, seed):
     values[random.random(values.shape) < 0.4] = np.nan
     values[0, 1, 1], values[1, 1, 1] = 5.0, 9.0
     field = labelled(values, daily(count, step=step))
-    phase = day_of_year(field, find_axes(field))
+    phase = Field.of(field).day_of_year
     fitted = fit(field, transform=transform)
     values = values[:, None]
     np.testing.assert_allclose(fitted.inverse(fitted.forward(values, phase), phase), values, rtol=1e-9)
@@ -65,7 +65,7 @@ def test_forward_and_back_is_the_field(transform, count, step, seed):
 def test_the_season_is_found_under_gaps():
     field, cycle = seasonal(daily(365, step=3))
     fitted = fit(field)
-    found = fitted.climatology(day_of_year(field, find_axes(field)))[:, 0]
+    found = fitted.climatology(Field.of(field).day_of_year)[:, 0]
     assert fitted.note == "mean and 2 harmonics of the year in every cell"
     assert np.abs(found - cycle)[:, SEA].max() < 0.35 and np.sqrt(((found - cycle)[:, SEA] ** 2).mean()) < 0.15
     assert fitted.scale == pytest.approx(0.1, rel=0.5)
@@ -144,7 +144,7 @@ def test_what_is_hidden_is_not_looked_at():
         xr.DataArray(np.where(hidden, poison, values), dims=("time", "y", "x"), name="sst") for poison in (np.nan, 1e9)
     ]
     first, second = (
-        Standardiser.fit(field, find_axes(field), np.ones((5, 4), bool), hidden=lambda date: hidden[date][None])
+        Standardiser.fit(Field.of(field, domain=np.ones((5, 4), bool)), hidden=lambda date: hidden[date][None])
         for field in fields
     )
     np.testing.assert_array_equal(first.coefficients, second.coefficients)
@@ -217,7 +217,7 @@ def test_a_single_scene_lies_on_a_plane():
     values = slope + 0.2 * random.standard_normal(slope.shape)
     values[:9, 12:] = np.nan
     field = xr.DataArray(values, dims=("y", "x"), name="lst")
-    fitted = Standardiser.fit(field, find_axes(field), np.ones(slope.shape, bool), plane=True)
+    fitted = Standardiser.fit(Field.of(field, domain=np.ones(slope.shape, bool)), plane=True)
     assert fitted.note == "a plane"
     assert np.abs(fitted.climatology(None)[0, 0] - slope).max() < 0.1
     assert fitted.scale == pytest.approx(0.2, rel=0.1)
@@ -227,9 +227,9 @@ def test_round_the_globe_a_plane_has_no_step_at_the_seam():
     lat, lon = np.linspace(-40, 40, 12), np.arange(0, 360, 15.0)
     values = 10 + 0.1 * lat[:, None] + 0.01 * lon + np.random.default_rng(0).normal(0, 0.1, (1, 12, 24))
     field = xr.DataArray(values, dims=("time", "lat", "lon"), coords={"lat": lat, "lon": lon}, name="sst")
-    found = Standardiser.fit(field, find_axes(field), np.ones((12, 24), bool), plane=True).coefficients[0, 0]
+    found = Standardiser.fit(Field.of(field, domain=np.ones((12, 24), bool)), plane=True).coefficients[0, 0]
     np.testing.assert_allclose(found, found[:, :1].repeat(24, 1))
     assert found[-1, 0] - found[0, 0] == pytest.approx(8, abs=0.3)
     metres = field.drop_vars("lon")
-    sloped = Standardiser.fit(metres, find_axes(metres), np.ones((12, 24), bool), plane=True).coefficients[0, 0]
+    sloped = Standardiser.fit(Field.of(metres, domain=np.ones((12, 24), bool)), plane=True).coefficients[0, 0]
     assert sloped[0, -1] - sloped[0, 0] > 3

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from geogan.archive.survey import check_field
-from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.io import open_field
 from geogan.operators.errors import InputError
 
@@ -14,7 +14,7 @@ from geogan.operators.errors import InputError
 def refused(values, words, **coords):
     field = xr.DataArray(values, dims=("time", "y", "x"), coords=coords, name="sst")
     with pytest.raises(InputError, match=words):
-        check_field(field, find_axes(field))
+        check_field(Field.of(field))
 
 
 def test_fields_with_nothing_to_learn_are_refused(film):
@@ -30,7 +30,7 @@ def test_fields_with_nothing_to_learn_are_refused(film):
 
 def test_a_survey_counts_what_is_seen(film):
     field = film().sst.chunk({"time": 2, "lon": 4})
-    survey = check_field(field, find_axes(field))
+    survey = check_field(Field.of(field))
     values = field.values
     assert survey.cells == 33
     assert survey.observed == np.isfinite(values).sum()
@@ -41,11 +41,11 @@ def test_a_survey_counts_what_is_seen(film):
     assert (str(survey.first)[:10], str(survey.last)[:10]) == ("2001-06-28", "2001-07-03")
     assert not survey.gap_free
     whole = field.isel(time=[0, 2])
-    assert check_field(whole, find_axes(whole)).gap_free
+    assert check_field(Field.of(whole)).gap_free
     single = field.isel(time=0)
-    assert check_field(single, find_axes(single)).seen_share.tolist() == [1.0]
+    assert check_field(Field.of(single)).seen_share.tolist() == [1.0]
     counts = (field.fillna(0) * 100).astype("int32")
-    assert check_field(counts, find_axes(counts)).gap_free
+    assert check_field(Field.of(counts)).gap_free
 
 
 def test_a_survey_reads_every_chunk_once():
@@ -57,7 +57,7 @@ def test_a_survey_reads_every_chunk_once():
 
     values = dask.array.map_blocks(block, chunks=((2, 2), (3, 3), (4,)), dtype=float)
     field = xr.DataArray(values, dims=("time", "y", "x"))
-    check_field(field, find_axes(field))
+    check_field(Field.of(field))
     assert sorted(reads) == sorted(set(reads))
     assert len(reads) == 4
 
@@ -68,4 +68,4 @@ def test_a_damaged_chunk_is_named_when_it_is_read(tmp_path, film, to_store):
     chunk.write_bytes(chunk.read_bytes()[:20])
     field = open_field(path)
     with pytest.raises(InputError, match=r"'sst' of .*a\.zarr cannot be read, .*: it is damaged or cut short there"):
-        check_field(field, find_axes(field))
+        check_field(Field.of(field))

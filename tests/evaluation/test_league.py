@@ -8,6 +8,7 @@ import xarray as xr
 
 from geogan.evaluation import league as module
 from geogan.evaluation.league import DEFAULT, METHODS, league
+from geogan.fields.field import Field
 from geogan.filling import fill as filling
 from geogan.filling import plan as cutting
 from geogan.filling.fill import prepared
@@ -20,7 +21,7 @@ from geogan.operators.errors import InputError
 
 @pytest.fixture
 def archive(model, gappy):
-    return prepared(model, gappy, withheld=True)
+    return prepared(model, Field.of(gappy), withheld=True)
 
 
 def cells_of(archive):
@@ -43,7 +44,7 @@ def test_all_on_the_same_cells(model, archive):
 def test_the_model_s_row_by_hand(model, archive, gappy):
     """The withheld cells taken out of the field, and the whole of it filled at once."""
     cells = cells_of(archive)
-    shown = prepared(model, gappy.where(~cells))
+    shown = prepared(model, Field.of(gappy.where(~cells)))
     errors = {}
     for name, each in (("model", model), ("gaussian", dataclasses.replace(model, network=None, error=None))):
         whole = fill_slab(each, shown, Tile(slice(0, 30), slice(0, 30)), plan(each, shown)).field
@@ -88,7 +89,7 @@ def test_withheld_cells_are_hidden_from_every_method(model, archive, gappy, doma
 
 
 def test_against_a_truth(model, gappy, truth, domain):
-    archive = prepared(model, gappy)
+    archive = prepared(model, Field.of(gappy))
     gaps = gappy.isnull().values & domain
     rows = rows_of(
         {"model": model, "other": dataclasses.replace(model, network=None, error=None)}, archive, truth=truth
@@ -138,7 +139,7 @@ def test_where_nothing_is_hidden_a_truth_is_scored_on_everywhere(model, truth):
     noise = 0.3 * float(model.standardiser.scale[0]) * np.random.default_rng(0).standard_normal(truth.shape)
     rows = rows_of(
         {"model": noisy},
-        prepared(noisy, truth + noise.astype("f4")),
+        prepared(noisy, Field.of(truth + noise.astype("f4"))),
         truth=truth,
         methods=["biharmonic", "total_variation"],
     )
@@ -151,9 +152,9 @@ def test_what_cannot_be_scored(model, bare, archive, gappy):
     with pytest.raises(InputError, match="unknown method 'kriging'; there are climatology, linear_time"):
         league({"model": model}, archive, methods=["kriging"])
     with pytest.raises(InputError, match="there is no cell to score on"):
-        league({"model": model}, prepared(model, gappy))
+        league({"model": model}, prepared(model, Field.of(gappy)))
     with pytest.raises(InputError, match="there is no cell to score on"):
-        league({"model": model}, prepared(model, gappy), truth=gappy)
+        league({"model": model}, prepared(model, Field.of(gappy)), truth=gappy)
     with pytest.raises(InputError, match="the model has no first guess"):
         league({"model": bare}, archive, methods=["gaussian"])
 
@@ -162,7 +163,7 @@ def test_a_method_that_can_say_nothing_has_no_share(model, gappy, truth):
     """Biharmonic inpainting needs an observation on the date; others answer all the same."""
     blind = gappy.copy(deep=True)
     blind[6] = np.nan
-    archive = prepared(model, blind.isel(time=[6]))
+    archive = prepared(model, Field.of(blind.isel(time=[6])))
     rows = rows_of({"model": model}, archive, truth=truth.isel(time=[6]), methods=["biharmonic", "climatology"])
     assert rows["biharmonic"].cells == 0 and rows["biharmonic"].share == 0
     assert rows["climatology"].share == 1
@@ -183,10 +184,10 @@ def test_bands_without_common_units_are_scored_in_anomalies(model, gappy, truth,
         ),
     )
     bands = xr.DataArray(scales, dims="band")
-    archive = prepared(two, gappy * bands)
+    archive = prepared(two, Field.of(gappy * bands))
     rows = rows_of({"model": two}, archive, truth=truth * bands)
     alone = rows_of(
-        {"model": dataclasses.replace(model, network=None, error=None)}, prepared(model, gappy), truth=truth
+        {"model": dataclasses.replace(model, network=None, error=None)}, prepared(model, Field.of(gappy)), truth=truth
     )
     for name, score in rows.items():
         assert score.cells == 2 * alone[name].cells
@@ -196,7 +197,7 @@ def test_bands_without_common_units_are_scored_in_anomalies(model, gappy, truth,
 def test_samples_have_no_time_to_interpolate_in(model, gappy, truth):
     samples, complete = (field.drop_vars("time").rename(time="sample") for field in (gappy, truth))
     alone = {"model": dataclasses.replace(model, network=None, error=None, frames=1)}
-    archive = prepared(alone["model"], samples)
+    archive = prepared(alone["model"], Field.of(samples))
     assert list(rows_of(alone, archive, truth=complete)) == ["climatology", "biharmonic", "gaussian", "model"]
     with pytest.raises(InputError, match="none of linear_time can be scored: samples have no time"):
         league(alone, archive, truth=complete, methods=["linear_time"])

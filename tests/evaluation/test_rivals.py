@@ -9,6 +9,7 @@ import xarray as xr
 
 from geogan.evaluation import rivals as module
 from geogan.evaluation.rivals import FITTED, QUICK, Contest, ask
+from geogan.fields.field import Field
 from geogan.filling.fill import prepared
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
@@ -19,7 +20,7 @@ DATES = np.array([3, 4, 17])
 
 @pytest.fixture
 def archive(model, gappy):
-    return prepared(model, gappy, withheld=True)
+    return prepared(model, Field.of(gappy), withheld=True)
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +113,7 @@ def test_images_stay_within_their_limits_and_have_bands(model, monkeypatch):
         units="",
         variable="image",
     )
-    archive = prepared(images, gappy)
+    archive = prepared(images, Field.of(gappy))
     assert archive.is_image and np.ravel(archive.limits).tolist() == [-1, -1, 1, 1]
     for name in FITTED:
         there = ask(name, contest_of(archive, images, dates=np.arange(6)))(slice(0, 6))

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from geogan.fields.alignment import aligned, as_domain
+from geogan.fields.field import Field
 from geogan.fields.observation_error import observation_error
 from geogan.io import as_field
 from geogan.operators.errors import InputError
@@ -25,7 +26,7 @@ def mask(sea):
 def test_a_domain_is_put_in_order_by_the_names_of_its_dimensions(gappy, mask, domain, quick):
     for given in (mask, mask.T, mask.astype(bool).T, mask.where(mask == 1), mask.expand_dims("depth"), mask.values,
                   mask.drop_vars(["lat", "lon"]).T, mask.rename(lat="latitude", lon="longitude").T):  # fmt: skip
-        np.testing.assert_array_equal(as_domain(given, gappy), domain)
+        np.testing.assert_array_equal(as_domain(given, Field.of(gappy)), domain)
     fitted = small().fit(gappy, domain=mask.T)
     np.testing.assert_array_equal(fitted.model_.domain, domain)
 
@@ -80,7 +81,7 @@ def test_errors_are_put_in_order_and_compared(gappy, domain, quick):
 def test_errors_of_several_variables_follow_their_names(gappy):
     field = xr.Dataset({"sst": gappy, "ssh": 0.1 * gappy})
     errors = xr.Dataset({"ssh_error": xr.full_like(gappy, 0.01), "sst_error": xr.full_like(gappy, 0.2)})
-    known = observation_error(as_field(field), error=as_field(errors))
+    known = observation_error(Field.of(as_field(field).array), error=as_field(errors).array)
     assert known.isel(variable=0).max() == pytest.approx(0.2)
     assert known.isel(variable=1).max() == pytest.approx(0.01)
 
@@ -102,6 +103,6 @@ def test_clean_fields_of_pairs_are_compared(gappy, truth, domain, quick):
 
 def test_bands_keep_their_order():
     bands = xr.DataArray(np.zeros((2, 3, 4)), dims=("band", "y", "x"), coords={"band": ["red", "nir"]})
-    assert aligned(bands.transpose("x", "y", "band"), bands, called="it").dims == ("band", "y", "x")
+    assert aligned(bands.transpose("x", "y", "band"), Field.of(bands), called="it").dims == ("band", "y", "x")
     with pytest.raises(InputError, match="other coordinates along band"):
-        aligned(bands[::-1], bands, called="it")
+        aligned(bands[::-1], Field.of(bands), called="it")

@@ -13,6 +13,7 @@ import geogan
 from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
 from geogan.fields.covariates import Covariates, distance_to_coast, named
+from geogan.fields.field import Field
 from geogan.filling.fill import fill, prepared
 from geogan.model.model_file import load_model, save_model
 from geogan.operators.errors import InputError
@@ -32,7 +33,7 @@ def depth(truth, domain):
 
 @pytest.fixture(scope="module")
 def covariates(gappy, domain, depth):
-    return Covariates.of(NAMES, gappy, domain, {"depth": depth})
+    return Covariates.of(NAMES, Field.of(gappy, domain=domain), {"depth": depth})
 
 
 def small(covariates=(), **more):
@@ -76,7 +77,9 @@ def test_names_are_told_apart_by_commas_too():
 
 
 def test_rows_and_columns_in_another_order_are_one_map(gappy, domain, depth, covariates):
-    turned = Covariates.of(NAMES, gappy, domain, xr.Dataset({"depth": depth.transpose()}).expand_dims(time=[0]))
+    turned = Covariates.of(
+        NAMES, Field.of(gappy, domain=domain), xr.Dataset({"depth": depth.transpose()}).expand_dims(time=[0])
+    )
     np.testing.assert_array_equal(turned.maps, covariates.maps)
 
 
@@ -94,7 +97,7 @@ def test_rows_and_columns_in_another_order_are_one_map(gappy, domain, depth, cov
 )  # fmt: skip
 def test_what_is_no_covariate_is_refused(gappy, domain, depth, name, change, words):
     with pytest.raises(InputError, match=words) as refused:
-        Covariates.of(name, gappy, domain, {"depth": change(depth)})
+        Covariates.of(name, Field.of(gappy, domain=domain), {"depth": change(depth)})
     assert "\n" not in str(refused.value)
 
 
@@ -102,18 +105,20 @@ def test_what_a_field_cannot_tell_is_refused(gappy, domain):
     bare = gappy.drop_vars(["time", "lat", "lon"]).rename(lat="y", lon="x")
     for name, words in (("day_of_year", "day_of_year needs dates, but sst has none"), ("latitude", "along y, but sst")):
         with pytest.raises(InputError, match=words):
-            Covariates.of(name, bare, domain)
+            Covariates.of(name, Field.of(bare, domain=domain))
     with pytest.raises(InputError, match="distance_to_coast needs a coast, but every cell is in the domain"):
-        Covariates.of("distance_to_coast", gappy, np.ones_like(domain))
+        Covariates.of("distance_to_coast", Field.of(gappy, domain=np.ones_like(domain)))
     with pytest.raises(InputError, match="no covariate is named 'depth'; .* of the data, which have none"):
-        Covariates.of("depth", gappy, domain)
+        Covariates.of("depth", Field.of(gappy, domain=domain))
 
 
 def test_windows_are_shown_their_own_place_and_their_middle_day(gappy, domain, covariates):
     """The maps tell where a window was cut, turned over or not: the domain there must be its own."""
     y, x = np.indices(domain.shape).astype(np.float32)
     where = Covariates(("day_of_year", "y", "x"), np.stack([y, x]))
-    archive = dataclasses.replace(Archive.of(gappy, domain, Standardiser.identity(1, domain)), covariates=where)
+    archive = dataclasses.replace(
+        Archive.of(Field.of(gappy, domain=domain), Standardiser.identity(1, domain)), covariates=where
+    )
     block = archive.read(slice(4, 12), slice(2, 20), slice(1, 23))
     windows = draw_windows([block], batch=30, frames=3, crop=(7, 9), generator=torch.Generator().manual_seed(0))
     season, rows, columns = windows.covariates.split([2, 1, 1], 1)
@@ -138,8 +143,8 @@ def test_a_model_keeps_its_covariates(gappy, domain, depth, quick, tmp_path):
     # They count, and a part of the grid is shown its own.
     turned = dataclasses.replace(fitted.model_.covariates, maps=-fitted.model_.covariates.maps)
     other = dataclasses.replace(fitted.model_, covariates=turned)
-    assert float(abs(fill(other, gappy).sst - whole.sst).max()) > 1e-4
-    part = prepared(fitted.model_, gappy[:, 4:, 8:])
+    assert float(abs(fill(other, Field.of(gappy)).sst - whole.sst).max()) > 1e-4
+    part = prepared(fitted.model_, Field.of(gappy[:, 4:, 8:]))
     np.testing.assert_array_equal(part.covariates.maps, fitted.model_.covariates.maps[:, 4:, 8:])
     with pytest.raises(InputError, match="day_of_year needs dates, but sst has none"):
         fitted.fill(gappy.drop_vars("time"))

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from geogan import Reconstructor
 from geogan.archive.survey import check_field
 from geogan.cli import app
-from geogan.fields.axes import find_axes
 from geogan.fields.coastlines import land_cells
 from geogan.fields.domains import known_domain, named_domain, surface
+from geogan.fields.field import Field
 from geogan.io import find_domain, open_domain, open_field, open_masks
 from geogan.model.model_file import load_model
 from geogan.operators.errors import InputError
@@ -43,25 +43,27 @@ def test_land_of_known_places():
 def test_sea_and_land_are_the_same_on_any_grid():
     lat, lon = STRAIT
     field = grid(lat, lon)
-    sea = surface(field, "sea")
-    assert 0.3 < sea.mean() < 0.8 and (surface(field, "land") == ~sea).all()
-    np.testing.assert_array_equal(surface(grid(lat[::-1], lon), "sea"), sea[::-1])
-    np.testing.assert_array_equal(surface(grid(lat, lon + 360), "sea"), sea)
-    np.testing.assert_array_equal(surface(field.expand_dims(time=3).transpose("lon", "time", "lat"), "sea"), sea)
+    sea = surface(Field.of(field), "sea")
+    assert 0.3 < sea.mean() < 0.8 and (surface(Field.of(field), "land") == ~sea).all()
+    np.testing.assert_array_equal(surface(Field.of(grid(lat[::-1], lon)), "sea"), sea[::-1])
+    np.testing.assert_array_equal(surface(Field.of(grid(lat, lon + 360)), "sea"), sea)
+    np.testing.assert_array_equal(
+        surface(Field.of(field.expand_dims(time=3).transpose("lon", "time", "lat")), "sea"), sea
+    )
     y, x = np.meshgrid(lat, lon, indexing="ij")
     degrees = {"nav_lat": {"units": "degrees_north"}, "nav_lon": {"units": "degrees_east"}}
     coords = {name: (("j", "i"), values, degrees[name]) for name, values in (("nav_lat", y), ("nav_lon", x))}
     curved = xr.DataArray(field.values, dims=("j", "i"), coords=coords)
-    np.testing.assert_array_equal(surface(curved, "sea"), sea)
+    np.testing.assert_array_equal(surface(Field.of(curved), "sea"), sea)
     hole = y.copy()
     hole[3, 4] = np.nan
     coords["nav_lat"] = (("j", "i"), hole, degrees["nav_lat"])
-    assert not surface(curved.assign_coords(coords), "sea")[3, 4]
+    assert not surface(Field.of(curved.assign_coords(coords)), "sea")[3, 4]
 
 
 def test_a_global_grid():
     field = grid(np.linspace(89.75, -89.75, 360), np.linspace(0.25, 359.75, 720))
-    sea = surface(field, "sea")
+    sea = surface(Field.of(field), "sea")
     weight = np.cos(np.deg2rad(field.lat.values))[:, None] * np.ones(720)
     assert (sea * weight).sum() / weight.sum() == pytest.approx(0.71, abs=0.01)
     assert not sea[-1].any() and sea[0].all()
@@ -80,13 +82,13 @@ def test_a_global_grid():
 )  # fmt: skip
 def test_domains_that_cannot_be(field, domain, words):
     with pytest.raises(InputError, match=words):
-        named_domain(field, domain)
+        named_domain(Field.of(field), domain)
 
 
 def test_a_mask_is_aligned_by_its_names():
-    field, sea = grid(*STRAIT), surface(grid(*STRAIT), "sea")
+    field, sea = grid(*STRAIT), surface(Field.of(grid(*STRAIT)), "sea")
     mask = xr.DataArray(np.where(sea, 1.0, np.nan), dims=("lat", "lon"), coords=field.coords, name="wet")
-    found = named_domain(field, mask.transpose("lon", "lat"))
+    found = named_domain(Field.of(field), mask.transpose("lon", "lat"))
     np.testing.assert_array_equal(found.cells, sea)
     assert found.sentence(sea) == f"domain: wet of the data, {sea.sum()} cells"
     observed = sea.copy()
@@ -96,11 +98,11 @@ def test_a_mask_is_aligned_by_its_names():
 
 
 def known(field, observed, masks="auto", **options):
-    return known_domain(field, masks, observed, **options)
+    return known_domain(Field.of(field), masks, observed, **options)
 
 
 def test_the_standard_name_tells():
-    sea = surface(grid(*STRAIT), "sea")
+    sea = surface(Field.of(grid(*STRAIT)), "sea")
     observed = sea & (np.arange(33) > 5)
     some = known(grid(*STRAIT, standard_name="sea_surface_temperature"), observed)
     assert some.name == "sea" and some.origin == "sea from the coastlines"
@@ -149,7 +151,7 @@ def test_without_a_hint_all_is_as_it_was():
     ],
 )
 def test_masks_of_the_data(name, attrs, change, chosen):
-    sea = surface(grid(*STRAIT), "sea")
+    sea = surface(Field.of(grid(*STRAIT)), "sea")
     observed = sea & (np.arange(33) > 5)
     values = change(sea)
     masks = xr.Dataset({name: (("lat", "lon"), values.astype("i1") if values.dtype == bool else values, attrs)})
@@ -193,7 +195,7 @@ def command(*line):
     ],
 )  # fmt: skip
 def test_a_training_says_and_keeps_its_domain(tmp_path, quick, given, kept, said):
-    sea = surface(grid(*STRAIT), "sea")
+    sea = surface(Field.of(grid(*STRAIT)), "sea")
     dims = ("lat", "lon")
     data = film(sea)
     if kept in ("wet", "not:dry"):
@@ -216,7 +218,7 @@ def test_a_training_says_and_keeps_its_domain(tmp_path, quick, given, kept, said
 
 
 def test_a_variable_comes_before_a_word(tmp_path, quick):
-    sea = surface(grid(*STRAIT), "sea")
+    sea = surface(Field.of(grid(*STRAIT)), "sea")
     wet = (("lat", "lon"), (sea & (np.arange(33) > 2)).astype("i1"))
     film(sea, None).assign(sea=wet).to_netcdf(tmp_path / "a.nc")
     like = open_field(tmp_path / "a.nc", variable="sst")
@@ -228,7 +230,7 @@ def test_a_variable_comes_before_a_word(tmp_path, quick):
 
 def test_runs_of_earlier_versions_go_on(tmp_path, quick):
     """They keep no domain where none was given: what was observed."""
-    film(surface(grid(*STRAIT), "sea")).to_zarr(tmp_path / "sst.zarr")
+    film(surface(Field.of(grid(*STRAIT)), "sea")).to_zarr(tmp_path / "sst.zarr")
     run = tmp_path / "run"
     command("train", "--data", tmp_path / "sst.zarr", "--out", run, *LINE.split(), "--domain", "observed")
     described = json.loads((run / "run.json").read_text()) | {"domain": None}
@@ -241,7 +243,7 @@ def test_runs_of_earlier_versions_go_on(tmp_path, quick):
 
 
 def test_python_takes_words_and_masks(quick):
-    sea = surface(grid(*STRAIT), "sea")
+    sea = surface(Field.of(grid(*STRAIT)), "sea")
     field = film(sea).sst
     mask = xr.DataArray(sea, dims=("lat", "lon"), coords={"lat": field.lat, "lon": field.lon})
     said = []
@@ -255,7 +257,7 @@ def test_python_takes_words_and_masks(quick):
 
 
 def test_info_tells_the_domain(tmp_path):
-    sea = surface(grid(*STRAIT), "sea")
+    sea = surface(Field.of(grid(*STRAIT)), "sea")
     film(sea).to_netcdf(tmp_path / "a.nc")
     found = info(tmp_path / "a.nc")
     assert found["coverage"]["domain"] == f"sea from the coastlines, {sea.sum()} cells"
@@ -270,23 +272,23 @@ def test_info_tells_the_domain(tmp_path):
 def test_ten_days_of_the_alboran_sea():
     """Coastlines, and the mask of the data, hold cells of sea that no day of ten showed."""
     field = open_field(ALBORAN)
-    observed = check_field(field, find_axes(field)).domain
-    sea = surface(field, "sea")
+    observed = check_field(Field.of(field)).domain
+    sea = surface(Field.of(field), "sea")
     assert (sea & ~observed).sum() == 1012
-    mask = known_domain(field, open_masks(ALBORAN, field), observed)
+    mask = known_domain(Field.of(field), open_masks(ALBORAN, field), observed)
     assert mask.sentence(observed).startswith("domain: mask of the data, 22,186 cells; 18 cells outside it")
     assert (mask.cells == sea).mean() > 0.98
-    named = known_domain(field.assign_attrs(standard_name="sea_surface_temperature"), "auto", observed)
+    named = known_domain(Field.of(field.assign_attrs(standard_name="sea_surface_temperature")), "auto", observed)
     assert named.name == "sea+observed" and not (sea & ~named.cells).any()
 
 
 @pytest.mark.skipif(not CHLOROPHYLL.exists(), reason=f"{CHLOROPHYLL} is not there")
 def test_one_scene_of_chlorophyll_does_not_paint_california():
     field = open_field(CHLOROPHYLL, variable="chl_8day")
-    observed = check_field(field, find_axes(field)).domain
-    assert known_domain(field, "auto", observed, is_scene=True).cells.all()
-    sea = named_domain(field, "sea").cells
+    observed = check_field(Field.of(field)).domain
+    assert known_domain(Field.of(field), "auto", observed, is_scene=True).cells.all()
+    sea = named_domain(Field.of(field), "sea").cells
     assert (~sea).sum() == 53503 and (observed & ~sea).sum() < 0.003 * observed.sum()
     stated = field.assign_attrs(standard_name="mass_concentration_of_chlorophyll_a_in_sea_water")
-    chosen = known_domain(stated, "auto", observed, is_scene=True)
+    chosen = known_domain(Field.of(stated), "auto", observed, is_scene=True)
     assert chosen.name == "sea+observed" and (~chosen.cells).sum() > 53000

@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import geogan
+from geogan.fields.field import Field
 from geogan.fields.grids import Misfit, difference, part_of, places_of
 from geogan.fields.observation_error import observation_error
 from geogan.model.model_file import load_model, save_model
@@ -47,34 +48,37 @@ def maps(kind="curvilinear", south=0.0, east=0.0, steps=4, start=0):
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_place_is_another_grid(kind):
     here = maps(kind)
-    assert difference(here, maps(kind, start=4)) is None
-    assert difference(here, here.astype("f4").transpose("ni", "time", "nj")) is None
-    assert difference(here, maps(kind, south=70)) is not None
-    assert difference(here, maps(kind, east=120)) is not None
+    assert difference(Field.of(here), Field.of(maps(kind, start=4))) is None
+    assert difference(Field.of(here), Field.of(here.astype("f4").transpose("ni", "time", "nj"))) is None
+    assert difference(Field.of(here), Field.of(maps(kind, south=70))) is not None
+    assert difference(Field.of(here), Field.of(maps(kind, east=120))) is not None
 
 
 @pytest.mark.parametrize("kind", ["beside", "curvilinear"])
 def test_longitudes_are_the_same_once_round_the_globe(kind):
-    assert difference(maps(kind), maps(kind, east=360)) is None
+    assert difference(Field.of(maps(kind)), Field.of(maps(kind, east=360))) is None
 
 
 def test_single_precision_is_the_same_grid():
     field = maps("curvilinear", east=170)
     rounded = field.assign_coords({name: field[name].astype("f4") for name in ("lat", "lon")})
-    assert difference(field, rounded) is None and difference(rounded, field) is None
+    assert (
+        difference(Field.of(field), Field.of(rounded)) is None
+        and difference(Field.of(rounded), Field.of(field)) is None
+    )
 
 
 def test_a_regular_grid_is_the_same_with_one_or_two_dimensions():
     flat = maps("beside")
     lat, lon = xr.broadcast(flat.latitude, flat.longitude)
     full = flat.drop_vars(["latitude", "longitude"]).assign_coords(lat=lat.variable, lon=lon.variable)
-    assert difference(flat, full) is None
-    assert difference(flat, full.assign_coords(lat=full.lat.variable - 70)) is not None
+    assert difference(Field.of(flat), Field.of(full)) is None
+    assert difference(Field.of(flat), Field.of(full.assign_coords(lat=full.lat.variable - 70))) is not None
 
 
 def test_what_is_not_known_is_not_compared():
-    assert difference(maps(), maps().drop_vars(["lat", "lon"])) is None
-    assert str(difference(maps(), maps()[:, :7])) == "20 x 24 cells, and 7 x 24 cells"
+    assert difference(Field.of(maps()), Field.of(maps().drop_vars(["lat", "lon"]))) is None
+    assert str(difference(Field.of(maps()), Field.of(maps()[:, :7]))) == "20 x 24 cells, and 7 x 24 cells"
 
 
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
@@ -86,7 +90,7 @@ def test_files_of_another_place_are_refused(tmp_path, kind, suffix):
         write(tmp_path / f"{number}.{suffix}")
     paths = [tmp_path / f"{number}.{suffix}" for number in range(3)]
     assert geogan.open_field(paths[:2]).sizes["time"] == 8
-    assert difference(geogan.open_field(paths[:2]), maps(kind)) is None
+    assert difference(Field.of(geogan.open_field(paths[:2])), Field.of(maps(kind))) is None
     with pytest.raises(InputError, match=rf"2\.{suffix} is on another grid than .*0\.{suffix} \("):
         geogan.open_field(paths)
 
@@ -99,16 +103,16 @@ def test_a_row_without_a_place_is_refused(kind):
     values[3] = np.nan
     broken = field.assign_coords({name: (field[name].dims, values, field[name].attrs)})
     with pytest.raises(InputError, match=f"coordinate '{name}' of variable 'sst' is not a finite number at 1 of 20"):
-        places_of(broken)
+        places_of(Field.of(broken))
 
 
 def test_corners_of_a_swath_may_have_no_place_but_not_all_of_it():
     field = maps()
     corner = field.assign_coords(lat=field.lat.where(field.lat > 40.1))
-    assert np.isnan(places_of(corner)["latitude"]).any()
-    assert difference(corner, field) is None
+    assert np.isnan(places_of(Field.of(corner))["latitude"]).any()
+    assert difference(Field.of(corner), Field.of(field)) is None
     with pytest.raises(InputError, match="coordinate 'lat' of variable 'sst' is not a finite number at 480 of 480"):
-        places_of(field.assign_coords(lat=field.lat * np.nan))
+        places_of(Field.of(field.assign_coords(lat=field.lat * np.nan)))
 
 
 def test_a_grid_that_moves_with_time_is_refused():
@@ -116,16 +120,16 @@ def test_a_grid_that_moves_with_time_is_refused():
     moved = field.assign_coords(XLAT=field.XLAT + xr.DataArray(np.arange(4.0), dims="time"))
     moved.XLAT.attrs.update(NORTH)
     with pytest.raises(InputError, match="coordinate 'XLAT' changes along 'time', so the grid moves with time"):
-        places_of(moved)
+        places_of(Field.of(moved))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_part_is_found_where_it_lies(kind):
-    whole, rows, columns = places_of(maps(kind)), slice(5, 15), slice(2, 20)
-    part = places_of(maps(kind)[:, rows, columns])
+    whole, rows, columns = places_of(Field.of(maps(kind))), slice(5, 15), slice(2, 20)
+    part = places_of(Field.of(maps(kind)[:, rows, columns]))
     assert part_of(whole, (20, 24), part, (10, 18)) == (rows, columns)
     assert isinstance(part_of(part, (10, 18), whole, (20, 24)), Misfit)
-    other = places_of(maps(kind, south=70)[:, rows, columns])
+    other = places_of(Field.of(maps(kind, south=70)[:, rows, columns]))
     assert isinstance(part_of(whole, (20, 24), other, (10, 18)), Misfit)
 
 
@@ -144,7 +148,7 @@ def test_a_model_fills_its_own_place_only(trained, tmp_path, kind):
     field = maps(kind, steps=12) if kind != "moving" else maps("curvilinear", steps=12)
     trained(field).save(tmp_path / "model")
     model = load_model(tmp_path / "model")
-    assert model.place(field[:, 4:12, 3:20]) == (slice(4, 12), slice(3, 20))
+    assert model.place(Field.of(field[:, 4:12, 3:20])) == (slice(4, 12), slice(3, 20))
     for other in (maps(kind, south=70), maps(kind, east=120)):
         with pytest.raises(InputError, match="is not part of the model's grid"):
             other.geogan.fill(tmp_path / "model")
@@ -163,14 +167,14 @@ def test_a_model_of_rows_and_columns_knows_their_latitudes(trained):
     assert model.kinds == {"y": "latitude", "x": "longitude"}
     full = maps("curvilinear", south=70)
     with pytest.raises(InputError, match="latitude of sst .* is not part of the model's grid"):
-        model.place(full)
+        model.place(Field.of(full))
 
 
 def test_an_error_of_another_place_is_refused():
     field, error = maps(), maps(south=70).fillna(1.0).clip(0.1).assign_attrs(units="degC")
-    assert observation_error(field, error=maps(start=0).fillna(1.0).clip(0.1)) is not None
+    assert observation_error(Field.of(field), error=maps(start=0).fillna(1.0).clip(0.1)) is not None
     with pytest.raises(InputError, match="is on another grid than sst: latitude"):
-        observation_error(field, error=error)
+        observation_error(Field.of(field), error=error)
 
 
 def test_a_covariate_of_another_place_is_refused(trained):

@@ -11,7 +11,7 @@ import xarray as xr
 import geogan
 from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
-from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.fields.observation_error import observation_error
 from geogan.filling import reader
 from geogan.model.networks import ErrorNet, UNet
@@ -59,20 +59,20 @@ def test_errors_that_fit_no_observation_are_refused(noisy, change, words):
     changed = change(error).rename("sst_error")
     changed.attrs.setdefault("units", field.attrs["units"])
     with pytest.raises(InputError, match=words):
-        observation_error(field, error=changed)
+        observation_error(Field.of(field), error=changed)
 
 
 def test_noise_is_no_more_than_one_positive_number(noisy):
     field, error = noisy
-    assert observation_error(field, noise=0.0) is None and observation_error(field) is None
+    assert observation_error(Field.of(field), noise=0.0) is None and observation_error(Field.of(field)) is None
     with pytest.raises(InputError, match="noise is a standard deviation in the units of the field, got -0.1"):
-        observation_error(field, noise=-0.1)
+        observation_error(Field.of(field), noise=-0.1)
     with pytest.raises(InputError, match="given twice"):
-        observation_error(field, noise=0.1, error=error)
+        observation_error(Field.of(field), noise=0.1, error=error)
     joined = xr.DataArray(np.ones((2, 3, 4)), dims=("variable", "y", "x"), name="sst,chl")
     joined = joined.assign_coords(variable=["sst", "chl"], units=("variable", ["K", "mg m-3"]))
     with pytest.raises(InputError, match="several units"):
-        observation_error(joined, noise=0.1)
+        observation_error(Field.of(joined), noise=0.1)
 
 
 @pytest.mark.parametrize("transform", ["none", "log"])
@@ -80,11 +80,11 @@ def test_pieces_carry_errors_in_anomalies(noisy, domain, transform):
     """An observation moved by a small error is an anomaly moved by the piece's."""
     field, error = noisy
     field = field + 10
-    axes = find_axes(field)
-    standardiser = Standardiser.fit(field, axes, domain, transform=transform)
+    standardiser = Standardiser.fit(Field.of(field, domain=domain), transform=transform)
     small = 1e-3 * error
-    archive = Archive.of(field, domain, standardiser, error=observation_error(field, error=small))
-    moved = Archive.of(field + small.astype("f8"), domain, standardiser)
+    known = observation_error(Field.of(field), error=small)
+    archive = Archive.of(Field.of(field, domain=domain, error=known), standardiser)
+    moved = Archive.of(Field.of(field + small.astype("f8"), domain=domain), standardiser)
     first, second = archive.read(slice(2, 9)), moved.read(slice(2, 9))
     seen = first.mask > 0
     np.testing.assert_allclose(first.uncertainty[seen], (second.values - first.values)[seen], rtol=0.02, atol=2e-5)
@@ -353,7 +353,7 @@ def test_on_the_command_line_it_is_read_by_its_name(noisy, sea, truth, tmp_path,
 def test_noise_beside_gaps_asks_for_what_was_shown_without_its_noise(gappy, domain, prior):
     """Blocks bring more noise; against what is asked, the truth under it is a better answer than what is shown."""
     operator = Compose((ConvolveNoise(l=1, sigma=0.4), CloudMask(coverage=0.3, scale=4.0)))
-    archive = Archive.of(gappy, domain, Standardiser.fit(gappy, find_axes(gappy), domain))
+    archive = Archive.of(Field.of(gappy, domain=domain), Standardiser.fit(Field.of(gappy, domain=domain)))
     made = prepare(
         archive, operator, prior, number=3, seed=0, frames=16, side=24, coverage=0.3,
         share_seen=np.ones(len(archive.days)),

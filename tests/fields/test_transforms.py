@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from geogan import Reconstructor
 from geogan.archive.standardiser import Standardiser, transforms
 from geogan.evaluation.league import league
+from geogan.fields.field import Field
 from geogan.fields.transforms import Transform, parse_transforms
 from geogan.filling.fill import prepared
 from geogan.operators.errors import InputError
@@ -181,7 +182,7 @@ def test_what_has_one_bound_stays_on_its_side(gappy, domain, quick):
 def test_scores_of_fractions_are_fractions(gappy, domain, quick):
     field = ice(gappy)
     model = small("bounded:0,1").fit(field, domain=domain).model_
-    archive = prepared(model, field, withheld=True)
+    archive = prepared(model, Field.of(field), withheld=True)
     rows = league(
         {"model": model}, archive, members=2, methods=["climatology", "dineof", "gaussian", "model"], threads=1
     )

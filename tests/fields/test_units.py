@@ -8,6 +8,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geogan.fields.field import Field
 from geogan.fields.observation_error import observation_error
 from geogan.fields.units import canonical_units, check_units, same_units
 from geogan.io import open_field
@@ -66,9 +67,9 @@ def test_fields_of_one_name_are_refused():
 
 
 def test_an_error_has_the_units_of_its_field():
-    assert observation_error(maps("degree_Celsius"), error=maps("degC")).shape == (1, 1, 3, 2)
+    assert observation_error(Field.of(maps("degree_Celsius")), error=maps("degC")).shape == (1, 1, 3, 2)
     with pytest.raises(InputError, match="is in K, sst in degC"):
-        observation_error(maps("degC"), error=maps("K"))
+        observation_error(Field.of(maps("degC")), error=maps("K"))
 
 
 @pytest.mark.parametrize("kind", ["nc", "zarr"])

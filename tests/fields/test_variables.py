@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import geogan
 from geogan.archive.survey import check_field
 from geogan.cli import app
-from geogan.fields.axes import band_names, band_units, find_axes
+from geogan.fields.field import Field
 from geogan.fields.variables import is_joined, join_variables, named_variables, split_variables
 from geogan.io import as_field, open_field
 from geogan.operators.errors import InputError
@@ -61,11 +61,13 @@ def test_what_is_joined_comes_back(types, lazy, scale):
 
 def test_a_joined_field_says_what_its_bands_are():
     field = join_variables([maps("sst", long_name="temperature", source="A"), maps("chl", units="mg m-3", source="A")])
-    axes = find_axes(field)
-    assert axes.band == "variable" and field.dims == ("time", "variable", "lat", "lon") and field.name == "sst,chl"
-    assert band_names(field, axes) == ("sst", "chl") and band_units(field, axes) == ("K", "mg m-3")
+    known = Field.of(field)
+    assert (
+        known.axes.band == "variable" and field.dims == ("time", "variable", "lat", "lon") and field.name == "sst,chl"
+    )
+    assert known.band_names == ("sst", "chl") and known.band_units == ("K", "mg m-3")
     assert field.attrs == {"source": "A", "long_name": "temperature and chl"}
-    assert band_units(maps("sst"), find_axes(maps("sst"))) == ("K",)
+    assert Field.of(maps("sst")).band_units == ("K",)
 
 
 def test_it_can_be_cut_computed_with_and_stored(tmp_path):
@@ -147,7 +149,7 @@ def test_variables_of_one_store_or_of_several_files_are_one_field(folder):
     several = [folder / "sst.nc", folder / "chl_*.nc"]
     other = open_field(several, variable=["sst", "chl"], time="/2001-01-05")
     xr.testing.assert_equal(field, other)
-    memory = as_field(xr.open_zarr(folder / "both.zarr", consolidated=False))
+    memory = as_field(xr.open_zarr(folder / "both.zarr", consolidated=False)).array
     xr.testing.assert_equal(memory.sel(variable=["sst", "chl"], time=field.time), field)
     assert field.sizes["time"] == 5
     assert [one.dtype.str for one in split_variables(field)] == ["<f4", "<f8"]
@@ -356,4 +358,4 @@ def test_training_goes_on_and_a_dataset_is_a_field(archive, run_of_two):
 def test_each_variable_must_have_something_to_say(bad, sentence):
     field = join_variables([maps("sst"), maps("chl") * np.nan if np.isnan(bad) else xr.full_like(maps("chl"), bad)])
     with pytest.raises(InputError, match=sentence):
-        check_field(field, find_axes(field))
+        check_field(Field.of(field))

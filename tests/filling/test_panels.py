@@ -11,6 +11,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geogan.fields.field import Field
 from geogan.filling import plan as cutting
 from geogan.filling.chunks import READ_SLABS, SLAB_VALUES
 from geogan.filling.fill import fill, prepared, slab_parts
@@ -113,7 +114,7 @@ def test_panels_are_the_whole_bit_for_bit(model, gappy, small, members, monkeypa
     monkeypatch.setattr(cutting, "TILE", 4)
     monkeypatch.setattr(cutting, "HALO", 2)
     model = dataclasses.replace(model, smoothing=2)
-    archive = prepared(model, gappy[:12, :, :12])
+    archive = prepared(model, Field.of(gappy[:12, :, :12]))
     cut = plan(model, archive, members=members)
     assert (len(cut.down), len(cut.across)) == (3, 2)
     chosen = 2
@@ -137,7 +138,7 @@ def test_other_panels_are_the_same_field(model, gappy, small):
     made = []
     for rows, columns in ((8, 8), (16, 16), (20, 8)):
         small(5, rows, columns)
-        made.append(fill(dataclasses.replace(model, network=None), gappy[:6, :, 4:20]))
+        made.append(fill(dataclasses.replace(model, network=None), Field.of(gappy[:6, :, 4:20])))
     xr.testing.assert_identical(made[0], made[1])
     xr.testing.assert_identical(made[0], made[2])
 
@@ -146,8 +147,8 @@ def test_lazily_too_and_on_a_part_of_the_grid(model, gappy, small):
     small(30, 16, 16)
     model = dataclasses.replace(model, network=None)
     for field in (gappy[:4], gappy[:4, 3:20, 1:23].transpose("lat", "time", "lon"), gappy[5]):
-        eager = fill(model, field, members=2)
-        lazy = fill(model, field.chunk(lat=7), members=2)
+        eager = fill(model, Field.of(field), members=2)
+        lazy = fill(model, Field.of(field.chunk(lat=7)), members=2)
         assert lazy["sst"].chunks is not None
         xr.testing.assert_identical(lazy.compute(), eager)
 
@@ -155,7 +156,7 @@ def test_lazily_too_and_on_a_part_of_the_grid(model, gappy, small):
 def test_a_tile_that_memory_does_not_hold_is_read_alone(model, gappy, small, tmp_path, monkeypatch):
     small(3, 16, 24)
     gappy.to_dataset().to_zarr(tmp_path / "a.zarr", encoding={"sst": {"chunks": (5, 9, 7)}}, consolidated=False)
-    archive = prepared(model, open_field(tmp_path / "a.zarr"))
+    archive = prepared(model, Field.of(open_field(tmp_path / "a.zarr")))
     cut = plan(model, archive)
     slab, panel = cut.at(cut.total - 2)
     held = slab_parts(model, SlabReader(archive), cut, slab, panel=panel, keep_observed=True)
@@ -196,7 +197,7 @@ def test_a_product_of_panels_grows_and_goes_on(run, model, gappy, small, tmp_pat
     fill_archive(long, run, out, append=True, threads=1)
     filler = Filler.open(Job((str(long),), str(run), digest(run)))
     assert filler.cut.panelled and len(numbers) < filler.cut.total
-    whole = fill(dataclasses.replace(model, network=None), open_field(long).compute())
+    whole = fill(dataclasses.replace(model, network=None), Field.of(open_field(long).compute()))
     with xr.open_zarr(out) as product:
         for name in whole:
             np.testing.assert_array_equal(product[name].values, whole[name].values)
@@ -239,7 +240,7 @@ def test_a_map_without_dates(run, model, gappy, small, tmp_path, ending):
     small(1, 8, 16)
     gappy[4].to_netcdf(tmp_path / "map.nc")
     found = open_field(fill_archive(tmp_path / "map.nc", run, tmp_path / f"out.{ending}"), variable="sst")
-    whole = fill(dataclasses.replace(model, network=None), open_field(tmp_path / "map.nc").compute())["sst"]
+    whole = fill(dataclasses.replace(model, network=None), Field.of(open_field(tmp_path / "map.nc").compute()))["sst"]
     np.testing.assert_array_equal(found.values, whole.values)
 
 
@@ -253,7 +254,7 @@ def test_workers_fill_panels(run, gappy, small, tmp_path):
 
 def test_reading_is_counted_panel_by_panel(model, gappy, small, tmp_path):
     small(15, 8, 16)
-    archive = prepared(model, open_field(archive_of(gappy, tmp_path / "a.zarr")))
+    archive = prepared(model, Field.of(open_field(archive_of(gappy, tmp_path / "a.zarr"))))
     cut = plan(model, archive)
     cost = SlabReader(archive, kept=10**9).cost(cut.slabs, (cut.down, cut.across))
     cells = sum(down.read.stop - down.read.start for down in cut.down) * 24 * len(cut.across)

@@ -8,6 +8,7 @@ import pytest
 
 from geogan.compute.threads import side_by_side
 from geogan.fields import damage
+from geogan.fields.field import Field
 from geogan.filling.fill import prepared, slab_parts
 from geogan.filling.plan import plan
 from geogan.filling.reader import SlabReader
@@ -20,7 +21,7 @@ SLABS = [Tile(slice(start, start + 6), slice(max(0, start - 3), min(30, start + 
 @pytest.fixture
 def archive(model, gappy, tmp_path):
     gappy.to_dataset().to_zarr(tmp_path / "a.zarr", encoding={"sst": {"chunks": (5, 20, 24)}}, consolidated=False)
-    return prepared(model, open_field(tmp_path / "a.zarr"))
+    return prepared(model, Field.of(open_field(tmp_path / "a.zarr")))
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def packed(model, gappy, tmp_path):
     encoding = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 20.0, "_FillValue": -32768}
     path = tmp_path / "packed.zarr"
     gappy.to_dataset().to_zarr(path, encoding={"sst": encoding | {"chunks": (5, 20, 24)}}, consolidated=False)
-    return prepared(model, open_field(path))
+    return prepared(model, Field.of(open_field(path)))
 
 
 @pytest.mark.parametrize("kept", [0, 2 * 10 * 20 * 24 * 2, 10**9])
@@ -125,7 +126,7 @@ def test_what_was_decoded_is_not_sent_along(archive):
 
 
 def test_a_field_in_memory_costs_nothing(model, gappy):
-    archive = prepared(model, gappy)
+    archive = prepared(model, Field.of(gappy))
     reader = SlabReader(archive)
     cut = plan(model, archive)
     assert reader.cost(cut.slabs).times == 1

@@ -36,7 +36,7 @@ def globe(longitudes, *, name="bad.nc", latitudes=24, **encoding):
     return make
 
 
-SAME = "the first and the last column of", "are the same place", "drop one of them"
+SAME = "the first and the last column of", "have the same longitude", "drop one of them"
 TURNED = np.r_[np.arange(180, 360, 10), np.arange(0, 181, 10)]
 TWO_D = np.repeat(np.linspace(0, 360, 25)[None], 24, 0)
 BUT = ("plot", "evaluate", "fill")

@@ -14,7 +14,7 @@ import xarray as xr
 
 from geogan.archive import archive as module_archive
 from geogan.archive.survey import check_field
-from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.io import open_field
 from geogan.operators.errors import InputError
 from geogan.pipelines.fill import fill
@@ -187,7 +187,7 @@ def test_what_cannot_be_read_is_named(archive, store, monkeypatch):
     field = open_field("s3://bucket/sea.zarr")
     store.failures["/bucket/sea.zarr/sst/1.0.1"] = 10**6
     with pytest.raises(InputError, match=r"'sst' of s3://bucket/sea.zarr could not be read, .*run again") as found:
-        check_field(field, find_axes(field))
+        check_field(Field.of(field))
     assert "\n" not in str(found.value)
 
 

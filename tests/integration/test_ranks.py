@@ -21,7 +21,7 @@ from geogan.archive.standardiser import Standardiser
 from geogan.cli import app, main
 from geogan.compute.device import find_device
 from geogan.compute.processes import PROMPT, Ranks, joined
-from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.files.tensor_file import read_tensors
 from geogan.io import open_field
 from geogan.model.model_file import load_model
@@ -67,7 +67,7 @@ def state_after(
 ):
     """Training itself, without the preparations; each process makes its own blocks only."""
     field, domain = open_field(data, variable="sst"), xr.open_zarr(data, consolidated=False).sea_mask.values == 1
-    archive = Archive.of(field, domain, Standardiser.fit(field, find_axes(field), domain))
+    archive = Archive.of(Field.of(field, domain=domain), Standardiser.fit(Field.of(field, domain=domain)))
     share = np.array([archive.seen(date).sum() / domain.sum() for date in range(len(archive.days))])
     torch.manual_seed(0)
     network = network or UNet(frames=FRAMES, width=4, noise="posterior" if members > 1 else "none")

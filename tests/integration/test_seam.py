@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 import geogan
 from geogan.archive.archive import Archive
+from geogan.fields.field import Field
 from geogan.filling import plan as cutting
 from geogan.filling.fill import fill, prepared
 from geogan.filling.task import fill_slab
@@ -90,21 +91,21 @@ def close(one: xr.Dataset, other: xr.Dataset, tolerance: float) -> None:
 def test_one_tile_from_another_meridian_on(model, gappy, by, lazy):
     # The model was trained on the field as it was: it knows where the turned one lies.
     other = turned(gappy, by).chunk(lon=7) if lazy else turned(gappy, by)
-    here, there = fill(model, gappy, members=4), fill(model, other, members=4)
+    here, there = fill(model, Field.of(gappy), members=4), fill(model, Field.of(other), members=4)
     close(turned(there.compute(), -by), here, 5e-3)
 
 
 def test_the_same_longitudes_counted_otherwise(model, gappy):
     west = gappy.assign_coords(lon=(gappy.lon + 180) % 360 - 180).sortby("lon")
-    here, there = fill(model, gappy), fill(model, west)
+    here, there = fill(model, Field.of(gappy)), fill(model, Field.of(west))
     there = there.assign_coords(lon=there.lon % 360).sortby("lon")
     close(there, here, 5e-3)
 
 
 def test_the_seam_is_like_any_column(model, gappy):
     """Without what was special at the seam: predicted errors there are those of the interior."""
-    flat = fill(model, gappy.drop_vars("lon"))
-    round_ = fill(model, gappy)
+    flat = fill(model, Field.of(gappy.drop_vars("lon")))
+    round_ = fill(model, Field.of(gappy))
     differ = np.nanmax(np.abs(flat.sst.values - round_.sst.values), (0, 1))
     assert differ[[0, -1]].max() > 10 * differ[HALF - 4 : HALF + 4].max()
 
@@ -115,13 +116,13 @@ def test_many_tiles_and_panels(model, gappy, monkeypatch, panel):
     monkeypatch.setattr(cutting, "HALO", 8)
     if panel:
         monkeypatch.setattr(cutting, "panel_size", lambda shape, **_: (6, shape[0], panel))
-    whole = fill(model, gappy, members=4)
-    tiles = cutting.plan(model, Archive.of(gappy, model.domain, model.standardiser)).columns
+    whole = fill(model, Field.of(gappy), members=4)
+    tiles = cutting.plan(model, Archive.of(Field.of(gappy, domain=model.domain), model.standardiser)).columns
     assert [tile.read.stop - tile.read.start for tile in tiles] == [28] * 4
     # By a whole tile, all that is computed is the same.
-    close(turned(fill(model, turned(gappy, 12), members=4), -12), whole, 2e-3)
+    close(turned(fill(model, Field.of(turned(gappy, 12)), members=4), -12), whole, 2e-3)
     # Cut elsewhere, a halo of 8 cells is not all that counts.
-    by_half_a_tile = turned(fill(model, turned(gappy, 4)), -4)
+    by_half_a_tile = turned(fill(model, Field.of(turned(gappy, 4))), -4)
     off = by_half_a_tile.sst.values - whole.sst.values
     at_the_seam, inside = np.nanstd(off[..., [-2, -1, 0, 1]]), np.nanstd(off)
     assert at_the_seam < 2 * inside < 0.2
@@ -130,7 +131,7 @@ def test_many_tiles_and_panels(model, gappy, monkeypatch, panel):
 def test_panels_agree_with_the_whole_to_the_last_bit(model, gappy, monkeypatch):
     monkeypatch.setattr(cutting, "TILE", 12)
     monkeypatch.setattr(cutting, "HALO", 4)
-    archive = Archive.of(gappy, model.domain, model.standardiser)
+    archive = Archive.of(Field.of(gappy, domain=model.domain), model.standardiser)
     archive = dataclasses.replace(archive, covariates=model.covariates)
     found = []
     for panel in (48, 24, 12):
@@ -150,8 +151,10 @@ def test_a_part_of_the_globe(model, gappy):
     # It has edges, wherever it lies: a part across the seam is what it would be anywhere.
     part = turned(gappy).isel(lon=slice(10, 38))
     assert part.lon.values[0] > part.lon.values[-1]
-    across = fill(model, part)
-    assert not Archive.of(part, np.ones((16, 28), bool), model.standardiser.part(slice(None), slice(0, 28))).is_periodic
+    across = fill(model, Field.of(part))
+    assert not Archive.of(
+        Field.of(part, domain=np.ones((16, 28), bool)), model.standardiser.part(slice(None), slice(0, 28))
+    ).is_periodic
     moved = dataclasses.replace(
         model,
         domain=np.roll(model.domain, HALF, 1),
@@ -161,15 +164,15 @@ def test_a_part_of_the_globe(model, gappy):
         covariates=dataclasses.replace(model.covariates, maps=np.roll(model.covariates.maps, HALF, -1)),
         x=np.roll(model.x, HALF),
     )
-    close(across, fill(moved, part), 1e-6)
+    close(across, fill(moved, Field.of(part)), 1e-6)
 
 
 def test_longitudes_off_the_models_are_refused(model, gappy):
     with pytest.raises(InputError, match="lon of sst .* is not part of the model's grid"):
-        fill(model, gappy.assign_coords(lon=gappy.lon + 2.0))
+        fill(model, Field.of(gappy.assign_coords(lon=gappy.lon + 2.0)))
     backwards = gappy.isel(lon=slice(None, None, -1))
     with pytest.raises(InputError, match="is not part of the model's grid"):
-        fill(model, backwards)
+        fill(model, Field.of(backwards))
 
 
 @pytest.mark.parametrize("region", [None, 10_000, 4_000])
@@ -203,7 +206,7 @@ def test_training_sees_across_the_seam(gappy, quick, region):
 
 def test_a_first_column_that_comes_twice_is_refused(gappy):
     twice = globe(longitudes=np.linspace(0, 360, 49))
-    named = "the first and the last column of variable 'sst' are the same place .longitudes 0 and 360.; drop one"
+    named = "the first and the last column of variable 'sst' have the same longitude .0 and 360.; drop one"
     with pytest.raises(InputError, match=named):
         geogan.Reconstructor("cloud_mask", steps=1).fit(twice.where(twice > 15))
     with pytest.raises(InputError, match=named):
@@ -214,7 +217,7 @@ def test_files_are_read_alike(tmp_path, model, gappy):
     gappy.to_dataset().to_netcdf(tmp_path / "sst.nc")
     turned(gappy).to_dataset().to_zarr(tmp_path / "sst.zarr")
     a, b = (open_field(str(tmp_path / name)) for name in ("sst.nc", "sst.zarr"))
-    close(turned(fill(model, b).compute()), fill(model, a).compute(), 5e-3)
+    close(turned(fill(model, Field.of(b)).compute()), fill(model, Field.of(a)).compute(), 5e-3)
 
 
 def test_on_two_dimensional_longitudes(model, gappy):
@@ -223,11 +226,11 @@ def test_on_two_dimensional_longitudes(model, gappy):
     maps = flat.assign_coords(
         lat=(("y", "x"), lat, {"units": "degrees_north"}), lon=(("y", "x"), lon, {"units": "degrees_east"})
     )
-    here, there = fill(model, gappy), fill(model, maps)
+    here, there = fill(model, Field.of(gappy)), fill(model, Field.of(maps))
     for name in here.data_vars:
         np.testing.assert_array_equal(here[name].values, there[name].values)
     other = maps.roll(x=HALF, roll_coords=True)
-    np.testing.assert_allclose(fill(model, other).sst.roll(x=-HALF).values, here.sst.values, atol=5e-3)
+    np.testing.assert_allclose(fill(model, Field.of(other)).sst.roll(x=-HALF).values, here.sst.values, atol=5e-3)
 
 
 def test_the_archives_covariance_reaches_across_the_seam():
@@ -253,7 +256,7 @@ def test_the_judge_does_not_know_where_the_seam_is(model, gappy, monkeypatch):
         monkeypatch.setattr("geogan.training.judge.SIDE", side)
         judges = []
         for field in (gappy, turned(gappy)):
-            archive = prepared(model, field, withheld=True)
+            archive = prepared(model, Field.of(field), withheld=True)
             judge = Judge.of(archive, model.operator, model.prior, frames=3, draws=2)
             assert judge.is_periodic == (side == 128)
             judges.append(judge)

@@ -6,6 +6,7 @@ from PIL import Image
 
 from geogan.archive.survey import check_field
 from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.io import open_field, open_masks, variable_names
 from geogan.io.images import are_images
 from geogan.operators.errors import InputError
@@ -42,7 +43,7 @@ def test_the_same_images_however_they_are_stored(tmp_path, bands):
         assert field.attrs["valid_min"] == -1 and field.attrs["valid_max"] == 1 and field.attrs["units"] == "1"
     assert open_field(folder).file.values.tolist()[:2] == ["000.png", "001.png"]
     assert open_field([folder / "003.png", folder / "001.png"]).file.values.tolist() == ["003.png", "001.png"]
-    assert check_field(field, find_axes(field)).gap_free
+    assert check_field(Field.of(field)).gap_free
     assert variable_names(folder) == ["image"] and not open_masks(folder, field).data_vars
 
 
@@ -77,7 +78,7 @@ def test_pixels_are_read_when_they_are_asked_for(tmp_path):
     (folder / "002.png").write_bytes(whole[: len(whole) // 2])
     field = open_field(folder)
     with pytest.raises(InputError, match=r"002.png cannot be read as an image \(.*\); save it again, or leave it out$"):
-        check_field(field, find_axes(field))
+        check_field(Field.of(field))
 
 
 def test_what_are_images(tmp_path):

@@ -6,7 +6,7 @@ import xarray as xr
 
 import geogan
 from geogan.archive.survey import check_field
-from geogan.fields.axes import day_of_year, days, find_axes
+from geogan.fields.field import Field
 from geogan.io import as_field, choose_variable, open_field
 from geogan.io.labels import with_coordinates
 from geogan.operators.errors import InputError
@@ -50,22 +50,22 @@ def test_dates_are_found_and_decoded(tmp_path, kind, container):
         dataset.isel(time=slice(3, 6)).to_netcdf(tmp_path / "a.nc")
         field = open_field(tmp_path / "*.nc")
     elif container == "memory":
-        field = as_field(xr.decode_cf(dataset))
+        field = as_field(xr.decode_cf(dataset)).array
     else:
-        field = as_field(with_coordinates(xr.decode_cf(dataset)).sst)
-    axes = find_axes(field)
+        field = as_field(with_coordinates(xr.decode_cf(dataset)).sst).array
+    known = Field.of(field)
     hour = 6 if kind not in ("whole numbers", "with units", "yyyymmdd") else 0
     wanted = (START.astype("M8[D]") - np.datetime64("1970-01-01")).astype(int) + hour / 24 + np.arange(6)
-    np.testing.assert_allclose(days(field, axes), wanted, atol=1e-6)
-    np.testing.assert_allclose(day_of_year(field, axes), 27 + hour / 24 + np.arange(6), atol=1e-6)
+    np.testing.assert_allclose(known.days, wanted, atol=1e-6)
+    np.testing.assert_allclose(known.day_of_year, 27 + hour / 24 + np.arange(6), atol=1e-6)
     assert field.indexes["time"][4].strftime("%Y-%m-%d") == "2001-02-01"
-    survey = check_field(field, axes)
+    survey = check_field(known)
     assert str(survey.first).startswith("2001-01-28") and str(survey.last).startswith("2001-02-02")
 
 
 def test_days_of_an_array_that_was_not_opened():
     field = film(TIMES["whole numbers"]).set_coords("time").sst
-    assert np.diff(days(field, find_axes(field))).tolist() == [1.0] * 5
+    assert np.diff(Field.of(field).days).tolist() == [1.0] * 5
 
 
 @pytest.mark.parametrize("kind", TIMES)
@@ -104,7 +104,7 @@ def test_places_among_the_variables_are_coordinates(tmp_path, lat, lon, as_coord
     south.to_netcdf(tmp_path / "b.nc")
     with pytest.raises(InputError, match=r"b\.nc is on another grid"):
         open_field([tmp_path / "a.nc", tmp_path / "b.nc"])
-    assert as_field(dataset).name == "sst"
+    assert as_field(dataset).array.name == "sst"
 
 
 def test_other_variables_stay_variables():

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import geogan
 from geogan.archive.survey import check_field
 from geogan.fields.damage import GAP_RULES, count_gaps, gap, plain_gaps
+from geogan.fields.field import Field
 from geogan.io import as_field, open_field, open_maps, open_source
 from geogan.io.missing import MissingRules
 from geogan.operators.errors import InputError
@@ -191,7 +192,7 @@ def test_an_array_in_memory(tmp_path, kind, name):
         if is_decoded and isinstance(attrs.get("missing_value"), str):
             continue  # xarray refuses a text
         with xr.open_dataset(path, mask_and_scale=is_decoded, chunks=lazy, **options) as dataset:
-            field = as_field(dataset, "sst")
+            field = as_field(dataset, "sst").array
             # A file that xarray reads when asked stays one.
             assert (field.chunks is None) == (lazy is None) and not field.variable._in_memory
             found = field.values
@@ -199,7 +200,7 @@ def test_an_array_in_memory(tmp_path, kind, name):
             right = expected(values, attrs, kind)
             assert found[~WHERE].tolist() == right[~WHERE].tolist()
             assert not {"_FillValue", "missing_value", "scale_factor", "add_offset"} & field.attrs.keys()
-            again = as_field(field)
+            again = as_field(field).array
             np.testing.assert_array_equal(np.isnan(again.values), WHERE)
 
 
@@ -220,9 +221,8 @@ def test_files_state_each_their_own(tmp_path):
     write(tmp_path / "2.nc", "NETCDF4", stored("f8", -1), {"_FillValue": -1.0}, first=6)
     field = open_field(str(tmp_path / "*.nc"))
     np.testing.assert_array_equal(field.isnull().values, np.tile(WHERE, (3, 1, 1)))
-    from geogan.fields.axes import find_axes
 
-    gaps = check_field(field, find_axes(field)).gaps
+    gaps = check_field(Field.of(field)).gaps
     assert (gaps["_FillValue or NaN"], gaps["missing_value"], gaps["valid_range"]) == (3, 3, 3)
 
 
@@ -276,7 +276,7 @@ def test_the_fill_value_of_a_zarr_3_store_is_a_gap(tmp_path, fill):
     array[:2] = values[:2]
     array[2] = fill
     array[0, 0, 0] = fill
-    for field in (open_field(path), as_field(xr.open_zarr(path, consolidated=False)["sst"])):
+    for field in (open_field(path), as_field(xr.open_zarr(path, consolidated=False)["sst"]).array):
         found = field.values
         assert np.isnan(found[2]).all() and np.isnan(found[0, 0, 0]) and np.isnan(found).sum() == 21
         assert count_gaps(found)[GAP_RULES.index("fill_value of the store")] == 21
@@ -351,21 +351,20 @@ def test_texts_that_state_nothing(tmp_path):
 
 def test_a_field_without_attributes_is_left_alone():
     field = xr.DataArray(np.ones(SHAPE), dims=("time", "y", "x"), name="sst")
-    assert as_field(field) is field and as_field(field.chunk()).data.name == field.chunk().data.name
-    joined = as_field(xr.Dataset({"a": field, "b": field}))
-    assert as_field(joined) is joined
+    assert as_field(field).array is field and as_field(field.chunk()).array.data.name == field.chunk().data.name
+    joined = as_field(xr.Dataset({"a": field, "b": field})).array
+    assert as_field(joined).array is joined
     whole = field.astype("i4")
-    assert as_field(whole) is whole
+    assert as_field(whole).array is whole
 
 
 def test_default_fill_values_in_memory():
     values = np.where(WHERE, 9.969209968386869e36, 1.0)
     field = xr.DataArray(values, dims=("time", "y", "x"), name="sst")
-    assert as_field(field).isnull().sum() == 3 and (field.values == values).all()
-    from geogan.fields.axes import find_axes
+    assert as_field(field).array.isnull().sum() == 3 and (field.values == values).all()
 
     with pytest.raises(InputError, match="holds 9.96921e.36, which NetCDF writes where there is no value"):
-        check_field(as_field(field.chunk()), find_axes(field))
+        check_field(as_field(field.chunk()))
 
 
 def test_what_may_or_may_not_be_packed_is_refused():
@@ -376,9 +375,9 @@ def test_what_may_or_may_not_be_packed_is_refused():
     with pytest.raises(InputError, match=r"valid_range is of type int16, .*field.attrs.pop\('valid_range'\)"):
         as_field(field)
     field.encoding = {"dtype": np.dtype("i2"), "scale_factor": 0.01}
-    assert as_field(field) is field
+    assert as_field(field).array is field
     field.encoding, field.attrs = {}, {"valid_min": -2, "valid_max": 40}  # numbers of Python's, in the field's units
-    assert as_field(field) is field and as_field(field + 40).isnull().all()
+    assert as_field(field).array is field and as_field(field + 40).array.isnull().all()
 
 
 def test_land_is_a_flag_that_is_never_observed(tmp_path):
@@ -388,17 +387,15 @@ def test_land_is_a_flag_that_is_never_observed(tmp_path):
     values[:, 0] = 254
     attrs = {"flag_values": np.array([254, 255], "u1"), "flag_meanings": "land missing", "scale_factor": 0.01}
     field = open_field(write(tmp_path / "ice.nc", "NETCDF4", values, attrs))
-    from geogan.fields.axes import find_axes
 
-    assert not check_field(field, find_axes(field)).domain[0].any()
+    assert not check_field(Field.of(field)).domain[0].any()
 
 
 def test_no_value_at_all_names_the_rule(tmp_path):
-    from geogan.fields.axes import find_axes
 
     field = open_field(write(tmp_path / "a.nc", "NETCDF4", stored("f4", 1), {"valid_min": F4(100)}))
     with pytest.raises(InputError, match=r"only gaps \(60 by valid_range\); check these attributes"):
-        check_field(field, find_axes(field))
+        check_field(Field.of(field))
 
 
 def test_maps_and_errors_are_read_by_the_same_rules(tmp_path):
@@ -513,7 +510,7 @@ def test_what_netcdf4_python_masks_is_missing(tmp_path_factory, variable):
             np.testing.assert_array_equal(found.values[seen], decoded[seen])
             if decoded.dtype.kind == "f":
                 assert found.dtype == decoded.dtype
-            np.testing.assert_array_equal(as_field(dataset["sst"]).isnull().values, right)
+            np.testing.assert_array_equal(as_field(dataset["sst"]).array.isnull().values, right)
     finally:
         path.unlink()
 
@@ -545,12 +542,12 @@ def test_pixels_of_images_with_noise_are_no_gaps(tmp_path):
     attrs = {"units": "1", "valid_min": -1.0, "valid_max": 1.0}
     images = xr.DataArray(values, dims=("sample", "y", "x"), name="image", attrs=attrs)
     images.to_netcdf(tmp_path / "images.nc")
-    assert as_field(images).notnull().all() and open_field(tmp_path / "images.nc").notnull().all()
+    assert as_field(images).array.notnull().all() and open_field(tmp_path / "images.nc").notnull().all()
     maps = xr.DataArray(
         values, dims=("time", "y", "x"), coords={"time": DAYS[0] + np.arange(4) * np.timedelta64(1, "D")}
     )
     maps.attrs, maps.name = attrs, "sst"
-    assert (as_field(maps).isnull() == (abs(values) > 1)).all()
+    assert (as_field(maps).array.isnull() == (abs(values) > 1)).all()
 
 
 def test_noise_may_exceed_the_valid_range(tmp_path, film):
@@ -617,7 +614,7 @@ def test_a_packed_dataset_in_memory_has_its_measured_variable():
     values, attrs, _, _ = RULES["flags"]
     ice = xr.DataArray(values.view("i1"), dims=("time", "y", "x"), attrs=attrs | {"_Unsigned": "true"})
     mask = xr.DataArray(np.ones(SHAPE[1:], "i1"), dims=("y", "x"))
-    field = as_field(xr.Dataset({"ice": ice, "land": mask}))
+    field = as_field(xr.Dataset({"ice": ice, "land": mask})).array
     assert field.name == "ice"
     np.testing.assert_array_equal(field.isnull().values, WHERE)
 
@@ -709,7 +706,7 @@ def test_a_file_and_an_array_have_the_same_gaps(tmp_path_factory, variable):
             return
         for is_decoded in (False,) if isinstance(attrs.get("missing_value"), str) else (False, True):
             with xr.open_dataset(path, mask_and_scale=is_decoded) as dataset:
-                found = as_field(dataset["sst"])
+                found = as_field(dataset["sst"]).array
                 if found.dtype.kind == "f" and found.dtype == right.dtype:
                     np.testing.assert_array_equal(found.values, right.values)
                     # What xarray masked itself does not say by which rule.

@@ -13,6 +13,7 @@ import xarray as xr
 
 from geogan.archive.survey import check_field
 from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.io import open_field, open_source
 from geogan.operators.errors import InputError
 
@@ -170,7 +171,7 @@ def test_fields_behind_a_web_server(tmp_path, server, monkeypatch, film, to_stor
 def test_real_fields_open(path):
     field = open_field(path, variable=VARIABLES.get(path.stem))
     axes = find_axes(field)
-    survey = check_field(field.isel({axes.time: slice(0, 60)}) if axes.time else field, axes)
+    survey = check_field(Field.of(field.isel({axes.time: slice(0, 60)}) if axes.time else field), axes)
     assert survey.observed > 0
     assert survey.domain.shape == (field.sizes[axes.y], field.sizes[axes.x])
     with xr.open_dataset(path, decode_timedelta=False) as plain:

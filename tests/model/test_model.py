@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from geogan.fields.field import Field
 from geogan.fields.variables import join_variables
 from geogan.model.model import grid_of
 from geogan.operators.errors import InputError
@@ -28,18 +29,18 @@ def kelvins(model):
 @pytest.mark.parametrize(("rows", "columns"), [(slice(0, 11), slice(0, 7)), (slice(3, 9), slice(6, 7))])
 def test_a_part_is_found(kelvins, rows, columns):
     part = field(11, 7, y=kelvins.y, x=kelvins.x)[:, rows, columns]
-    assert kelvins.place(part) == (rows, columns)
-    assert kelvins.place(part.transpose("lon", "time", "lat")) == (rows, columns)
+    assert kelvins.place(Field.of(part)) == (rows, columns)
+    assert kelvins.place(Field.of(part.transpose("lon", "time", "lat"))) == (rows, columns)
     nudged = part.assign_coords(lat=part.lat.astype(np.float32) + 1e-3)
-    assert kelvins.place(nudged) == (rows, columns)
+    assert kelvins.place(Field.of(nudged)) == (rows, columns)
 
 
 def test_without_coordinates_sizes_decide(kelvins):
-    assert kelvins.place(field(11, 7)) == (slice(0, 11), slice(0, 7))
+    assert kelvins.place(Field.of(field(11, 7))) == (slice(0, 11), slice(0, 7))
     gridless = dataclasses.replace(kelvins, y=None, x=None)
-    assert gridless.place(field(11, 7, y=np.arange(11), x=np.arange(7))) == (slice(0, 11), slice(0, 7))
+    assert gridless.place(Field.of(field(11, 7, y=np.arange(11), x=np.arange(7)))) == (slice(0, 11), slice(0, 7))
     with pytest.raises(InputError, match="the model's grid has 11 cells along lat, but t has 6"):
-        kelvins.place(field(6, 7))
+        kelvins.place(Field.of(field(6, 7)))
 
 
 @pytest.mark.parametrize(
@@ -47,23 +48,23 @@ def test_without_coordinates_sizes_decide(kelvins):
 )
 def test_other_rows_are_refused(kelvins, y):
     with pytest.raises(InputError, match=r"lat of t .* 11 cells\) is not part of the model's grid \(50 to 40"):
-        kelvins.place(field(11, 7, y=y, x=kelvins.x))
+        kelvins.place(Field.of(field(11, 7, y=y, x=kelvins.x)))
 
 
 def test_a_larger_grid_is_refused(kelvins):
     with pytest.raises(InputError, match="lon of t .* 9 cells.* is not part of the model's grid"):
-        kelvins.place(field(11, 9, y=kelvins.y, x=np.arange(0.0, 9.0)))
+        kelvins.place(Field.of(field(11, 9, y=kelvins.y, x=np.arange(0.0, 9.0))))
 
 
 def test_other_units_are_refused(kelvins):
     with pytest.raises(InputError, match="in K, but t is in degC; convert it"):
-        kelvins.place(field(11, 7, units="degC"))
+        kelvins.place(Field.of(field(11, 7, units="degC")))
     with pytest.raises(InputError, match="in K, but t is in no units"):
-        kelvins.place(field(11, 7, units=""))
+        kelvins.place(Field.of(field(11, 7, units="")))
 
 
 def test_the_grid_of_a_field():
-    y, x = grid_of(field(3, 2, y=[3, 2, 1], x=["a", "b"]))
+    y, x = grid_of(Field.of(field(3, 2, y=[3, 2, 1], x=["a", "b"])))
     assert y.tolist() == [3.0, 2.0, 1.0] and y.dtype == np.float64 and x is None
 
 
@@ -77,13 +78,13 @@ def test_of_several_variables_each_has_units(kelvins):
         field(11, 7, y=kelvins.y, x=kelvins.x, units=units).rename(name)
         for name, units in zip(two.bands, two.band_units, strict=True)
     )
-    assert two.place(join_variables([t, chl])) == (slice(0, 11), slice(0, 7))
-    assert two.place(join_variables([t, chl])[:, :, 3:9]) == (slice(3, 9), slice(0, 7))
+    assert two.place(Field.of(join_variables([t, chl]))) == (slice(0, 11), slice(0, 7))
+    assert two.place(Field.of(join_variables([t, chl])[:, :, 3:9])) == (slice(3, 9), slice(0, 7))
     with pytest.raises(InputError, match="trained on chl in mg m-3, but chl is in g m-3; convert it"):
-        two.place(join_variables([t, chl.assign_attrs(units="g m-3")]))
+        two.place(Field.of(join_variables([t, chl.assign_attrs(units="g m-3")])))
     for other in (join_variables([chl, t]), t):
         with pytest.raises(InputError, match=f"variables t, chl together, but {other.name} was given"):
-            two.place(other)
+            two.place(Field.of(other))
 
 
 def test_on_a_globe_a_field_may_begin_at_any_meridian(kelvins):
@@ -91,10 +92,10 @@ def test_on_a_globe_a_field_may_begin_at_any_meridian(kelvins):
     globe = dataclasses.replace(kelvins, x=east, domain=np.ones((11, 12), bool))
     for start, count in ((0, 12), (5, 12), (9, 7), (11, 1)):
         x = (east[(np.arange(count) + start) % 12] + 180) % 360 - 180
-        assert globe.place(field(11, count, y=globe.y, x=x)) == (slice(0, 11), slice(start, start + count))
+        assert globe.place(Field.of(field(11, count, y=globe.y, x=x))) == (slice(0, 11), slice(start, start + count))
     for x in (east[::-1], east + 10, east[::2], np.arange(0.0, 391, 30)):
         with pytest.raises(InputError, match="is not part of the model's grid"):
-            globe.place(field(11, len(x), y=globe.y, x=x))
+            globe.place(Field.of(field(11, len(x), y=globe.y, x=x)))
     # Metres do not go round.
     metres = (
         field(11, 12, y=globe.y, x=np.roll(east, 3))
@@ -102,7 +103,7 @@ def test_on_a_globe_a_field_may_begin_at_any_meridian(kelvins):
         .assign_coords(x=("x", np.roll(east, 3), {"units": "m"}))
     )
     with pytest.raises(InputError, match="is not part of the model's grid"):
-        globe.place(metres)
+        globe.place(Field.of(metres))
 
 
 def spoiled(model, **changes):

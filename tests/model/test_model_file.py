@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 from safetensors.torch import save_file
 
+from geogan.fields.field import Field
 from geogan.filling.fill import fill, prepared
 from geogan.model import model_file as checkpoint
 from geogan.model.model_file import digest, is_run, load_model, save_model
@@ -71,14 +72,14 @@ def test_models_of_all_kinds(model, tmp_path, changes):
 
 
 def test_the_archives_own_covariance_comes_back(model, gappy, tmp_path):
-    archive = prepared(model, gappy)
+    archive = prepared(model, Field.of(gappy))
     film = archive.read(slice(None))
     prior = ArchivePrior.fit(film.values * film.mask, film.mask, film.domain, GaussianPrior(length=4.0))
     changed = dataclasses.replace(model, prior=prior)
     save_model(tmp_path, changed)
     loaded = load_model(tmp_path)
     assert same(loaded.prior, prior) and same(loaded, changed)
-    xr.testing.assert_identical(fill(loaded, gappy[:6]), fill(changed, gappy[:6]))
+    xr.testing.assert_identical(fill(loaded, Field.of(gappy[:6])), fill(changed, Field.of(gappy[:6])))
 
 
 def test_a_model_of_before_smooths_nothing(model, tmp_path):
@@ -98,7 +99,7 @@ def test_a_gap_library_comes_back(model, gappy, domain, tmp_path):
 
 def test_a_loaded_model_fills_the_same(model, gappy, tmp_path):
     save_model(tmp_path, model)
-    again, expected = fill(load_model(tmp_path), gappy), fill(model, gappy)
+    again, expected = fill(load_model(tmp_path), Field.of(gappy)), fill(model, Field.of(gappy))
     # What fits in memory is laid out anew: the last bits may differ, no more.
     np.testing.assert_allclose(again["sst"].values, expected["sst"].values, rtol=1e-5)
     np.testing.assert_array_equal(again["sst_source"].values, expected["sst_source"].values)

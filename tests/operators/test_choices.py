@@ -5,6 +5,7 @@ import pytest
 import geogan
 from geogan.compute.device import find_device
 from geogan.fields.covariates import Covariates
+from geogan.fields.field import Field
 from geogan.io import choose_variable
 from geogan.operators.choices import choice, matching, suggestion
 from geogan.operators.errors import InputError
@@ -57,7 +58,10 @@ def test_names_of_all_kinds(film):
         (lambda film: parse("cloud_mask:covrage=0.4"), "no parameter 'covrage'.*did you mean 'coverage'"),
         (lambda film: settings_of(["unirr"]), "did you mean 'unir'"),
         (lambda film: choose_variable(film, "sstt"), "did you mean 'sst'"),
-        (lambda film: Covariates.of("latitud", film.sst, film.sst[0].notnull().values), "did you mean 'latitude'"),
+        (
+            lambda film: Covariates.of("latitud", Field.of(film.sst, domain=film.sst[0].notnull().values)),
+            "did you mean 'latitude'",
+        ),
         (lambda film: find_device("meta"), "'meta' is not available"),
         (lambda film: find_device("cpu:99999999999999999999"), "is not available"),
     ],

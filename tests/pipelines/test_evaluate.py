@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from geogan.evaluation.league import DEFAULT, METHODS, league
+from geogan.fields.field import Field
 from geogan.filling.fill import prepared
 from geogan.io import open_field
 from geogan.model.model_file import load_model, save_model
@@ -54,7 +55,7 @@ def test_the_table_is_the_league_s(data, run, tmp_path):
     console = Console(record=True, width=120)
     rows = evaluate(data, run, ablation=False, json=tmp_path / "scores.json", console=console)
     model = load_model(run)
-    assert rows == league({"model": model}, prepared(model, open_field(data), withheld=True))
+    assert rows == league({"model": model}, prepared(model, Field.of(open_field(data)), withheld=True))
     written = json.loads((tmp_path / "scores.json").read_text())
     assert [row["rmse"] for row in written["rows"]] == [row.score.rmse for row in rows]
     assert written["units"] == "degree_Celsius" and "withheld clouds" in written["cells"]

@@ -10,7 +10,7 @@ import torch
 
 from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
-from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.operators.cloud import CloudMask
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.pixels import RemovePixel
@@ -22,7 +22,7 @@ CLOUDS = CloudMask(coverage=0.4, scale=5.0)
 
 
 def archive_of(field, domain):
-    archive = Archive.of(field, domain, Standardiser.fit(field, find_axes(field), domain))
+    archive = Archive.of(Field.of(field, domain=domain), Standardiser.fit(Field.of(field, domain=domain)))
     return archive.withholding(shares(archive), seed=5)
 
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
-from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.filling.fill import prepared
 from geogan.model.calibration import Calibration
 from geogan.model.networks import ErrorNet
@@ -26,7 +26,7 @@ CLOUDS = CloudMask()
 
 @pytest.fixture
 def archive(model, gappy):
-    return prepared(model, gappy, withheld=True)
+    return prepared(model, Field.of(gappy), withheld=True)
 
 
 def test_without_a_guess_the_error_is_that_of_the_climatology(archive):
@@ -127,7 +127,7 @@ def noisy():
     measured = operator.blur(torch.from_numpy(clean)[None])[0].numpy() + noise
     field = xr.DataArray(measured[:, 0], dims=("sample", "y", "x"), name="image")
     everywhere = np.ones((20, 24), bool)
-    return operator, clean, Archive.of(field, everywhere, Standardiser.identity(1, everywhere))
+    return operator, clean, Archive.of(Field.of(field, domain=everywhere), Standardiser.identity(1, everywhere))
 
 
 class Answer(torch.nn.Module):
@@ -173,7 +173,7 @@ def test_against_noise_what_returns_the_measurement_is_punished(noisy):
 
 def test_noise_is_withheld_of_films_too(truth, domain, prior):
     measured = truth + 0.3 * np.random.default_rng(0).standard_normal(truth.shape).astype("f4")
-    archive = Archive.of(measured, domain, Standardiser.fit(measured, find_axes(measured), domain))
+    archive = Archive.of(Field.of(measured, domain=domain), Standardiser.fit(Field.of(measured, domain=domain)))
     judge = Judge.of(archive, ConvolveNoise(l=1, sigma=0.3), prior, frames=3)
     assert len(judge.stretches) >= module.STRETCHES and judge.cells == len(judge.stretches) * domain.sum()
     assert 0 < judge.error(None) < Judge.of(archive, ConvolveNoise(l=1, sigma=0.3), None, frames=3).error(None)
@@ -183,7 +183,7 @@ def test_samples_are_judged_side_by_side(gappy, domain, prior):
     samples = gappy.drop_vars("time").rename(time="sample")
     both = xr.concat([samples, samples[:, ::-1].assign_coords(lat=samples.lat)], "band")
     everywhere = np.ones_like(domain)
-    archive = Archive.of(both, everywhere, Standardiser.fit(both, find_axes(both), everywhere))
+    archive = Archive.of(Field.of(both, domain=everywhere), Standardiser.fit(Field.of(both, domain=everywhere)))
     archive = archive.withholding(np.array([archive.seen(date).mean() for date in range(30)]), seed=1)
     judge = Judge.of(archive, CLOUDS, prior, frames=1)
     assert judge.cells == archive.read(slice(None)).withheld.sum() > 100

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
-from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.model.networks import Discriminator, ErrorNet, UNet
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
@@ -359,7 +359,7 @@ class Setting(NamedTuple):
 
 @pytest.fixture(scope="module")
 def setting(gappy, domain):
-    archive = Archive.of(gappy, domain, Standardiser.fit(gappy, find_axes(gappy), domain))
+    archive = Archive.of(Field.of(gappy, domain=domain), Standardiser.fit(Field.of(gappy, domain=domain)))
     share = np.array([archive.seen(date).sum() / domain.sum() for date in range(len(archive.days))])
     return Setting(archive.withholding(share, seed=5), share)
 

@@ -16,7 +16,7 @@ from geogan.archive import archive as module_archive
 from geogan.archive import observed as masks
 from geogan.archive.archive import Archive
 from geogan.archive.survey import check_field
-from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
@@ -29,7 +29,8 @@ from geogan.training.preparation import block_maker, prepare_model, read_once, s
 
 def prepare(field, domain, operator, **options):
     options = {"window": 1, "transform": "none", "first_guess": False, "seed": 0, "message": lambda _: None} | options
-    return prepare_model(field, check_field(field, find_axes(field)), domain, operator, **options)
+    known = Field.of(field, domain=domain)
+    return prepare_model(known, check_field(known), operator, **options)
 
 
 def test_what_is_found_is_said(gappy, domain, quick, prior):
@@ -199,10 +200,11 @@ def test_an_archive_on_disk_is_prepared_alike_and_read_once(gappy, domain, monke
     lazy = measured.chunk(time=5, lat=6)
     places = numbers.chunk(time=5, lat=6)
     lazy = lazy.copy(data=dask.array.map_blocks(count, lazy.data, places.data, dtype=float, meta=np.empty((0,) * 3)))
-    survey, sums = read_once(lazy, find_axes(lazy), transform=transform, message=print)
+    survey, sums = read_once(Field.of(lazy), transform=transform, message=print)
     assert (read == 1).all()
-    found = prepare_model(lazy, survey, domain, CloudMask(), window=1, transform=transform, first_guess=False,
-                          sums=sums, seed=0, message=lambda _: None)  # fmt: skip
+    known = Field.of(lazy, domain=domain)
+    found = prepare_model(known, survey, CloudMask(), window=1, transform=transform, first_guess=False, sums=sums,
+                          seed=0, message=lambda _: None)  # fmt: skip
     # In so short a record all chunks have dates that lend gaps, that lose something, and that the operator looks at.
     assert read.max() <= 4
     mine, other = found.model.standardiser, expected.model.standardiser
@@ -232,7 +234,7 @@ def test_fewer_dates_than_the_window(gappy, domain):
 
 
 def test_the_share_seen_counts_within_the_domain(gappy, domain):
-    survey = check_field(gappy, find_axes(gappy))
+    survey = check_field(Field.of(gappy))
     half = domain.copy()
     half[:, 12:] = False
     assert (share_seen(survey, half) <= 1).all() and (share_seen(survey, domain) <= 1).all()

@@ -7,7 +7,7 @@ import xarray as xr
 
 from geogan.archive import archive
 from geogan.archive.survey import check_field
-from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.prior.gaussian import fit_prior
@@ -36,8 +36,8 @@ def labelled(values, seen):
 
 def prepare(field, **options):
     options = {"window": 0, "transform": "none", "first_guess": True, "seed": 0, "message": lambda _: None} | options
-    survey = options.pop("survey", None) or check_field(field, find_axes(field))
-    return prepare_model(field, survey, np.ones(SHAPE, bool), CloudMask(), **options)
+    survey = options.pop("survey", None) or check_field(Field.of(field))
+    return prepare_model(Field.of(field, domain=np.ones(SHAPE, bool)), survey, CloudMask(), **options)
 
 
 def guess_error(prepared, values, where):
@@ -125,7 +125,7 @@ def test_a_scene_on_disk_is_prepared_alike(fitted, monkeypatch):
     expected, pieces = fitted(field)
     monkeypatch.setattr(archive, "IN_MEMORY", 10)
     lazy = field.chunk(y=7, x=9)
-    survey, sums = read_once(lazy, find_axes(lazy), transform="none", message=print)
+    survey, sums = read_once(Field.of(lazy), transform="none", message=print)
     prepared, others = fitted(lazy, survey=survey, sums=sums)
     assert prepared.archive.streamed and sums is not None
     np.testing.assert_allclose(
@@ -168,6 +168,6 @@ def test_a_scene_whose_gaps_hide_nothing_is_fitted_as_before(quick):
 def test_a_scene_without_a_first_guess_and_films_are_left_alone(gappy, domain, quick, monkeypatch):
     monkeypatch.setattr(preparation, "fit_scene", None)
     assert prepare(labelled(SLOPE + noise(0), clouds()), first_guess=False).model.prior is None
-    survey = check_field(gappy, find_axes(gappy))
-    prepare_model(gappy, survey, domain, CloudMask(), window=1, transform="none", first_guess=True, seed=0,
+    known = Field.of(gappy, domain=domain)
+    prepare_model(known, check_field(known), CloudMask(), window=1, transform="none", first_guess=True, seed=0,
                   message=lambda _: None)  # fmt: skip
