@@ -23,6 +23,7 @@ from geogan.archive.standardiser import Standardiser
 from geogan.archive.withheld import Withheld
 from geogan.compute.threads import side_by_side
 from geogan.fields.field import Field
+from geogan.fields.measurement import measure
 from geogan.filling.fill import prepared
 from geogan.filling.plan import plan
 from geogan.filling.tiles import Tile
@@ -32,7 +33,6 @@ from geogan.model.model_file import save_model
 from geogan.model.networks import ErrorNet, UNet
 from geogan.model.reconstruct import reconstruct
 from geogan.operators.cloud import CloudMask
-from geogan.operators.corrupt import corrupt
 from geogan.pipelines.fill import fill
 from geogan.prior.gaussian import GaussianPrior
 
@@ -50,7 +50,7 @@ def gappy_archive(days: int, side: int) -> xr.DataArray:
     }
     field = xr.DataArray(values.astype("f4"), dims=("time", "lat", "lon"), coords=coords, name="sst")
     field.attrs["units"] = "degree_Celsius"
-    return corrupt(field, CloudMask(coverage=0.5, spread=0.2, scale=12.0, persistence=2.0), seed=0)
+    return measure(Field.of(field), CloudMask(coverage=0.5, spread=0.2, scale=12.0, persistence=2.0), seed=0)
 
 
 def untrained(field: xr.DataArray, precision: str) -> Model:

@@ -26,10 +26,11 @@ from scipy.spatial import cKDTree
 from geogan import Reconstructor
 from geogan.evaluation.baselines.biharmonic import biharmonic
 from geogan.evaluation.baselines.dineof import dineof
+from geogan.fields.field import Field
+from geogan.fields.measurement import measure
 from geogan.fields.synthetic import synthetic_sst
 from geogan.filling import fill
 from geogan.operators.cloud import CloudMask
-from geogan.operators.corrupt import corrupt
 
 
 class Sea(NamedTuple):
@@ -106,7 +107,9 @@ def main() -> None:
     torch.set_num_threads(1)
     dask.config.set(scheduler="synchronous")
     truth = synthetic_sst(days=given.days, size=given.side, seed=0)
-    field = corrupt(truth.sst, CloudMask(coverage=0.5, spread=0.2, scale=12.0, persistence=2.0), seed=0).load()
+    field = measure(
+        Field.of(truth.sst), CloudMask(coverage=0.5, spread=0.2, scale=12.0, persistence=2.0), seed=0
+    ).load()
     domain, values = truth.sea_mask.values == 1, field.values
     with warnings.catch_warnings(action="ignore"):
         mean = np.nanmean(values, 0)

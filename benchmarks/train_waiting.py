@@ -14,9 +14,10 @@ from pathlib import Path
 
 from train_memory import archive_on_disk
 
+from geogan.fields.field import Field
+from geogan.fields.measurement import measure
 from geogan.fields.synthetic import synthetic_sst
 from geogan.operators.cloud import CloudMask
-from geogan.operators.corrupt import corrupt
 from geogan.pipelines.train import train
 
 
@@ -49,7 +50,7 @@ def main() -> None:
         if not given.on_disk:
             data = Path(folder) / "gappy.zarr"
             truth = synthetic_sst(days=given.days, size=given.size)
-            gappy = corrupt(truth.sst, CloudMask(coverage=0.5, scale=10.0, persistence=2.0))
+            gappy = measure(Field.of(truth.sst), CloudMask(coverage=0.5, scale=10.0, persistence=2.0))
             gappy.to_dataset().chunk(time=20).to_zarr(data, consolidated=False)
             report("in memory", data, Path(folder) / "run", given.minutes)
 

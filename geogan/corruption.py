@@ -1,4 +1,4 @@
-"""Corruption: a labelled field as an operator would have measured it, its step and scale found from itself."""
+"""Corruption: a field with the gaps and errors of an operator, its time step and scale taken from the field."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ import xarray as xr
 
 from geogan.fields.field import Field
 from geogan.fields.geography import check_columns
+from geogan.fields.measurement import measure
 from geogan.fields.storage import choose_storage
 from geogan.fields.variables import is_joined, join_variables, split_variables
 from geogan.io import as_field
 from geogan.operators.compose import Compose
-from geogan.operators.corrupt import corrupt as measure
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator
 from geogan.operators.parse import parse
@@ -21,34 +21,32 @@ from geogan.settings import check_settings
 def corrupt(
     field: xr.DataArray, operator: str | Sequence[str] | Operator = "cloud_mask", *, seed: int = 0
 ) -> xr.DataArray:
-    """Measure a field: hide, blur and disturb it as ``operator`` says.
+    """Measure a field with an operator that hides, blurs or adds noise.
 
-    What a date (or a sample) suffers depends on the seed and that date alone. On a grid that goes once round the globe,
-    clouds, borrowed gaps and blurs lie across the seam.
+    The measurement of a date (or a sample) depends on the seed and that date only. On a grid that goes once round the
+    globe, clouds, borrowed gaps and blurs cross the seam.
 
     Parameters
     ----------
     field : DataArray, shape ([time,] [band,] y, x)
-        In its own units, NaN where unseen; lazy or not.
+        In any units, NaN where not observed; lazy or not.
     operator : str, sequence of str, or Operator
-        As in `geogan.operators.parse.parse`. Parameters that are not given take their defaults. Noise is
-        counted in standard deviations of each band, for which the field is read once; that of images, which lie
-        within [-1, 1], as it stands. Borrowed gaps
-        (``observed_gaps``) come from the field's own dates.
+        As in `geogan.operators.parse.parse`. Parameters that are not given have their defaults. Noise is given in
+        standard deviations of each band, for which the field is read once; for images, whose valid range is [-1, 1],
+        in their own units. Borrowed gaps (``observed_gaps``) come from the dates of the field.
     seed : int
         Two seeds give two independent measurements.
 
     Returns
     -------
     gappy : DataArray
-        As ``field``, NaN where hidden; lazy where the field is. Whole numbers become float32, so that there
-        is a NaN.
+        As ``field``, NaN where hidden; lazy if the field is. Whole numbers become float32, which has NaN.
 
     Raises
     ------
     InputError
-        If the operator is not understood, the seed is none, y or x is not found, there are no gaps to borrow, or a grid
-        that goes round the globe has its first column twice.
+        If the operator is not understood, the seed is not a whole number, y or x is not found, the field has no gaps to
+        borrow, or a grid that goes round the globe repeats its first column.
 
     Examples
     --------
@@ -59,53 +57,44 @@ def corrupt(
     True
     """
     check_settings({"seed": seed})
-    operator, known = parse(operator), as_field(field)
-    given, axes = known.array, known.axes
-    check_columns(given, axes)
-    operator = _with_gaps_of(known, operator, seed=seed).around(known.is_periodic)
-    field = given if given.dtype.kind == "f" else given.astype(np.float32)
-    known = known.with_array(field)
-    spread = _spread(known) if operator.noise else 1.0
-    several = isinstance(spread, xr.DataArray)
-    gappy = measure(
-        # Bands of different spreads get their noise in units of their own.
-        (field / spread).assign_attrs(field.attrs) if several else field,
-        operator,
-        seed=seed,
-        time=axes.time,
-        dims=(axes.y, axes.x),
-        band=axes.band,
-        scale=1.0 if isinstance(spread, xr.DataArray) else spread,
-        step=_step(known),
-        independent=axes.independent,
-    )
-    if several:
-        gappy = (gappy * spread).transpose(*field.dims).assign_attrs(field.attrs).rename(field.name)
-    gappy.encoding = given.encoding
-    disturbed = bool(operator.noise) and not known.is_image
+    operator, original = parse(operator), as_field(field)
+    check_columns(original.array, original.axes)
+    operator = _with_gaps_of(original, operator, seed=seed).around(original.is_periodic)
+    is_float = original.array.dtype.kind == "f"
+    truth = original if is_float else original.with_array(original.array.astype(np.float32))
+    spread = _spread(truth) if operator.noise else 1.0
+    step = _step(truth)
+    if isinstance(spread, xr.DataArray):
+        # Each band is measured in units of its own spread.
+        attrs, dims = truth.array.attrs, truth.array.dims
+        scaled = truth.with_array((truth.array / spread).assign_attrs(attrs))
+        gappy = measure(scaled, operator, seed=seed, step=step) * spread
+        gappy = gappy.transpose(*dims).assign_attrs(attrs).rename(truth.array.name)
+    else:
+        gappy = measure(truth, operator, seed=seed, scale=spread, step=step)
+    gappy.encoding = original.array.encoding
+    is_noisy = bool(operator.noise) and not truth.is_image
     variables = split_variables(gappy)
-    for one, original in zip(variables, split_variables(given), strict=True):
-        one.encoding = _with_room_for_gaps(original.encoding)
-        if not operator.exact and "dtype" in original.encoding:
-            # A packing rounds values that are noisy or blurred, or has no number for them.
-            storage = choose_storage(original, None, as_floats="its values are disturbed")
-            one.encoding, one.attrs = storage.encoding, storage.attrs
-        one.attrs = _without_limits(one).attrs if disturbed else one.attrs
+    for variable, source in zip(variables, split_variables(original.array), strict=True):
+        variable.encoding = _with_fill_value(source.encoding)
+        if not operator.exact and "dtype" in source.encoding:
+            # A packing would round values that are noisy or blurred, or cannot hold them.
+            storage = choose_storage(source, None, as_floats="its values are disturbed")
+            variable.encoding, variable.attrs = storage.encoding, storage.attrs
+        variable.attrs = _without_limits(variable.attrs) if is_noisy else variable.attrs
     if not is_joined(gappy):
         return variables[0]
     return join_variables(variables).transpose(*gappy.dims)
 
 
-def _without_limits(field: xr.DataArray) -> xr.DataArray:
-    """Return a field without limits of valid values, which noise exceeds: values beyond them would be read as gaps."""
+def _without_limits(attrs: dict) -> dict:
+    """Return attributes without a valid range: noise exceeds it, and values beyond it would be read as gaps."""
     limits = ("valid_range", "valid_min", "valid_max")
-    bare = field.copy(deep=False)
-    bare.attrs = {key: value for key, value in field.attrs.items() if key not in limits}
-    return bare
+    return {key: value for key, value in attrs.items() if key not in limits}
 
 
 def _with_gaps_of(field: Field, operator: Operator, *, seed: int) -> Operator:
-    """The operator with gaps to borrow, where it borrows any; all others keep their defaults."""
+    """Return the operator; one that borrows gaps is fitted to those of the field."""
     if isinstance(operator, Compose):
         return Compose(tuple(_with_gaps_of(field, part, seed=seed) for part in operator.operators))
     if not isinstance(operator, ObservedGaps):
@@ -116,7 +105,7 @@ def _with_gaps_of(field: Field, operator: Operator, *, seed: int) -> Operator:
 
 
 def _spread(field: Field) -> float | xr.DataArray:
-    """What noise is counted in: the standard deviation, of each band where there are several."""
+    """Return the unit of noise: the standard deviation of the field, or of each band; 1 for images."""
     array, band = field.array, field.axes.band
     if field.is_image:
         return 1.0
@@ -127,14 +116,14 @@ def _spread(field: Field) -> float | xr.DataArray:
 
 
 def _step(field: Field) -> float:
-    """Time from one frame to the next, in days: operators count their memory in frames."""
-    apart = np.abs(np.diff(field.days))
-    step = float(np.median(apart)) if apart.size else 1.0
+    """Return the median time from one frame to the next, in days: operators count persistence in frames."""
+    steps = np.abs(np.diff(field.days))
+    step = float(np.median(steps)) if steps.size else 1.0
     return step if step > 0 else 1.0
 
 
-def _with_room_for_gaps(encoding: dict) -> dict:
-    """An encoding that can hold NaN: packed integers without a fill value are given up."""
+def _with_fill_value(encoding: dict) -> dict:
+    """Return an encoding that can hold NaN: without its packing if that is of integers and has no fill value."""
     kept = dict(encoding)
     fills = (kept.get("_FillValue"), kept.get("missing_value"))
     if np.dtype(kept.get("dtype", float)).kind in "iu" and all(fill is None for fill in fills):

@@ -8,19 +8,19 @@ from geogan.operators.errors import InputError
 
 
 def coverage(field: xr.DataArray, *, domain: xr.DataArray | None = None) -> xr.DataArray:
-    """Share of the domain under gaps, date by date.
+    """Return the share of the domain under gaps, date by date.
 
     Parameters
     ----------
     field : DataArray, shape ([time,] [band,] y, x)
-        NaN where unseen; lazy or not.
+        NaN where not observed; lazy or not.
     domain : DataArray of bool, shape (y, x), optional
-        True where the quantity exists; by default where it was ever observed in any band, of samples everywhere.
+        True where the quantity exists. By default the cells that were ever observed in any band; for samples all cells.
 
     Returns
     -------
     coverage : DataArray, shape ([time,] [band])
-        In [0, 1]: 0 where all of the domain is observed; NaN where there is no domain. Lazy where the field is.
+        In [0, 1]: 0 where all of the domain is observed; NaN where the domain is empty. Lazy if the field is.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def coverage(field: xr.DataArray, *, domain: xr.DataArray | None = None) -> xr.D
             f"domain must have the dimensions ({axes.y}, {axes.x}), got {domain.dims}; rename or select them"
         )
     else:
-        # Cells of other coordinates would be left out of the sum without a word.
+        # xarray would leave cells with other coordinates out of the sum without an error.
         domain = xr.DataArray(as_domain(domain, known), dims=(axes.y, axes.x))
     domain = domain.astype(bool)
     covered = 1 - (seen & domain).sum([axes.y, axes.x]) / domain.sum()

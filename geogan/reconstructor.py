@@ -153,7 +153,7 @@ class Reconstructor:
     Examples
     --------
     >>> from geogan.operators.cloud import CloudMask
-    >>> from geogan.operators.corrupt import corrupt
+    >>> from geogan.corruption import corrupt
     >>> from geogan.fields.synthetic import synthetic_sst
     >>> truth = synthetic_sst(days=12, size=16).sst
     >>> gappy = corrupt(truth, CloudMask(coverage=0.4, scale=4.0), seed=1)

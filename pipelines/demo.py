@@ -9,11 +9,12 @@ import xarray as xr
 from rich.console import Console
 
 from geogan.evaluation.league import Row
+from geogan.fields.field import Field
+from geogan.fields.measurement import measure
 from geogan.fields.synthetic import synthetic_sst
 from geogan.files.places import check_apart
 from geogan.files.user_path import user_path
 from geogan.io import open_field
-from geogan.operators.corrupt import corrupt
 from geogan.operators.errors import InputError
 from geogan.operators.parse import parse
 from geogan.pipelines.evaluate import evaluate
@@ -72,7 +73,7 @@ def demo(
 
     say(f"a synthetic sea: {days} days of {size} x {size} cells, seed {seed}")
     truth = synthetic_sst(days=days, size=size, seed=seed)
-    gappy = corrupt(truth.sst, parse(CLOUDS), seed=seed)
+    gappy = measure(Field.of(truth.sst), parse(CLOUDS), seed=seed)
     write_dataset(truth.chunk(time=40), out / "truth.zarr")
     write_dataset(xr.Dataset({"sst": gappy, "sea_mask": truth.sea_mask}).chunk(time=40), out / "gappy.zarr")
 

@@ -28,12 +28,13 @@ from geogan.evaluation.baselines.ambientgan import search_latent, train_ambientg
 from geogan.evaluation.baselines.biharmonic import biharmonic
 from geogan.evaluation.baselines.deep_image_prior import deep_image_prior
 from geogan.evaluation.baselines.total_variation import total_variation
+from geogan.fields.field import Field
+from geogan.fields.measurement import measure
 from geogan.files.places import check_apart
 from geogan.files.run_folder import STATE
 from geogan.files.user_path import user_path
 from geogan.io.images import open_images
 from geogan.operators.choices import choice
-from geogan.operators.corrupt import corrupt
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import parse
@@ -299,7 +300,7 @@ def work(cell: Cell, out: Path) -> dict[str, Any]:
     # An image is corrupted by its index, and stays so: the coordinate is its index in the data.
     whole = whole.assign_coords(sample=np.arange(whole.sizes["sample"]))
     operator = parse(cell.operator)
-    gappy = corrupt(whole, operator, seed=cell.seed)
+    gappy = measure(Field.of(whole), operator, seed=cell.seed)
     clean = whole.isel(sample=test)
     with torch_threads(1):
         learned, teacher, asked = gappy.isel(sample=train), whole.isel(sample=train), gappy.isel(sample=test)
@@ -471,7 +472,7 @@ def draw(out: Path, whole: xr.DataArray, cells: Sequence[Cell]) -> Path:
     axes = figure.subplots(len(rows) + 2, SHOWN * len(columns), squeeze=False)
     for at, column in enumerate(columns):
         operator = next(cell.operator for cell in cells if cell.column == column)
-        gappy = corrupt(numbered, parse(operator), seed=cells[0].seed)
+        gappy = measure(Field.of(numbered), parse(operator), seed=cells[0].seed)
         shown = {"clean": numbered.values, "measured": gappy.values}
         for cell in cells:
             if cell.column == column:

@@ -8,8 +8,9 @@ import torch
 import xarray as xr
 
 from geogan import Reconstructor, reconstructor
+from geogan.fields.field import Field
+from geogan.fields.measurement import measure
 from geogan.model.networks import SaganGenerator
-from geogan.operators.corrupt import corrupt
 from geogan.operators.errors import InputError
 from geogan.operators.pixels import RemovePixel
 from geogan.presets import PRESETS, settings_of
@@ -27,7 +28,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def gappy(images):
-    return corrupt(images, RemovePixel(p=0.5), seed=1)
+    return measure(Field.of(images), RemovePixel(p=0.5), seed=1)
 
 
 def small(**settings):
@@ -71,7 +72,7 @@ def test_where_the_paper_adds_to_the_measurement(images, operator, skip):
     from geogan.operators.parse import parse
 
     settings = settings_of(["unir"]) | {"width": 2, "steps": 1, "crop": 16, "threads": 1}
-    fitted = Reconstructor(operator, **settings).fit(corrupt(images, parse(operator), seed=1))
+    fitted = Reconstructor(operator, **settings).fit(measure(Field.of(images), parse(operator), seed=1))
     assert fitted.model_.network.skip == skip
 
 

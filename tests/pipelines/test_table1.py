@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from geogan.operators.corrupt import corrupt
+from geogan.fields.field import Field
+from geogan.fields.measurement import measure
 from geogan.operators.errors import InputError
 from geogan.operators.parse import parse
 from geogan.pipelines import table1 as page
@@ -117,7 +118,7 @@ def test_a_cell_is_scored_on_images_kept_apart(images, tmp_path, monkeypatch):
     np.testing.assert_array_equal(given["clean"].values, whole.values[train])
     assert found["mse"] == pytest.approx(float((whole.values[test] ** 2).mean()), rel=1e-6)
     numbered = whole.assign_coords(sample=np.arange(40))
-    xr.testing.assert_equal(given["test"], corrupt(numbered, parse("remove_pixel:p=0.9"), seed=0)[test])
+    xr.testing.assert_equal(given["test"], measure(Field.of(numbered), parse("remove_pixel:p=0.9"), seed=0)[test])
     assert json.loads(next((tmp_path / "cells").glob("*.json")).read_text())["mse"] == found["mse"]
 
 

@@ -1,4 +1,4 @@
-"""Operators on labelled fields."""
+"""Operators on labelled fields: one date, one measurement, however the field is cut, ordered or chunked."""
 
 import dask
 import dask.array as da
@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from geogan.fields.field import Field
+from geogan.fields.measurement import measure
 from geogan.operators.band import PatchBand
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
-from geogan.operators.corrupt import corrupt
 from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.pixels import RemovePixel, RemovePixelChannel
@@ -38,6 +39,10 @@ BANDED = [
     Compose((PatchBand(h=2), RemovePixelChannel(p=0.4))),
 ]
 every = pytest.mark.parametrize("operator", OPERATORS, ids=repr)
+
+
+def corrupt(array, operator, **options):
+    return measure(Field.of(array), operator, **options)
 
 
 @pytest.fixture
@@ -102,7 +107,7 @@ def test_chunks_change_nothing_and_nothing_is_computed(field, operator, chunks):
 
 
 @every
-def test_a_date_suffers_the_same_whatever_else_is_there(field, operator):
+def test_the_measurement_of_a_date_does_not_depend_on_other_dates(field, operator):
     whole = corrupt(field, operator, seed=1)
     xr.testing.assert_identical(corrupt(field[[5, 2]], operator, seed=1), whole[[5, 2]])
     xr.testing.assert_identical(corrupt(field[3], operator, seed=1), whole[3])
@@ -113,7 +118,7 @@ def test_a_date_suffers_the_same_whatever_else_is_there(field, operator):
 def test_the_order_of_dimensions_does_not_matter(field):
     operator = CloudMask(scale=4)
     whole = corrupt(field, operator)
-    turned = corrupt(field.transpose("lon", "time", "lat"), operator, dims=("lat", "lon"))
+    turned = corrupt(field.transpose("lon", "time", "lat"), operator)
     xr.testing.assert_identical(turned.transpose(*field.dims), whole)
 
 
@@ -135,12 +140,12 @@ def test_a_chunk_of_one_band_sees_the_gaps_of_that_band(images, operator, leadin
     assert whole.isnull().where(images.isnull(), True).all(), "land stays"
     for chunks in ({"band": 1}, {leading: 2, "band": 2, "x": 7}):
         xr.testing.assert_identical(corrupt(images.chunk(chunks), operator, seed=1).compute(), whole)
-    turned = corrupt(images.transpose("band", "y", leading, "x"), operator, seed=1, dims=("y", "x"))
+    turned = corrupt(images.transpose("band", "y", leading, "x"), operator, seed=1)
     xr.testing.assert_identical(turned.transpose(*images.dims), whole)
     sea = whole.isnull().values[..., 4:, :]
     assert operator.channelwise == bool((sea != sea[:, :1]).any())
     if not operator.channelwise and operator.exact:
-        # As of a field with one band.
+        # A field of one band has the same gaps.
         alone = corrupt(images[:, 1], operator, seed=1)
         np.testing.assert_array_equal(alone.values, whole[:, 1].values)
 
@@ -154,41 +159,27 @@ def test_a_single_image_keeps_its_bands_together(images):
     assert np.mean(pairs) == pytest.approx(0.5, abs=0.08)
 
 
-def test_a_band_may_have_any_name(images):
-    one = images[0].drop_vars("sample")
-    named = corrupt(one.rename(band="polarisation"), RemovePixel(p=0.5), band="polarisation")
-    np.testing.assert_array_equal(named.values, corrupt(one, RemovePixel(p=0.5)).values)
-    with pytest.raises(InputError, match="band must be a dimension of the field beside .* got 'colour'; choose from"):
-        corrupt(one, RemovePixel(), band="colour")
-
-
-def test_one_band_goes_as_all_bands_do(images):
+def test_gaps_per_channel_equal_gaps_per_pixel_on_one_band(images):
     grey = images[:, :1]
     one, all_bands = (corrupt(grey, kind(p=0.6), seed=2) for kind in (RemovePixelChannel, RemovePixel))
     xr.testing.assert_identical(one, all_bands)
 
 
-def test_more_dimensions_than_bands_share_their_gaps(images):
-    field = images.expand_dims(level=2, axis=2).rename(sample="time")
-    gaps = corrupt(field, RemovePixelChannel(p=0.5)).isnull().values
-    assert (gaps == gaps[:, :1, :1]).all()
-
-
 @pytest.mark.parametrize("operator", BANDED, ids=repr)
 @pytest.mark.parametrize("named", [False, True])
-def test_an_image_is_corrupted_once_and_stays_so(images, operator, named):
+def test_the_measurement_of_an_image_does_not_depend_on_other_images(images, operator, named):
     if named:
         images = images.assign_coords(sample=[f"{name}.png" for name in "abcdefg"])
     whole = corrupt(images, operator, seed=1)
     some = [5, 0, 3]
     xr.testing.assert_identical(corrupt(images[some], operator, seed=1), whole[some])
     xr.testing.assert_identical(corrupt(images[4], operator, seed=1), whole[4])
-    # Time between dates means nothing to images.
+    # Images have no time between them.
     xr.testing.assert_identical(corrupt(images, operator, seed=1, step=3.0), whole)
     assert not corrupt(images, operator, seed=2).identical(whole)
     gaps = whole.isnull().values
     if operator.masks:
-        # Nine different bands there are: two images may have the same.
+        # Only eleven bands of three rows are possible: two images may have the same.
         assert len(np.unique(gaps, axis=0)) > (3 if isinstance(operator, PatchBand) else 6)
 
 
@@ -197,13 +188,13 @@ def test_images_do_not_remember_their_neighbours(name):
     images = xr.DataArray(np.ones((60, 30, 40)), dims=(name, "y", "x"))
     clouds = CloudMask(spread=0.0, scale=3, persistence=8.0)
 
-    def likeness(**options) -> float:
-        hidden = corrupt(images, clouds, **options).isnull().values - 0.5
+    def likeness(field) -> float:
+        hidden = measure(field, clouds).isnull().values - 0.5
         return float((hidden[1:] * hidden[:-1]).mean() * 4)
 
-    assert likeness() == pytest.approx(0, abs=0.1)
-    assert likeness(independent=False) > 0.5
-    assert likeness(time=name, independent=True) == pytest.approx(0, abs=0.1)
+    samples = Field.of(images)
+    assert likeness(samples) == pytest.approx(0, abs=0.1)
+    assert likeness(Field(images, samples.axes._replace(independent=False))) > 0.5
 
 
 def test_samples_with_dates_are_dated(field):
@@ -213,7 +204,7 @@ def test_samples_with_dates_are_dated(field):
     )
 
 
-def test_a_band_that_does_not_fit_is_refused_before_anything_is_computed(field):
+def test_frames_that_do_not_fit_the_operator_are_refused_before_anything_is_computed(field):
     with pytest.raises(InputError, match=r"h of patch_band must be less than the number of rows of the frame \(13\)"):
         corrupt(field.chunk(time=1), PatchBand(h=20))
     with pytest.raises(InputError, match="fitted to 3 channels, each with gaps of its own, but 1 are to be measured"):
@@ -234,7 +225,7 @@ def test_clouds_persist_from_day_to_day():
     assert memory(1) == pytest.approx(2 / np.pi * np.arcsin(np.exp(-0.5)), abs=0.1)
     assert memory(1) > memory(2) > memory(4) > memory(20) - 0.1
     assert memory(20) == pytest.approx(0, abs=0.1)
-    # Counted in frames of two days, clouds last twice as long.
+    # In frames of two days, clouds last twice as long.
     slow = corrupt(days, CloudMask(spread=0.0, scale=3, persistence=2.0), step=2.0).isnull().values - 0.5
     assert (slow[1:] * slow[:-1]).mean() * 4 > memory(1) + 0.1
 
@@ -275,7 +266,7 @@ def test_noise_is_in_units_of_scale(field):
     assert abs(np.nanmean(error)) < 0.06
 
 
-def test_a_blur_takes_nothing_from_land(field):
+def test_a_blur_uses_no_values_from_land(field):
     flat = xr.where(field.isnull(), np.nan, np.float32(290.0)).astype("float32")
     blurred = corrupt(flat, ConvolveNoise(l=5, sigma=0.0))
     np.testing.assert_array_equal(blurred.values, flat.values)
@@ -284,7 +275,7 @@ def test_a_blur_takes_nothing_from_land(field):
     assert smooth.values[2, 4, 5] == pytest.approx(np.nanmean(window), abs=1e-4)
 
 
-def test_two_libraries_are_two_graphs(field):
+def test_operators_fitted_to_different_gaps_have_different_graphs(field):
     domain = np.ones((9, 14), dtype=bool)
     one, other = (ObservedGaps().fitted(archive, domain) for archive in (ARCHIVE, ~ARCHIVE))
     lazy = field.chunk(time=2)
@@ -292,18 +283,14 @@ def test_two_libraries_are_two_graphs(field):
     assert len(names) == 2
 
 
-def test_mistakes_are_named(field):
+def test_bad_arguments_are_refused(field):
     operator = RemovePixel()
     with pytest.raises(InputError, match="must be floating point to hold NaN in its gaps, got int64"):
-        corrupt(xr.DataArray(np.ones((3, 4), dtype="int64")), operator)
-    with pytest.raises(InputError, match="dims must be two dimensions .* got .'y', 'x'.; choose from"):
-        corrupt(field, operator, dims=("y", "x"))
-    with pytest.raises(InputError, match="time must be a dimension .* got 'date'; choose from"):
-        corrupt(field, operator, time="date")
+        corrupt(field.fillna(0).astype("int64"), operator)
     with pytest.raises(InputError, match="scale must be more than 0, got 0"):
         corrupt(field, operator, scale=0)
-    with pytest.raises(InputError, match="needs two dimensions"):
-        corrupt(field[0, 0], operator)
+    with pytest.raises(InputError, match="step must be more than 0, got -1"):
+        corrupt(field, operator, step=-1)
     with pytest.raises(InputError, match="got NaT among them"):
         corrupt(field.assign_coords(time=[np.datetime64("NaT", "ns"), *field.time.values[1:]]), operator)
 
