@@ -1,7 +1,7 @@
-"""The physics of measuring: how a field becomes a gappy, noisy, blurred measurement.
+"""Measurement operators: how a field becomes a gappy, noisy or blurred measurement.
 
-Names are loaded when they are first used, so that catching an `InputError` costs no torch. The functions
-`corrupt` and `parse` share their names with their modules: import them from there.
+Names are loaded when first used, so that code that only catches `InputError` does not import torch. Import `parse`
+from the module of the same name.
 
 Examples
 --------
@@ -47,7 +47,7 @@ __all__ = [
     "to_dict",
 ]
 
-_HOMES = {
+_MODULES = {
     "OPERATORS": "parse",
     "CloudMask": "cloud",
     "Compose": "compose",
@@ -68,8 +68,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"geogan.operators.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"geogan.operators.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""Patch-Band: a horizontal band of rows that goes missing."""
+"""Patch-Band: a horizontal band of hidden rows."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ from geogan.operators.parameters import check_parameters
 class PatchBand(Operator):
     """Hide a horizontal band at a random row, in all channels at once (section 4.2 of the paper).
 
-    Each frame has a band of its own. It lies inside the frame: its first row is uniform on
-    0, ..., H - ``h``, so rows near the edges are hidden less often than those of the middle. A band of more
-    than half of the rows always hides the middle ones, which are then never measured.
+    The band is drawn for each frame independently. Its first row is uniform on 0, ..., H - ``h``, so rows near the
+    edges are hidden less often than rows in the middle. A band of more than half of the rows always hides the middle
+    ones.
 
     Parameters
     ----------
     h : int
-        Height of the band, in rows: at least 1, and less than the height of the frame. The paper: 20 of 64.
+        Height of the band, in rows: at least 1, and less than the height of the frame. The paper uses 20 of 64.
 
     Raises
     ------
@@ -63,6 +63,6 @@ class PatchBand(Operator):
         return ((below < 0) | (below >= self.h)).expand(batch, frames, 1, height, width)
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
-        """``x`` with the rows of the band set to 0; shapes (B, T, C, H, W)."""
+        """Return ``x`` with the rows of the band set to 0; shapes (B, T, C, H, W)."""
         assert isinstance(theta, Tensor)
         return masked(x, theta)

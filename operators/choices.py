@@ -1,4 +1,4 @@
-"""Names to choose from: found whatever their case, and suggested where they are misspelt."""
+"""Names to choose from: matched in any case, and suggested for misspelt ones."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 
 from geogan.operators.errors import InputError
 
-# Characters of a misspelt name that are repeated, and compared with others: comparing takes time of their product.
-_SHOWN = 80
+# Characters of a misspelt name that are shown and compared; the time of a comparison grows with their square.
+_LONGEST = 80
 
 
 def choice(name: Any, known: Collection[str], what: str, *, more: str = "") -> str:
-    """Return the name that is meant, as it is written in the list.
+    """Return the matching name of a list, as the list spells it.
 
     Parameters
     ----------
     name : str
-        In capitals or not, with dashes or underscores, as one likes.
+        In any case, with dashes, underscores or spaces.
     known : collection of str
     what : str
-        What it names, such as ``"operator"``.
+        Kind of thing that it names, such as ``"operator"``.
     more : str
-        Follows the list in the sentence, where there is more to choose from.
+        Further choices, as the end of the list in the message.
 
     Raises
     ------
     InputError
-        If none is meant, with the nearest one and the list.
+        If no name matches; the message has the list and the nearest name.
 
     Examples
     --------
@@ -41,40 +41,40 @@ def choice(name: Any, known: Collection[str], what: str, *, more: str = "") -> s
     geogan.operators.errors.InputError: no operator is named 'cloudmask'; choose from cloud_mask,
     patch_band; did you mean 'cloud_mask'
     """
-    meant = matching(name, known)
-    if meant is None:
-        given = repr(name) if len(str(name)) <= _SHOWN else f"{str(name)[:_SHOWN]!r}..."
+    match = matching(name, known)
+    if match is None:
+        given = repr(name) if len(str(name)) <= _LONGEST else f"{str(name)[:_LONGEST]!r}..."
         raise InputError(
             f"no {what} is named {given}; choose from {', '.join(map(str, known))}{more}{suggestion(name, known)}"
         )
-    return meant
+    return match
 
 
 def matching(name: Any, known: Iterable[str]) -> str | None:
-    """Return the name of a list that is meant: the very one, or the only one that differs in capitals or dashes.
+    """Return the equal name of a list, or the only name that differs in case or dashes; else None.
 
     Examples
     --------
     >>> matching("SST", ["sst", "chl"]), matching("Sst", ["sst", "SST"])
     ('sst', None)
     """
-    names = [str(each) for each in known]
+    names = [str(candidate) for candidate in known]
     if str(name) in names:
         return str(name)
-    alike = [each for each in names if _plain(each) == _plain(name)]
-    return alike[0] if len(alike) == 1 else None
+    matches = [candidate for candidate in names if _plain(candidate) == _plain(name)]
+    return matches[0] if len(matches) == 1 else None
 
 
 def suggestion(name: Any, known: Iterable[str]) -> str:
-    """Return the clause that suggests the nearest name of a list; empty where none is near.
+    """Return a clause that suggests the nearest name of a list; empty if none is near.
 
     Examples
     --------
     >>> suggestion("ssst", ["sst", "chl"]), suggestion("salt", ["sst", "chl"])
     ("; did you mean 'sst'", '')
     """
-    plain = {_plain(each): str(each) for each in known}
-    near = difflib.get_close_matches(_plain(name)[:_SHOWN], plain, n=1, cutoff=0.65)
+    plain = {_plain(candidate): str(candidate) for candidate in known}
+    near = difflib.get_close_matches(_plain(name)[:_LONGEST], plain, n=1, cutoff=0.65)
     return f"; did you mean {plain[near[0]]!r}" if near else ""
 
 

@@ -1,4 +1,4 @@
-"""Cloud-shaped gaps: fractal random fields cut at a drawn coverage."""
+"""Cloud-shaped gaps: fractal random fields below a level that a random coverage sets."""
 
 import math
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +16,7 @@ from geogan.operators.fractal import correlation, fields, half_distance, white
 from geogan.operators.operator import Observation, Operator, Theta, dated_generator, masked
 from geogan.operators.parameters import check_parameters
 
-# Cells looked at when fitting: enough for a few per cent, little enough for a second.
+# Most cells that are read in fitting: parameters are then accurate to a few per cent, in about a second.
 _CELLS = 2**23
 
 
@@ -24,35 +24,34 @@ _CELLS = 2**23
 class CloudMask(Operator):
     """Hide cells under fractal clouds, with a coverage that changes from frame to frame.
 
-    Each frame has a sky of its own coverage: the share that is hidden of a frame without end. A Gaussian
-    random field whose spectrum falls as a power law is cut at the level that hides this share of it. What
-    a crop sees of that sky scatters around the coverage, the more the smaller the crop is against the
-    clouds: inside one cloud a crop is hidden entirely, between two it is clear. (Cutting each crop at its
-    own quantile would instead give every crop the same share, which is how a discriminator would tell
-    drawn clouds from real ones.) The law of a crop therefore does not depend on how large it is drawn.
+    The coverage of a frame is the hidden share of an infinite sky. Clouds are the cells in which a Gaussian random
+    field with a power-law spectrum lies below the level of that share. The hidden share of a crop varies around the
+    coverage, more so for crops that are small compared with the clouds: a crop inside a cloud is hidden entirely, one
+    between clouds is clear. The distribution of a crop therefore does not depend on the size at which it is drawn. (A
+    level at a quantile of each crop would give every crop the same hidden share, by which a discriminator could tell
+    simulated clouds from real ones.)
 
     Parameters
     ----------
     coverage : float, optional
-        Mean share that is hidden, in (0, 1). Unfitted: 0.5.
+        Mean hidden share, in (0, 1). Default without fitting: 0.5.
     spread : float, optional
-        Standard deviation of the coverage between frames; it follows a Beta law. 0: the same sky always.
-        Unfitted: 0.4 * sqrt(coverage * (1 - coverage)), which is 0.2 for half a sky.
+        Standard deviation of the coverage between frames; the coverage has a Beta distribution. 0: the same coverage in
+        every frame. Default without fitting: 0.4 * sqrt(coverage * (1 - coverage)), which is 0.2 for a coverage of 0.5.
     scale : float, optional
-        Size of the clouds, in cells: the distance at which the mask of a half-covered sky has a correlation
-        of one half with itself. Unfitted: 12.
+        Size of the clouds, in cells: the distance at which the mask of a half-covered sky has an autocorrelation of one
+        half. Default without fitting: 12.
     persistence : float, optional
-        Time in which clouds change, in frames: the field and the coverage of frames t and t + n have a
-        correlation of exp(-n / persistence). 0: every frame is independent. Unfitted: 0.
+        Correlation time of clouds, in frames: the field and the coverage of frames t and t + n have a correlation of
+        exp(-n / persistence). 0: frames are independent. Default without fitting: 0.
     slope : float, optional
-        Exponent of the field's two-dimensional power spectrum, in (2, 6]. The edges of the clouds are
-        fractals of dimension 3 - slope / 2 (at least 1): ragged for small values, smooth for large ones.
-        Unfitted: 3.
+        Exponent of the two-dimensional power spectrum of the field, in (2, 6]. Cloud edges are fractals with dimension
+        3 - slope / 2 (at least 1): ragged for small values, smooth for large ones. Default without fitting: 3.
 
     Raises
     ------
     InputError
-        If a parameter is outside its range, or ``spread`` is larger than any law of that mean allows.
+        If a parameter is outside its range, or ``spread`` is larger than any distribution with that mean allows.
 
     Examples
     --------
@@ -70,7 +69,7 @@ class CloudMask(Operator):
     persistence: float | None = None
     slope: float | None = None
 
-    # Whether frames go once round the globe: a fact of the grid, not a parameter; see `around`.
+    # Whether frames go once round the globe: a property of the grid, not a parameter; see `around`.
     is_periodic: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -78,8 +77,7 @@ class CloudMask(Operator):
         if self.coverage is not None and not 0 < self.coverage < 1:
             raise InputError(
                 f"coverage of cloud_mask must lie in (0, 1), got {self.coverage}; give the mean share that "
-                "clouds "
-                "hide, such as 0.5"
+                "clouds hide, such as 0.5"
             )
         if self.spread is not None:
             mean = 0.5 if self.coverage is None else self.coverage
@@ -87,36 +85,32 @@ class CloudMask(Operator):
             if not 0 <= self.spread < limit:
                 raise InputError(
                     f"spread of cloud_mask must be 0 or more and less than {limit:.3g} (which a mean "
-                    "coverage of "
-                    f"{mean:.3g} allows), got {self.spread}; give a smaller standard deviation, such as "
+                    f"coverage of {mean:.3g} allows), got {self.spread}; give a smaller standard deviation, such as "
                     f"{limit / 2:.2g}"
                 )
         if self.scale is not None and not 0 < self.scale < float("inf"):
             raise InputError(
                 f"scale of cloud_mask must be more than 0, got {self.scale}; give the size of the clouds "
-                "in cells, "
-                "such as 12"
+                "in cells, such as 12"
             )
         if self.persistence is not None and not 0 <= self.persistence < float("inf"):
             raise InputError(
                 f"persistence of cloud_mask must be 0 or more, got {self.persistence}; give the frames in "
-                "which "
-                "clouds change, or 0 for independent frames"
+                "which clouds change, or 0 for independent frames"
             )
         if self.slope is not None and not 2 < self.slope <= 6:
             raise InputError(
                 f"slope of cloud_mask must lie in (2, 6], got {self.slope}; give 3 for ragged clouds or 4 "
-                "for "
-                "smoother ones"
+                "for smoother ones"
             )
 
     @property
-    def settled(self) -> Self:
-        """This operator with a default in place of each parameter left ``None``.
+    def with_defaults(self) -> Self:
+        """The operator with defaults for the parameters that are ``None``.
 
         Examples
         --------
-        >>> CloudMask(scale=20).settled
+        >>> CloudMask(scale=20).with_defaults
         CloudMask(coverage=0.5, spread=0.2, scale=20, persistence=0.0, slope=3.0)
         """
         coverage = 0.5 if self.coverage is None else self.coverage
@@ -130,28 +124,27 @@ class CloudMask(Operator):
         )
 
     def fitted(self, observed: np.ndarray, domain: np.ndarray, *, seed: int = 0) -> Self:
-        """Fill in the parameters left ``None`` from the gaps of an archive.
+        """Estimate the parameters that are ``None`` from the gaps of an archive.
 
-        Only cells of the domain count. Frames in which nothing at all was seen are left out: whether they
-        were overcast or never taken cannot be told, and nothing is learned from them. Frames without any
-        gap stay in: clear skies belong to the law.
+        Only cells of the domain count. Frames without any observation are left out: they may be overcast or missing,
+        and nothing can be learned from them. Frames without any gap stay in, since clear skies belong to the
+        distribution.
 
-        The coverage is the mean over frames. Spread, scale and slope are those for which the share of pairs
-        of cells that differ (one hidden, one seen, at distances from one cell to half a frame) and the
-        scatter of the frames' hidden shares are nearest to what the law says of frames of this size and
-        shape; it is not assumed that a frame is large against a cloud. The
-        persistence is the one that gives the covariance of consecutive frames; it is 0 unless that
-        stands out of chance.
+        The coverage is the mean over frames. Spread, scale and slope are a least-squares fit of two statistics: the
+        share of pairs of cells of which one is hidden (at distances from one cell to half a frame), and the standard
+        deviation of the hidden shares of frames of this size and shape. Frames need not be large compared with clouds.
+        The persistence is fitted to the covariance of consecutive frames; it is 0 unless that covariance is
+        significant.
 
         Parameters
         ----------
         observed : ndarray of bool, shape (N, H, W) or (N, C, H, W)
-            True where measured; consecutive rows are consecutive dates. Clouds are what all channels share:
-            a cell is under one where no channel sees it.
+            True where measured; consecutive rows are consecutive dates. With channels, a cell is under a cloud where no
+            channel is observed.
         domain : ndarray of bool, shape (H, W)
             True where the quantity exists.
         seed : int
-            Unused: nothing is drawn.
+            Not used, since fitting draws nothing.
 
         Returns
         -------
@@ -160,7 +153,7 @@ class CloudMask(Operator):
         Raises
         ------
         InputError
-            If the archive has no gap in its domain that all channels share, or nothing but gaps.
+            If the domain has no gap that all channels share, or no observation.
         """
         if None not in (self.coverage, self.spread, self.scale, self.persistence, self.slope):
             return self
@@ -178,14 +171,13 @@ class CloudMask(Operator):
         mean = float(shares.mean())
         if self.coverage is not None:
             mean = self.coverage
-        # Four digits, see below; a gap in ten thousand cells is the least that can be written so.
+        # The rounding to four digits below must not make it 0 or 1.
         mean = min(max(mean, 1e-4), 1 - 1e-4)
-        # Says so, if the spread given by hand cannot go with the coverage found.
+        # Raises InputError if the given spread is too large for the estimated coverage.
         replace(self, coverage=mean)
         spread, scale, slope = self._shape(hidden, domain, mean)
-        # Rounded because describe() writes them out, and the archive knows no more digits. What was given
-        # by hand is kept as it is.
-        known = replace(
+        # Estimates are rounded because describe() writes them and more digits would not be significant.
+        fitted = replace(
             self,
             coverage=round(mean, 4) if self.coverage is None else self.coverage,
             spread=round(spread, 4) if self.spread is None else self.spread,
@@ -193,17 +185,17 @@ class CloudMask(Operator):
             slope=round(slope, 2) if self.slope is None else self.slope,
         )
         if self.persistence is not None:
-            return known
-        return replace(known, persistence=round(_persistence(dates, hidden[:, domain], mean, spread), 4))
+            return fitted
+        return replace(fitted, persistence=round(_persistence(dates, hidden[:, domain], mean, spread), 4))
 
     def _shape(self, hidden: np.ndarray, domain: np.ndarray, mean: float) -> tuple[float, float, float]:
-        """Spread, scale and slope from the share of pairs that differ, against their distance."""
+        """Estimate spread, scale and slope from the share of differing pairs as a function of their distance."""
         lags, differing = _variogram(hidden, domain, is_periodic=self.is_periodic)
         distances = _distances(domain, is_periodic=self.is_periodic)
         scatter = float(hidden[:, domain].mean(axis=1).std(ddof=1)) if len(hidden) > 1 else None
         widest = max(hidden.shape[1:])
-        # Start and bounds of what is free. The spread stays a little below its limit, where the Beta law is
-        # two spikes; a cloud far larger than the frame looks like any other such cloud.
+        # Start and bounds of the free parameters. The spread stays below its limit, at which the Beta distribution
+        # degenerates; clouds much larger than the frame cannot be distinguished from each other.
         limit = 0.98 * math.sqrt(mean * (1 - mean))
         given = {"spread": self.spread, "scale": self.scale, "slope": self.slope}
         ranges = {
@@ -213,28 +205,28 @@ class CloudMask(Operator):
         }
         free = {name: bounds for name, bounds in ranges.items() if given[name] is None}
 
-        def complete(values: np.ndarray) -> tuple[float, float, float]:
-            found = given | dict(zip(free, values.tolist(), strict=True))
-            return found["spread"], found["scale"], found["slope"]
+        def merged(values: np.ndarray) -> tuple[float, float, float]:
+            parameters = given | dict(zip(free, values.tolist(), strict=True))
+            return parameters["spread"], parameters["scale"], parameters["slope"]
 
         def misfit(values: np.ndarray) -> np.ndarray:
-            spread, scale, slope = complete(values)
+            spread, scale, slope = merged(values)
             unit = half_distance(slope) / scale
             expected = _differing(correlation(lags * unit, slope=slope), mean, spread)
-            # Short distances differ little in absolute terms, and are what the eye sees.
+            # Weights: pairs at short distances differ rarely, but determine the shape of cloud edges.
             misfits = (expected - differing) / np.sqrt(differing + 1e-3)
             if scatter is None:
                 return misfits
-            # The variance of a mean is the mean covariance of all its pairs.
+            # The variance of a mean is the mean covariance of all pairs.
             variance = (
                 mean * (1 - mean) - _differing(correlation(distances * unit, slope=slope), mean, spread).mean() / 2
             )
             return np.append(misfits, 3 * (math.sqrt(max(variance, 0.0)) - scatter))
 
         if not free:
-            return complete(np.empty(0))
+            return merged(np.empty(0))
         start, low, high = np.array(list(free.values())).T
-        return complete(least_squares(misfit, start, bounds=(low, high), x_scale=start).x)
+        return merged(least_squares(misfit, start, bounds=(low, high), x_scale=start).x)
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
         """Draw skies: a boolean tensor (B, T, 1, H, W), True where observed.
@@ -242,43 +234,44 @@ class CloudMask(Operator):
         The frames of a film are consecutive; channels share their clouds.
         """
         batch, frames, _, height, width = shape
-        settled = self.settled
+        clouds = self.with_defaults
         count = batch * frames
-        # Real and imaginary parts are two frames: half the noise, half the transforms.
-        field = settled._fields(settled._white((count + 1) // 2, (height, width), generator=generator), (height, width))
+        # Real and imaginary part are two frames, which halves the noise and the transforms.
+        field = clouds._fields(clouds._white((count + 1) // 2, (height, width), generator=generator), (height, width))
         field = torch.cat([field.real, field.imag])[:count].reshape(batch, frames, height, width)
         sky = torch.randn((batch, frames), generator=generator, device=generator.device)
-        memory = settled._memory
+        memory = clouds._memory
         if memory > 0:
-            field, sky = _remember(field, memory), _remember(sky, memory)
-        return (field >= settled._level(sky)[..., None, None])[:, :, None]
+            field, sky = _autoregressive(field, memory), _autoregressive(sky, memory)
+        return (field >= clouds._level(sky)[..., None, None])[:, :, None]
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
-        """``x`` with what is under clouds set to 0; shapes (B, T, C, H, W)."""
+        """Return ``x`` with the cells under clouds set to 0; shapes (B, T, C, H, W)."""
         assert isinstance(theta, Tensor)
         return masked(x, theta)
 
     def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
-        """The sky of one date, a boolean tensor (1, 1, 1, H, W).
+        """Return the sky of one date, a boolean tensor (1, 1, 1, H, W).
 
-        With persistence, the sky of a date is a sum of independent noises, one for each frame before it,
-        that fade with their age: two dates share what both remember, whichever dates are asked for.
-        Between frames (a step of 0.25) the sky changes smoothly.
+        With persistence, the field of a date is a moving average of independent noise fields, one for each earlier
+        frame, with weights that decrease with age. Two dates are correlated by the noise fields that both include, so
+        the result does not depend on which other dates are drawn. Between frames (a step of 0.25) weights are
+        interpolated.
         """
-        settled = self.settled
-        if not settled.persistence:
+        clouds = self.with_defaults
+        if not clouds.persistence:
             return self.sample((1, 1, channels, *size), generator=dated_generator(seed, step))
-        weights = _ages(step, settled.persistence)
+        weights = _ages(step, clouds.persistence)
         noise, sky = torch.zeros(()), torch.zeros((1, 1))
         for frame, weight in weights.items():
             generator = dated_generator(seed, frame)
             sky = sky + weight * torch.randn((1, 1), generator=generator)
-            noise = noise + weight * settled._white(1, size, generator=generator)
-        field = settled._fields(noise, size).real
-        return (field >= settled._level(sky)[..., None])[:, None, None]
+            noise = noise + weight * clouds._white(1, size, generator=generator)
+        field = clouds._fields(noise, size).real
+        return (field >= clouds._level(sky)[..., None])[:, None, None]
 
     def around(self, is_periodic: bool) -> Self:
-        """The same clouds on frames that go once round the globe, where they lie across the seam, or do not."""
+        """Return the same clouds for frames that go once round the globe, where clouds cross the seam, or do not."""
         kind: Any = RoundCloudMask if is_periodic else CloudMask
         return self if self.is_periodic == is_periodic else kind(**asdict(self))
 
@@ -292,7 +285,7 @@ class CloudMask(Operator):
 
     @property
     def _spectrum(self) -> tuple[float, float]:
-        """Correlation length in cells, and slope, of the field."""
+        """Correlation length (in cells) and slope of the field."""
         assert self.scale is not None
         assert self.slope is not None
         return self.scale / half_distance(self.slope), self.slope
@@ -303,7 +296,7 @@ class CloudMask(Operator):
         return math.exp(-1 / self.persistence) if self.persistence else 0.0
 
     def _level(self, sky: Tensor) -> Tensor:
-        """The level below which the field is cloud, for normal variables that say how overcast it is."""
+        """Return the level below which the field is cloud, for standard normal draws of the coverage."""
         assert self.coverage is not None
         assert self.spread is not None
         table = _level_table(self.coverage, self.spread).to(sky.device)
@@ -314,7 +307,7 @@ class CloudMask(Operator):
 
 @dataclass(frozen=True)
 class RoundCloudMask(CloudMask):
-    """:class:`CloudMask` on frames whose last column touches the first.
+    """:class:`CloudMask` for frames whose last column is the neighbour of the first.
 
     Examples
     --------
@@ -326,23 +319,23 @@ class RoundCloudMask(CloudMask):
 
 
 def _levels(probability: np.ndarray, coverage: float, spread: float) -> np.ndarray:
-    """Normal quantiles of the coverage's quantiles, under a Beta law given by its moments."""
+    """Return the levels of quantiles of the coverage, which has a Beta distribution with these moments."""
     if spread < 1e-6:
         return np.full(probability.shape, ndtri(coverage))
     total = coverage * (1 - coverage) / spread**2 - 1
     quantile = betaincinv(coverage * total, (1 - coverage) * total, probability)
-    # The law's tails reach coverages of exactly 0 and 1; six standard deviations are as good as infinity.
+    # In the tails the coverage rounds to 0 or 1; a level of six standard deviations hides all or nothing.
     return np.clip(ndtri(quantile), -6.0, 6.0)
 
 
 @lru_cache(maxsize=64)
 def _level_table(coverage: float, spread: float) -> Tensor:
-    """Levels for normal variables from -5 to 5, evenly spaced."""
+    """Return the levels for standard normal draws from -5 to 5, evenly spaced."""
     return torch.from_numpy(_levels(ndtr(np.linspace(-5, 5, 1001)), coverage, spread).astype(np.float32))
 
 
-def _remember(innovation: Tensor, memory: float) -> Tensor:
-    """Make frames (dimension 1) resemble the one before: an AR(1) process of variance 1."""
+def _autoregressive(innovation: Tensor, memory: float) -> Tensor:
+    """Return an AR(1) process of variance 1 along dimension 1, driven by ``innovation``."""
     frames = [innovation[:, 0]]
     for frame in innovation.unbind(1)[1:]:
         frames.append(memory * frames[-1] + math.sqrt(1 - memory**2) * frame)
@@ -350,7 +343,7 @@ def _remember(innovation: Tensor, memory: float) -> Tensor:
 
 
 def _ages(step: float, persistence: float) -> dict[int, float]:
-    """Weights of the noises that the sky of a date remembers; their squares sum to 1.
+    """Return the weight of the noise of each earlier frame in the sky of a date; squares sum to 1.
 
     Examples
     --------
@@ -360,7 +353,7 @@ def _ages(step: float, persistence: float) -> dict[int, float]:
     """
     last = math.floor(step)
     fraction = step - last
-    # Three e-foldings leave out a four-hundredth of the variance.
+    # Ages beyond three e-foldings have 1/400 of the variance.
     depth = math.ceil(3 * persistence)
     weights: dict[int, float] = {}
     for frame, part in ((last, 1 - fraction), (last + 1, fraction)):
@@ -371,23 +364,21 @@ def _ages(step: float, persistence: float) -> dict[int, float]:
 
 
 def _informative(observed: np.ndarray, domain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Dates at which something was seen, in short runs, and what is hidden on them (n, H, W)."""
+    """Return dates with observations, in short runs, and their hidden cells (n, H, W)."""
     cells = int(domain.sum())
     gaps = np.array([int((domain & ~frame).sum()) for frame in observed])
     if not gaps.any():
         raise InputError(
             "a masking operator needs gaps to learn from, but every cell of the domain is observed at "
-            "every date; "
-            "give all parameters of the operator, or make gaps with `geogan corrupt`"
+            "every date; give all parameters of the operator, or make gaps with `geogan corrupt`"
         )
     dates = np.flatnonzero(gaps < cells)
     if not gaps[dates].any():
         raise InputError(
             "cloud_mask needs frames that are partly observed, but each is either complete or empty; give "
-            "its "
-            "parameters, such as cloud_mask:coverage=0.5,scale=12"
+            "its parameters, such as cloud_mask:coverage=0.5,scale=12"
         )
-    # Runs of eight, evenly spread over the archive: neighbours are needed for the persistence.
+    # Runs of eight consecutive dates, evenly spaced: the persistence needs consecutive dates.
     runs = max(4, _CELLS // max(domain.size, 1) // 8)
     if len(dates) > 8 * runs:
         starts = np.linspace(0, len(dates) - 8, runs).astype(int)
@@ -396,17 +387,16 @@ def _informative(observed: np.ndarray, domain: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _variogram(hidden: np.ndarray, domain: np.ndarray, *, is_periodic: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Share of pairs of domain cells of which one is hidden, at lags along rows and columns."""
+    """Return the share of pairs of domain cells of which one is hidden, at lags along rows and columns."""
     total: dict[int, np.ndarray] = {}
     for axis in (0, 1):
         side = domain.shape[axis]
         for lag in np.unique(np.geomspace(1, max(1, side // 2), 14).astype(int)):
             if lag >= side:
                 continue
-            near, far = np.arange(side - lag), np.arange(lag, side)
-            pairs = np.take(domain, near, axis) & np.take(domain, far, axis)
-            here = slice(None, side - lag), slice(lag, None)
-            first, second = (hidden[:, cut] if axis == 0 else hidden[:, :, cut] for cut in here)
+            shifts = slice(None, side - lag), slice(lag, None)
+            first, second = (hidden[:, shift] if axis == 0 else hidden[:, :, shift] for shift in shifts)
+            pairs = np.logical_and(*(domain[shift] if axis == 0 else domain[:, shift] for shift in shifts))
             if is_periodic and axis == 1:
                 pairs, first, second = domain & np.roll(domain, -lag, 1), hidden, np.roll(hidden, -lag, 2)
             differ = int(((first != second) & pairs).sum())
@@ -415,14 +405,13 @@ def _variogram(hidden: np.ndarray, domain: np.ndarray, *, is_periodic: bool = Fa
     if not len(lags):
         raise InputError(
             "cloud_mask needs neighbouring cells to find the size of the clouds, but the domain has none; "
-            "give "
-            "scale, such as cloud_mask:scale=12"
+            "give scale, such as cloud_mask:scale=12"
         )
     return lags, np.array([total[lag][0] / total[lag][1] for lag in lags])
 
 
 def _distances(domain: np.ndarray, *, is_periodic: bool = False) -> np.ndarray:
-    """Distances, in cells, between two cells of the domain drawn at random: 64 quantiles of their law.
+    """Return 64 quantiles of the distance, in cells, between two random cells of the domain.
 
     Examples
     --------
@@ -430,7 +419,7 @@ def _distances(domain: np.ndarray, *, is_periodic: bool = False) -> np.ndarray:
     0.5
     """
     cells = np.argwhere(domain)
-    # Fixed because this is a quadrature, not a choice.
+    # A fixed seed, since this is a numerical integration.
     first, second = np.random.default_rng(0).integers(len(cells), size=(2, 2**14))
     down, across = np.abs(cells[first] - cells[second]).T
     if is_periodic:
@@ -440,14 +429,15 @@ def _distances(domain: np.ndarray, *, is_periodic: bool = False) -> np.ndarray:
 
 
 def _differing(rho: np.ndarray, coverage: float, spread: float) -> np.ndarray:
-    """What `_variogram` is expected to be where the field has correlation ``rho``.
+    """Return the expectation of `_variogram` for a field with correlation ``rho``.
 
-    Two normal variables of correlation rho lie on different sides of a level with a probability of
-    4 T(level, sqrt((1 - rho) / (1 + rho))), T being Owen's function; the mean is over the coverage's law.
+    Two normal variables with correlation rho lie on different sides of a level with probability
+    4 T(level, sqrt((1 - rho) / (1 + rho))), where T is Owen's function; the mean is over the distribution of
+    the coverage.
 
     Examples
     --------
-    Of a half-covered sky, uncorrelated cells differ in half of all pairs:
+    In a half-covered sky, half of the pairs of uncorrelated cells differ:
 
     >>> _differing(np.array([1.0, 0.0]), 0.5, 0.0).round(6)
     array([0. , 0.5])
@@ -458,16 +448,16 @@ def _differing(rho: np.ndarray, coverage: float, spread: float) -> np.ndarray:
 
 
 def _persistence(dates: np.ndarray, hidden: np.ndarray, coverage: float, spread: float) -> float:
-    """Persistence in frames, from the covariance of consecutive frames (n, cells of the domain)."""
+    """Estimate the persistence, in frames, from the covariance of consecutive frames (n, cells of the domain)."""
     first = np.flatnonzero(np.diff(dates) == 1)
     if len(first) < 3:
         return 0.0
-    here, there = hidden[first], hidden[first + 1]
-    covariance = (here & there).mean(axis=1) - coverage * (here.mean(axis=1) + there.mean(axis=1)) + coverage**2
+    before, after = hidden[first], hidden[first + 1]
+    covariance = (before & after).mean(axis=1) - coverage * (before.mean(axis=1) + after.mean(axis=1)) + coverage**2
     if covariance.mean() < 2 * covariance.std(ddof=1) / math.sqrt(len(first)):
         return 0.0
-    # Under the law, by drawing: the same normal variables for each memory, so the curve is smooth. The seed
-    # is fixed because this is a quadrature, not a choice.
+    # Expected covariance for each memory by Monte Carlo, with the same draws for all memories, so that the curve is
+    # smooth. The seed is fixed, since this is a numerical integration.
     field, sky, new_field, new_sky = np.random.default_rng(0).standard_normal((4, 2**17))
     memories = np.array([0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
 
@@ -481,5 +471,5 @@ def _persistence(dates: np.ndarray, hidden: np.ndarray, coverage: float, spread:
         after = covered(memory * field + fresh * new_field, memory * sky + fresh * new_sky)
         expected.append((before & after).mean() - before.mean() * after.mean())
     memory = float(np.interp(covariance.mean(), np.maximum.accumulate(expected), memories))
-    # Below five per cent nothing is remembered that a film could show.
+    # A correlation below 0.05 between consecutive frames is not visible in a film.
     return -1 / math.log(memory) if memory > 0.05 else 0.0

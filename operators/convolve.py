@@ -16,18 +16,16 @@ from geogan.operators.parameters import check_parameters
 class ConvolveNoise(Operator):
     """Blur each frame and channel with a mean filter, then add noise (section 4.2 of the paper).
 
-    Nothing is hidden: the mask is 1 everywhere. At the border the mean is taken over the cells that
-    exist (count-normalised), so that a constant field stays constant and no value is invented outside.
+    Nothing is hidden: the mask is 1 everywhere. At the border the mean is over the cells inside the frame
+    (count-normalised), so that a constant field stays constant.
 
     Parameters
     ----------
     l : int
         Side of the filter in cells, odd; 1 does not blur.
     sigma : float
-        STANDARD DEVIATION of the noise, in units of the standardised anomaly. The text of the paper writes
-        sigma**2 for the variance, and its experiments quote the pairs (sigma, l) = (0.15, 3) and (0.3, 5):
-        these are taken as standard deviations.
-
+        Standard deviation of the noise, in units of the standardised anomaly. The paper writes sigma**2 for the
+        variance and quotes the pairs (sigma, l) = (0.15, 3) and (0.3, 5); they are read as standard deviations.
 
     Raises
     ------
@@ -47,7 +45,7 @@ class ConvolveNoise(Operator):
     l: int = 3  # noqa: E741, the paper's name
     sigma: float = 0.15
 
-    # Whether frames go once round the globe: a fact of the grid, not a parameter; see `around`.
+    # Whether frames go once round the globe: a property of the grid, not a parameter; see `around`.
     is_periodic: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -63,44 +61,44 @@ class ConvolveNoise(Operator):
 
     @property
     def noise(self) -> float:
-        """``sigma``."""
+        """Standard deviation of the noise, ``sigma``."""
         return self.sigma
 
     @property
     def masks(self) -> bool:
-        """False: every cell is seen."""
+        """False: every cell is observed."""
         return False
 
     @property
     def blurs(self) -> bool:
-        """True for a filter wider than a cell."""
+        """Whether the filter is wider than one cell."""
         return self.l > 1
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
-        """Nothing is random before the noise: ``()``."""
+        """Return ``()``: only the noise is random."""
         return ()
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
-        """``x`` filtered, and a mask of ones; shapes (B, T, C, H, W)."""
+        """Return ``x`` filtered, and a mask of ones; shapes (B, T, C, H, W)."""
         return Observation(self.blur(x), torch.ones_like(x))
 
     def blur(self, x: Tensor) -> Tensor:
-        """``x`` filtered, shape (B, T, C, H, W)."""
+        """Return ``x`` filtered, shape (B, T, C, H, W)."""
         rim = self.l // 2 if self.is_periodic else 0
-        places = torch.arange(-rim, x.shape[-1] + rim, device=x.device) % x.shape[-1]
-        frames = (x[..., places] if rim else x).reshape(-1, 1, x.shape[-2], len(places))
+        columns = torch.arange(-rim, x.shape[-1] + rim, device=x.device) % x.shape[-1]
+        frames = (x[..., columns] if rim else x).reshape(-1, 1, x.shape[-2], len(columns))
         blurred = avg_pool2d(frames, self.l, stride=1, padding=self.l // 2, count_include_pad=False)
         return blurred[..., rim : rim + x.shape[-1]].reshape(x.shape)
 
     def around(self, is_periodic: bool) -> Self:
-        """The same filter on frames that go once round the globe, where it reaches across the seam, or do not."""
+        """Return the same filter for frames that go once round the globe, where it crosses the seam, or do not."""
         kind: Any = RoundConvolveNoise if is_periodic else ConvolveNoise
         return self if self.is_periodic == is_periodic else kind(self.l, self.sigma)
 
 
 @dataclass(frozen=True)
 class RoundConvolveNoise(ConvolveNoise):
-    """:class:`ConvolveNoise` on frames whose last column touches the first.
+    """:class:`ConvolveNoise` for frames whose last column is the neighbour of the first.
 
     Examples
     --------

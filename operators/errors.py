@@ -1,11 +1,11 @@
-"""The one error that means: what was given cannot be used."""
+"""InputError: the error for input that cannot be used."""
 
 
 class InputError(ValueError):
-    """What was expected, what came, what to do, in one sentence.
+    """Input that cannot be used; the text says what was expected, what was given and what to do, in one sentence.
 
-    The command line shows its text alone and exits with code 2; any other exception is a defect of
-    geogan and keeps its traceback.
+    The command line prints only this text and exits with code 2. Any other exception is a defect of geogan and is
+    shown with its traceback.
 
     Examples
     --------

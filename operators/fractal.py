@@ -1,4 +1,4 @@
-"""Fractal random fields: Gaussian, isotropic, rough at every scale below their correlation length."""
+"""Fractal random fields: Gaussian and isotropic, with a power-law spectrum below their correlation length."""
 
 import math
 from functools import lru_cache
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def correlation(distance: np.ndarray, *, slope: float) -> np.ndarray:
-    """Correlation of a field whose power spectrum falls as ``k**-slope`` (Matern).
+    """Return the Matern correlation of a field whose power spectrum falls as ``k**-slope``.
 
     Parameters
     ----------
@@ -34,17 +34,17 @@ def correlation(distance: np.ndarray, *, slope: float) -> np.ndarray:
     True
     """
     smoothness = slope / 2 - 1
-    near = np.clip(np.asarray(distance, dtype=np.float64), 1e-9, 500.0)
-    value = 2 ** (1 - smoothness) / gamma(smoothness) * near**smoothness * kv(smoothness, near)
+    clipped = np.clip(np.asarray(distance, dtype=np.float64), 1e-9, 500.0)
+    value = 2 ** (1 - smoothness) / gamma(smoothness) * clipped**smoothness * kv(smoothness, clipped)
     return np.where(np.asarray(distance) <= 1e-9, 1.0, np.clip(value, 0.0, 1.0))
 
 
 @lru_cache(maxsize=64)
 def half_distance(slope: float) -> float:
-    """Distance, in correlation lengths, at which the sign of the field is half correlated with itself.
+    """Return the distance, in correlation lengths, at which the sign of the field has autocorrelation one half.
 
-    Signs of two normal variables of correlation rho have the correlation ``2 / pi * arcsin(rho)``; that is
-    one half for rho = sin(pi / 4).
+    Signs of two normal variables with correlation rho have the correlation ``2 / pi * arcsin(rho)``, which is one half
+    for rho = sin(pi / 4).
 
     Examples
     --------
@@ -57,12 +57,12 @@ def half_distance(slope: float) -> float:
 
 @lru_cache(maxsize=32)
 def amplitudes(size: tuple[int, int], *, length: float, slope: float, is_periodic: bool = False) -> Tensor:
-    """Square roots of the spectrum of a periodic box that holds a frame which is not periodic.
+    """Return the square roots of the spectrum of a periodic box that contains the frame.
 
-    Circulant embedding (Dietrich and Newsam, 1997): on a box at least twice as wide as the frame, no two
-    cells of the frame are nearer round the back than across it, so the frame has the wanted correlation
-    exactly, however long the correlation length. Where the correlation has faded out earlier, a smaller
-    box does. A frame that goes once round the globe is as wide as its box, and so is a field on it.
+    Circulant embedding (Dietrich and Newsam, 1997): in a box at least twice as wide as the frame, the direct distance
+    between two cells of the frame is the shorter one, so fields on the frame have exactly the requested correlation.
+    A smaller box suffices where the correlation vanishes earlier. A frame that goes once round the globe is periodic
+    itself, so its box has the same width.
 
     Parameters
     ----------
@@ -73,12 +73,12 @@ def amplitudes(size: tuple[int, int], *, length: float, slope: float, is_periodi
     slope : float
         Exponent of the power spectrum, more than 2.
     is_periodic : bool
-        Whether the last column of the frame touches the first.
+        Whether the last column of the frame is the neighbour of the first.
 
     Returns
     -------
     Tensor of float32, shape (box height, box width)
-        For `fields`. Shared between callers: not to be changed.
+        For `fields`. Callers share this tensor and must not change it.
 
     Examples
     --------
@@ -90,20 +90,20 @@ def amplitudes(size: tuple[int, int], *, length: float, slope: float, is_periodi
         box[1] = size[1]
     rows, columns = (np.minimum(np.arange(side), side - np.arange(side)) for side in box)
     covariance = correlation(np.hypot(rows[:, None], columns[None, :]) / length, slope=slope)
-    # A long smooth correlation cut at the box's edge leaves a few negative eigenvalues. Dropping them adds
-    # a little variance, which scaling takes away again: the field's variance is 1 in any case.
+    # A long smooth correlation that is truncated at the edge of the box has a few negative eigenvalues. Dropping them
+    # adds variance; the scaling restores a variance of 1.
     spectrum = np.clip(np.asarray(fft2(covariance)).real, 0.0, None)
     spectrum *= spectrum.size / spectrum.sum()
     return torch.from_numpy(np.sqrt(spectrum).astype(np.float32))
 
 
 def fields(noise: Tensor, *, size: tuple[int, int], length: float, slope: float, is_periodic: bool = False) -> Tensor:
-    """Turn white noise into fractal fields.
+    """Return fractal fields made from white noise.
 
     Parameters
     ----------
     noise : Tensor of complex64, shape (N, box height, box width)
-        White, its real and its imaginary part each of variance 1; the box is that of `amplitudes`.
+        White noise; real and imaginary part have variance 1. The box is that of `amplitudes`.
     size : (int, int)
         Height H and width W of the frame, in cells.
     length : float
@@ -111,12 +111,12 @@ def fields(noise: Tensor, *, size: tuple[int, int], length: float, slope: float,
     slope : float
         Exponent of the power spectrum, more than 2.
     is_periodic : bool
-        Whether the last column of the frame touches the first.
+        Whether the last column of the frame is the neighbour of the first.
 
     Returns
     -------
     Tensor of complex64, shape (N, H, W)
-        The real and the imaginary part are two independent fields of mean 0 and variance 1.
+        Real and imaginary part are independent fields with mean 0 and variance 1.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def fields(noise: Tensor, *, size: tuple[int, int], length: float, slope: float,
     torch.Size([1, 20, 30])
     """
     shaped = noise * amplitudes(size, length=length, slope=slope, is_periodic=is_periodic).to(noise.device)
-    # Columns outside the frame are dropped before the second transform: a third of the work.
+    # Dropping the columns outside the frame before the second transform saves a third of the time.
     wide = torch.fft.ifft(shaped, dim=-1, norm="ortho")[..., : size[1]]
     return torch.fft.ifft(wide, dim=-2, norm="ortho")[..., : size[0], :]
 
@@ -139,7 +139,7 @@ def white(
     generator: torch.Generator,
     is_periodic: bool = False,
 ) -> Tensor:
-    """White noise for ``count`` calls' worth of `fields`.
+    """Draw white noise for ``count`` fields of `fields`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Gaps borrowed from other dates of the same archive."""
+"""Observed gaps: masks of other dates of the same archive."""
 
 from dataclasses import InitVar, dataclass, replace
 from typing import Any, ClassVar, Self
@@ -11,21 +11,21 @@ from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, Theta, dated_generator, masked
 from geogan.operators.parameters import check_parameters
 
-# Frames kept, and how many successive ones are kept together where an archive has more.
-_FRAMES = 512
-_RUN = 16
+_FRAMES = 512  # most frames that a library keeps
+_RUN = 16  # consecutive frames that are kept together where an archive has more than _FRAMES
+_EPISODE = 8  # consecutive dates that take consecutive frames in `at`
 
 
 @dataclass(frozen=True)
 class GapLibrary:
-    """Masks of an archive, eight cells a byte.
+    """Masks of an archive, packed eight cells to a byte.
 
     Attributes
     ----------
     packed : Tensor of uint8, shape (N, C, H, ceil(W / 8))
-        Rows of cells, True where observed or land; the highest bit is the westernmost column.
+        True where observed or land; the highest bit is the westernmost column.
     runs : Tensor of int64, shape (N,)
-        Frames with the same number follow one another in the archive.
+        Frames with the same number are consecutive in the archive.
     width : int
         W, in cells.
 
@@ -49,7 +49,7 @@ class GapLibrary:
 
     @property
     def channels(self) -> int:
-        """Number of channels that have gaps of their own; 1 where they share them."""
+        """Number of channels with different gaps; 1 if they share gaps."""
         return self.packed.shape[1]
 
     @property
@@ -58,30 +58,29 @@ class GapLibrary:
         return self.packed.shape[2], self.width
 
     def crop(self, frames: list[int], rows: np.ndarray, columns: np.ndarray) -> Tensor:
-        """Cells of some frames: a boolean tensor (len(frames), C, len(rows), len(columns))."""
+        """Return cells of some frames: a boolean tensor (len(frames), C, len(rows), len(columns))."""
         packed = self.packed.numpy()[np.ix_(np.asarray(frames), np.arange(self.channels), rows, columns // 8)]
         return torch.from_numpy((packed >> (7 - columns % 8).astype(np.uint8)) & 1 > 0)
 
 
 @dataclass(frozen=True)
 class ObservedGaps(Operator):
-    """Hide what was hidden on other dates: the archive's own gaps, in their own shapes.
+    """Hide cells with gaps that were observed on other dates of the archive.
 
-    The gaps must be fitted before any can be drawn. The library then holds at most 512 frames: all of
-    them, or runs of 16 spread over the archive. Frames of which nothing was seen are left out, for a
-    measurement without a value teaches nothing; so are frames without any gap, for they hide nothing to
-    be reconstructed. A film is made of frames that follow one another among those kept. Fitted to gaps that
-    differ between channels, it draws such gaps, all channels from one date and place.
+    The operator must be fitted before it can draw. Its library holds at most 512 frames: all frames, or runs of 16
+    spread over the archive. Frames without any observation are left out, since nothing can be learned from them; so are
+    frames without any gap. A film consists of consecutive frames of the library. Fitted to gaps that differ between
+    channels, the operator draws all channels from the same date and crop.
 
     Parameters
     ----------
     flip : bool
         Mirror the gaps east-west and north-south at random.
     shift : bool
-        Take the gaps from anywhere in the frame. False: from its first row and column on, so that a crop
-        as large as the archive stays where it was (swath edges, glint).
+        Take the gaps from a random position in the frame. False: from its first row and column, so that a crop as large
+        as the archive keeps its position (swath edges, glint).
     library : GapLibrary, optional
-        The fitted gaps; no parameter, and left out of ``asdict``: see ``state`` and ``with_state``.
+        The fitted gaps. It is not a parameter, and ``asdict`` leaves it out: see ``state`` and ``with_state``.
 
     Examples
     --------
@@ -96,14 +95,14 @@ class ObservedGaps(Operator):
     flip: bool = True
     shift: bool = True
 
-    # Whether frames go once round the globe: a fact of the grid, not a parameter; see `around`.
+    # Whether frames go once round the globe: a property of the grid, not a parameter; see `around`.
     is_periodic: ClassVar[bool] = False
-    # InitVar, not a field: parameters are what describe() writes and asdict() copies, not megabytes.
+    # InitVar, not a field: describe() writes and asdict() copies all fields, and the library has megabytes.
     library: InitVar[GapLibrary | None] = None
 
     def __post_init__(self, library: GapLibrary | None) -> None:
         check_parameters(self, "observed_gaps")
-        # On the instance, where replace() finds it again.
+        # On the instance, where dataclasses.replace() finds it.
         object.__setattr__(self, "library", library)
 
     @property
@@ -113,26 +112,27 @@ class ObservedGaps(Operator):
         Raises
         ------
         InputError
-            Before fitting.
+            If the operator is not fitted.
         """
         library: GapLibrary | None = self.__dict__["library"]
         if library is None:
             raise InputError(
-                "observed_gaps draws gaps from an archive, but has seen none yet; call fitted(observed, domain) first"
+                "observed_gaps draws gaps from an archive, but is not fitted to one; call fitted(observed, domain) "
+                "first"
             )
         return library
 
     def fitted(self, observed: np.ndarray, domain: np.ndarray, *, seed: int = 0) -> Self:
-        """Take the gaps of an archive into the library, unless it holds some already.
+        """Return the operator with a library of the gaps of an archive; itself if it has a library.
 
         Parameters
         ----------
         observed : ndarray of bool, shape (N, H, W) or (N, C, H, W)
-            True where measured; consecutive rows are consecutive dates. With C channels, what is drawn has C.
+            True where measured; consecutive rows are consecutive dates. With C channels, drawn gaps have C channels.
         domain : ndarray of bool, shape (H, W)
-            True where the quantity exists. The other cells count as observed: land is no gap.
+            True where the quantity exists. Other cells (land) count as observed.
         seed : int
-            Which runs are kept of an archive that has more than 512 frames with gaps.
+            Seed of the choice of runs from an archive with more than 512 frames with gaps.
 
         Returns
         -------
@@ -152,12 +152,11 @@ class ObservedGaps(Operator):
         if not len(kept):
             raise InputError(
                 f"observed_gaps needs dates that are partly observed, but each of the {len(observed)} is "
-                "either "
-                "complete or empty; use another operator, such as cloud_mask:coverage=0.5"
+                "either complete or empty; use another operator, such as cloud_mask:coverage=0.5"
             )
         runs = np.zeros(len(kept), dtype=np.int64)
         if len(kept) > _FRAMES:
-            # Evenly spread over the archive, shifted at random within their share of it: all seasons.
+            # One run at a random position in each of `count` equal parts of the archive, to cover all seasons.
             count = _FRAMES // _RUN
             edges = np.linspace(0, len(kept), count + 1).astype(int)
             free = np.maximum(np.diff(edges) - _RUN, 0)
@@ -168,28 +167,28 @@ class ObservedGaps(Operator):
 
     @property
     def channelwise(self) -> bool:
-        """Whether it was fitted to channels with gaps of their own."""
+        """Whether the library has gaps that differ between channels."""
         return self.__dict__["library"] is not None and self.gaps.channels > 1
 
     def check_shape(self, shape: tuple[int, int, int, int, int]) -> None:
-        """Refuse another number of channels than the library has."""
+        """Refuse a number of channels that the library does not have."""
         if self.gaps.channels not in (1, shape[2]):
             raise InputError(
                 f"observed_gaps was fitted to {self.gaps.channels} channels, each with gaps of its own, but {shape[2]} "
-                "are to be measured; fit it to a field of as many"
+                "are to be measured; fit it to a field with that number of bands"
             )
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
-        """Draw gaps: a boolean tensor (B, T, 1, H, W), or (B, T, C, H, W) where channels differ; True = observed.
+        """Draw gaps: a boolean tensor (B, T, 1, H, W), or (B, T, C, H, W) if channels differ; True where observed.
 
-        Crops larger than the library's frames go on in its mirror image; films longer than its runs turn
-        round at the end.
+        Crops larger than the frames of the library continue with their mirror image; films longer than its runs are
+        reversed at the end.
         """
         self.check_shape(shape)
         batch, frames, _, height, width = shape
         library = self.gaps
         starts = _starts(library.runs.numpy(), frames)
-        # All whole numbers are drawn in one call: one wait for the device.
+        # One call draws all integers, since each call waits for the device.
         drawn = torch.randint(0, 2**31 - 1, (batch, 5), generator=generator, device=generator.device).tolist()
         films = []
         for start, top, left, north, east in drawn:
@@ -201,58 +200,59 @@ class ObservedGaps(Operator):
         return torch.stack(films).to(generator.device)
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
-        """``x`` with the borrowed gaps set to 0; shapes (B, T, C, H, W)."""
+        """Return ``x`` with the borrowed gaps set to 0; shapes (B, T, C, H, W)."""
         assert isinstance(theta, Tensor)
         return masked(x, theta)
 
     def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
-        """The gaps of one date: successive dates take successive frames, for eight frames on end."""
-        episode, position = divmod(np.floor(step), 8)
-        film = self.sample((1, 8, channels, *size), generator=dated_generator(seed, episode))
+        """Return the gaps of one date; eight consecutive dates take consecutive frames of the library."""
+        episode, position = divmod(np.floor(step), _EPISODE)
+        film = self.sample((1, _EPISODE, channels, *size), generator=dated_generator(seed, episode))
         assert isinstance(film, Tensor)
         return film[:, int(position), None]
 
     def state(self) -> dict[str, Tensor]:
-        """The library as tensors: ``packed``, ``runs`` and ``width``; empty before fitting."""
+        """Return the library as tensors ``packed``, ``runs`` and ``width``; empty before fitting."""
         if self.__dict__["library"] is None:
             return {}
         library = self.gaps
         return {"packed": library.packed, "runs": library.runs, "width": torch.tensor(library.width)}
 
     def with_state(self, state: dict[str, Tensor]) -> Self:
-        """The operator with the library that ``state`` gave; itself where that is empty."""
+        """Return the operator with the library from ``state``; itself if that is empty."""
         if not state:
             return self
-        # Checkpoints may come back on a GPU; the library is cropped with NumPy. Some have no dimension of channels.
+        # State may be on a GPU, but crops are taken with NumPy. Older state has no channel dimension.
         packed = state["packed"].cpu()
         packed = packed.reshape(len(packed), -1, *packed.shape[-2:])
         library = GapLibrary(packed, state["runs"].cpu(), int(state["width"]))
         return replace(self, library=library)
 
     def around(self, is_periodic: bool) -> Self:
-        """The same gaps on frames that go once round the globe, or do not.
+        """Return the operator for frames that go once round the globe, or do not.
 
-        On such frames gaps that are taken from anywhere begin at any meridian and go on across the seam.
+        On such frames, gaps with ``shift`` start at a random meridian and cross the seam.
         """
         kind: Any = RoundObservedGaps if is_periodic else ObservedGaps
-        same = self.is_periodic == is_periodic
-        return self if same else kind(self.flip, self.shift, library=self.__dict__["library"])
+        if self.is_periodic == is_periodic:
+            return self
+        return kind(self.flip, self.shift, library=self.__dict__["library"])
 
-    def _cells(self, wanted: int, there: int, offset: int, mirror: int, *, is_periodic: bool = False) -> np.ndarray:
-        """Rows (or columns) of the library under a crop."""
-        if is_periodic and wanted == there:
-            # The same whole turn, from another meridian on.
-            cells = (np.arange(wanted) + (offset % there if self.shift else 0)) % there
+    def _cells(self, count: int, side: int, offset: int, mirror: int, *, is_periodic: bool = False) -> np.ndarray:
+        """Return the ``count`` rows (or columns) of a crop from library frames with ``side`` rows (or columns)."""
+        if is_periodic and count == side:
+            # A full turn that starts at another meridian.
+            cells = (np.arange(count) + (offset % side if self.shift else 0)) % side
             return cells[::-1] if self.flip and mirror % 2 else cells
-        # A smaller crop lies inside the frame; a larger one starts anywhere in the endless mirror pattern.
-        places = there - wanted + 1 if wanted < there else 2 * there
-        cells = _mirrored(np.arange(wanted) + (offset % places if self.shift else 0), there)
+        # A smaller crop lies inside the frame; a larger one starts anywhere in the periodic mirror pattern.
+        starts = side - count + 1 if count < side else 2 * side
+        cells = _mirrored(np.arange(count) + (offset % starts if self.shift else 0), side)
         return cells[::-1] if self.flip and mirror % 2 else cells
 
 
 @dataclass(frozen=True)
 class RoundObservedGaps(ObservedGaps):
-    """:class:`ObservedGaps` on frames whose last column touches the first.
+    """:class:`ObservedGaps` for frames whose last column is the neighbour of the first.
 
     Examples
     --------
@@ -264,7 +264,7 @@ class RoundObservedGaps(ObservedGaps):
 
 
 def _mirrored(index: np.ndarray, length: int) -> np.ndarray:
-    """Fold an index into ``range(length)``, forth and back.
+    """Return indices folded into ``range(length)``, forwards and backwards in turn.
 
     Examples
     --------
@@ -276,7 +276,7 @@ def _mirrored(index: np.ndarray, length: int) -> np.ndarray:
 
 
 def _starts(runs: np.ndarray, frames: int) -> np.ndarray:
-    """Where a film of so many frames can start without leaving its run; anywhere if there is none so long.
+    """Return the indices at which a film of ``frames`` frames stays in one run; all indices if no run is that long.
 
     Examples
     --------

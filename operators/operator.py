@@ -1,4 +1,4 @@
-"""What every measurement process of this room has in common: draw its parameters, then apply them."""
+"""The Operator protocol: draw the parameters of a measurement, then apply them."""
 
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 Theta = Tensor | tuple["Theta", ...]
-"""One draw of an operator's parameters: a tensor, or a tuple of draws; ``()`` where nothing is random."""
+"""A draw of an operator's parameters: a tensor, or a tuple of draws; ``()`` if nothing is random."""
 
 
 class Observation(NamedTuple):
-    """A measurement: what was seen, and where.
+    """A measurement: values and mask.
 
     Attributes
     ----------
@@ -33,10 +33,10 @@ class Observation(NamedTuple):
 
 @runtime_checkable
 class Operator(Protocol):
-    """A measurement process ``F(x; theta) + epsilon``.
+    """A measurement process ``y = F(x; theta) + epsilon`` (section 3 of the paper).
 
-    A frozen dataclass whose fields are its whole configuration. Inherit from this protocol to take over
-    what is the same for most operators, and write ``sample`` and ``apply``.
+    An operator is a frozen dataclass whose fields are its whole configuration. Inherit from this protocol for the
+    defaults that most operators share, and write ``sample`` and ``apply``.
 
     Examples
     --------
@@ -57,44 +57,44 @@ class Operator(Protocol):
 
     @property
     def masks(self) -> bool:
-        """Whether it hides cells."""
+        """Whether the operator hides cells."""
         return True
 
     @property
     def blurs(self) -> bool:
-        """Whether a value it lets through also depends on the cells around."""
+        """Whether a measured value also depends on neighbouring cells."""
         return False
 
     @property
     def exact(self) -> bool:
-        """Whether what it lets through is the field's own value: no blur, no noise."""
+        """Whether observed values equal those of the field: no blur, no noise."""
         return self.noise == 0 and not self.blurs
 
     @property
     def channelwise(self) -> bool:
-        """Whether channels have gaps of their own; else theta does not depend on how many there are."""
+        """Whether gaps differ between channels; if not, theta does not depend on the number of channels."""
         return False
 
     def check_shape(self, shape: tuple[int, int, int, int, int]) -> None:
-        """Say at once, with an `InputError`, that films of ``shape`` (B, T, C, H, W) cannot be measured."""
+        """Raise `InputError` if the operator cannot measure films of ``shape`` (B, T, C, H, W)."""
         return None  # noqa: RET501 (a body, or it would be abstract)
 
     def fitted(self, observed: np.ndarray, domain: np.ndarray, *, seed: int = 0) -> Self:
-        """The operator with the parameters left ``None`` fitted to an archive's own gaps.
+        """Return the operator with parameters that are ``None`` fitted to the gaps of an archive.
 
         Parameters
         ----------
         observed : ndarray of bool, shape (N, H, W) or (N, C, H, W)
             True where measured; consecutive rows are consecutive dates.
         domain : ndarray of bool, shape (H, W)
-            True where the quantity exists; gaps elsewhere (land) are no gaps.
+            True where the quantity exists; cells elsewhere (land) do not count as gaps.
         seed : int
-            Seed of whatever is drawn in fitting.
+            Seed of random choices in fitting.
 
         Returns
         -------
         operator
-            ``self`` where nothing is to fit.
+            ``self`` if there is nothing to fit.
         """
         return self
 
@@ -103,7 +103,7 @@ class Operator(Protocol):
         ...
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
-        """``F(x; theta)``, without epsilon: deterministic, differentiable in ``x``, on any device.
+        """Return ``F(x; theta)``, without epsilon: deterministic, differentiable in ``x``, on any device.
 
         Parameters
         ----------
@@ -120,15 +120,15 @@ class Operator(Protocol):
         ...
 
     def blur(self, x: Tensor) -> Tensor:
-        """What would be measured of ``x`` if nothing were hidden and there were no noise, (B, T, C, H, W).
+        """Return the measurement of ``x`` without gaps and noise, (B, T, C, H, W); differentiable.
 
-        ``x`` itself for most operators; differentiable. Measurements must be compared with this, never with
-        ``x``, or a reconstruction would be drawn towards its own blur.
+        It is ``x`` itself for operators without a blur. Measurements must be compared with the blurred ``x``, or
+        training would make the reconstruction as smooth as the measurements.
         """
         return x
 
     def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
-        """The parameters of one date: a function of ``seed``, ``step`` and the frame's shape alone.
+        """Return the parameters of one date: a function of ``seed``, ``step`` and the shape of the frame only.
 
         Parameters
         ----------
@@ -139,24 +139,24 @@ class Operator(Protocol):
         seed : int
             Two seeds give two independent histories.
         channels : int
-            Number of channels of the frame; it matters to operators that are ``channelwise``.
+            Number of channels of the frame; only ``channelwise`` operators use it.
 
         Returns
         -------
         Theta
-            As ``sample((1, 1, channels, *size))`` would give, on the CPU. Operators with a memory override this,
-            so that neighbouring dates resemble each other.
+            As from ``sample((1, 1, channels, *size))``, on the CPU. Operators with persistence override this method,
+            so that neighbouring dates are correlated.
         """
         return self.sample((1, 1, channels, *size), generator=dated_generator(seed, step))
 
     def around(self, is_periodic: bool) -> Self:
-        """Return the operator on frames that go once round the globe, or on frames that do not.
+        """Return the operator for frames that go once round the globe, or for frames that do not.
 
         Parameters
         ----------
         is_periodic : bool
-            Whether the last column of a frame touches the first: clouds and blurs then lie across the seam. Operators
-            that look at single cells are the same on both.
+            Whether the last column of a frame is the neighbour of the first: clouds and blurs then cross the seam.
+            Operators on single cells are the same for both.
 
         Examples
         --------
@@ -167,23 +167,23 @@ class Operator(Protocol):
         return self
 
     def state(self) -> dict[str, Tensor]:
-        """Fitted arrays too large to be parameters, by name; empty for most operators."""
+        """Return fitted arrays that are too large to be parameters, by name; empty for most operators."""
         return {}
 
     def with_state(self, state: dict[str, Tensor]) -> Self:
-        """The operator with the arrays that ``state`` gave put back."""
+        """Return the operator with the arrays from ``state`` restored."""
         return self
 
 
 def dated_generator(seed: int, *key: float) -> torch.Generator:
-    """A generator that depends on ``seed`` and ``key`` alone, on the CPU.
+    """Return a generator that depends only on ``seed`` and ``key``, on the CPU.
 
     Parameters
     ----------
     seed : int
         Any whole number.
     *key : float
-        The date, and what else tells streams apart.
+        The date, and numbers that distinguish streams of the same date.
 
     Returns
     -------
@@ -195,15 +195,14 @@ def dated_generator(seed: int, *key: float) -> torch.Generator:
     >>> bool(a == b)
     True
     """
-    # The bits of the floats, not their integer parts: 06:00 and 18:00 of one day are two dates.
-    # Adding 0.0 turns -0.0 into 0.0.
+    # The bits of the floats, since 06:00 and 18:00 of a day have the same integer part. Adding 0.0 turns -0.0 into 0.0.
     bits = (np.asarray(key, dtype=np.float64) + 0.0).view(np.uint64).tolist()
     state = np.random.SeedSequence([seed % 2**64, *bits]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]) % 2**63)
 
 
 def masked(x: Tensor, mask: Tensor) -> Observation:
-    """See ``x`` where ``mask`` is 1.
+    """Return the observation of ``x`` where ``mask`` is 1.
 
     Parameters
     ----------
@@ -221,17 +220,17 @@ def masked(x: Tensor, mask: Tensor) -> Observation:
     tensor([2., 0.])
     """
     seen = mask.to(x.device).expand(x.shape)
-    # where, not a product: a NaN under a cloud must not come through as NaN * 0.
+    # torch.where, not a product: NaN * 0 would be NaN.
     return Observation(torch.where(seen, x, torch.zeros((), dtype=x.dtype, device=x.device)), seen.to(x.dtype))
 
 
 def add_noise(observation: Observation, noise: float, *, generator: torch.Generator) -> Observation:
-    """Add ``epsilon ~ N(0, noise**2)`` where something is observed.
+    """Add ``epsilon ~ N(0, noise**2)`` to observed values.
 
     Parameters
     ----------
     observation : Observation
-        Of shape (B, T, C, H, W).
+        Shape (B, T, C, H, W).
     noise : float
         Standard deviation, in units of the standardised anomaly; 0 returns ``observation`` itself.
     generator : torch.Generator

@@ -1,4 +1,4 @@
-"""Numbers and switches that a caller gives: their type and range, refused in one sentence each."""
+"""Checks of numbers and switches that a caller gives: type and range."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from geogan.operators.errors import InputError
 
 
 def whole_number(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
-    """Return a whole number of a range as Python's own.
+    """Return a whole number within a range as an ``int``.
 
     Parameters
     ----------
     name : str
-        Name of the parameter, for the sentence.
+        Name of the parameter, for the message.
     value : Any
-        An ``int`` or an integer of NumPy; neither a truth value nor a text.
+        An ``int`` or a NumPy integer; not a truth value or text.
     least, most : int, optional
         Limits, both included.
 
     Raises
     ------
     InputError
-        If the value is no whole number or lies outside the limits.
+        If the value is not a whole number or lies outside the limits.
 
     Examples
     --------
@@ -51,14 +51,14 @@ def real_number(
     above: float | None = None,
     below: float | None = None,
 ) -> float:
-    """Return a finite number of a range as Python's own.
+    """Return a finite number within a range as an ``int`` or ``float``.
 
     Parameters
     ----------
     name : str
-        Name of the parameter, for the sentence.
+        Name of the parameter, for the message.
     value : Any
-        A number of Python or NumPy; neither a truth value nor a text.
+        A number of Python or NumPy; not a truth value or text.
     least, most : float, optional
         Limits, both included.
     above, below : float, optional
@@ -67,7 +67,7 @@ def real_number(
     Raises
     ------
     InputError
-        If the value is no finite number or lies outside the limits.
+        If the value is not a finite number or lies outside the limits.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def real_number(
 
 
 def switch(name: str, value: Any) -> bool:
-    """Return a truth value as Python's own.
+    """Return a truth value as a ``bool``.
 
     Raises
     ------
@@ -113,54 +113,54 @@ def switch(name: str, value: Any) -> bool:
 
 
 def check_parameters(operator: Any, name: str) -> None:
-    """Refuse parameters of an operator that are no numbers, and make those of NumPy Python's own.
+    """Refuse parameters of an operator that are not numbers, and convert NumPy numbers to Python numbers.
 
     Parameters
     ----------
     operator : dataclass
-        Frozen; changed in place, as its ``__post_init__`` may. Fields whose default is a truth value must be one,
-        fields whose default is None may be None.
+        Frozen; changed in place, for use in its ``__post_init__``. A field whose default is a truth value must hold
+        one; a field whose default is None may be None.
     name : str
-        Name of the operator, for the sentence.
+        Name of the operator, for the message.
 
     Raises
     ------
     InputError
-        If a parameter is a text, a truth value where a number is expected, or the other way round.
+        If a parameter is text, or a truth value where a number is expected, or a number where a truth value is.
     """
     for field in fields(operator):
         if field.default_factory is not MISSING:
-            continue  # a list or a mapping of a user's own operator
+            continue  # a list or a mapping, which only operators of users have
         value = getattr(operator, field.name)
-        called = f"{field.name} of {name}"
+        label = f"{field.name} of {name}"
         if isinstance(field.default, bool):
-            plain: Any = switch(called, value)
+            plain: Any = switch(label, value)
         elif value is None and field.default is None:
             continue
         elif not (_is_whole(value) or _is_real(value)):
-            raise InputError(f"{called} must be a number, got {shown(value)}; the default is {field.default}")
+            raise InputError(f"{label} must be a number, got {shown(value)}; the default is {field.default}")
         else:
             plain = int(value) if _is_whole(value) else float(value)
         object.__setattr__(operator, field.name, plain)
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether a value is a whole number; to Python, ``True`` is one."""
+    """Return whether a value is a whole number; Python counts ``True`` as one, this function does not."""
     return isinstance(value, Integral) and not _is_truth_value(value)
 
 
 def _is_real(value: Any) -> bool:
-    """Whether a value is a floating-point number of Python or NumPy, which registers its types as numbers."""
+    """Return whether a value is a floating-point number of Python or NumPy."""
     return isinstance(value, Real) and not isinstance(value, Integral)
 
 
 def _is_truth_value(value: Any) -> bool:
-    """Whether a value is a truth value of Python or NumPy; NumPy is not imported for this, it takes a tenth second."""
+    """Return whether a value is a truth value of Python or NumPy, without importing NumPy (0.1 s)."""
     return isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"))
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether a number is finite and, if it is a whole one, within the range of floats."""
+    """Return whether a number is finite and, if it is an integer, within the range of floats."""
     try:
         return math.isfinite(value)
     except OverflowError:
@@ -188,7 +188,7 @@ def _range(
 
 
 def shown(value: Any) -> str:
-    """Return a value as a sentence may hold it: short, on one line.
+    """Return a value as text for a message: at most 60 characters, on one line.
 
     Examples
     --------
@@ -202,6 +202,6 @@ def shown(value: Any) -> str:
         value = value.item()
     try:
         text = " ".join(repr(value).split())
-    except ValueError:  # Python writes whole numbers of 4300 digits at most
+    except ValueError:  # Python converts integers of at most 4300 digits to text
         return "a number of more than 4000 digits"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -24,19 +24,19 @@ OPERATORS: dict[str, type] = {
     "sparse_sampling": SparseSampling,
     "convolve_noise": ConvolveNoise,
 }
-"""What the command line can name."""
+"""Operator classes by the name that users write."""
 
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "none": None}
 
 
 def parse(text: str | Sequence[str] | Operator) -> Operator:
-    """Read an operator.
+    """Return the operator that a text describes.
 
     Parameters
     ----------
     text : str, sequence of str, or Operator
-        A name, with parameters after a colon, such as ``cloud_mask:coverage=0.4,scale=12``. Several, in a
-        sequence or joined by ``" + "``, are composed in order. An operator is returned as it is.
+        A name, with parameters after a colon, such as ``cloud_mask:coverage=0.4,scale=12``. Several texts, in a
+        sequence or joined by ``" + "``, are composed in order. An operator is returned unchanged.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def parse(text: str | Sequence[str] | Operator) -> Operator:
     Raises
     ------
     InputError
-        If a name or a parameter does not exist, or a value is none that it can take.
+        If a name or a parameter does not exist, or a value is not allowed.
 
     Examples
     --------
@@ -69,9 +69,9 @@ def parse(text: str | Sequence[str] | Operator) -> Operator:
 
 
 def describe(operator: Operator) -> str:
-    """The text that `parse` reads back as ``operator``; parameters at their default are left out.
+    """Return the text that `parse` reads back as ``operator``, without parameters at their default.
 
-    What an operator was fitted to (``state``) is no part of it.
+    The text does not hold the arrays that an operator was fitted to (``state``).
 
     Examples
     --------
@@ -89,7 +89,7 @@ def describe(operator: Operator) -> str:
 
 
 def to_dict(operator: Operator) -> dict[str, Any]:
-    """An operator as plain data, for JSON: its name and all its parameters.
+    """Return an operator as plain data for JSON: its name and all its parameters.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def to_dict(operator: Operator) -> dict[str, Any]:
 
 
 def from_dict(data: dict[str, Any]) -> Operator:
-    """The operator that `to_dict` wrote.
+    """Return the operator that `to_dict` wrote.
 
     Raises
     ------
@@ -137,13 +137,13 @@ def _parse_one(text: str) -> Operator:
 
 
 def _known(name: str) -> list[str]:
-    """Parameters of the operator of that name; none where there is no such operator."""
-    meant = matching(name, OPERATORS)
-    return [] if meant is None else list(_defaults(OPERATORS[meant]))
+    """Return the parameters of the operator with this name; an empty list if there is no such operator."""
+    match = matching(name, OPERATORS)
+    return [] if match is None else list(_defaults(OPERATORS[match]))
 
 
 def _value(name: str, key: str, text: str) -> float | bool | None:
-    """A whole number, a number, true, false or none."""
+    """Return the value of a parameter: a number, true, false or none."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     for kind in (int, float):
@@ -164,7 +164,7 @@ def _build(name: str, parameters: dict[str, Any]) -> Operator:
                 f"{name} has no parameter {key!r}; it has {', '.join(defaults)}{suggestion(key, defaults)}"
             )
         default = defaults[key]
-        # true is a number to Python and none fails in a comparison: neither may reach the range checks.
+        # In Python, true is a number and None cannot be compared, so neither may reach the range checks.
         if isinstance(value, bool) != isinstance(default, bool) or (value is None and default is not None):
             wanted = "true or false" if isinstance(default, bool) else "a number"
             raise InputError(
@@ -177,9 +177,7 @@ def _name(operator: Operator) -> str:
     for name, kind in OPERATORS.items():
         if type(operator) is kind:
             return name
-    raise InputError(
-        f"{type(operator).__name__} has no name that could be written down; use one of {', '.join(OPERATORS)}"
-    )
+    raise InputError(f"{type(operator).__name__} has no name that parse knows; use one of {', '.join(OPERATORS)}")
 
 
 def _parameters(operator: Any) -> dict[str, Any]:
@@ -191,16 +189,16 @@ def _defaults(kind: type) -> dict[str, Any]:
 
 
 def remarks(operator: Operator, bands: int) -> list[str]:
-    """What is worth knowing of an operator on a field of so many bands, in sentences.
+    """Return sentences that a user should know about an operator on a field with ``bands`` bands.
 
     Examples
     --------
     >>> remarks(parse("remove_pixel_channel:p=0.9"), 1)
-    ['of one band, remove_pixel_channel is remove_pixel']
+    ['with one band, remove_pixel_channel equals remove_pixel']
     >>> remarks(parse("remove_pixel_channel:p=0.9"), 3)
     []
     """
     parts = operator.operators if isinstance(operator, Compose) else (operator,)
     if bands == 1 and any(isinstance(part, RemovePixelChannel) for part in parts):
-        return ["of one band, remove_pixel_channel is remove_pixel"]
+        return ["with one band, remove_pixel_channel equals remove_pixel"]
     return []

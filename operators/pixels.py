@@ -1,4 +1,4 @@
-"""Remove-Pixel and Remove-Pixel-Channel: single values that go missing at random."""
+"""Remove-Pixel and Remove-Pixel-Channel: pixels or values hidden at random."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,12 @@ from geogan.operators.parameters import check_parameters
 class RemovePixel(Operator):
     """Hide a random share of the pixels, in all channels at once (section 4.2 of the paper).
 
-    Each pixel of each frame is hidden independently of all others, so the hidden share of one frame
-    scatters around ``p`` as counts do.
+    Each pixel of each frame is hidden independently, so the hidden share of a frame is binomial with mean ``p``.
 
     Parameters
     ----------
     p : float
-        Probability that a pixel is hidden, in [0, 1). The paper: 0.9 and 0.95.
+        Probability that a pixel is hidden, in [0, 1). The paper uses 0.9 and 0.95.
 
     Raises
     ------
@@ -44,26 +43,26 @@ class RemovePixel(Operator):
         _check("remove_pixel", self.p)
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
-        """Draw which pixels are seen: a boolean tensor (B, T, 1, H, W), True where observed."""
+        """Draw the observed pixels: a boolean tensor (B, T, 1, H, W), True where observed."""
         batch, frames, _, height, width = shape
         return _seen((batch, frames, 1, height, width), self.p, generator)
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
-        """``x`` with the hidden pixels set to 0; shapes (B, T, C, H, W)."""
+        """Return ``x`` with the hidden pixels set to 0; shapes (B, T, C, H, W)."""
         assert isinstance(theta, Tensor)
         return masked(x, theta)
 
 
 @dataclass(frozen=True)
 class RemovePixelChannel(Operator):
-    """Hide a random share of the values, each channel of a pixel by itself (section 4.2 of the paper).
+    """Hide a random share of the values, in each channel independently (section 4.2 of the paper).
 
-    On a single channel this is `RemovePixel`: one generator draws the same gaps for both.
+    With a single channel it draws the same gaps as `RemovePixel`.
 
     Parameters
     ----------
     p : float
-        Probability that a value is hidden, in [0, 1). The paper: 0.9 and 0.95.
+        Probability that a value is hidden, in [0, 1). The paper uses 0.9 and 0.95.
 
     Raises
     ------
@@ -87,15 +86,15 @@ class RemovePixelChannel(Operator):
 
     @property
     def channelwise(self) -> bool:
-        """True: each channel has gaps of its own."""
+        """True: gaps differ between channels."""
         return True
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
-        """Draw which values are seen: a boolean tensor (B, T, C, H, W), True where observed."""
+        """Draw the observed values: a boolean tensor (B, T, C, H, W), True where observed."""
         return _seen(shape, self.p, generator)
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
-        """``x`` with the hidden values set to 0; shapes (B, T, C, H, W)."""
+        """Return ``x`` with the hidden values set to 0; shapes (B, T, C, H, W)."""
         assert isinstance(theta, Tensor)
         return masked(x, theta)
 

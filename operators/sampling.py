@@ -1,4 +1,4 @@
-"""Sparse sampling: a field seen at scattered stations only."""
+"""Sparse sampling: observations at scattered stations only."""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ class SparseSampling(Operator):
     fraction : float
         Probability that a cell holds a station, in (0, 1].
     fixed : bool
-        True: the stations stay where they are through a film (moorings). False: every frame has its own
-        (floats, ships).
+        True: the stations have fixed positions through a film (moorings). False: they are drawn for each frame (floats,
+        ships).
 
     Raises
     ------
@@ -43,9 +43,8 @@ class SparseSampling(Operator):
         check_parameters(self, "sparse_sampling")
         if not 0 < self.fraction <= 1:
             raise InputError(
-                f"fraction of sparse_sampling must lie in (0, 1], got {self.fraction}; give the share of "
-                "the cells "
-                "that are observed, such as 0.05"
+                f"fraction of sparse_sampling must lie in (0, 1], got {self.fraction}; give the share of the "
+                "cells that are observed, such as 0.05"
             )
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
@@ -56,11 +55,11 @@ class SparseSampling(Operator):
         return (uniform < self.fraction).expand(batch, frames, 1, height, width)
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
-        """``x`` at the stations, 0 elsewhere; shapes (B, T, C, H, W)."""
+        """Return ``x`` at the stations, 0 elsewhere; shapes (B, T, C, H, W)."""
         assert isinstance(theta, Tensor)
         return masked(x, theta)
 
     def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
-        """The stations of one date; of every date alike where they are fixed."""
-        # A fixed network is drawn once for the whole history: its date is left out of the seed.
+        """Return the stations of one date; fixed stations are the same at every date."""
+        # Fixed stations must not depend on the date.
         return self.sample((1, 1, channels, *size), generator=dated_generator(seed, *([] if self.fixed else [step])))

@@ -181,8 +181,8 @@ def test_impossible_parameters(parameters, message):
 
 def test_defaults_suit_any_coverage():
     for coverage in (0.01, 0.5, 0.99):
-        CloudMask(coverage=coverage).settled  # noqa: B018
-    assert CloudMask().settled == CloudMask(coverage=0.5, spread=0.2, scale=12, persistence=0, slope=3)
+        CloudMask(coverage=coverage).with_defaults  # noqa: B018
+    assert CloudMask().with_defaults == CloudMask(coverage=0.5, spread=0.2, scale=12, persistence=0, slope=3)
 
 
 def test_dated_skies_obey_the_same_law():

@@ -132,7 +132,7 @@ def test_state_goes_round(archive):
 
 
 def test_before_fitting_there_is_nothing_to_draw():
-    with pytest.raises(InputError, match="has seen none yet; call fitted"):
+    with pytest.raises(InputError, match="is not fitted to one; call fitted"):
         ObservedGaps().sample((1, 1, 1, 4, 4), generator=generator())
 
 

@@ -107,5 +107,5 @@ def test_an_operator_of_ones_own_has_no_text():
     class Own(RemovePixel):
         pass
 
-    with pytest.raises(InputError, match="Own has no name that could be written down"):
+    with pytest.raises(InputError, match="Own has no name that parse knows"):
         describe(Own())

@@ -75,7 +75,7 @@ def test_a_note_on_a_channel_wise_operator_for_one_band(tmp_path):
     synthetic_sst(days=2, size=16).to_netcdf(tmp_path / "truth.nc")
     console = Console(file=StringIO(), width=100)
     corrupt(tmp_path / "truth.nc", tmp_path / "gappy.nc", CorruptOptions("remove_pixel_channel:p=0.5"), console=console)
-    assert "of one band, remove_pixel_channel is remove_pixel" in console.file.getvalue()
+    assert "with one band, remove_pixel_channel equals remove_pixel" in console.file.getvalue()
 
 
 @pytest.mark.parametrize("suffix", ["zarr", "nc"])
