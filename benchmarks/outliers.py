@@ -19,8 +19,8 @@ from geogan.archive.archive import Archive
 from geogan.archive.screening import THRESHOLD, Screen, count_suspicious
 from geogan.archive.standardiser import Standardiser
 from geogan.fields.axes import find_axes
-from geogan.fields.damage import screened
 from geogan.fields.field import Field
+from geogan.fields.marks import is_screened
 
 
 def trained(field: xr.DataArray, domain: np.ndarray, steps: int, *, screen: bool) -> geogan.Reconstructor:
@@ -43,7 +43,7 @@ def masked_share(path: str, variable: str) -> str:
     archive = Archive.of(Field.of(field, domain=domain), Standardiser.fit(Field.of(field, domain=domain)))
     screen = Screen.fit([_every(archive, 5)], independent=archive.independent, threshold=THRESHOLD)
     values = replace(archive, screen=screen).screened().field.values
-    masked, observed = int(screened(values).sum()), int(np.isfinite(archive.field.values).sum())
+    masked, observed = int(is_screened(values).sum()), int(np.isfinite(archive.field.values).sum())
     found, looked = count_suspicious(archive.field.values[:200])
     share = f"{masked:,} of {observed:,} masked ({masked / observed:.1e})"
     return f"{path} {variable}: {share}, without a climatology {found / looked:.1e}"

@@ -19,8 +19,8 @@ from geogan.compute.regions import REGION_VALUES, Region, Regions, plan_regions
 from geogan.compute.streaming import read_piece, stored_chunks
 from geogan.fields.circle import stretches, taken
 from geogan.fields.covariates import Covariates
-from geogan.fields.damage import hide_unreadable
 from geogan.fields.field import Field
+from geogan.fields.marks import hide_unreadable
 from geogan.fields.observation_error import check_errors
 from geogan.fields.storage import valid_limits
 from geogan.fields.variables import split_variables

@@ -11,7 +11,7 @@ import numpy as np
 
 from geogan.compute.regions import Region
 from geogan.fields.circle import stretches
-from geogan.fields.damage import screened_mark
+from geogan.fields.marks import screened_mark
 
 # Cells and dates on each side that a cell is compared with: 24 neighbours of its date, 9 of either date beside it.
 CELLS, DATES = 2, 1

@@ -9,10 +9,10 @@ import xarray as xr
 
 from geogan.compute.regions import Region
 from geogan.compute.streaming import parts
-from geogan.fields.damage import GAP_RULES, count_gaps, unreadable
 from geogan.fields.field import Field
 from geogan.fields.geography import check_columns
 from geogan.fields.grids import places_of
+from geogan.fields.marks import GAP_RULES, count_gaps, is_unreadable
 from geogan.fields.variables import is_joined, is_repeated, own_bands
 from geogan.io.measured import check_finite, check_numbers, label_of
 from geogan.operators.errors import InputError
@@ -42,7 +42,7 @@ class Survey(NamedTuple):
         Whether every cell of the domain is seen at every date, in every band.
     gaps : dict of str to int
         Missing values of all cells: by ``_FillValue`` or as NaN, by each rule of
-        :data:`geogan.fields.damage.GAP_RULES`, and those that could not be read.
+        :data:`geogan.fields.marks.GAP_RULES`, and those that could not be read.
     """
 
     cells: int
@@ -164,7 +164,7 @@ def check_field(
         if not seen.all():
             # Directions stand twice, and their gaps are counted once.
             by_rule += count_gaps(part[:, own])
-            lost += int(unreadable(part[:, own]).sum())
+            lost += int(is_unreadable(part[:, own]).sum())
             nans += int(seen[:, own].size - np.count_nonzero(seen[:, own]))
         of_bands[t] += (seen if within is None else seen & within[y, x]).sum(axis=(2, 3))
         least = np.minimum(least, np.where(seen, part, np.inf).min(axis=(0, 2, 3)))

@@ -12,8 +12,8 @@ from geogan.compute.regions import Region
 from geogan.compute.streaming import read_piece
 from geogan.fields.alignment import aligned
 from geogan.fields.axes import VARIABLE
-from geogan.fields.damage import hide_unreadable
 from geogan.fields.field import Field
+from geogan.fields.marks import hide_unreadable
 from geogan.fields.stacking import stacked
 from geogan.fields.units import same_units, units_of
 from geogan.operators.errors import InputError

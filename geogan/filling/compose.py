@@ -10,8 +10,8 @@ import xarray as xr
 
 from geogan.archive.archive import Archive
 from geogan.fields.codes import Container
-from geogan.fields.damage import screened, unreadable
 from geogan.fields.field import Field
+from geogan.fields.marks import is_screened, is_unreadable
 from geogan.fields.quantities import is_direction
 from geogan.fields.storage import Storage, choose_storage, coordinate_encoding, value_type
 from geogan.fields.variables import is_joined, split_variables
@@ -114,8 +114,8 @@ def compose(
     # A value that was measured but is reconstructed all the same is an estimate, and flagged as one.
     source = np.where(kept, OBSERVED, np.where(known, FILLED, LAND)).astype(np.int8)
     # Filled too, but perhaps measured: nobody can say.
-    source[unreadable(raw) & known] = UNREADABLE
-    source[screened(raw) & known] = SCREENED
+    source[is_unreadable(raw) & known] = UNREADABLE
+    source[is_screened(raw) & known] = SCREENED
     values = np.where(kept, raw, filled.field.astype(raw.dtype))
     predicted = np.isin(source, (FILLED, UNREADABLE, SCREENED))
     refused = np.zeros(source.shape, bool)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from geogan.fields.damage import plain_gaps
+from geogan.fields.marks import plain_gaps
 
 
 class Packing(NamedTuple):

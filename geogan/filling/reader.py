@@ -16,7 +16,7 @@ from geogan.archive.archive import Archive
 from geogan.archive.screening import CELLS, DATES, hide, widened
 from geogan.compute.streaming import stored_chunks
 from geogan.fields.circle import columns, stretches, taken
-from geogan.fields.damage import hide_unreadable, unreadable
+from geogan.fields.marks import hide_unreadable, is_unreadable
 from geogan.filling.chunks import KEPT_BYTES, READ_SLABS, SLAB_VALUES, Cost, grid_cost, reading_cost, touched
 from geogan.filling.packed import Packing
 from geogan.filling.panels import Panel
@@ -69,7 +69,7 @@ class SlabReader:
         field = self._field(read, y, x) if archive.screen is None else self._screened(read, y, x)
         if isinstance(error, xr.DataArray):
             error = error[read, :, y, columns(x, archive.domain.shape[1])].compute(scheduler="synchronous")
-            if unreadable(error.values).any():
+            if is_unreadable(error.values).any():
                 # An observation whose error cannot be read is of no use.
                 field = field.copy(data=hide_unreadable(field.values, error.values))
         held = replace(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from geogan.fields.damage import GAP_RULES, gap
+from geogan.fields.marks import GAP_RULES, rule_mark
 from geogan.operators.errors import InputError
 
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -115,5 +115,5 @@ def kept(values: np.ndarray, holds: np.ndarray) -> np.ndarray:
     """
     kind = values.dtype if values.dtype.kind == "f" else np.result_type(values.dtype, np.float32)
     values = values.astype(kind)
-    values[~holds & ~np.isnan(values)] = gap(values.dtype, GAP_RULES.index("condition"))
+    values[~holds & ~np.isnan(values)] = rule_mark(values.dtype, GAP_RULES.index("condition"))
     return values

@@ -18,7 +18,7 @@ import xarray as xr
 from xarray.core import indexing
 
 from geogan.fields.axes import SAMPLES
-from geogan.fields.damage import GAP_RULES, gap
+from geogan.fields.marks import GAP_RULES, rule_mark
 from geogan.fields.variables import is_joined
 from geogan.io.measured import MASK_WORDS, has_physical_units, label_of
 from geogan.operators.errors import InputError
@@ -60,7 +60,7 @@ class MissingRules:
     scale, offset : float, int or None
         ``scale_factor`` and ``add_offset``.
     numbers : tuple of (int, number)
-        Position in :data:`geogan.fields.damage.GAP_RULES`, -1 for ``_FillValue``, and a number that means missing.
+        Position in :data:`geogan.fields.marks.GAP_RULES`, -1 for ``_FillValue``, and a number that means missing.
     lowest, highest : number or None
         Range of valid numbers, both included.
 
@@ -163,7 +163,7 @@ class MissingRules:
         for rule, where in self._missing(stored):
             if values is stored:
                 values = stored.copy()
-            values[where] = np.nan if rule == _FILL else gap(self.decoded, rule)
+            values[where] = np.nan if rule == _FILL else rule_mark(self.decoded, rule)
         return values
 
     def mask(self, values: np.ndarray) -> np.ndarray:
@@ -185,7 +185,7 @@ class MissingRules:
         for rule, where in self._decoded_missing(values):
             if masked is values:
                 masked = values.copy()
-            masked[where] = np.nan if rule == _FILL else gap(values.dtype, rule)
+            masked[where] = np.nan if rule == _FILL else rule_mark(values.dtype, rule)
         return masked
 
     def limits(self) -> tuple[float | None, float | None]:

@@ -11,7 +11,6 @@ import numpy as np
 import xarray as xr
 
 from geogan.fields.axes import Axes, find_axes, squeezed
-from geogan.fields.damage import Guarded
 from geogan.fields.dates import calendar_of, dated
 from geogan.fields.field import Field
 from geogan.fields.grids import check_sides, difference, still
@@ -20,6 +19,7 @@ from geogan.fields.units import check_units
 from geogan.fields.variables import join_variables, named_variables
 from geogan.io.absent_chunks import check_chunks
 from geogan.io.conditions import kept
+from geogan.io.damage import GuardedVariable
 from geogan.io.dates import select_time, shown_date
 from geogan.io.encoding import TOLD
 from geogan.io.file_dates import dates_of_files
@@ -134,7 +134,7 @@ def open_source(
     """Open a field with the global attributes of its file.
 
     Parameters and errors are those of `open_field`, ``reading`` holds its last three; with ``skip_bad``, chunks that
-    cannot be read are gaps, which `geogan.fields.damage.unreadable` tells from others.
+    cannot be read are gaps, which `geogan.fields.marks.unreadable` tells from others.
 
     Returns
     -------
@@ -308,7 +308,7 @@ def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) 
         check_chunks(str(Path(path) / dataset.encoding.get("group", "")), name, raw)
     array = dated(still(array, axes), axes)
     chunks = _dask_chunks(array, axes)
-    guarded = Guarded(array, path, skip=skip_bad)
+    guarded = GuardedVariable(array, path, skip=skip_bad)
     array = array.copy(data=guarded.dask(tuple(chunks[str(dim)] for dim in array.dims)))
     array = array.transpose(*axes.dims)
     array.encoding["source"] = path

@@ -20,11 +20,11 @@ from geogan.compute.regions import Region, Regions, ShuffleBuffer, decoded
 from geogan.compute.streaming import stored_chunks
 from geogan.fields.circle import taken
 from geogan.fields.covariates import Covariates
-from geogan.fields.damage import screened
 from geogan.fields.durations import duration
 from geogan.fields.field import Field
 from geogan.fields.geography import geographic_kind
 from geogan.fields.grids import places_of
+from geogan.fields.marks import is_screened
 from geogan.fields.observation_error import error_checker, observation_error
 from geogan.fields.variables import is_joined
 from geogan.model.model import Model, grid_of
@@ -332,7 +332,7 @@ def _left_out(archive: Archive, threshold: float) -> str:
     if archive.field.chunks is not None:
         return f"screen: {rule}"
     values = archive.field.values
-    count = int(screened(values).sum())
+    count = int(is_screened(values).sum())
     return f"screen: {rule}: {count:,} of {int(np.isfinite(values).sum()) + count:,}"
 
 

@@ -12,8 +12,8 @@ import geogan
 from geogan.archive.archive import Archive
 from geogan.archive.screening import Screen, count_suspicious
 from geogan.archive.standardiser import Standardiser
-from geogan.fields.damage import screened, screened_mark, unreadable
 from geogan.fields.field import Field
+from geogan.fields.marks import is_screened, is_unreadable, screened_mark
 from geogan.filling import reader
 from geogan.filling.fill import with_screen
 from geogan.filling.tiles import Tile
@@ -111,14 +111,14 @@ def test_what_is_found_does_not_depend_on_the_cut(spoilt, domain):
     screen = Screen.fit([np.where(piece.mask > 0, piece.values, np.nan)], threshold=5.0)
     archive = dataclasses.replace(archive, screen=screen)
     whole = archive.screened().field.values
-    assert screened(whole).sum() > 20
+    assert is_screened(whole).sum() > 20
     for chunks in ({"time": 1}, {"time": 7, "lat": 5, "lon": 9}, {"lat": 3}):
         lazy = Archive.of(Field.of(field.chunk(chunks), domain=domain), archive.standardiser)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("geogan.archive.archive.IN_MEMORY", 10)
             lazy = dataclasses.replace(lazy, screen=screen).screened().field
             assert lazy.chunks is not None
-            np.testing.assert_array_equal(screened(lazy.values), screened(whole))
+            np.testing.assert_array_equal(is_screened(lazy.values), is_screened(whole))
             np.testing.assert_array_equal(lazy[3:5, :, 4:9, 2].values, whole[3:5, :, 4:9, 2])
 
 
@@ -141,11 +141,11 @@ def test_neighbours_are_found_across_the_seam(spoilt):
             Archive.of(Field.of(one.chunk(lon=7, time=4), domain=domain), standardiser), screen=screen
         )
         slab, _ = reader.SlabReader(archive).hold(Tile(slice(3, 9), slice(2, 11)))
-        whole = screened(archive.screened().field.values)
-        np.testing.assert_array_equal(screened(slab.field.values), whole[2:11])
+        whole = is_screened(archive.screened().field.values)
+        np.testing.assert_array_equal(is_screened(slab.field.values), whole[2:11])
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("geogan.archive.archive.IN_MEMORY", 10)
-            np.testing.assert_array_equal(screened(lazy.screened().field.values), whole)
+            np.testing.assert_array_equal(is_screened(lazy.screened().field.values), whole)
         found.append(whole)
     assert found[0].any()
     np.testing.assert_array_equal(np.roll(found[0], 12, -1), found[1])
@@ -154,9 +154,9 @@ def test_neighbours_are_found_across_the_seam(spoilt):
 def test_marks_outlive_types_and_are_told_apart():
     for dtype in ("f2", "f4", "f8", ">f4"):
         values = np.array([1.0, np.nan, screened_mark(np.dtype(dtype))], dtype)
-        assert screened(values).tolist() == [False, False, True] and not unreadable(values).any()
-        assert screened(values.astype("f8")).tolist() == [False, False, True]
-    assert not screened(np.arange(3)).any()
+        assert is_screened(values).tolist() == [False, False, True] and not is_unreadable(values).any()
+        assert is_screened(values.astype("f8")).tolist() == [False, False, True]
+    assert not is_screened(np.arange(3)).any()
 
 
 def test_a_fill_estimates_and_flags_what_training_left_out(learned, spoilt, truth, gappy):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geogan.fields.damage import missing
+from geogan.fields.marks import unreadable_mark
 from geogan.fields.storage import Storage
 from geogan.filling.compose import FILLED, LAND, OBSERVED, REFUSED, UNREADABLE, check_held, compose
 from geogan.filling.task import Slab
@@ -31,7 +31,7 @@ def test_compose_refuses_what_is_too_uncertain():
 
 
 def test_what_could_not_be_read_is_said_to_be_so_also_where_it_is_refused():
-    raw = np.full((1, 1, 2), missing(np.dtype("f4")), np.float32)
+    raw = np.full((1, 1, 2), unreadable_mark(np.dtype("f4")), np.float32)
     parts = compose(raw, Slab(np.ones((1, 1, 2)), np.array([[[0.1, 0.9]]])), keep_observed=True, max_error=0.5)
     np.testing.assert_array_equal(parts.values, [[[1.0, np.nan]]])
     np.testing.assert_array_equal(parts.source, [[[UNREADABLE, UNREADABLE]]])
@@ -57,7 +57,7 @@ def test_in_place_it_says_the_same(dates, keep_observed):
 def test_predictions_beyond_the_packing_are_refused_and_not_clipped():
     """With all that is said of them; what was observed is packed already."""
     raw = np.array([[[9.0, np.nan, np.nan, np.nan, np.nan]]], np.float32)
-    raw[..., 4] = missing(np.dtype("f4"))
+    raw[..., 4] = unreadable_mark(np.dtype("f4"))
     made = Slab(
         np.array([[[1.0, 2.0, 4.5, -1.0, 9.0]]], np.float32),
         np.full((1, 1, 5), 0.1, np.float32),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geogan.fields.damage import gap, missing
+from geogan.fields.marks import rule_mark, unreadable_mark
 from geogan.filling.packed import Packing
 
 DIMS = ("time", "band", "y", "x")
@@ -51,7 +51,7 @@ def test_what_whole_numbers_cannot_say_is_not_packed(change):
     values[1, 0, 2, 2] = {
         "warmer": values[1, 0, 2, 2] + 0.05,
         "finer": np.nextafter(values[1, 0, 2, 2], 9.0),
-        "unreadable": missing(values.dtype),
+        "unreadable": unreadable_mark(values.dtype),
         "infinite": np.inf,
         "beyond": 1e6,
     }[change]
@@ -71,8 +71,8 @@ def test_gaps_by_a_rule_are_packed_as_gaps():
     """The reason that a NaN records is of no use to a fill; that a cell was unreadable is."""
     field = decoded(np.arange(24, dtype="i2").reshape(2, 1, 3, 4), scale_factor=0.1, _FillValue=np.int16(5))
     packing, marked = Packing.of(field), field.values.copy()
-    marked[0, 0, 0, 0] = gap(marked.dtype, 2)
+    marked[0, 0, 0, 0] = rule_mark(marked.dtype, 2)
     held = packing.pack(marked)
     assert held is not None and held[0, 0, 0, 0] == 5 and (held == 5).sum() == 2
-    marked[0, 0, 0, 1] = missing(marked.dtype)
+    marked[0, 0, 0, 1] = unreadable_mark(marked.dtype)
     assert packing.pack(marked) is None

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from geogan.compute.threads import side_by_side
-from geogan.fields import damage
 from geogan.fields.field import Field
+from geogan.fields.marks import unreadable_mark
 from geogan.filling.fill import prepared, slab_parts
 from geogan.filling.plan import plan
 from geogan.filling.reader import SlabReader
 from geogan.filling.tiles import Tile
 from geogan.io import open_field
+from geogan.io.damage import GuardedVariable
 
 SLABS = [Tile(slice(start, start + 6), slice(max(0, start - 3), min(30, start + 9))) for start in range(0, 30, 6)]
 
@@ -27,14 +28,14 @@ def archive(model, gappy, tmp_path):
 @pytest.fixture
 def decoded(monkeypatch):
     """Dates of everything that is read from the file."""
-    dates, read = [], damage.Guarded.__getitem__
+    dates, read = [], GuardedVariable.__getitem__
 
     def count(guarded, key):
         values = read(guarded, key)
         dates.append(values.shape[0])
         return values
 
-    monkeypatch.setattr(damage.Guarded, "__getitem__", count)
+    monkeypatch.setattr(GuardedVariable, "__getitem__", count)
     return dates
 
 
@@ -79,7 +80,7 @@ def test_a_packed_archive_is_held_as_it_is_stored(packed, kept):
 def test_a_chunk_that_says_more_is_held_decoded(packed, lost):
     """What could not be read is NaN with a mark of its own, wherever it comes in a slab."""
     values = packed.field.values.copy()
-    values[5 * lost : 5 * lost + 2, 0, :4] = damage.missing(values.dtype)
+    values[5 * lost : 5 * lost + 2, 0, :4] = unreadable_mark(values.dtype)
     field = packed.field.copy(data=values).chunk(packed.field.chunksizes)
     reader = SlabReader(replace(packed, field=field))
     for slab in SLABS:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import geogan
 from geogan.archive.survey import check_field
-from geogan.fields.damage import GAP_RULES, count_gaps, gap, plain_gaps
 from geogan.fields.field import Field
+from geogan.fields.marks import GAP_RULES, count_gaps
 from geogan.io import as_field, open_field, open_maps, open_source
 from geogan.io.missing import MissingRules
 from geogan.operators.errors import InputError
@@ -446,16 +446,6 @@ def test_limits_that_a_packing_cannot_reach_limit_nothing(dtype, attrs, limits):
     assert np.isfinite(rules.decode(codes)).all()
     with pytest.raises(InputError, match="no value is valid"):
         MissingRules.of(np.dtype(dtype), {**attrs, "valid_range": np.array([60.0, 90.0]) + 100})
-
-
-@pytest.mark.parametrize("kind", ["f2", "f4", "f8"])
-def test_marks_outlive_changes_of_precision(kind):
-    for rule, name in enumerate(GAP_RULES):
-        values = np.array([1, gap(np.dtype(kind), rule), np.nan], kind)
-        for other in ("f4", "f8", kind):
-            assert dict(zip(GAP_RULES, count_gaps(values.astype(other)))) == {n: int(n == name) for n in GAP_RULES}
-        bits = plain_gaps(values)
-        assert not count_gaps(bits).any() and bits.tobytes() == np.array([1, np.nan, np.nan], kind).tobytes()
 
 
 types = st.sampled_from(["i1", "u1", "i2", "u2", "i4", "f4", "f8"])

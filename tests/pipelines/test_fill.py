@@ -14,12 +14,12 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from geogan.fields.damage import Guarded
 from geogan.filling import fill as fill_field
 from geogan.filling import plan as cutting
 from geogan.filling.job import Filler
 from geogan.filling.reader import SlabReader
 from geogan.io import open_field
+from geogan.io.damage import GuardedVariable
 from geogan.io.encoding import READ
 from geogan.model.model_file import save_model
 from geogan.operators.errors import InputError
@@ -514,7 +514,7 @@ def test_nothing_is_read_of_an_archive_that_did_not_change(guess, gappy, tmp_pat
         raise AssertionError("values were read")
 
     monkeypatch.setattr(SlabReader, "hold", never)
-    monkeypatch.setattr(Guarded, "__getitem__", never)
+    monkeypatch.setattr(GuardedVariable, "__getitem__", never)
     assert fill(data, guess, out, append=append) == out
 
 

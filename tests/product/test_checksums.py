@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from geogan.fields.damage import missing
+from geogan.fields.marks import unreadable_mark
 from geogan.product.checksums import as_text, changed_places, checksums, from_text
 
 
@@ -49,7 +49,7 @@ def test_the_errors_of_observations_count_and_so_does_what_could_not_be_read():
     assert (checksums(stack(values), stack(error)) == with_error).tolist() == [True, False]
     values[0, 0, 0, 0] = np.nan
     gap = checksums(stack(values))
-    values[0, 0, 0, 0] = missing(values.dtype)
+    values[0, 0, 0, 0] = unreadable_mark(values.dtype)
     assert (checksums(stack(values)) == gap).tolist() == [False, True]
 
 

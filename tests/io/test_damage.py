@@ -1,4 +1,4 @@
-"""What cannot be read is named, or is a gap that can be told from others."""
+"""Unreadable parts of a file are named in an error, or become marked gaps."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,9 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geogan.fields.damage import Guarded, missing, unreadable
+from geogan.fields.marks import is_unreadable, unreadable_mark
 from geogan.io import open_field, open_source
+from geogan.io.damage import GuardedVariable
 from geogan.operators.errors import InputError
 
 FIELD = xr.DataArray(
@@ -18,8 +19,8 @@ FIELD = xr.DataArray(
 )
 
 
-class Broken:
-    """A variable some of whose chunks raise."""
+class BrokenVariable:
+    """A variable that raises an error for some of its cells."""
 
     def __init__(self, values, bad, chunks, error):
         self.values_, self.bad, self.chunks, self.error = values, bad, chunks, error
@@ -43,9 +44,9 @@ class Broken:
 def guarded(bad, *, skip, chunks=(2, 5, 4), error=None, path="a.zarr"):
     field = FIELD.copy()
     field.encoding["preferred_chunks"] = dict(zip(field.dims, chunks))
-    made = Guarded(field, path, skip=skip)
-    made.variable = Broken(FIELD.values, bad, chunks, error or RuntimeError("error during decompression"))
-    return made
+    variable = GuardedVariable(field, path, skip=skip)
+    variable.variable = BrokenVariable(FIELD.values, bad, chunks, error or RuntimeError("error during decompression"))
+    return variable
 
 
 parts = st.one_of(
@@ -57,10 +58,10 @@ parts = st.one_of(
 
 
 @given(st.tuples(parts, parts, parts))
-def test_any_part_is_what_it_is_but_for_the_bad_chunk(key):
+def test_skipping_loses_only_the_bad_chunk(key):
     bad = (slice(2, 4), slice(None), slice(0, 4))
     expected = FIELD.values.copy()
-    expected[bad] = missing(expected.dtype)
+    expected[bad] = unreadable_mark(expected.dtype)
     index = np.ix_(*(np.atleast_1d(np.arange(n)[part]) for n, part in zip(expected.shape, key)))
     expected = expected[index]
     for axis in (2, 1, 0):
@@ -68,22 +69,10 @@ def test_any_part_is_what_it_is_but_for_the_bad_chunk(key):
             expected = expected.take(0, axis)
     found = guarded(bad, skip=True)[key]
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(unreadable(found), unreadable(expected))
+    np.testing.assert_array_equal(is_unreadable(found), is_unreadable(expected))
 
 
-@pytest.mark.parametrize("convert", [
-    lambda a: a, lambda a: a.astype("f8"), lambda a: a.T.copy().T, lambda a: a.astype(">f4"), lambda a: a[:, ::-1],
-    lambda a: xr.concat([xr.DataArray(a), xr.DataArray(a.astype("f8"))], "band")[0].values,
-])  # fmt: skip
-def test_the_mark_outlives_what_is_done_on_the_way(convert):
-    values = FIELD.values.copy()
-    values[1], values[2] = missing(values.dtype), np.nan
-    where = unreadable(convert(values))
-    assert where[1].all() and not where[[0, 2, 3, 4, 5]].any()
-    assert not unreadable(np.arange(3)).any() and np.isnan(missing(np.dtype("f8")))
-
-
-def test_the_chunk_is_named():
+def test_the_error_names_the_chunk():
     with pytest.raises(InputError) as caught:
         guarded((slice(2, 4), slice(None), slice(4, 8)), skip=False)[:]
     assert str(caught.value) == (
@@ -92,14 +81,14 @@ def test_the_chunk_is_named():
     )
 
 
-def test_a_failing_network_is_no_gap():
+def test_a_network_failure_is_never_skipped():
     for error in (TimeoutError("timed out"), ConnectionError("reset")):
         with pytest.raises(type(error)):
             guarded((slice(2, 4),), skip=True, error=error, path="https://a.b/c.zarr")[:]
-    assert unreadable(guarded((slice(2, 4),), skip=True, error=OSError("input/output error"))[:]).any()
+    assert is_unreadable(guarded((slice(2, 4),), skip=True, error=OSError("input/output error"))[:]).any()
 
 
-def test_whole_numbers_have_none_to_say_it(tmp_path):
+def test_whole_numbers_cannot_be_skipped(tmp_path):
     xr.Dataset({"n": (("y", "x"), np.ones((4, 3), "i1"))}).to_netcdf(tmp_path / "a.nc")
     with pytest.raises(InputError, match="is of type int8 without a fill value, .*; leave --skip-bad out"):
         open_source(tmp_path / "a.nc", skip_bad=True)
@@ -107,7 +96,7 @@ def test_whole_numbers_have_none_to_say_it(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zarr", "nc"])
-def test_files(tmp_path, kind):
+def test_a_damaged_chunk_of_a_file(tmp_path, kind):
     path = tmp_path / f"a.{kind}"
     field = FIELD.astype("f8").to_dataset()
     if kind == "zarr":
@@ -117,13 +106,13 @@ def test_files(tmp_path, kind):
         packed = {"chunksizes": (2, 5, 8), "zlib": True, "fletcher32": True}
         field.to_netcdf(path, encoding={"sst": packed})
         content = bytearray(path.read_bytes())
-        # The second of three compressed chunks: each begins as zlib's streams do.
+        # Damage the second of three chunks, which begin with the header of a zlib stream.
         heads = [i for i in range(len(content) - 600) if content[i] == 0x78 and content[i + 1] in (0x5E, 0x9C, 0x01)]
         content[heads[1] + 40 : heads[1] + 60] = bytes(20)
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"'sst' of .*a\.\w+ cannot be read, 2001-01-0\d to 2001-01-0\d: it is"):
         open_field(path).compute()
     found = open_source(path, skip_bad=True).field.compute()
-    lost = unreadable(found.values)
+    lost = is_unreadable(found.values)
     assert lost.sum() == 80 and found.isnull().sum() == 80
     np.testing.assert_array_equal(found.values[~lost], FIELD.values.astype("f8")[~lost])
