@@ -11,8 +11,8 @@ import xarray as xr
 
 from geogan.archive.survey import check_field
 from geogan.corruption import corrupt as make_gappy
-from geogan.fields.axes import find_axes
 from geogan.fields.codes import Container
+from geogan.fields.field import Field
 from geogan.fields.storage import choose_storage
 from geogan.fields.variables import split_variables
 from geogan.files.places import check_apart
@@ -108,8 +108,8 @@ def corrupt(
     operator = parse(options.operator)
     reading = Reading.of(options.group, options.dims, options.where)
     source = open_source(data, variable=options.variable, time=options.time, reading=reading)
-    axes = find_axes(source.field)
-    check_field(source.field, axes)
+    field = Field.of(source.field)
+    check_field(field)
     gappy = make_gappy(source.field, operator, seed=options.seed)
     dataset = _with_storage(gappy, source, operator, container="netcdf" if is_netcdf(target) else "zarr")
     dataset = dataset.assign(open_masks(data, source.field, reading=source.reading).data_vars)
@@ -118,7 +118,7 @@ def corrupt(
     dataset.attrs["history"] = _history(source, operator, target, options)
     if console is None:
         return write_dataset(dataset, target, overwrite=overwrite)
-    for note in (*source.notes, *remarks(operator, 1 if axes.band is None else source.field.sizes[axes.band])):
+    for note in (*source.notes, *remarks(operator, field.bands)):
         console.print(note, markup=False, highlight=False)
     with console.status(f"writing {target}"):
         path = write_dataset(dataset, target, overwrite=overwrite)

@@ -11,9 +11,9 @@ from geogan.archive.description import describe_field, describe_outliers
 from geogan.archive.screening import Outliers
 from geogan.archive.survey import check_field
 from geogan.compute.streaming import stored_chunks
-from geogan.fields.axes import Axes, find_axes, is_periodic, stacked
 from geogan.fields.domains import Domain, known_domain, named_domain
-from geogan.fields.variables import is_joined, split_variables
+from geogan.fields.field import Field
+from geogan.fields.variables import is_joined, variables_of
 from geogan.files.run_folder import RUN, STATE, holds, is_run, read_run
 from geogan.files.user_path import user_path
 from geogan.filling.chunks import KEPT_BYTES, default_reads, good_cost, grid_cost, reading_cost, warning
@@ -94,36 +94,38 @@ def info(
 def _data(path: str | Path, variable: str | None, domain: str | None, reading: Reading) -> dict[str, Any]:
     """Describe a field or a filled product."""
     source = open_source(path, variable=variable, reading=reading)
-    field, axes = source.field, find_axes(source.field)
+    field = Field.of(source.field)
     chosen = None
     if domain is not None:
-        chosen = named_domain(field, find_domain(path, domain, field, reading=source.reading))
-    outliers = Outliers(field.size, independent=axes.independent)
+        chosen = named_domain(field, find_domain(path, domain, source.field, reading=source.reading))
+    outliers = Outliers(source.field.size, independent=field.axes.independent)
     within = None if chosen is None else chosen.cells
-    survey = check_field(field, axes, within=within, look=outliers.add)
+    survey = check_field(field, within=within, look=outliers.add)
     if chosen is None:
-        chosen = _default_domain(path, source, domain, survey.domain, is_scene=len(survey.seen_share) == 1)
+        chosen = _default_domain(path, source, field, domain, survey.domain, is_scene=len(survey.seen_share) == 1)
     variables = [(field, survey)]
-    if is_joined(field):
-        variables = [(part, check_field(part, find_axes(part))) for part in split_variables(field)]
+    if is_joined(source.field):
+        variables = [(part, check_field(part)) for part in variables_of(field)]
     described = describe_field(field, survey, variables, chosen)
-    described["grid"]["fill_reads_each_byte"] = _times_read(field, axes)
+    described["grid"]["fill_reads_each_byte"] = _times_read(field)
     return {
         "kind": "data",
         **described,
-        **describe_outliers(str(field.name), outliers),
+        **describe_outliers(str(source.field.name), outliers),
         **({"reading": {"notes": list(source.notes)}} if source.notes else {}),
         "next": next_command(path, source, survey, variables, variable=variable, domain=domain),
     }
 
 
-def _default_domain(path: str | Path, source: Source, domain: str | None, observed: Any, *, is_scene: bool) -> Domain:
+def _default_domain(
+    path: str | Path, source: Source, field: Field, domain: str | None, observed: Any, *, is_scene: bool
+) -> Domain:
     """Return the domain that a training would choose; of ``domain`` only the words that depend on observations."""
     masks: str | xr.Dataset | None = domain
     if domain is None:
-        has_samples = find_axes(source.field).independent
+        has_samples = field.axes.independent
         masks = xr.Dataset() if has_samples else open_masks(path, source.field, reading=source.reading)
-    return known_domain(source.field, masks, observed, is_scene=is_scene)
+    return known_domain(field, masks, observed, is_scene=is_scene)
 
 
 def _run(path: Path) -> dict[str, Any]:
@@ -148,29 +150,30 @@ def _run(path: Path) -> dict[str, Any]:
     return found
 
 
-def _times_read(field: xr.DataArray, axes: Axes) -> str:
+def _times_read(field: Field) -> str:
     """Return how often a fill reads each byte, and what to do if that is often."""
-    if axes.time is None or field.chunks is None:
+    array, axes, shape = field.array, field.axes, field.grid
+    if axes.time is None or array.chunks is None:
         return "once"
-    count, shape = field.sizes[axes.time], (field.sizes[axes.y], field.sizes[axes.x])
-    values = field.size // count
-    chunks = stored_chunks(stacked(field, axes))
-    preferred = field.encoding.get("preferred_chunks") or {}
-    stored = [int(preferred.get(dim, field.sizes[dim])) for dim in (axes.time, axes.y, axes.x)]
+    count = field.shape[0]
+    values = array.size // count
+    chunks = stored_chunks(field.stacked)
+    preferred = array.encoding.get("preferred_chunks") or {}
+    stored = [int(preferred.get(dim, array.sizes[dim])) for dim in (axes.time, axes.y, axes.x)]
     dates, down, across = cut_grid(
         shape,
         bands=values // (shape[0] * shape[1]),
         alone=axes.independent or count == 1,
-        is_periodic=is_periodic(field, axes),
+        is_periodic=field.is_periodic,
     )
     least = None
     if len(down) * len(across) == 1:
-        kept = KEPT_BYTES // (values * field.dtype.itemsize)
+        kept = KEPT_BYTES // (values * array.dtype.itemsize)
         cost = reading_cost(default_reads(count, values), chunks[0], kept=kept)
     else:
         reads = default_reads(count, values, dates=dates)
         ys, xs = ([part.read for part in side] for side in (down, across))
-        kept = KEPT_BYTES * shape[0] * shape[1] // (values * field.dtype.itemsize)
+        kept = KEPT_BYTES * shape[0] * shape[1] // (values * array.dtype.itemsize)
         cost = grid_cost(reads, ys, xs, chunks, kept=kept)
         least = good_cost(reads, ys, xs, (count, *shape))
     words = warning(cost, stored, least=least)

@@ -4,16 +4,14 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import xarray as xr
-
 from geogan.archive.survey import Survey
-from geogan.fields.axes import find_axes
+from geogan.fields.field import Field
 from geogan.fields.quantities import proposed_transform
 from geogan.fields.variables import is_joined
 from geogan.io import Source, open_domain, open_masks, variable_names
 from geogan.operators.errors import InputError
 
-Variables = Sequence[tuple[xr.DataArray, Survey]]
+Variables = Sequence[tuple[Field, Survey]]
 
 
 def next_command(
@@ -29,14 +27,14 @@ def next_command(
         The data as they were opened.
     survey : Survey
         Of the field.
-    variables : sequence of (DataArray, Survey)
+    variables : sequence of (Field, Survey)
         Its variables, each with its own survey.
     variable, domain : str, optional
         As the user gave them.
     """
     field, reading = source.field, source.reading
-    has_samples = find_axes(field).independent
-    data, first = shlex.quote(str(path)), str(variables[0][0].name)
+    has_samples = variables[0][0].axes.independent
+    data, first = shlex.quote(str(path)), str(variables[0][0].array.name)
     chosen = f" --variable {shlex.quote(variable)}" if variable else ""
     read_as = "".join(f" --{option} {shlex.quote(value)}" for option, value in reading.plain.items())
     if f"{first}_source" in variable_names(path, reading=reading):
@@ -53,7 +51,7 @@ def next_command(
 
 def _transform_option(variables: Variables) -> str:
     """Return the option with the transform that suits each variable; an empty text if none needs one."""
-    proposed = [proposed_transform(part, survey.minimum, survey.maximum) for part, survey in variables]
+    proposed = [proposed_transform(part.array, survey.minimum, survey.maximum) for part, survey in variables]
     return f" --transform {','.join(each[0] if each else 'none' for each in proposed)}" if any(proposed) else ""
 
 

@@ -8,24 +8,24 @@ import xarray as xr
 
 from geogan.archive.screening import MANY, Outliers, suspicion
 from geogan.archive.survey import Survey
-from geogan.fields.axes import Axes, band_names, days, find_axes, grid_step, is_periodic
 from geogan.fields.domains import Domain
+from geogan.fields.field import Field
 from geogan.fields.quantities import proposed_transform
 
 Section = dict[str, Any]
 
 
 def describe_field(
-    field: xr.DataArray, survey: Survey, variables: Sequence[tuple[xr.DataArray, Survey]], domain: Domain
+    field: Field, survey: Survey, variables: Sequence[tuple[Field, Survey]], domain: Domain
 ) -> dict[str, Section]:
     """Return sections on variables, grid, dates, coverage and gaps of a field.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
     survey : Survey
         Of the field, counted within the domain.
-    variables : sequence of (DataArray, Survey)
+    variables : sequence of (Field, Survey)
         The variables of which the field was joined, each with its own survey; a single variable is the field itself.
     domain : Domain
 
@@ -39,13 +39,12 @@ def describe_field(
     >>> from geogan.archive.survey import check_field
     >>> from geogan.fields.domains import known_domain
     >>> from geogan.fields.synthetic import synthetic_sst
-    >>> sst = synthetic_sst(days=3, size=24).sst
-    >>> survey = check_field(sst, find_axes(sst))
+    >>> sst = Field.of(synthetic_sst(days=3, size=24).sst)
+    >>> survey = check_field(sst)
     >>> sections = describe_field(sst, survey, [(sst, survey)], known_domain(sst, None, survey.domain))
     >>> sections["time"]
     {'dates': 3, 'first': '2015-01-01', 'last': '2015-01-03', 'median_step_days': 1.0}
     """
-    axes = find_axes(field)
     if len(variables) > 1:
         described = {
             f"variable {part.name}": _variable(part, own) | _coverage(part, own) | {"gaps": _gaps(own)}
@@ -55,8 +54,8 @@ def describe_field(
         described = {"variable": _variable(field, survey)}
     domain_text = domain.sentence(survey.domain).removeprefix("domain: ")
     return described | {
-        "grid": _grid(field, axes),
-        "samples" if axes.independent else "time": _time(field, axes, survey),
+        "grid": _grid(field),
+        "samples" if field.axes.independent else "time": _time(field, survey),
         "coverage": {"domain": domain_text} | _coverage(field, survey),
         "gaps": _gaps(survey),
     }
@@ -69,60 +68,59 @@ def describe_outliers(name: str, outliers: Outliers) -> dict[str, Section]:
     return {"outliers": {"suspicious_share": outliers.share, "advice": suspicion(name, outliers.share)}}
 
 
-def _variable(field: xr.DataArray, survey: Survey) -> Section:
+def _variable(field: Field, survey: Survey) -> Section:
     """Return name, unit, range and bands of a variable, and the transform that suits it."""
-    axes, proposed = find_axes(field), proposed_transform(field, survey.minimum, survey.maximum)
+    array, proposed = field.array, proposed_transform(field.array, survey.minimum, survey.maximum)
     section = {
-        "name": str(field.name),
-        "long_name": field.attrs.get("long_name") or field.attrs.get("standard_name"),
-        "units": field.attrs.get("units"),
+        "name": str(array.name),
+        "long_name": array.attrs.get("long_name") or array.attrs.get("standard_name"),
+        "units": array.attrs.get("units"),
         "smallest": survey.minimum,
         "largest": survey.maximum,
     }
-    if axes.band is not None:
-        section["bands"] = list(band_names(field, axes)) or field.sizes[axes.band]
+    if field.axes.band is not None:
+        section["bands"] = list(field.band_names) or field.bands
     if proposed:
         section["transform"] = f"try --transform {proposed[0]} ({proposed[1]})"
     return section
 
 
-def _grid(field: xr.DataArray, axes: Axes) -> Section:
+def _grid(field: Field) -> Section:
     """Return sizes, stored chunks and steps of the grid."""
-    stored = field.encoding.get("preferred_chunks") or {}
-    dy, dx = grid_step(field, axes)
+    array, axes, (dy, dx) = field.array, field.axes, field.grid_step
+    stored = array.encoding.get("preferred_chunks") or {}
     section = {
-        "sizes": {str(dim): int(size) for dim, size in field.sizes.items()},
+        "sizes": {str(dim): int(size) for dim, size in array.sizes.items()},
         "stored_chunks": {str(dim): int(size) for dim, size in stored.items()} or None,
-        f"step_{axes.y}": _with_units(dy, field, axes.y),
-        f"step_{axes.x}": _with_units(dx, field, axes.x),
+        f"step_{axes.y}": _with_units(dy, array, axes.y),
+        f"step_{axes.x}": _with_units(dx, array, axes.x),
     }
-    return section | ({"is_periodic": True} if is_periodic(field, axes) else {})
+    return section | ({"is_periodic": True} if field.is_periodic else {})
 
 
-def _time(field: xr.DataArray, axes: Axes, survey: Survey) -> Section:
+def _time(field: Field, survey: Survey) -> Section:
     """Return number, range and step of the dates, or the number of samples."""
-    if axes.time is None:
+    if field.axes.time is None:
         return {"dates": 1}
-    if axes.independent:
-        return {"samples": int(field.sizes[axes.time])}
-    steps = np.diff(days(field, axes))
+    if field.axes.independent:
+        return {"samples": field.shape[0]}
+    steps = np.diff(field.days)
     return {
-        "dates": int(field.sizes[axes.time]),
+        "dates": field.shape[0],
         "first": _date_text(survey.first),
         "last": _date_text(survey.last),
         "median_step_days": float(np.median(steps)) if steps.size else None,
     }
 
 
-def _coverage(field: xr.DataArray, survey: Survey) -> Section:
+def _coverage(field: Field, survey: Survey) -> Section:
     """Return the size of the domain and the share of it that was observed."""
-    axes, shares = find_axes(field), survey.seen_share
-    bands = 1 if axes.band is None else field.sizes[axes.band]
-    entry = "sample" if axes.independent else "date"
+    shares = survey.seen_share
+    entry = "sample" if field.axes.independent else "date"
     return {
         "domain_cells": survey.cells,
         "all_cells": int(survey.domain.size),
-        "observed_share": survey.observed / (survey.cells * bands * shares.size),
+        "observed_share": survey.observed / (survey.cells * field.bands * shares.size),
         f"observed_share_of_a_{entry}": {
             "smallest": float(shares.min()),
             "median": float(np.median(shares)),
@@ -137,8 +135,8 @@ def _gaps(survey: Survey) -> Section:
     return {rule.replace(" ", "_"): count for rule, count in survey.gaps.items()}
 
 
-def _with_units(step: float, field: xr.DataArray, dim: str) -> str:
-    units = str(field[dim].attrs.get("units", "")) if dim in field.coords else "index"
+def _with_units(step: float, array: xr.DataArray, dim: str) -> str:
+    units = str(array[dim].attrs.get("units", "")) if dim in array.coords else "index"
     return f"{step:.6g} {units}".strip()
 
 

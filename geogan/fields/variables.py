@@ -106,6 +106,14 @@ def split_variables(field: xr.DataArray) -> list[xr.DataArray]:
     return fields
 
 
+def variables_of(field: Field) -> list[Field]:
+    """Return each of several joined variables as a field; any other field is its only variable."""
+    if not is_joined(field.array):
+        return [field]
+    axes = field.axes._replace(band=None)
+    return [Field(variable, axes, field.domain) for variable in split_variables(field.array)]
+
+
 def repeat_bands(field: Field, bands: Sequence[int]) -> Field:
     """Return a field in which some bands occur twice, one after the other; lazy if the field is.
 

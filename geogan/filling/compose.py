@@ -14,7 +14,7 @@ from geogan.fields.field import Field
 from geogan.fields.marks import is_screened, is_unreadable
 from geogan.fields.quantities import is_direction
 from geogan.fields.storage import Storage, choose_storage, coordinate_encoding, value_type
-from geogan.fields.variables import is_joined, split_variables
+from geogan.fields.variables import is_joined, split_variables, variables_of
 from geogan.filling.task import Slab
 from geogan.io import check_finite
 from geogan.model.model import Model
@@ -236,11 +236,11 @@ def product_of(
     """
     array, dims = field.array, field.axes.dims
     if is_joined(array):
-        products, axes = [], field.axes._replace(band=None)
-        for band, one in enumerate(split_variables(array)):
+        products = []
+        for band, one in enumerate(variables_of(field)):
             rest = (None if part is None else part[..., band, :, :] for part in (source, std, members))
-            kept = values[..., band, :, :].astype(value_type(one.dtype))
-            products.append(product_of(model, Field(one, axes), [storages[band]], kept, *rest))
+            kept = values[..., band, :, :].astype(value_type(one.array.dtype))
+            products.append(product_of(model, one, [storages[band]], kept, *rest))
         return xr.merge(products, combine_attrs="override")
     name = str(array.name or model.variable)
     template = array.transpose(*dims)
