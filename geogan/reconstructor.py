@@ -35,7 +35,7 @@ from geogan.fields.field import Field
 from geogan.fields.units import check_units
 from geogan.files.lock import is_held, locked
 from geogan.files.places import check_apart
-from geogan.files.run_folder import METRICS, MODEL, RUN, STATE, holds
+from geogan.files.run_folder import METRICS, MODEL, RUN, STATE, check_free, holds, is_just_begun
 from geogan.files.user_path import user_path
 from geogan.filling.fill import fill, prepared
 from geogan.filling.task import wanted_over_found
@@ -43,7 +43,7 @@ from geogan.io import as_field, decided
 from geogan.model.calibration import Calibration
 from geogan.model.member_smoothing import fit_smoothing
 from geogan.model.model import Model
-from geogan.model.model_file import check_free, is_just_begun, load_model, save_model
+from geogan.model.model_file import load_model, save_model
 from geogan.model.networks import DISCRIMINATORS, GENERATORS, ErrorNet, Generator
 from geogan.operators.band import PatchBand
 from geogan.operators.choices import choice

@@ -15,12 +15,12 @@ from geogan.fields.codes import Container
 from geogan.fields.field import Field
 from geogan.fields.storage import choose_storage
 from geogan.fields.variables import split_variables
+from geogan.files.attributes import FILL
 from geogan.files.places import check_apart
 from geogan.io import Data, Reading, Source, open_masks, open_source
-from geogan.io.encoding import TOLD
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse, remarks
-from geogan.product.store import check_output, is_netcdf, write_dataset
+from geogan.product import check_output, container_of, write_dataset
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,10 +111,10 @@ def corrupt(
     field = Field.of(source.field)
     check_field(field)
     gappy = make_gappy(source.field, operator, seed=options.seed)
-    dataset = _with_storage(gappy, source, operator, container="netcdf" if is_netcdf(target) else "zarr")
+    dataset = _with_storage(gappy, source, operator, container=container_of(target))
     dataset = dataset.assign(open_masks(data, source.field, reading=source.reading).data_vars)
     # The provenance that a filled product carries does not hold for its corrupted copy.
-    dataset.attrs = {key: value for key, value in source.attrs.items() if key != TOLD}
+    dataset.attrs = {key: value for key, value in source.attrs.items() if key != FILL}
     dataset.attrs["history"] = _history(source, operator, target, options)
     if console is None:
         return write_dataset(dataset, target, overwrite=overwrite)

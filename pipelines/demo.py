@@ -21,7 +21,7 @@ from geogan.pipelines.evaluate import evaluate
 from geogan.pipelines.fill import fill
 from geogan.pipelines.train import train
 from geogan.plotting import plot_reconstruction
-from geogan.product.store import write_dataset
+from geogan.product import write_dataset
 
 # The sky of the demo: half covered, clouds of some ten cells that stay for some two days.
 CLOUDS = "cloud_mask:coverage=0.5,spread=0.2,scale=10,persistence=2"

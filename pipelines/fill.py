@@ -23,10 +23,10 @@ from geogan.archive.archive import IN_MEMORY
 from geogan.archive.survey import check_field, gap_sentences
 from geogan.compute.regions import Region
 from geogan.compute.threads import side_by_side, steady_memory
-from geogan.fields.codes import Container
 from geogan.fields.field import Field
 from geogan.fields.observation_error import error_checker
 from geogan.fields.variables import split_variables
+from geogan.files.attributes import FILL
 from geogan.files.disk import writing
 from geogan.files.places import check_apart
 from geogan.files.run_folder import RUN, holds, read_run
@@ -41,20 +41,18 @@ from geogan.io.files import is_zarr
 from geogan.io.images import are_images
 from geogan.model.model_file import digest as digest_of
 from geogan.operators.errors import InputError
-from geogan.product.append import TOLD, Older, read_text
-from geogan.product.checksums import changed_places
-from geogan.product.store import (
+from geogan.product import (
+    PreviousProduct,
     Product,
+    changed_places,
     check_output,
+    container_of,
+    describe_source,
+    has_digest,
+    inputs_text,
     is_finished,
-    is_netcdf,
-    is_same,
-    mark_of,
-    partial_folder,
-    read_state,
-    tidy,
+    is_resumable,
 )
-from geogan.product.store_state import describe
 from geogan.settings import check_settings
 
 # Why a product that is continued holds floats, where what is new could be packed.
@@ -74,7 +72,7 @@ class _Start:
 
     filler: Filler
     digest: str
-    older: Older | None
+    older: PreviousProduct | None
     kept: dict[int, np.ndarray]  # checksums of what they read, by number
 
 
@@ -240,7 +238,7 @@ def fill(
             product.confirm(source)
             _take_over(product, start, out, console)
             read = _fill_up(product, start, source, cluster, threads, console)
-            finished, notes = product.finish(read=read), product.notes
+            finished, notes = product.finish(inputs=read), product.notes
     for note in [*notes, f"{finished} is ready"]:
         _say(console, note)
     return finished
@@ -265,7 +263,7 @@ def _start(
     """
     if append:
         older = _older(out)
-        dates = older.check(filler.told, filler.chosen, filler.axes)
+        dates = older.check_continued(filler.told, filler.chosen, filler.axes)
         filler, kept = _continuing(filler, older, dates, refill, source, console)
         filler = _storing(filler, out, older)
         if len(kept) == filler.cut.total:
@@ -273,10 +271,10 @@ def _start(
             return None
         return _Start(filler, _digest(filler, older), older, kept)
     digest, count = _digest(filler, None), filler.cut.total
-    if not is_same(out, digest):
+    if not has_digest(out, digest):
         return _Start(filler, digest, None, {})
     is_ready = is_finished(out, digest, overwrite=overwrite)
-    older = Older.of(out)
+    older = PreviousProduct.open(out)
     kept, changed = _unchanged(filler, older, source)
     if is_ready and len(kept) == count:
         _say(console, f"{out} is finished already")
@@ -287,28 +285,26 @@ def _start(
             f"{out} was filled from this archive, but {words}; give --overwrite to fill the {count - len(kept)} of "
             f"{count} regions that read them again, or another name"
         )
-    begun = read_state(partial_folder(out))
-    goes_on = begun is not None and begun["digest"] == digest and "after" not in begun
-    if len(kept) in (0, count) or goes_on:
+    if len(kept) in (0, count) or is_resumable(out, digest):
         # All is to be made anew, or the half that a stopped run made of it is gone on with.
         return _Start(filler, digest, None, {})
     _say(console, f"{words}; {count - len(kept)} of {count} regions are filled again")
     return _Start(filler, digest, older, kept)
 
 
-def _storing(filler: Filler, out: Path, older: Older | None = None) -> Filler:
+def _storing(filler: Filler, out: Path, older: PreviousProduct | None = None) -> Filler:
     """Choose how each variable of the product is stored: as suits its values, or as the product that it continues."""
-    container: Container = "netcdf" if is_netcdf(out) else "zarr"
+    container = container_of(out)
     storages = filler.storages_in(container)
     if older is not None:
-        storages = older.follow(storages, filler.storages_in(container, as_floats=CONTINUED), filler.names)
+        storages = older.choose_storages(storages, filler.storages_in(container, as_floats=CONTINUED), filler.names)
     return filler.stored(storages)
 
 
-def _unchanged(filler: Filler, older: Older, source: str | None) -> tuple[dict[int, np.ndarray], set[int]]:
+def _unchanged(filler: Filler, older: PreviousProduct, source: str | None) -> tuple[dict[int, np.ndarray], set[int]]:
     """Regions of a finished product of this very fill that read what they read then, and the dates that changed."""
     every = range(filler.cut.total)
-    before = older.sums_of([filler.cut.at(number)[0].read for number in every])
+    before = older.region_sums([filler.cut.at(number)[0].read for number in every])
     if before is None:
         # Not even damaged notes make it the product of this archive.
         return {}, set(filler.read)
@@ -334,7 +330,7 @@ def _template(filler: Filler) -> xr.Dataset:
     named = filler.field.attrs.get("long_name", trained)
     template.attrs = {"title": f"{named}, gaps filled", **filler.attrs}
     template.attrs["history"] = _history(filler.attrs, trained, filler.job.digest)
-    template.attrs[TOLD] = json.dumps(filler.told)
+    template.attrs[FILL] = json.dumps(filler.told)
     return template
 
 
@@ -375,12 +371,12 @@ def _take_over(product: Product, start: _Start, out: Path, console: Console | No
         _say(console, f"going on: {count - len(todo)} of {count} regions are there already")
     if older is None:
         return
-    if mark_of(out) != older.mark:
+    if not older.is_current():
         raise InputError(f"{out} has been changed by another process meanwhile; run again")
     lent = [number for number in todo if number in start.kept]
     if lent:
         with writing(out, kept=product.partial):
-            older.lend(product.store, [filler.region(number) for number in lent])
+            older.copy_to(product.store, [filler.region(number) for number in lent])
     for number in lent:
         product.record(filler.region(number), older.names, sums=start.kept[number])
 
@@ -408,7 +404,7 @@ def _fill_up(
             known = source if now == source else None
             sums = [product.sums(filler.region(number)) for number in range(filler.cut.total)]
             whole = [each for each in sums if each is not None]
-            return read_text(known, whole) if len(whole) == len(sums) else None
+            return inputs_text(known, whole) if len(whole) == len(sums) else None
         _say(console, "the archive was written to while it was filled, so what was read is compared with what it holds")
         filler, source = Filler.open(filler.job), now
         if _digest(filler, start.older) != start.digest:
@@ -458,7 +454,7 @@ def reading_of(model: Path, *, group: str | None, dims: str | Mapping[str, str] 
 
 def _state_of(job: Job) -> str | None:
     """What the storage tells of the archive, and how it is read: of one file several groups can be read."""
-    state = describe(job.data)
+    state = describe_source(job.data)
     return state if state is None or not job.reading.plain else f"{state} {job.reading.plain}"
 
 
@@ -467,22 +463,20 @@ def _say(console: Console | None, sentence: str) -> None:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
-def _older(out: Path) -> Older:
+def _older(out: Path) -> PreviousProduct:
     """The finished product that is to be continued, with what a kill may have left around it put right."""
-    tidy(out)
-    check_output(out, overwrite=True)
-    return Older.of(out)
+    return PreviousProduct.open(out, clear=True)
 
 
 def _continuing(
-    filler: Filler, older: Older, dates: int, refill: bool, source: str | None, console: Console | None
+    filler: Filler, older: PreviousProduct, dates: int, refill: bool, source: str | None, console: Console | None
 ) -> tuple[Filler, dict[int, np.ndarray]]:
     """What fills the rest of a product, and the slabs that are taken over from its older one, with their checksums."""
     time = filler.axes.time
     assert time is not None
     stops = [filler.region(number)[time].stop for number in range(filler.cut.total)]
     if refill:
-        same = filler.same_as(older.told, dates)
+        same = filler.same_as(older.settings, dates)
         kept, revised = _still_same(filler, older, dates, same, source)
     else:
         same, revised = {number for number, stop in enumerate(stops) if stop <= dates}, set()
@@ -501,7 +495,7 @@ def _continuing(
 
 
 def _still_same(
-    filler: Filler, older: Older, dates: int, same: set[int], source: str | None
+    filler: Filler, older: PreviousProduct, dates: int, same: set[int], source: str | None
 ) -> tuple[dict[int, np.ndarray], set[int]]:
     """Those of the slabs cut as before that read what they read then, and the dates that changed.
 
@@ -514,7 +508,7 @@ def _still_same(
         return {}, set()
     cut, before = filler.cut, _before(filler, older, dates)
     numbers, count = sorted(same), len(before.slabs)
-    recorded = older.sums_of([before.at(number)[0].read for number in range(before.total)])
+    recorded = older.region_sums([before.at(number)[0].read for number in range(before.total)])
     if recorded is None:
         # A product of an earlier version: what was observed tells whether it changed.
         stop = max(filler.region(number)[filler.axes.time].stop for number in numbers)  # type: ignore[index]
@@ -541,7 +535,7 @@ def _still_same(
     return kept, changed
 
 
-def _settled(filler: Filler, older: Older, dates: int, same: set[int]) -> dict[int, np.ndarray]:
+def _settled(filler: Filler, older: PreviousProduct, dates: int, same: set[int]) -> dict[int, np.ndarray]:
     """Checksums of the slabs that stay as they are, although later dates follow them.
 
     Raises
@@ -550,7 +544,7 @@ def _settled(filler: Filler, older: Older, dates: int, same: set[int]) -> dict[i
         Where dates that a product was made from have changed.
     """
     before = _before(filler, older, dates)
-    recorded = older.sums_of([before.at(number)[0].read for number in range(before.total)])
+    recorded = older.region_sums([before.at(number)[0].read for number in range(before.total)])
     stops = dates + filler.dates.start
     numbers = [number for number in range(filler.cut.total) if filler.cut.at(number)[0].core.start < stops]
     now = filler.checksums(numbers)
@@ -563,14 +557,14 @@ def _settled(filler: Filler, older: Older, dates: int, same: set[int]) -> dict[i
     return {number: now[number] for number in same}
 
 
-def _before(filler: Filler, older: Older, dates: int) -> Plan:
-    before = filler.before(older.told, dates)
+def _before(filler: Filler, older: PreviousProduct, dates: int) -> Plan:
+    before = filler.before(older.settings, dates)
     if (before.down, before.across) != (filler.cut.down, filler.cut.across):
         raise InputError(f"{older.path} was cut into other panels; fill it anew with --overwrite")
     return before
 
 
-def _other(filler: Filler, older: Older, changed: set[int]) -> str:
+def _other(filler: Filler, older: PreviousProduct, changed: set[int]) -> str:
     """Say that dates of an archive are not what they were."""
     name, times = filler.field.name, filler.field[filler.axes.time].values
     first = str(times[min(changed)]).removesuffix("T00:00:00.000000000")
@@ -654,7 +648,7 @@ def _reading(filler: Filler, numbers: Sequence[int]) -> str | None:
     return warning(filler.reader.cost(slabs, (cut.down, cut.across)), stored, least=least)
 
 
-def _digest(filler: Filler, older: Older | None) -> str:
+def _digest(filler: Filler, older: PreviousProduct | None) -> str:
     """Tells how a product is made from any other way: two of one digest agree where what they read does."""
     job, field = filler.job, filler.field
     # Of names only what is the same in another folder.

@@ -22,7 +22,19 @@ from geogan.files.disk import writing
 from geogan.files.lock import locked
 from geogan.files.places import check_apart
 from geogan.files.plain_file import parse_json, read_json, read_lines
-from geogan.files.run_folder import ABLATION, METRICS, RUN, STATE, check_files, discard_begun, holds, is_run, read_run
+from geogan.files.run_folder import (
+    ABLATION,
+    METRICS,
+    RUN,
+    STATE,
+    check_files,
+    check_free,
+    discard_begun,
+    holds,
+    is_just_begun,
+    is_run,
+    read_run,
+)
 from geogan.files.user_path import user_path
 from geogan.io import (
     PLAIN,
@@ -37,7 +49,6 @@ from geogan.io import (
     span_of,
     variable_names,
 )
-from geogan.model.model_file import check_free, is_just_begun
 from geogan.operators.errors import InputError
 from geogan.presets import settings_of
 from geogan.reconstructor import Reconstructor

@@ -17,7 +17,7 @@ import geogan
 from geogan.fields.synthetic import synthetic_sst
 from geogan.pipelines.train import train
 from geogan.prior.gaussian import GaussianPrior, fit_prior
-from geogan.product.store import write_dataset
+from geogan.product import write_dataset
 
 # A run for a commit tries the same examples each time; runs by hand go on looking for others.
 hypothesis.settings.register_profile("ci", derandomize=True)

@@ -22,7 +22,7 @@ from geogan.fields.covariates import Covariates
 from geogan.fields.field import Field
 from geogan.fields.marks import hide_unreadable
 from geogan.fields.observation_error import check_errors
-from geogan.fields.storage import valid_limits
+from geogan.fields.valid_range import valid_limits
 from geogan.fields.variables import split_variables
 from geogan.operators.errors import InputError
 from geogan.prior import Film

@@ -1,4 +1,4 @@
-"""How a variable of a product is stored: packed as in its source where that provably serves, as floats elsewhere."""
+"""Choose how a variable of a product is stored: packed as in its source if no value is lost, otherwise as floats."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from geogan.fields.codes import Codes, Container, encoded, one_number
+from geogan.fields.codes import Codes, Container, number_type, reinterpreted
+from geogan.fields.packing_check import holds, wrong_decoding
+from geogan.fields.valid_range import VALID, valid_attributes, valid_codes, valid_limits
 
 APART = "packings"
-"""Key of a field's encoding: in how many ways its files are packed, where that is more than one."""
+"""Key of a field's encoding: the number of different packings of its files, if they differ."""
 
-# What an encoding says of the numbers themselves.
+# Keys of an encoding that define the values.
 PACKING = ("dtype", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned")
-# The rest of an encoding that another file can keep.
+# Other keys of an encoding that another file can keep.
 _KEPT = ("units", "calendar", "grid_mapping")
-# Units of time that xarray writes; it reads others too, such as "months since" of a calendar of 360 days.
+# Units of time that xarray writes; it can also read others, such as "months since" in a calendar of 360 days.
 _TIME_UNITS = ("nanosecond", "microsecond", "millisecond", "second", "minute", "hour", "day")
-# Attributes that belong to the encoding: both at once cannot be written.
+# Attributes that belong to the encoding; xarray refuses to write a key in both.
 _OF_ENCODING = (*PACKING[1:], "grid_mapping", "actual_range")
-_VALID = ("valid_min", "valid_max", "valid_range")
 _FLAGS = ("flag_values", "flag_masks", "flag_meanings")
-# Share of a step by which a value may miss its code after it was computed from it.
-_SLACK = 0.25
-# Codes of a wide integer that are decoded as a sample; the rest is known from the rounding of float arithmetic.
-_SAMPLE = 4096
 
 
 class Storage(NamedTuple):
@@ -35,15 +32,15 @@ class Storage(NamedTuple):
     Attributes
     ----------
     encoding : dict
-        As xarray takes it.
+        As xarray accepts it.
     attrs : dict
-        Attributes of the variable, those in packed units translated where the packing changes.
+        Attributes of the variable; those in packed units are converted if the packing changes.
     room : (float, float), optional
         Lowest and highest value that the packing holds; None for floats.
     reason : str
-        Why the source's encoding is not kept, as the end of a sentence; empty where it is.
+        Why the source's encoding is not kept, as the end of a sentence; empty if it is kept.
     source : str
-        What the source's encoding is, for that sentence.
+        Name of the source's encoding, for that sentence.
     """
 
     encoding: dict[str, Any]
@@ -59,14 +56,14 @@ class Storage(NamedTuple):
         return codes if isinstance(codes, Codes) else None
 
     def sentence(self, name: str) -> str:
-        """What to tell the user; empty where the source's encoding is kept."""
+        """Return a message about another encoding than the source's; empty if the source's is kept."""
         if not self.reason:
             return ""
         return f"{name} is stored as {self.encoding['dtype']} instead of {self.source}: {self.reason}"
 
 
 def value_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the float type that holds values of a type, NaN and predictions.
+    """Return the float type that can hold all values of a type, NaN and predictions.
 
     Examples
     --------
@@ -88,22 +85,22 @@ def choose_storage(
 ) -> Storage:
     """Choose how the filled values of a variable are stored.
 
-    The encoding of the source is kept where every observed value comes back bit for bit with each reader, where every
-    plausible prediction has a code, and where no such code means missing. Otherwise values are stored as floats.
+    The encoding of the source is kept if each reader decodes every observed value bit for bit, if every plausible
+    prediction has a code, and if none of these codes means missing. Otherwise values are stored as floats.
 
     Parameters
     ----------
     field : DataArray, shape ([time,] [band,] y, x)
         Decoded, with the attributes and the encoding of its source.
     plausible : (float, float), optional
-        Lowest and highest value that a model may predict; None where nothing is predicted.
+        Lowest and highest value that a model may predict; None if nothing is predicted.
     container : {"zarr", "netcdf"}, optional
-        What the product is; by default either, written by xarray.
+        Format of the product; by default either, written by xarray.
     is_proven : bool
-        Whether the values are known to be those that the encoding decodes to. Otherwise they are compared, which an
-        array of dask does not allow without reading all of it.
+        Whether the values are known to be decoded with this encoding. Otherwise they are compared, which is impossible
+        for a Dask array without reading it.
     as_floats : str
-        Why no packing is wanted, as the end of a sentence; empty where one is.
+        Why floats are wanted, as the end of a sentence; empty if a packing may be used.
 
     Returns
     -------
@@ -126,7 +123,7 @@ def choose_storage(
     if APART in encoding:
         reason = f"its files are packed in {encoding[APART]} different ways"
         return _floats(field, kind, plausible, reason, "packed numbers", is_proven=False)
-    stored = _number_type(encoding.get("dtype"))
+    stored = number_type(encoding.get("dtype"))
     if stored is None or stored.kind not in "iu":
         return _floats(field, kind, plausible, _why_not(stored, encoding), str(stored), is_proven=is_proven)
     if as_floats:
@@ -144,7 +141,7 @@ def _packed(
     container: Container | None,
     is_proven: bool,
 ) -> Storage | str:
-    """The encoding of the source, or why it does not serve."""
+    """Return the storage with the source's packing, or why that packing cannot be used."""
     encoding = field.encoding
     codes = Codes.of(encoding)
     if isinstance(codes, str):
@@ -154,7 +151,7 @@ def _packed(
     fills = missing_codes(encoding, codes)
     if not fills:
         return "it has no fill value for gaps"
-    why = _wrong_decoding(codes, fills, field.dtype, container)
+    why = wrong_decoding(codes, fills, field.dtype, container)
     if why:
         return why
     if plausible is not None and not np.isfinite(plausible).all():
@@ -182,10 +179,10 @@ def _packed(
     own = {"dtype": codes.dtype, **codes.attrs}
     if container == "zarr":
         own |= {key: float(own[key]) for key in ("scale_factor", "add_offset") if key in own}
-    attrs = _attributes(field) | _valid_attributes(field.attrs, valid, codes.dtype)
+    attrs = _attributes(field) | valid_attributes(field.attrs, valid, codes.dtype)
     for key in _FLAGS[:2]:
         if key in attrs:
-            attrs[key] = _viewed(np.asarray(attrs[key]), stored, codes.dtype)
+            attrs[key] = reinterpreted(np.asarray(attrs[key]), stored, codes.dtype)
     return Storage(own | _others(field), attrs, codes.values(lowest, highest), source=str(stored))
 
 
@@ -198,25 +195,25 @@ def _floats(
     *,
     is_proven: bool,
 ) -> Storage:
-    """Plain floats of a type that holds every decoded value."""
+    """Return the storage as plain floats of a type that holds every decoded value."""
     encoding, fill = field.encoding, np.nan
-    is_float = _number_type(encoding.get("dtype"), kinds="f") is not None
+    is_float = number_type(encoding.get("dtype"), kinds="f") is not None
     if is_float and is_proven and not {"scale_factor", "add_offset"}.intersection(encoding):
         given = _number(encoding.get("_FillValue"))
-        # A prediction may be equal to a fill value among plausible values, and NaN is never a value.
+        # A prediction may equal a fill value that is plausible; NaN is never a value.
         is_apart = plausible is None or (given is not None and not plausible[0] <= given <= plausible[1])
         if given is not None and is_apart and kind.type(given) == given:
             fill = given
     attrs = _attributes(field)
     valid = [None if np.isinf(end) else end for end in valid_limits(field)]
-    attrs |= _valid_attributes(field.attrs, valid, kind)
+    attrs |= valid_attributes(field.attrs, valid, kind)
     if not is_float and "dtype" in encoding:
         attrs = {key: value for key, value in attrs.items() if key not in _FLAGS}
     return Storage({"dtype": kind, "_FillValue": kind.type(fill)} | _others(field), attrs, None, reason, source)
 
 
 def _why_not(stored: np.dtype[Any] | None, encoding: Mapping[Any, Any]) -> str:
-    """Why values that were stored as floats are not stored as they were; empty where they are."""
+    """Return why floats are not stored as in the source; empty if they are."""
     if stored is None:
         return ""
     if {"scale_factor", "add_offset"}.intersection(encoding):
@@ -226,69 +223,11 @@ def _why_not(stored: np.dtype[Any] | None, encoding: Mapping[Any, Any]) -> str:
     return ""
 
 
-def _wrong_decoding(codes: Codes, gaps: Sequence[int], dtype: np.dtype[Any], container: Container | None) -> str:
-    """Why readers of a product would see other values than those of the source; empty where they see the same."""
-    every = _all_codes(codes, gaps)
-    product = codes._replace(fill=gaps[0])
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = product.read(every, "netcdf")
-    if values.dtype != dtype or values.dtype.kind != "f":
-        return f"its packing leads to values of type {values.dtype}, and they are of type {dtype}"
-    if not np.isfinite(values).all():
-        return "its packing leads to values that are not finite"
-    by_others = np.array_equal(product.read_by_netcdf4(every), values) if container != "zarr" else True
-    if container != "netcdf":
-        read = product.read(every, "zarr")
-        by_others &= read.dtype == dtype and read.tobytes() == values.tobytes()
-    if not by_others:
-        return "readers of the product would compute other values from it"
-    scale, offset = codes.slope
-    if codes.dtype.itemsize > 2:
-        # Each value is a product and a sum, rounded to its type: known for all codes from the largest value.
-        largest = abs(scale) * float(max(map(abs, codes.ends))) + abs(offset)
-        if not 4 * np.finfo(values.dtype).eps * largest < _SLACK * abs(scale):
-            return "its packing is finer than the values that it is decoded to"
-        return ""
-    back = (values.astype(np.float64) - offset) / scale
-    if (np.abs(back - every) > _SLACK).any():
-        return "its packing is finer than the values that it is decoded to"
-    if container is None and not np.array_equal(encoded(values, product), every):
-        return "its packing is finer than the values that it is decoded to"
-    return ""
-
-
-def _all_codes(codes: Codes, gaps: Sequence[int]) -> np.ndarray:
-    """Every code of a value of 8 or 16 bits; a sample of those of wider ones."""
-    low, high = codes.ends
-    if codes.dtype.itemsize <= 2:
-        every = np.arange(low, high + 1, dtype=np.int64).astype(codes.dtype)
-    else:
-        bits = np.random.default_rng(0).bytes(_SAMPLE * codes.dtype.itemsize)
-        ends = np.array([low, low + 1, 0, 1, high - 1, high], codes.dtype)
-        every = np.concatenate([np.frombuffer(bits, codes.dtype), ends])
-    return every[~np.isin(every, np.array(gaps, codes.dtype))]
-
-
-def holds(codes: Codes, field: xr.DataArray) -> bool:
-    """Whether every value of a field is one that its codes decode to, bit for bit; a date at a time."""
-    dates = [field] if field.ndim < 3 else (field[number] for number in range(len(field)))
-    low, high = codes.ends
-    scale, offset = codes.slope
-    for date in dates:
-        values = np.asarray(date.values)
-        values = values[~np.isnan(values)]
-        whole = np.rint((values.astype(np.float64) - offset) / scale)
-        inside = (whole >= low) & (whole <= high) & (whole != codes.fill)
-        if not inside.all() or not np.array_equal(codes.read(whole.astype(codes.dtype), "netcdf"), values):
-            return False
-    return True
-
-
 def coordinate_encoding(coordinate: xr.DataArray) -> dict[str, Any]:
     """Return the part of a coordinate's encoding that any container can keep.
 
-    Packed floats are left plain, for they may be rounded when they are packed again. Units of time that cannot be
-    written are left out; the times then get units that can.
+    The packing of floats is dropped, because packing again may round them. Units of time that xarray cannot write are
+    dropped; xarray then chooses others.
 
     Examples
     --------
@@ -306,9 +245,9 @@ def coordinate_encoding(coordinate: xr.DataArray) -> dict[str, Any]:
 
 
 def shared_storage(fields: Sequence[xr.DataArray]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the encoding and the attributes of a field that several files hold, each some of its dates.
+    """Return the encoding and the attributes of a field whose dates come from several files.
 
-    Where the files are packed in several ways, none of them is the field's.
+    If the packings of the files differ, the field has none.
 
     Parameters
     ----------
@@ -316,152 +255,61 @@ def shared_storage(fields: Sequence[xr.DataArray]) -> tuple[dict[str, Any], dict
         Decoded, of one variable.
     """
     encoding, attrs = dict(fields[0].encoding), dict(fields[0].attrs)
-    ways = {_packing_text(field.encoding) for field in fields}
+    packings = {_packing_text(field.encoding) for field in fields}
     limits = {valid_limits(field) for field in fields}
-    if len(ways) > 1 or len(limits) > 1:
-        attrs = {key: value for key, value in attrs.items() if key not in _VALID}
+    if len(packings) > 1 or len(limits) > 1:
+        attrs = {key: value for key, value in attrs.items() if key not in VALID}
         least, most = min(low for low, _ in limits), max(high for _, high in limits)
         attrs |= {"valid_min": float(least)} if np.isfinite(least) else {}
         attrs |= {"valid_max": float(most)} if np.isfinite(most) else {}
-    if len(ways) > 1:
+    if len(packings) > 1:
         encoding = {key: value for key, value in encoding.items() if key not in PACKING}
-        # Plain floats that only differ in type or fill value need no packing.
+        # Plain floats that differ only in type or fill value have no packing.
         if not all(_is_plain(field.encoding) for field in fields):
-            encoding[APART] = len(ways)
+            encoding[APART] = len(packings)
         attrs = {key: value for key, value in attrs.items() if key not in _FLAGS}
     return encoding, attrs
 
 
 def _is_plain(encoding: Mapping[Any, Any]) -> bool:
-    """Whether values are stored as the floats that they are."""
-    is_float = _number_type(encoding.get("dtype", float), kinds="f") is not None
+    """Return whether values are stored as unscaled floats."""
+    is_float = number_type(encoding.get("dtype", float), kinds="f") is not None
     return is_float and not {"scale_factor", "add_offset"}.intersection(encoding)
 
 
 def _packing_text(encoding: Mapping[Any, Any]) -> str:
     return repr([(key, np.asarray(encoding[key]).tolist()) for key in PACKING[1:] if key in encoding]) + str(
-        (_number_type(encoding.get("dtype")), [np.asarray(encoding.get(key)).dtype for key in PACKING[1:3]])
+        (number_type(encoding.get("dtype")), [np.asarray(encoding.get(key)).dtype for key in PACKING[1:3]])
     )
-
-
-def valid_limits(field: xr.DataArray) -> tuple[float, float]:
-    """Return the valid range of a field in its own units, infinite at an end that is not given.
-
-    CF gives ``valid_min``, ``valid_max`` and ``valid_range`` in packed units; floats on a packed variable are in the
-    units of its values, as the NetCDF users' guide has it.
-
-    Examples
-    --------
-    >>> ice = xr.DataArray([0.5], dims="x", attrs={"valid_range": np.array([0, 250], "u1")})
-    >>> ice.encoding = {"dtype": "uint8", "scale_factor": 0.004}
-    >>> valid_limits(ice)
-    (0.0, 1.0)
-    """
-    codes = Codes.of(field.encoding)
-    stored = _number_type(field.encoding.get("dtype"))
-    # Limits of scaled floats are compared with the stored numbers, as those of whole numbers that are packed.
-    is_packed = not isinstance(codes, str) or (stored is not None and stored.kind == "f")
-    numbers = [one_number(field.encoding.get(key)) for key in PACKING[1:3]]
-    if any(isinstance(number, str) for number in numbers):
-        return -np.inf, np.inf  # such a packing is refused where values are read
-    slope = Codes(np.dtype(float), *numbers).slope
-    scale, offset = (slope if isinstance(codes, str) else codes.slope) if is_packed else (1.0, 0.0)
-    sides: tuple[list[float], list[float]] = ([-np.inf], [np.inf])
-    for side, end in enumerate(_valid_ends(field.attrs)):
-        if end is None:
-            continue
-        if isinstance(codes, str) or np.asarray(end).dtype.kind in "iu":
-            code = end if isinstance(codes, str) or stored is None else _viewed(end, stored, codes.dtype)
-            sides[side if scale > 0 else 1 - side].append(float(code) * scale + offset)
-        else:
-            sides[side].append(float(end))
-    least, most = max(sides[0]), min(sides[1])
-    return (least, most) if least <= most else (-np.inf, np.inf)
-
-
-def valid_codes(
-    attrs: Mapping[Hashable, Any], encoding: Mapping[Hashable, Any], codes: Codes
-) -> tuple[int | None, int | None]:
-    """Return the lowest and the highest valid code, None at an end that is not given."""
-    field = xr.DataArray(np.zeros(()), attrs=dict(attrs))
-    field.encoding = dict(encoding)
-    scale, offset = codes.slope
-    ends = [None if np.isinf(end) else (end - offset) / scale for end in valid_limits(field)]
-    low, high = ends if scale > 0 else ends[::-1]
-    return (
-        None if low is None else int(np.clip(np.ceil(low - 1e-6), *codes.ends)),
-        None if high is None else int(np.clip(np.floor(high + 1e-6), *codes.ends)),
-    )
-
-
-def _valid_ends(attrs: Mapping[Hashable, Any]) -> tuple[Any, Any]:
-    """Lower and upper end of the valid range as the attributes give them; None for one that is absent or no number."""
-    pair = np.ravel(np.asarray(attrs.get("valid_range", [])))
-    if pair.size == 2 and pair.dtype.kind in "iuf":
-        return tuple(None if np.isnan(end) else end for end in pair)  # type: ignore[return-value]
-    ends = []
-    for key in _VALID[:2]:
-        value = np.ravel(np.asarray(attrs.get(key, [])))
-        is_number = value.size == 1 and value.dtype.kind in "iuf" and not np.isnan(value[0])
-        ends.append(value[0] if is_number else None)
-    return ends[0], ends[1]
-
-
-def _valid_attributes(attrs: Mapping[Hashable, Any], ends: Sequence[Any], dtype: np.dtype[Any]) -> dict[str, Any]:
-    """The valid range as attributes of a variable of that type, by the names that it had."""
-    low, high = (None if end is None else dtype.type(end) for end in ends)
-    if "valid_range" in attrs and low is not None and high is not None:
-        return {"valid_range": np.array([low, high], dtype)}
-    given = {"valid_min": low, "valid_max": high}
-    return {key: value for key, value in given.items() if value is not None}
 
 
 def missing_codes(encoding: Mapping[Hashable, Any], codes: Codes) -> list[int]:
-    """Codes that the source takes for missing values: its ``_FillValue`` first, then each ``missing_value``."""
+    """Return the codes that mean missing in the source: its ``_FillValue`` first, then each ``missing_value``."""
     found: list[int] = []
     stored = np.dtype(encoding["dtype"]).newbyteorder("=")
     for key in ("_FillValue", "missing_value"):
         for value in np.ravel(np.asarray(encoding.get(key, []))).tolist():
             if isinstance(value, (int, float)) and float(value).is_integer():
-                code = int(_viewed(int(value), stored, codes.dtype))
+                code = int(reinterpreted(int(value), stored, codes.dtype))
                 if codes.ends[0] <= code <= codes.ends[1]:
                     found.append(code)
     return list(dict.fromkeys(found))
 
 
-def _viewed(value: Any, stored: np.dtype[Any], dtype: np.dtype[Any]) -> Any:
-    """Numbers of the stored type as those of the type that their bits are taken for."""
-    values = np.asarray(value)
-    info = np.iinfo(stored)
-    if stored == dtype or values.dtype.kind not in "iu" or (values < info.min).any() or (values > info.max).any():
-        return values if values.ndim else values[()]
-    found = values.astype(stored).view(dtype)
-    return found if found.ndim else found[()]
-
-
-def _number_type(dtype: Any, kinds: str = "iuf") -> np.dtype[Any] | None:
-    """The type that an encoding names, in this machine's byte order; None where it is none of numbers."""
-    try:
-        found = np.dtype(dtype).newbyteorder("=") if dtype is not None else None
-    except TypeError:
-        return None
-    return found if found is not None and found.kind in kinds else None
-
-
 def _number(value: Any) -> float | None:
-    """A finite number; None for anything else."""
+    """Return a finite number; None for anything else."""
     found = np.asarray(value)
     return float(found) if found.size == 1 and found.dtype.kind in "iuf" and np.isfinite(found).all() else None
 
 
 def _attributes(field: xr.DataArray) -> dict[str, Any]:
-    """The attributes that hold for any encoding."""
-    left_out = (*_OF_ENCODING, *_VALID)
+    """Return the attributes that are valid for any encoding."""
+    left_out = (*_OF_ENCODING, *VALID)
     return {str(key): value for key, value in field.attrs.items() if key not in left_out}
 
 
 def _others(field: xr.DataArray) -> dict[str, Any]:
-    """The part of an encoding that does not concern the numbers."""
+    """Return the part of an encoding that does not define the values."""
     found = {key: field.encoding[key] for key in _KEPT if key in field.encoding}
     mapping = str(field.encoding.get("grid_mapping", field.attrs.get("grid_mapping", "")))
     found.pop("grid_mapping", None)

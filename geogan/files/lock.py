@@ -1,4 +1,7 @@
-"""One process at a time: a lock that the system lets go of when its process dies."""
+"""One process at a time: a lock that the operating system releases when its process dies.
+
+The lock file holds the id of the process, which other processes report.
+"""
 
 import errno
 import os
@@ -11,41 +14,39 @@ from stat import S_ISREG
 from geogan.files.disk import writing
 from geogan.operators.errors import InputError
 
-# Of a file that is no lock: what is behind a link would be written over, and a pipe without a reader never opens.
-_PLAINLY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _PID = b"pid "
-# Folders whose lock this thread holds by `locked`.
+# Folders whose lock this thread holds through `locked`.
 _HELD: ContextVar[frozenset[Path]] = ContextVar("geogan_locked", default=frozenset())
 
 
-def take_lock(partial: Path, path: Path) -> int:
-    """Take the lock of a folder, made if need be; the system lets go of it when a process dies.
+def take_lock(folder: Path, path: Path) -> int:
+    """Take the lock of a folder, which is created if absent; the lock is free as soon as its process is dead.
 
     Parameters
     ----------
-    partial : Path
-        The folder, such as that of a partial product.
+    folder : Path
+        Such as the partial folder of a product.
     path : Path
-        What is written, for the error.
+        Output, for the error.
 
     Returns
     -------
     descriptor : int
-        To be closed when all is written.
+        Close it to release the lock.
 
     Raises
     ------
     InputError
-        Where another process holds it, or what has its name is no lock: a link is not followed, and a file that holds
-        something else is not written to.
+        If another process holds the lock, or if something else has its name: a link is not followed, and a file with
+        other content is not changed.
     """
-    lock = partial / "lock"
+    lock = folder / "lock"
     while True:
-        partial.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
         try:
-            descriptor = _open_plain(lock)
+            descriptor = _open_lock(lock)
         except FileNotFoundError:
-            continue  # another process finished, and removed the folder, just now
+            continue  # another process has just finished and removed the folder
         try:
             _lock_file(descriptor)
         except BlockingIOError:
@@ -58,19 +59,19 @@ def take_lock(partial: Path, path: Path) -> int:
             os.close(descriptor)
             raise
         with suppress(FileNotFoundError):
-            # The file may have been removed between its opening and its locking; such a lock guards nothing.
+            # The file may have been removed between opening and locking; a lock on a removed file protects nothing.
             if os.fstat(descriptor).st_ino == lock.lstat().st_ino:
-                # Never empty: an empty file is nobody's, and would be taken for something in the way.
-                ours = _PID + str(os.getpid()).encode()
-                os.write(descriptor, ours)
-                os.ftruncate(descriptor, len(ours))
+                # Overwritten before it is cut: never empty, because an empty file is not recognised as a lock.
+                content = _PID + str(os.getpid()).encode()
+                os.write(descriptor, content)
+                os.ftruncate(descriptor, len(content))
                 return descriptor
         os.close(descriptor)
 
 
 @contextmanager
 def locked(folder: Path, path: Path) -> Iterator[None]:
-    """Hold the lock of a folder, made with those above it if need be; a folder that stays empty is removed again.
+    """Hold the lock of a folder; create the folder and its parents if absent, and remove them if they stay empty.
 
     Parameters
     ----------
@@ -80,27 +81,27 @@ def locked(folder: Path, path: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        As in `take_lock`, or if the folder cannot be made.
+        As in `take_lock`, or if the folder cannot be created.
     """
-    absent = [each for each in (folder, *folder.parents) if not each.exists()]
+    absent = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     with writing(path):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = take_lock(folder, path)
-    held = _HELD.set(_HELD.get() | {folder.resolve()})
+    token = _HELD.set(_HELD.get() | {folder.resolve()})
     try:
         yield
     finally:
-        _HELD.reset(held)
+        _HELD.reset(token)
         with suppress(OSError):
             (folder / "lock").unlink()
         os.close(descriptor)
-        for each in absent:
+        for parent in absent:
             with suppress(OSError):
-                each.rmdir()
+                parent.rmdir()
 
 
 def is_held(folder: Path) -> bool:
-    """Whether this thread is inside `locked` for a folder.
+    """Return whether this thread is inside `locked` for a folder.
 
     Examples
     --------
@@ -110,28 +111,31 @@ def is_held(folder: Path) -> bool:
     return folder.resolve() in _HELD.get()
 
 
-def _open_plain(lock: Path) -> int:
-    """Open a lock, made if need be; refuse whatever else has its name, and leave it as it is."""
-    wrong = InputError(f"{lock} is in the way: it is no lock of geogan; move it, or give another name")
+def _open_lock(lock: Path) -> int:
+    """Open a lock file, created if absent; refuse anything else of its name and leave it unchanged."""
+    foreign = InputError(f"{lock} is in the way: it is not a lock of geogan; move it, or give another name")
+    # A link could lead to a user's file, and opening a pipe without a reader would block.
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | _PLAINLY, 0o644)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | flags, 0o644)
     except IsADirectoryError:
-        raise wrong from None
+        raise foreign from None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.ENOTDIR) or lock.is_symlink():
-            raise wrong from None
+            raise foreign from None
         raise
     stat = os.fstat(descriptor)
-    plain = S_ISREG(stat.st_mode) and stat.st_nlink <= 1 and not lock.is_symlink()
-    # A name that a hard link gives to another file is no lock either.
-    begins = os.pread(descriptor, len(_PID), 0) if plain and hasattr(os, "pread") else b""
-    if not plain or (begins and not begins.startswith(_PID)):
+    # A hard link to another file is not a lock either.
+    is_plain = S_ISREG(stat.st_mode) and stat.st_nlink <= 1 and not lock.is_symlink()
+    beginning = os.pread(descriptor, len(_PID), 0) if is_plain and hasattr(os, "pread") else b""
+    if not is_plain or (beginning and not beginning.startswith(_PID)):
         os.close(descriptor)
-        raise wrong
+        raise foreign
     return descriptor
 
 
 def _lock_file(descriptor: int) -> None:
+    """Lock an open file; raise BlockingIOError if another process holds it."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -147,6 +151,6 @@ def _lock_file(descriptor: int) -> None:
     except BlockingIOError:
         raise
     except OSError as error:
-        # Some network file systems have no locks; writing without one beats not writing.
+        # Some network file systems have no locks. Writing without a lock is better than not writing.
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):
             raise

@@ -1,23 +1,21 @@
-"""Text of files as a terminal may show it: no escape sequences, no control characters, no change of direction."""
+"""Make text from files safe for a terminal: no escape sequences, no control characters, no change of direction."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# Control, format (which holds the marks of direction), surrogate, private and unassigned characters, line separators.
+# Unicode categories: control, format (with the marks of direction), surrogate, private, unassigned, line separators.
 _UNSAFE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-# Characters of a sentence; of a longer one the middle is left out, for its beginning and its remedy to be seen.
-_MOST = 580
 
 
 def printable(text: str, *, lines: bool = True) -> str:
-    """Return a text with every character that could command a terminal written out.
+    """Return a text in which every character that could control a terminal is escaped.
 
     Parameters
     ----------
     text : str
     lines : bool
-        Keep line breaks; otherwise they become spaces, so that a name cannot begin a line of its own.
+        Keep line breaks; otherwise they become spaces, so that a file name cannot start a new line.
 
     Examples
     --------
@@ -31,25 +29,28 @@ def printable(text: str, *, lines: bool = True) -> str:
     if not lines:
         text = " ".join(text.split("\n"))
     return "".join(
-        character if character == "\n" or unicodedata.category(character) not in _UNSAFE else _written(character)
+        character if character == "\n" or unicodedata.category(character) not in _UNSAFE else _escaped(character)
         for character in text
     )
 
 
 def sentence(text: str) -> str:
-    """Return the text of an error on one line of bounded length.
+    """Return the text of an error on one line of at most 580 characters.
+
+    The middle of a longer text is left out, so that its beginning and its remedy stay.
 
     Examples
     --------
     >>> len(sentence("a" * 5000 + "; give a shorter name"))
     580
     """
+    most, dots = 580, " ... "
     line = printable(text, lines=False)
-    if len(line) <= _MOST:
+    if len(line) <= most:
         return line
-    half = (_MOST - 5) // 2
-    return f"{line[: _MOST - 5 - half]} ... {line[-half:]}"
+    half = (most - len(dots)) // 2
+    return line[: most - len(dots) - half] + dots + line[-half:]
 
 
-def _written(character: str) -> str:
+def _escaped(character: str) -> str:
     return " " if character == "\t" else character.encode("unicode_escape").decode("ascii")

@@ -1,7 +1,7 @@
-"""What the JSON of models, runs and products may hold: every entry with its type and its bounds.
+"""Schemas of the JSON files of models, runs and products: every entry with its type and its bounds.
 
-Such files may come from anybody. What passes here can neither ask for terabytes nor for an endless loop; what it means
-is checked where it is used.
+Such files may come from anybody. Content that passes can cause neither an allocation of terabytes nor an endless loop;
+its meaning is checked where it is used.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, JsonValue, Tag, ValidationError
 
-# Frames of a window, bands of a field, covariates, channels of a layer: far more than any training could hold.
+# Most frames of a window, bands of a field, covariates and channels of a layer: far more than a training can hold.
 MOST_FRAMES, MOST_BANDS, MOST_EXTRAS, MOST_WIDTH = 10_001, 10_000, 10_000, 8192
-# Of a count of steps, cells or seconds: what a float64 holds exactly.
+# Most steps, cells or seconds: the largest integers that float64 represents exactly.
 MOST_COUNT = 2**53
-# Operators that are applied one after another, and points of a calibration.
+# Most operators in a composition, and points of a calibration.
 MOST_OPERATORS, MOST_POINTS = 32, 1000
-# Characters of a name, and of a text; files of a run.
+# Most characters of a name and of a text; most files of a run's data.
 NAME, TEXT, MOST_FILES = 4096, 100_000, 1_000_000
 
 Name = Annotated[str, Field(max_length=NAME)]
 Text = Annotated[str, Field(max_length=TEXT)]
 Count = Annotated[int, Field(ge=0, le=MOST_COUNT)]
-# -1 before the first step that was the best.
+# -1 until a step has been scored.
 BestStep = Annotated[int, Field(ge=-1, le=MOST_COUNT)]
 Frames = Annotated[int, Field(ge=1, le=MOST_FRAMES)]
 Bands = Annotated[int, Field(ge=1, le=MOST_BANDS)]
@@ -32,7 +32,7 @@ Extras = Annotated[int, Field(ge=0, le=MOST_EXTRAS)]
 Number = Annotated[FiniteFloat, Field(ge=-1e30, le=1e30)]
 NotNegative = Annotated[FiniteFloat, Field(ge=0, le=1e30)]
 Positive = Annotated[FiniteFloat, Field(gt=0, le=1e30)]
-# A score that nothing has been measured for is infinite.
+# A score that has not been measured is infinite.
 Score = Annotated[float, Field(allow_inf_nan=True)]
 Calendar = Literal["standard", "noleap", "all_leap", "360_day", "julian", "tai"]
 Noise = Literal["none", "posterior", "white"]
@@ -40,7 +40,7 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Strict(BaseModel):
-    """Entries of their own type, no unknown ones."""
+    """A set of entries without type conversion and without unknown entries."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -91,7 +91,7 @@ class CalibrationPoints(Strict):
 
 
 class PriorNumbers(Strict):
-    """`geogan.prior.gaussian.GaussianPrior` or, with ``steady``, `ArchivePrior` but for its covariance."""
+    """`geogan.prior.gaussian.GaussianPrior` or, with ``steady``, an `ArchivePrior` without its covariance."""
 
     length: Annotated[FiniteFloat, Field(gt=0, le=1e9)]
     persistence: Annotated[FiniteFloat, Field(gt=0, le=1e12)]
@@ -104,7 +104,7 @@ class PriorNumbers(Strict):
 
 
 class SimpleOperator(BaseModel):
-    """One operator by its name; `geogan.operators.parse.from_dict` knows which parameters it has."""
+    """One operator by its name; `geogan.operators.parse.from_dict` checks its parameters."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
     __pydantic_extra__: dict[str, bool | Annotated[int, Field(ge=-(10**9), le=10**9)] | Number | None]
@@ -113,7 +113,7 @@ class SimpleOperator(BaseModel):
 
 
 class ComposedOperator(Strict):
-    """Several operators, one after another."""
+    """Several operators, applied in order."""
 
     name: Literal["compose"]
     operators: Annotated[list[SimpleOperator], Field(min_length=1, max_length=MOST_OPERATORS)]
@@ -131,7 +131,7 @@ AnyOperator = Annotated[
 
 
 class Standardising(Strict):
-    """`geogan.archive.standardiser.Standardiser` but for its coefficients."""
+    """`geogan.archive.standardiser.Standardiser` without its coefficients."""
 
     scale: Annotated[list[Positive], Field(min_length=1, max_length=MOST_BANDS)]
     transform: Text = "none"
@@ -148,15 +148,14 @@ class Screening(Strict):
 
 
 class WithheldRule(Strict):
-    """`geogan.archive.withheld.Withheld` but for its sources."""
+    """`geogan.archive.withheld.Withheld` without its sources."""
 
-    # Some models say true for a turn by 180 degrees.
     flip: Annotated[int, Field(ge=0, le=3)] | bool = 0
     dates: Count = 0
 
 
 class Scores(Strict):
-    """What a model was measured with."""
+    """Scores of a model on withheld observations."""
 
     withheld: Score | None = None
     first_guess: Score | None = None
@@ -171,7 +170,7 @@ class Scores(Strict):
 
 
 class Settings(Strict):
-    """Parameters of `geogan.Reconstructor`, and what a training found out about its machine and data."""
+    """Parameters of `geogan.Reconstructor`, and properties of the machine and the data that a training found."""
 
     operator: Text | Annotated[list[Text], Field(max_length=MOST_OPERATORS)] = ""
     window: Annotated[int, Field(ge=0, le=MOST_FRAMES // 2)] = 0
@@ -212,39 +211,39 @@ class Settings(Strict):
 
 
 class ModelText(Strict):
-    """``model.json``, which ``model.safetensors`` holds too."""
+    """``model.json``, which is also part of ``model.safetensors``."""
 
     geogan: Annotated[int, Field(ge=0, le=2**16)]
-    covariates: Annotated[list[Name], Field(max_length=MOST_EXTRAS)] | None = None
-    observation_error: Positive | Annotated[Name, Field(min_length=1)] | None = None
+    covariates: Annotated[list[Name], Field(max_length=MOST_EXTRAS)] | None
+    observation_error: Positive | Annotated[Name, Field(min_length=1)] | None
     variable: Text
     units: Name
     frames: Frames
     bands: Annotated[list[Name], Field(max_length=MOST_BANDS)]
-    band_units: Annotated[list[Name], Field(max_length=MOST_BANDS)] = []
+    band_units: Annotated[list[Name], Field(max_length=MOST_BANDS)]
     network: Annotated[UNetPlan | SaganPlan, Discriminator("kind")] | None
-    error: ErrorPlan | None = None
-    calibration: CalibrationPoints = CalibrationPoints()
-    # As many steps as `geogan.model.member_smoothing` tries at most would do; each reaches two cells of a halo.
-    smoothing: Annotated[int, Field(ge=0, le=64)] = 0
+    error: ErrorPlan | None
+    calibration: CalibrationPoints
+    # Each smoothing step needs two cells of a halo.
+    smoothing: Annotated[int, Field(ge=0, le=64)]
     prior: PriorNumbers | None
     operator: AnyOperator
     standardiser: Standardising
     withheld: WithheldRule
     precision: Precision
-    # Which coordinate of the grid is the latitude, and which the longitude.
-    calendar: Calendar | None = None
-    screen: Screening | None = None
-    kinds: dict[Literal["y", "x"], Literal["latitude", "longitude"]] = {}
+    calendar: Calendar | None
+    screen: Screening | None
+    # Which dimension of the grid is the latitude, and which the longitude.
+    kinds: dict[Literal["y", "x"], Literal["latitude", "longitude"]]
     scores: Scores
     settings: Settings
 
 
 class StateText(Strict):
-    """What ``state.safetensors`` says beside its tensors."""
+    """The text of ``state.safetensors``."""
 
     geogan: Annotated[int, Field(ge=0, le=2**16)]
-    best_error_score: Score | None = None
+    best_error_score: Score | None
     step: Count
     seconds: NotNegative
     best_score: Score
@@ -252,7 +251,7 @@ class StateText(Strict):
 
 
 class RunText(Strict):
-    """``run.json``: the data that a run was trained on."""
+    """``run.json``: the data on which a run was trained."""
 
     data: Annotated[list[Name], Field(max_length=MOST_FILES)]
     variable: Text | None
@@ -264,7 +263,7 @@ class RunText(Strict):
     group: Name | None = None
     dims: Name | None = None
     where: Name | None = None
-    # With them a training can be begun again that was killed before its first state was saved.
+    # Needed to restart a training that was killed before its first state was saved.
     settings: Settings | None = None
     screen: bool | Annotated[FiniteFloat, Field(ge=1, le=1e6)] = False
 
@@ -294,7 +293,7 @@ class DoneLine(BaseModel):
 
 
 class FillText(BaseModel):
-    """The attribute of a product that says with what it was filled."""
+    """The attribute ``geogan_fill`` of a product: the settings of its fill."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
     __pydantic_extra__: dict[str, JsonValue]
@@ -313,7 +312,7 @@ class FillText(BaseModel):
 
 
 class MetricsLine(BaseModel):
-    """A line of ``metrics.jsonl``: a step of a training, and numbers by name; a loss may have become NaN."""
+    """A line of ``metrics.jsonl``: a step of a training, and numbers by name; a loss may be NaN."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
     __pydantic_extra__: dict[str, float | None]
@@ -321,7 +320,7 @@ class MetricsLine(BaseModel):
     step: Count
 
 
-def check(kind: type[BaseModel], content: Any, *, lenient: bool = False) -> None:
+def check(kind: type[BaseModel], content: Any) -> None:
     """Check the content of a JSON file.
 
     Parameters
@@ -330,13 +329,11 @@ def check(kind: type[BaseModel], content: Any, *, lenient: bool = False) -> None
         One of this module's.
     content : object
         As ``json.loads`` gives it.
-    lenient : bool
-        Let unknown entries pass: an earlier format may have had others.
 
     Raises
     ------
     ValueError
-        What is wrong first, as a clause.
+        The first error, as a clause.
 
     Examples
     --------
@@ -352,18 +349,17 @@ def check(kind: type[BaseModel], content: Any, *, lenient: bool = False) -> None
     try:
         kind.model_validate(content)
     except ValidationError as error:
-        # Values are left out of the list, which would repeat all of the content.
-        for found in error.errors(include_url=False, include_context=False):
-            if not (lenient and found["type"] == "extra_forbidden"):
-                raise ValueError(_clause(found["loc"], str(found["type"]), str(found["msg"]), found["input"])) from None
+        # Without the context, which would repeat the content.
+        first = error.errors(include_url=False, include_context=False)[0]
+        raise ValueError(_clause(first["loc"], str(first["type"]), str(first["msg"]), first["input"])) from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
-def _clause(place: tuple[int | str, ...], kind: str, message: str, given: Any) -> str:
-    """One error of pydantic's, in few words."""
-    # Names of the alternatives of a union are no entries of the file.
-    name = ".".join(str(part) for part in place if part not in ("simple", "composed", "unet", "sagan"))[:200]
+def _clause(location: tuple[int | str, ...], kind: str, message: str, given: Any) -> str:
+    """Return one error of pydantic as a clause."""
+    # The alternatives of a union are not entries of the file.
+    name = ".".join(str(part) for part in location if part not in ("simple", "composed", "unet", "sagan"))[:200]
     if kind == "missing":
         return f"{name} is missing"
     if kind == "extra_forbidden":

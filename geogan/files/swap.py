@@ -1,18 +1,15 @@
-"""A finished folder takes the place of another in one move; what is on the disk itself outlasts the power."""
+"""Replace a folder or a file in one move, and flush it to the disk so that it survives a loss of power."""
 
 import ctypes
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-# renameat2(2): paths are relative to the working folder; the two names change places.
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-
 
 def exchange(one: Path, other: Path) -> bool:
-    """Let two names change places, so that neither is ever missing.
+    """Exchange two names in one step, so that neither is ever absent.
 
     Parameters
     ----------
@@ -21,13 +18,13 @@ def exchange(one: Path, other: Path) -> bool:
 
     Returns
     -------
-    done : bool
-        False where the system or the file system cannot do it; nothing is changed then.
+    is_done : bool
+        False if the operating system or the file system cannot do it; nothing is changed then.
 
     Raises
     ------
     OSError
-        Where it can, and failed.
+        If it can, and failed.
 
     Examples
     --------
@@ -35,15 +32,17 @@ def exchange(one: Path, other: Path) -> bool:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     one, other = Path(folder, "one"), Path(folder, "other")
     ...     _, _ = one.write_text("1"), other.write_text("2")
-    ...     done = exchange(one, other)
-    ...     one.read_text() == ("2" if done else "1")
+    ...     is_done = exchange(one, other)
+    ...     one.read_text() == ("2" if is_done else "1")
     True
     """
     try:
-        move = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError, TypeError):  # no Linux, or an old one
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError, TypeError):  # not Linux, or an old version
         return False
-    if move(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+    # renameat2(2): relative paths start at the working folder; RENAME_EXCHANGE exchanges the names.
+    at_fdcwd, rename_exchange = -100, 2
+    if renameat2(at_fdcwd, os.fsencode(one), at_fdcwd, os.fsencode(other), rename_exchange) == 0:
         return True
     code = ctypes.get_errno()
     if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
@@ -51,21 +50,23 @@ def exchange(one: Path, other: Path) -> bool:
     raise OSError(code, os.strerror(code), str(one))
 
 
-def replace(old: Path, new: Path, aside: Path) -> None:
-    """Put ``new`` under the name ``old``; what was there is under ``aside`` or ``new`` afterwards.
+def replace(old: Path, new: Path, aside: Path, *, exchange: Callable[[Path, Path], bool] = exchange) -> None:
+    """Give ``new`` the name ``old``; the previous content is under ``aside`` or ``new`` afterwards.
 
-    Files are replaced in one move everywhere, folders where the file system lets names change places. Elsewhere the
-    name is missing for an instant, and a process killed in it leaves the old folder under ``aside``.
+    A file is replaced in one step on every system, a folder where the file system can exchange names. Elsewhere the
+    name is absent for an instant, and a process killed in this instant leaves the old folder under ``aside``.
 
     Parameters
     ----------
     old, new, aside : Path
         ``old`` and ``aside`` need not exist.
+    exchange : function
+        Exchanges two names, or returns False.
 
     Raises
     ------
     OSError
-        Where it failed; ``old`` is as it was.
+        If it failed; ``old`` is unchanged.
     """
     if not old.is_dir():
         new.replace(old)
@@ -80,18 +81,28 @@ def replace(old: Path, new: Path, aside: Path) -> None:
         raise
 
 
-def flush(places: Iterable[Path]) -> None:
-    """Wait until files, and folders with the names they hold, are on the disk itself.
+def flush(paths: Iterable[Path]) -> None:
+    """Wait until files, and folders with the names in them, are on the disk itself.
 
     Parameters
     ----------
-    places : iterable of Path
-        Those that are not there do not count.
+    paths : iterable of Path
+        Absent ones are skipped.
     """
-    for place in places:
-        with suppress(FileNotFoundError, PermissionError):  # Windows does not open folders
-            descriptor = os.open(place, os.O_RDONLY)
+    for path in paths:
+        with suppress(FileNotFoundError, PermissionError):  # Windows cannot open folders
+            descriptor = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file aside, flush it to the disk and rename it: a kill leaves the old file or the new one."""
+    aside = file.with_name(f".{file.name}.partial")
+    with aside.open("w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    aside.replace(file)

@@ -1,4 +1,4 @@
-"""Paths that a user gives: the home folder, and names that no file system takes."""
+"""Paths given by a user: replace the home folder, refuse names that no file system accepts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from geogan.operators.errors import InputError
 
-# Bytes of one name and of a whole path that Linux and macOS take.
+# Largest sizes of one name and of a path on Linux and macOS, in bytes.
 _NAME_BYTES, _PATH_BYTES = 255, 4095
-# Characters of a path that a sentence repeats.
+# Characters of a path that an error repeats.
 _SHOWN = 60
 
 
@@ -27,7 +27,7 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InputError
-        If it is empty, no path, longer than a file system takes, or names the home folder of an unknown user.
+        If it is empty, not a path, too long for a file system, or in the home folder of an unknown user.
 
     Examples
     --------
@@ -37,7 +37,7 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     Traceback (most recent call last):
         ...
     geogan.operators.errors.InputError: the name 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...' has
-    303 bytes, where a file system takes 255 at most; give a shorter one
+    303 bytes, where a file system accepts at most 255; give a shorter one
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InputError(f"a path must be a text or a Path, got {path!r}; give the name of a file or folder")
@@ -47,23 +47,23 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     if not text.strip():
         raise InputError("the name of a file or folder is empty; give its path")
     if "\0" in text:
-        raise InputError(f"{_shown(text)} holds a NUL character, which no path has; leave it out")
+        raise InputError(f"{_shown(text)} contains a NUL character, which is not allowed in a path; leave it out")
     try:
         found = Path(text).expanduser()
     except RuntimeError as error:
         raise InputError(
-            f"{_shown(text)} begins with the home folder of a user who is not known here; write that folder itself"
+            f"{_shown(text)} begins with the home folder of an unknown user; write the folder in full"
         ) from error
     for name in found.parts:
         if (size := len(os.fsencode(name))) > _NAME_BYTES:
             raise InputError(
-                f"the name {_shown(name)} has {size} bytes, where a file system takes {_NAME_BYTES} at most; give a "
+                f"the name {_shown(name)} has {size} bytes, where a file system accepts at most {_NAME_BYTES}; give a "
                 "shorter one"
             )
     if (size := len(os.fsencode(found))) > _PATH_BYTES:
         raise InputError(
-            f"the path {_shown(text)} has {size} bytes, where the system takes {_PATH_BYTES} at most; give a shorter "
-            "one"
+            f"the path {_shown(text)} has {size} bytes, where the system accepts at most {_PATH_BYTES}; give a "
+            "shorter one"
         )
     return found
 

@@ -29,8 +29,7 @@ from geogan.files.run_folder import MODEL
 from geogan.filling.job import Filler, Job
 from geogan.filling.plan import Plan
 from geogan.operators.errors import InputError
-from geogan.product.chunk_store import ChunkStore
-from geogan.product.store import chunk_store, partial_folder, read_state
+from geogan.product import open_partial
 
 VERSION = version("geogan")
 # Slabs that a worker's thread has before it: one to work on, and the next.
@@ -82,20 +81,17 @@ class SlabWorker(WorkerPlugin):
     def make(self, number: int) -> Made:
         """Fill a slab and write it; when this returns, it is on disk."""
         torch.set_num_threads(1)
-        store, filler = self._store(), self._opened()
+        store = open_partial(self.out, self.product)
+        if store is None:
+            raise InputError(
+                f"worker {self._address} does not see the partial product of {self.out}; give an output in a folder "
+                "that all workers share"
+            )
+        filler = self._opened()
         arrays = filler.arrays(number)
-        with writing(self.out, kept=partial_folder(self.out)):
+        with writing(self.out, kept=store.path.parent):
             store.write(filler.region(number), arrays)
         return Made(number, tuple(arrays), tuple(filler.notes(number, arrays)), filler.sums.pop(number))
-
-    def _store(self) -> ChunkStore:
-        partial = partial_folder(self.out)
-        state = read_state(partial)
-        if state is None or state["digest"] != self.product:
-            raise InputError(
-                f"worker {self._address} does not see {partial}; give an output in a folder that all workers share"
-            )
-        return chunk_store(state, partial)
 
     def _opened(self) -> Filler:
         with self._opening:

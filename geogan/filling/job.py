@@ -41,8 +41,7 @@ from geogan.io import PLAIN, Reading, Source, check_measured, open_source, selec
 from geogan.model.model import Model
 from geogan.model.model_file import digest, load_model
 from geogan.operators.errors import InputError
-from geogan.product.append import Older
-from geogan.product.checksums import Place, checksums
+from geogan.product import PreviousProduct, checksums
 
 # Cells of a stored chunk along y and x, and dates of one at most; of samples so many that they hold these values.
 CHUNK, CHUNK_DATES, CHUNK_VALUES = 512, 8, 500_000
@@ -247,7 +246,7 @@ class Filler:
         filled = product_of(self.model, field, self.storages, *map(field.unstacked, parts))
         if self.job.settled is not None and self.axes.time is not None:
             path, dates = self.job.settled
-            filled = Older.of(Path(path)).put_back(filled, self.axes.time, self.region(number), dates)
+            filled = PreviousProduct.open(Path(path)).put_back(filled, self.axes.time, self.region(number), dates)
         arrays = {str(name): array.values for name, array in filled.data_vars.items()}
         for name, storage in zip(self.names, self.storages, strict=True):
             check_held(storage, arrays[name], arrays[f"{name}_source"], f"{name} of {self.paths[0]}")
@@ -449,7 +448,7 @@ def differing(cut: Plan, before: Mapping[int, np.ndarray], now: Mapping[int, np.
     return regions, dates
 
 
-def by_place(cut: Plan, sums: Mapping[int, np.ndarray]) -> list[tuple[Place, int]]:
+def by_place(cut: Plan, sums: Mapping[int, np.ndarray]) -> list[tuple[tuple[int, int], int]]:
     """List the checksums of regions by panel and date of the archive; what two regions read is there twice.
 
     Parameters

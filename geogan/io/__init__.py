@@ -1,6 +1,5 @@
 """Fields as they are found: by the name of a file, a store or a URL."""
 
-from geogan.io.absent_chunks import missing_chunks
 from geogan.io.dates import select_time, span_of
 from geogan.io.files import Data, find_paths, variable_names
 from geogan.io.maps import find_domain, open_domain, open_maps, open_masks
@@ -23,7 +22,6 @@ __all__ = [
     "find_paths",
     "label_of",
     "measured_variables",
-    "missing_chunks",
     "open_domain",
     "open_field",
     "open_maps",

@@ -4,7 +4,6 @@ import asyncio
 import http.client
 import math
 import time
-import urllib.error
 import urllib.parse
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
@@ -14,39 +13,50 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from geogan.files.plain_file import parse_json
-from geogan.io.web import Refused, answered, pieces
+from geogan.io.web import PATIENT, Patience, answered, is_refused_connection, may_pass, pieces, status_of
 
-# Seconds to wait before a request is made again that was not answered, or with an error of the server's.
-WAITS = (0.5, 2.0, 8.0)
-# Bytes of a metadata file, of a chunk whose size is not known, and of what a codec or a shard adds to a chunk.
-METADATA_BYTES, CHUNK_BYTES, SPARE_BYTES = 64 * 2**20, 4 * 2**30, 2**20
 _METADATA = ("zarr.json", ".zmetadata", ".zarray", ".zattrs", ".zgroup")
 
 
 class HttpStore(Store):
     """A Zarr store behind a web server, read-only.
 
-    The standard library reads it, so that no further package is needed; proxies are those of the
-    environment. A web server lists no folders: the store needs consolidated metadata.
+    The standard library reads it, so that no further package is needed; proxies are those of the environment. A web
+    server lists no folders: the store needs consolidated metadata.
 
-    Many object stores answer 403 for a key that is not there, and so do servers whose permission has run out: such a
-    key counts as absent only while one that was there is still given.
+    Many object stores answer 403 for a key that does not exist, and so do servers whose permission has expired. Such a
+    key counts as absent only while a key that existed can still be read.
 
     Parameters
     ----------
     url : str
+    patience : Patience
+        How long to wait for the server.
+    most_metadata, most_chunk, spare : int
+        Largest size, in bytes, of a metadata file and of a chunk of unknown size; and what a codec or a shard may add
+        to a chunk of known size.
     """
 
     supports_writes = False
     supports_deletes = False
     supports_listing = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience: Patience = PATIENT,
+        most_metadata: int = 64 * 2**20,
+        most_chunk: int = 4 * 2**30,
+        spare: int = 2**20,
+    ) -> None:
         super().__init__(read_only=True)
         self.url = url.rstrip("/")
-        self._answered = False
-        self._chunks: dict[str, int] = {}  # bytes of a chunk of each array, by the beginning of its keys
-        self._there: str | None = None  # the first key that was: of a store that was opened, its metadata
+        self.patience = patience
+        self.most_metadata, self.most_chunk, self.spare = most_metadata, most_chunk, spare
+        self._has_answered = False
+        self._chunk_bytes: dict[str, int] = {}  # uncompressed size of a chunk of each array, by prefix of its keys
+        self._existing_key: str | None = None  # the first key that existed: the metadata of a store that was opened
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HttpStore) and other.url == self.url
@@ -85,94 +95,94 @@ class HttpStore(Store):
         yield ""
 
     def _fetch(self, key: str, byte_range: ByteRequest | None) -> bytes | None:
-        """What there is under a key, or a part of it; None for nothing. Asked again a few times where that fails."""
-        for wait in (*WAITS, None):
+        """Return the content of a key, or a part of it; None if the key is absent. A failed request is repeated."""
+        for wait in (*self.patience.waits, None):
             try:
-                content = _content(self._address(key), byte_range, self._most(key))
-            except Refused as error:
-                raise OSError(f"{self._address(key)}: {error}") from error
+                content = self._content(key, byte_range)
             except (OSError, http.client.HTTPException) as error:
-                # A failure taken for an absent chunk would come out as a gap.
-                code = error.code if isinstance(error, urllib.error.HTTPError) else None
-                if code == 404 or (code == 403 and self._may_read()):
-                    self._answered = True
+                # A failure must not be taken for an absent chunk, which would become a gap.
+                code = status_of(error)
+                if code == http.HTTPStatus.NOT_FOUND or (code == http.HTTPStatus.FORBIDDEN and self._may_read()):
+                    self._has_answered = True
                     return None
                 if code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    return b""  # as the whole has no such part: what is read is cut short
-                # Where nothing has ever listened, nothing will.
-                refused = not self._answered and isinstance(getattr(error, "reason", error), ConnectionRefusedError)
-                if wait is None or refused or (code is not None and code < 500 and code not in (403, 429)):
+                    return b""  # the content ends before the range
+                # If no server has ever listened at the address, waiting is useless.
+                never_there = not self._has_answered and is_refused_connection(error)
+                if wait is None or never_there or not (may_pass(error) or code == http.HTTPStatus.FORBIDDEN):
                     raise OSError(f"{self._address(key)}: {error}") from error
                 time.sleep(wait)
             else:
-                self._answered = True
-                self._there = self._there or (key if content else None)
+                self._has_answered = True
+                self._existing_key = self._existing_key or (key if content else None)
                 if key.endswith(_METADATA) and byte_range is None:
-                    self._chunks |= _sizes(key, content)
+                    self._chunk_bytes |= _chunk_sizes(key, content)
                 return content
         raise AssertionError("the last attempt returns or raises")
 
     def _may_read(self) -> bool:
-        """Whether a key that was there is still given; where none was yet, nobody can tell, and it counts as so."""
-        if self._there is None:
+        """Return whether a key that existed can still be read; True if none is known to have existed."""
+        if self._existing_key is None:
             return True
         try:
-            _content(self._address(self._there), RangeByteRequest(0, 1), self._most(self._there))
+            self._content(self._existing_key, RangeByteRequest(0, 1))
         except (OSError, http.client.HTTPException):
             return False
         return True
 
+    def _content(self, key: str, byte_range: ByteRequest | None) -> bytes:
+        """Request a key, or a part of it, once."""
+        most = self._most(key)
+        requested: str | None
+        match byte_range:
+            case RangeByteRequest(start, end):
+                requested, part, length = f"bytes={start}-{end - 1}", slice(start, end), end - start
+            case OffsetByteRequest(offset):
+                requested, part, length = f"bytes={offset}-", slice(offset, None), most
+            case SuffixByteRequest(suffix):
+                requested, part, length = f"bytes=-{suffix}", slice(-suffix, None), suffix
+            case _:
+                requested, part, length = None, slice(None), most
+        headers = {} if requested is None else {"Range": requested}
+        with answered(self._address(key), headers, patience=self.patience) as answer:
+            # A server without ranges sends the whole content.
+            is_part = answer.status == http.HTTPStatus.PARTIAL_CONTENT
+            limit = min(length, most) if is_part else most
+            content = b"".join(pieces(answer, most=limit, patience=self.patience))
+            return content if is_part else content[part]
+
     def _most(self, key: str) -> int:
-        """Bytes that there may be under a key: of a chunk somewhat more than uncompressed."""
+        """Return the largest plausible size of a key's content: a chunk has little more than its uncompressed size."""
         if key.endswith(_METADATA):
-            return METADATA_BYTES
-        known = [name for name in self._chunks if key.startswith(name)]
-        if not known:
-            return CHUNK_BYTES
-        return min(CHUNK_BYTES, 2 * self._chunks[max(known, key=len)] + SPARE_BYTES)
+            return self.most_metadata
+        prefixes = [prefix for prefix in self._chunk_bytes if key.startswith(prefix)]
+        if not prefixes:
+            return self.most_chunk
+        return min(self.most_chunk, 2 * self._chunk_bytes[max(prefixes, key=len)] + self.spare)
 
     def _address(self, key: str) -> str:
         return f"{self.url}/{urllib.parse.quote(key)}"
 
 
-def _content(address: str, byte_range: ByteRequest | None, most: int) -> bytes:
-    """What a web server has under an address, or a part of it; ``most`` bytes at most."""
-    wanted: str | None
-    match byte_range:
-        case RangeByteRequest(start, end):
-            wanted, part, length = f"bytes={start}-{end - 1}", slice(start, end), end - start
-        case OffsetByteRequest(offset):
-            wanted, part, length = f"bytes={offset}-", slice(offset, None), most
-        case SuffixByteRequest(suffix):
-            wanted, part, length = f"bytes=-{suffix}", slice(-suffix, None), suffix
-        case _:
-            wanted, part, length = None, slice(None), most
-    with answered(address, {} if wanted is None else {"Range": wanted}) as answer:
-        # A server that knows no ranges sends the whole.
-        is_part = answer.status == http.HTTPStatus.PARTIAL_CONTENT
-        content = b"".join(pieces(answer, most=min(length, most) if is_part else most))
-        return content if is_part else content[part]
-
-
-def _sizes(key: str, content: bytes) -> dict[str, int]:
-    """Bytes of a stored chunk of each array that a metadata file describes, uncompressed."""
+def _chunk_sizes(key: str, content: bytes) -> dict[str, int]:
+    """Return the uncompressed size of a stored chunk, in bytes, of each array that a metadata file describes."""
     try:
-        found = parse_json(content)
+        metadata = parse_json(content)
         if key.endswith(".zmetadata"):
-            parts = {name.removesuffix(".zarray"): each for name, each in found["metadata"].items()
-                     if name.endswith(".zarray")}  # fmt: skip
+            arrays = {name.removesuffix(".zarray"): array for name, array in metadata["metadata"].items()
+                      if name.endswith(".zarray")}  # fmt: skip
         else:
-            own = key.removesuffix("zarr.json").removesuffix(".zarray")
-            inside = (found.get("consolidated_metadata") or {}).get("metadata", {})
-            parts = {own: found} | {f"{own}{name}/": each for name, each in inside.items()}
+            prefix = key.removesuffix("zarr.json").removesuffix(".zarray")
+            inside = (metadata.get("consolidated_metadata") or {}).get("metadata", {})
+            arrays = {prefix: metadata} | {f"{prefix}{name}/": array for name, array in inside.items()}
     except (ValueError, LookupError, TypeError, AttributeError):
         return {}
     sizes = {}
-    for name, each in parts.items():
-        # Of another type, such as text, the size is not known.
+    for name, array in arrays.items():
+        # The size of other types, such as text, is unknown.
         with suppress(ValueError, LookupError, TypeError, AttributeError, OverflowError):
-            chunks = each["chunks"] if "chunks" in each else each["chunk_grid"]["configuration"]["chunk_shape"]
-            kind = np.dtype(each["dtype"] if "dtype" in each else each["data_type"])
-            if kind.kind in "biufcmM":
-                sizes[name] = math.prod(int(size) for size in chunks) * kind.itemsize
+            chunks = array["chunks"] if "chunks" in array else array["chunk_grid"]["configuration"]["chunk_shape"]
+            dtype = np.dtype(array["dtype"] if "dtype" in array else array["data_type"])
+            if dtype.kind in "biufcmM":
+                sizes[name] = math.prod(int(size) for size in chunks) * dtype.itemsize
     return sizes

@@ -17,11 +17,11 @@ from geogan.fields.grids import check_sides, difference, still
 from geogan.fields.storage import shared_storage
 from geogan.fields.units import check_units
 from geogan.fields.variables import join_variables, named_variables
+from geogan.files.attributes import FILL
 from geogan.io.absent_chunks import check_chunks
 from geogan.io.conditions import kept
 from geogan.io.damage import GuardedVariable
 from geogan.io.dates import select_time, shown_date
-from geogan.io.encoding import TOLD
 from geogan.io.file_dates import dates_of_files
 from geogan.io.files import Data, find_paths, is_zarr, open_dataset
 from geogan.io.images import are_images, open_images
@@ -186,7 +186,7 @@ def check_measured(source: Source) -> None:
 def _is_filled(dataset: xr.Dataset, name: str) -> bool:
     """Whether a variable was filled by geogan: its file says so, or flags beside it say which cells were."""
     flags = dataset.variables.get(f"{name}_source")
-    return TOLD in dataset.attrs or (flags is not None and "observed filled" in str(flags.attrs.get("flag_meanings")))
+    return FILL in dataset.attrs or (flags is not None and "observed filled" in str(flags.attrs.get("flag_meanings")))
 
 
 def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | None = None) -> Field:

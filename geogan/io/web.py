@@ -1,4 +1,4 @@
-"""Answers of web servers, bounded in size and time, with redirections to other web servers alone."""
+"""Requests to web servers: answers bounded in size and time, redirections only to other web servers."""
 
 from __future__ import annotations
 
@@ -11,99 +11,140 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
-# Seconds until an answer begins, redirections included, and between two pieces of it.
-SECONDS = 60.0
-# Bytes a second that come at least, on average after those seconds: a server that drips would never end.
-RATE = 10_000
-# Bytes of a piece, and redirections one after another.
-PIECE, REDIRECTIONS = 2**18, 5
+PIECE = 2**18
+"""Bytes that are read at a time."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a web server, and how often to repeat a request.
+
+    Attributes
+    ----------
+    seconds : float
+        Time until an answer begins, redirections included.
+    rate : float
+        Bytes a second that must arrive on average after that time; a server that drips would never end.
+    waits : tuple of float
+        Seconds to wait before each repetition of a request that failed.
+    """
+
+    seconds: float = 60.0
+    rate: float = 10_000.0
+    waits: tuple[float, ...] = (0.5, 2.0, 8.0)
+
+
+PATIENT = Patience()
 
 
 class Refused(OSError):
-    """An answer that would not be better if it were asked for again."""
+    """An answer that a repeated request would not change."""
 
 
 @contextmanager
-def answered(address: str, headers: Mapping[str, str] | None = None) -> Iterator[http.client.HTTPResponse]:
-    """Ask a web server; proxies are those of the environment.
+def answered(
+    address: str, headers: Mapping[str, str] | None = None, *, patience: Patience = PATIENT
+) -> Iterator[http.client.HTTPResponse]:
+    """Send a request to a web server, through the proxies that the environment names.
 
     Parameters
     ----------
     address : str
         ``http://`` or ``https://``.
     headers : mapping, optional
+    patience : Patience
 
     Yields
     ------
     answer : HTTPResponse
-        Its content is to be read by :func:`pieces`.
+        Read its content with :func:`pieces`.
 
     Raises
     ------
     OSError
-        If the server does not answer, in time or at all; :class:`Refused` where it leads elsewhere than to another web
-        server, or compresses what it sends.
+        If the server does not answer, or not in time; :class:`Refused` if it redirects to anything but a web server, or
+        sends compressed content.
     """
-    with _Watch() as watch:
+    with _Watch(patience.seconds) as watch:
         opener = urllib.request.build_opener(_Redirections, _Http(watch), _Https(watch))
         try:
-            answer = opener.open(urllib.request.Request(address, headers=dict(headers or {})), timeout=SECONDS)
+            request = urllib.request.Request(address, headers=dict(headers or {}))
+            answer = opener.open(request, timeout=patience.seconds)
         except (OSError, http.client.HTTPException) as error:
             if watch.is_over:
-                raise TimeoutError(f"no answer within {SECONDS:g} s") from error
+                raise TimeoutError(f"no answer within {patience.seconds:g} s") from error
             raise
     with answer:
         encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
-            # What is unpacked from it could be a thousand times as large; nothing has asked for it.
-            raise Refused(f"it is sent as {encoding[:20]!r}, which was not asked for")
+            # Unpacked content can be a thousand times as large, and no request asks for compression.
+            raise Refused(f"it is sent as {encoding[:20]!r}, although no compression was requested")
         yield answer
 
 
-def pieces(answer: http.client.HTTPResponse, *, most: int) -> Iterator[bytes]:
-    """Read an answer.
+def pieces(answer: http.client.HTTPResponse, *, most: int, patience: Patience = PATIENT) -> Iterator[bytes]:
+    """Yield the content of an answer piece by piece.
 
     Parameters
     ----------
     answer : HTTPResponse
     most : int
-        Bytes that it may have.
+        Largest size of the content, in bytes.
+    patience : Patience
 
     Raises
     ------
     OSError
-        If it breaks off; :class:`Refused` if it is larger, or comes too slowly.
+        If the content ends early; :class:`Refused` if it is larger than ``most`` or arrives too slowly.
     """
-    length = size_of(answer)
+    length = content_length(answer)
     if length is not None and length > most:
         raise Refused(f"it has {length:,} bytes, where at most {most:,} are expected")
-    begun, came = time.monotonic(), 0
+    begin, received = time.monotonic(), 0
     while piece := answer.read1(PIECE):
-        came += len(piece)
-        if came > most:
-            raise Refused(f"it has more than {most:,} bytes, which are expected at most")
-        if time.monotonic() - begun > SECONDS + came / RATE:
-            raise Refused(f"it comes too slowly: {came:,} bytes in {time.monotonic() - begun:.0f} s")
+        received += len(piece)
+        if received > most:
+            raise Refused(f"it has more bytes than the {most:,} that are expected at most")
+        elapsed = time.monotonic() - begin
+        if elapsed > patience.seconds + received / patience.rate:
+            raise Refused(f"it arrives too slowly: {received:,} bytes in {elapsed:.0f} s")
         yield piece
-    if length is not None and came < length:
-        raise OSError(f"it breaks off after {came:,} of {length:,} bytes")
+    if length is not None and received < length:
+        raise OSError(f"it ends after {received:,} of {length:,} bytes")
 
 
-def size_of(answer: http.client.HTTPResponse) -> int | None:
-    """Bytes that an answer says it has; None where it does not say, or no number."""
+def content_length(answer: http.client.HTTPResponse) -> int | None:
+    """Return the size of the content that an answer announces, in bytes; None if it announces no valid size."""
     text = answer.headers.get("Content-Length", "").strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
-class _Watch:
-    """Closes connections when the time for an answer is over: a server may drip its first lines too."""
+def status_of(error: BaseException) -> int | None:
+    """Return the HTTP status code of an error; None if the server sent none."""
+    return error.code if isinstance(error, urllib.error.HTTPError) else None
 
-    def __init__(self) -> None:
+
+def may_pass(error: BaseException) -> bool:
+    """Return whether a request that failed may succeed when it is repeated: the server was busy, or cut off."""
+    code = status_of(error)
+    return not isinstance(error, Refused) and (code is None or code >= 500 or code == http.HTTPStatus.TOO_MANY_REQUESTS)
+
+
+def is_refused_connection(error: BaseException) -> bool:
+    """Return whether no server listens at the address."""
+    return isinstance(getattr(error, "reason", error), ConnectionRefusedError)
+
+
+class _Watch:
+    """Close connections when the time for an answer is over: a server may drip the header lines too."""
+
+    def __init__(self, seconds: float) -> None:
         self.is_over = False
         self._sockets: list[socket.socket] = []
-        self._timer = threading.Timer(SECONDS, self._end)
+        self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
 
     def __enter__(self) -> _Watch:
@@ -113,7 +154,7 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
 
-    def see(self, opened: socket.socket) -> None:
+    def add(self, opened: socket.socket) -> None:
         self._sockets.append(opened)
 
     def _end(self) -> None:
@@ -124,11 +165,11 @@ class _Watch:
 
 
 class _Redirections(urllib.request.HTTPRedirectHandler):
-    max_redirections = REDIRECTIONS
+    max_redirections = 5
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
-            raise Refused(f"it leads to {newurl[:200]!r}, which is no web server")
+            raise Refused(f"it redirects to {newurl[:200]!r}, which is not a web server")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -151,17 +192,17 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 def _watched(kind: Any, watch: _Watch) -> Any:
-    """Makes connections of a kind whose sockets are watched."""
+    """Return a constructor of connections that adds each opened socket to a watch."""
 
     def connection(*arguments: Any, **named: Any) -> Any:
-        made = kind(*arguments, **named)
-        connect = made.connect
+        created = kind(*arguments, **named)
+        connect = created.connect
 
-        def connected() -> None:
+        def connect_and_watch() -> None:
             connect()
-            watch.see(made.sock)
+            watch.add(created.sock)
 
-        made.connect = connected
-        return made
+        created.connect = connect_and_watch
+        return created
 
     return connection

@@ -1,7 +1,7 @@
-"""A run on disk: a folder of safetensors and JSON, never pickle.
+"""The model of a run on disk: ``model.safetensors`` and ``model.json``, never pickle.
 
-``model.safetensors`` and ``model.json`` hold what filling needs; ``state.safetensors`` holds what going on
-with training needs. Each file is written aside and renamed, so a kill leaves the one before.
+The tensors' file holds the JSON text too, so that the two always agree; ``model.json`` is a copy for people. Each
+file is written aside and renamed, so that a kill leaves the previous one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -25,24 +24,12 @@ from geogan.archive.standardiser import Standardiser
 from geogan.archive.withheld import Withheld
 from geogan.fields.covariates import Covariates
 from geogan.files.disk import writing
-from geogan.files.plain_file import read_json
-from geogan.files.run_folder import MODEL, RUN, STATE, TEXT, holds, others, read_run
-from geogan.files.run_folder import is_run as is_run
-from geogan.files.schema import ModelText
-from geogan.files.tensor_file import (
-    FORMAT,
-    KINDS,
-    READ,
-    Entry,
-    check_text,
-    in_short,
-    open_tensors,
-    prefixed,
-    read_body,
-    read_header,
-    stripped,
-    write_tensors,
-)
+from geogan.files.plain_file import one_line, read_json, readable
+from geogan.files.run_folder import MODEL, TEXT
+from geogan.files.schema import ModelText, check
+from geogan.files.swap import write_text
+from geogan.files.tensor_file import DTYPE_NAMES, read_tensors, with_prefix, without_prefix, write_tensors
+from geogan.files.tensor_header import FORMAT, Entry, open_tensors
 from geogan.files.user_path import user_path
 from geogan.model.calibration import Calibration
 from geogan.model.model import Model
@@ -52,36 +39,58 @@ from geogan.operators.parse import from_dict, to_dict
 from geogan.prior.archive_covariance import MOST_CELLS, ArchivePrior, Prior
 from geogan.prior.gaussian import GaussianPrior
 
-# What an operator keeps: its gaps, packed; names as in `geogan.operators.observed.ObservedGaps.state`.
-_OPERATORS = re.compile(r"operator\.(\d{1,2}\.)?(packed|runs|width)")
+# Tensors of an operator: the packed gaps of `geogan.operators.observed.ObservedGaps.state`.
+_OPERATOR_NAME = re.compile(r"operator\.(\d{1,2}\.)?(packed|runs|width)")
 
 
 def save_model(path: str | Path, model: Model) -> Path:
-    """Write a model into the folder ``path``; it is created where it is missing."""
+    """Write a model into the folder ``path``, which is created if absent.
+
+    Returns
+    -------
+    path : Path
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written; a previous model stays.
+    """
     path = user_path(path)
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
+    text = _describe(model)
+    write_tensors(path / MODEL, _tensors(model), text)
+    with writing(path / TEXT):
+        write_text(path / TEXT, json.dumps(text, indent=2))
+    return path
+
+
+def _tensors(model: Model) -> dict[str, Tensor]:
+    """Return all tensors of a model by their names in the file."""
     tensors = {
         "standardiser.coefficients": torch.from_numpy(model.standardiser.coefficients),
         "domain": torch.from_numpy(model.domain),
         "withheld.sources": torch.from_numpy(model.withheld.sources),
     }
-    tensors |= prefixed("operator", model.operator.state())
+    tensors |= with_prefix("operator", model.operator.state())
     if model.network is not None:
-        tensors |= prefixed("network", model.network.state_dict())
+        tensors |= with_prefix("network", model.network.state_dict())
     if model.error is not None:
-        tensors |= prefixed("error", model.error.state_dict())
-    tensors |= {
-        f"grid.{name}": torch.from_numpy(values)
-        for name, values in (("y", model.y), ("x", model.x))
-        if values is not None
-    }
+        tensors |= with_prefix("error", model.error.state_dict())
+    for name, values in (("y", model.y), ("x", model.x)):
+        if values is not None:
+            tensors[f"grid.{name}"] = torch.from_numpy(values)
     tensors |= {f"places.{kind}": torch.from_numpy(np.ascontiguousarray(at)) for kind, at in model.places.items()}
     if isinstance(model.prior, ArchivePrior):
         tensors["prior.covariance"] = model.prior.covariance
     if model.covariates is not None:
         tensors["covariates.maps"] = torch.from_numpy(model.covariates.maps)
-    text = {
+    return tensors
+
+
+def _describe(model: Model) -> dict[str, Any]:
+    """Return everything but the tensors of a model, as `geogan.files.schema.ModelText` requires it."""
+    return {
         "geogan": FORMAT,
         "covariates": None if model.covariates is None else list(model.covariates.names),
         "observation_error": model.observation_error,
@@ -92,11 +101,11 @@ def save_model(path: str | Path, model: Model) -> Path:
         "kinds": dict(model.kinds),
         "calendar": model.calendar,
         "band_units": list(model.band_units),
-        "network": None if model.network is None else _plan_of(model.network),
+        "network": None if model.network is None else _network_plan(model.network),
         "error": None if model.error is None else _arguments(model.error),
         "calibration": asdict(model.calibration),
         "smoothing": model.smoothing,
-        "prior": None if model.prior is None else _scalars(model.prior),
+        "prior": None if model.prior is None else _prior_numbers(model.prior),
         "operator": to_dict(model.operator),
         "standardiser": {
             "scale": model.standardiser.scale.tolist(),
@@ -109,10 +118,6 @@ def save_model(path: str | Path, model: Model) -> Path:
         "scores": model.scores,
         "settings": model.settings,
     }
-    # The text travels inside the tensors' file too: the two can never be of different moments.
-    write_tensors(path / MODEL, tensors, text)
-    _replace(path / TEXT, json.dumps(text, indent=2).encode())
-    return path
 
 
 def load_model(path: str | Path) -> Model:
@@ -123,52 +128,54 @@ def load_model(path: str | Path) -> Model:
     Raises
     ------
     InputError
-        Where there is none, or it is damaged, or not geogan's.
+        If the folder holds no model, or one that is damaged, of another format, or not written by geogan.
     """
     path = user_path(path)
-    file = path / MODEL
-    header, text = read_header(file)
+
+    def check_file(header: Mapping[str, Entry], text: Mapping[str, Any]) -> None:
+        check(ModelText, text)
+        _check_copy(path / TEXT)
+        _check_header(header, _expected_header(text, header))
+
     try:
-        check_text(ModelText, text)
-        _check_beside(path / TEXT)
-        _check_tensors(header, _expected(text, header))
-        tensors = read_body(file, header, text)
-        return _model(tensors, text)
+        return _model(*read_tensors(path / MODEL, check_file))
     except InputError as error:
         if str(path) in str(error):
             raise
-        raise InputError(f"{path} is a damaged geogan model ({in_short(error)}); train it again") from error
+        raise InputError(f"{path} is a damaged geogan model ({one_line(error)}); train it again") from error
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise InputError(f"{path} is a damaged geogan model ({in_short(error)}); train it again") from error
+        raise InputError(f"{path} is a damaged geogan model ({one_line(error)}); train it again") from error
 
 
 def _model(tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> Model:
-    """The model that tensors and text describe, once both are checked."""
-    operator = from_dict(text["operator"]).with_state(stripped("operator", tensors))
+    """Return the model of checked tensors and text."""
+    operator = from_dict(text["operator"]).with_state(without_prefix("operator", tensors))
     network = None
     if text["network"] is not None:
         network = _network(text["network"])
-        network.load_state_dict(stripped("network", tensors))
+        network.load_state_dict(without_prefix("network", tensors))
         network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     error = None
-    if _predicts(text):
+    if text["error"] is not None:
         error = ErrorNet(**text["error"])
-        error.load_state_dict(stripped("error", tensors))
+        error.load_state_dict(without_prefix("error", tensors))
         error = error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     covariates = None
-    if text.get("covariates") is not None:
+    if text["covariates"] is not None:
         covariates = Covariates(tuple(text["covariates"]), tensors["covariates.maps"].numpy())
-    standardiser = text["standardiser"] | {"scale": np.array(text["standardiser"]["scale"], np.float64)}
     sources = tensors["withheld.sources"].numpy()
     if sources.size and not (sources.min() >= -1 and sources.max() < len(sources)):
-        raise ValueError(f"withheld.sources names dates beyond the {len(sources)} that there are")
-    ready = Standardiser(tensors["standardiser.coefficients"].numpy(), **standardiser)
-    assert ready.transforms  # refuses an unknown transform
+        raise ValueError(f"withheld.sources names dates beyond the {len(sources)} of the archive")
+    scale = np.array(text["standardiser"]["scale"], np.float64)
+    standardiser = Standardiser(
+        tensors["standardiser.coefficients"].numpy(), **(text["standardiser"] | {"scale": scale})
+    )
+    assert standardiser.transforms  # raises for an unknown transform
     return Model(
         network=network,
         prior=_prior(text["prior"], tensors),
         operator=operator,
-        standardiser=ready,
+        standardiser=standardiser,
         domain=tensors["domain"].numpy(),
         withheld=Withheld(sources, text["withheld"]["flip"]),
         frames=text["frames"],
@@ -180,16 +187,16 @@ def _model(tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> Model:
         scores=text["scores"],
         settings=text["settings"],
         bands=tuple(text["bands"]),
-        band_units=tuple(text.get("band_units", ())),
+        band_units=tuple(text["band_units"]),
         error=error,
-        calibration=Calibration(**text.get("calibration", {})),
+        calibration=Calibration(**text["calibration"]),
         covariates=covariates,
-        observation_error=text.get("observation_error"),
-        smoothing=text.get("smoothing", 0),
-        calendar=text.get("calendar"),
-        screen=None if text.get("screen") is None else _screen(text["screen"]),
-        kinds=dict(text.get("kinds", {})),
-        places={kind: places.numpy() for kind, places in stripped("places", tensors).items()},
+        observation_error=text["observation_error"],
+        smoothing=text["smoothing"],
+        calendar=text["calendar"],
+        screen=None if text["screen"] is None else _screen(text["screen"]),
+        kinds=dict(text["kinds"]),
+        places={kind: places.numpy() for kind, places in without_prefix("places", tensors).items()},
     )
 
 
@@ -199,75 +206,65 @@ def _screen(text: Mapping[str, Any]) -> Screen:
 
 
 def _network(plan: Mapping[str, Any]) -> Generator:
-    sizes = dict(plan)
-    return GENERATORS[sizes.pop("kind")](**sizes)
+    arguments = dict(plan)
+    return GENERATORS[arguments.pop("kind")](**arguments)
 
 
-def _predicts(text: Mapping[str, Any]) -> bool:
-    """Whether a model predicts errors. What was predicted before format 6 was too small, and is left out."""
-    return text.get("error") is not None and text["geogan"] >= 6
-
-
-def _check_beside(file: Path) -> None:
-    """Refuse a ``model.json`` that is none; the text in the tensors' file is the one that holds."""
+def _check_copy(file: Path) -> None:
+    """Refuse a ``model.json`` that does not describe a model, although only the text beside the tensors is used."""
     try:
-        text = read_json(file)
-        if not isinstance(text, dict) or text.get("geogan") not in READ:
-            raise ValueError("it is not the description of a model")
-        check_text(ModelText, text)
+        with readable(file, remedy="copy it again, or remove it"):
+            text = read_json(file)
+            if not isinstance(text, dict) or text.get("geogan") != FORMAT:
+                raise ValueError(f"it does not describe a model of format {FORMAT}")
+            check(ModelText, text)
     except FileNotFoundError:
         return
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror or error}); copy it again, or remove it") from error
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{file} is damaged ({error}); copy it again, or remove it") from error
 
 
-def _expected(text: Mapping[str, Any], header: Mapping[str, Entry]) -> dict[str, Entry]:
-    """The tensors that a description asks for; sizes that it leaves open are those of the header.
+def _expected_header(text: Mapping[str, Any], header: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return the entries that a description requires; sizes that it does not state are those of the header.
 
-    Nothing is allocated: networks are built without memory.
+    Nothing is allocated: networks are built on the meta device.
     """
     shapes = {name: entry.shape for name, entry in header.items()}
     bands = len(text["standardiser"]["scale"])
     rows, columns = _sized("domain", shapes, 2)
-    found = {
+    expected = {
         "domain": Entry("BOOL", (rows, columns)),
         "standardiser.coefficients": Entry(
             "F32", (_sized("standardiser.coefficients", shapes, 4)[0], bands, rows, columns)
         ),
         "withheld.sources": Entry("I32", _sized("withheld.sources", shapes, 2)),
     }
-    if found["standardiser.coefficients"].shape[0] not in (1, 3, 5):
+    if expected["standardiser.coefficients"].shape[0] not in (1, 3, 5):
         raise ValueError("standardiser.coefficients must be 1, 3 or 5 maps a band")
-    if len(text["bands"]) not in (0, bands) or len(text.get("band_units", ())) not in (0, bands):
+    if len(text["bands"]) not in (0, bands) or len(text["band_units"]) not in (0, bands):
         raise ValueError(f"bands and band_units must name all {bands} bands, or none")
-    found |= {
+    expected |= {
         f"grid.{name}": Entry("F64", (size,))
         for name, size in (("y", rows), ("x", columns))
         if f"grid.{name}" in header
     }
-    # Coordinates beside these lie along one side of the grid, or both.
-    found |= {
+    # Further coordinates lie along one side of the grid, or both.
+    expected |= {
         f"places.{kind}": Entry("F64", shapes[f"places.{kind}"])
         for kind in ("y", "x", "latitude", "longitude")
         if shapes.get(f"places.{kind}") in ((rows, 1), (1, columns), (rows, columns))
     }
-    found |= {name: entry for name, entry in header.items() if _OPERATORS.fullmatch(name)}
+    expected |= {name: entry for name, entry in header.items() if _OPERATOR_NAME.fullmatch(name)}
     extras = 0
-    if text.get("covariates") is not None:
-        seasonal = "day_of_year" in text["covariates"]
-        count = len(text["covariates"]) - seasonal
-        found["covariates.maps"], extras = Entry("F32", (count, rows, columns)), count + 2 * seasonal
+    if text["covariates"] is not None:
+        has_season = "day_of_year" in text["covariates"]
+        count = len(text["covariates"]) - has_season
+        expected["covariates.maps"], extras = Entry("F32", (count, rows, columns)), count + 2 * has_season
     prior = text["prior"]
     if prior is not None and "steady" in prior:
         cells = rows * columns
         if cells > MOST_CELLS:
             raise ValueError(f"prior has a covariance of {cells:,} cells, where {MOST_CELLS:,} are the most")
-        found["prior.covariance"] = Entry("F32", (bands, cells, cells))
-    parts: dict[str, Any] = {"network": text["network"], "error": text["error"] if _predicts(text) else None}
+        expected["prior.covariance"] = Entry("F32", (bands, cells, cells))
+    parts: dict[str, Any] = {"network": text["network"], "error": text["error"]}
     for part, plan in parts.items():
         if plan is None:
             continue
@@ -276,17 +273,15 @@ def _expected(text: Mapping[str, Any], header: Mapping[str, Entry]) -> dict[str,
                 raise ValueError(f"{part}.{name} is {plan.get(name, 0)}, where the model has {wanted}")
         with torch.device("meta"):
             network = _network(plan) if part == "network" else ErrorNet(**plan)
-        found |= {
-            f"{part}.{name}": Entry(KINDS[tensor.dtype], tuple(tensor.shape))
+        expected |= {
+            f"{part}.{name}": Entry(DTYPE_NAMES[tensor.dtype], tuple(tensor.shape))
             for name, tensor in network.state_dict().items()
         }
-    if text.get("error") is not None and not _predicts(text):
-        found |= {name: entry for name, entry in header.items() if name.startswith("error.")}
-    return found
+    return expected
 
 
 def _sized(name: str, shapes: Mapping[str, tuple[int, ...]], rank: int) -> tuple[int, ...]:
-    """The shape of a tensor whose sizes nothing else says: none of them 0."""
+    """Return the shape of a tensor whose sizes only the header states; refuse another rank and a size of 0."""
     if name not in shapes:
         raise ValueError(f"the tensor {name} is missing")
     if len(shapes[name]) != rank or 0 in shapes[name]:
@@ -294,34 +289,38 @@ def _sized(name: str, shapes: Mapping[str, tuple[int, ...]], rank: int) -> tuple
     return shapes[name]
 
 
-def _check_tensors(header: Mapping[str, Entry], expected: Mapping[str, Entry]) -> None:
+def _check_header(header: Mapping[str, Entry], expected: Mapping[str, Entry]) -> None:
+    """Raise ValueError if tensors are missing, unknown, or of another type or shape than expected."""
     for name in [*expected, *header]:
         if name not in header:
             raise ValueError(f"the tensor {name} is missing")
         if name not in expected:
             raise ValueError(f"the tensor {name} is not known")
-        (kind, shape), (wanted, sizes) = header[name], expected[name]
-        # What was made in Python may be wider; weights are of one type.
-        wider = {"I32": "I64", "F32": "F64", "F64": "F32"}.get(wanted)
-        kinds = (wanted,) if name.startswith(("network.", "error.")) else (wanted, wider)
-        if kind not in kinds or shape != sizes:
-            raise ValueError(f"the tensor {name} is {kind} {list(shape)}, where {wanted} {list(sizes)} is expected")
+        (dtype, shape), (wanted_dtype, wanted_shape) = header[name], expected[name]
+        # Arrays made in Python may have the other precision; weights have one type.
+        other_dtype = {"I32": "I64", "F32": "F64", "F64": "F32"}.get(wanted_dtype)
+        dtypes = (wanted_dtype,) if name.startswith(("network.", "error.")) else (wanted_dtype, other_dtype)
+        if dtype not in dtypes or shape != wanted_shape:
+            raise ValueError(
+                f"the tensor {name} is {dtype} {list(shape)}, where {wanted_dtype} {list(wanted_shape)} is expected"
+            )
 
 
-def _plan_of(network: Generator) -> dict[str, Any]:
-    """What a network is built from: its name, and every argument of its constructor, which it keeps by that name."""
-    kind = next(name for name, made in GENERATORS.items() if type(network) is made)
+def _network_plan(network: Generator) -> dict[str, Any]:
+    """Return the name of a network and the arguments of its constructor."""
+    kind = next(name for name, generator in GENERATORS.items() if type(network) is generator)
     return {"kind": kind} | _arguments(network)
 
 
 def _arguments(network: Generator | ErrorNet) -> dict[str, Any]:
+    """Return the arguments of a network's constructor, which are attributes of the same names."""
     return {name: getattr(network, name) for name in inspect.signature(type(network)).parameters}
 
 
-def _scalars(prior: Prior) -> dict[str, float]:
-    """A prior without its tensors; whether it goes round is a fact of what is filled."""
+def _prior_numbers(prior: Prior) -> dict[str, float]:
+    """Return the parameters of a prior without its tensors, and without its periodicity, which the grid decides."""
     left_out = ("covariance", "root", "is_periodic")
-    return {each.name: getattr(prior, each.name) for each in fields(prior) if each.name not in left_out}
+    return {part.name: getattr(prior, part.name) for part in fields(prior) if part.name not in left_out}
 
 
 def _prior(text: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Prior | None:
@@ -332,89 +331,15 @@ def _prior(text: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Pri
     return GaussianPrior(**text)
 
 
-def is_just_begun(path: Path) -> bool:
-    """Whether a run was killed when its first model was written and its first state was not.
-
-    Raises
-    ------
-    InputError
-        If its model is damaged, or not geogan's.
-    """
-    if holds(path, STATE) or not is_run(path):
-        return False
-    text = read_header(path.expanduser() / MODEL)[1]
-    scores = text.get("scores")
-    # A model without a network, of a grid too thin for one, is complete without a state.
-    return isinstance(scores, dict) and scores.get("steps") == 0 and text.get("network") is not None
-
-
-def check_free(path: Path, *, overwrite: bool, ways: str, other: str) -> None:
-    """Refuse a folder that is not free for a run: of what is there, only a run that geogan made is ever replaced.
-
-    Parameters
-    ----------
-    path : Path
-        Need not exist.
-    overwrite : bool
-        Whether a run that is there may be replaced. One that was killed before its first step always may.
-    ways : str
-        What to do about a run that is there, for the error.
-    other : str
-        How another folder is given, for the error.
-
-    Raises
-    ------
-    InputError
-    """
-    there = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
-    if not there.is_dir():
-        raise InputError(f"{there} is a file; give another {other}")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{there} may not be written to, so {path} cannot be made; give another {other}")
-    if not path.is_dir():
-        return
-    foreign = next(others(path), None)
-    if not is_run(path):
-        if foreign is not None:
-            raise InputError(f"{path} is a folder with other things in it; give another {other}")
-        return
-    if not overwrite and not is_just_begun(path):
-        raise InputError(f"{path} holds a run already; {ways}")
-    if foreign is not None:
-        raise InputError(
-            f"{path} holds {foreign} beside the files of a run, so it stays; move {foreign}, or give another {other}"
-        )
-    try:
-        read_header(path / MODEL)
-        if holds(path, TEXT) and "geogan" not in read_json(path / TEXT):
-            raise InputError(f"{TEXT} was not written by geogan")
-        if holds(path, RUN):
-            read_run(path)
-    except (InputError, OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path} holds no run that geogan can read, so it stays ({in_short(error)}); give another {other}"
-        ) from error
-
-
 def digest(path: str | Path) -> str:
-    """A short name for the exact weights of a run's model.
+    """Return a short text that identifies the model of a run with its exact weights.
 
     Raises
     ------
     InputError
-        Where there is none.
+        If the folder holds no model.
     """
-    try:
-        with open_tensors(user_path(path) / MODEL) as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()[:16]
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{path} is no geogan run: it has no {MODEL}; give a folder made by geogan train") from None
-    except OSError as error:
-        raise InputError(f"{Path(path) / MODEL} cannot be read ({error.strerror or error}); copy it again") from error
-
-
-def _replace(file: Path, content: bytes) -> None:
-    aside = file.with_name(f".{file.name}.partial")
-    with writing(file):
-        aside.write_bytes(content)
-        aside.replace(file)
+    file = user_path(path) / MODEL
+    absent = f"{path} is not a geogan run: it has no {MODEL}; give a folder made by geogan train"
+    with readable(file, absent=absent), open_tensors(file) as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()[:16]

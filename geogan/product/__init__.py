@@ -1,1 +1,25 @@
-"""Products: filled stores that survive kills, resume and grow."""
+"""Products: stores on disk that survive a kill, can be resumed, and grow with their archive."""
+
+from geogan.product.checksums import changed_places, checksums
+from geogan.product.dataset import write_dataset
+from geogan.product.output import check_output, container_of, has_digest
+from geogan.product.partial import is_finished, is_resumable, open_partial
+from geogan.product.previous import PreviousProduct
+from geogan.product.product import Product, inputs_text
+from geogan.product.source_state import describe_source
+
+__all__ = [
+    "PreviousProduct",
+    "Product",
+    "changed_places",
+    "check_output",
+    "checksums",
+    "container_of",
+    "describe_source",
+    "has_digest",
+    "inputs_text",
+    "is_finished",
+    "is_resumable",
+    "open_partial",
+    "write_dataset",
+]

@@ -1,4 +1,4 @@
-"""Checksums of the values that a fill reads, one a date, and how a product keeps those of its regions."""
+"""Checksums of the values that a fill reads, one a date, and their text form in a product."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import xarray as xr
 
-# Bytes of the checksums of one product: 64 million of them. A few compressed bytes can claim a thousand times as many.
+# Bytes of the checksums of one product, 64 million of them. A few compressed bytes of a hostile file can decompress to
+# a thousand times as many.
 _MOST_BYTES = 256 * 2**20
-# Number of a panel, and a date of the archive.
+# Number of a row of tasks in space, and a date of the archive.
 Place = tuple[int, int]
 
 
@@ -23,13 +24,13 @@ def checksums(field: xr.DataArray, error: xr.DataArray | None = None) -> np.ndar
     field : DataArray, shape (T, C, H, W)
         In memory, or lazy: then one date is read at a time.
     error : DataArray, shape (T, C, H, W), optional
-        What else is read of each date: the errors of the observations.
+        Standard deviations of the observations' errors, included in the checksum.
 
     Returns
     -------
     sums : ndarray of uint32, shape (T,)
-        CRC-32 of the decoded values in the byte order of this machine; equal values give equal sums, however they are
-        stored.
+        CRC-32 of the decoded values in the byte order of this machine. Equal values have equal checksums, whatever
+        their storage.
 
     Examples
     --------
@@ -45,37 +46,38 @@ def checksums(field: xr.DataArray, error: xr.DataArray | None = None) -> np.ndar
     return sums
 
 
-def _crc(values: xr.DataArray, before: int = 0) -> int:
+def _crc(values: xr.DataArray, start: int = 0) -> int:
+    """Return the CRC-32 of some values, continued from that of other values."""
     if values.chunks is not None:
         values = values.compute(scheduler="synchronous")
     array = values.values
-    return zlib.crc32(np.ascontiguousarray(array, array.dtype.newbyteorder("=")).view(np.uint8).data, before)
+    return zlib.crc32(np.ascontiguousarray(array, array.dtype.newbyteorder("=")).view(np.uint8).data, start)
 
 
-def as_text(sums: Iterable[np.ndarray]) -> str:
+def to_text(sums: Iterable[np.ndarray]) -> str:
     """Encode checksums compactly as text.
 
     Examples
     --------
-    >>> from_text(as_text([np.array([7, 8], np.uint32), np.array([9], np.uint32)])).tolist()
+    >>> from_text(to_text([np.array([7, 8], np.uint32), np.array([9], np.uint32)])).tolist()
     [7, 8, 9]
     """
-    joined = b"".join(np.asarray(each, "<u4").tobytes() for each in sums)
+    joined = b"".join(np.asarray(part, "<u4").tobytes() for part in sums)
     return base64.b64encode(zlib.compress(joined)).decode("ascii")
 
 
 def from_text(text: str) -> np.ndarray:
-    """Decode what :func:`as_text` encoded.
+    """Decode the checksums that :func:`to_text` encoded.
 
     Raises
     ------
     ValueError
-        Where the text is damaged.
+        If the text is damaged.
     """
     try:
-        unpacked = zlib.decompressobj()
-        content = unpacked.decompress(base64.b64decode(text, validate=True), _MOST_BYTES)
-        if not unpacked.eof:
+        unpacker = zlib.decompressobj()
+        content = unpacker.decompress(base64.b64decode(text, validate=True), _MOST_BYTES)
+        if not unpacker.eof:
             raise ValueError("damaged or too many checksums")
         return np.frombuffer(content, "<u4").astype(np.uint32)
     except zlib.error as error:
@@ -83,7 +85,7 @@ def from_text(text: str) -> np.ndarray:
 
 
 def changed_places(before: Iterable[tuple[Place, int]], now: Mapping[Place, int]) -> set[Place]:
-    """Find the places that are in both and differ.
+    """Find the places that have a checksum before and now, and not the same.
 
     Examples
     --------

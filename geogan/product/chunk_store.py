@@ -1,7 +1,7 @@
-"""Whole chunks of a store, written by any process that knows where it is.
+"""Whole chunks of a Zarr store, written by any process that knows its path.
 
-Processes that write different regions need not know of each other. What is done is not remembered here: that is for
-the one process that holds the product's lock.
+Processes that write different regions need no coordination. Which regions are done is recorded elsewhere
+(`geogan.product.done_record`), by the one process that holds the product's lock.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ import zarr
 
 from geogan.files.plain_file import read_json
 from geogan.files.swap import flush
-from geogan.io.encoding import packing
+from geogan.product.encoding import packing
 
+# A part of a store that consists of whole stored chunks: a slice of each dimension that it does not span.
 Region = Mapping[str, slice]
-# Values that are packed and written at a time, if a chunk has no more.
-WRITTEN = 4_000_000
+# Values that are packed and written at a time, unless one chunk has more. Packing needs three copies of them, two of
+# which are float64.
+_WRITTEN_VALUES = 4_000_000
 
 
 class ChunkStore(NamedTuple):
-    """A Zarr store whose metadata is there, and how its variables are cut.
+    """A Zarr store with complete metadata, and the chunks of its variables.
 
     Attributes
     ----------
@@ -51,12 +53,12 @@ class ChunkStore(NamedTuple):
     chunks: dict[str, int]
 
     def span(self, dim: str, part: slice) -> slice:
-        """The part of a dimension, with both ends.
+        """Return a slice of a dimension with explicit ends.
 
         Raises
         ------
         ValueError
-            Where it would cut a chunk.
+            If the slice cuts a chunk.
         """
         start, stop, step = part.indices(self.sizes[dim])
         chunk, size = self.chunks[dim], self.sizes[dim]
@@ -68,12 +70,12 @@ class ChunkStore(NamedTuple):
         return slice(start, stop)
 
     def whole(self, region: Region) -> dict[str, slice]:
-        """A region with both ends of each dimension it names, in their order.
+        """Return a region with explicit ends of each dimension that it names, in alphabetical order.
 
         Raises
         ------
         ValueError
-            Where it cuts a chunk, or names an unknown dimension.
+            If the region cuts a chunk or names an unknown dimension.
         """
         unknown = set(region) - set(self.sizes)
         if unknown:
@@ -81,7 +83,7 @@ class ChunkStore(NamedTuple):
         return {dim: self.span(dim, region[dim]) for dim in sorted(region)}
 
     def spans(self, name: str, region: Region) -> dict[str, slice]:
-        """The part of a variable that lies in a region, along each of its dimensions."""
+        """Return the slices of a variable that lie in a region, one for each of its dimensions."""
         if name not in self.dims:
             raise ValueError(f"the product has no variable {name!r}; it has {', '.join(self.dims)}")
         foreign = set(region) - set(self.dims[name])
@@ -90,33 +92,33 @@ class ChunkStore(NamedTuple):
         return {dim: self.span(dim, region.get(dim, slice(None))) for dim in self.dims[name]}
 
     def numbers(self, name: str, region: Region) -> tuple[slice, ...]:
-        """Numbers of the chunks of a variable that a region holds, along each dimension."""
+        """Return the indices of the chunks of a variable in a region, one slice for each dimension."""
         spans = self.spans(name, region).items()
         return tuple(slice(s.start // self.chunks[d], -(-s.stop // self.chunks[d])) for d, s in spans)
 
     def files(self, name: str, region: Region) -> Iterator[Path]:
-        """Files of the chunks of a variable that a region holds, relative to the store."""
+        """Yield the chunk files of a variable in a region, relative to the store."""
         for index in itertools.product(*(range(part.start, part.stop) for part in self.numbers(name, region))):
             yield Path(name, "c", *map(str, index))
 
     def write(self, region: Region, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write one region of one or more variables; when this returns, it is on the disk itself.
+        """Write one region of one or more variables and flush it to the disk.
 
         Parameters
         ----------
         region : mapping of str to slice
-            Starts and stops at chunk borders or the end of a dimension; dimensions not named are whole.
+            Starts and stops at chunk borders or at the end of a dimension; a dimension that is not named is whole.
         arrays : dict of ndarray
-            Values in physical units, NaN where missing; packed here as the store's metadata says.
+            Values in physical units, NaN where missing. They are packed as the store's metadata demand.
 
         Raises
         ------
         ValueError
             If a region cuts a chunk, a variable is unknown, or an array has another shape.
         InputError
-            If the packing has no number for a value; nothing is clipped.
+            If the packing has no code for a value; values are never clipped.
         OSError
-            If the disk is full, or may not be written to.
+            If the disk is full or read-only.
         """
         self.whole(region)
         for name, values in arrays.items():
@@ -128,42 +130,39 @@ class ChunkStore(NamedTuple):
             array = None
             if codes is not None and values.dtype.kind == "f":
                 array = zarr.open_array(self.path / name, mode="r+", config={"write_empty_chunks": True})
-            # Zarr writes each chunk aside and renames it: none is missing for a moment, and one that is another store's
-            # file too stays what it is there.
-            for part, own in self._parts(name, region):
+            # Zarr writes each chunk aside and renames it. So a chunk is never absent for a moment, and a file that is
+            # shared with another store stays unchanged there.
+            for part, index in self._parts(name, region):
                 if array is not None and codes is not None:
-                    array[tuple(part[dim] for dim in self.dims[name])] = codes.pack(values[own], name)
+                    array[tuple(part[dim] for dim in self.dims[name])] = codes.pack(values[index], name)
                     continue
-                block = xr.Dataset({name: (self.dims[name], values[own])})
+                block = xr.Dataset({name: (self.dims[name], values[index])})
                 block.to_zarr(self.path, region=part, consolidated=False, write_empty_chunks=True)
             self.flush(name, region)
 
     def _parts(self, name: str, region: Region) -> Iterator[tuple[dict[str, slice], tuple[slice, ...]]]:
-        """A region of a variable in parts of whole chunks, and where each is in the region's values.
-
-        What is packed is for a while there three times, twice of it in float64.
-        """
+        """Yield parts of a region of a variable, whole chunks each: slices of the store, slices of the values."""
         spans = self.spans(name, region)
         cells, ranges = math.prod(span.stop - span.start for span in spans.values()), []
         for dim, span in spans.items():
             length = span.stop - span.start
-            step = length if cells <= WRITTEN else min(length, self.chunks[dim])
+            step = length if cells <= _WRITTEN_VALUES else min(length, self.chunks[dim])
             cells = cells // length * step
-            ranges.append([slice(at, min(at + step, length)) for at in range(0, length, step)])
-        for own in itertools.product(*ranges):
-            starts = zip(spans.items(), own)
-            yield {dim: slice(span.start + part.start, span.start + part.stop) for (dim, span), part in starts}, own
+            ranges.append([slice(start, min(start + step, length)) for start in range(0, length, step)])
+        for index in itertools.product(*ranges):
+            pairs = zip(spans.items(), index)
+            yield {dim: slice(span.start + part.start, span.start + part.stop) for (dim, span), part in pairs}, index
 
-    def adopt(self, older: Path, regions: Sequence[Region], names: Iterable[str]) -> None:
-        """Take regions over from an older store of the same layout: the very files, where the file system links them.
+    def link(self, previous: Path, regions: Sequence[Region], names: Iterable[str]) -> None:
+        """Take regions from another store of the same layout: hard links, or copies if the file system has no links.
 
-        Finished chunk files are never written to again, only replaced, so two stores can share them; they are on the
-        disk itself already, and each folder is waited for once.
+        Two stores can share chunk files, because a finished chunk file is only ever replaced. Linked files are on the
+        disk already; each folder is flushed once.
 
         Raises
         ------
         OSError
-            If a file is not there, or cannot be written.
+            If a file is absent or cannot be written.
         """
         folders = set[Path]()
         for name, region in itertools.product(names, regions):
@@ -172,43 +171,39 @@ class ChunkStore(NamedTuple):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.unlink(missing_ok=True)
                 try:
-                    os.link(older / file, target)
+                    os.link(previous / file, target)
                 except FileNotFoundError:
                     raise
-                except OSError:  # no links here
-                    shutil.copyfile(older / file, target)
+                except OSError:  # the file system has no hard links
+                    shutil.copyfile(previous / file, target)
                     flush([target])
             folders |= self._folders(name, region)
         flush(folders)
 
-    def layout(self, name: str) -> dict[str, Any]:
-        """What must agree where chunk files are to be shared: all of a variable's metadata but its length and names."""
-        return layout(self.path, name)
-
     def flush(self, name: str, region: Region) -> None:
-        """Wait until the chunk files of a region, and the folders that name them, are on the disk itself."""
+        """Flush the chunk files of a region, and the folders that name them, to the disk."""
         flush(self.path / file for file in self.files(name, region))
         flush(self._folders(name, region))
 
     def _folders(self, name: str, region: Region) -> set[Path]:
-        """Folders that name the chunk files of a region, up to that of the variable."""
+        """Return the folders above the chunk files of a region, up to that of the variable."""
         files = (self.path / file for file in self.files(name, region))
         return {folder for file in files for folder in file.parents if folder.is_relative_to(self.path / name)}
 
-    def tidy(self) -> None:
-        """Remove what was written aside by a process that was killed."""
+    def remove_unfinished_files(self) -> None:
+        """Remove the files that killed processes had begun to write aside."""
         for file in self.path.rglob("*.partial"):
             file.unlink(missing_ok=True)
 
     def flush_metadata(self) -> None:
-        """Wait until all but the chunks of the variables is on the disk itself."""
+        """Flush the metadata and the coordinates to the disk."""
         flush([self.path, *(file for file in self.path.iterdir() if file.is_file())])
         for folder in filter(Path.is_dir, self.path.iterdir()):
             flush([folder, folder / "zarr.json"] if folder.name in self.dims else [folder, *folder.rglob("*")])
 
 
 def layout(store: Path, name: str) -> dict[str, Any]:
-    """How the chunks of a stored variable are cut, packed and compressed.
+    """Return the metadata of a stored variable that must agree where two stores share chunk files.
 
     Parameters
     ----------
@@ -217,6 +212,6 @@ def layout(store: Path, name: str) -> dict[str, Any]:
     name : str
     """
     meta = read_json(store / name / "zarr.json")
-    kept = ("zarr_format", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs", "dimension_names")
-    packed = ("scale_factor", "add_offset", "_FillValue", "missing_value")
-    return {key: meta.get(key) for key in kept} | {key: meta["attributes"].get(key) for key in packed}
+    keys = ("zarr_format", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs", "dimension_names")
+    packing_keys = ("scale_factor", "add_offset", "_FillValue", "missing_value")
+    return {key: meta.get(key) for key in keys} | {key: meta["attributes"].get(key) for key in packing_keys}

@@ -22,7 +22,7 @@ from geogan.pipelines.evaluate import evaluate
 from geogan.pipelines.fill import fill
 from geogan.pipelines.info import info
 from geogan.pipelines.train import train
-from geogan.product.store import write_dataset
+from geogan.product import write_dataset
 from geogan.reconstructor import Reconstructor
 
 SCREENED = 5

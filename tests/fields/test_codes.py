@@ -77,8 +77,8 @@ def test_encodings_are_read_as_they_are_meant(encoding, expected):
 @pytest.mark.parametrize(
     ("encoding", "words"),
     [
-        ({"dtype": "float32"}, "not stored as whole numbers"),
-        ({}, "not stored as whole numbers"),
+        ({"dtype": "float32"}, "not stored as integers"),
+        ({}, "not stored as integers"),
         ({"dtype": "no type"}, "type is unknown"),
         ({"dtype": "int16", "scale_factor": "a tenth"}, "is not one number"),
         ({"dtype": "int16", "add_offset": [1.0, 2.0]}, "is not one number"),

@@ -15,7 +15,8 @@ from rich.console import Console
 import geogan
 from geogan.archive.standardiser import Standardiser
 from geogan.fields.codes import Codes
-from geogan.fields.storage import APART, choose_storage, shared_storage, valid_limits, value_type
+from geogan.fields.storage import APART, choose_storage, shared_storage, value_type
+from geogan.fields.valid_range import valid_limits
 from geogan.io.missing import MissingRules
 from geogan.model.model_file import save_model
 from geogan.operators.errors import InputError

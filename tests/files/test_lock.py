@@ -1,4 +1,4 @@
-"""One process at a time, where the file system can tell."""
+"""The lock of a folder: one process at a time, free after a kill, and foreign files stay."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ fcntl = pytest.importorskip("fcntl")
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
-def test_a_file_system_without_locks_is_written_to_all_the_same(tmp_path, monkeypatch, code):
+def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch, code):
     def none(*_):
         raise OSError(code, os.strerror(code))
 
@@ -48,18 +48,20 @@ def pipe(lock, victim):
 
 
 @pytest.mark.parametrize("thing", [link, dangling, hard_link, text, folder, pipe])
-def test_what_is_no_lock_is_neither_followed_nor_written_to(tmp_path, thing):
+def test_a_foreign_file_is_neither_followed_nor_changed(tmp_path, thing):
     partial, victim = tmp_path / ".out.zarr.partial", tmp_path / "thesis.txt"
     partial.mkdir()
     victim.write_text("of three years")
     thing(partial / "lock", victim)
-    with pytest.raises(InputError, match=r"lock is in the way: it is no lock of geogan; move it, or give another name"):
+    with pytest.raises(
+        InputError, match=r"lock is in the way: it is not a lock of geogan; move it, or give another name"
+    ):
         take_lock(partial, tmp_path / "out.zarr")
     assert victim.read_text() == "of three years" and not (tmp_path / "nothing").exists()
     assert thing is not text or (partial / "lock").read_text() == "of three years"
 
 
-def test_what_a_kill_left_is_taken_over_and_the_holder_is_named(tmp_path):
+def test_a_lock_left_by_a_kill_is_taken_and_its_holder_is_named(tmp_path):
     partial = tmp_path / ".out.zarr.partial"
     partial.mkdir()
     (partial / "lock").write_text("pid 123456789")

@@ -1,4 +1,4 @@
-"""Outputs and inputs are told apart by what their names stand for."""
+"""An output that is, lies in or contains an input is refused, whatever its name."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from geogan.operators.errors import InputError
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A folder with two stores, a file, a run, links to them, and a home of its own."""
+    """Change to a folder with two stores, a file, a run and links to them, which is also the home folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for store, mark in (("a.zarr", "zarr.json"), ("b.zarr", ".zgroup")):
@@ -48,12 +48,12 @@ SAME = [
 
 
 @pytest.mark.parametrize(("out", "data"), SAME)
-def test_one_place_by_two_names(here, out, data):
+def test_one_file_under_two_names(here, out, data):
     with pytest.raises(InputError, match="is the same as --data '.*', which would be lost; give another name"):
         check_apart(out, {"--data": data})
 
 
-def test_urls_of_files_and_absolute_names(here):
+def test_file_urls_and_absolute_names(here):
     for out, data in [(here / "a.zarr", f"file://{here}/a.zarr"), (here / "sea.nc", Path("sea.nc"))]:
         with pytest.raises(InputError, match="is the same as --data"):
             check_apart(out, {"--model": None, "--data": data})
@@ -70,16 +70,16 @@ def test_urls_of_files_and_absolute_names(here):
         ("inner/run", "inner"),
     ],
 )
-def test_inside_what_is_read(here, out, data):
-    with pytest.raises(InputError, match="lies inside --data '.*', which is read; give a place outside it"):
+def test_an_output_inside_an_input(here, out, data):
+    with pytest.raises(InputError, match="lies inside --data '.*', which is read; give a path outside it"):
         check_apart(out, {"--data": data})
 
 
 @pytest.mark.parametrize(
     ("out", "data"), [("inner", "inner/sea.nc"), ("folder/inner", "inner/*.nc"), (".", "a.zarr"), ("..", "sea.nc")]
 )
-def test_around_what_is_read(here, out, data):
-    with pytest.raises(InputError, match="contains --data '.*', which is read; give a place beside it"):
+def test_an_output_around_an_input(here, out, data):
+    with pytest.raises(InputError, match="contains --data '.*', which is read; give a path beside it"):
         check_apart(out, {"--data": data})
     check_apart(out, {"--data": data}, holds=True)
 
@@ -93,12 +93,12 @@ def test_around_what_is_read(here, out, data):
         ("run/figures/map.png", "which is a run"),
     ],
 )
-def test_inside_any_store_or_run_though_it_is_not_read(here, out, words):
+def test_an_output_inside_a_store_or_run_that_is_not_an_input(here, out, words):
     with pytest.raises(InputError, match=words):
         check_apart(out, {"--data": "a.zarr"})
 
 
-def test_a_run_may_have_a_part_of_its_own(here):
+def test_a_part_of_a_run_may_lie_in_it(here):
     check_apart("run/without-prior", {"--data": "a.zarr"}, within=Path("run"))
     with pytest.raises(InputError, match="which is a run"):
         check_apart("run/without-prior", {"--data": "a.zarr"}, within=Path("inner"))
@@ -136,7 +136,7 @@ def test_a_glob_that_would_match_the_output(here, out, pattern):
         ("out\0.nc", "a.zarr"),
     ],
 )
-def test_apart(here, out, data):
+def test_separate_paths_are_accepted(here, out, data):
     if out.startswith("way"):
         with pytest.raises(InputError, match="lies inside"):
             check_apart(out, {"--data": data})
@@ -144,11 +144,11 @@ def test_apart(here, out, data):
     check_apart(out, {"--data": data})
 
 
-def test_links_that_lead_to_themselves(here):
+def test_a_circular_link_is_refused(here):
     with pytest.raises(InputError, match="is a link that leads back to itself"):
         check_apart("loop/out.nc", {})
 
 
-@pytest.mark.skipif(os.name == "nt", reason="bind mounts and cases are those of POSIX here")
-def test_names_of_another_case_are_others_where_the_file_system_tells_them_apart(here):
+@pytest.mark.skipif(os.name == "nt", reason="needs a case-sensitive file system")
+def test_case_matters_on_a_case_sensitive_file_system(here):
     check_apart("SEA.nc", {"--data": "sea.nc"})

@@ -1,4 +1,4 @@
-"""One folder takes another's place: at every moment something whole is there."""
+"""A folder replaces another one: at every moment a complete folder has the name."""
 
 import errno
 
@@ -13,12 +13,15 @@ def folder(path, text):
     return path
 
 
-@pytest.mark.parametrize("can", [True, False])
-def test_the_new_one_takes_the_name(tmp_path, monkeypatch, can):
-    if not can:
-        monkeypatch.setattr(swap, "exchange", lambda one, other: False)
+def no_exchange(one, other):
+    """Stands for a file system that cannot exchange names."""
+    return False
+
+
+@pytest.mark.parametrize("exchange", [swap.exchange, no_exchange])
+def test_the_new_folder_gets_the_name(tmp_path, exchange):
     old, new = folder(tmp_path / "out.zarr", "old"), folder(tmp_path / "new.zarr", "new")
-    swap.replace(old, new, tmp_path / "aside")
+    swap.replace(old, new, tmp_path / "aside", exchange=exchange)
     assert (old / "zarr.json").read_text() == "new"
     swap.replace(tmp_path / "free.zarr", old, tmp_path / "aside")
     assert (tmp_path / "free.zarr" / "zarr.json").read_text() == "new" and not old.exists()
@@ -32,17 +35,16 @@ def test_files_are_replaced_in_one_move(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.nc"] and old.read_text() == "new"
 
 
-def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(swap, "exchange", lambda one, other: False)
+def test_a_failure_keeps_the_old_folder(tmp_path):
     old = folder(tmp_path / "out.zarr", "old")
     with pytest.raises(FileNotFoundError):
-        swap.replace(old, tmp_path / "nothing", tmp_path / "aside")
+        swap.replace(old, tmp_path / "nothing", tmp_path / "aside", exchange=no_exchange)
     assert (old / "zarr.json").read_text() == "old"
 
 
-def test_what_cannot_change_places_says_so(tmp_path):
+def test_an_exchange_with_an_absent_name_fails(tmp_path):
     old = folder(tmp_path / "out.zarr", "old")
     try:
-        assert swap.exchange(old, tmp_path / "nothing") is False  # a system without it
+        assert swap.exchange(old, tmp_path / "nothing") is False  # a system without exchange
     except OSError as error:
         assert error.errno == errno.ENOENT

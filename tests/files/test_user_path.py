@@ -1,4 +1,4 @@
-"""The home folder, and names that no file system takes, in every function that takes a path."""
+"""The home folder, and names that no file system accepts, in every function that takes a path."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from geogan.io import open_field
 from geogan.model.model_file import load_model, save_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.plot import plot
-from geogan.product.store import write_dataset
+from geogan.product import write_dataset
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_the_home_folder_is_found_everywhere(home, film, model):
         ("", "is empty"),
         ("  ", "is empty"),
         ("a\0b", "NUL character"),
-        ("~nobody_at_all/a.nc", "user who is not known"),
+        ("~nobody_at_all/a.nc", "unknown user"),
         ("a" * 256, "has 256 bytes"),
         ("ä" * 128, "has 256 bytes"),
         ("a/" * 2048 + "bb", "has 4098 bytes"),
@@ -45,12 +45,12 @@ def test_the_home_folder_is_found_everywhere(home, film, model):
         (None, "must be a text or a Path"),
     ],
 )
-def test_what_is_no_path(path, words):
+def test_an_invalid_path_is_refused(path, words):
     with pytest.raises(InputError, match=words) as raised:
         user_path(path)
     assert len(str(raised.value)) < 300 and "\0" not in str(raised.value)
 
 
-def test_paths_that_are_no_text():
+def test_path_objects_are_accepted():
     assert user_path(Path("a/b")) == Path("a/b")
     assert user_path("a" * 255) == Path("a" * 255)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geogan.fields.field import Field
+from geogan.files.attributes import FILL
 from geogan.filling import plan as cutting
 from geogan.filling.chunks import READ_SLABS, SLAB_VALUES
 from geogan.filling.fill import fill, prepared, slab_parts
@@ -24,7 +25,6 @@ from geogan.filling.tiles import tile_axis
 from geogan.io import open_field
 from geogan.model.model_file import digest, save_model
 from geogan.pipelines.fill import fill as fill_archive
-from geogan.product.append import TOLD
 
 RULE = {"dates": 24, "margin": 8, "tile": 192, "halo": 32, "rim": 8}
 BOUND = {"most": SLAB_VALUES, "most_read": READ_SLABS * SLAB_VALUES}
@@ -181,7 +181,7 @@ def test_a_product_of_panels_grows_and_goes_on(run, model, gappy, small, tmp_pat
     )
     out = fill_archive(short, run, tmp_path / "out.zarr")
     with xr.open_zarr(out) as product:
-        assert len(json.loads(product.attrs[TOLD])["panel"]) == 2
+        assert len(json.loads(product.attrs[FILL])["panel"]) == 2
         assert product["sst"].encoding["chunks"][1:] != (20, 8)
     real, numbers = Filler.arrays, []
 
@@ -225,7 +225,7 @@ def test_other_panels_than_before_are_filled_again(run, gappy, small, tmp_path):
         archive_of(gappy[:12, :, 8:16], tmp_path / "long.zarr"),
     )
     out = fill_archive(short, run, tmp_path / "out.zarr")
-    told = json.loads(xr.open_zarr(out).attrs[TOLD])
+    told = json.loads(xr.open_zarr(out).attrs[FILL])
     small(3, 16, 24)
     filler = Filler.open(Job((str(long),), str(run), digest(run)))
     assert "panel" not in told and filler.cut.panelled and filler.same_as(told, 9) == set()

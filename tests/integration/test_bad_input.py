@@ -26,6 +26,7 @@ from bad_input import (
     with_attrs,
     with_values,
 )
+from film_product import file_size_limit
 
 
 def depth_of(sea):
@@ -256,9 +257,9 @@ MODELS = [
          changed(lambda sea: sea.assign_coords(lat=sea.lat + 10))),
         ("coarse-step", "bad.nc", ("lat of sst", "is not part of the model's grid", "train on this one"),
          changed(lambda sea: sea.isel(lat=slice(None, None, 2)))),
-        ("no-such-run", "sst.nc --model nowhere", ("nowhere is no geogan run", "made by geogan train"), None),
-        ("foreign-folder", "sst.nc --model notes", ("notes is no geogan run", "made by geogan train"), None),
-        ("file-as-model", "sst.nc --model truth.nc", ("truth.nc is no geogan run", "made by geogan train"), None),
+        ("no-such-run", "sst.nc --model nowhere", ("nowhere is not a geogan run", "made by geogan train"), None),
+        ("foreign-folder", "sst.nc --model notes", ("notes is not a geogan run", "made by geogan train"), None),
+        ("file-as-model", "sst.nc --model truth.nc", ("truth.nc is not a geogan run", "made by geogan train"), None),
         ("foreign-safetensors", "sst.nc --model other", ("other/model.safetensors was not written by geogan",),
          foreign_safetensors),
         ("damaged", "sst.nc", ("model/model.safetensors is damaged", "train it again"), damaged_model),
@@ -276,9 +277,9 @@ MODELS = [
     case("truth-of-other-dates", f"{EVALUATE} sst.nc --truth bad.nc", "the truth lacks dates", "covers them all",
          make=changed(lambda sea: sea.isel(time=slice(0, 9)))),
     case("truth-without-more", f"{EVALUATE} sst.nc --truth sst.nc", "no cell to score on"),
-    case("resume-nothing", "train --resume nowhere", "nowhere is no geogan run", "made by geogan train"),
-    case("resume-folder", "train --resume notes", "notes is no geogan run", "made by geogan train"),
-    case("resume-file", "train --resume sst.nc", "sst.nc is no geogan run", "made by geogan train"),
+    case("resume-nothing", "train --resume nowhere", "nowhere is not a geogan run", "made by geogan train"),
+    case("resume-folder", "train --resume notes", "notes is not a geogan run", "made by geogan train"),
+    case("resume-file", "train --resume sst.nc", "sst.nc is not a geogan run", "made by geogan train"),
     case("resume-ignored", "train --resume model --width 8", "--width was given", "leave --width out"),
     case("resume-out", "train --resume model --out new", "--out was given", "leave --out out"),
     case("resume-damaged", "train --resume model --steps 9", "state.safetensors is damaged", "train it again",
@@ -384,15 +385,12 @@ def test_a_disk_that_does_not_take_it(folder, monkeypatch, number, words, line, 
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_disk_that_fills_up_in_a_training(folder, monkeypatch):
-    def full(*args, **named):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("geogan.model.model_file.save_file", full)
+def test_a_disk_that_fills_up_in_a_training(folder):
     before = everything()
-    result = run(f"{TRAIN} sst.nc")
+    with file_size_limit(10_000):
+        result = run(f"{TRAIN} sst.nc")
     assert result.exit_code == 2 and "Traceback" not in result.stderr
-    assert "No space left" in result.stderr.splitlines()[-1]
+    assert "File too large" in result.stderr.splitlines()[-1]
     assert everything() == before
 
 

@@ -9,7 +9,7 @@ import xarray as xr
 from bad_input import EVALUATE, FILL, SMALL, TRAIN, case, refused, run, sea
 
 from geogan.pipelines.fill import fill
-from geogan.product.store import write_dataset
+from geogan.product import write_dataset
 
 
 def store():
@@ -48,7 +48,7 @@ def later():
 
 
 ON = "--threads 1 --model model"
-SAME, INSIDE, AROUND = "which would be lost; give another name", "give a place outside it", "give a place beside it"
+SAME, INSIDE, AROUND = "which would be lost; give another name", "give a path outside it", "give a path beside it"
 PRODUCT = "is a product of geogan, whose gaps hold estimates; give the data that it was made from, or --allow-product"
 
 CASES = [
@@ -63,7 +63,7 @@ CASES = [
     case("fill-inside-another", f"fill {ON} --data sst.nc --out sea.zarr/filled.zarr", "is a Zarr store", make=store),
     case("fill-in-model", f"fill {ON} --data sst.nc --out model/filled.zarr", "inside --model 'model'"),
     case("fill-in-model-link", f"fill {ON} --data sst.nc --out model-link/filled.nc", INSIDE, make=links),
-    case("fill-glob", f"fill {ON} --data s*.nc --out sst-filled.nc", "give a name that it does not match"),
+    case("fill-glob", f"fill {ON} --data s*.nc --out sst-filled.nc", "give a name that the pattern does not match"),
     case("corrupt-itself", "corrupt --data ours.zarr --out around/ours.zarr --overwrite", SAME,
          make=lambda: (ours(), links())),
     case("corrupt-inside", "corrupt --data sea.zarr --out sea.zarr/gappy.zarr", INSIDE, make=store),

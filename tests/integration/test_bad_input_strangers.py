@@ -13,8 +13,8 @@ import xarray as xr
 import zarr
 from bad_input import CORRUPT, EVALUATE, FILL, PLOT, TRAIN, case, every_reader, refused
 
+from geogan.files.run_folder import MODEL, STATE
 from geogan.files.tensor_file import read_tensors, write_tensors
-from geogan.model.model_file import MODEL, STATE
 
 
 def model_with(change, *, file=MODEL):
@@ -151,9 +151,9 @@ MODELS = [
     case("description-nested", f"{FILL} sst.nc", "model.safetensors is damaged (it is nested too deeply)",
          make=raw_text(DEEP)),
     case("description-twice", f"{FILL} sst.nc", "names 'geogan' twice", make=raw_text('{"geogan": 6, "geogan": 2}')),
-    case("format-of-the-future", f"{FILL} sst.nc", "is of format 99 and this geogan reads 2 to",
+    case("format-of-the-future", f"{FILL} sst.nc", "has format 99 and this geogan reads 6",
          make=entry(99, "geogan")),
-    case("format-true", f"{FILL} sst.nc", "is of format True", make=entry(True, "geogan")),
+    case("format-true", f"{FILL} sst.nc", "has format True", make=entry(True, "geogan")),
     case("long-header", f"{FILL} sst.nc", "model.safetensors is damaged (its header would have", make=long_header),
     case("huge-tensor", f"{FILL} sst.nc", "model.safetensors has 4,398,0", "bytes", make=huge_tensor),
     case("hole-at-the-end", f"{FILL} sst.nc", "model.safetensors has 1,099,511,627,776 bytes", make=grown(MODEL)),
@@ -213,16 +213,16 @@ OPTIONS = [
     case("time-of-26-digits", f"{FILL} sst.nc --time {'9' * 26}", "is not understood"),
     case("time-backwards", f"{FILL} sst.nc --time 2015-01-09/2015-01-05", "selects nothing"),
     case("date-nan", f"{PLOT} sst.nc --date nan", "nan"),
-    case("data-of-300-bytes", f"{FILL} {LONG}.nc", "has 303 bytes, where a file system takes 255", "shorter"),
+    case("data-of-300-bytes", f"{FILL} {LONG}.nc", "has 303 bytes, where a file system accepts at most 255", "shorter"),
     case("out-of-300-bytes", f"fill --data sst.nc --model model --out {LONG}.nc", "has 303 bytes"),
     case("model-of-300-bytes", f"fill --data sst.nc --out filled.nc --model {LONG}", "has 300 bytes"),
     case("run-of-300-bytes", f"train --data sst.nc --out {LONG}", "has 300 bytes"),
     case("figure-of-300-bytes", f"plot sst.nc --out {LONG}.png", "has 304 bytes"),
     case("table-of-300-bytes", f"{EVALUATE} sst.nc --json {LONG}", "has 300 bytes"),
-    case("path-of-9000-bytes", f"{FILL} {'a/' * 4500}b", "has 9001 bytes, where the system takes 4095"),
+    case("path-of-9000-bytes", f"{FILL} {'a/' * 4500}b", "has 9001 bytes, where the system accepts at most 4095"),
     case("home-of-nobody", f"{FILL} ~nobody_at_all/sst.nc", "home folder of a user who is not known"),
     case("out-of-nobody", "fill --data sst.nc --model model --out ~nobody_at_all/f.nc", "home folder of a user"),
-    case("nul-in-data", f"{FILL} 'a\0b.nc'", "holds a NUL character"),
+    case("nul-in-data", f"{FILL} 'a\0b.nc'", "contains a NUL character"),
     case("nul-in-model", "fill --data sst.nc --out filled.nc --model 'a\0b'", "null byte"),
     case("empty-data", f"{FILL} ''", "empty"),
     case("empty-variable", f"{FILL} sst.nc --variable ''", "'--variable'", "it is empty"),
@@ -256,11 +256,11 @@ OPTIONS = [
     case("figures-on-a-file", f"{EVALUATE} sst.nc --figures truth.nc/figures", "truth.nc is a file"),
     case("unknown-option-of-all", "--nonsense", "--nonsense", "geogan --help"),
     case("escapes-in-a-name", f"{FILL} sst.nc --variable '\x1b[31mred'", "\\x1b[31mred"),
-    case("line-break-in-a-name", "fill --data sst.nc --out filled.nc --model 'a\nb'", "a b is no geogan run"),
+    case("line-break-in-a-name", "fill --data sst.nc --out filled.nc --model 'a\nb'", "a b is not a geogan run"),
     case("direction-in-a-name", "fill --data sst.nc --out filled.nc --model '\u202eabc'",
-         "\\u202eabc is no geogan run"),
+         "\\u202eabc is not a geogan run"),
     case("markup-in-a-name", "fill --data sst.nc --out filled.nc --model '[red]x[/red]'",
-         "[red]x[/red] is no geogan run"),
+         "[red]x[/red] is not a geogan run"),
 ]  # fmt: skip
 
 

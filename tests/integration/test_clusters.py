@@ -33,7 +33,7 @@ from geogan.io import open_field
 from geogan.model.model_file import digest, save_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.fill import fill
-from geogan.product.store import Product
+from geogan.product import Product
 
 
 @pytest.fixture(scope="module")

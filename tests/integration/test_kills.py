@@ -22,8 +22,8 @@ from geogan.filling.job import Filler, Job
 from geogan.model.model_file import digest, save_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.fill import fill
+from geogan.product import Product
 from geogan.product.chunk_store import ChunkStore
-from geogan.product.store import Product
 
 # A process that has imported all and computed nothing: its children begin at once, each from the same state.
 SERVER = """
@@ -228,7 +228,7 @@ def test_a_disk_that_is_full_in_the_middle(run, data, tmp_path, monkeypatch, end
 
     with (
         monkeypatch.context() as patch,
-        pytest.raises(InputError, match="the disk is full; make room; what is"),
+        pytest.raises(InputError, match="the disk is full; free some space; what is"),
     ):
         patch.setattr(ChunkStore, "write", full)
         fill(data, run, out, threads=1)

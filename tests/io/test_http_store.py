@@ -1,9 +1,10 @@
-"""A web server's files are a store: what is there comes whole or in part, what is not is absent."""
+"""A Zarr store behind a web server: keys come whole or in part, absent keys are None, failures are errors."""
 
 import asyncio
 import functools
 import http.server
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 import zarr
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 
-from geogan.io import http_store
 from geogan.io.http_store import HttpStore
+from geogan.io.web import Patience
 
-asked: list[str] = []
+QUICK = Patience(waits=(0.0, 0.01))
+
+requested: list[str] = []
 sent: list[int] = []  # bytes of each answer that is a part
 forbidden: set[str] = set()  # words in the keys that the server answers with 403
 
@@ -25,8 +28,7 @@ def url(tmp_path, monkeypatch):
     (tmp_path / "a b.zarr").mkdir()
     for key in ("key", "plain key", "moody key"):
         (tmp_path / "a b.zarr" / key).write_bytes(b"0123456789")
-    monkeypatch.setattr(http_store, "WAITS", (0.0, 0.01))
-    asked.clear()
+    requested.clear()
     sent.clear()
     forbidden.clear()
 
@@ -35,10 +37,10 @@ def url(tmp_path, monkeypatch):
             pass
 
         def do_GET(self):
-            asked.append(self.path)
+            requested.append(self.path)
             if any(word in self.path for word in forbidden):
                 self.send_error(403)
-            elif "broken" in self.path or asked.count(self.path) < ("moody" in self.path) * 3:
+            elif "broken" in self.path or requested.count(self.path) < ("moody" in self.path) * 3:
                 self.send_error(500 + 3 * ("moody" in self.path))
             elif "plain" not in self.path and "Range" in self.headers:
                 self.part(Path(self.translate_path(self.path)), *self.headers["Range"][len("bytes=") :].split("-"))
@@ -73,9 +75,9 @@ def read(store, key, part=None):
 
 
 @pytest.mark.parametrize("key", ["key", "plain key"])
-def test_whole_and_in_part(url, key):
-    """Also of a server that knows no ranges, and sends the whole."""
-    store = HttpStore(url)
+def test_keys_are_read_whole_and_in_part(url, key):
+    """Also from a server without ranges, which sends the whole content."""
+    store = HttpStore(url, patience=QUICK)
     assert read(store, key) == b"0123456789"
     assert read(store, key, RangeByteRequest(2, 5)) == b"234"
     assert read(store, key, OffsetByteRequest(7)) == b"789"
@@ -85,7 +87,7 @@ def test_whole_and_in_part(url, key):
 
 
 @pytest.mark.parametrize("name", ["shards", "plain"])
-def test_of_a_shard_only_the_chunk_is_fetched(url, tmp_path, name):
+def test_only_the_chunk_of_a_shard_is_fetched(url, tmp_path, name):
     values = np.random.default_rng(0).normal(size=(64, 64))
     array = zarr.create_array(tmp_path / "a b.zarr" / name, shape=(64, 64), chunks=(8, 8), shards=(64, 64), dtype="f8")
     array[:] = values
@@ -94,19 +96,19 @@ def test_of_a_shard_only_the_chunk_is_fetched(url, tmp_path, name):
     assert len(sent) == 2 * (name == "shards") and sum(sent) < values.nbytes / 10
 
 
-def test_absent_is_none_and_a_failure_is_an_error(url):
-    store = HttpStore(url)
+def test_an_absent_key_is_none_and_a_failure_is_an_error(url):
+    store = HttpStore(url, patience=QUICK)
     assert read(store, "no key") is None
     assert not asyncio.run(store.exists("no key")) and asyncio.run(store.exists("key"))
     with pytest.raises(OSError, match=r"a%20b.zarr/broken: HTTP Error 500"):
         read(store, "broken")
-    assert asked.count("/a%20b.zarr/broken") == 3
+    assert requested.count("/a%20b.zarr/broken") == 3
 
 
 def test_a_key_that_may_no_longer_be_read_is_not_absent(url):
-    """Object stores answer 403 for what is not there; a permission that runs out is no reason for a gap."""
+    """Object stores answer 403 for an absent key; an expired permission must not become a gap."""
     forbidden.add("none")
-    store = HttpStore(url)
+    store = HttpStore(url, patience=QUICK)
     assert read(store, "none at first") is None
     assert read(store, "key") is not None and read(store, "none") is None
     forbidden.add("key")
@@ -116,27 +118,27 @@ def test_a_key_that_may_no_longer_be_read_is_not_absent(url):
         read(store, "key")
 
 
-def test_a_server_that_fails_now_and_then_is_asked_again(url):
-    assert read(HttpStore(url), "moody key") == b"0123456789" and len(asked) == 3
+def test_a_request_to_an_unreliable_server_is_repeated(url):
+    assert read(HttpStore(url, patience=QUICK), "moody key") == b"0123456789" and len(requested) == 3
 
 
-def test_a_server_that_is_gone_is_waited_for_if_it_was_ever_there(url, monkeypatch):
-    waited = []
-    monkeypatch.setattr(http_store.time, "sleep", waited.append)
-    gone = HttpStore("http://127.0.0.1:9/a.zarr")
+def test_only_a_server_that_has_answered_before_is_waited_for(url, monkeypatch):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    gone = HttpStore("http://127.0.0.1:9/a.zarr", patience=Patience(waits=(60.0,)))
     with pytest.raises(OSError, match="127.0.0.1:9/a.zarr/key: .*refused"):
         read(gone, "key")
-    assert not waited
-    store = HttpStore(url)
+    assert not waits
+    store = HttpStore(url, patience=QUICK)
     read(store, "key")
     store.url = gone.url
     with pytest.raises(OSError, match="refused"):
         read(store, "key")
-    assert waited == list(http_store.WAITS)
+    assert waits == list(QUICK.waits)
 
 
 def test_read_only_and_equal_by_address(url):
-    store = HttpStore(url)
+    store = HttpStore(url, patience=QUICK)
     assert store.read_only and store == HttpStore(url.rstrip("/")) and store != HttpStore(url + "more")
     with pytest.raises(NotImplementedError, match="read-only"):
         asyncio.run(store.delete("key"))

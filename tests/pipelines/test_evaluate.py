@@ -135,7 +135,7 @@ def test_a_truth_of_something_else_is_refused(data, run, truth, tmp_path, change
 
 
 def test_what_cannot_be_evaluated(data, run, gappy, model, tmp_path):
-    with pytest.raises(InputError, match="is no geogan run"):
+    with pytest.raises(InputError, match="is not a geogan run"):
         evaluate(data, tmp_path)
     with pytest.raises(InputError, match="unknown method 'kriging'"):
         evaluate(data, run, methods=["kriging"])

@@ -14,21 +14,20 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
+from geogan.files.attributes import FILL, INPUTS
 from geogan.filling import fill as fill_field
 from geogan.filling import plan as cutting
 from geogan.filling.job import Filler
 from geogan.filling.reader import SlabReader
 from geogan.io import open_field
 from geogan.io.damage import GuardedVariable
-from geogan.io.encoding import READ
 from geogan.model.model_file import save_model
 from geogan.operators.errors import InputError
 from geogan.pipelines import fill as module
 from geogan.pipelines.corrupt import CorruptOptions, corrupt
 from geogan.pipelines.fill import fill
 from geogan.pipelines.train import train
-from geogan.product.append import TOLD
-from geogan.product.store import Product
+from geogan.product import Product
 
 PACKED = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 15.0, "_FillValue": -32768}
 
@@ -155,7 +154,7 @@ from geogan.filling.job import Filler, Job
 from geogan.pipelines.corrupt import corrupt
 from geogan.pipelines.fill import fill
 from geogan.pipelines.train import train
-from geogan.product.store import Product
+from geogan.product import Product
 cutting.DATES = 8
 real, count = Filler.arrays, 0
 def slow(*args):
@@ -241,12 +240,18 @@ def test_what_makes_no_difference_is_no_reason_to_begin_anew(run, gappy, tmp_pat
     xr.testing.assert_equal(raw(out), raw(whole))
 
 
+def publish(product, **options):
+    """Give a product its name, without the removal of its partial folder."""
+    product.publish(**options)
+    return product.path
+
+
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
 def test_a_finished_fill_says_so(run, data, tmp_path, monkeypatch, ending):
     said, out = Console(file=io.StringIO(), width=300), tmp_path / f"filled.{ending}"
     with monkeypatch.context() as patch:
-        # As a kill leaves it that comes when all is done.
-        patch.setattr("geogan.product.store._discard", lambda partial: None)
+        # A kill between the renaming of the product and the removal of its partial folder leaves this.
+        patch.setattr(Product, "finish", publish)
         fill(data, run, out, time="2015-01")
     made = []
     monkeypatch.setattr(Filler, "arrays", lambda filler, number: made.append(number))
@@ -260,7 +265,7 @@ def test_a_finished_fill_says_so(run, data, tmp_path, monkeypatch, ending):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model": "nowhere"}, "is no geogan run"),
+        ({"model": "nowhere"}, "is not a geogan run"),
         ({"data": "no.nc"}, "does not exist"),
         ({"out": "filled.csv"}, "must end in .zarr or .nc"),
         ({"variable": "salt"}, "no variable 'salt'"),
@@ -608,4 +613,4 @@ def test_a_product_that_is_data_does_not_hand_on_what_it_was_made_from(guess, ga
     data = stored(gappy, tmp_path, "nc")
     first = fill(data, guess, tmp_path / "first.zarr")
     corrupt([first], tmp_path / "again.nc", CorruptOptions("remove_pixel:p=0.5", variable="sst"))
-    assert {READ, TOLD} <= raw(first).attrs.keys() and not {READ, TOLD} & raw(tmp_path / "again.nc").attrs.keys()
+    assert {FILL, INPUTS} <= raw(first).attrs.keys() and not {FILL, INPUTS} & raw(tmp_path / "again.nc").attrs.keys()

@@ -283,7 +283,7 @@ def test_a_tiny_grid_and_a_long_window(gappy, domain, tmp_path):
 
 
 def test_what_cannot_be_gone_on_with(data, tmp_path):
-    with pytest.raises(InputError, match=r"is no geogan run that can be gone on with: it has no run.json"):
+    with pytest.raises(InputError, match=r"is not a geogan run that can be resumed: it has no run.json"):
         train(None, resume=tmp_path)
     out = run(data, tmp_path / "x")
     saved = (out / "state.safetensors").read_bytes()

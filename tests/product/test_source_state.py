@@ -1,4 +1,4 @@
-"""What storage tells of files: the same while they are, another when one changes, None where it does not tell."""
+"""The description of an archive's files: equal while they are unchanged, None if the storage gives no information."""
 
 import functools
 import http.server
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from geogan.product.store_state import describe
+from geogan.product import describe_source
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def file(film, tmp_path):
 
 
 def rewrite(path):
-    """Other bytes of the same number, and the time of change put back."""
+    """Change the bytes of a file, and restore its size and modification time."""
     stat, content = path.stat(), bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(bytes(content))
@@ -34,16 +34,16 @@ def rewrite(path):
 
 
 def test_a_file_rewritten_in_place_with_its_size_and_time_is_noticed(file):
-    before = describe([str(file)])
-    assert before == describe([str(file)])
+    before = describe_source([str(file)])
+    assert before == describe_source([str(file)])
     rewrite(file)
-    assert describe([str(file)]) != before
+    assert describe_source([str(file)]) != before
 
 
 @pytest.mark.parametrize("change", ["rewrite", "remove", "add", "touch", "grow"])
 def test_any_chunk_of_a_store_counts(store, change):
-    before, chunk = describe([str(store)]), store / "sst" / "c" / "1" / "0" / "0"
-    assert before == describe([str(store)])
+    before, chunk = describe_source([str(store)]), store / "sst" / "c" / "1" / "0" / "0"
+    assert before == describe_source([str(store)])
     {
         "rewrite": lambda: rewrite(chunk),
         "remove": chunk.unlink,
@@ -51,7 +51,7 @@ def test_any_chunk_of_a_store_counts(store, change):
         "touch": chunk.touch,
         "grow": lambda: chunk.write_bytes(chunk.read_bytes() + b"1"),
     }[change]()
-    assert describe([str(store)]) != before
+    assert describe_source([str(store)]) != before
 
 
 def test_each_of_several_files_counts(film, tmp_path):
@@ -59,16 +59,16 @@ def test_each_of_several_files_counts(film, tmp_path):
     for name in ("a", "b"):
         film().to_netcdf(tmp_path / f"{name}.nc")
         paths.append(str(tmp_path / f"{name}.nc"))
-    before = describe(paths)
+    before = describe_source(paths)
     rewrite(tmp_path / "b.nc")
-    assert describe(paths) != before and describe(paths[:1]) not in (before, describe(paths))
+    assert describe_source(paths) != before and describe_source(paths[:1]) not in (before, describe_source(paths))
 
 
-def test_a_link_stands_for_what_it_leads_to(file, tmp_path):
+def test_a_link_is_followed(file, tmp_path):
     (tmp_path / "link.nc").symlink_to(file)
-    before = describe([str(tmp_path / "link.nc")])
+    before = describe_source([str(tmp_path / "link.nc")])
     rewrite(file)
-    assert describe([str(tmp_path / "link.nc")]) != before
+    assert describe_source([str(tmp_path / "link.nc")]) != before
 
 
 class Server(http.server.SimpleHTTPRequestHandler):
@@ -95,7 +95,7 @@ class Server(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def served(tmp_path):
-    """Serves the folder; settings are those of the handler's class."""
+    """Serve the folder; yield the handler class, whose attributes are its settings, and the address."""
     handler = type("Handler", (Server,), {"asked": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(tmp_path)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -117,45 +117,45 @@ def test_a_store_behind_a_web_server(store, served, tags):
     handler, url = served
     handler.tags = tags
     older(store)
-    before, chunk = describe([f"{url}/sea.zarr"]), store / "sst" / "c" / "1" / "0" / "0"
-    assert before is not None and before == describe([f"{url}/sea.zarr"])
+    before, chunk = describe_source([f"{url}/sea.zarr"]), store / "sst" / "c" / "1" / "0" / "0"
+    assert before is not None and before == describe_source([f"{url}/sea.zarr"])
     chunk.write_bytes(chunk.read_bytes() + b"1")
     os.utime(chunk, (1e9, 1e9))
-    after = describe([f"{url}/sea.zarr"])
+    after = describe_source([f"{url}/sea.zarr"])
     assert after not in (None, before)
     chunk.unlink()
-    assert describe([f"{url}/sea.zarr"]) not in (None, before, after)
+    assert describe_source([f"{url}/sea.zarr"]) not in (None, before, after)
 
 
 def test_a_file_behind_a_web_server_is_not_fetched(file, served):
     handler, url = served
     older(file)
-    before = describe([f"{url}/sea.nc"])
+    before = describe_source([f"{url}/sea.nc"])
     file.write_bytes(file.read_bytes() + b"1")
     older(file)
-    assert None not in (before, describe([f"{url}/sea.nc"])) and before != describe([f"{url}/sea.nc"])
+    assert None not in (before, describe_source([f"{url}/sea.nc"])) and before != describe_source([f"{url}/sea.nc"])
     assert set(handler.asked) == {"/sea.nc"}
 
 
-def test_where_the_server_does_not_tell_nothing_is_known(file, store, served):
+def test_without_information_from_the_server_there_is_no_description(file, store, served):
     handler, url = served
     # Written just now: the file may change within the same second of the server's time.
     file.write_bytes(file.read_bytes())
-    assert describe([f"{url}/sea.nc"]) is None
+    assert describe_source([f"{url}/sea.nc"]) is None
     handler.tags = True
-    assert describe([f"{url}/sea.nc"]) is not None
+    assert describe_source([f"{url}/sea.nc"]) is not None
     handler.head = False
-    assert describe([f"{url}/sea.nc"]) is None and describe([f"{url}/sea.zarr"]) is None
-    assert describe(["http://127.0.0.1:9/sea.nc"]) is None
+    assert describe_source([f"{url}/sea.nc"]) is None and describe_source([f"{url}/sea.zarr"]) is None
+    assert describe_source(["http://127.0.0.1:9/sea.nc"]) is None
 
 
-def test_objects_are_described_by_what_their_store_lists():
+def test_objects_are_described_by_the_properties_that_their_store_lists():
     fsspec = pytest.importorskip("fsspec")
     system = fsspec.filesystem("memory")
     system.pipe("/sea/a", b"1")
-    before = describe(["memory://sea"])
-    assert before is not None and before == describe(["memory://sea"])
+    before = describe_source(["memory://sea"])
+    assert before is not None and before == describe_source(["memory://sea"])
     system.pipe("/sea/a", b"2")
-    assert describe(["memory://sea"]) != before
-    assert describe(["memory://nowhere"]) is None and describe(["nothing://sea"]) is None
+    assert describe_source(["memory://sea"]) != before
+    assert describe_source(["memory://nowhere"]) is None and describe_source(["nothing://sea"]) is None
     system.rm("/sea", recursive=True)

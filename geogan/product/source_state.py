@@ -1,4 +1,4 @@
-"""What the storage tells of the files of an archive, to notice that they changed without reading their values."""
+"""The state of an archive's files, to notice that they changed without reading their values."""
 
 from __future__ import annotations
 
@@ -19,36 +19,26 @@ from typing import Any
 
 from geogan.compute.threads import side_by_side
 
-# Seconds by which a file must be older than the server's answer: its time of change has whole seconds, so a younger
-# file may change again and keep the time.
-SETTLED_SECONDS = 2.0
-# Requests at a time for the chunks of a store behind a web server, and seconds to wait for each.
-REQUESTS, PATIENCE = 16, 30
-# Chunks of such a store at most; reading the values of more is not much slower than asking for each.
-MOST_CHUNKS = 20_000
-# Properties of a stored object that change with its content, by the names that fsspec's file systems have for them.
-_TAGS = ["ETag", "etag", "md5Hash", "content_md5", "generation", "VersionId", "LastModified", "last_modified"]
-_TAGS += ["mtime", "updated", "created"]
-# What stands for a chunk that a store does not have.
+# Line that stands for a chunk that a store does not have.
 _ABSENT = "absent"
 
 
-def describe(paths: Sequence[str]) -> str | None:
-    """Describe the files of an archive: a short text that changes when one of them does.
+def describe_source(paths: Sequence[str]) -> str | None:
+    """Return a short text that changes whenever one of an archive's files does.
 
-    Local files are described by size, time of change and time of change of the file's metadata, which a copied-back
-    time of change cannot hide; files behind a web server by their entity tag or time of change; objects by what their
-    store lists.
+    A local file is described by its size, its modification time and the change time of its metadata, which a restored
+    modification time cannot hide; a file behind a web server by its entity tag or modification time; an object by the
+    properties that its store lists.
 
     Parameters
     ----------
     paths : sequence of str
-        Files, stores and URLs, as `geogan.io.find_paths` gives them.
+        Files, stores and URLs, as `geogan.io.find_paths` returns them.
 
     Returns
     -------
     description : str or None
-        None where the storage does not tell enough; only the values can be compared then.
+        None if the storage gives too little information; then only the values can be compared.
 
     Examples
     --------
@@ -56,9 +46,9 @@ def describe(paths: Sequence[str]) -> str | None:
     >>> folder = tempfile.TemporaryDirectory()
     >>> file = Path(folder.name, "sst.nc")
     >>> _ = file.write_bytes(b"1")
-    >>> before = describe([str(file)])
+    >>> before = describe_source([str(file)])
     >>> _ = file.write_bytes(b"22")
-    >>> before == describe([str(file)])
+    >>> before == describe_source([str(file)])
     False
     """
     summary = hashlib.sha256()
@@ -71,6 +61,7 @@ def describe(paths: Sequence[str]) -> str | None:
 
 
 def _lines(path: str) -> Iterable[str | None]:
+    """Return one line for each file of a path; None for a file that the storage does not describe."""
     if "://" not in path:
         return _local(Path(path))
     if path.startswith(("http://", "https://")):
@@ -87,7 +78,7 @@ def _local(path: Path) -> Iterator[str | None]:
         try:
             stat = file.stat()
         except OSError:
-            continue  # a link to nothing, or a file that a writer has just removed
+            continue  # a dangling link, or a file that another process has just removed
         lines.append(f"{file.relative_to(path)} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}")
     yield from sorted(lines)
 
@@ -97,18 +88,22 @@ def _behind_server(url: str) -> Iterator[str | None]:
         yield _head(url)
         return
     keys = _keys(url.rstrip("/"))
-    # The first is the metadata, which is there if the server answers such requests at all.
+    # The first key is the metadata file, which exists: a server that reports it absent does not answer HEAD requests.
     if keys is None or (first := _head(f"{url.rstrip('/')}/{keys[0]}")) == _ABSENT:
         yield None
         return
     yield first
     addresses = [f"{url.rstrip('/')}/{urllib.parse.quote(key)}" for key in keys[1:]]
-    for key, line in zip(keys[1:], side_by_side(_head, addresses, threads=REQUESTS)):
+    for key, line in zip(keys[1:], side_by_side(_head, addresses, threads=16)):  # 16 requests at a time
         yield None if line is None else f"{key} {line}"
 
 
-def _keys(url: str) -> list[str] | None:
-    """List the keys of a Zarr store with consolidated metadata: the metadata's own, and all chunks."""
+def _keys(url: str, *, most: int = 20_000) -> list[str] | None:
+    """List the keys of a Zarr store with consolidated metadata: the metadata file, then all chunks.
+
+    None if the store has more than ``most`` chunks (reading their values takes little longer than one request for
+    each), or cannot be opened.
+    """
     import zarr
 
     from geogan.io.http_store import HttpStore
@@ -121,50 +116,57 @@ def _keys(url: str) -> list[str] | None:
                 continue
             sizes = array.shards or array.chunks
             grid = [range(-(-length // size)) for length, size in zip(array.shape, sizes)]
-            if len(keys) + math.prod(map(len, grid)) > MOST_CHUNKS:
+            if len(keys) + math.prod(map(len, grid)) > most:
                 return None
             keys += [f"{name}/{array.metadata.encode_chunk_key(index)}" for index in itertools.product(*grid)]
     except Exception:
-        # Whatever keeps the store from being opened is said by the one that reads it.
+        # The reader of the store reports why it cannot be opened.
         return None
     return [".zmetadata" if group.metadata.zarr_format == 2 else "zarr.json", *keys]
 
 
-def _head(url: str) -> str | None:
-    """Describe what a web server has under an address, without fetching it."""
+def _head(url: str, *, settled_seconds: float = 2.0, timeout: float = 30.0) -> str | None:
+    """Describe a file behind a web server without fetching it.
+
+    Without a strong entity tag, the file must be ``settled_seconds`` older than the server's answer: modification
+    times have whole seconds, so that a younger file may change again and keep its time.
+    """
     request = urllib.request.Request(url, method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
             headers = answer.headers
     except urllib.error.HTTPError as error:
         # Zarr leaves out chunks without a value.
         return _ABSENT if error.code == http.HTTPStatus.NOT_FOUND else None
     except (OSError, HTTPException):
         return None
-    tag, changed = headers.get("ETag", ""), headers.get("Last-Modified")
+    tag, modified = headers.get("ETag", ""), headers.get("Last-Modified")
     if not tag or tag.startswith("W/"):
         try:
-            age = parsedate_to_datetime(headers.get("Date", "")) - parsedate_to_datetime(changed or "")
+            age = parsedate_to_datetime(headers.get("Date", "")) - parsedate_to_datetime(modified or "")
         except (TypeError, ValueError):
             return None
-        if age.total_seconds() < SETTLED_SECONDS:
+        if age.total_seconds() < settled_seconds:
             return None
-    return f"{headers.get('Content-Length')} {tag} {changed}"
+    return f"{headers.get('Content-Length')} {tag} {modified}"
 
 
 def _objects(url: str) -> Iterator[str | None]:
+    # Properties that change with the content of an object, by the names that the file systems of fsspec use.
+    properties = ["ETag", "etag", "md5Hash", "content_md5", "generation", "VersionId", "LastModified", "last_modified"]
+    properties += ["mtime", "updated", "created"]
     try:
         import fsspec
 
         system, root = fsspec.core.url_to_fs(url)
         system.invalidate_cache()
-        found: dict[str, dict[str, Any]] = system.find(root, detail=True)
+        objects: dict[str, dict[str, Any]] = system.find(root, detail=True)
     except Exception:
-        # Whatever keeps the store from answering is said by the one that reads it.
+        # The reader of the store reports why it does not answer.
         yield None
         return
-    for name, entry in sorted(found.items()):
-        tags = {key: str(entry[key]) for key in _TAGS if entry.get(key) is not None}
+    for name, entry in sorted(objects.items()):
+        tags = {key: str(entry[key]) for key in properties if entry.get(key) is not None}
         yield f"{name} {entry.get('size')} {json.dumps(tags)}" if tags else None
-    if not found:
+    if not objects:
         yield None

@@ -1,5 +1,6 @@
-"""How a product is kept: CF metadata and packing in Zarr, and from there to NetCDF."""
+"""How a product is stored: CF metadata and packing in Zarr, and the copy to NetCDF."""
 
+import json
 import warnings
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -9,48 +10,52 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from geogan.fields.codes import Codes
+from geogan.fields.codes import Codes, Container
 from geogan.fields.storage import coordinate_encoding, missing_codes
+from geogan.files.attributes import PRODUCT
 from geogan.files.plain_file import read_json
+from geogan.files.swap import write_text
 
-MARK = "geogan_product"
-"""Global attribute of every product; nothing without it is ever replaced."""
-
-TOLD = "geogan_fill"
-"""Global attribute of a filled product: what it was filled with, as JSON."""
-
-READ = "geogan_read"
-"""Global attribute: checksums of what the regions of a product were made from, as JSON."""
-
-# Of a source file's encoding this says what the numbers mean; the rest says how that file kept them.
-_MEANING = ["dtype", "scale_factor", "add_offset", "_FillValue", "missing_value"]
-_MEANING += ["units", "calendar", "grid_mapping"]
-# Attributes that CF wants in the type of the variable.
+# Keys of an encoding that define the values; the other keys describe only how the source file stored them.
+_VALUE_KEYS = ["dtype", "scale_factor", "add_offset", "_FillValue", "missing_value"]
+_VALUE_KEYS += ["units", "calendar", "grid_mapping"]
+# Attributes that CF requires in the type of the variable.
 _TYPED = ("flag_values", "flag_masks", "valid_min", "valid_max", "valid_range", "missing_value")
-# Attribute of a store on its way to NetCDF: the packing's scale and offset are float32 there, which JSON cannot say.
+# Attribute of a store that is to be copied to NetCDF: scale_factor and add_offset are float32 there. Zarr's JSON does
+# not keep the type of a number.
 _SINGLE = "geogan_single_precision_packing"
 
 
 def write_template(
-    store: Path, template: xr.Dataset, chunks: Mapping[str, int], digest: str, *, to_netcdf: bool = False
+    store: Path, template: xr.Dataset, chunks: Mapping[str, int], mark: str, *, container: Container = "zarr"
 ) -> None:
-    """Write metadata and coordinates; the variables get their shapes only.
+    """Write the metadata and the coordinates of a store, and no chunks of its variables.
 
-    ``to_netcdf`` says that the store is to be copied by `write_netcdf`, which keeps the type of a packing.
+    Parameters
+    ----------
+    store : Path
+    template : Dataset
+        As in `geogan.product.Product.begin`.
+    chunks : mapping of str to int
+        Stored chunk along each dimension.
+    mark : str
+        Value of the global attribute ``geogan_product``.
+    container : {"zarr", "netcdf"}
+        Format of the product; `write_netcdf` copies a store of the second kind.
     """
-    dataset = _for_output(template, digest)
+    dataset = _for_output(template, mark)
     for name, array in template.data_vars.items():
         if array.ndim == 0:
             continue
         sizes = tuple(chunks[str(dim)] for dim in array.dims)
         variable = xr.Variable(array.dims, dask.array.zeros(array.shape, chunks=-1, dtype=array.dtype), array.attrs)
-        variable.encoding = _meaning(array) | {"chunks": sizes}
+        variable.encoding = _portable_encoding(array) | {"chunks": sizes}
         scales = [variable.encoding[key] for key in ("scale_factor", "add_offset") if key in variable.encoding]
-        if to_netcdf and scales and all(isinstance(scale, np.float32) for scale in scales):
+        if container == "netcdf" and scales and all(isinstance(scale, np.float32) for scale in scales):
             variable.attrs[_SINGLE] = 1
         dataset[name] = variable
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # texts as coordinates have no Zarr v3 specification yet
+        warnings.simplefilter("ignore")  # Zarr v3 has no specification for text coordinates yet
         # Empty chunks are written too, so that an absent file always means a lost one.
         dataset.to_zarr(
             store, mode="w", compute=False, consolidated=False, zarr_format=3, write_empty_chunks=True,
@@ -58,15 +63,15 @@ def write_template(
         )  # fmt: skip
 
 
-def _for_output(template: xr.Dataset, digest: str) -> xr.Dataset:
-    """Coordinates and attributes as CF wants them; the variables still as they are."""
+def _for_output(template: xr.Dataset, mark: str) -> xr.Dataset:
+    """Return the template with coordinates, scalars and attributes as CF requires them."""
     dataset = template.copy()
-    dataset.attrs = dict(template.attrs) | {"Conventions": "CF-1.8", MARK: digest}
+    dataset.attrs = dict(template.attrs) | {"Conventions": "CF-1.8", PRODUCT: mark}
     for name, coordinate in template.coords.items():
         loaded = coordinate.variable.compute().copy()
         portable = coordinate_encoding(coordinate)
-        loaded.encoding = {key: value for key, value in _meaning(coordinate).items() if key in portable}
-        _drop_dangling(loaded, template)
+        loaded.encoding = {key: value for key, value in _portable_encoding(coordinate).items() if key in portable}
+        _drop_dangling_bounds(loaded, template)
         if loaded.ndim < 2:
             loaded.encoding.pop("missing_value", None)
             loaded.encoding["_FillValue"] = None
@@ -78,7 +83,7 @@ def _for_output(template: xr.Dataset, digest: str) -> xr.Dataset:
     for name, array in template.data_vars.items():
         if array.ndim == 0:
             dataset[name] = array.variable.compute()
-            dataset[name].encoding = _meaning(array)
+            dataset[name].encoding = _portable_encoding(array)
     return dataset
 
 
@@ -86,46 +91,46 @@ def _holds_cftime(variable: xr.Variable) -> bool:
     return variable.dtype.kind == "O" and variable.size > 0 and hasattr(variable.values.flat[0], "calendar")
 
 
-def _drop_dangling(variable: xr.Variable, dataset: xr.Dataset) -> None:
-    """Forget bounds that are not in the dataset; CF forbids naming what is not there."""
+def _drop_dangling_bounds(variable: xr.Variable, dataset: xr.Dataset) -> None:
+    """Remove the attribute ``bounds`` if it names a variable that the dataset does not have, which CF forbids."""
     if variable.attrs.get("bounds") not in (None, *dataset.variables):
         del variable.attrs["bounds"]
 
 
-def _meaning(array: xr.DataArray) -> dict[Hashable, Any]:
-    """The part of an encoding that another file can keep, and that holds the values."""
-    meaning: dict[Hashable, Any] = {key: array.encoding[key] for key in _MEANING if key in array.encoding}
-    mapping = str(meaning.get("grid_mapping", ""))
+def _portable_encoding(array: xr.DataArray) -> dict[Hashable, Any]:
+    """Return the part of an encoding that any file can keep and that reproduces the values."""
+    encoding: dict[Hashable, Any] = {key: array.encoding[key] for key in _VALUE_KEYS if key in array.encoding}
+    mapping = str(encoding.get("grid_mapping", ""))
     if not mapping or not all(word.rstrip(":") in array.coords for word in mapping.split()):
-        meaning.pop("grid_mapping", None)
+        encoding.pop("grid_mapping", None)
     codes = Codes.of({"dtype": float} | array.encoding)
     if isinstance(codes, Codes) and array.dtype.kind == "f":
         fills = missing_codes(array.encoding, codes)
-        meaning["dtype"] = codes.dtype
+        encoding["dtype"] = codes.dtype
         for key in ("_FillValue", "missing_value"):
-            meaning.pop(key, None)
+            encoding.pop(key, None)
         if fills:
-            meaning["_FillValue"] = codes.dtype.type(fills[0])
-        return meaning
+            encoding["_FillValue"] = codes.dtype.type(fills[0])
+        return encoding
     if array.dtype.kind in "iuf":
-        # Anything but whole numbers that stand for floats is kept in the type that it has in memory.
+        # Only integers that encode floats are packed; other values keep the type that they have in memory.
         for key in ("dtype", "scale_factor", "add_offset"):
-            meaning.pop(key, None)
+            encoding.pop(key, None)
         if array.dtype == np.float16:
-            meaning["dtype"] = np.dtype("float32")  # NetCDF has no half precision
+            encoding["dtype"] = np.dtype("float32")  # NetCDF has no half precision
         if array.dtype.kind in "iu":
             for key in ("_FillValue", "missing_value"):
-                meaning.pop(key, None)  # each number is a value
-    if meaning.get("_FillValue") is not None:
-        meaning.pop("missing_value", None)  # two that differ cannot both be written
-    dtype = meaning.get("dtype")
+                encoding.pop(key, None)  # every integer is a value
+    if encoding.get("_FillValue") is not None:
+        encoding.pop("missing_value", None)  # xarray refuses to write two that differ
+    dtype = encoding.get("dtype")
     if dtype is not None and np.dtype(dtype).kind not in "iuf":
-        del meaning["dtype"]
-    return meaning
+        del encoding["dtype"]
+    return encoding
 
 
 def packing(store: Path, name: str) -> Codes | None:
-    """Return the packing of a stored variable; None where its numbers are its values."""
+    """Return the packing of a stored variable; None if the stored numbers are the values."""
     meta = read_json(store / name / "zarr.json")
     dtype = np.dtype(meta["data_type"]) if isinstance(meta["data_type"], str) else None
     if dtype is None or dtype.kind not in "iu":
@@ -134,38 +139,54 @@ def packing(store: Path, name: str) -> Codes | None:
     return codes if isinstance(codes, Codes) else None
 
 
+def add_attribute(store: Path, name: str, value: str) -> None:
+    """Add a global attribute to a Zarr store, in one move."""
+    root = read_json(store / "zarr.json")
+    root["attributes"][name] = value
+    write_text(store / "zarr.json", json.dumps(root))
+
+
 def consolidate(store: Path) -> None:
-    """One file with all metadata, so that the product can be read through a web server."""
+    """Write all metadata of a store into one file, so that the store can be read through a web server."""
     import zarr
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Zarr v3 has not specified it yet; readers that do not know it ignore it
+        warnings.simplefilter("ignore")  # not yet specified for Zarr v3; readers that do not know it ignore it
         zarr.consolidate_metadata(str(store))
 
 
 def write_netcdf(store: Path, path: Path) -> None:
-    """Stream a finished store to NetCDF4, chunk by chunk; numbers are copied as they are stored."""
+    """Copy a complete store to NetCDF4, chunk by chunk, with the stored numbers unchanged.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
     path.unlink(missing_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset = xr.open_zarr(store, consolidated=False, decode_cf=False)
         for name in dataset.variables:
             variable = dataset[name]
-            sizes = variable.encoding.get("chunks")
+            chunks = variable.encoding.get("chunks")
             if variable.dtype.kind in "OTU":
-                # As characters: files with strings crash the NetCDF library when they are opened again and again.
+                # The NetCDF library crashes when a file with strings is opened repeatedly; characters are safe.
                 variable.encoding = {"dtype": "S1"}
                 continue
             variable.encoding = {} if "_FillValue" in variable.attrs else {"_FillValue": None}
             variable.attrs = _with_types(variable)
             if name not in dataset.coords and variable.ndim and variable.dtype.kind in "biuf":
-                cut = tuple(map(min, sizes, variable.shape))
-                variable.encoding |= {"zlib": True, "complevel": 1, "chunksizes": cut}
-        dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4")
+                sizes = tuple(map(min, chunks, variable.shape))
+                variable.encoding |= {"zlib": True, "complevel": 1, "chunksizes": sizes}
+        try:
+            dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4")
+        except RuntimeError as error:  # the NetCDF library does not report why a write failed
+            raise OSError(f"the NetCDF library failed ({error}), perhaps because the disk is full") from error
 
 
 def _with_types(variable: xr.DataArray) -> dict[Hashable, Any]:
-    """Attributes with the types that Zarr's JSON has lost."""
+    """Return the attributes with the types that Zarr's JSON does not keep."""
     attrs, dtype = dict(variable.attrs), variable.dtype
     if dtype.kind not in "iuf":
         return attrs
