@@ -15,7 +15,8 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from geogan.pipelines.evaluate import evaluate
+from geogan.evaluation import Scoring
+from geogan.pipelines.evaluate import Inputs, Outputs, evaluate
 from geogan.pipelines.train import train
 
 POINTS = 2258
@@ -76,13 +77,10 @@ def main() -> None:
         evaluate(
             gappy,
             run,
-            truth=truth,
-            methods=[given.methods],
-            members=given.members,
-            by=["distance", "cloud"],
-            json=run / "scores.json",
+            Scoring(given.methods, given.members, by=("distance", "cloud")),
+            inputs=Inputs(truth=truth),
+            outputs=Outputs(json=run / "scores.json", console=console),
             ablation=False,
-            console=console,
         )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from geogan import Reconstructor
-from geogan.evaluation.ensembles import EnsembleTally
+from geogan.evaluation import EnsembleTally
 from geogan.filling import fill
 from geogan.model.model import Model
 

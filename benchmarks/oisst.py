@@ -14,8 +14,9 @@ from typing import Any
 
 from rich.console import Console
 
+from geogan.evaluation import Scoring
 from geogan.pipelines.corrupt import CorruptOptions, corrupt
-from geogan.pipelines.evaluate import evaluate
+from geogan.pipelines.evaluate import Inputs, Outputs, evaluate
 from geogan.pipelines.train import train
 
 CLOUDS = {
@@ -75,17 +76,14 @@ def main() -> None:
         methods = given.methods if name == "model" else "model"
         for data in (learned, unseen):
             print(f"{name}, {data.stem}", flush=True)
+            by, has_details = ("distance", "cloud", "season"), name == "model" and data == learned
             evaluate(
                 data,
                 run,
-                truth=given.data,
-                methods=[methods],
-                members=given.members if name == "model" else 1,
-                by=["distance", "cloud", "season"] if name == "model" and data == learned else [],
-                figures=run if name == "model" and data == learned else None,
-                json=run / f"{data.stem}.json",
+                Scoring(methods, given.members if name == "model" else 1, by=by if has_details else ()),
+                inputs=Inputs(truth=given.data),
+                outputs=Outputs(run / f"{data.stem}.json", run if has_details else None, console),
                 ablation=False,
-                console=console,
             )
 
 

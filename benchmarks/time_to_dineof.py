@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 from oisst import CLOUDS
 
+from geogan.evaluation import Scoring
 from geogan.io import open_field
 from geogan.pipelines.corrupt import CorruptOptions, corrupt
-from geogan.pipelines.evaluate import evaluate
+from geogan.pipelines.evaluate import Inputs, Outputs, evaluate
 
 
 def rmse(filled: np.ndarray, truth: np.ndarray, gappy: np.ndarray) -> float:
@@ -63,7 +64,8 @@ def main() -> None:
     kept = given.out / f"{name}-dineof.json"
     if not kept.exists():
         began = time.perf_counter()
-        evaluate(archive, run, truth=given.data, methods=["dineof"], ablation=False, json=kept)
+        truth, table = Inputs(truth=given.data), Outputs(json=kept)
+        evaluate(archive, run, Scoring("dineof"), inputs=truth, outputs=table, ablation=False)
         print(f"DINEOF took {time.perf_counter() - began:.0f} s")
     theirs = next(row["rmse"] for row in json.loads(kept.read_text())["rows"] if row["method"] == "dineof")
     print(f"error {ours:.4f}, DINEOF's {theirs:.4f}")

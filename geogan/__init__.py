@@ -1,7 +1,7 @@
 """Fill the gaps in geophysical fields by learning from the gappy measurements alone.
 
-Names are loaded when they are first used, so that ``import geogan`` costs nothing. It registers ``da.geogan`` and
-``ds.geogan`` with xarray: at once where xarray is imported already, else as soon as xarray is.
+Names are loaded when they are first used, so that ``import geogan`` is fast. It registers ``da.geogan`` and
+``ds.geogan`` with xarray: at once if xarray is imported already, otherwise as soon as it is.
 
 Examples
 --------
@@ -18,33 +18,50 @@ from typing import TYPE_CHECKING, Any
 from geogan.registration import register_accessors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from geogan.corruption import corrupt
+    from geogan.evaluation import evaluate
     from geogan.fields.axes import find_axes
     from geogan.fields.synthetic import synthetic_sst
     from geogan.io import open_field
+    from geogan.operators import (
+        CloudMask,
+        Compose,
+        ConvolveNoise,
+        ObservedGaps,
+        PatchBand,
+        RemovePixel,
+        RemovePixelChannel,
+        SparseSampling,
+    )
     from geogan.operators.errors import InputError
     from geogan.operators.parse import parse as parse_operator
     from geogan.plotting import plot_field, plot_reconstruction
+    from geogan.presets import PRESETS
     from geogan.reconstructor import Reconstructor
+    from geogan.settings import NetworkConfig, Objective, TrainConfig
 
     __version__: str
 
-__all__ = [
-    "InputError",
-    "Reconstructor",
-    "corrupt",
-    "find_axes",
-    "open_field",
-    "parse_operator",
-    "plot_field",
-    "plot_reconstruction",
-    "synthetic_sst",
-]
-
+# Module and name of each public name; docs/api.md describes them.
 _HOMES = {
+    "CloudMask": ("operators", "CloudMask"),
+    "Compose": ("operators", "Compose"),
+    "ConvolveNoise": ("operators", "ConvolveNoise"),
     "InputError": ("operators.errors", "InputError"),
+    "NetworkConfig": ("settings", "NetworkConfig"),
+    "Objective": ("settings", "Objective"),
+    "ObservedGaps": ("operators", "ObservedGaps"),
+    "PRESETS": ("presets", "PRESETS"),
+    "PatchBand": ("operators", "PatchBand"),
     "Reconstructor": ("reconstructor", "Reconstructor"),
+    "RemovePixel": ("operators", "RemovePixel"),
+    "RemovePixelChannel": ("operators", "RemovePixelChannel"),
+    "SparseSampling": ("operators", "SparseSampling"),
+    "TrainConfig": ("settings", "TrainConfig"),
     "corrupt": ("corruption", "corrupt"),
+    "evaluate": ("evaluation", "evaluate"),
     "find_axes": ("fields.axes", "find_axes"),
     "open_field": ("io", "open_field"),
     "parse_operator": ("operators.parse", "parse"),
@@ -52,6 +69,38 @@ _HOMES = {
     "plot_reconstruction": ("plotting", "plot_reconstruction"),
     "synthetic_sst": ("fields.synthetic", "synthetic_sst"),
 }
+__all__ = [
+    "PRESETS",
+    "CloudMask",
+    "Compose",
+    "ConvolveNoise",
+    "InputError",
+    "NetworkConfig",
+    "Objective",
+    "ObservedGaps",
+    "PatchBand",
+    "Reconstructor",
+    "RemovePixel",
+    "RemovePixelChannel",
+    "SparseSampling",
+    "TrainConfig",
+    "corrupt",
+    "evaluate",
+    "find_axes",
+    "load",
+    "open_field",
+    "parse_operator",
+    "plot_field",
+    "plot_reconstruction",
+    "synthetic_sst",
+]
+
+
+def load(path: "str | Path", *, device: str = "auto") -> "Reconstructor":
+    """Return the model in the folder of a run; see `geogan.Reconstructor.load`."""
+    from geogan.reconstructor import Reconstructor
+
+    return Reconstructor.load(path, device=device)
 
 
 def __getattr__(name: str) -> Any:
@@ -61,9 +110,9 @@ def __getattr__(name: str) -> Any:
         return version("geogan")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home, own = _HOMES[name]
-    value = getattr(import_module(f"geogan.{home}"), own)
-    globals()[name] = value  # found at once the next time
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(f"geogan.{module}"), attribute)
+    globals()[name] = value  # the next access is direct
     return value
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import xarray as xr
 from rich.console import Console
 
-from geogan.evaluation.league import Row
+from geogan.evaluation import Row
 from geogan.fields.field import Field
 from geogan.fields.measurement import measure
 from geogan.fields.synthetic import synthetic_sst
@@ -17,7 +17,7 @@ from geogan.files.user_path import user_path
 from geogan.io import open_field
 from geogan.operators.errors import InputError
 from geogan.operators.parse import parse
-from geogan.pipelines.evaluate import evaluate
+from geogan.pipelines.evaluate import Inputs, Outputs, evaluate
 from geogan.pipelines.fill import fill
 from geogan.pipelines.train import train
 from geogan.plotting import plot_reconstruction
@@ -94,11 +94,10 @@ def demo(
     rows = evaluate(
         out / "gappy.zarr",
         run,
-        truth=out / "truth.zarr",
+        inputs=Inputs(truth=out / "truth.zarr"),
+        outputs=Outputs(json=out / "table.json", console=console),
         ablation=False,
-        json=out / "table.json",
         threads=threads,
-        console=console,
     )
     plot_reconstruction(
         open_field(out / "gappy.zarr", variable="sst"),

@@ -7,6 +7,7 @@ import typer
 
 from geogan.cli.console import make_console
 from geogan.cli.options import AllowProduct, Data, Device, Dims, Group, Model, Threads, Variable, Where
+from geogan.evaluation import METHODS
 
 
 def evaluate(
@@ -19,13 +20,13 @@ def evaluate(
     truth: Annotated[
         str | None,
         typer.Option(
-            help="Fuller field of the same grid and unit: cells that are in it but not in the data are scored.",
+            help="Fuller field on the same grid, in the same units: cells that it has and the data lack are scored.",
             show_default="the observations withheld from training",
         ),
     ] = None,
     truth_variable: Annotated[
         str | None,
-        typer.Option(help="Its variable, where that has another name there.", show_default="as in the data"),
+        typer.Option(help="Variable of the truth, if it has another name there.", show_default="as in the data"),
     ] = None,
     method: Annotated[
         list[str],
@@ -33,34 +34,44 @@ def evaluate(
             "--methods",
             "--method",
             metavar="NAME",
-            help="climatology, linear_time, biharmonic, gaussian, model, total_variation, deep_image_prior, dineof, "
-            "ambientgan, or all, with commas between; the last four take minutes or more.",
-            show_default="the first five",
+            help=f"Methods to score, with commas between: {', '.join(METHODS)}, or all. Slow methods take minutes "
+            "or more.",
+            show_default="all but the slow ones",
         ),
     ] = [],  # noqa: B006
     members: Annotated[
-        int, typer.Option(help="Draws of the ensembles of model and Gaussian MAP; 2 or more are scored, with spectra.")
+        int,
+        typer.Option(
+            help="Ensemble members of the model and of the Gaussian MAP; 2 or more are scored, with power spectra."
+        ),
     ] = 1,
     by: Annotated[
         list[str],
-        typer.Option(metavar="NAME", help="Scores apart by distance, cloud or season.", show_default="no"),
+        typer.Option(
+            metavar="NAME",
+            help="Report scores by distance to the nearest observation (distance), cloud fraction (cloud) or season.",
+            show_default="no",
+        ),
     ] = [],  # noqa: B006
     figures: Annotated[
         Path | None,
         typer.Option(help="Folder for figures: reliability, rank histogram, power spectra.", show_default="no"),
     ] = None,
     ablation: Annotated[
-        bool, typer.Option(help="Train once more, for as many steps, without the adversarial term, and score that too.")
+        bool,
+        typer.Option(
+            help="Train once more, for as many steps, without the adversarial prior term, and score that too."
+        ),
     ] = True,
     json: Annotated[
         Path | None,
-        typer.Option(help="Write the scores to a JSON file too, - for stdout.", show_default="no"),
+        typer.Option(help="JSON file for the scores, or - for standard output.", show_default="no"),
     ] = None,
     allow_product: AllowProduct = False,
     screen: Annotated[
         bool | None,
         typer.Option(
-            help="Leave out single observations that neither their neighbours nor the climatology support.",
+            help="Hide single observations that neither their neighbours nor the climatology support.",
             show_default="as the model was trained",
         ),
     ] = None,
@@ -68,27 +79,18 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Compare a model with simpler methods on the same hidden cells."""
+    from geogan.evaluation import Scoring
+    from geogan.pipelines.evaluate import Inputs, Outputs
     from geogan.pipelines.evaluate import evaluate as run
 
     run(
         data,
         model,
-        variable=variable,
-        group=group,
-        dims=dims,
-        where=where,
-        truth=truth,
-        truth_variable=truth_variable,
-        methods=method or None,
-        members=members,
-        by=by,
-        figures=figures,
+        Scoring(method, members, by),
+        inputs=Inputs(variable, group, dims, where, truth, truth_variable, allow_product, screen),
+        # JSON on standard output must not be mixed with a table.
+        outputs=Outputs(json, figures, make_console(results=str(json) != "-")),
         ablation=ablation,
-        json=json,
-        allow_product=allow_product,
-        screen=screen,
         threads=threads,
         device=device,
-        # JSON on stdout must not be mixed with a table.
-        console=make_console(results=str(json) != "-"),
     )

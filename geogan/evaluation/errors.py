@@ -1,4 +1,4 @@
-"""How far an estimate is from the truth on the cells asked for."""
+"""Errors of an estimate on the cells asked for: RMSE, bias, mean absolute error, and the share that was filled."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,21 +9,21 @@ from geogan.operators.errors import InputError
 
 
 class Score(NamedTuple):
-    """Errors over the cells that were both asked for and filled, in the unit of the field.
+    """Errors over the cells that were asked for and filled, in the unit of the field.
 
     Attributes
     ----------
     rmse : float
-        Root of the mean square error; NaN where no cell was filled.
+        Root mean square error; NaN if no cell was filled.
     bias : float
         Mean of estimate minus truth.
     mae : float
         Mean absolute error.
     cells : int
-        Number of cells the errors are taken over.
+        Number of cells that are scored.
     share : float
-        ``cells`` divided by the number of cells asked for: 1 where the method filled all of them. A
-        method that leaves the hard cells out has a small error and a small share.
+        ``cells`` divided by the number of cells asked for; 1 if the method filled all of them. A method that omits the
+        difficult cells has a small error and a small share.
     """
 
     rmse: float
@@ -35,19 +35,18 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Tally:
-    """Sums of errors, from which a :class:`Score` follows; archives are scored block by block with it.
+    """Sums of errors from which a :class:`Score` follows, so that an archive can be scored block by block.
 
-    Tallies are added with ``+``, in any split and order: they hold sums alone, in float64, so that
-    nothing but the last bits of rounding depends on the way.
+    Tallies are added with ``+``. The result does not depend on split or order beyond the rounding of float64 sums.
 
     Attributes
     ----------
     squares, errors, absolutes : float
         Sums of the squared, signed and absolute errors.
     cells : int
-        Cells asked for and filled.
+        Number of cells asked for and filled.
     asked : int
-        Cells asked for, where the truth is known.
+        Number of cells asked for where the truth is known.
 
     Examples
     --------
@@ -65,56 +64,40 @@ class Tally:
     asked: int = 0
 
     def add(self, estimate: np.ndarray, truth: np.ndarray, where: np.ndarray) -> "Tally":
-        """Return this tally with one more block in it.
+        """Return the sum of this tally and a block.
 
         Parameters
         ----------
         estimate : ndarray
-            What a method says, NaN where it says nothing.
+            Estimate of a method; NaN where it has none.
         truth : ndarray, same shape
-            What was measured, in the same unit; cells that are NaN here are not counted.
+            Truth in the same unit; cells that are NaN are not counted.
         where : ndarray of bool
             True on the cells to score; broadcast to the shape of ``truth``.
-
-        Returns
-        -------
-        tally : Tally
-            A new one; this one is unchanged.
 
         Raises
         ------
         InputError
-            Where the shapes differ or ``where`` is not boolean.
+            If shapes differ or ``where`` is not boolean.
         """
-        estimate, truth, where = np.asarray(estimate), np.asarray(truth), np.asarray(where)
+        estimate, truth = np.asarray(estimate), np.asarray(truth)
         if estimate.shape != truth.shape:
             raise InputError(
                 f"estimate and truth must have one shape, got {estimate.shape} and {truth.shape}; "
                 "select the same dates and cells of both"
             )
-        if where.dtype != bool:
-            raise InputError(
-                f"where must be boolean, True on the cells to score, got {where.dtype}; compare with 0 to make it so"
-            )
-        try:
-            where = np.broadcast_to(where, truth.shape)
-        except ValueError as problem:
-            raise InputError(
-                f"where must broadcast to the shape of truth, {truth.shape}, got {where.shape}; give one flag a cell"
-            ) from problem
-        asked = where & np.isfinite(truth)
-        filled = asked & np.isfinite(estimate)
+        filled, asked = cells_to_score(np.isfinite(estimate), truth, where)
         error = estimate[filled].astype("float64") - truth[filled].astype("float64")
         return self + Tally(
             squares=float(np.sum(error**2)),
             errors=float(np.sum(error)),
             absolutes=float(np.sum(np.abs(error))),
             cells=int(error.size),
-            asked=int(asked.sum()),
+            asked=asked,
         )
 
     def __add__(self, other: "Tally") -> "Tally":
-        """Return the tally of both."""
+        """Return the sum of two tallies."""
         if not isinstance(other, Tally):
             return NotImplemented
         return Tally(
@@ -126,7 +109,7 @@ class Tally:
         )
 
     def score(self) -> Score:
-        """Return the errors so far; NaN, with 0 cells, where nothing could be scored."""
+        """Return the errors; NaN, with 0 cells, if no cell could be scored."""
         share = self.cells / self.asked if self.asked else float("nan")
         if not self.cells:
             return Score(float("nan"), float("nan"), float("nan"), 0, share)
@@ -139,32 +122,36 @@ class Tally:
         )
 
 
-def score(estimate: np.ndarray, truth: np.ndarray, where: np.ndarray) -> Score:
-    """Score an estimate that fits into memory.
+def cells_to_score(is_predicted: np.ndarray, truth: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the mask of the cells that can be scored, and the number of cells asked for.
 
     Parameters
     ----------
-    estimate : ndarray
-        What a method says, NaN where it says nothing.
-    truth : ndarray, same shape
-        What was measured, in the same unit; cells that are NaN here are not counted.
+    is_predicted : ndarray of bool, shape of ``truth``
+        True where there is a prediction.
+    truth : ndarray
+        NaN where the truth is not known.
     where : ndarray of bool
-        True on the cells to score; broadcast to the shape of ``truth``.
-
-    Returns
-    -------
-    score : Score
-        Errors over the cells that the method filled, and the share of the cells asked for that it filled.
+        True on the cells asked for; broadcast to the shape of ``truth``.
 
     Raises
     ------
     InputError
-        Where the shapes differ or ``where`` is not boolean.
+        If ``where`` is not boolean or does not broadcast.
 
     Examples
     --------
-    >>> truth = np.array([[10.0, 11.0], [12.0, np.nan]])
-    >>> score(truth + 0.5, truth, np.array([[True, False], [True, True]]))
-    Score(rmse=0.5, bias=0.5, mae=0.5, cells=2, share=1.0)
+    >>> cells_to_score(np.array([True, False, True]), np.array([1.0, 2.0, np.nan]), np.array(True))
+    (array([ True, False, False]), 2)
     """
-    return Tally().add(estimate, truth, where).score()
+    where = np.asarray(where)
+    if where.dtype != bool:
+        raise InputError(f"where must be boolean, True on the cells to score, got {where.dtype}; convert it to bool")
+    try:
+        where = np.broadcast_to(where, truth.shape)
+    except ValueError as problem:
+        raise InputError(
+            f"where must broadcast to the shape of truth, {truth.shape}, got {where.shape}; give one value a cell"
+        ) from problem
+    asked = where & np.isfinite(truth)
+    return asked & is_predicted, int(asked.sum())

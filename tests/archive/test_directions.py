@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from geogan import Reconstructor
 from geogan.archive.directions import as_inside, directed
 from geogan.archive.standardiser import Standardiser
-from geogan.evaluation.league import league
+from geogan.evaluation import Scoring, score_methods
 from geogan.fields.field import Field
 from geogan.fields.transforms import Transform
 from geogan.fields.variables import is_repeated, own_bands, repeat_bands
@@ -180,11 +180,10 @@ def test_scores_go_the_shortest_way(angles, domain, quick):
         model = small().fit(turned, domain=domain).model_
         archive = prepared(model, Field.of(turned), withheld=True)
         methods = ["climatology", "linear_time", "biharmonic", "dineof", "gaussian", "model"]
-        rows.append(league({"model": model}, archive, members=2, methods=methods, threads=1))
+        rows.append(score_methods({"model": model}, archive, Scoring(methods, members=2), threads=1))
         fuller = ((truth + turn) % 360).assign_attrs(WIND)
-        against = league(
-            {"model": model}, prepared(model, Field.of(turned)), truth=fuller, methods=["model"], threads=1
-        )
+        hidden = prepared(model, Field.of(turned))
+        against = score_methods({"model": model}, hidden, Scoring("model"), truth=fuller, threads=1)
         assert 0 < against[0].score.rmse < 60
     for one, other in zip(*rows, strict=True):
         assert one.method == other.method and one.score.cells == other.score.cells > 0
@@ -207,7 +206,7 @@ def test_directions_beside_other_variables(angles, gappy, domain, quick, tmp_pat
     assert float(product.wdir.min()) >= 0 and float(product.wdir.max()) < 360
     field = as_field(both).array
     archive = prepared(fitted.model_, Field.of(field), withheld=True)
-    rows = league({"model": fitted.model_}, archive, methods=["climatology", "model"], threads=1)
+    rows = score_methods({"model": fitted.model_}, archive, Scoring("climatology,model"), threads=1)
     assert [row.variable for row in rows] == ["speed", "speed", "wdir", "wdir"]
     with pytest.raises(InputError, match="one number for each of speed, wdir"):
         fill(fitted.model_, Field.of(field), max_error=[1.0, 2.0, 3.0])
@@ -255,7 +254,7 @@ def test_from_file_to_file(angles, quick, tmp_path, suffix):
         assert float(product.wdir.min()) >= 0 and float(product.wdir.max()) < 360
         assert product.wdir_std.attrs["units"] == "degree"
         assert product.wdir_std.attrs["comment"].startswith("circular standard deviation, of filled cells")
-    rows = evaluate(path, run, methods=["climatology", "model"], members=2, ablation=False, threads=1)
+    rows = evaluate(path, run, Scoring("climatology,model", members=2), ablation=False, threads=1)
     assert [row.score.rmse < 104 for row in rows] == [True, True]
 
 

@@ -12,13 +12,14 @@ import geogan
 from geogan.archive.archive import Archive
 from geogan.archive.screening import Screen, count_suspicious
 from geogan.archive.standardiser import Standardiser
+from geogan.evaluation import Scoring
 from geogan.fields.field import Field
 from geogan.fields.marks import is_screened, is_unreadable, screened_mark
 from geogan.filling import reader
 from geogan.filling.fill import with_screen
 from geogan.filling.tiles import Tile
 from geogan.operators.errors import InputError
-from geogan.pipelines.evaluate import evaluate
+from geogan.pipelines.evaluate import Inputs, evaluate
 from geogan.pipelines.fill import fill
 from geogan.pipelines.info import info
 from geogan.pipelines.train import train
@@ -253,8 +254,9 @@ def test_on_the_command_line_training_is_told_and_filling_does_the_same(files, s
     result = run("fill --data sst.nc --model run --out c.nc --threads 1 --no-screen")
     assert result.exit_code == 0 and not (xr.open_dataset("c.nc").sst_source.values == SCREENED).any()
     # An evaluation leaves the same ones out: what was withheld is hidden by the gaps that training saw.
-    rows = {row.method: row.score for row in evaluate("sst.nc", files / "run", methods=["gaussian,climatology"])}
-    loose = {row.method: row.score for row in evaluate("sst.nc", files / "run", methods=["climatology"], screen=False)}
+    rows = {row.method: row.score for row in evaluate("sst.nc", files / "run", Scoring("gaussian,climatology"))}
+    unscreened = evaluate("sst.nc", files / "run", Scoring("climatology"), inputs=Inputs(screen=False))
+    loose = {row.method: row.score for row in unscreened}
     assert rows["climatology"].rmse < 0.6 * loose["climatology"].rmse
     assert run("fill --data sst.nc --model run --out map.nc --screen-threshold 3").exit_code == 2
 

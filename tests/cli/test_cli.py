@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from geogan import defaults
 from geogan.cli import app
+from geogan.evaluation import METHODS
+from geogan.evaluation.methods import DEFAULT_METHODS
 from geogan.operators.errors import InputError
 
 VERBS = ("train", "fill", "evaluate", "corrupt", "plot", "info", "demo")
@@ -107,14 +109,16 @@ def test_the_other_verbs_pass_on_their_options(calls):
     run("plot", "f.nc", "--out", "f.png", "--date", "2001-01-02", "--truth", "t.nc", "--domain", "sea")
     run("demo", "--minutes", 0.5, "--size", 32)
     assert [call[0] for call in calls] == ["fill", "evaluate", "evaluate", "corrupt", "plot", "demo"]
-    consoles = [call[2].pop("console") for call in calls]
+    consoles = [call[2].pop("console") if "console" in call[2] else call[2]["outputs"].console for call in calls]
     # Only a table of scores goes to stdout, unless JSON goes there.
     assert [console.stderr for console in consoles] == [True, False, True, True, True, True]
     fill, evaluate, as_json, corrupt, plot, demo = (call[1:] for call in calls)
     assert fill[0] == (["a.nc"], Path("runs/x"), Path("f.nc"))
     assert fill[1]["keep_observed"] is False and fill[1]["time"] == "2001-01"
-    assert evaluate[1]["methods"] == ["model"] and evaluate[1]["ablation"] is False
-    assert as_json[1]["methods"] is None and as_json[1]["ablation"] and as_json[1]["json"] == Path("-")
+    assert evaluate[0][2].methods == ("model",) and evaluate[1]["ablation"] is False
+    assert evaluate[1]["inputs"].truth == "t.nc"
+    assert as_json[0][2].methods == DEFAULT_METHODS
+    assert as_json[1]["ablation"] and as_json[1]["outputs"].json == Path("-")
     assert corrupt[0][2].operator == ["cloud_mask"] and corrupt[0][2].seed == 3
     assert plot[0][:2] == ("f.nc", Path("f.png")) and plot[0][2].date == "2001-01-02"
     assert demo == ((Path("demo"),), {"days": 160, "size": 32, "minutes": 0.5, "seed": 0, "threads": None})
@@ -132,14 +136,13 @@ def test_pipelines_take_the_options_of_their_verbs(verb):
     given = set(inspect.signature(command.callback).parameters) - {"ctx", "method", "as_json", "screen_threshold"}
     module = pipeline(verb)
     accepted = set(inspect.signature(getattr(module, verb)).parameters)
-    options = getattr(module, f"{verb.capitalize()}Options", None)
-    accepted |= {option.name for option in dataclasses.fields(options)} if options else set()
+    groups = {"evaluate": ("Scoring", "Inputs", "Outputs")}.get(verb, (f"{verb.capitalize()}Options",))
+    options = [getattr(module, group) for group in groups if hasattr(module, group)]
+    accepted |= {option.name for group in options for option in dataclasses.fields(group)}
     assert given <= accepted and "console" in accepted
 
 
 def test_the_help_names_every_method():
-    from geogan.evaluation.league import METHODS
-
     words = run("evaluate", "--help").stdout.replace(",", " ").split()
     assert set(METHODS) <= set(words)
 

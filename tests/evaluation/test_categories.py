@@ -1,4 +1,4 @@
-"""Every cell of the domain has one class of each kind, and it is the right one."""
+"""Every cell of the domain has one class of each category, and it is the right one."""
 
 from itertools import product
 
@@ -20,14 +20,14 @@ def test_distances_are_those_of_brute_force(seed, share):
     domain = random.random((7, 23)) < 0.8
     found = distance_to_observed(observed, domain).classes
     for t, c in product(range(2), range(2)):
-        seen = np.argwhere(observed[t, c] & domain)
+        places = np.argwhere(observed[t, c] & domain)
         for y, x in np.argwhere(domain):
-            nearest = np.sqrt(((seen - [y, x]) ** 2).sum(1)).min(initial=np.inf)
+            nearest = np.sqrt(((places - [y, x]) ** 2).sum(1)).min(initial=np.inf)
             assert found[t, c, y, x] == sum(nearest > end for end in DISTANCES)
     assert (found[..., ~domain] == -1).all()
 
 
-def test_bands_and_dates_have_their_own_clouds():
+def test_the_cloud_fraction_is_that_of_each_band_and_date():
     domain = np.ones((4, 5), bool)
     domain[0, 0] = False
     observed = np.ones((2, 2, 4, 5), bool)
@@ -36,7 +36,7 @@ def test_bands_and_dates_have_their_own_clouds():
     assert cloud_fraction(observed, domain).classes[..., 0, 0].tolist() == [[0, 2], [3, 3]]
 
 
-def test_quarters_have_their_upper_end():
+def test_quarters_include_their_upper_end():
     domain = np.ones((4, 5), bool)
     hidden = np.arange(21)
     observed = (np.arange(20) >= hidden[:, None]).reshape(21, 1, 4, 5)
@@ -52,16 +52,16 @@ def test_seasons_of_both_kinds_of_dates():
     np.testing.assert_array_equal(season(other).classes, season(dates).classes)
 
 
-def test_the_parts_are_the_whole():
+def test_classes_cover_all_cells_once():
     random = np.random.default_rng(0)
     observed, domain = random.random((3, 2, 9, 11)) < 0.1, random.random((9, 11)) < 0.7
     where = (random.random(observed.shape) < 0.5) & domain
     dates = np.array(["2015-01-05", "2015-07-05", "2015-08-05"], "M8[D]")
     for category in (distance_to_observed(observed, domain), cloud_fraction(observed, domain), season(dates)):
-        parts = dict(category.parts(where))
+        parts = dict(category.cells_by_label(where))
         assert set(parts) <= set(category.labels)
         np.testing.assert_array_equal(sum(cells.astype(int) for cells in parts.values()), where)
-    assert list(Category("none", ("a",), np.array(-1)).parts(where)) == []
+    assert list(Category("none", ("a",), np.array(-1)).cells_by_label(where)) == []
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_the_parts_are_the_whole():
         (lambda: cloud_fraction(np.ones((1, 1, 2, 3), bool), np.ones((2, 3))), "domain must be boolean"),
         (lambda: distance_to_observed(np.ones((1, 1, 2, 3), bool), np.ones((3, 3), bool)), "of one grid"),
         (lambda: cloud_fraction(np.ones((1, 1, 2, 3), bool), np.zeros((2, 3), bool)), "True somewhere"),
-        (lambda: season(np.arange(3)), "needs dates"),
-        (lambda: season(np.array(["NaT"], "M8[D]")), "needs dates"),
+        (lambda: season(np.arange(3)), "seasons need dates"),
+        (lambda: season(np.array(["NaT"], "M8[D]")), "seasons need dates"),
     ],
 )
 def test_errors(call, words):
@@ -83,9 +83,10 @@ def test_errors(call, words):
 def test_the_nearest_observation_may_lie_across_the_seam():
     observed, domain = np.zeros((1, 1, 2, 20), bool), np.ones((2, 20), bool)
     observed[..., 0] = True
-    flat, round_ = (
-        distance_to_observed(observed, domain, is_periodic=each).classes[0, 0, 0].tolist() for each in (False, True)
+    flat, periodic = (
+        distance_to_observed(observed, domain, is_periodic=is_periodic).classes[0, 0, 0].tolist()
+        for is_periodic in (False, True)
     )
-    assert flat[-1] == len(DISTANCES) and round_[-1] == 0
-    assert round_[1:] == round_[1:][::-1]
-    assert flat[:11] == round_[:11]
+    assert flat[-1] == len(DISTANCES) and periodic[-1] == 0
+    assert periodic[1:] == periodic[1:][::-1]
+    assert flat[:11] == periodic[:11]

@@ -1,4 +1,4 @@
-"""Scores of ensembles: exact formulae, honest laws score as honest, and any split gives the same."""
+"""Scores of ensembles: exact formulas, calibrated predictions, and independence of the split into blocks."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from geogan.evaluation.ensembles import LEVELS, EnsembleTally, fair_crps, normal_crps
+from geogan.evaluation.ensembles import LEVELS, EnsembleTally, fair_crps
 from geogan.operators.errors import InputError
 
 EVERYWHERE = np.array(True)
@@ -19,6 +19,11 @@ def flat(score) -> np.ndarray:
     return np.concatenate([np.array(list(part), float) for part in parts])
 
 
+def fair(members, truth, error=0.0):
+    """Return the fair CRPS of unsorted members."""
+    return fair_crps(np.sort(members - truth, 0), np.broadcast_to(error, truth.shape))
+
+
 def crps_of(cdf, truth: float) -> float:
     """The definition: the integral of (F(x) - 1(x >= y))^2 (Hersbach 2000)."""
     below = integrate.quad(lambda x: cdf(x) ** 2, truth - 300, truth, limit=400)[0]
@@ -27,26 +32,26 @@ def crps_of(cdf, truth: float) -> float:
 
 @settings(max_examples=40, deadline=None)
 @given(count=st.integers(2, 12), seed=st.integers(0, 2**32 - 1))
-def test_the_fair_score_is_its_double_sum(count, seed):
+def test_the_fair_crps_is_its_double_sum(count, seed):
     random = np.random.default_rng(seed)
     members, truth = random.normal(280, 3, (count, 5)).round(1), random.normal(280, 3, 5).round(1)
     pairs = np.abs(members[:, None] - members[None]).sum((0, 1)) / (2 * count * (count - 1))
-    np.testing.assert_allclose(fair_crps(members, truth), np.abs(members - truth).mean(0) - pairs, atol=1e-10)
+    np.testing.assert_allclose(fair(members, truth), np.abs(members - truth).mean(0) - pairs, atol=1e-10)
 
 
-def test_the_fair_score_does_not_depend_on_the_number_of_members():
+def test_the_fair_crps_does_not_depend_on_the_number_of_members():
     random = np.random.default_rng(1)
     for count in (2, 5):
-        scores = fair_crps(random.normal(size=(count, 200_000)), random.normal(size=200_000))
+        scores = fair(random.normal(size=(count, 200_000)), random.normal(size=200_000))
         assert scores.mean() == pytest.approx(np.pi**-0.5, abs=0.004)
 
 
-def test_an_error_of_the_truth_is_one_of_the_members():
+def test_observation_error_equals_noise_added_to_the_members():
     random = np.random.default_rng(2)
     members, truth = random.normal(size=(4, 3)), random.normal(size=3)
     noisy = members[..., None] + 0.6 * random.normal(size=(4, 3, 200_000))
-    drawn = fair_crps(noisy, np.broadcast_to(truth[:, None], (3, 200_000))).mean(-1)
-    np.testing.assert_allclose(fair_crps(members, truth, observation_error=0.6), drawn, atol=0.01)
+    drawn = fair(noisy, np.broadcast_to(truth[:, None], (3, 200_000))).mean(-1)
+    np.testing.assert_allclose(fair(members, truth, 0.6), drawn, atol=0.01)
     ranks = np.bincount((noisy < truth[:, None]).sum(0).ravel(), minlength=5) / 200_000
     tally = EnsembleTally().add_members(members, truth, EVERYWHERE, observation_error=0.6)
     np.testing.assert_allclose(tally.ranks, ranks, atol=0.02)
@@ -56,9 +61,10 @@ def test_an_error_of_the_truth_is_one_of_the_members():
     )
 
 
-def test_the_normal_and_the_t_score_are_their_integrals():
+def test_the_crps_of_the_normal_and_of_student_s_t_are_their_integrals():
     mean, std, truth = np.array([10.0]), np.array([1.5]), np.array([11.2])
-    assert normal_crps(mean, std, truth)[0] == pytest.approx(crps_of(stats.norm(10, 1.5).cdf, 11.2))
+    normal = EnsembleTally().add_normal(mean, std, truth, EVERYWHERE)
+    assert normal.crps == pytest.approx(crps_of(stats.norm(10, 1.5).cdf, 11.2))
     for members in (3, 6, 40):
         tally = EnsembleTally().add_normal(mean, std, truth, EVERYWHERE, members=members)
         law = stats.t(members - 1, 10, 1.5 * np.sqrt(1 + 1 / members))
@@ -70,7 +76,7 @@ def test_the_normal_and_the_t_score_are_their_integrals():
     assert noisy.predicted == pytest.approx(2.5**2) and noisy.variance == pytest.approx(1.5**2)
 
 
-def test_a_certain_value_has_its_absolute_error():
+def test_without_spread_the_crps_is_the_absolute_error():
     truth = np.array([0.0, 1.0])
     tally = EnsembleTally().add_normal(np.array([0.5, 1.0]), np.zeros(2), truth, EVERYWHERE)
     assert tally.score().crps == tally.score().mae == 0.25
@@ -89,7 +95,7 @@ def test_known_interval_scores():
 
 
 @pytest.mark.parametrize(("count", "noise"), [(4, 0.0), (10, 0.5), (25, 0.0)])
-def test_honest_members_score_as_honest(count, noise):
+def test_calibrated_members_have_calibrated_scores(count, noise):
     random = np.random.default_rng(count)
     shape = (30_000,)
     centre, width = random.normal(size=shape), random.uniform(0.5, 2, shape)
@@ -99,17 +105,17 @@ def test_honest_members_score_as_honest(count, noise):
     by_std = EnsembleTally().add_normal(
         members.mean(0), members.std(0, ddof=1), truth, EVERYWHERE, observation_error=noise, members=count
     )
-    for each in (score, by_std.score()):
-        assert each.spread_skill == pytest.approx(1, abs=0.02)
-        assert each.bias == pytest.approx(0, abs=0.03)
+    for scored in (score, by_std.score()):
+        assert scored.spread_skill == pytest.approx(1, abs=0.02)
+        assert scored.bias == pytest.approx(0, abs=0.03)
         for level in (0.5, 0.9, 0.95):
-            assert each.coverage[level] == pytest.approx(level, abs=0.025)  # interpolated at 4
+            assert scored.coverage[level] == pytest.approx(level, abs=0.025)  # interpolated at 4
     expected = len(truth) / (count + 1)
     np.testing.assert_allclose(score.ranks, expected, atol=5 * expected**0.5)
     assert score.crps == pytest.approx(np.mean(np.sqrt(width**2 + noise**2)) / np.pi**0.5, rel=0.03)
 
 
-def test_members_without_the_truth_show_it():
+def test_members_with_too_little_spread_are_detected():
     random = np.random.default_rng(3)
     members, truth = 0.5 * random.normal(size=(9, 20_000)), random.normal(size=20_000)
     score = EnsembleTally().add_members(members, truth, EVERYWHERE).score()
@@ -170,10 +176,10 @@ def test_nothing_to_score():
     assert np.isnan(EnsembleTally().score().share)
 
 
-def test_histograms_of_other_sizes_are_not_added():
+def test_rank_histograms_of_different_sizes_are_not_added():
     some = replace(EnsembleTally(), ranks=(1.0, 0.0, 0.0))
     assert (some + EnsembleTally()).ranks == (EnsembleTally() + some).ranks == (1.0, 0.0, 0.0)
-    with pytest.raises(InputError, match="of 2 and of 3 members"):
+    with pytest.raises(InputError, match="of 2 and of 3 members cannot be added"):
         some + replace(EnsembleTally(), ranks=(1.0, 0.0, 0.0, 0.0))
 
 
@@ -183,7 +189,7 @@ def test_histograms_of_other_sizes_are_not_added():
         ((3, 2), np.ones(2), 0.0, "must be boolean"),
         ((3, 2), np.ones(3, bool), 0.0, "must broadcast"),
         ((3, 2), EVERYWHERE, -1.0, "must not be negative"),
-        ((3, 4), EVERYWHERE, 0.0, "shape of truth behind"),
+        ((3, 4), EVERYWHERE, 0.0, "the shape of truth after the number"),
         ((1, 2), EVERYWHERE, 0.0, "two or more"),
     ],
 )

@@ -11,6 +11,7 @@ import xarray as xr
 import geogan
 from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
+from geogan.evaluation import Scoring
 from geogan.fields.field import Field
 from geogan.fields.observation_error import observation_error
 from geogan.filling import reader
@@ -338,7 +339,7 @@ def test_on_the_command_line_it_is_read_by_its_name(noisy, sea, truth, tmp_path,
         assert (filled.sst_source.values[seen] == 1).all() and np.isfinite(filled.sst_std.values[seen]).all()
         dataset = xr.merge([field, error])
         xr.testing.assert_allclose(dataset.geogan.fill(run, variable="sst").sst, filled.sst, rtol=1e-4)
-    rows = evaluate(tmp_path / "noisy.zarr", run, methods=["gaussian", "model"], members=4, ablation=False)
+    rows = evaluate(tmp_path / "noisy.zarr", run, Scoring("gaussian,model", members=4), ablation=False)
     for row in rows:
         # Observations are foretold with the errors they have: their spread is that of the residuals.
         assert 0.5 < (row.law or row.members).spread_skill < 2

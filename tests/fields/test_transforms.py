@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from geogan import Reconstructor
 from geogan.archive.standardiser import Standardiser, transforms
-from geogan.evaluation.league import league
+from geogan.evaluation import Scoring, score_methods
 from geogan.fields.field import Field
 from geogan.fields.transforms import Transform, parse_transforms
 from geogan.filling.fill import prepared
@@ -183,9 +183,8 @@ def test_scores_of_fractions_are_fractions(gappy, domain, quick):
     field = ice(gappy)
     model = small("bounded:0,1").fit(field, domain=domain).model_
     archive = prepared(model, Field.of(field), withheld=True)
-    rows = league(
-        {"model": model}, archive, members=2, methods=["climatology", "dineof", "gaussian", "model"], threads=1
-    )
+    scoring = Scoring("climatology,dineof,gaussian,model", members=2)
+    rows = score_methods({"model": model}, archive, scoring, threads=1)
     assert [row.method for row in rows] == ["climatology", "dineof", "gaussian", "model"]
     for row in rows:
         assert 0 < row.score.rmse < 0.7 and row.score.share == 1

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("geogan", "operators", "pipelines", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("geogan", "operators", "pipelines", "examples", "pyproject.toml", "README.md", "LICENSE")
+# Folders that are linked into the package.
+LINKED = {"operators": "operators", "pipelines": "pipelines", "examples/paper": "paper"}
 
 CODE = """
 import geogan, geogan.cli
 import geogan.model.networks, geogan.plotting, geogan.evaluation.baselines.biharmonic, geogan.pipelines.fill
+import geogan.paper
 from geogan.operators.cloud import CloudMask
 from geogan.fields.coastlines import coastlines
 assert len(coastlines("110m")) > 50
@@ -53,14 +56,14 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in names} == {"geogan"}
     expected = {
-        f"{room}/{path.relative_to(ROOT / folder)}"
-        for folder, room in (("operators", "geogan/operators"), ("pipelines", "geogan/pipelines"))
+        f"geogan/{room}/{path.relative_to(ROOT / folder)}"
+        for folder, room in LINKED.items()
         for path in (ROOT / folder).rglob("*.py")
     }
     expected |= {
         str(path.relative_to(ROOT))
         for path in (ROOT / "geogan").rglob("*.py")
-        if path.relative_to(ROOT / "geogan").parts[0] not in ("operators", "pipelines")
+        if path.relative_to(ROOT / "geogan").parts[0] not in LINKED.values()
     }
     assert {name for name in names if name.endswith(".py")} == expected
     assert {

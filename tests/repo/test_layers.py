@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 # A room is a folder: its modules may import each other. `geogan` itself is its list of public names.
 ORDER = """
 cli
--> pipelines
+-> pipelines, paper
 -> geogan, accessor
 -> plotting
 -> evaluation, corruption, coverage
@@ -34,13 +34,13 @@ LEVEL = {room: number for number, level in enumerate(LEVELS) for room in level}
 
 def modules() -> dict[str, Path]:
     """Every module of the project by its dotted name."""
-    # The links geogan/operators and geogan/pipelines lead to the folders beside, which are walked themselves.
+    # Links in geogan/ lead to these folders, which are walked themselves.
+    linked = {"operators": "operators", "pipelines": "pipelines", "examples/paper": "paper"}
     found = {}
-    for folder in ("geogan", "operators", "pipelines"):
+    for folder, name in {"geogan": "", **linked}.items():
         for file in sorted((ROOT / folder).rglob("*.py")):
-            parts = list(file.relative_to(ROOT).with_suffix("").parts)
-            parts = parts if folder == "geogan" else ["geogan", *parts]
-            if parts[1:2] in (["operators"], ["pipelines"]) and folder == "geogan":
+            parts = ["geogan", *([name] if name else []), *file.relative_to(ROOT / folder).with_suffix("").parts]
+            if not name and parts[1] in linked.values():
                 continue
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
     return found

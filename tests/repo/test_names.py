@@ -1,11 +1,19 @@
-"""`import geogan` costs nothing, and every public name is there when asked for."""
+"""`import geogan` is fast, and every public name is found and documented."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import geogan
+
+
+def test_the_page_of_the_api_lists_every_public_name():
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(geogan.__all__), "docs/api.md and geogan.__all__ differ; add or remove the line"
 
 
 def test_every_name_is_found():

@@ -1,53 +1,126 @@
-"""Gaps filled with the likeliest image of a generator that was trained on measurements: Conditional AmbientGAN."""
+"""Conditional AmbientGAN: a generator trained on measurements, and a search for the latent of each measurement."""
 
 from __future__ import annotations
 
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
+from geogan.compute.threads import side_by_side, torch_threads, workers
+from geogan.evaluation.baselines.interface import BaselineInput, DateFiller, filler_from_anomalies
+from geogan.model.model import Model
 from geogan.model.networks import Discriminator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, add_noise, dated_generator
 from geogan.training import objective
 from geogan.training.supply import each_tensor
 
-# Decay of the moving average of the generator's weights.
-AVERAGING = 0.998
-# Steps from one report to the next.
-REPORT = 50
-
 Progress = Callable[[int, dict[str, float]], None]
 
 
+@dataclass(frozen=True)
+class GeneratorTraining:
+    """Settings of the training of a generator.
+
+    Attributes
+    ----------
+    latent, width, bounded
+        Parameters of the :class:`LatentGenerator`; the discriminator has twice the width.
+    batch : int
+        Measurements in a step, drawn with replacement.
+    steps, minutes : optional
+        Budget: training ends when either is spent. At least one of them.
+    rate_generator, rate_discriminator, betas
+        Learning rates and betas of Adam.
+    precision : torch.dtype
+        Precision of the networks; losses are float32.
+
+    Raises
+    ------
+    InputError
+        If there is no budget.
+    """
+
+    latent: int = 128
+    width: int = 16
+    bounded: bool = False
+    batch: int = 32
+    steps: int | None = None
+    minutes: float | None = None
+    rate_generator: float = 2e-4
+    rate_discriminator: float = 4e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    precision: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.minutes is None:
+            raise InputError("training needs a budget, got neither steps nor minutes; give steps=5000, for example")
+
+
+@dataclass(frozen=True)
+class LatentSearch:
+    """Settings of the search for latents.
+
+    Attributes
+    ----------
+    restarts, iterations : int
+        Number of starts for each measurement, and steps of Adam from each.
+    rate : float
+        Initial learning rate of Adam.
+    weight_prior : float
+        Weight of the prior of the latent. ``docs/experiments.md`` compares values.
+    batch : int
+        Latents searched at a time, over measurements and restarts; the result does not depend on it.
+
+    Raises
+    ------
+    InputError
+        If a number is less than 1.
+    """
+
+    restarts: int = 3
+    iterations: int = 300
+    rate: float = 0.1
+    weight_prior: float = 0.001
+    batch: int = 64
+
+    def __post_init__(self) -> None:
+        if min(self.restarts, self.iterations, self.batch) < 1:
+            raise InputError(
+                f"restarts, iterations and batch must be at least 1, got {self.restarts}, {self.iterations} and "
+                f"{self.batch}; give 3, 300 and 64"
+            )
+
+
 class LatentGenerator(nn.Module):
-    """An image of a latent vector ``z ~ N(0, I)``.
+    """Generator of an image from a latent vector ``z ~ N(0, I)``.
 
-    A linear layer gives the coarsest map; residual blocks with nearest up-sampling double it until the image is
-    reached: no transposed convolution. Features are normalised cell by cell over their channels, so that an image
-    depends on its own latent alone.
+    A linear layer makes the coarsest map. Residual blocks with nearest-neighbour up-sampling double it until the size
+    of the image is reached, without transposed convolutions. Features are normalised over the channels of each cell,
+    so that an image depends only on its own latent.
 
-    Sides are best multiples of 8; others are generated up to the next multiple and cropped. The coarsest map is what
-    is left of the sides after halving while both are even and more than 4: 4 x 4 for 16, 32 and 64.
+    Sides should be multiples of 8; other sizes are generated up to the next multiple and cropped. The coarsest map is
+    found by halving the sides while both are even and more than 4: 4 x 4 for 16, 32 and 64.
 
     Parameters
     ----------
     size : (int, int)
         Height and width of the image, in cells.
     channels : int
-        Bands.
+        Number of bands.
     latent : int
-        Dimensions of z.
+        Dimension of z.
     width : int
-        Channels at full resolution; two and four times as many at half resolution and below.
+        Channels at full resolution; twice as many at half resolution, four times as many below.
     bounded : bool
-        Whether values are kept within (-1, 1) by a tanh, as those of images are.
+        Whether a tanh keeps values within (-1, 1), the range of images.
 
     Examples
     --------
@@ -69,7 +142,7 @@ class LatentGenerator(nn.Module):
         if min(*size, channels, latent, width) < 1:
             raise InputError(
                 f"size, channels, latent and width must be at least 1, got {size}, {channels}, {latent} and {width}; "
-                "give (32, 32), 3, 128 and 32, say"
+                "give (32, 32), 3, 128 and 32, for example"
             )
         self.size, self.channels, self.latent, self.width, self.bounded = size, channels, latent, width, bounded
         height, breadth = (-side % 8 + side for side in size)
@@ -84,7 +157,7 @@ class LatentGenerator(nn.Module):
         nn.init.orthogonal_(self.leave.weight)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images, shape (B, 1, C, H, W), of latents of shape (B, latent)."""
+        """Return images, shape (B, 1, C, H, W), of latents of shape (B, latent)."""
         coarse = self.enter(z).unflatten(1, (-1, *self.coarsest))
         fine = self.blocks(coarse.contiguous(memory_format=torch.channels_last))
         x = self.leave(relu(_normalised(fine))).float()
@@ -93,7 +166,7 @@ class LatentGenerator(nn.Module):
 
 
 class _UpBlock(nn.Module):
-    """``up(x)`` plus two convolutions of it, twice as fine."""
+    """Residual block that doubles the resolution: the up-sampled input plus two convolutions of it."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -106,7 +179,7 @@ class _UpBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = interpolate(relu(_normalised(x)), scale_factor=2, mode="nearest")
         inner = self.second(relu(_normalised(self.first(inner))))
-        # The 1 x 1 convolution before the up-sampling: the same numbers, a quarter of the work.
+        # The 1 x 1 convolution before the up-sampling gives the same result at a quarter of the cost.
         return inner + interpolate(self.past(x), scale_factor=2, mode="nearest")
 
 
@@ -118,135 +191,155 @@ def train_ambientgan(
     values: Tensor,
     mask: Tensor,
     operator: Operator,
+    training: GeneratorTraining,
     *,
     domain: Tensor | None = None,
-    latent: int = 128,
-    width: int = 16,
-    bounded: bool = False,
-    batch: int = 32,
-    steps: int | None = None,
-    minutes: float | None = None,
-    rate_generator: float = 2e-4,
-    rate_discriminator: float = 4e-4,
-    betas: tuple[float, float] = (0.5, 0.999),
     seed: int = 0,
-    precision: torch.dtype = torch.float32,
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> LatentGenerator:
-    """Train a generator of images of which measurements alone were ever seen (Bora et al., AmbientGAN, 2018).
+    """Train a generator of images from measurements alone (Bora et al., AmbientGAN, 2018).
 
-    In each step a fresh theta measures generated images, ``F(G(z); theta) + epsilon``, and the discriminator compares
-    these and their masks with real measurements and theirs; the losses are the non-saturating ones of
-    :mod:`geogan.training.objective`. One pass through the generator serves both networks.
-
-    With 32 x 32 cells of three bands and batches of 32 one core makes 12 steps a second for a width of 16 (19 in
-    bfloat16), 26 for 8 and 5 for 32.
+    Each step measures generated images with a fresh theta, ``F(G(z); theta) + epsilon``. The discriminator compares
+    these measurements and their masks with real ones, by the non-saturating losses of the model's own objective. One
+    pass through the generator serves both networks.
 
     Parameters
     ----------
     values, mask : Tensor, shape (N, 1, C, H, W)
-        Measurements, 0 in gaps, and where they are observed (1).
+        Measurements, 0 in gaps, and mask (1 = observed).
     operator : Operator
-        The measurement process, fitted.
+        The fitted measurement process.
+    training : GeneratorTraining
     domain : Tensor, shape (H, W), optional
-        1 where the quantity exists; nothing is observed elsewhere, under any theta. By default everywhere.
-    latent, width, bounded
-        Of the :class:`LatentGenerator`; the discriminator has twice the width.
-    batch : int
-        Measurements in a step, drawn with replacement.
-    steps, minutes : optional
-        The budget: whichever is spent first. At least one of them.
-    rate_generator, rate_discriminator, betas
-        Of Adam.
+        1 where the quantity exists; other cells are never observed, under any theta. By default every cell.
     seed : int
-        Of weights, batches, latents, theta and noise.
-    precision : torch.dtype
-        Of the networks' arithmetic; losses are float32.
+        Seed of weights, batches, latents, theta and noise.
     device : torch.device, optional
     progress : callable, optional
-        Called now and then with the steps done and the losses.
+        Called every 50 steps with the number of steps and the losses.
 
     Returns
     -------
     LatentGenerator
-        With the moving average of the weights, frozen, on the device.
+        Frozen, with the moving average of the weights, on the device.
 
     Raises
     ------
     InputError
-        Where shapes do not fit, there is no budget, or a loss is not finite.
+        If the shapes do not fit or a loss is not finite.
 
     Examples
     --------
     >>> from geogan.operators.pixels import RemovePixel
     >>> values, mask = torch.zeros(4, 1, 1, 16, 16), torch.ones(4, 1, 1, 16, 16)
-    >>> generator = train_ambientgan(values, mask, RemovePixel(0.5), latent=4, width=4, batch=2, steps=1)
-    >>> generator(torch.zeros(1, 4)).shape
+    >>> short = GeneratorTraining(latent=4, width=4, batch=2, steps=1)
+    >>> train_ambientgan(values, mask, RemovePixel(0.5), short)(torch.zeros(1, 4)).shape
     torch.Size([1, 1, 1, 16, 16])
     """
-    _check(values, mask)
-    if steps is None and minutes is None:
-        raise InputError("training needs a budget, got neither steps nor minutes; give steps=5000, say")
+    # Steps between two reports.
+    interval = 50
+    _check_films(values, mask)
     device = device or torch.device("cpu")
-    height, breadth = values.shape[-2:]
-    channels = values.shape[2]
     values, mask = values.float().to(device), mask.float().to(device)
-    inside = (torch.ones(height, breadth) if domain is None else domain).float().to(device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        generator = LatentGenerator((height, breadth), channels=channels, latent=latent, width=width, bounded=bounded)
-        discriminator = Discriminator(frames=1, channels=channels, width=2 * width)
-    generator.to(device)
-    discriminator.to(device)
-    average = copy.deepcopy(generator).requires_grad_(False)
-    generator_optimiser = torch.optim.Adam(generator.parameters(), lr=rate_generator, betas=betas)
-    discriminator_optimiser = torch.optim.Adam(discriminator.parameters(), lr=rate_discriminator, betas=betas)
-    random = torch.Generator().manual_seed(seed)
-    cast = torch.autocast(device.type, precision, enabled=precision != torch.float32)
+    inside = (torch.ones(values.shape[-2:]) if domain is None else domain).float().to(device)
+    trainer = _Trainer(values.shape[2:], operator, inside, training, seed)
     started, step = time.monotonic(), 0
-
-    while (steps is None or step < steps) and (minutes is None or time.monotonic() - started < 60 * minutes):
-        chosen = torch.randint(len(values), (batch,), generator=random).to(device)
-        z = torch.randn((batch, latent), generator=random).to(device)
-        theta = operator.sample((batch, 1, channels, height, breadth), generator=random)
-        theta = each_tensor(theta, lambda part: part.to(device))
-        with cast:
-            images = generator(z)
-        seen = operator.apply(images, theta)
-        measured = add_noise(Observation(seen.values * inside, seen.mask * inside), operator.noise, generator=random)
-
-        with cast:
-            scores = discriminator(
-                torch.cat([values[chosen], measured.values.detach()]), torch.cat([mask[chosen], measured.mask])
-            )
-        discriminator_loss = objective.prior_discriminator(scores[:batch], scores[batch:])
-        discriminator_optimiser.zero_grad(set_to_none=True)
-        discriminator_loss.backward()
-        discriminator_optimiser.step()
-
-        discriminator.requires_grad_(False)
-        with cast:
-            generator_loss = objective.prior_generator(discriminator(*measured))
-        discriminator.requires_grad_(True)
-        generator_optimiser.zero_grad(set_to_none=True)
-        generator_loss.backward()
-        generator_optimiser.step()
-        with torch.no_grad():
-            # Early averages follow quickly, or they would remember the untrained weights.
-            decay = min(AVERAGING, (1 + step) / (10 + step))
-            torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), 1 - decay)
+    while (training.steps is None or step < training.steps) and (
+        training.minutes is None or time.monotonic() - started < 60 * training.minutes
+    ):
+        generator_loss, discriminator_loss = trainer.step(values, mask, step)
         step += 1
-        if step % REPORT == 0 or step == steps:
+        if step % interval == 0 or step == training.steps:
             losses = {"generator": float(generator_loss.detach()), "discriminator": float(discriminator_loss.detach())}
             if not all(map(math.isfinite, losses.values())):
                 raise InputError(
-                    f"training of AmbientGAN stopped at step {step}: a loss is not finite ({losses}); lower the "
-                    "learning rates or use float32"
+                    f"training of AmbientGAN stopped at step {step}, where a loss is not finite ({losses}); use lower "
+                    "learning rates or float32"
                 )
             if progress is not None:
                 progress(step, losses)
-    return average
+    return trainer.average
+
+
+class _Trainer:
+    """Generator, discriminator and their optimisers, with the moving average of the generator's weights.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Bands, height and width of an image.
+    operator : Operator
+    inside : Tensor, shape (H, W)
+        1 inside the domain, on the device of the training.
+    training : GeneratorTraining
+    seed : int
+    """
+
+    def __init__(
+        self, shape: torch.Size, operator: Operator, inside: Tensor, training: GeneratorTraining, seed: int
+    ) -> None:
+        self.operator, self.inside, self.training = operator, inside, training
+        channels, *size = shape
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.generator = LatentGenerator(
+                (size[0], size[1]),
+                channels=channels,
+                latent=training.latent,
+                width=training.width,
+                bounded=training.bounded,
+            )
+            self.discriminator = Discriminator(frames=1, channels=channels, width=2 * training.width)
+        self.generator.to(inside.device)
+        self.discriminator.to(inside.device)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.generator_optimiser = torch.optim.Adam(
+            self.generator.parameters(), lr=training.rate_generator, betas=training.betas
+        )
+        self.discriminator_optimiser = torch.optim.Adam(
+            self.discriminator.parameters(), lr=training.rate_discriminator, betas=training.betas
+        )
+        self.random = torch.Generator().manual_seed(seed)
+
+    def step(self, values: Tensor, mask: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """Train both networks on one batch; return the losses of generator and discriminator."""
+        batch, device = self.training.batch, self.inside.device
+        cast = torch.autocast(device.type, self.training.precision, enabled=self.training.precision != torch.float32)
+        chosen = torch.randint(len(values), (batch,), generator=self.random).to(device)
+        z = torch.randn((batch, self.training.latent), generator=self.random).to(device)
+        theta = self.operator.sample((batch, *values.shape[1:]), generator=self.random)
+        theta = each_tensor(theta, lambda part: part.to(device))
+        with cast:
+            images = self.generator(z)
+        clean = self.operator.apply(images, theta)
+        clean = Observation(clean.values * self.inside, clean.mask * self.inside)
+        measured = add_noise(clean, self.operator.noise, generator=self.random)
+
+        with cast:
+            scores = self.discriminator(
+                torch.cat([values[chosen], measured.values.detach()]), torch.cat([mask[chosen], measured.mask])
+            )
+        discriminator_loss = objective.prior_discriminator(scores[:batch], scores[batch:])
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        discriminator_loss.backward()
+        self.discriminator_optimiser.step()
+
+        self.discriminator.requires_grad_(False)
+        with cast:
+            generator_loss = objective.prior_generator(self.discriminator(*measured))
+        self.discriminator.requires_grad_(True)
+        self.generator_optimiser.zero_grad(set_to_none=True)
+        generator_loss.backward()
+        self.generator_optimiser.step()
+        self._update_average(number)
+        return generator_loss, discriminator_loss
+
+    @torch.no_grad()
+    def _update_average(self, number: int) -> None:
+        # Early averages follow quickly, so that the untrained weights are forgotten.
+        decay = min(0.998, (1 + number) / (10 + number))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), 1 - decay)
 
 
 def search_latent(
@@ -254,43 +347,28 @@ def search_latent(
     values: Tensor,
     mask: Tensor,
     operator: Operator,
+    search: LatentSearch = LatentSearch(),
     *,
-    restarts: int = 3,
-    iterations: int = 300,
-    rate: float = 0.1,
-    weight_prior: float = 0.001,
-    batch: int = 64,
     seed: int = 0,
     device: torch.device | None = None,
 ) -> Tensor:
-    """The image of the latent that explains each measurement best.
+    """Return the image of the latent that best explains each measurement.
 
-    ``argmin_z |y - F(G(z))|^2 / cells + weight_prior |z|^2 / latent``, the squares summed over the observed cells and
-    divided by their number. F is the measurement's own: its mask, and the operator's blur. The second term is
-    the logarithm of the latent's own law. Adam starts from ``restarts`` draws of that law, its rate falling to zero as
-    a cosine; of each measurement the result with the least objective is kept.
-
-    An image of 32 x 32 cells and three bands takes 1 s of one core with the defaults and a generator of width 16.
+    ``argmin_z |y - F(G(z))|^2 / cells + weight_prior |z|^2 / latent``: the squares are summed over the observed cells
+    and divided by their number; F has the mask of the measurement and the blur of the operator. The second term is the
+    log prior of the latent. Adam starts from ``restarts`` draws of the prior, with a cosine learning rate that falls to
+    zero. The result with the least objective is kept for each measurement.
 
     Parameters
     ----------
     generator : LatentGenerator
     values, mask : Tensor, shape (N, 1, C, H, W)
-        Measurements, 0 in gaps, and where they are observed (1).
+        Measurements, 0 in gaps, and mask (1 = observed).
     operator : Operator
         The measurement process.
-    restarts, iterations : int
-        Starts per measurement, and steps of Adam from each.
-    rate : float
-        Learning rate of Adam at the start.
-    weight_prior : float
-        Weight of the latent's law. On photographs, after minutes of training, less was always better: 0.001, 0.01,
-        0.05 and 0.2 left errors of 0.089, 0.091, 0.096 and 0.103 with 90 % hidden, and 0.071 to 0.093 under blur and
-        noise; a rate of 0.03 gave 0.098 and 0.081 with 0.001.
-    batch : int
-        Latents searched at a time, over measurements and restarts; the result does not depend on it.
+    search : LatentSearch
     seed : int
-        Start r of measurement n depends on ``seed``, n and r alone.
+        Start r of measurement n depends only on ``seed``, n and r.
     device : torch.device, optional
 
     Returns
@@ -301,195 +379,120 @@ def search_latent(
     Raises
     ------
     InputError
-        Where shapes do not fit, or there is less than one restart or iteration.
+        If the shapes do not fit.
 
     Examples
     --------
     >>> from geogan.operators.pixels import RemovePixel
     >>> generator = LatentGenerator((16, 16), latent=4, width=4)
     >>> y, mask = torch.zeros(2, 1, 1, 16, 16), torch.ones(2, 1, 1, 16, 16)
-    >>> search_latent(generator, y, mask, RemovePixel(0.5), iterations=2).shape
+    >>> search_latent(generator, y, mask, RemovePixel(0.5), LatentSearch(iterations=2)).shape
     torch.Size([2, 1, 1, 16, 16])
     """
-    _check(values, mask)
+    _check_films(values, mask)
     if values.shape[2:] != (generator.channels, *generator.size):
         raise InputError(
             f"measurements must have the generator's shape (C, H, W) = {(generator.channels, *generator.size)}, got "
             f"{tuple(values.shape[2:])}; train a generator on such measurements"
         )
-    if min(restarts, iterations, batch) < 1:
-        raise InputError(
-            f"restarts, iterations and batch must be at least 1, got {restarts}, {iterations} and {batch}; "
-            "give 3, 300 and 64"
-        )
     device = device or torch.device("cpu")
     frozen = copy.deepcopy(generator).requires_grad_(False).to(device)
-    each = [(n, r) for n in range(len(values)) for r in range(restarts)]
+    starts = [(n, r) for n in range(len(values)) for r in range(search.restarts)]
     scores, images = [], []
-    for start in range(0, len(each), batch):
-        part = each[start : start + batch]
+    for first in range(0, len(starts), search.batch):
+        part = starts[first : first + search.batch]
         z = torch.cat([torch.randn((1, generator.latent), generator=dated_generator(seed, n, r)) for n, r in part])
         numbers = torch.tensor([n for n, _ in part])
-        y, seen = values[numbers].float().to(device), mask[numbers].float().to(device)
-        score, image = _descend(frozen, z.to(device), y, seen, operator, iterations, rate, weight_prior)
+        y, observed = values[numbers].float().to(device), mask[numbers].float().to(device)
+        score, image = _descend(frozen, z.to(device), y, observed, operator, search)
         scores.append(score)
         images.append(image)
-    if not each:
+    if not starts:
         return values.new_zeros(values.shape)
-    best = torch.cat(scores).view(-1, restarts).argmin(1)
-    found = torch.cat(images).unflatten(0, (-1, restarts))
-    return found[torch.arange(len(found), device=device), best]
+    best = torch.cat(scores).view(-1, search.restarts).argmin(1)
+    candidates = torch.cat(images).unflatten(0, (-1, search.restarts))
+    return candidates[torch.arange(len(candidates), device=device), best]
 
 
 def _descend(
-    generator: LatentGenerator,
-    z: Tensor,
-    y: Tensor,
-    mask: Tensor,
-    operator: Operator,
-    iterations: int,
-    rate: float,
-    weight_prior: float,
+    generator: LatentGenerator, z: Tensor, y: Tensor, mask: Tensor, operator: Operator, search: LatentSearch
 ) -> tuple[Tensor, Tensor]:
-    """Objectives (B,) and images (B, 1, C, H, W) at the end of the descent from each ``z``."""
+    """Return objectives (B,) and images (B, 1, C, H, W) at the end of the descent from each ``z``."""
     z = z.requires_grad_()
     cells = mask.flatten(1).sum(1).clamp_min(1)
 
-    def scored() -> tuple[Tensor, Tensor]:
+    def evaluate() -> tuple[Tensor, Tensor]:
         image = generator(z)
         misfit = (mask * (operator.blur(image) - y).square()).flatten(1).sum(1) / cells
-        return misfit + weight_prior * z.square().mean(1), image
+        return misfit + search.weight_prior * z.square().mean(1), image
 
-    optimiser = torch.optim.Adam([z], lr=rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, iterations)
-    for _ in range(iterations):
+    optimiser = torch.optim.Adam([z], lr=search.rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, search.iterations)
+    for _ in range(search.iterations):
         optimiser.zero_grad(set_to_none=True)
-        # A sum: Adam then treats every latent as if it were alone.
-        scored()[0].sum().backward()
+        # The gradient of the sum is the gradient of each latent, so that Adam treats them separately.
+        evaluate()[0].sum().backward()
         optimiser.step()
         schedule.step()
     with torch.no_grad():
-        return scored()
+        return evaluate()
 
 
-def ambientgan(
-    values: np.ndarray,
-    *,
-    domain: np.ndarray,
-    operator: Operator,
-    bounded: bool = False,
-    latent: int = 128,
-    width: int = 16,
-    batch: int = 32,
-    steps: int | None = None,
-    minutes: float | None = None,
-    restarts: int = 3,
-    iterations: int = 300,
-    rate: float = 0.1,
-    weight_prior: float = 0.001,
-    seed: int = 0,
-    precision: torch.dtype = torch.float32,
-    device: torch.device | None = None,
-    progress: Progress | None = None,
-) -> np.ndarray:
-    """Train AmbientGAN on measurements, then search the latent that explains each of them.
-
-    Of a field every date is a sample by itself. Sides need not be multiples of 8: the generator makes the next larger
-    map and is cropped, so that nothing is padded that is measured.
-
-    Parameters
-    ----------
-    values : ndarray, shape (T, C, H, W)
-        Measurements, NaN where unseen, at least 8 cells along each side; the gaps of the bands may differ.
-    domain : ndarray of bool, shape (H, W)
-        True where the quantity exists.
-    operator : Operator
-        The measurement process, fitted; its noise in the units said next.
-    bounded : bool
-        True for images: values in [-1, 1] are taken as they are. False: each band is standardised by the mean and the
-        standard deviation of all its observations; a season is best removed before.
-    latent, width, batch, steps, minutes, precision, progress
-        As of :func:`train_ambientgan`.
-    restarts, iterations, rate, weight_prior
-        As of :func:`search_latent`.
-    seed : int
-        Of both.
-    device : torch.device, optional
-
-    Returns
-    -------
-    filled : ndarray, shape (T, C, H, W)
-        ``values`` where observed, bit for bit, if the operator is exact; NaN outside the domain. A measurement of
-        which nothing was seen gets the image of the likeliest latent. The dtype is that of ``values``.
-
-    Raises
-    ------
-    InputError
-        Where the shapes do not fit, a band has no observation at all, there is no budget, or a loss is not finite.
-
-    Examples
-    --------
-    >>> from geogan.operators.pixels import RemovePixel
-    >>> gappy = np.random.default_rng(0).normal(15, 2, (4, 1, 10, 13))
-    >>> gappy[..., 2:5, 3:6] = np.nan
-    >>> sea = np.ones((10, 13), bool)
-    >>> filled = ambientgan(gappy, domain=sea, operator=RemovePixel(0.1), width=4, batch=2, steps=1, iterations=2)
-    >>> bool(np.isfinite(filled).all())
-    True
-    """
-    if values.ndim != 4 or domain.shape != values.shape[2:]:
-        raise InputError(
-            f"values must be (T, C, H, W) and domain (H, W), got {values.shape} and {domain.shape}; "
-            "order the dimensions so"
+def prepare(
+    given: BaselineInput, training: GeneratorTraining | None = None, search: LatentSearch = LatentSearch()
+) -> DateFiller:
+    """Train on the whole record, by default for as long as the model, and search the latents of the dates to score."""
+    archive, model = given.archive, given.model
+    film = archive.read(slice(None))
+    values, mask = (film.values * film.mask)[:, None], film.mask[:, None]
+    training = replace(training or training_like(model), bounded=archive.is_image)
+    seconds = _seconds(model)
+    given.message(
+        f"training ambientgan on {len(archive.days)} {given.entries} for {seconds:.0f} s, then searching the latents "
+        f"of {len(given.dates)}"
+    )
+    # The duration of the search is not known in advance: the progress bar gives it as much as the training.
+    total, began = 2 * seconds, time.perf_counter()
+    with torch_threads(given.threads or max(1, workers(None) - 1)):
+        generator = train_ambientgan(
+            values,
+            mask,
+            model.operator,
+            training,
+            domain=film.domain,
+            device=given.device,
+            progress=lambda step, losses: given.progress(min(seconds, time.perf_counter() - began), total),
         )
-    observed = np.isfinite(values) & domain
-    count = observed.sum((0, 2, 3))
-    if not count.all():
-        raise InputError(f"every band needs observations, got {count.tolist()} of them; leave out the empty bands")
-    channels = values.shape[1]
-    level, scale = np.zeros((channels, 1, 1)), np.ones((channels, 1, 1))
-    if not bounded:
-        for band in range(channels):
-            seen = values[:, band][observed[:, band]].astype("float64")
-            level[band], scale[band] = seen.mean(), seen.std() or 1.0
-    anomaly = np.where(observed, (values - level) / scale, 0.0).astype("float32")
-    y, mask = (torch.from_numpy(each)[:, None] for each in (anomaly, observed.astype("float32")))
-    generator = train_ambientgan(
-        y,
-        mask,
-        operator,
-        domain=torch.from_numpy(domain),
-        latent=latent,
-        width=width,
-        bounded=bounded,
-        batch=batch,
-        steps=steps,
-        minutes=minutes,
-        seed=seed,
-        precision=precision,
-        device=device,
-        progress=progress,
-    )
-    found = search_latent(
-        generator,
-        y,
-        mask,
-        operator,
-        restarts=restarts,
-        iterations=iterations,
-        rate=rate,
-        weight_prior=weight_prior,
-        seed=seed,
-        device=device,
-    )
-    filled = (found[:, 0].cpu().double().numpy() * scale + level).astype(values.dtype)
-    if operator.exact:
-        filled[observed] = values[observed]
-    filled[..., ~domain] = np.nan
-    return filled
+
+    def search_some(rows: slice) -> np.ndarray:
+        dates = given.dates[rows]
+        found = search_latent(
+            generator, values[dates], mask[dates], model.operator, search, seed=int(dates[0]), device=given.device
+        )
+        return found[:, 0].cpu().numpy()
+
+    def anomalies() -> Iterator[tuple[slice, np.ndarray]]:
+        # Dates whose latents are searched together, so that several groups run side by side.
+        count, together = len(given.dates), 8
+        groups = [slice(start, min(start + together, count)) for start in range(0, count, together)]
+        for rows, found in zip(groups, side_by_side(search_some, groups, threads=given.threads)):
+            yield rows, found
+            given.progress(seconds + seconds * rows.stop / count, total)
+
+    return filler_from_anomalies(given, anomalies())
 
 
-def _check(values: Tensor, mask: Tensor) -> None:
+def training_like(model: Model) -> GeneratorTraining:
+    """Return the settings of a training that takes as long as a model's did, in its precision."""
+    return GeneratorTraining(minutes=_seconds(model) / 60, precision=getattr(torch, model.precision))
+
+
+def _seconds(model: Model) -> float:
+    """Return the duration of a model's training, at least one second."""
+    return max(1.0, float(model.scores.get("seconds") or 0.0))
+
+
+def _check_films(values: Tensor, mask: Tensor) -> None:
     if values.ndim != 5 or values.shape[1] != 1 or mask.shape != values.shape:
         raise InputError(
             f"values and mask must be (N, 1, C, H, W), got {tuple(values.shape)} and {tuple(mask.shape)}; "

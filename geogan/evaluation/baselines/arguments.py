@@ -1,4 +1,4 @@
-"""What the baselines take: maps and their domain, dates; refused in the same words by all."""
+"""Checks of the arguments that baselines share: maps, domain and dates."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from geogan.operators.errors import InputError
 
 
 def check_maps(values: np.ndarray, domain: np.ndarray, *orders: str) -> None:
-    """Refuse maps whose dimensions are not in one of the orders, or are not those of the domain.
+    """Check that maps have the dimensions of one of the orders, and the shape of the domain.
 
     Parameters
     ----------
@@ -19,6 +19,7 @@ def check_maps(values: np.ndarray, domain: np.ndarray, *orders: str) -> None:
     Raises
     ------
     InputError
+        If they have other dimensions or another shape.
 
     Examples
     --------
@@ -27,12 +28,12 @@ def check_maps(values: np.ndarray, domain: np.ndarray, *orders: str) -> None:
     if values.ndim not in [len(order.split(",")) for order in orders] or domain.shape != values.shape[-2:]:
         raise InputError(
             f"values must be {' or '.join(f'({order})' for order in orders)} and domain (H, W), got {values.shape} and "
-            f"{domain.shape}; order the dimensions so"
+            f"{domain.shape}; transpose the dimensions to this order"
         )
 
 
 def check_days(days: np.ndarray, count: int) -> np.ndarray:
-    """The dates as float64, shape (T,); refused unless they are ``count`` and increase.
+    """Return the dates as float64, shape (T,), after a check that there are ``count`` and that they increase.
 
     Parameters
     ----------
@@ -44,6 +45,7 @@ def check_days(days: np.ndarray, count: int) -> np.ndarray:
     Raises
     ------
     InputError
+        If the number differs or the dates do not increase.
 
     Examples
     --------
@@ -53,7 +55,7 @@ def check_days(days: np.ndarray, count: int) -> np.ndarray:
     days = np.asarray(days, dtype="float64")
     if days.shape != (count,) or not (np.diff(days) > 0).all():
         raise InputError(
-            f"days must be {count} increasing numbers, one a map, got shape {days.shape}; "
-            "sort the dates and drop the doubles"
+            f"days must be {count} increasing numbers, one for each map, got shape {days.shape}; "
+            "sort the dates and drop duplicates"
         )
     return days

@@ -1,27 +1,29 @@
-"""Gaps filled with the smoothest surface through what was seen on the same date: biharmonic inpainting."""
+"""Biharmonic inpainting: the smoothest surface through the observations of one date."""
+
+from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geogan.evaluation.baselines.arguments import check_maps
 from geogan.operators.errors import InputError
 
+if TYPE_CHECKING:
+    from geogan.evaluation.baselines.interface import BaselineInput, DateFiller
+
 
 def biharmonic(values: np.ndarray, *, domain: np.ndarray) -> np.ndarray:
-    """Inpaint each map, and each band of it, on its own with the biharmonic equation (Damelin and Hoang, 2018).
+    """Inpaint each band of each map separately with the biharmonic equation (Damelin and Hoang, 2018).
 
-    Land carries no value: it is inpainted as unknown, like a gap, and taken out afterwards. The surface
-    therefore runs on across a headland, which is better than a coast of zeros but knows nothing of it.
-    The filled values stay within the range observed on the map.
-
-    One sparse system is solved a map: with 60 % unknown, 0.02 s for 64 x 64 cells, 0.06 s for 128 x 128,
-    0.2 s for 256 x 256; with 90 % unknown 0.02 s, 0.13 s and 0.75 s (one core).
+    Land is inpainted as a gap and masked afterwards, so the surface continues across a headland. The filled values
+    stay within the range of the observations on the map. One sparse system is solved for each map.
 
     Parameters
     ----------
     values : ndarray, shape (T, H, W) or (T, C, H, W)
-        Measured maps, NaN where unseen; at least 5 cells along each side. The gaps of the bands may differ.
+        Measured maps, NaN in gaps; at least 5 cells along each side. The gaps of the bands may differ.
     domain : ndarray of bool, shape (H, W)
         True where the quantity exists.
 
@@ -34,7 +36,7 @@ def biharmonic(values: np.ndarray, *, domain: np.ndarray) -> np.ndarray:
     Raises
     ------
     InputError
-        Where the shapes do not fit or the maps are too small.
+        If the shapes do not fit or the maps are too small.
 
     Examples
     --------
@@ -46,7 +48,10 @@ def biharmonic(values: np.ndarray, *, domain: np.ndarray) -> np.ndarray:
     """
     check_maps(values, domain, "T, H, W", "T, C, H, W")
     if min(domain.shape) < 5:
-        raise InputError(f"maps must have at least 5 cells along each side, got {domain.shape}; the stencil spans five")
+        raise InputError(
+            f"maps must have at least 5 cells along each side, the width of the stencil, got {domain.shape}; give "
+            "larger maps"
+        )
     from scipy.sparse.linalg import MatrixRankWarning
     from skimage.restoration import inpaint_biharmonic
 
@@ -56,15 +61,21 @@ def biharmonic(values: np.ndarray, *, domain: np.ndarray) -> np.ndarray:
         observed = np.isfinite(frame) & domain
         if not observed.any():
             continue
-        # Around the mean of the map, so that kelvins near 300 lose no digits in the elimination.
+        # Subtract the mean of the map, so that kelvins near 300 lose no digits in the elimination.
         level = frame[observed].mean(dtype="float64")
         image = np.where(observed, frame.astype("float64") - level, 0.0)
         if (domain & ~observed).any():
             with warnings.catch_warnings():
-                # A singular system gives NaN, which is how "cannot say" is written here.
+                # A singular system gives NaN, which means that there is no estimate.
                 warnings.simplefilter("ignore", MatrixRankWarning)
-                # Separate gaps are separate systems: the same numbers, less memory.
+                # Separate gaps are solved as separate systems: same result, less memory.
                 image = inpaint_biharmonic(image, ~observed, split_into_regions=True)
         out[domain] = (image + level)[domain]
         out[observed] = frame[observed]
     return filled
+
+
+def prepare(given: BaselineInput) -> DateFiller:
+    """Return the function that fills dates of a record by biharmonic inpainting."""
+    archive = given.archive
+    return lambda dates: archive.standardiser.directions(biharmonic(given.measured(dates), domain=archive.domain))

@@ -1,9 +1,16 @@
-"""Gaps filled with the climatology: what is expected of a day of the year before any map is looked at."""
+"""Climatology: the expected value of each cell on a day of the year."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geogan.evaluation.baselines.arguments import check_maps
 from geogan.operators.errors import InputError
+
+if TYPE_CHECKING:
+    from geogan.evaluation.baselines.interface import BaselineInput, DateFiller
 
 
 def climatology(values: np.ndarray, *, domain: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -12,7 +19,7 @@ def climatology(values: np.ndarray, *, domain: np.ndarray, background: np.ndarra
     Parameters
     ----------
     values : ndarray, shape (T, H, W)
-        Measured maps, NaN where unseen.
+        Measured maps, NaN in gaps.
     domain : ndarray of bool, shape (H, W)
         True where the quantity exists.
     background : ndarray, shape (T, H, W) or broadcastable to it
@@ -27,7 +34,7 @@ def climatology(values: np.ndarray, *, domain: np.ndarray, background: np.ndarra
     Raises
     ------
     InputError
-        Where the shapes do not fit.
+        If the shapes do not fit.
 
     Examples
     --------
@@ -46,3 +53,20 @@ def climatology(values: np.ndarray, *, domain: np.ndarray, background: np.ndarra
     filled = np.where(np.isfinite(values), values, background.astype(values.dtype))
     filled[:, ~domain] = np.nan
     return filled
+
+
+def prepare(given: BaselineInput) -> DateFiller:
+    """Return the function that fills dates of a record with the climatology of the model, band by band."""
+    archive, standardiser = given.archive, given.archive.standardiser
+
+    def fill(dates: slice) -> np.ndarray:
+        values = given.measured(dates)
+        background = standardiser.inverse(np.zeros_like(values, np.float32), given.phase(dates))
+        background = standardiser.components(background)
+        filled = [
+            climatology(values[:, band], domain=archive.domain, background=background[:, band])
+            for band in range(archive.bands)
+        ]
+        return standardiser.directions(np.stack(filled, 1))
+
+    return fill

@@ -1,10 +1,10 @@
-"""Gaps filled by an untrained network fitted to what was seen of one measurement: Deep Image Prior."""
+"""Deep Image Prior: an untrained network, fitted to the observed cells of one measurement, fills its gaps."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,15 +13,55 @@ from torch.nn.functional import batch_norm, conv2d, interpolate, leaky_relu, pad
 
 from geogan.compute.threads import side_by_side
 from geogan.evaluation.baselines.arguments import check_maps
+from geogan.evaluation.baselines.interface import BaselineInput, DateFiller, fill_each_date
 from geogan.operators.errors import InputError
 from geogan.operators.operator import dated_generator
 
-# Channels of the fixed input, and of the skip connections (Ulyanov et al. take 32 and 4).
+# Channels of the fixed input and of the skip connections (32 and 4 in Ulyanov et al.).
 INPUTS, SKIPS = 16, 4
-# Decay of the average of outputs; the held-out error is that of the average.
-AVERAGING = 0.97
-# Iterations from one look at the held-out error to the next.
-LOOK = 10
+
+
+@dataclass(frozen=True)
+class NetworkFit:
+    """Settings of the fit of one network to one measurement.
+
+    Attributes
+    ----------
+    iterations, patience : int
+        Maximum number of iterations, and number of iterations without improvement after which the fit ends.
+    held_out : float
+        Share of the observed cells that the fit does not use, in [0, 1). With 0 there is no early stopping, and the
+        result is the last average.
+    width : int
+        Channels of every level.
+    rate : float
+        Learning rate of Adam.
+    input_noise : float
+        Standard deviation of the noise added to the input in each iteration; the input is uniform in [0, 0.1).
+
+    Raises
+    ------
+    InputError
+        If a value is out of its range.
+    """
+
+    iterations: int = 800
+    patience: int = 200
+    held_out: float = 0.05
+    width: int = 32
+    rate: float = 0.01
+    input_noise: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.iterations, self.patience, self.width) < 1:
+            raise InputError(
+                f"iterations, patience and width must be at least 1, got {self.iterations}, {self.patience} and "
+                f"{self.width}; give 800, 200 and 32"
+            )
+        if not 0 <= self.held_out < 1:
+            raise InputError(
+                f"held_out must lie in [0, 1), got {self.held_out}; give a small share of the cells, such as 0.05"
+            )
 
 
 def deep_image_prior(
@@ -30,121 +70,190 @@ def deep_image_prior(
     domain: np.ndarray,
     measure: Callable[[Tensor], Tensor] | None = None,
     noisy: bool = False,
-    iterations: int = 800,
-    patience: int = 200,
-    held_out: float = 0.05,
-    width: int = 32,
-    rate: float = 0.01,
-    input_noise: float = 0.1,
+    settings: NetworkFit = NetworkFit(),
     seed: int = 0,
     threads: int | None = None,
     device: torch.device | None = None,
 ) -> np.ndarray:
     """Fit an untrained encoder-decoder to the observed cells of each measurement (Ulyanov et al., 2018).
 
-    The network maps fixed noise to the map; its form alone fills the gaps. The result is an exponential average of the
-    outputs. It is taken at the iteration where it was best on a small share of the observed cells that the fit does
-    not see, and the fit ends when that has not improved for ``patience`` iterations: no truth is looked at.
+    The network maps fixed noise to the map, and its structure fills the gaps. The result is an exponential average of
+    the outputs, at the iteration with the smallest error on held-out observed cells. The truth is not used.
 
-    Each measurement has its own network, random numbers and end: it knows nothing of the others. They are fitted side
-    by side on threads, one core each, rather than together by grouped convolutions, which gain nothing here:
-    milliseconds per iteration and image of 32 x 32 cells, three bands, 1, 4 and 16 images at a time, one core:
-    4.4, 4.1, 4.2 for a width of 32; 6.1, 7.0, 7.2 for 48 (2.8, 2.1, 1.8 for 16). With the defaults such an image takes
-    2 to 4 s of one core; on photographs, 1500 iterations and a patience of 300 were no better.
+    Each measurement has its own network and random numbers, and is fitted independently of the others, one core each:
+    grouped convolutions over several measurements are not faster (``docs/experiments.md``).
 
     Parameters
     ----------
     values : ndarray, shape (T, C, H, W)
-        Measurements, NaN where unseen, at least 8 cells along each side; the gaps of the bands may differ.
+        Measurements, NaN in gaps, at least 8 cells along each side; the gaps of the bands may differ.
     domain : ndarray of bool, shape (H, W)
         True where the quantity exists.
     measure : callable, optional
-        What would be measured of a map without gaps or noise (the blur of an operator): differentiable, of films
+        Noise-free measurement of a map without gaps (the blur of an operator): differentiable, of films
         (B, T, C, H, W) in the unit of ``values``. The fit compares ``measure(x)`` with the measurement. By default
-        ``x`` itself.
+        the identity.
     noisy : bool
-        Whether the measurement has noise, so that observed values are not to be kept.
-    iterations, patience : int
-        At most so many iterations; the end after so many without improvement.
-    held_out : float
-        Share of the observed cells that the fit does not see, in [0, 1). 0: no early stop, the last average.
-    width : int
-        Channels of every level.
-    rate : float
-        Learning rate of Adam.
-    input_noise : float
-        Standard deviation of the noise that is added to the input anew in each iteration; the input is uniform in
-        [0, 0.1).
+        Whether the measurement has noise, so that observed values are not kept.
+    settings : NetworkFit
     seed : int
-        Image i is fitted with random numbers that depend on ``seed`` and i alone.
+        Measurement i is fitted with random numbers that depend only on ``seed`` and i.
     threads : int, optional
-        Images at a time; by default one a core.
+        Measurements fitted at a time; by default one a core.
     device : torch.device, optional
 
     Returns
     -------
     filled : ndarray, shape (T, C, H, W)
-        ``values`` where observed, bit for bit, unless ``noisy`` or there is a ``measure``; NaN outside the domain and
-        in bands of a measurement of which nothing was seen. The dtype is that of ``values``.
+        ``values`` where observed, bit for bit, unless ``noisy`` or with ``measure``; NaN outside the domain and in
+        bands of a measurement without any observation. The dtype is that of ``values``.
 
     Raises
     ------
     InputError
-        Where the shapes do not fit, the maps are too small or a parameter is out of its range.
+        If the shapes do not fit or the maps are too small.
 
     Examples
     --------
     >>> y, x = np.mgrid[0:16, 0:16]
     >>> gappy = np.sin(y / 4)[None, None] + np.cos(x / 4)
     >>> gappy[..., 5:8, 6:10] = np.nan
-    >>> filled = deep_image_prior(gappy, domain=np.ones((16, 16), bool), iterations=30, width=8)
+    >>> short = NetworkFit(iterations=30, width=8)
+    >>> filled = deep_image_prior(gappy, domain=np.ones((16, 16), bool), settings=short)
     >>> bool(np.isfinite(filled).all())
     True
     """
     check_maps(values, domain, "T, C, H, W")
     if min(domain.shape) < 8:
         raise InputError(f"maps must have at least 8 cells along each side, got {domain.shape}; give larger ones")
-    if min(iterations, patience, width) < 1:
-        raise InputError(
-            f"iterations, patience and width must be at least 1, got {iterations}, {patience} and {width}; "
-            "give 800, 200 and 32"
-        )
-    if not 0 <= held_out < 1:
-        raise InputError(f"held_out must lie in [0, 1), got {held_out}; give a small share of the cells, such as 0.05")
-    fit = partial(
-        _fit,
-        measure=measure,
-        iterations=iterations,
-        patience=patience,
-        held_out=held_out,
-        width=width,
-        rate=rate,
-        input_noise=input_noise,
-        device=device,
-    )
 
-    def work(index: int) -> np.ndarray:
+    def fill(index: int) -> np.ndarray:
         frame = values[index]
         observed = np.isfinite(frame) & domain
-        out = np.full_like(frame, np.nan)
-        seen = observed.any((1, 2))
-        if not seen.any():
-            return out
-        # A band without any observation has nothing to be fitted to.
-        fitted = fit(frame[seen], observed[seen], generator=dated_generator(seed, index))
-        out[seen] = np.where(domain, fitted, np.nan)
+        filled = np.full_like(frame, np.nan)
+        has_data = observed.any((1, 2))
+        if not has_data.any():
+            return filled
+        # A band without any observation cannot be fitted.
+        fit = _Fit(frame[has_data], observed[has_data], measure, settings, dated_generator(seed, index), device)
+        filled[has_data] = np.where(domain, fit.run(), np.nan)
         if measure is None and not noisy:
-            out[observed] = frame[observed]
-        return out
+            filled[observed] = frame[observed]
+        return filled
 
-    filled = np.empty_like(values)
-    for index, out in enumerate(side_by_side(work, range(len(values)), threads=threads)):
-        filled[index] = out
-    return filled
+    result = np.empty_like(values)
+    for index, filled in enumerate(side_by_side(fill, range(len(values)), threads=threads)):
+        result[index] = filled
+    return result
+
+
+def prepare(given: BaselineInput, settings: NetworkFit = NetworkFit()) -> DateFiller:
+    """Fit a network to each date to score, and return the function that fills these dates."""
+    operator = given.model.operator
+
+    def fill(date: int) -> np.ndarray:
+        return deep_image_prior(
+            given.anomalies(np.array([date])),
+            domain=given.archive.domain,
+            measure=None if operator.exact else operator.blur,
+            settings=settings,
+            # The result of a date does not depend on which other dates are filled.
+            seed=date,
+            threads=1,
+            device=given.device,
+        )[0]
+
+    return fill_each_date("deep_image_prior", fill, given)
+
+
+class _Fit:
+    """The fit of one network to one measurement.
+
+    Parameters
+    ----------
+    frame, observed : ndarray, shape (C, H, W)
+        Measurement, and where it is observed; every band has an observation.
+    measure : callable, optional
+    settings : NetworkFit
+    generator : torch.Generator
+    device : torch.device, optional
+    """
+
+    def __init__(
+        self,
+        frame: np.ndarray,
+        observed: np.ndarray,
+        measure: Callable[[Tensor], Tensor] | None,
+        settings: NetworkFit,
+        generator: torch.Generator,
+        device: torch.device | None,
+    ) -> None:
+        self.measure, self.settings, self.generator, self.device = measure, settings, generator, device
+        channels, height, width = frame.shape
+        mask = torch.from_numpy(observed).float()
+        data = np.where(observed, frame, 0.0).astype("float64")
+        level, scale = _level_and_scale(data, observed)
+        self.level, self.scale = (torch.from_numpy(part).float()[:, None, None].to(device) for part in (level, scale))
+        # A cell is held out in all its bands, because the bands of one cell are correlated.
+        hidden = _held_out(mask.any(0), settings.held_out, generator=generator) * mask
+        self.y = torch.from_numpy((data - level[:, None, None]) / scale[:, None, None]).float().to(device)
+        self.fitted, self.hidden = (mask - hidden).to(device), hidden.to(device)
+        depth = max(1, min(5, int(math.log2(min(height, width) / 4))))
+        self.network = _EncoderDecoder(channels, settings.width, depth, generator=generator).to(device)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.rate, foreach=True)
+        self.noise = 0.1 * torch.rand((1, INPUTS, height, width), generator=generator)
+
+    def run(self) -> np.ndarray:
+        """Return the fitted map, (C, H, W) float64, in the unit of the measurement."""
+        # Iterations between two evaluations of the held-out error, and decay of the average of the outputs.
+        look, decay = 10, 0.97
+        settings, stops_early = self.settings, bool(self.hidden.any())
+        average, best = torch.zeros_like(self.y), torch.zeros_like(self.y)
+        best_error, best_iteration = math.inf, 0
+        for iteration in range(1, settings.iterations + 1):
+            x = self._step()
+            # The first outputs are averaged with equal weights.
+            average.lerp_(x, max(1 - decay, 1 / iteration))
+            if stops_early and iteration % look == 0:
+                with torch.no_grad():
+                    error = float((self.hidden * (self._measured(average) - self.y).square()).sum())
+                if error < best_error:
+                    best, best_error, best_iteration = average.clone(), error, iteration
+                elif iteration - best_iteration >= settings.patience:
+                    break
+        chosen = best if best_iteration else average
+        return (chosen * self.scale + self.level).cpu().double().numpy()
+
+    def _step(self) -> Tensor:
+        """Take one step of Adam, and return the output of the network before it."""
+        noise = self.noise + self.settings.input_noise * torch.randn(self.noise.shape, generator=self.generator)
+        x = self.network(noise.to(self.device))[0]
+        loss = (self.fitted * (self._measured(x) - self.y).square()).sum() / self.fitted.sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        return x.detach()
+
+    def _measured(self, x: Tensor) -> Tensor:
+        """Return the measurement of a standardised map, standardised."""
+        if self.measure is None:
+            return x
+        films = (x * self.scale + self.level)[None, None]
+        return (self.measure(films)[0, 0] - self.level) / self.scale
+
+
+def _level_and_scale(data: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of the observations of each band; ``data`` is 0 in gaps."""
+    count = observed.sum((1, 2))
+    level = data.sum((1, 2)) / count
+    square = np.where(observed, np.square(data - level[:, None, None]), 0.0).sum((1, 2))
+    scale = np.sqrt(square / count)
+    scale[scale == 0] = 1.0
+    return level, scale
 
 
 class _EncoderDecoder(nn.Module):
-    """Noise (1, INPUTS, H, W) to a map (1, C, H, W), of any height and width."""
+    """Network from noise (1, INPUTS, H, W) to a map (1, C, H, W), of any height and width."""
 
     def __init__(self, channels: int, width: int, levels: int, *, generator: torch.Generator) -> None:
         super().__init__()
@@ -157,7 +266,7 @@ class _EncoderDecoder(nn.Module):
 
 
 class _Level(nn.Module):
-    """Down to half the resolution and bilinearly back up, past a narrow skip connection; further levels in between."""
+    """One level: down to half the resolution, the levels below, bilinearly up, beside a narrow skip connection."""
 
     def __init__(self, inputs: int, width: int, levels: int, *, generator: torch.Generator) -> None:
         super().__init__()
@@ -181,78 +290,16 @@ def _weight(inputs: int, outputs: int, side: int, *, generator: torch.Generator)
 
 
 def _layer(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
-    """Convolution, batch norm, leaky ReLU; with a batch of one the norm is over the map, channel by channel."""
-    # Reflected edges: zeros cost a tenth to a third more error on 32 x 32 cells.
+    """Apply convolution, batch norm and leaky ReLU; with a batch of one, the norm is over the map of each channel."""
+    # Reflected edges have a smaller error than zeros (docs/experiments.md).
     x = conv2d(pad(x, (weight.shape[-1] // 2,) * 4, mode="reflect"), weight, stride=stride)
     return leaky_relu(batch_norm(x, None, None, training=True), 0.2)
 
 
-def _fit(
-    frame: np.ndarray,
-    observed: np.ndarray,
-    *,
-    measure: Callable[[Tensor], Tensor] | None,
-    iterations: int,
-    patience: int,
-    held_out: float,
-    width: int,
-    rate: float,
-    input_noise: float,
-    generator: torch.Generator,
-    device: torch.device | None,
-) -> np.ndarray:
-    """The map fitted to one measurement; both (C, H, W), every band with something observed."""
-    channels, height, breadth = frame.shape
-    mask = torch.from_numpy(observed).float()
-    count = observed.sum((1, 2))
-    data = np.where(observed, frame, 0.0).astype("float64")
-    level = data.sum((1, 2)) / count
-    square = np.where(observed, np.square(data - level[:, None, None]), 0.0).sum((1, 2))
-    scale = np.sqrt(square / count)
-    scale[scale == 0] = 1.0
-    levels, scales = (torch.from_numpy(each).float()[:, None, None].to(device) for each in (level, scale))
-
-    # A cell is held out in all its bands: one band would tell the others.
-    hidden = _held_out(mask.any(0), held_out, generator=generator) * mask
-    y = torch.from_numpy((data - level[:, None, None]) / scale[:, None, None]).float().to(device)
-    fitted, hidden = (mask - hidden).to(device), hidden.to(device)
-    depth = max(1, min(5, int(math.log2(min(height, breadth) / 4))))
-    network = _EncoderDecoder(channels, width, depth, generator=generator).to(device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=rate, foreach=True)
-    noise = 0.1 * torch.rand((1, INPUTS, height, breadth), generator=generator)
-
-    def measured(x: Tensor) -> Tensor:
-        if measure is None:
-            return x
-        films = (x * scales + levels)[None, None]
-        return (measure(films)[0, 0] - levels) / scales
-
-    stop = bool(hidden.any())
-    average, best, best_error, best_iteration = torch.zeros_like(y), torch.zeros_like(y), math.inf, 0
-    for iteration in range(1, iterations + 1):
-        disturbed = noise + input_noise * torch.randn(noise.shape, generator=generator)
-        x = network(disturbed.to(device))[0]
-        loss = (fitted * (measured(x) - y).square()).sum() / fitted.sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        # The mean of all outputs while there are few.
-        average.lerp_(x.detach(), max(1 - AVERAGING, 1 / iteration))
-        if stop and iteration % LOOK == 0:
-            with torch.no_grad():
-                error = float((hidden * (measured(average) - y).square()).sum())
-            if error < best_error:
-                best, best_error, best_iteration = average.clone(), error, iteration
-            elif iteration - best_iteration >= patience:
-                break
-    chosen = best if best_iteration else average
-    return (chosen * scales + levels).cpu().double().numpy()
-
-
-def _held_out(seen: Tensor, share: float, *, generator: torch.Generator) -> Tensor:
-    """1 at ``share`` of the cells seen, (H, W); at least one, never the last."""
-    cells = seen.flatten().nonzero()[:, 0]
+def _held_out(observed: Tensor, share: float, *, generator: torch.Generator) -> Tensor:
+    """Return 1 at a share of the observed cells, (H, W): at least one cell, never all."""
+    cells = observed.flatten().nonzero()[:, 0]
     count = min(math.ceil(share * len(cells)), len(cells) - 1)
-    hidden = torch.zeros(seen.numel())
+    hidden = torch.zeros(observed.numel())
     hidden[cells[torch.randperm(len(cells), generator=generator)[:count]]] = 1
-    return hidden.view(seen.shape)
+    return hidden.view(observed.shape)

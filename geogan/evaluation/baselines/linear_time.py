@@ -1,17 +1,24 @@
-"""Gaps filled by a straight line in time between the nearest observed dates of the same cell."""
+"""Linear interpolation in time between the nearest observed dates of the same cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geogan.evaluation.baselines.arguments import check_days, check_maps
 
+if TYPE_CHECKING:
+    from geogan.evaluation.baselines.interface import BaselineInput, DateFiller
+
 
 def linear_time(values: np.ndarray, *, domain: np.ndarray, days: np.ndarray) -> np.ndarray:
-    """Interpolate each cell linearly in time; hold the first and the last observation beyond them.
+    """Interpolate each cell linearly in time; extrapolate with the first and the last observation.
 
     Parameters
     ----------
     values : ndarray, shape (T, H, W)
-        Measured maps, NaN where unseen.
+        Measured maps, NaN in gaps.
     domain : ndarray of bool, shape (H, W)
         True where the quantity exists.
     days : ndarray, shape (T,)
@@ -20,13 +27,13 @@ def linear_time(values: np.ndarray, *, domain: np.ndarray, days: np.ndarray) -> 
     Returns
     -------
     filled : ndarray, shape (T, H, W)
-        ``values`` where observed, bit for bit; NaN outside the domain and in cells that were never seen.
+        ``values`` where observed, bit for bit; NaN outside the domain and in cells that are never observed.
         The dtype is that of ``values``.
 
     Raises
     ------
     InputError
-        Where the shapes do not fit or the dates do not increase.
+        If the shapes do not fit or the dates do not increase.
 
     Examples
     --------
@@ -41,9 +48,9 @@ def linear_time(values: np.ndarray, *, domain: np.ndarray, days: np.ndarray) -> 
         return filled
     cells = values[:, domain]
     observed = np.isfinite(cells)
-    seen = observed.any(axis=0)
+    is_seen = observed.any(axis=0)
     date = np.arange(len(values))[:, None]
-    # The nearest observed date at or before, and at or after, each date; running extrema need no loop.
+    # The nearest observed date at or before, and at or after, each date, by running extrema.
     before = np.maximum.accumulate(np.where(observed, date, -1), axis=0)
     after = np.minimum.accumulate(np.where(observed, date, len(values))[::-1], axis=0)[::-1]
     before, after = (
@@ -55,5 +62,21 @@ def linear_time(values: np.ndarray, *, domain: np.ndarray, days: np.ndarray) -> 
     first = np.take_along_axis(cells, before, axis=0)
     last = np.take_along_axis(cells, after, axis=0)
     line = first + weight * (last.astype("float64") - first)
-    filled[:, domain] = np.where(observed, cells, np.where(seen, line, np.nan))
+    filled[:, domain] = np.where(observed, cells, np.where(is_seen, line, np.nan))
     return filled
+
+
+def prepare(given: BaselineInput) -> DateFiller:
+    """Return the function that fills dates of a record by interpolation in time, band by band."""
+    archive = given.archive
+    # Number of dates on either side in which observations are sought, so that a long record is read in parts.
+    reach = 60
+
+    def fill(dates: slice) -> np.ndarray:
+        wide = slice(max(0, dates.start - reach), min(len(archive.days), dates.stop + reach))
+        values, days = given.measured(wide), archive.days[wide]
+        filled = [linear_time(values[:, band], domain=archive.domain, days=days) for band in range(archive.bands)]
+        inner = slice(dates.start - wide.start, dates.stop - wide.start)
+        return archive.standardiser.directions(np.stack(filled, 1)[inner])
+
+    return fill

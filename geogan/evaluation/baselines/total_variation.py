@@ -1,12 +1,12 @@
-"""Gaps filled and noise removed with as little total variation as the observations allow, map by map."""
+"""Total variation: fill gaps and remove noise with the least total variation that fits the observations."""
+
+from __future__ import annotations
 
 import numpy as np
 
 from geogan.evaluation.baselines.arguments import check_maps
+from geogan.evaluation.baselines.interface import BaselineInput, DateFiller, fill_each_date
 from geogan.operators.errors import InputError
-
-# Rounds end when the gaps change by less than this, in standard deviations of the map.
-TOLERANCE = 1e-3
 
 
 def total_variation(
@@ -18,33 +18,31 @@ def total_variation(
     inner: int = 10,
     noisy: bool = False,
 ) -> np.ndarray:
-    """Denoise or fill each band of each map on its own with Chambolle's algorithm (2004).
+    """Denoise or fill each band of each map separately with Chambolle's algorithm (2004).
 
-    Without gaps it is one call of :func:`skimage.restoration.denoise_tv_chambolle`. With gaps, each starts as the
-    nearest observed value, and two steps alternate: the map is denoised, the observed values are put back. That is
-    proximal gradient descent on ``|M (x - y)|^2 / 2 + weight * TV(x)`` (M: the observed cells), as exact as ``inner``
-    makes each denoising; it ends when the gaps change by less than a thousandth of the map's standard deviation.
-    Land is a gap that is taken out afterwards. A blur is not undone.
+    A map without gaps is one call of :func:`skimage.restoration.denoise_tv_chambolle`. A gap starts as the nearest
+    observed value. Two steps then alternate: the map is denoised, and the observed values are put back. This is
+    proximal gradient descent on ``|M (x - y)|^2 / 2 + weight * TV(x)`` (M: the observed cells). It ends when the gaps
+    change by less than a thousandth of the standard deviation of the map. Land is treated as a gap and masked
+    afterwards. A blur is not undone.
 
-    Few inner iterations are quicker and better: on 32 x 32 photographs with 90 % hidden the mean square error is 0.054
-    with 10 and 0.061 with 200 (nearest to the minimum, which has steps where the photographs have slopes). 10 take
-    0.06 s for 32 x 32 cells of three bands, 80 rounds each (one core).
+    Few inner iterations are faster and more accurate (``docs/experiments.md``).
 
     Parameters
     ----------
     values : ndarray, shape (T, C, H, W)
-        Measured maps, NaN where unseen; the gaps of the bands may differ.
+        Measured maps, NaN in gaps; the gaps of the bands may differ.
     domain : ndarray of bool, shape (H, W)
         True where the quantity exists.
     weight : float
-        Weight of the total variation, in standard deviations of the observed values of each map and band; the
-        larger, the flatter.
+        Weight of the total variation, in standard deviations of the observed values of each map and band; a
+        larger weight gives a flatter map.
     iterations : int
-        At most so many rounds.
+        Maximum number of rounds.
     inner : int
-        Chambolle iterations in a round; a map without gaps has 200.
+        Chambolle iterations in each round; a map without gaps takes 200.
     noisy : bool
-        Whether observed values are measured with noise, and denoised as well.
+        Whether observed values have noise, so that they are denoised as well.
 
     Returns
     -------
@@ -55,7 +53,7 @@ def total_variation(
     Raises
     ------
     InputError
-        Where the shapes do not fit, the weight is not positive or there is less than one iteration.
+        If the shapes do not fit, the weight is not positive or there is less than one iteration.
 
     Examples
     --------
@@ -67,7 +65,7 @@ def total_variation(
     """
     check_maps(values, domain, "T, C, H, W")
     if not 0 < weight < float("inf"):
-        raise InputError(f"weight must be more than 0, got {weight}; give it in standard deviations, such as 0.1")
+        raise InputError(f"weight must be more than 0, got {weight}; give a number of standard deviations, such as 0.1")
     if min(iterations, inner) < 1:
         raise InputError(f"iterations and inner must be at least 1, got {iterations} and {inner}; give 200 and 10")
     filled = np.full_like(values, np.nan)
@@ -76,8 +74,8 @@ def total_variation(
         observed = np.isfinite(frame) & domain
         if not observed.any():
             continue
-        seen = frame[observed].astype("float64")
-        level, scale = seen.mean(), seen.std()
+        known = frame[observed].astype("float64")
+        level, scale = known.mean(), known.std()
         anomaly = np.where(observed, frame - level, 0.0) / (scale or 1.0)
         smooth = _alternate(anomaly, observed, weight=weight, iterations=iterations, inner=inner, noisy=noisy)
         out[domain] = (smooth * scale + level)[domain]
@@ -89,17 +87,29 @@ def total_variation(
 def _alternate(
     y: np.ndarray, observed: np.ndarray, *, weight: float, iterations: int, inner: int, noisy: bool
 ) -> np.ndarray:
-    """The filled or denoised map, (H, W), of standardised values."""
+    """Return the filled or denoised map, (H, W), of standardised values."""
     from scipy.ndimage import distance_transform_edt
     from skimage.restoration import denoise_tv_chambolle
 
     if observed.all():
         return denoise_tv_chambolle(y, weight=weight) if noisy else y
+    # Rounds end when the gaps change by less than this, in standard deviations of the map.
+    tolerance = 1e-3
     nearest = distance_transform_edt(~observed, return_distances=False, return_indices=True)
     x = y[tuple(nearest)]
     for _ in range(iterations):
         before = x
         x = denoise_tv_chambolle(np.where(observed, y, x), weight=weight, eps=1e-5, max_num_iter=inner)
-        if np.sqrt(np.square(x - before)[~observed].mean()) < TOLERANCE:
+        if np.sqrt(np.square(x - before)[~observed].mean()) < tolerance:
             break
     return x
+
+
+def prepare(given: BaselineInput) -> DateFiller:
+    """Fit the dates to score, and return the function that fills them."""
+    domain, noisy = given.archive.domain, not given.model.operator.exact
+
+    def fill(date: int) -> np.ndarray:
+        return total_variation(given.anomalies(np.array([date])), domain=domain, noisy=noisy)[0]
+
+    return fill_each_date("total_variation", fill, given)

@@ -1,4 +1,4 @@
-"""Every baseline refuses maps in another order, and dates that do not increase, in the same words."""
+"""Every baseline refuses maps in another order, and dates that do not increase, with the same sentence."""
 
 import numpy as np
 import pytest
@@ -23,15 +23,15 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("baseline", CALLS, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("baseline", CALLS, ids=lambda function: function.__name__)
 @pytest.mark.parametrize("shape", [(9, 12), (3, 2, 12, 9), (3, 12, 9), (1, 3, 2, 9, 12)], ids=str)
 def test_maps_in_another_order_are_refused(baseline, shape):
     order, rest = CALLS[baseline]
-    with pytest.raises(InputError, match=rf"values must be {order} and domain \(H, W\).*order the dimensions"):
+    with pytest.raises(InputError, match=rf"values must be {order} and domain \(H, W\).*transpose the dimensions"):
         baseline(np.zeros(shape), domain=np.ones((9, 12), bool), **rest)
 
 
 @pytest.mark.parametrize("days", [[0, 1], [0, 2, 2], [0, 2, 1], [0, np.nan, 3]])
-def test_dates_must_increase_one_a_map(days):
+def test_there_must_be_one_increasing_date_for_each_map(days):
     with pytest.raises(InputError, match="days must be 3 increasing numbers"):
         check_days(np.array(days), 3)

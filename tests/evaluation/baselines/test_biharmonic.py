@@ -1,4 +1,4 @@
-"""Biharmonic inpainting recovers smooth surfaces, ignores land, and says nothing where nothing was seen."""
+"""Biharmonic inpainting recovers smooth surfaces, ignores land, and leaves maps without observations empty."""
 
 import warnings
 
@@ -32,19 +32,19 @@ def test_better_than_the_mean_under_irregular_gaps_up_to_the_edge():
     assert np.std((filled[0] - field)[~observed]) < 0.1 * np.std(field)
 
 
-def test_land_is_no_data():
+def test_values_on_land_are_ignored():
     field = 15 + 0.1 * Y + 0.2 * X
     domain = SEA.copy()
     domain[8:14, 10:13] = False
     values = gap(field[None], slice(6, 16), slice(12, 18))
-    nothing = biharmonic(np.where(domain, values, np.nan), domain=domain)
-    zeros = biharmonic(np.where(domain, values, 0.0), domain=domain)
-    np.testing.assert_array_equal(nothing, zeros)
-    assert np.isnan(nothing[0, ~domain]).all()
-    np.testing.assert_allclose(nothing[0, domain], field[domain], atol=1e-8)
+    empty_land = biharmonic(np.where(domain, values, np.nan), domain=domain)
+    zero_land = biharmonic(np.where(domain, values, 0.0), domain=domain)
+    np.testing.assert_array_equal(empty_land, zero_land)
+    assert np.isnan(empty_land[0, ~domain]).all()
+    np.testing.assert_allclose(empty_land[0, domain], field[domain], atol=1e-8)
 
 
-def test_frames_are_apart_and_an_unseen_frame_stays_empty():
+def test_maps_are_independent_and_a_map_without_observations_stays_empty():
     values = np.stack([np.full(SEA.shape, 4.0), np.full(SEA.shape, np.nan), np.full(SEA.shape, 6.0)])
     values[0, 2:9, 3:9] = np.nan
     values = values.astype("float32")
@@ -57,12 +57,12 @@ def test_frames_are_apart_and_an_unseen_frame_stays_empty():
 
 def test_observed_cells_are_kept_bit_for_bit():
     values = np.random.default_rng(1).normal(290, 5, (2, 24, 31)).astype("float32")
-    seen = np.random.default_rng(2).random(values.shape) < 0.5
-    filled = biharmonic(np.where(seen, values, np.float32(np.nan)), domain=SEA)
-    np.testing.assert_array_equal(filled[seen], values[seen])
+    observed = np.random.default_rng(2).random(values.shape) < 0.5
+    filled = biharmonic(np.where(observed, values, np.float32(np.nan)), domain=SEA)
+    np.testing.assert_array_equal(filled[observed], values[observed])
 
 
-def test_each_band_is_inpainted_by_itself():
+def test_each_band_is_inpainted_separately():
     bands = np.random.default_rng(1).normal(290, 5, (2, 3, 24, 31))
     bands[np.random.default_rng(2).random(bands.shape) < 0.5] = np.nan
     filled = biharmonic(bands, domain=SEA)
@@ -71,15 +71,15 @@ def test_each_band_is_inpainted_by_itself():
 
 
 @pytest.mark.parametrize("cells", [1, 2, 5])
-def test_a_handful_of_cells_gives_no_nonsense_and_no_warning(cells):
+def test_a_few_observations_give_values_in_their_range_and_no_warning(cells):
     values = np.full((1, 24, 31), np.nan)
     where = np.random.default_rng(cells).choice(values.size, cells, replace=False)
     values.flat[where] = np.arange(cells) + 280.0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         filled = biharmonic(values, domain=SEA)
-    said = filled[np.isfinite(filled)]
-    assert said.min() >= 280 and said.max() <= 280 + cells - 1
+    finite = filled[np.isfinite(filled)]
+    assert finite.min() >= 280 and finite.max() <= 280 + cells - 1
 
 
 def test_errors():

@@ -1,4 +1,4 @@
-"""The climatology fills gaps, keeps what was seen, leaves land empty."""
+"""The climatology fills gaps, keeps observations, and leaves land empty."""
 
 import numpy as np
 import pytest

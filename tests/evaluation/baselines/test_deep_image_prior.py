@@ -1,10 +1,10 @@
-"""Deep Image Prior fills smooth maps, undoes a blur, stops before it learns the noise; images are apart."""
+"""Deep Image Prior fills smooth maps, undoes a blur, and stops before it fits the noise."""
 
 import numpy as np
 import pytest
 import torch
 
-from geogan.evaluation.baselines.deep_image_prior import deep_image_prior
+from geogan.evaluation.baselines.deep_image_prior import NetworkFit, deep_image_prior
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 
@@ -15,14 +15,17 @@ SMOOTH = np.stack([10 + np.sin(Y / 4) * np.cos(X / 5), 300 + 20 * np.cos(Y / 5 +
 
 @pytest.fixture(scope="module")
 def gappy():
-    """Two measurements of two bands, gaps of their own; float32."""
+    """Two measurements of two bands with different gaps; float32."""
     maps = np.stack([SMOOTH, 2 * SMOOTH]).astype("float32")
     maps[np.random.default_rng(0).random(maps.shape) < 0.6] = np.nan
     return maps
 
 
-def quick(values, **settings):
-    return deep_image_prior(values, **({"domain": SEA, "iterations": 20, "width": 6, "threads": 1} | settings))
+def quick(values, *, domain=SEA, measure=None, noisy=False, seed=0, threads=1, **settings):
+    fit = NetworkFit(**{"iterations": 20, "width": 6} | settings)
+    return deep_image_prior(
+        values, domain=domain, measure=measure, noisy=noisy, settings=fit, seed=seed, threads=threads
+    )
 
 
 def test_smooth_maps_are_recovered_in_their_units(gappy):
@@ -30,11 +33,11 @@ def test_smooth_maps_are_recovered_in_their_units(gappy):
     error = np.square(filled[0] - SMOOTH).mean((1, 2)) / SMOOTH.var((1, 2))
     assert (error < 0.15).all(), error
     assert filled.dtype == "float32"
-    seen = np.isfinite(gappy[:1])
-    np.testing.assert_array_equal(filled[seen], gappy[:1][seen])
+    observed = np.isfinite(gappy[:1])
+    np.testing.assert_array_equal(filled[observed], gappy[:1][observed])
 
 
-def test_images_are_apart(gappy):
+def test_measurements_are_independent(gappy):
     both = quick(gappy)
     np.testing.assert_array_equal(quick(gappy[:1])[0], both[0])
     other = gappy.copy()
@@ -49,15 +52,15 @@ def test_the_seed_decides(gappy):
     assert not np.allclose(quick(gappy[:1], seed=4), first)
 
 
-def test_land_is_no_data(gappy):
+def test_values_on_land_are_ignored(gappy):
     domain = SEA.copy()
     domain[5:9, 10:13] = False
-    nothing = quick(np.where(domain, gappy, np.float32(np.nan)), domain=domain)
-    np.testing.assert_array_equal(nothing, quick(np.where(domain, gappy, np.float32(99)), domain=domain))
-    assert np.isnan(nothing[..., ~domain]).all() and np.isfinite(nothing[..., domain]).all()
+    empty_land = quick(np.where(domain, gappy, np.float32(np.nan)), domain=domain)
+    np.testing.assert_array_equal(empty_land, quick(np.where(domain, gappy, np.float32(99)), domain=domain))
+    assert np.isnan(empty_land[..., ~domain]).all() and np.isfinite(empty_land[..., domain]).all()
 
 
-def test_nothing_is_said_of_what_was_never_seen(gappy):
+def test_bands_without_observations_stay_empty(gappy):
     values = gappy.copy()
     values[0] = np.nan
     values[1, 1] = np.nan
@@ -81,7 +84,7 @@ def test_a_blur_is_undone():
     assert np.square(sharp - wave).mean() < 0.3 * np.square(measured - wave).mean()
 
 
-def test_it_stops_before_it_learns_the_noise():
+def test_the_fit_stops_before_it_learns_the_noise():
     calls = []
 
     def counted(x):

@@ -1,4 +1,4 @@
-"""DINEOF recovers what few modes make, does what its definition says, and agrees with the authors' reference run."""
+"""DINEOF recovers fields of few modes, follows its definition, and agrees with the authors' reference run."""
 
 import json
 from pathlib import Path
@@ -9,13 +9,28 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geogan.evaluation.baselines.dineof import decompose, dineof
+from geogan.evaluation.baselines import dineof as module
+from geogan.evaluation.baselines.dineof import Truncation
 from geogan.operators.errors import InputError
 
 ALBORAN = Path(__file__).parents[4] / "shared" / "data" / "alboran-dineof"
 DOMAIN = np.ones((7, 9), bool)
 DOMAIN[2:4, :3] = False
 DAYS = np.delete(np.arange(44.0), [3, 4, 17, 30])
+
+
+def split(options):
+    """Return the arguments of the functions, with the settings of the truncation in one object."""
+    arguments = {name: options.pop(name) for name in ("days", "held_out", "seed") if name in options}
+    return arguments | {"truncation": Truncation(**options)}
+
+
+def dineof(values, *, domain, **options):
+    return module.dineof(values, domain=domain, **split(options))
+
+
+def decompose(values, *, domain, **options):
+    return module.decompose(values, domain=domain, **split(options))
 
 
 def low_rank(dates=40, modes=3, seed=0):
@@ -29,7 +44,7 @@ def gappy(truth, share=0.4, seed=1):
 
 
 def plain(values, *, modes, days=None, alpha=0.0, numit=0, rounds):
-    """The definition, with a whole decomposition in each round; every cell is in the domain."""
+    """Return the result of the definition, with a full decomposition in each round; every cell is in the domain."""
     x = values.reshape(len(values), -1).T
     gaps = np.isnan(x)
     mean = x[~gaps].mean()
@@ -51,17 +66,17 @@ def plain(values, *, modes, days=None, alpha=0.0, numit=0, rounds):
     return mean + x.T.reshape(values.shape), np.sqrt(square)
 
 
-def test_what_few_modes_make_is_recovered_under_gaps():
+def test_a_field_of_few_modes_is_recovered_in_the_gaps():
     truth = low_rank()
     filled = dineof(gappy(truth), domain=DOMAIN, modes=4, tolerance=1e-9, rounds=3000)
     np.testing.assert_allclose(filled[:, DOMAIN], truth[:, DOMAIN], atol=1e-5)
 
 
-def test_cross_validation_finds_how_many_modes_there_are():
+def test_cross_validation_finds_the_number_of_modes():
     truth = low_rank(modes=2)
     noisy = truth + np.random.default_rng(5).normal(0, 0.05, truth.shape)
     eofs = decompose(gappy(noisy), domain=DOMAIN, tolerance=1e-5, rounds=1000)
-    # Two, and up to two that take little: for the mean that was removed, and by chance of the few points.
+    # Two, and up to two small ones: from the mean that was removed, and by chance of the few held-out observations.
     assert 2 <= len(eofs.singular_values) <= 4
     assert 0.04 < eofs.expected_errors.min() < 0.08
     assert eofs.expected_errors[0] > 5 * eofs.expected_errors.min()
@@ -69,7 +84,7 @@ def test_cross_validation_finds_how_many_modes_there_are():
 
 
 @pytest.mark.parametrize("filtered", [False, True])
-def test_the_search_in_blocks_is_the_decomposition_of_the_definition(filtered):
+def test_the_subspace_iteration_equals_the_definition(filtered):
     truth = low_rank(modes=8) + np.random.default_rng(3).normal(0, 0.1, (40, 7, 9))
     values, everywhere = gappy(truth), np.ones_like(DOMAIN)
     days = {"days": DAYS, "alpha": 0.2} if filtered else {}
@@ -80,7 +95,7 @@ def test_the_search_in_blocks_is_the_decomposition_of_the_definition(filtered):
     np.testing.assert_allclose(dineof(values, domain=everywhere, **same), expected, atol=1e-5)
 
 
-def test_modes_are_orthonormal_and_explain_what_they_say():
+def test_modes_are_orthonormal_and_explain_the_variance():
     eofs = decompose(gappy(low_rank()), domain=DOMAIN, modes=3)
     spatial = eofs.spatial[:, DOMAIN]
     np.testing.assert_allclose(spatial @ spatial.T, np.eye(3), atol=1e-6)
@@ -89,12 +104,12 @@ def test_modes_are_orthonormal_and_explain_what_they_say():
     assert 0.95 < eofs.explained_variance.sum() < 1.0001
 
 
-def test_observed_cells_are_kept_bit_for_bit_and_land_is_nothing():
+def test_observed_cells_are_kept_bit_for_bit_and_values_on_land_are_ignored():
     values = gappy(low_rank()).astype("float32")
     filled = dineof(values, domain=DOMAIN, days=DAYS)
-    seen = np.isfinite(values) & DOMAIN
+    observed = np.isfinite(values) & DOMAIN
     assert filled.dtype == "float32"
-    np.testing.assert_array_equal(filled[seen], values[seen])
+    np.testing.assert_array_equal(filled[observed], values[observed])
     assert np.isfinite(filled[:, DOMAIN]).all()
     assert np.isnan(filled[:, ~DOMAIN]).all()
     wild = np.where(DOMAIN, values, np.float32(1e6))
@@ -126,7 +141,7 @@ def test_without_dates_their_order_does_not_matter():
     np.testing.assert_allclose(dineof(values[order], domain=DOMAIN, modes=3), filled[order], atol=1e-9)
 
 
-def test_the_filter_keeps_what_is_of_one_date_alone_out():
+def test_the_filter_removes_noise_of_single_dates():
     random = np.random.default_rng(6)
     truth = 15 + 3 * np.sin(DAYS / 8)[:, None, None] * random.normal(size=(7, 9))
     values = gappy(truth + random.normal(0, 1.0, truth.shape), 0.8)
@@ -138,7 +153,7 @@ def test_the_filter_keeps_what_is_of_one_date_alone_out():
     assert errors[1] < 0.8 * errors[0]
 
 
-def test_unseen_dates_are_between_their_neighbours_and_unseen_cells_are_the_mean():
+def test_unobserved_dates_are_interpolated_and_unobserved_cells_get_the_mean():
     trend = 10 + 0.2 * DAYS[:, None, None] * np.linspace(0, 1, 63).reshape(7, 9)
     values = gappy(trend, 0.2)
     values[[9, 20, 21]] = np.nan
@@ -153,7 +168,7 @@ def test_unseen_dates_are_between_their_neighbours_and_unseen_cells_are_the_mean
     np.testing.assert_allclose(dineof(values, **exact)[20][DOMAIN], mean)
 
 
-def test_little_is_enough():
+def test_few_observations_are_enough():
     nothing = np.full((4, 7, 9), np.nan)
     assert np.isnan(dineof(nothing, domain=DOMAIN)).all()
     assert dineof(nothing[:0], domain=DOMAIN).shape == (0, 7, 9)
@@ -163,7 +178,7 @@ def test_little_is_enough():
         np.testing.assert_allclose(dineof(values, domain=DOMAIN, days=np.arange(len(values)))[:, DOMAIN], 3.0)
 
 
-def test_what_is_held_out_chooses_and_is_then_used():
+def test_held_out_observations_choose_the_number_of_modes_and_are_then_used():
     truth = low_rank() + np.random.default_rng(5).normal(0, 0.05, (40, 7, 9))
     values = gappy(truth)
     clouds = np.zeros(values.shape, bool)
@@ -213,13 +228,13 @@ def alboran():
         return dataset["SST"].values, dataset["mask"].values == 1, dataset["time"].values
 
 
-def test_the_reference_run_is_met(alboran):
+def test_the_reference_run_is_reproduced(alboran):
     values, sea, days = alboran
     reference = json.loads((ALBORAN / "reference.json").read_text())
-    # Two modes and three are equally good, 0.4446 and 0.4445 in the reference: this seed's points choose three.
+    # Two and three modes have equal errors in the reference, 0.4446 and 0.4445: the points of this seed choose three.
     eofs = decompose(values, domain=sea, days=days, most_modes=5, seed=3)
-    # The reference's points are not given: over 24 seeds the errors scatter by 2 % around 0.502, 0.437, 0.440, 0.478
-    # and 0.460, from which the reference is 0.5 to 1.3 standard deviations away.
+    # The held-out points of the reference are not known: over 24 seeds the errors scatter by 2 % around 0.502, 0.437,
+    # 0.440, 0.478 and 0.460, and the reference is 0.5 to 1.3 standard deviations from these.
     expected = list(reference["expected_error_by_number_of_modes"].values())
     np.testing.assert_allclose(eofs.expected_errors, expected, rtol=0.08)
     assert eofs.mean == pytest.approx(reference["matrix"]["mean"], abs=1e-4)
@@ -231,14 +246,14 @@ def test_the_reference_run_is_met(alboran):
     assert (np.abs((temporal * eofs.temporal.T).sum(1)) > 0.999).all()
     theirs = 18.797 + np.einsum("ks,k,kt->ts", spatial[:, sea], scale, temporal)
     ours = eofs.mean + eofs.temporal * eofs.singular_values @ eofs.spatial[:, sea]
-    # The authors' program writes estimates over the points held out again in its last reconstruction: their cells, a
-    # tenth, are told apart by that.
+    # The authors' program replaces the held-out points by estimates in its last reconstruction, so that a tenth of the
+    # cells differ.
     apart = np.sqrt(np.square(ours - theirs).mean(0))
     assert np.median(apart) < 0.004
     assert (apart > 0.05).mean() < 0.08
 
 
-def test_under_other_days_clouds_the_error_is_that_of_the_authors_program(alboran):
+def test_the_error_under_clouds_of_other_dates_is_that_of_the_authors_program(alboran):
     values, sea, days = alboran
     seen = np.isfinite(values) & sea
     hidden = seen & ~np.roll(seen, -4, axis=0)

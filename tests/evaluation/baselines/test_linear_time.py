@@ -1,4 +1,4 @@
-"""Straight lines in time are recovered, whatever the spacing of the dates."""
+"""Linear trends in time are recovered for any spacing of the dates."""
 
 import numpy as np
 import pytest
@@ -36,12 +36,12 @@ def test_agrees_with_numpy_cell_by_cell(seed, dates, share):
     assert filled.dtype == "float32"
     for row, column in np.argwhere(DOMAIN):
         cell = values[:, row, column]
-        seen = np.isfinite(cell)
-        expected = np.interp(days, days[seen], cell[seen]) if seen.any() else np.full(dates, np.nan)
+        observed = np.isfinite(cell)
+        expected = np.interp(days, days[observed], cell[observed]) if observed.any() else np.full(dates, np.nan)
         np.testing.assert_allclose(filled[:, row, column], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_holds_beyond_the_ends_and_leaves_unseen_cells_empty():
+def test_the_ends_are_constant_and_cells_without_observations_stay_empty():
     values = np.full((4, 2, 3), np.nan)
     values[1, 0, 0], values[2, 0, 0] = 5.0, 8.0
     filled = linear_time(values, domain=DOMAIN, days=np.arange(4.0))

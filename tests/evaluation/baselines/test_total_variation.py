@@ -1,4 +1,4 @@
-"""Total variation restores piecewise constant maps, agrees with its minimum, and knows no other map or band."""
+"""Total variation restores piecewise constant maps, agrees with scikit-image, and treats maps and bands separately."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def hide(maps, fraction, seed=0):
 def test_a_front_is_restored_from_a_fifth_of_its_cells():
     gappy, observed = hide(STEP[None, None], 0.8)
     filled = total_variation(gappy, domain=SEA)
-    # Beside the front the nearest observation decides, and sometimes lies across it; elsewhere TV lowers it a little.
+    # Beside the front the nearest observation may lie across it; elsewhere TV reduces the contrast a little.
     assert np.abs(filled[0, 0] - STEP)[(X < 10) | (X > 15)].max() < 0.05 * 10
     assert np.std(filled - STEP) < 0.3 * np.std(STEP)
     np.testing.assert_array_equal(filled[observed], gappy[observed])
@@ -43,7 +43,7 @@ def test_noise_and_gaps_together():
     assert np.std((filled - STEP)[~observed]) < 0.5 * np.std(STEP)
 
 
-def test_without_gaps_or_noise_nothing_is_done():
+def test_maps_without_gaps_or_noise_are_unchanged():
     values = np.random.default_rng(0).normal(size=(1, 2, 20, 27))
     np.testing.assert_array_equal(total_variation(values, domain=SEA), values)
 
@@ -58,7 +58,7 @@ def test_units_do_not_matter(level, scale):
     )
 
 
-def test_maps_and_bands_are_apart_and_the_dtype_stays():
+def test_maps_and_bands_are_independent_and_the_dtype_stays():
     maps = np.random.default_rng(3).normal(size=(2, 3, 20, 27)).astype("float32")
     gappy, _ = hide(maps, 0.5)
     gappy = gappy.astype("float32")
@@ -70,13 +70,13 @@ def test_maps_and_bands_are_apart_and_the_dtype_stays():
     np.testing.assert_array_equal(alone[0, 0], filled[1, 1])
 
 
-def test_land_is_no_data():
+def test_values_on_land_are_ignored():
     domain = SEA.copy()
     domain[8:14, 10:13] = False
     gappy, _ = hide(STEP[None, None], 0.3)
-    nothing = total_variation(np.where(domain, gappy, np.nan), domain=domain)
-    np.testing.assert_array_equal(nothing, total_variation(np.where(domain, gappy, 0.0), domain=domain))
-    assert np.isnan(nothing[..., ~domain]).all() and np.isfinite(nothing[..., domain]).all()
+    empty_land = total_variation(np.where(domain, gappy, np.nan), domain=domain)
+    np.testing.assert_array_equal(empty_land, total_variation(np.where(domain, gappy, 0.0), domain=domain))
+    assert np.isnan(empty_land[..., ~domain]).all() and np.isfinite(empty_land[..., domain]).all()
 
 
 def test_one_observation_fills_the_map_with_itself():

@@ -1,0 +1,137 @@
+"""The systems of Table 1, one function each: train on measured images, then reconstruct the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from geogan.compute.device import find_device
+from geogan.evaluation.baselines.ambientgan import GeneratorTraining, search_latent, train_ambientgan
+from geogan.evaluation.baselines.biharmonic import biharmonic
+from geogan.evaluation.baselines.deep_image_prior import deep_image_prior
+from geogan.evaluation.baselines.total_variation import total_variation
+from geogan.files.run_folder import STATE
+from geogan.operators.operator import Operator
+from geogan.paper.cells import Cell
+from geogan.presets import OPTIMISER, settings_of
+from geogan.reconstructor import Reconstructor
+
+Answer = tuple[np.ndarray, dict[str, Any]]
+"""Reconstructed test images, and what is recorded of the training."""
+
+System = Callable[[Cell, Operator, xr.DataArray, xr.DataArray, xr.DataArray, Path], Answer]
+"""Function of the cell, the operator, measured and clean training images, measured test images, and the folder."""
+
+
+def train_reconstructor(
+    cell: Cell,
+    operator: Operator,
+    train: xr.DataArray,
+    clean: xr.DataArray,
+    test: xr.DataArray,
+    out: Path,
+    changes: Mapping[str, Any] | None = None,
+) -> Answer:
+    """Train geogan's method, the paper's objective, or a variant that sees clean images.
+
+    Parameters
+    ----------
+    changes : mapping, optional
+        Other settings of the Reconstructor.
+    """
+    run = out / "cells" / cell.name
+    reconstructor = Reconstructor(
+        operator, seed=cell.seed, threads=1, device=cell.device, **_settings(cell) | dict(changes or {})
+    )
+    reconstructor.fit(
+        train,
+        clean=clean if cell.row in ("paired", "unpaired") else None,
+        path=run,
+        resume=(run / STATE).is_file(),
+    )
+    scores = reconstructor.model_.scores
+    filled = reconstructor.fill(test)[str(test.name)].transpose(*test.dims)
+    return filled.values, {"steps": scores["steps"], "best_step": scores["step"]}
+
+
+def _settings(cell: Cell) -> dict[str, Any]:
+    """Return the settings of a row: one training loop and one budget for every system."""
+    paper = settings_of(["unir"])
+    networks = ("generator", "discriminator", "show_mask", "batch")
+    settings: dict[str, Any] = {"batch": 32}
+    if cell.row == "unir":
+        settings |= {name: value for name, value in paper.items() if name not in networks}
+    elif cell.row in ("paired", "unpaired"):
+        settings |= settings_of([cell.row])
+    if cell.generator == "sagan":
+        # The paper's networks are trained with its optimisers, whatever the objective.
+        settings |= {name: paper[name] for name in (*networks, *OPTIMISER)}
+    if cell.row == "gaussian":
+        settings |= {"steps": 0}  # an untrained generator returns the first guess
+    else:
+        settings |= {"steps": cell.steps, "minutes": cell.minutes}
+    return settings | {"generator": cell.generator, "width": cell.width, "crop": cell.size}
+
+
+def run_ambientgan(
+    cell: Cell, operator: Operator, train: xr.DataArray, clean: xr.DataArray, test: xr.DataArray, out: Path
+) -> Answer:
+    """Train Conditional AmbientGAN, then search the latent of each test image."""
+    device = find_device(cell.device)
+    (values, mask), (measured, observed) = _tensors(train), _tensors(test)
+    steps = 0
+
+    def count(step: int, losses: dict[str, float]) -> None:
+        nonlocal steps
+        steps = step
+
+    training = GeneratorTraining(bounded=True, steps=cell.steps, minutes=cell.minutes, precision=torch.bfloat16)
+    generator = train_ambientgan(values, mask, operator, training, seed=cell.seed, device=device, progress=count)
+    filled = search_latent(generator, measured, observed, operator, seed=cell.seed, device=device).cpu()
+    if operator.exact:
+        filled = torch.where(observed > 0, measured, filled)
+    return filled.numpy().reshape(test.shape), {"steps": steps}
+
+
+def _tensors(images: xr.DataArray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return values, 0 in gaps, and the mask, (N, 1, C, H, W)."""
+    values = torch.from_numpy(images.values).reshape(len(images), 1, -1, *images.shape[-2:])
+    return values.nan_to_num(), values.isfinite().to(values.dtype)
+
+
+def _untrained(fill: Callable[[np.ndarray, np.ndarray, Operator, Cell], np.ndarray]) -> System:
+    """Return a system that fills each measurement separately."""
+
+    def system(
+        cell: Cell, operator: Operator, train: xr.DataArray, clean: xr.DataArray, test: xr.DataArray, out: Path
+    ) -> Answer:
+        values = test.values.reshape(len(test), -1, *test.shape[-2:])
+        return fill(values, np.ones(values.shape[-2:], bool), operator, cell).reshape(test.shape), {}
+
+    return system
+
+
+SYSTEMS: dict[str, System] = {
+    **dict.fromkeys(("paired", "unpaired", "model", "unir", "gaussian"), train_reconstructor),
+    "ambientgan": run_ambientgan,
+    "biharmonic": _untrained(lambda values, domain, operator, cell: biharmonic(values, domain=domain)),
+    "total_variation": _untrained(
+        lambda values, domain, operator, cell: total_variation(values, domain=domain, noisy=not operator.exact)
+    ),
+    "deep_image_prior": _untrained(
+        lambda values, domain, operator, cell: deep_image_prior(
+            values,
+            domain=domain,
+            measure=None if operator.exact else operator.blur,
+            seed=cell.seed,
+            threads=1,
+            device=find_device(cell.device),
+        )
+    ),
+}
+"""The function of each row."""
