@@ -191,7 +191,7 @@ def reinterpreted(value: Any, stored: np.dtype[Any], dtype: np.dtype[Any]) -> An
 def number_type(dtype: Any, kinds: str = "iuf") -> np.dtype[Any] | None:
     """Return the number type that an encoding names, in the byte order of this machine; None if it names none."""
     try:
-        found = np.dtype(dtype).newbyteorder("=") if dtype is not None else None
+        known = np.dtype(dtype).newbyteorder("=") if dtype is not None else None
     except TypeError:
         return None
-    return found if found is not None and found.kind in kinds else None
+    return known if known is not None and known.kind in kinds else None

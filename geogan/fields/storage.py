@@ -12,7 +12,7 @@ from geogan.fields.codes import Codes, Container, number_type, reinterpreted
 from geogan.fields.packing_check import holds, wrong_decoding
 from geogan.fields.valid_range import VALID, valid_attributes, valid_codes, valid_limits
 
-APART = "packings"
+PACKING_COUNT = "packings"
 """Key of a field's encoding: the number of different packings of its files, if they differ."""
 
 # Keys of an encoding that define the values.
@@ -120,18 +120,18 @@ def choose_storage(
         plausible = (low, high)
     kind = value_type(field.dtype)
     encoding = dict(field.encoding)
-    if APART in encoding:
-        reason = f"its files are packed in {encoding[APART]} different ways"
+    if PACKING_COUNT in encoding:
+        reason = f"its files are packed in {encoding[PACKING_COUNT]} different ways"
         return _floats(field, kind, plausible, reason, "packed numbers", is_proven=False)
     stored = number_type(encoding.get("dtype"))
     if stored is None or stored.kind not in "iu":
         return _floats(field, kind, plausible, _why_not(stored, encoding), str(stored), is_proven=is_proven)
     if as_floats:
         return _floats(field, kind, plausible, as_floats, str(stored), is_proven=False)
-    found = _packed(field, stored, plausible, container, is_proven)
-    if isinstance(found, Storage):
-        return found
-    return _floats(field, kind, plausible, found, str(stored), is_proven=False)
+    packed = _packed(field, stored, plausible, container, is_proven)
+    if isinstance(packed, Storage):
+        return packed
+    return _floats(field, kind, plausible, packed, str(stored), is_proven=False)
 
 
 def _packed(
@@ -176,14 +176,14 @@ def _packed(
             return f"it holds {low:g} to {high:g}, and predictions may lie between {least:g} and {most:g}"
     if not is_proven and not holds(codes, field):
         return "its packing does not hold its values"
-    own = {"dtype": codes.dtype, **codes.attrs}
+    kept = {"dtype": codes.dtype, **codes.attrs}
     if container == "zarr":
-        own |= {key: float(own[key]) for key in ("scale_factor", "add_offset") if key in own}
+        kept |= {key: float(kept[key]) for key in ("scale_factor", "add_offset") if key in kept}
     attrs = _attributes(field) | valid_attributes(field.attrs, valid, codes.dtype)
     for key in _FLAGS[:2]:
         if key in attrs:
             attrs[key] = reinterpreted(np.asarray(attrs[key]), stored, codes.dtype)
-    return Storage(own | _others(field), attrs, codes.values(lowest, highest), source=str(stored))
+    return Storage(kept | _others(field), attrs, codes.values(lowest, highest), source=str(stored))
 
 
 def _floats(
@@ -266,7 +266,7 @@ def shared_storage(fields: Sequence[xr.DataArray]) -> tuple[dict[str, Any], dict
         encoding = {key: value for key, value in encoding.items() if key not in PACKING}
         # Plain floats that differ only in type or fill value have no packing.
         if not all(_is_plain(field.encoding) for field in fields):
-            encoding[APART] = len(packings)
+            encoding[PACKING_COUNT] = len(packings)
         attrs = {key: value for key, value in attrs.items() if key not in _FLAGS}
     return encoding, attrs
 
@@ -285,21 +285,22 @@ def _packing_text(encoding: Mapping[Any, Any]) -> str:
 
 def missing_codes(encoding: Mapping[Hashable, Any], codes: Codes) -> list[int]:
     """Return the codes that mean missing in the source: its ``_FillValue`` first, then each ``missing_value``."""
-    found: list[int] = []
+    missing: list[int] = []
     stored = np.dtype(encoding["dtype"]).newbyteorder("=")
     for key in ("_FillValue", "missing_value"):
         for value in np.ravel(np.asarray(encoding.get(key, []))).tolist():
             if isinstance(value, (int, float)) and float(value).is_integer():
                 code = int(reinterpreted(int(value), stored, codes.dtype))
                 if codes.ends[0] <= code <= codes.ends[1]:
-                    found.append(code)
-    return list(dict.fromkeys(found))
+                    missing.append(code)
+    return list(dict.fromkeys(missing))
 
 
 def _number(value: Any) -> float | None:
     """Return a finite number; None for anything else."""
-    found = np.asarray(value)
-    return float(found) if found.size == 1 and found.dtype.kind in "iuf" and np.isfinite(found).all() else None
+    number = np.asarray(value)
+    is_number = number.size == 1 and number.dtype.kind in "iuf" and np.isfinite(number).all()
+    return float(number) if is_number else None
 
 
 def _attributes(field: xr.DataArray) -> dict[str, Any]:
@@ -310,9 +311,9 @@ def _attributes(field: xr.DataArray) -> dict[str, Any]:
 
 def _others(field: xr.DataArray) -> dict[str, Any]:
     """Return the part of an encoding that does not define the values."""
-    found = {key: field.encoding[key] for key in _KEPT if key in field.encoding}
+    others = {key: field.encoding[key] for key in _KEPT if key in field.encoding}
     mapping = str(field.encoding.get("grid_mapping", field.attrs.get("grid_mapping", "")))
-    found.pop("grid_mapping", None)
+    others.pop("grid_mapping", None)
     if mapping and all(word.rstrip(":") in field.coords for word in mapping.split()):
-        found["grid_mapping"] = mapping
-    return found
+        others["grid_mapping"] = mapping
+    return others

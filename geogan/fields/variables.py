@@ -12,11 +12,11 @@ import xarray as xr
 from geogan.fields.axes import VARIABLE, Axes
 from geogan.fields.field import Field
 from geogan.fields.grids import difference
-from geogan.fields.storage import APART, PACKING
+from geogan.fields.storage import PACKING, PACKING_COUNT
 from geogan.operators.errors import InputError
 
 # What a file's encoding says of the numbers; the rest says how that file kept them.
-_MEANING = (*PACKING, APART, "grid_mapping")
+_MEANING = (*PACKING, PACKING_COUNT, "grid_mapping")
 _DESCRIBED = "described"
 _REPEATED = "repeated"
 

@@ -155,9 +155,9 @@ def _matches(pattern: Path, target: Path) -> bool:
     return len(names) == len(patterns) and all(map(fnmatch.fnmatchcase, names, patterns))
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same(first: Path, second: Path) -> bool:
     """Return whether two resolved paths are one file or folder; hard links and bind mounts count."""
     try:
-        return one.samefile(other)
+        return first.samefile(second)
     except OSError:
-        return one == other
+        return first == second

@@ -8,12 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def exchange(one: Path, other: Path) -> bool:
+def exchange(first: Path, second: Path) -> bool:
     """Exchange two names in one step, so that neither is ever absent.
 
     Parameters
     ----------
-    one, other : Path
+    first, second : Path
         Both exist, on one file system.
 
     Returns
@@ -30,10 +30,10 @@ def exchange(one: Path, other: Path) -> bool:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     one, other = Path(folder, "one"), Path(folder, "other")
-    ...     _, _ = one.write_text("1"), other.write_text("2")
-    ...     is_done = exchange(one, other)
-    ...     one.read_text() == ("2" if is_done else "1")
+    ...     first, second = Path(folder, "first"), Path(folder, "second")
+    ...     _, _ = first.write_text("1"), second.write_text("2")
+    ...     is_done = exchange(first, second)
+    ...     first.read_text() == ("2" if is_done else "1")
     True
     """
     try:
@@ -42,12 +42,12 @@ def exchange(one: Path, other: Path) -> bool:
         return False
     # renameat2(2): relative paths start at the working folder; RENAME_EXCHANGE exchanges the names.
     at_fdcwd, rename_exchange = -100, 2
-    if renameat2(at_fdcwd, os.fsencode(one), at_fdcwd, os.fsencode(other), rename_exchange) == 0:
+    if renameat2(at_fdcwd, os.fsencode(first), at_fdcwd, os.fsencode(second), rename_exchange) == 0:
         return True
     code = ctypes.get_errno()
     if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
         return False
-    raise OSError(code, os.strerror(code), str(one))
+    raise OSError(code, os.strerror(code), str(first))
 
 
 def replace(old: Path, new: Path, aside: Path, *, exchange: Callable[[Path, Path], bool] = exchange) -> None:

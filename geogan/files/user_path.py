@@ -49,23 +49,23 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     if "\0" in text:
         raise InputError(f"{_shown(text)} contains a NUL character, which is not allowed in a path; leave it out")
     try:
-        found = Path(text).expanduser()
+        expanded = Path(text).expanduser()
     except RuntimeError as error:
         raise InputError(
             f"{_shown(text)} begins with the home folder of an unknown user; write the folder in full"
         ) from error
-    for name in found.parts:
+    for name in expanded.parts:
         if (size := len(os.fsencode(name))) > _NAME_BYTES:
             raise InputError(
                 f"the name {_shown(name)} has {size} bytes, where a file system accepts at most {_NAME_BYTES}; give a "
                 "shorter one"
             )
-    if (size := len(os.fsencode(found))) > _PATH_BYTES:
+    if (size := len(os.fsencode(expanded))) > _PATH_BYTES:
         raise InputError(
             f"the path {_shown(text)} has {size} bytes, where the system accepts at most {_PATH_BYTES}; give a "
             "shorter one"
         )
-    return found
+    return expanded
 
 
 def _shown(text: str) -> str:

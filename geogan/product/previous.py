@@ -150,7 +150,7 @@ class PreviousProduct:
             raise InputError(f"{chosen.name} has no dates, so nothing can be appended; leave --append out")
         for name, words in _EQUAL_SETTINGS.items():
             if self.settings.get(name) != settings.get(name):
-                then, now = (words.format(each.get(name, "none")) for each in (self.settings, settings))
+                then, now = (words.format(values.get(name, "none")) for values in (self.settings, settings))
                 raise InputError(
                     f"{self.path} was filled {then}, and not {now}; give the same, or fill it anew with --overwrite"
                 )

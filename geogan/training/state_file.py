@@ -83,9 +83,9 @@ def load_state(path: str | Path, state: TrainState) -> None:
 
 def _check_best(name: str, weights: Mapping[str, Tensor], network: Any) -> None:
     """Raise ValueError unless the best weights are empty or have the shapes of the network's."""
-    own = network.state_dict()
+    current = network.state_dict()
     if weights and ({key: value.shape for key, value in weights.items()}
-                    != {key: value.shape for key, value in own.items()}):  # fmt: skip
+                    != {key: value.shape for key, value in current.items()}):  # fmt: skip
         raise ValueError(f"the tensors {name} are those of another network")
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 import geogan
 from geogan.archive.standardiser import Standardiser
 from geogan.fields.codes import Codes
-from geogan.fields.storage import APART, choose_storage, shared_storage, value_type
+from geogan.fields.storage import PACKING_COUNT, choose_storage, shared_storage, value_type
 from geogan.fields.valid_range import valid_limits
 from geogan.io.missing import MissingRules
 from geogan.model.model_file import save_model
@@ -165,8 +165,8 @@ def test_several_files_come_back_however_each_is_packed(each, is_one, data, cont
     back, by_netcdf4 = read_back(whole.values, storage, container)
     assert same_bits(back[seen], whole.values[seen]) and np.isnan(back[~seen]).all()
     np.testing.assert_array_equal(by_netcdf4[seen], whole.values[seen])
-    if APART in whole.encoding:
-        assert storage.codes is None and f"in {whole.encoding[APART]} different ways" in storage.sentence("sst")
+    if PACKING_COUNT in whole.encoding:
+        assert storage.codes is None and f"in {whole.encoding[PACKING_COUNT]} different ways" in storage.sentence("sst")
 
 
 @settings(EXAMPLES, max_examples=1000)
@@ -457,23 +457,3 @@ def test_the_attributes_of_a_product_are_those_of_its_numbers():
         assert storage.attrs.keys() == {"units", "valid_range"} | extra
     with_mapping = field.assign_coords(crs=0)
     assert choose_storage(with_mapping, None, is_proven=True).encoding["grid_mapping"] == "crs"
-
-
-@pytest.mark.parametrize("scale", [10.0, 0.25, -0.5])
-@pytest.mark.parametrize("dtype", ["i2", "f4"])
-@pytest.mark.parametrize(
-    "limits",
-    [
-        {"valid_range": np.array([1, 3], "i2")},
-        {"valid_min": np.int16(1)},
-        {"valid_max": np.float32(50)},
-        {"valid_min": np.float32(20), "valid_max": np.float32(50)},
-        {"valid_min": np.int16(-1), "valid_max": np.float32(50)},
-    ],
-)
-def test_predictions_have_the_limits_that_observations_have(dtype, scale, limits):
-    encoding = {"dtype": np.dtype(dtype), "scale_factor": scale, "add_offset": 20.0}
-    field = opened(np.zeros((1, 2, 2), dtype), encoding, **limits)
-    rules = MissingRules.of(np.dtype(dtype), {"scale_factor": scale, "add_offset": 20.0} | limits)
-    found = [None if np.isinf(end) else end for end in valid_limits(field)]
-    assert tuple(found) == rules.limits()
