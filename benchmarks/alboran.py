@@ -18,6 +18,7 @@ from rich.console import Console
 from geogan.evaluation import Scoring
 from geogan.pipelines.evaluate import Inputs, Outputs, evaluate
 from geogan.pipelines.train import train
+from geogan.settings import DataConfig, Settings, TrainConfig
 
 POINTS = 2258
 KNOWN = {
@@ -65,12 +66,9 @@ def main() -> None:
             continue
         run = given.out / case
         train(
-            gappy,
-            operator=["observed_gaps"],
+            DataConfig(data=(gappy,), variable="SST", domain="mask"),
+            Settings("observed_gaps", training=TrainConfig(minutes=given.minutes)),
             out=run,
-            variable="SST",
-            domain="mask",
-            minutes=given.minutes,
             overwrite=True,
             console=console,
         )

@@ -22,12 +22,14 @@ from geogan import Reconstructor
 from geogan.evaluation import EnsembleTally
 from geogan.operators.operator import Operator, add_noise
 from geogan.operators.parse import parse
-from geogan.presets import settings_of
+from geogan.presets import PRESETS
 from geogan.prior.gaussian import GaussianPrior
+from geogan.settings import by_object
+from geogan.training.checkpoint import Checkpoint
 
 SIDE, TEST, MEMBERS = 32, 256, 8
 CLOUDS = "cloud_mask:coverage=0.5,spread=0.1,scale=4"
-PAPER = {name: settings_of(["unir"])[name] for name in ("weight_prior", "weight_likelihood", "weight_withheld",
+PAPER = {name: PRESETS["unir"][name] for name in ("weight_prior", "weight_likelihood", "weight_withheld",
                                                          "likelihood_every", "betas", "first_guess")}  # fmt: skip
 CASES: dict[str, dict[str, Any]] = {
     "no first guess": {"first_guess": False},
@@ -90,19 +92,10 @@ def main() -> None:
     for number, (name, settings) in enumerate(CASES.items()):
         with tempfile.TemporaryDirectory() as folder:
             for count in counts:
-                fitted = Reconstructor(
-                    operator,
-                    transform="identity",
-                    width=16,
-                    crop=SIDE,
-                    batch=16,
-                    averaging=0.99,
-                    steps=count,
-                    minutes=given.minutes / len(CASES),
-                    precision="float32",
-                    threads=1,
-                    **settings,
-                ).fit(labelled(*archive), path=f"{folder}/{number}", resume=count > 0)
+                small = {"transform": "identity", "width": 16, "crop": SIDE, "batch": 16, "averaging": 0.99}
+                budget = {"steps": count, "minutes": given.minutes / len(CASES), "precision": "float32", "threads": 1}
+                fitted = Reconstructor(operator, **by_object(small | budget | settings))
+                fitted.fit(labelled(*archive), checkpoint=Checkpoint(f"{folder}/{number}", resume=count > 0))
                 drawing = count > 0 and fitted.first_guess
                 made = fitted.fill(labelled(values, mask), keep_observed=False, members=2 * MEMBERS if drawing else 1)
                 found = torch.from_numpy(made.field.values)

@@ -48,11 +48,8 @@ def main() -> None:
         reconstructor = Reconstructor(
             covariates=covariates,
             window=1,
-            width=16,
-            crop=32,
-            steps=given.steps,
-            precision="float32",
-            threads=1,
+            network={"width": 16},
+            training={"crop": 32, "steps": given.steps, "precision": "float32", "threads": 1},
             seed=given.seed,
         )
         filled = reconstructor.fit(gappy, covariates={"depth": depth}).fill(gappy)

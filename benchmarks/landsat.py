@@ -110,7 +110,9 @@ def main() -> None:
         [rmse(*part, patterns) for part in zip(filled, archive.values[images], strict=True)]
     ).T
     if given.minutes > 0:
-        trained = Reconstructor("observed_gaps", minutes=given.minutes).fit(others, domain=domain, message=print)
+        trained = Reconstructor("observed_gaps", training={"minutes": given.minutes}).fit(
+            others, domain=domain, message=print
+        )
         filled, std = zip(*(learned(trained, archive, image, patterns, given.members) for image in images))
         rows["model"] = np.array([rmse(*part, patterns) for part in zip(filled, archive.values[images], strict=True)]).T
         gone = np.broadcast_to(patterns, (len(images), *patterns.shape))

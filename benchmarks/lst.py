@@ -49,7 +49,7 @@ def main() -> None:
     given = parser.parse_args()
     dataset = xr.open_dataset(given.data).load()
     field, truth, where = dataset[NAME], dataset["lst_full"].values, dataset["test_mask"].values == 1
-    trained = Reconstructor("observed_gaps", window=0, minutes=given.minutes).fit(field, message=print)
+    trained = Reconstructor("observed_gaps", window=0, training={"minutes": given.minutes}).fit(field, message=print)
     print(trained.model_.prior, trained.model_.scores, sep="\n")
     rows = [row("first guess", *first_guess(trained.model_, field, given.members), truth, where)]
     if given.minutes > 0:

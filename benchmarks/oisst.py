@@ -18,6 +18,7 @@ from geogan.evaluation import Scoring
 from geogan.pipelines.corrupt import CorruptOptions, corrupt
 from geogan.pipelines.evaluate import Inputs, Outputs, evaluate
 from geogan.pipelines.train import train
+from geogan.settings import DataConfig, Settings
 
 CLOUDS = {
     "independent": "cloud_mask:coverage=0.55,spread=0.2,scale=5,persistence=0",
@@ -64,14 +65,10 @@ def main() -> None:
         run = given.out / f"{given.clouds}-{name}"
         if not (run / "model.json").exists():
             train(
-                learned,
-                operator=["cloud_mask"],
+                DataConfig(data=(learned,), variable="sst", domain="sea_mask"),
+                Settings().replaced(minutes=given.minutes, **settings),
                 out=run,
-                variable="sst",
-                domain="sea_mask",
-                minutes=given.minutes,
                 console=console,
-                **settings,
             )
         methods = given.methods if name == "model" else "model"
         for data in (learned, unseen):

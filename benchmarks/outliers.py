@@ -25,9 +25,9 @@ from geogan.fields.marks import is_screened
 
 def trained(field: xr.DataArray, domain: np.ndarray, steps: int, *, screen: bool) -> geogan.Reconstructor:
     """A small model, and what its preparation said."""
-    settings = {"window": 1, "width": 8, "crop": 32, "batch": 4, "precision": "float32", "threads": 1}
+    training = {"crop": 32, "batch": 4, "steps": steps, "precision": "float32", "threads": 1}
     said: list[str] = []
-    model = geogan.Reconstructor("cloud_mask", steps=steps, screen=screen, **settings)
+    model = geogan.Reconstructor("cloud_mask", window=1, screen=screen, network={"width": 8}, training=training)
     model.fit(field, domain=domain, message=said.append)
     for sentence in said:
         if sentence.startswith(("first guess", "screen", "sst:")):

@@ -115,7 +115,11 @@ def main() -> None:
         mean = np.nanmean(values, 0)
     mean = np.where(np.isfinite(mean), mean, np.nanmean(values))
     sea = Sea(values, values - mean, truth.sst.values, domain)
-    model = Reconstructor(steps=1, precision=given.precision, threads=1).fit(field, domain=domain).model_
+    model = (
+        Reconstructor(training={"steps": 1, "precision": given.precision, "threads": 1})
+        .fit(field, domain=domain)
+        .model_
+    )
     bare = replace(model, network=None, error=None)
 
     def ours(model) -> Callable[[Sea], np.ndarray]:  # noqa: ANN001

@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from geogan import defaults
 from geogan.model.networks import DISCRIMINATORS, GENERATORS, ErrorNet
 from geogan.operators.cloud import CloudMask
 from geogan.presets import PRESETS
 from geogan.prior import Film
 from geogan.prior.gaussian import GaussianPrior
 from geogan.prior.nearness import ASPECTS
+from geogan.settings import Objective, Settings, TrainConfig
 from geogan.training.loop import TrainState, Weights, train
 from geogan.training.supply import each_tensor
 from geogan.training.windows import draw_windows
@@ -116,12 +116,12 @@ def compare(
 ) -> tuple[float, float]:
     """Seconds of a step, and of its passes alone."""
     paper = networks == "sagan"
-    frames, channels = (1, 3) if paper else (2 * defaults.WINDOW + 1, 1)
+    frames, channels = (1, 3) if paper else (2 * Settings.window + 1, 1)
     preset: dict[str, Any] = PRESETS["unir"] if paper else {}
     weights = Weights(
-        preset.get("weight_prior", defaults.WEIGHT_PRIOR),
-        preset.get("weight_likelihood", defaults.WEIGHT_LIKELIHOOD),
-        preset.get("weight_withheld", defaults.WEIGHT_WITHHELD),
+        preset.get("weight_prior", Objective.weight_prior),
+        preset.get("weight_likelihood", Objective.weight_likelihood),
+        preset.get("weight_withheld", Objective.weight_withheld),
     )
     every = preset.get("likelihood_every", 8)
     made: dict[str, Any] = {"skip": "none", "show_mask": False} if paper else {}
@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int)
-    parser.add_argument("--crop", type=int, default=defaults.CROP)
+    parser.add_argument("--crop", type=int, default=TrainConfig.crop)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -19,12 +19,13 @@ from geogan.fields.measurement import measure
 from geogan.fields.synthetic import synthetic_sst
 from geogan.operators.cloud import CloudMask
 from geogan.pipelines.train import train
+from geogan.settings import DataConfig, Settings, TrainConfig
 
 
 def report(what: str, data: Path, out: Path, minutes: float) -> None:
     """Train, and print how long it waited."""
     began = time.perf_counter()
-    run = train(data, out=out, minutes=minutes)
+    run = train(DataConfig(data=(data,)), Settings(training=TrainConfig(minutes=minutes)), out=out)
     spent = time.perf_counter() - began
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     print(

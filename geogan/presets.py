@@ -1,4 +1,4 @@
-"""Named settings of one training loop: the paper's objective, and its variants that see clean fields."""
+"""Presets: named changes of the settings, for the paper's objective and its variants that see clean fields."""
 
 from __future__ import annotations
 
@@ -6,9 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from geogan.operators.choices import choice
+from geogan.settings import Settings, by_object
+
+# Descent, apart from what is descended.
+OPTIMISER: dict[str, Any] = {
+    "rate_generator": 1e-4,
+    "rate_discriminator": 4e-4,
+    "betas": (0.0, 0.9),
+    "decay": 0.995,
+    "decay_every": 400,
+    "cooling": 0.0,
+    "warm_up": 0,
+    "clip": None,
+}
+"""The paper's optimisers."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # Algorithm 1 as the paper has it: its networks, its weights, its optimisers; nothing before it, nothing beside it.
+    # Algorithm 1 of the paper: its networks, weights and optimisers, without a first guess and without withheld data.
     "unir": {
         "generator": "sagan",
         "discriminator": "sagan",
@@ -19,20 +33,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_likelihood": 2.0,
         "weight_withheld": 0.0,
         "likelihood_every": 1,
-        "rate_generator": 1e-4,
-        "rate_discriminator": 4e-4,
-        "betas": (0.0, 0.9),
-        "decay": 0.995,
-        "decay_every": 400,
-        "cooling": 0.0,
-        "warm_up": 0,
-        "clip": None,
         "batch": 16,
+        **OPTIMISER,
     },
     # Regression on pairs of a measurement and its clean field, with an adversarial term that compares reconstructions
     # with clean fields.
     "paired": {"weight_paired": 1.0, "weight_likelihood": 0.0, "weight_withheld": 0.0},
-    # As the method, but the discriminator compares reconstructions with unrelated clean fields.
+    # The discriminator compares reconstructions with unrelated clean fields.
     "unpaired": {
         "weight_prior": 1.0,
         "weight_likelihood": 2.0,
@@ -45,33 +52,56 @@ PRESETS: dict[str, dict[str, Any]] = {
         "clean_unrelated": True,
     },
 }
-"""Settings by name; what a preset does not name stays as it is."""
-
-OPTIMISER = (
-    "rate_generator", "rate_discriminator", "betas", "decay", "decay_every", "cooling", "warm_up", "clip",
-)  # fmt: skip
-"""The settings that say how is descended, and not what."""
+"""Changes of :class:`geogan.settings.Settings` by the name of the preset; other settings keep their values."""
 
 
-def settings_of(presets: Sequence[str]) -> dict[str, Any]:
-    """The settings of some presets, later ones over earlier ones.
+def preset_settings(names: Sequence[str], within: Settings | None = None) -> Settings:
+    """Return settings with the changes of some presets, later ones over earlier ones.
 
     Parameters
     ----------
-    presets : sequence of str
+    names : sequence of str
         Of :data:`PRESETS`.
+    within : Settings, optional
+        Settings to change; by default the defaults.
 
     Raises
     ------
     InputError
-        For a name that is none.
+        If a name is unknown.
 
     Examples
     --------
-    >>> settings_of(["unir", "paired"])["weight_likelihood"]
+    >>> preset_settings(["unir", "paired"]).objective.weight_likelihood
     0.0
     """
-    found: dict[str, Any] = {}
-    for name in presets:
-        found |= PRESETS[choice(name, PRESETS, "preset")]
-    return found
+    changes: dict[str, Any] = {}
+    for name in names:
+        changes |= PRESETS[choice(name, PRESETS, "preset")]
+    return (within or Settings()).replaced(**changes)
+
+
+def preset(*names: str, **changes: Any) -> dict[str, Any]:
+    """Return keyword arguments of `geogan.Reconstructor` for some presets and changes beside them.
+
+    Parameters
+    ----------
+    *names : str
+        Of :data:`PRESETS`; later ones over earlier ones.
+    **changes
+        Parameters of :class:`geogan.settings.Settings` and of its nested objects, by their names; over the presets.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, or a value has another type or lies outside its range.
+
+    Examples
+    --------
+    >>> sorted(preset("paired", steps=60))
+    ['objective', 'training']
+    """
+    flat: dict[str, Any] = {}
+    for name in names:
+        flat |= PRESETS[choice(name, PRESETS, "preset")]
+    return by_object(flat | changes)

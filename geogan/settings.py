@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from geogan.operators.choices import choice, suggestion
@@ -28,6 +29,8 @@ MOST_THREADS = 4096
 MOST_STEPS = 10**9
 # Limits that no machine reaches, and none wider than those of `geogan.files.schema`, which bounds the JSON of runs.
 MOST_WIDTH, MOST_BATCH, LARGEST_CROP, LARGEST_WINDOW = 8192, 2**16, 2**20, 5000
+# Letters of a name or of several.
+MOST_LETTERS = 100_000
 # Length of a training without a budget, in minutes.
 MINUTES = 10.0
 
@@ -74,9 +77,25 @@ def names(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > MOST_LETTERS:
         raise InputError(f"{name} must be a text, got {shown(value)}; give a name")
     return value
+
+
+def _paths(name: str, value: Any) -> tuple[str | Path, ...]:
+    paths = (value,) if isinstance(value, str | Path) else value
+    if not isinstance(paths, Sequence) or not all(isinstance(path, str | Path) for path in paths):
+        raise InputError(f"{name} must be a path or URL, or several, got {shown(value)}; give texts")
+    return tuple(paths)
+
+
+def _dims(name: str, value: Any) -> Any:
+    """Return roles and dimensions as they were given; `geogan.io` knows which roles there are."""
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _variable(name: str, value: Any) -> str:
+    return ",".join(names(name, value))
 
 
 def _noise(name: str, value: Any) -> float:
@@ -141,6 +160,7 @@ def setting(
     may_be_none: bool = False,
     option: str = "",
     shown_default: str = "",
+    metavar: str = "",
 ) -> Any:
     """Define one parameter of a settings object.
 
@@ -159,6 +179,8 @@ def setting(
         Name of the command line's option; without one the setting is available from Python only.
     shown_default : str
         The default in words, where the value alone says too little.
+    metavar : str
+        What stands for the value in the command line's help, where the type alone says too little.
     """
     about = {
         "check": check,
@@ -167,6 +189,7 @@ def setting(
         "may_be_none": may_be_none,
         "option": option,
         "shown_default": shown_default,
+        "metavar": metavar,
     }
     if isinstance(check, type):
         return field(default_factory=check, metadata=about)
@@ -225,6 +248,99 @@ def documented(cls: type[Object]) -> type[Object]:
     examples = "".join(f"\n\n    Examples\n{text}" for text in rest)
     cls.__doc__ = summary + "\n".join(lines) + examples + "\n"
     return cls
+
+
+@documented
+@dataclass(frozen=True)
+class DataConfig:
+    """Data to read: which field of which files, and what goes with it."""
+
+    data: tuple[str | Path, ...] = setting(
+        (),
+        _paths,
+        "Field to read: Zarr store, NetCDF or GeoTIFF file, glob in quotes, or URL, may be given several times; "
+        "or images: a folder of PNG or JPEG files, an .npy or .npz array.",
+    )
+    variable: str | None = setting(
+        None,
+        _variable,
+        "Name of the variable; or of several of one grid and the same dates, with commas between, for one model.",
+        may_be_none=True,
+        option="--variable",
+        shown_default="the only measured one",
+    )
+    domain: str | None = setting(
+        None,
+        _text,
+        "Where the quantity exists: observed (where anything was ever observed), all, sea or land (by the "
+        "coastlines that come with geogan), or a variable that is 1 there and 0 elsewhere, or not:NAME for one that is "
+        "0 there; a variable comes before a word.",
+        may_be_none=True,
+        option="--domain",
+        shown_default="a mask of the data, else by the standard name, else observed; of a single scene all",
+    )
+    time: str | None = setting(
+        None,
+        _text,
+        "Dates: a year, month or day such as 2001-07-14, or two with a slash between, both included.",
+        may_be_none=True,
+        option="--time",
+        shown_default="all",
+    )
+    group: str | None = setting(
+        None,
+        _text,
+        "Group of a NetCDF4 file or Zarr store, nested ones with slashes.",
+        may_be_none=True,
+        option="--group",
+        metavar="NAME",
+        shown_default="the root, or the only group with fields",
+    )
+    dims: str | Mapping[str, str] | None = setting(
+        None,
+        _dims,
+        "Which dimension is time, band, y or x, such as time=t,y=YDim,x=XDim.",
+        may_be_none=True,
+        option="--dims",
+        metavar="ROLE=NAME,...",
+        shown_default="found by attributes and names",
+    )
+    where: str | None = setting(
+        None,
+        _text,
+        "Take cells for gaps where a condition on other variables fails, such as 'quality_level>=4 and flags & 4 "
+        "== 0'.",
+        may_be_none=True,
+        option="--where",
+        metavar="CONDITION",
+        shown_default="no condition",
+    )
+    error_variable: str | None = setting(
+        None,
+        _text,
+        "Variable of the data with the standard deviation of each observation's error, in the field's unit; "
+        "fill and evaluate read it too.",
+        may_be_none=True,
+        option="--error-variable",
+        shown_default="none",
+    )
+    clean: tuple[str | Path, ...] = setting(
+        (),
+        _paths,
+        "Fields without gaps, for the presets paired and unpaired.",
+        option="--clean",
+        shown_default="none",
+    )
+    allow_product: bool = setting(
+        False,
+        switch,
+        "Let the data be a filled product of geogan, and take its estimates for observations.",
+        option="--allow-product",
+        shown_default="no",
+    )
+
+    def __post_init__(self) -> None:
+        check_all(self)
 
 
 @documented
@@ -374,6 +490,12 @@ class TrainConfig:
         100, _count, "Interval between validations on the withheld observations.", unit="steps"
     )
     report_every: int = setting(10, _count, "Interval between reports of progress.", unit="steps")
+    prior_evaluations: int = setting(
+        50,
+        partial(whole_number, least=1, most=100_000),
+        "Evaluations of the search for the first guess's parameters, in each of its stages.",
+        unit="evaluations",
+    )
     posterior_draws: int = setting(
         4,
         partial(whole_number, least=1, most=MOST_MEMBERS),
@@ -449,6 +571,7 @@ class Settings:
         "Shown to the network beside the field: day_of_year, latitude, distance_to_coast, or a static "
         "variable of the data such as its bathymetry; may be given several times, or with commas between.",
         option="--covariate",
+        metavar="NAME",
         shown_default="none",
     )
     noise: float | None = setting(
@@ -495,6 +618,11 @@ class Settings:
         """
         return replace(self, **by_object(changes, self))
 
+    @classmethod
+    def stored(cls, content: Mapping[str, Any]) -> Self:
+        """Return settings from what a run or a model stores; entries of other names are left out."""
+        return cls(**{each.name: content[each.name] for each in fields(cls) if each.name in content})
+
     def flat(self) -> dict[str, Any]:
         """Return all values by name, those of nested objects beside the others."""
         values: dict[str, Any] = {}
@@ -524,6 +652,20 @@ GROUPS: dict[str, Any] = {"network": NetworkConfig, "objective": Objective, "tra
 
 GROUP_OF = {each.name: group for group, kind in GROUPS.items() for each in fields(kind)}
 """The nested object that holds a parameter, by the parameter's name; names are unique in all of them."""
+
+
+def flattened(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored settings with the entries of nested objects beside the others.
+
+    Examples
+    --------
+    >>> flattened({"window": 1, "training": {"steps": 60}})
+    {'window': 1, 'steps': 60}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in stored.items():
+        flat |= value if name in GROUPS else {name: value}
+    return flat
 
 
 def by_object(flat: Mapping[str, Any], within: Settings | None = None) -> dict[str, Any]:

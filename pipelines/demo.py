@@ -22,6 +22,7 @@ from geogan.pipelines.fill import fill
 from geogan.pipelines.train import train
 from geogan.plotting import plot_reconstruction
 from geogan.product import write_dataset
+from geogan.settings import DataConfig, Settings, TrainConfig
 
 # The sky of the demo: half covered, clouds of some ten cells that stay for some two days.
 CLOUDS = "cloud_mask:coverage=0.5,spread=0.2,scale=10,persistence=2"
@@ -77,14 +78,11 @@ def demo(
     write_dataset(truth.chunk(time=40), out / "truth.zarr")
     write_dataset(xr.Dataset({"sst": gappy, "sea_mask": truth.sea_mask}).chunk(time=40), out / "gappy.zarr")
 
-    say(f"geogan train --data {out}/gappy.zarr --domain sea_mask --minutes {minutes:g} --seed {seed} --out {out}/model")
+    say(f"geogan train {out}/gappy.zarr --domain sea_mask --minutes {minutes:g} --seed {seed} --out {out}/model")
     run = train(
-        out / "gappy.zarr",
+        DataConfig(data=(out / "gappy.zarr",), domain="sea_mask"),
+        Settings(seed=seed, training=TrainConfig(minutes=minutes, threads=threads)),
         out=out / "model",
-        domain="sea_mask",
-        minutes=minutes,
-        seed=seed,
-        threads=threads,
         console=console,
     )
     say(f"geogan fill --data {out}/gappy.zarr --model {out}/model --out {out}/filled.zarr")

@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.progress import Progress
 
 import geogan
-from geogan import defaults
 from geogan.archive.archive import IN_MEMORY
 from geogan.archive.survey import check_field, gap_sentences
 from geogan.compute.regions import Region
@@ -53,7 +52,7 @@ from geogan.product import (
     is_finished,
     is_resumable,
 )
-from geogan.settings import check_settings
+from geogan.settings import Settings, check_settings
 
 # Why a product that is continued holds floats, where what is new could be packed.
 CONTINUED = "the product that it continues holds floats"
@@ -89,7 +88,7 @@ def fill(
     keep_observed: bool | None = None,
     members: int = 1,
     max_error: float | str | Sequence[float] | None = None,
-    seed: int = defaults.SEED,
+    seed: int = Settings.seed,
     overwrite: bool = False,
     append: bool = False,
     refill: bool = True,

@@ -1,7 +1,6 @@
 """A small sea that several tests look at: unequal sides, a coast, an island, uneven dates, clouds that stay."""
 
 import dataclasses
-import functools
 import json
 import os
 import shutil
@@ -12,11 +11,10 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from runs import PRIOR, make_reconstructor, train
 
 import geogan
 from geogan.fields.synthetic import synthetic_sst
-from geogan.pipelines.train import train
-from geogan.prior.gaussian import GaussianPrior, fit_prior
 from geogan.product import write_dataset
 
 # A run for a commit tries the same examples each time; runs by hand go on looking for others.
@@ -54,34 +52,23 @@ def gappy(truth):
 
 @pytest.fixture(scope="session")
 def prior():
-    return GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
-
-
-@pytest.fixture
-def quick(monkeypatch, prior):
-    """The search for the first guess's parameters, which takes seconds, left out; few blocks and draws."""
-    monkeypatch.setattr("geogan.reconstructor.BLOCKS", 2)
-    monkeypatch.setattr("geogan.reconstructor.DRAWS", 2)
-    for room in ("preparation", "single_scene"):
-        monkeypatch.setattr(f"geogan.training.{room}.fit_prior", lambda pieces, **_: prior)
-    monkeypatch.setattr("geogan.training.preparation.fit_amplitude", lambda prior, pieces, **_: prior)
-
-
-@pytest.fixture
-def brief(monkeypatch):
-    """That search cut short: the way is the real one, the parameters are rough."""
-    for room in ("preparation", "single_scene"):
-        monkeypatch.setattr(f"geogan.training.{room}.fit_prior", functools.partial(fit_prior, evaluations=6))
+    return PRIOR
 
 
 @pytest.fixture(scope="session")
 def reconstructor(gappy, domain, prior):
     """A few steps of training, then a last layer that is far from nothing, so that the network counts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("geogan.training.preparation.fit_prior", lambda pieces, **_: prior)
-        fitted = geogan.Reconstructor(
-            "cloud_mask:scale=5", window=1, width=4, crop=16, batch=2, steps=2, precision="float32", threads=1
-        ).fit(gappy, domain=domain)
+    fitted = make_reconstructor(
+        "cloud_mask:scale=5",
+        window=1,
+        width=4,
+        crop=16,
+        batch=2,
+        steps=2,
+        precision="float32",
+        threads=1,
+        first_guess=prior,
+    ).fit(gappy, domain=domain)  # fmt: skip
     leave = fitted.model_.network.leave
     torch.nn.init.normal_(leave.weight, std=0.3, generator=torch.Generator().manual_seed(0))
     return fitted
@@ -221,13 +208,10 @@ def originals(tmp_path_factory):
     (folder / "map.png").write_bytes(b"a picture")
     (folder / "notes").mkdir()
     (folder / "notes" / "thesis.txt").write_text("of three years")
-    with pytest.MonkeyPatch.context() as patch:
-        prior = GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
-        patch.setattr("geogan.training.preparation.fit_prior", lambda pieces, **_: prior)
-        train(
-            folder / "sst.nc", out=folder / "model", domain="sea_mask", window=1, width=4, crop=16, batch=2, steps=2,
-            precision="float32", threads=1,
-        )  # fmt: skip
+    train(
+        folder / "sst.nc", out=folder / "model", domain="sea_mask", window=1, width=4, crop=16, batch=2, steps=2,
+        precision="float32", threads=1, first_guess=PRIOR,
+    )  # fmt: skip
     described = json.loads((folder / "model" / "run.json").read_text())
     (folder / "model" / "run.json").write_text(json.dumps(described | {"data": ["sst.nc"]}))
     return folder

@@ -1,31 +1,36 @@
 """fit, fill, save, load: from any field that can be learned from."""
 
+import inspect
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cftime
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from runs import BRIEF, QUICK, make_reconstructor
 
 import geogan
-from geogan import Reconstructor, defaults
-from geogan import reconstructor as module
+from geogan import Reconstructor
 from geogan.compute.device import find_device
+from geogan.compute.processes import ALONE
 from geogan.files.lock import locked
 from geogan.model.model_file import load_model
 from geogan.operators.errors import InputError
-from geogan.presets import settings_of
-from geogan.training import judge
+from geogan.presets import PRESETS
+from geogan.settings import NetworkConfig, TrainConfig
+from geogan.training import judge, run
 from geogan.training import loop as training
-from geogan.training.speed import Pace
+from geogan.training.checkpoint import Checkpoint
+from geogan.training.start import start_state
 from geogan.training.state_file import load_state
 
-SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1}
+SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1, **QUICK}
 
 
 def small(operator="cloud_mask", **options):
-    return Reconstructor(operator, **SMALL | options)
+    return make_reconstructor(operator, **SMALL | options)
 
 
 def weights(fitted):
@@ -46,7 +51,7 @@ def check(fitted, field, domain):
     return product
 
 
-def test_fit_returns_itself_with_a_model_and_its_scores(gappy, domain, quick):
+def test_fit_returns_itself_with_a_model_and_its_scores(gappy, domain):
     reports, said = [], []
     fitted = small()
     assert (
@@ -60,7 +65,7 @@ def test_fit_returns_itself_with_a_model_and_its_scores(gappy, domain, quick):
     check(fitted, gappy, domain)
 
 
-def test_the_seed_decides_and_nothing_else(gappy, domain, quick):
+def test_the_seed_decides_and_nothing_else(gappy, domain):
     gappy = gappy[:12]
     torch.manual_seed(1)
     state = torch.get_rng_state()
@@ -73,7 +78,7 @@ def test_the_seed_decides_and_nothing_else(gappy, domain, quick):
     assert not equal(weights(first), weights(small(steps=3, seed=1).fit(gappy, domain=domain)))
 
 
-def test_values_on_land_change_nothing(gappy, domain, quick):
+def test_values_on_land_change_nothing(gappy, domain):
     gappy = gappy[:12]
     wild = gappy.where(domain, 1e6)
     first, second = (small(steps=3).fit(field, domain=domain) for field in (gappy, wild))
@@ -82,25 +87,25 @@ def test_values_on_land_change_nothing(gappy, domain, quick):
     )
 
 
-def test_what_was_measured_is_said_and_kept(gappy, domain, quick, tmp_path, monkeypatch):
-    said, gappy = [], gappy[:12]
-    monkeypatch.setattr("geogan.reconstructor.find_pace", lambda *_, **__: Pace("bfloat16", 1))
-    small(precision="auto", threads=None).fit(gappy, domain=domain, path=tmp_path, message=said.append)
-    assert "measured: training is quickest in bfloat16 on 1 thread" in said
-    monkeypatch.setattr("geogan.reconstructor.find_pace", lambda *_, **__: pytest.fail("measured again"))
-    resumed = geogan.Reconstructor.load(tmp_path)
-    resumed.steps = 3
-    resumed.fit(gappy, domain=domain, path=tmp_path, resume=True)
+def test_precision_and_threads_are_recorded_and_kept(gappy, domain, tmp_path):
+    gappy = gappy[:12]
+    small(precision="bfloat16", threads=1).fit(gappy, domain=domain, checkpoint=Checkpoint(tmp_path))
+    small(precision="auto", threads=None, steps=3).fit(
+        gappy, domain=domain, checkpoint=Checkpoint(tmp_path, resume=True)
+    )
     model = load_model(tmp_path)
-    assert (model.precision, model.settings["measured_threads"], model.scores["steps"]) == ("bfloat16", 1, 3)
+    assert (model.precision, model.settings["threads_used"], model.scores["steps"]) == ("bfloat16", 1, 3)
 
 
-def test_a_resumed_run_has_the_same_weights(gappy, domain, quick, tmp_path):
+def test_a_resumed_run_has_the_same_weights(gappy, domain, tmp_path):
     states, gappy = {}, gappy[:12]
     for name, lengths in (("whole", [5]), ("parts", [2, 5])):
         for number, steps in enumerate(lengths):
-            small(steps=steps).fit(gappy, domain=domain, path=tmp_path / name, resume=number > 0)
-        states[name] = small()._start(load_model(tmp_path / name), 1.0, torch.device("cpu"), images=False)
+            small(steps=steps).fit(gappy, domain=domain, checkpoint=Checkpoint(tmp_path / name, resume=number > 0))
+        states[name] = start_state(
+            load_model(tmp_path / name), small().settings, scale=1.0, is_bounded=False, device=torch.device("cpu"),
+            ranks=ALONE,
+        )  # fmt: skip
         load_state(tmp_path / name, states[name])
     for part in ("generator", "discriminator", "average"):
         assert equal(*(getattr(state, part).state_dict() for state in states.values())), part
@@ -113,8 +118,7 @@ def test_a_resumed_run_has_the_same_weights(gappy, domain, quick, tmp_path):
 def test_saved_and_loaded_it_fills_the_same(reconstructor, gappy, tmp_path):
     loaded = Reconstructor.load(reconstructor.save(tmp_path / "run"))
     xr.testing.assert_allclose(loaded.fill(gappy), reconstructor.fill(gappy), rtol=1e-5)
-    for name in ("window", "width", "crop", "batch", "steps", "weight_prior", "seed", "first_guess", "precision"):
-        assert getattr(loaded, name) == getattr(reconstructor, name)
+    assert loaded.settings.plain() == reconstructor.settings.plain()
     assert loaded.model_.operator == reconstructor.model_.operator
     assert geogan.Reconstructor is Reconstructor
 
@@ -122,29 +126,29 @@ def test_saved_and_loaded_it_fills_the_same(reconstructor, gappy, tmp_path):
 @pytest.mark.parametrize("changes", [{"first_guess": False}, {"weight_withheld": 0.0}, {"weight_prior": 0.0},
                                      {"weight_likelihood": 0.0}, {"weight_prior": 0.0, "weight_withheld": 0.0},
                                      {"operator": "observed_gaps"}, {"precision": "bfloat16"}])  # fmt: skip
-def test_every_way_to_train(gappy, domain, quick, changes):
+def test_every_way_to_train(gappy, domain, changes):
     gappy = gappy[:12]
     fitted = small(**changes, likelihood_every=2).fit(gappy, domain=domain)
     check(fitted, gappy, domain)
     assert (fitted.model_.prior is None) == (changes.get("first_guess") is False)
 
 
-def test_a_field_of_stations(truth, domain, quick):
+def test_a_field_of_stations(truth, domain):
     field = geogan.corrupt(truth[:12], "sparse_sampling:fraction=0.08", seed=1)
     check(small("sparse_sampling:fraction=0.08").fit(field, domain=domain), field, domain)
 
 
-def test_an_image(gappy, domain, brief):
+def test_an_image(gappy, domain):
     """Its own crops are the archive, its own gaps what is hidden; the first guess is fitted to it too."""
     image = gappy[9].drop_vars("time")
-    fitted = small(window=2).fit(image, domain=domain)
+    fitted = small(window=2, **BRIEF).fit(image, domain=domain)
     assert fitted.model_.frames == 1
     product = check(fitted, image, domain)
     assert product["sst"].dims == ("lat", "lon")
     check(fitted, gappy[9:10], domain)
 
 
-def test_a_record_shorter_than_the_window(gappy, domain, quick):
+def test_a_record_shorter_than_the_window(gappy, domain):
     field = gappy[8:12]
     fitted = small(window=3).fit(field, domain=domain)
     assert fitted.model_.frames == 4
@@ -152,13 +156,13 @@ def test_a_record_shorter_than_the_window(gappy, domain, quick):
     check(fitted, field[:1], domain)
 
 
-def test_decreasing_latitude(gappy, domain, quick, tmp_path):
+def test_decreasing_latitude(gappy, domain, tmp_path):
     turned = gappy[:12, ::-1]
-    check(small().fit(turned, domain=domain[::-1], path=tmp_path / "run"), turned, domain[::-1])
+    check(small().fit(turned, domain=domain[::-1], checkpoint=Checkpoint(tmp_path / "run")), turned, domain[::-1])
 
 
 @pytest.mark.parametrize("calendar", ["noleap", "360_day"])
-def test_other_calendars(gappy, domain, quick, calendar):
+def test_other_calendars(gappy, domain, calendar):
     gappy = gappy[:12]
     start = cftime.datetime(2000, 2, 1, calendar=calendar)
     days = (gappy.time.values - gappy.time.values[0]) / np.timedelta64(1, "D")
@@ -175,33 +179,33 @@ def cftime_delta(day):
     return timedelta(days=float(day))
 
 
-def test_a_log_of_positive_values(gappy, domain, quick):
+def test_a_log_of_positive_values(gappy, domain):
     field = np.exp(gappy - 18).assign_attrs(units="mg m-3").rename("chl")
     fitted = small(transform="log").fit(field, domain=domain)
     product = check(fitted, field, domain)
     assert float(product["chl"].min()) > 0 and fitted.model_.scores["units"] == "ln mg m-3"
 
 
-def test_by_default_the_domain_is_where_anything_was_seen(gappy, quick):
+def test_by_default_the_domain_is_where_anything_was_seen(gappy):
     fitted = small().fit(gappy)
     np.testing.assert_array_equal(fitted.model_.domain, gappy.notnull().any("time").values)
 
 
-def test_no_network_s_weights_are_worse_than_the_first_guess(gappy, domain, quick):
+def test_no_network_s_weights_are_worse_than_the_first_guess(gappy, domain):
     """A ruinous learning rate: the best weights are those before the first step."""
     fitted = small(rate_generator=1.0, averaging=0.0, steps=4).fit(gappy, domain=domain)
     scores = fitted.model_.scores
     assert scores["step"] == 0 and scores["withheld"] == pytest.approx(scores["first_guess"], rel=1e-4)
 
 
-def test_unrelated_clean_fields_may_be_fewer_than_a_block_has(gappy, domain, sea, quick):
-    chosen = small(**settings_of(["unpaired"]))
+def test_unrelated_clean_fields_may_be_fewer_than_a_block_has(gappy, domain, sea):
+    chosen = small(**PRESETS["unpaired"])
     chosen.fit(gappy, domain=domain, clean=sea["sst"][:5])
     with pytest.raises(InputError, match="a window has 3 dates, and there are 2 clean fields"):
         chosen.fit(gappy, domain=domain, clean=sea["sst"][:2])
 
 
-def test_a_stop_in_the_middle_of_a_step_saves_no_half_of_it(gappy, domain, quick, tmp_path, monkeypatch):
+def test_a_stop_in_the_middle_of_a_step_saves_no_half_of_it(gappy, domain, tmp_path, monkeypatch):
     """Ctrl-C, or losses that are no numbers: what was saved between two steps is what is gone on with."""
     stops = {"_follow": (KeyboardInterrupt(), 4), "_sound": (InputError("a loss is not finite"), 10)}
     for name, (error, last) in stops.items():
@@ -214,14 +218,14 @@ def test_a_stop_in_the_middle_of_a_step_saves_no_half_of_it(gappy, domain, quick
 
         monkeypatch.setattr(training, name, stopped)
         with pytest.raises(type(error)):
-            small(steps=12).fit(gappy, domain=domain, path=tmp_path / "run")
+            small(steps=12).fit(gappy, domain=domain, checkpoint=Checkpoint(tmp_path / "run"))
         monkeypatch.setattr(training, name, real)
-        small(steps=12).fit(gappy, domain=domain, path=tmp_path / "run", resume=True)
+        small(steps=12).fit(gappy, domain=domain, checkpoint=Checkpoint(tmp_path / "run", resume=True))
         whole = small(steps=12).fit(gappy, domain=domain)
         assert equal(weights(whole), weights(Reconstructor.load(tmp_path / "run")))
 
 
-def test_an_interrupted_training_leaves_its_best_weights(gappy, domain, quick, monkeypatch):
+def test_an_interrupted_training_leaves_its_best_weights(gappy, domain, monkeypatch):
     """In Python, without a folder: what was learned is there, and the interrupt is heard of."""
     real, said = training._follow, []
 
@@ -242,11 +246,11 @@ def test_an_interrupted_training_leaves_its_best_weights(gappy, domain, quick, m
         small().fill(gappy)
 
 
-def test_the_error_is_reported_on_clouds_that_chose_nothing(gappy, domain, quick, monkeypatch):
+def test_the_error_is_reported_on_clouds_that_chose_nothing(gappy, domain, monkeypatch):
     judges = []
     monkeypatch.setattr(judge, "ENOUGH", 2)
-    made = module.calibrated
-    monkeypatch.setattr(module, "calibrated", lambda model, judge: judges.append(judge) or made(model, judge))
+    made = run.with_calibration
+    monkeypatch.setattr(run, "with_calibration", lambda model, judge: judges.append(judge) or made(model, judge))
     fitted = small(steps=3).fit(gappy, domain=domain)
     apart, model, unit = judges[0], fitted.model_, float(fitted.model_.standardiser.scale[0])
     precision = getattr(torch, model.precision)
@@ -266,7 +270,7 @@ def test_the_error_is_reported_on_clouds_that_chose_nothing(gappy, domain, quick
         ({"weight_prior": -1.0}, "weight_prior must not be negative, got -1"),
         ({"minutes": -1}, "minutes must not be negative"),
         ({"weight_prior": 0, "weight_likelihood": 0, "weight_withheld": 0}, "all weights are 0"),
-        ({"precision": "float16"}, "precision must be auto, float32 or bfloat16, got 'float16'"),
+        ({"precision": "float16"}, "no precision is named 'float16'"),
         ({"transform": "sqrt"}, "transform must be one of none, log"),
         ({"threads": 0}, "threads must be at least 1"),
         ({"device": "cuda:77"}, "device 'cuda:77' is not available on this machine; use --device cpu"),
@@ -276,7 +280,7 @@ def test_the_error_is_reported_on_clouds_that_chose_nothing(gappy, domain, quick
 )
 def test_what_cannot_be_trained_with(gappy, changes, words, tmp_path):
     with pytest.raises(InputError, match=words):
-        small(**changes).fit(gappy, path=tmp_path / "run")
+        make_reconstructor(**SMALL | changes).fit(gappy, checkpoint=Checkpoint(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
@@ -289,7 +293,7 @@ def test_what_cannot_be_trained_on(truth, gappy, domain, tmp_path):
         (gappy[:, 8:13], "the network needs at least 8 each way"),
     ):
         with pytest.raises(InputError, match=words):
-            small(first_guess=False).fit(field, path=tmp_path / "run")
+            small(first_guess=False).fit(field, checkpoint=Checkpoint(tmp_path / "run"))
         assert not (tmp_path / "run").exists()
 
 
@@ -297,22 +301,44 @@ def test_nothing_learned_yet(gappy, tmp_path):
     for call in (lambda: small().fill(gappy), lambda: small().save(tmp_path)):
         with pytest.raises(InputError, match="nothing was learned yet; call fit"):
             call()
-    with pytest.raises(InputError, match="resume needs the folder of the run"):
-        small().fit(gappy, resume=True)
 
 
-def test_budgets():
-    assert Reconstructor().budget() == (None, defaults.MINUTES)
-    assert Reconstructor(steps=3).budget() == (3, None)
-    assert Reconstructor(minutes=1).budget() == (None, 1)
-    assert Reconstructor(steps=3, minutes=1).budget() == (3, 1)
+def test_a_parameter_of_a_settings_object_names_it():
+    with pytest.raises(TypeError, match=r"steps is a parameter of TrainConfig; give training=TrainConfig\(steps=...\)"):
+        Reconstructor(steps=60)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'stepz'"):
+        Reconstructor(stepz=60)
+    with pytest.raises(InputError, match="TrainConfig has no parameter 'stepz'.*did you mean 'steps'"):
+        Reconstructor(training={"stepz": 60})
+    with pytest.raises(InputError, match="training must be a TrainConfig or a dictionary, got 60"):
+        Reconstructor(training=60)
+    with pytest.raises(InputError, match="first_guess must be true or false, or a GaussianPrior, got 'yes'"):
+        Reconstructor(first_guess="yes")
+
+
+def test_parameters_are_returned_by_name():
+    made = Reconstructor("observed_gaps", window=np.int64(1), network={"width": 8}, training=TrainConfig(steps=60))
+    parameters = made.get_params()
+    assert parameters["window"] == 1 and parameters["steps"] == 60 and parameters["width"] == 8
+    assert parameters["network"] == NetworkConfig(width=8) and parameters["device"] == "auto"
+    shallow = made.get_params(deep=False)
+    assert "steps" not in shallow and Reconstructor(**shallow).get_params() == parameters
+    assert len(inspect.signature(Reconstructor).parameters) <= 14
+
+
+def test_a_look_tells_what_it_is(reconstructor):
+    made = make_reconstructor("observed_gaps", window=1, steps=60)
+    assert repr(made) == "Reconstructor('observed_gaps', window=1, training=TrainConfig(steps=60)): not fitted"
+    assert "2 steps, withheld error" in repr(reconstructor) and "degree_Celsius (first guess" in repr(reconstructor)
+    page = make_reconstructor(covariates="<script>")._repr_html_()
+    assert page.startswith("<table>") and "<script>" not in page and "<th style='text-align:left'>steps</th>" in page
 
 
 def test_devices():
     assert find_device("cpu") == torch.device("cpu") and find_device("auto").type in ("cpu", "cuda")
 
 
-def test_a_blurred_noisy_field_without_gaps_is_learned_from(truth, domain, quick):
+def test_a_blurred_noisy_field_without_gaps_is_learned_from(truth, domain):
     """Nothing of it can be withheld but noise, which the weights are judged by; every value is reconstructed."""
     measured = geogan.corrupt(truth, "convolve_noise:l=3,sigma=0.2", seed=1)
     said = []
@@ -325,7 +351,7 @@ def test_a_blurred_noisy_field_without_gaps_is_learned_from(truth, domain, quick
     assert (filled.sst_source.values[:, domain] == 1).all() and np.isfinite(filled.sst.values[:, domain]).all()
 
 
-def test_without_gaps_or_noise_the_last_weights_are_kept(truth, domain, quick):
+def test_without_gaps_or_noise_the_last_weights_are_kept(truth, domain):
     said = []
     blurred = geogan.corrupt(truth, "convolve_noise:l=3,sigma=0", seed=1)
     fitted = small("convolve_noise:l=3,sigma=0", steps=3).fit(blurred, domain=domain, message=said.append)
@@ -341,7 +367,7 @@ def two_bands(field):
 
 
 @pytest.mark.parametrize("operator", ["cloud_mask:scale=5", "observed_gaps", "remove_pixel_channel:p=0.4"])
-def test_bands_with_gaps_of_their_own_are_learned_together(gappy, quick, tmp_path, operator):
+def test_bands_with_gaps_of_their_own_are_learned_together(gappy, tmp_path, operator):
     both = two_bands(gappy)
     fitted = small(operator, transform="none,log").fit(both)
     assert fitted.model_.network.channels == 2 and fitted.model_.scores["units"] == "anomalies"
@@ -355,12 +381,12 @@ def test_bands_with_gaps_of_their_own_are_learned_together(gappy, quick, tmp_pat
         small(transform="none,log,log").fit(both)
 
 
-def test_a_scene_of_several_bands(gappy, quick):
+def test_a_scene_of_several_bands(gappy):
     scene = two_bands(gappy).isel(time=8, drop=True)
     check(small(transform="none,log").fit(scene), scene, np.ones((20, 24), bool))
 
 
-def test_images_are_learned_as_they_are(quick):
+def test_images_are_learned_as_they_are():
     random = np.random.default_rng(0)
     values = np.tanh(random.standard_normal((20, 16, 17)).cumsum(1).cumsum(2) / 12)
     images = xr.DataArray(values, dims=("image", "y", "x"), name="image", attrs={"valid_min": -1, "valid_max": 1})
@@ -376,49 +402,49 @@ def test_images_are_learned_as_they_are(quick):
         small("remove_pixel:p=0.5").fit(gappy[:, :6])
 
 
-SHORT = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1}
+SHORT = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1, **QUICK}
 
 
-def test_fit_does_not_replace_a_run_unasked(gappy, domain, quick, tmp_path):
+def test_fit_does_not_replace_a_run_unasked(gappy, domain, tmp_path):
     path = tmp_path / "deep" / "run"
-    first = geogan.Reconstructor("cloud_mask:scale=5", **SHORT).fit(gappy, domain=domain, path=path)
+    first = make_reconstructor("cloud_mask:scale=5", **SHORT).fit(gappy, domain=domain, checkpoint=Checkpoint(path))
     before = (path / "model.safetensors").read_bytes()
-    again = geogan.Reconstructor("cloud_mask:scale=5", **SHORT | {"seed": 1})
+    again = make_reconstructor("cloud_mask:scale=5", **SHORT | {"seed": 1})
     with pytest.raises(InputError, match="holds a run already; go on with resume=True, replace it with overwrite=True"):
-        again.fit(gappy, domain=domain, path=path)
+        again.fit(gappy, domain=domain, checkpoint=Checkpoint(path))
     assert (path / "model.safetensors").read_bytes() == before and not hasattr(again, "model_")
-    again.fit(gappy, domain=domain, path=path, overwrite=True)
-    assert load_model(path).settings["seed"] == 1 and first.settings()["seed"] == 0
+    again.fit(gappy, domain=domain, checkpoint=Checkpoint(path, overwrite=True))
+    assert load_model(path).settings["seed"] == 1 and first.seed == 0
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     for overwrite in (False, True):
-        with pytest.raises(InputError, match="is a folder with other things in it; give another path"):
-            again.fit(gappy, domain=domain, path=tmp_path / "mine", overwrite=overwrite)
+        with pytest.raises(InputError, match="is a folder with other things in it; give another folder"):
+            again.fit(gappy, domain=domain, checkpoint=Checkpoint(tmp_path / "mine", overwrite=overwrite))
 
 
-def test_fit_trains_in_a_folder_alone(gappy, domain, quick, tmp_path):
-    path, fitted = tmp_path / "run", geogan.Reconstructor("cloud_mask:scale=5", **SHORT)
+def test_fit_trains_in_a_folder_alone(gappy, domain, tmp_path):
+    path, fitted = tmp_path / "run", make_reconstructor("cloud_mask:scale=5", **SHORT)
     with locked(path, path):
         # Another thread, as another process, waits for nobody and writes nothing.
         with ThreadPoolExecutor(1) as pool, pytest.raises(InputError, match="is being written by another process"):
-            pool.submit(fitted.fit, gappy, domain=domain, path=path).result()
+            pool.submit(fitted.fit, gappy, domain=domain, checkpoint=Checkpoint(path)).result()
         assert [file.name for file in path.iterdir()] == ["lock"]
     assert not path.exists()
-    fitted.fit(gappy, domain=domain, path=path)
+    fitted.fit(gappy, domain=domain, checkpoint=Checkpoint(path))
     assert not (path / "lock").exists()
 
 
-def test_fit_refuses_a_place_in_its_own_data(gappy, domain, quick, tmp_path):
+def test_fit_refuses_a_place_in_its_own_data(gappy, domain, tmp_path):
     gappy.to_dataset().to_zarr(tmp_path / "sea.zarr", consolidated=False)
     field, inside = geogan.open_field(tmp_path / "sea.zarr"), tmp_path / "sea.zarr" / "run"
     with pytest.raises(InputError, match="lies inside"):
-        geogan.Reconstructor("cloud_mask:scale=5", **SHORT).fit(field, domain=domain, path=inside)
+        make_reconstructor("cloud_mask:scale=5", **SHORT).fit(field, domain=domain, checkpoint=Checkpoint(inside))
     assert not inside.exists()
 
 
-def test_what_a_run_was_trained_with_is_what_it_is_gone_on_with(gappy, domain, quick, tmp_path):
+def test_what_a_run_was_trained_with_is_what_it_is_gone_on_with(gappy, domain, tmp_path):
     path = tmp_path / "run"
-    geogan.Reconstructor("cloud_mask:scale=5", **SHORT).fit(gappy, domain=domain, path=path)
+    make_reconstructor("cloud_mask:scale=5", **SHORT).fit(gappy, domain=domain, checkpoint=Checkpoint(path))
     before = {file.name: file.read_bytes() for file in path.iterdir()}
     for changes, words in [
         ({"window": 2}, r"other settings \(window 2 instead of 1\); give the run's own"),
@@ -428,24 +454,28 @@ def test_what_a_run_was_trained_with_is_what_it_is_gone_on_with(gappy, domain, q
         ({"precision": "bfloat16"}, r"\(precision 'bfloat16' instead of 'float32'\)"),
         ({"first_guess": False, "weight_prior": 0.5}, "weight_prior 0.5 instead of"),
     ]:
-        other = geogan.Reconstructor(**{"operator": "cloud_mask:scale=5"} | SHORT | {"steps": 4} | changes)
+        other = make_reconstructor(**{"operator": "cloud_mask:scale=5"} | SHORT | {"steps": 4} | changes)
         with pytest.raises(InputError, match=words):
-            other.fit(gappy, domain=domain, path=path, resume=True)
+            other.fit(gappy, domain=domain, checkpoint=Checkpoint(path, resume=True))
     assert {file.name: file.read_bytes() for file in path.iterdir()} == before
     for operator, steps in (("cloud_mask:scale=5", 3), ("cloud_mask:scale=5", 4)):
-        geogan.Reconstructor(operator, **SHORT | {"steps": steps, "precision": "auto"}).fit(
-            gappy, domain=domain, path=path, resume=True
+        make_reconstructor(operator, **SHORT | {"steps": steps, "precision": "auto"}).fit(
+            gappy, domain=domain, checkpoint=Checkpoint(path, resume=True)
         )
     loaded = geogan.Reconstructor.load(path)
-    loaded.steps = 5
-    loaded.fit(gappy, domain=domain, path=path, resume=True)
+    loaded.training = replace(loaded.training, steps=5)
+    loaded.fit(gappy, domain=domain, checkpoint=Checkpoint(path, resume=True))
     settings = load_model(path).settings
-    assert settings["steps"] == 5 and settings["operator"].startswith("cloud_mask:scale=5") and settings["window"] == 1
+    assert (
+        settings["training"]["steps"] == 5
+        and settings["operator"].startswith("cloud_mask:scale=5")
+        and settings["window"] == 1
+    )
 
 
-def test_a_model_is_not_saved_over_data_or_another_training(gappy, quick, tmp_path):
+def test_a_model_is_not_saved_over_data_or_another_training(gappy, tmp_path):
     first, second = tmp_path / "first", small()
-    small().fit(gappy, path=first)
+    small().fit(gappy, checkpoint=Checkpoint(first))
     gappy.to_dataset(name="sst").to_zarr(tmp_path / "sst.zarr", consolidated=False)
     second.fit(gappy)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}

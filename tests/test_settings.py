@@ -2,15 +2,25 @@
 
 import inspect
 import math
-from dataclasses import fields
+from dataclasses import FrozenInstanceError, fields
 
 import numpy as np
 import pytest
+from runs import make_reconstructor
 
 import geogan
 from geogan.operators.errors import InputError
 from geogan.reconstructor import Reconstructor
-from geogan.settings import GROUP_OF, Settings, check_settings
+from geogan.settings import (
+    GROUPS,
+    MINUTES,
+    DataConfig,
+    NetworkConfig,
+    Objective,
+    Settings,
+    TrainConfig,
+    check_settings,
+)
 
 WHOLE = ["window", "width", "members", "batch", "crop", "steps", "decay_every", "warm_up", "likelihood_every", "seed",
          "threads"]  # fmt: skip
@@ -26,16 +36,44 @@ def one_sentence(error, *words):
         assert word in text, text
 
 
-def test_every_parameter_of_a_reconstructor_is_a_setting():
-    parameters = set(inspect.signature(Reconstructor.__init__).parameters) - {"self"}
-    assert parameters - {"device"} <= {each.name for each in fields(Settings)} | GROUP_OF.keys()
+def test_every_parameter_is_defined_once():
+    parameters = dict(inspect.signature(Reconstructor.__init__).parameters)
+    assert [*parameters][1:-1] == [each.name for each in fields(Settings)]
+    named = [each.name for kind in (Settings, *GROUPS.values()) for each in fields(kind)]
+    assert len(named) == len(set(named))
+    for kind in (DataConfig, Settings, *GROUPS.values()):
+        for each in fields(kind):
+            assert each.metadata["help"].endswith(".") and each.metadata["help"] in kind.__doc__
+
+
+def test_objects_are_frozen_and_compare():
+    assert Objective() == Objective(weight_prior=0.02) != Objective(weight_prior=0.5)
+    with pytest.raises(FrozenInstanceError):
+        TrainConfig().steps = 3
+    assert Settings(training={"steps": 3}) == Settings().replaced(steps=3)
+    assert Settings.stored(Settings().plain()) == Settings()
+    with pytest.raises(InputError, match="all weights are 0"):
+        Objective(weight_prior=0, weight_likelihood=0, weight_withheld=0)
+
+
+def test_time_limits():
+    assert TrainConfig().time_limit == MINUTES
+    assert TrainConfig(steps=3).time_limit is None
+    assert TrainConfig(minutes=1).time_limit == TrainConfig(steps=3, minutes=1).time_limit == 1
+
+
+def test_the_networks_are_those_that_exist():
+    from geogan.model.networks import DISCRIMINATORS, GENERATORS
+
+    for names, key in ((GENERATORS, "generator"), (DISCRIMINATORS, "discriminator")):
+        assert [getattr(NetworkConfig(**{key: name}), key) for name in names] == list(names)
 
 
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [2.5, 2.0, True, "3", math.nan, math.inf, -(10**30), -1, [1], np.float32(1)])
 def test_whole_numbers(name, value):
     with pytest.raises(InputError) as error:
-        Reconstructor(**{name: value})
+        Settings().replaced(**{name: value})
     one_sentence(error, f"{name} must be ")
 
 
@@ -43,7 +81,7 @@ def test_whole_numbers(name, value):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.5, "0.1", True, np.float32("nan"), [0.1]])
 def test_numbers(name, value):
     with pytest.raises(InputError) as error:
-        Reconstructor(**{name: value})
+        Settings().replaced(**{name: value})
     one_sentence(error, name, "got " + ("true" if value is True and name != "noise" else ""))
 
 
@@ -51,7 +89,7 @@ def test_numbers(name, value):
 @pytest.mark.parametrize("value", [1, 0.0, "yes", None, math.nan])
 def test_switches(name, value):
     with pytest.raises(InputError, match=f"{name} must be true or false"):
-        Reconstructor(**{name: value})
+        Settings().replaced(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -89,22 +127,24 @@ def test_switches(name, value):
 )
 def test_others(name, value, words, gappy):
     with pytest.raises(InputError) as error:
-        Reconstructor(**{name: value}).fit(gappy)
+        make_reconstructor(**{name: value})
     one_sentence(error, words)
 
 
 def test_what_is_changed_later_is_checked_by_fit(gappy):
-    reconstructor = Reconstructor(steps=1)
-    reconstructor.minutes = math.nan
+    reconstructor = Reconstructor()
+    reconstructor.training = {"minutes": math.nan}
     with pytest.raises(InputError, match="minutes must be a finite number of 0 or more, got nan"):
         reconstructor.fit(gappy)
 
 
 def test_numbers_of_numpy_become_pythons_own():
-    made = Reconstructor(window=np.int64(1), minutes=np.float32(0.5), first_guess=np.bool_(False), betas=[0, 0.9])
-    for value, kind in ((made.window, int), (made.minutes, float), (made.first_guess, bool)):
+    settings = Settings(window=np.int64(1), first_guess=np.bool_(False)).replaced(
+        minutes=np.float32(0.5), betas=[0, 0.9]
+    )
+    for value, kind in ((settings.window, int), (settings.training.minutes, float), (settings.first_guess, bool)):
         assert type(value) is kind
-    assert made.betas == (0, 0.9)
+    assert settings.training.betas == (0, 0.9)
     assert check_settings({"other": object, "threads": None, "noise": None})["threads"] is None
 
 

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import xarray as xr
 
-from geogan import defaults
 from geogan.io.images import open_images
 from geogan.operators.errors import InputError
+from geogan.settings import NetworkConfig
 
 ROWS = (
     "paired",
@@ -147,7 +147,7 @@ def table_cells(
             settings.size,
             count,
             settings.generator,
-            settings.width or defaults.WIDTH,
+            settings.width or NetworkConfig.width,
             minutes if row in TRAINED else None,
             settings.steps if row in TRAINED else None,
             settings.seed,

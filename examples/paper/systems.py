@@ -18,8 +18,10 @@ from geogan.evaluation.baselines.total_variation import total_variation
 from geogan.files.run_folder import STATE
 from geogan.operators.operator import Operator
 from geogan.paper.cells import Cell
-from geogan.presets import OPTIMISER, settings_of
+from geogan.presets import OPTIMISER, PRESETS
 from geogan.reconstructor import Reconstructor
+from geogan.settings import by_object
+from geogan.training.checkpoint import Checkpoint
 
 Answer = tuple[np.ndarray, dict[str, Any]]
 """Reconstructed test images, and what is recorded of the training."""
@@ -45,14 +47,12 @@ def train_reconstructor(
         Other settings of the Reconstructor.
     """
     run = out / "cells" / cell.name
-    reconstructor = Reconstructor(
-        operator, seed=cell.seed, threads=1, device=cell.device, **_settings(cell) | dict(changes or {})
-    )
+    settings = by_object(_settings(cell) | {"threads": 1, "seed": cell.seed} | dict(changes or {}))
+    reconstructor = Reconstructor(operator, device=cell.device, **settings)
     reconstructor.fit(
         train,
         clean=clean if cell.row in ("paired", "unpaired") else None,
-        path=run,
-        resume=(run / STATE).is_file(),
+        checkpoint=Checkpoint(run, resume=(run / STATE).is_file()),
     )
     scores = reconstructor.model_.scores
     filled = reconstructor.fill(test)[str(test.name)].transpose(*test.dims)
@@ -60,17 +60,17 @@ def train_reconstructor(
 
 
 def _settings(cell: Cell) -> dict[str, Any]:
-    """Return the settings of a row: one training loop and one budget for every system."""
-    paper = settings_of(["unir"])
+    """Return the settings of a row by their flat names: one training loop and one budget for every system."""
+    paper = PRESETS["unir"]
     networks = ("generator", "discriminator", "show_mask", "batch")
     settings: dict[str, Any] = {"batch": 32}
     if cell.row == "unir":
         settings |= {name: value for name, value in paper.items() if name not in networks}
     elif cell.row in ("paired", "unpaired"):
-        settings |= settings_of([cell.row])
+        settings |= PRESETS[cell.row]
     if cell.generator == "sagan":
         # The paper's networks are trained with its optimisers, whatever the objective.
-        settings |= {name: paper[name] for name in (*networks, *OPTIMISER)}
+        settings |= {name: paper[name] for name in networks} | OPTIMISER
     if cell.row == "gaussian":
         settings |= {"steps": 0}  # an untrained generator returns the first guess
     else:

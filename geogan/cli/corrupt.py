@@ -1,6 +1,5 @@
 """The options of ``geogan corrupt``."""
 
-from geogan import defaults
 from geogan.cli.console import echo, make_console
 from geogan.cli.options import (
     Data,
@@ -14,6 +13,7 @@ from geogan.cli.options import (
     Variable,
     Where,
 )
+from geogan.settings import Settings
 
 
 def corrupt(
@@ -25,7 +25,7 @@ def corrupt(
     group: Group = None,
     dims: Dims = None,
     where: Where = None,
-    seed: Seed = defaults.SEED,
+    seed: Seed = Settings.seed,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a field gappy, to try methods where the truth is known."""

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from geogan import defaults
 from geogan.cli.console import echo, make_console
 from geogan.cli.options import Seed, Threads
+from geogan.settings import Settings
 
 
 def demo(
@@ -15,7 +15,7 @@ def demo(
     days: Annotated[int, typer.Option(min=1, help="Daily maps of the synthetic sea.")] = 160,
     size: Annotated[int, typer.Option(min=16, help="Side of its maps, in grid cells.")] = 64,
     minutes: Annotated[float, typer.Option(min=0.0, help="Length of training, in minutes.")] = 2.0,
-    seed: Seed = defaults.SEED,
+    seed: Seed = Settings.seed,
     threads: Threads = None,
 ) -> None:
     """Do all of it on a small synthetic sea under clouds."""

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from geogan import defaults
 from geogan.cli.console import echo, make_console
 from geogan.cli.options import (
     AllowProduct,
@@ -21,6 +20,7 @@ from geogan.cli.options import (
     Variable,
     Where,
 )
+from geogan.settings import Settings
 
 
 def fill(
@@ -52,7 +52,7 @@ def fill(
             show_default="no limit",
         ),
     ] = None,
-    seed: Seed = defaults.SEED,
+    seed: Seed = Settings.seed,
     overwrite: Overwrite = False,
     append: Annotated[
         bool,

@@ -1,10 +1,121 @@
-"""Options that several verbs have, each said once."""
+"""Options that several verbs have.
 
+The options of settings objects are made from the fields of `geogan.settings`: a verb is decorated with the classes
+whose parameters it takes, and receives the values that were given, by flat name, in its parameter ``given``::
+
+    @takes(DataConfig, FillConfig, leave_out=("clean",))
+    def fill(data: DataArgument = None, data_option: DataOption = None, *, given: Given, out: Product) -> None:
+        paths = given_data(data, data_option)
+        config = pick(DataConfig, given, data=paths)
+"""
+
+import inspect
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
+from geogan.operators.errors import InputError
+
+Config = TypeVar("Config")
+Given = dict[str, Any]
+"""Values of the options of settings objects that were given, by the names of the fields."""
+
+
+def takes(
+    *kinds: type, leave_out: Collection[str] = (), preset_names: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a verb an option for each field of some settings objects that has one.
+
+    Parameters
+    ----------
+    *kinds : class
+        Classes of `geogan.settings`.
+    leave_out : collection of str
+        Names of fields that the verb has no option for.
+    preset_names : collection of str
+        Names of fields that a preset may set, which the help then says.
+    """
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        made = [
+            _option(kind, each, or_preset=each.name in preset_names)
+            for kind in kinds
+            for each in fields(kind)
+            if each.metadata["option"] and each.name not in leave_out
+        ]
+        names = {parameter.name for parameter in made}
+
+        def called(**values: Any) -> None:
+            given = {name: values.pop(name) for name in names}
+            return verb(**values, given={name: value for name, value in given.items() if value not in (None, [])})
+
+        own = inspect.signature(verb, eval_str=True).parameters
+        parameters: list[inspect.Parameter] = []
+        for name, parameter in own.items():
+            parameters += made if name == "given" else [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        called.__name__, called.__doc__ = verb.__name__, verb.__doc__
+        called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        # Typer makes its options from the signature.
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
+def _option(kind: type, described: Any, *, or_preset: bool) -> inspect.Parameter:
+    """Return the parameter of a verb from which Typer makes the option of a field; None stands for not given."""
+    about, default = described.metadata, described.default
+    hint = get_type_hints(kind)[described.name]
+    value_type: Any = next((each for each in get_args(hint) if each in (str, int, float)), hint)
+    if hint is Any or isinstance(default, bool):
+        value_type = bool
+    if isinstance(default, tuple):
+        value_type = list[str]
+    shown = about["shown_default"] or (f"{default:g}" if isinstance(default, float) else str(default))
+    option = typer.Option(
+        about["option"],
+        metavar=about["metavar"] or None,
+        help=about["help"],
+        show_default=f"{shown}, or the preset's" if or_preset else shown,
+    )
+    return inspect.Parameter(
+        described.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[value_type | None, option],
+    )
+
+
+def pick(kind: type[Config], given: Given, **more: Any) -> Config:
+    """Return the settings object of a class, made of the given options that belong to it and of values beside them."""
+    own = {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in given.items() if name in own} | more)
+
+
+def given_data(argument: Sequence[str] | None, option: Sequence[str] | None) -> list[str]:
+    """Return the data of a verb that takes them as its first argument or as ``--data``.
+
+    Raises
+    ------
+    InputError
+        If both are given and differ.
+    """
+    if argument and option and list(argument) != list(option):
+        raise InputError(
+            f"the data are given twice, as {' '.join(argument)} and as --data {' '.join(option)}; leave one of them out"
+        )
+    return list(argument or option or [])
+
+
+_DATA = (
+    "Field to read: Zarr store, NetCDF or GeoTIFF file, glob in quotes, or URL, may be given several times; "
+    "or images: a folder of PNG or JPEG files, an .npy or .npz array."
+)
+DataArgument = Annotated[list[str] | None, typer.Argument(metavar="DATA", help=_DATA, show_default=False)]
+DataOption = Annotated[list[str] | None, typer.Option("--data", help="The same as DATA.", show_default=False)]
 Data = Annotated[
     list[str],
     typer.Option(

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from geogan import defaults
 from geogan.cli.console import echo, make_console
 from geogan.cli.options import Device, Seed
+from geogan.settings import NetworkConfig, Settings
 
 
 def table1(
@@ -29,7 +29,7 @@ def table1(
     ] = None,
     generator: Annotated[str, typer.Option(help="unet, or the paper's sagan.")] = "unet",
     width: Annotated[
-        int | None, typer.Option(min=2, help="Channels of its first layer.", show_default=str(defaults.WIDTH))
+        int | None, typer.Option(min=2, help="Channels of its first layer.", show_default=str(NetworkConfig.width))
     ] = None,
     minutes: Annotated[
         float | None,
@@ -41,7 +41,7 @@ def table1(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Cells at a time.", show_default="one a core, one on a GPU")
     ] = None,
-    seed: Seed = defaults.SEED,
+    seed: Seed = Settings.seed,
     device: Device = "auto",
 ) -> None:
     """Regenerate the paper's Table 1 on your images: every system, every measurement process; cells are kept."""

@@ -7,9 +7,24 @@ its meaning is checked where it is used.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, JsonValue, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    Tag,
+    ValidationError,
+)
+
+from geogan import settings
+from geogan.operators.errors import InputError
+from geogan.operators.parameters import whole_number
 
 # Most frames of a window, bands of a field, covariates and channels of a layer: far more than a training can hold.
 MOST_FRAMES, MOST_BANDS, MOST_EXTRAS, MOST_WIDTH = 10_001, 10_000, 10_000, 8192
@@ -169,45 +184,20 @@ class Scores(Strict):
     seconds: NotNegative | None = None
 
 
-class Settings(Strict):
-    """Parameters of `geogan.Reconstructor`, and properties of the machine and the data that a training found."""
+def _settings(content: Any) -> Any:
+    """Check stored settings as the objects that they become; beside them a training stores what it found."""
+    found = {name: content[name] for name in ("dates", "threads_used") if name in content}
+    for name, value in found.items():
+        whole_number(name, value, least=0, most=MOST_COUNT)
+    known = [each.name for each in fields(settings.Settings)]
+    for name in content.keys() - found.keys():
+        if name not in known:
+            raise InputError(f"{name} is not known; another geogan wrote it, train again")
+    settings.Settings.stored(content)
+    return content
 
-    operator: Text | Annotated[list[Text], Field(max_length=MOST_OPERATORS)] = ""
-    window: Annotated[int, Field(ge=0, le=MOST_FRAMES // 2)] = 0
-    generator: Name = ""
-    discriminator: Name = ""
-    width: Width = 1
-    show_mask: bool = True
-    members: Annotated[int, Field(ge=1, le=MOST_EXTRAS)] = 1
-    weight_prior: NotNegative = 0.0
-    weight_likelihood: NotNegative = 0.0
-    weight_withheld: NotNegative = 0.0
-    weight_paired: NotNegative = 0.0
-    clean_unrelated: bool = False
-    first_guess: bool = True
-    transform: Text = "none"
-    covariates: Annotated[list[Name], Field(max_length=MOST_EXTRAS)] = []
-    noise: NotNegative | None = None
-    batch: Annotated[int, Field(ge=1, le=2**20)] = 1
-    crop: Annotated[int, Field(ge=1, le=2**20)] = 1
-    steps: Count | None = None
-    minutes: NotNegative | None = None
-    rate_generator: NotNegative = 0.0
-    rate_discriminator: NotNegative = 0.0
-    betas: Annotated[list[Annotated[FiniteFloat, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)] | None = None
-    decay: NotNegative = 1.0
-    decay_every: Annotated[int, Field(ge=1, le=MOST_COUNT)] = 1
-    cooling: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
-    warm_up: Count = 0
-    clip: Positive | None = None
-    likelihood_every: Annotated[int, Field(ge=1, le=MOST_COUNT)] = 1
-    averaging: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] = 0
-    threads: Annotated[int, Field(ge=1, le=2**16)] | None = None
-    screen: bool | Annotated[FiniteFloat, Field(ge=1, le=1e6)] = False
-    dates: Count | None = None
-    measured_threads: Annotated[int, Field(ge=1, le=2**16)] | None = None
+
+StoredSettings = Annotated[dict[str, Any], AfterValidator(_settings)]
 
 
 class ModelText(Strict):
@@ -236,7 +226,7 @@ class ModelText(Strict):
     # Which dimension of the grid is the latitude, and which the longitude.
     kinds: dict[Literal["y", "x"], Literal["latitude", "longitude"]]
     scores: Scores
-    settings: Settings
+    settings: StoredSettings
 
 
 class StateText(Strict):
@@ -263,9 +253,8 @@ class RunText(Strict):
     group: Name | None = None
     dims: Name | None = None
     where: Name | None = None
-    # Needed to restart a training that was killed before its first state was saved.
-    settings: Settings | None = None
-    screen: bool | Annotated[FiniteFloat, Field(ge=1, le=1e6)] = False
+    # A training that was killed before its first state was saved can be begun again with them.
+    settings: StoredSettings | None = None
 
 
 class PartialText(BaseModel):
@@ -366,6 +355,8 @@ def _clause(location: tuple[int | str, ...], kind: str, message: str, given: Any
         return f"{name} is not known; a later geogan may have written it"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         message = "Input should be a set of named entries"
+    if kind == "value_error":
+        return f"{name}: {message.removeprefix('Value error, ')}"
     shown = repr(given)
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
     return f"{name or 'it'} {message.removeprefix('Input ').rstrip('.').lower()}, got {shown}"

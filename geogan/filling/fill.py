@@ -19,13 +19,9 @@ import torch
 import xarray as xr
 
 from geogan.archive.archive import Archive
-from geogan.archive.directions import as_inside
 from geogan.archive.screening import THRESHOLD
-from geogan.archive.survey import check_labels
 from geogan.compute.threads import side_by_side
-from geogan.fields.circle import taken
 from geogan.fields.field import Field
-from geogan.fields.observation_error import observation_error
 from geogan.fields.storage import value_type
 from geogan.fields.variables import split_variables
 from geogan.filling.compose import choose_storages, compose, error_limits, product_of, room_of
@@ -38,6 +34,7 @@ from geogan.filling.tiles import Tile
 from geogan.io import label_of
 from geogan.io.dates import shown_date
 from geogan.model.model import Model
+from geogan.model.prepare import prepare_archive as prepared
 from geogan.operators.errors import InputError
 from geogan.settings import check_settings
 
@@ -146,58 +143,6 @@ def _assembled(parts: Sequence[Any], cut: Plan, concatenate: Callable[[Sequence[
     return parts[0]
 
 
-def prepared(model: Model, field: Field, *, error: xr.DataArray | None = None, withheld: bool = False) -> Archive:
-    """The archive of a field as a model fills it; the field's grid may be a part of the model's.
-
-    Parameters
-    ----------
-    error : DataArray, shape ([time,] [band,] y, x), optional
-        Standard deviation of the observations' errors, of a model trained with one.
-    withheld : bool
-        Hide what the model's training withheld; the field must then be the one it was trained on.
-
-    Raises
-    ------
-    InputError
-        Where dates are out of order or lacking, where units, bands or grid differ from the model's, or the record from
-        the one it was trained on, where dates lack that the model's covariates need, or where the observations' error
-        does not fit.
-    """
-    model.check_finite()
-    check_labels(field)
-    calendar = field.calendar
-    if None not in (calendar, model.calendar) and calendar != model.calendar:
-        raise InputError(
-            f"the model was trained on dates of the calendar {model.calendar}, and those of {field.name} have "
-            f"{calendar}; convert them with field.convert_calendar({model.calendar!r}), or train on this calendar"
-        )
-    field = as_inside(field, model.standardiser)
-    if error is not None:
-        error = as_inside(Field.of(error), model.standardiser).array
-    known = known_error(model, field, error)
-    y, x = model.place(field)
-    field = field.with_domain(taken(model.domain, y, x)).with_error(known)
-    archive = Archive.of(field, model.standardiser.part(y, x))
-    covariates = None if model.covariates is None else model.covariates.part(field, y, x)
-    active = None if model.screen is None or model.screen.threshold is None else model.screen
-    if active is not None and field.array.dtype.kind != "f":
-        raise InputError(
-            f"{field.name} holds whole numbers, of which none can stand for a screened observation; fill it without "
-            "--screen, or convert it to floating point"
-        )
-    archive = replace(archive, origin=(y.start, x.start), covariates=covariates, screen=active)
-    if not withheld:
-        return archive
-    if len(model.withheld.sources) != len(archive.days) or archive.domain.shape != model.domain.shape:
-        raise InputError(
-            f"the model withheld observations of a record of {len(model.withheld.sources)} dates on a grid of "
-            f"{model.domain.shape[0]} x {model.domain.shape[1]} cells, but {field.name} has {len(archive.days)} dates "
-            f"on {archive.domain.shape[0]} x {archive.domain.shape[1]}; evaluate on the archive it was trained on"
-        )
-    # What was withheld is told by the gaps of other dates, which are those that training saw.
-    return replace(archive.screened(), withheld=model.withheld)
-
-
 def with_screen(model: Model, screen: bool | float | None) -> Model:
     """Return a model that leaves suspicious observations out, or none.
 
@@ -222,29 +167,6 @@ def with_screen(model: Model, screen: bool | float | None) -> Model:
             "with --screen"
         )
     return replace(model, screen=replace(model.screen, threshold=THRESHOLD if screen is True else screen))
-
-
-def known_error(model: Model, field: Field, error: xr.DataArray | None) -> xr.DataArray | float | None:
-    """What is known of the observations' error, as it was in training.
-
-    Raises
-    ------
-    InputError
-        Where the model was trained with an error of each observation and none is given, or the other way round.
-    """
-    stated = model.observation_error
-    if isinstance(stated, str):
-        if error is None:
-            raise InputError(
-                f"the model was trained with {stated}, the error of each observation, and {field.name} comes without; "
-                "give it as error"
-            )
-        return observation_error(field, error=error)
-    if error is not None:
-        raise InputError(
-            "the model was trained without an error variable; leave it out, or train with --error-variable"
-        )
-    return observation_error(field, noise=stated)
 
 
 def check_members(model: Model, members: int) -> None:

@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from scipy.ndimage import uniform_filter
 
 from geogan.archive.archive import Archive
 from geogan.filling.panels import Panel, moved, shifts, widened
-from geogan.filling.plan import AROUND, Plan
+from geogan.filling.plan import Plan
 from geogan.filling.tiles import Tile, blend_weights
 from geogan.model.member_noise import draws_at
+from geogan.model.member_spread import spread_factor as wanted_over_found
 from geogan.model.model import Model
 from geogan.model.reconstruct import fill_block
 
@@ -225,35 +225,6 @@ class _Side(NamedTuple):
         """A stretch, it with a rim, and where it is in that."""
         wide = widened(core, rim, self.length, is_periodic=self.is_periodic)
         return self.inside(core), self.inside(wide), moved(core, -wide.start)
-
-
-def wanted_over_found(
-    std: np.ndarray, spread: np.ndarray, gaps: np.ndarray, *, cells: int = AROUND, is_periodic: bool = False
-) -> np.ndarray:
-    """What members are drawn apart by, so that around every cell their spread is the error predicted there.
-
-    Cell by cell, the spread of some members is mostly chance; around it, it is less so.
-
-    Parameters
-    ----------
-    std, spread : ndarray, shape (t, C, H, W)
-        Predicted standard deviation of the error, and the members'.
-    gaps : ndarray of bool, shape (t, C, H, W)
-        Where both are looked at.
-    cells : int
-        Of a side of what counts as around.
-    is_periodic : bool
-        Whether the last column touches the first.
-
-    Returns
-    -------
-    factor : ndarray of float32, shape (t, C, H, W)
-        1 where there is no gap around.
-    """
-    size, mode = (1, 1, cells, cells), ["constant"] * 3 + ["wrap" if is_periodic else "constant"]
-    wanted, found = (uniform_filter(gaps * part.astype(np.float64) ** 2, size, mode=mode) for part in (std, spread))
-    known = found > 1e-9 * max(found.max(), 1e-30)
-    return np.sqrt(np.where(known, wanted, 1.0) / np.where(known, found, 1.0)).astype(np.float32)
 
 
 def _to_units(archive: Archive, slab: Tile, filled: Slab, y: slice, x: slice) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from geogan.model.model import Model
 from geogan.operators.parse import describe
+from geogan.settings import flattened
 
 Section = dict[str, Any]
 
@@ -50,7 +51,7 @@ def describe_model(model: Model) -> dict[str, Section]:
             "dates": scores.get("dates"),
         },
         "members": {"smoothing_steps": model.smoothing},
-        "settings": dict(model.settings),
+        "settings": flattened(model.settings),
     }
 
 

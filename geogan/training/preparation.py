@@ -116,13 +116,14 @@ def prepare_model(
     *,
     window: int,
     transform: str,
-    first_guess: bool,
+    first_guess: bool | GaussianPrior,
     covariates: str | Sequence[str] = (),
     given: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
     noise: float | None = None,
     error: xr.DataArray | None = None,
     sums: Sums | None = None,
     screen: float | None = None,
+    evaluations: int = 50,
     seed: int,
     message: Callable[[str], None],
 ) -> Prepared:
@@ -140,7 +141,8 @@ def prepare_model(
         Dates looked at before and after each.
     transform : {"none", "log", "bounded:LOW,HIGH", "identity"}
         Or one a band, with commas between.
-    first_guess : bool
+    first_guess : bool or GaussianPrior
+        Whether to fit a first guess; a prior is used as it is.
     covariates, given
         Those of :meth:`geogan.fields.covariates.Covariates.of`.
     noise, error
@@ -150,6 +152,8 @@ def prepare_model(
     screen : float, optional
         Leave out observations that lie more than so many robust standard deviations from the climatology and from
         their neighbours; see `geogan.archive.screening`.
+    evaluations : int
+        Of the search for the first guess's parameters.
     seed : int
     message : callable
         Called with sentences about what was found.
@@ -162,7 +166,7 @@ def prepare_model(
     assert field.domain is not None
     axes, domain = field.axes, field.domain
     check_gaps(field, survey, operator)
-    if is_thin(domain) and (axes.independent or not first_guess):
+    if is_thin(domain) and (axes.independent or first_guess is False):
         instead = "give larger images" if axes.independent else "leave --no-first-guess out to fill it by that alone"
         raise InputError(
             f"{field.name} has {domain.shape[0]} x {domain.shape[1]} cells, the network needs at least "
@@ -187,11 +191,13 @@ def prepare_model(
     archive.find_hidden()
     if sums is not None:
         sums.leave_out(archive.field, withheld.dates.tolist(), archive.hidden)
+    ready = first_guess if isinstance(first_guess, GaussianPrior) else None
     scene: Scene | None = None
-    if first_guess and operator.masks and len(archive.days) == 1:
+    if first_guess is not False and operator.masks and len(archive.days) == 1:
         each = transforms(transform, field.bands)
         sums = sums or Sums.read(field, each, hidden=archive.hidden, message=message)
-        scene = fit_scene(archive, partial(_without, sums, field, transform), seed=seed)
+        climatology = partial(_without, sums, field, transform)
+        scene = fit_scene(archive, climatology, seed=seed, prior=ready, evaluations=evaluations)
     if scene is None:
         standardiser = Standardiser.fit(field, transform=transform, hidden=archive.hidden, sums=sums, message=message)
         message(f"climatology: {standardiser.note}")
@@ -214,9 +220,10 @@ def prepare_model(
         message(remark)
     prior: Prior | None = None
     scale = 1.0
-    if first_guess:
+    fitted: Prior
+    if first_guess is not False:
         if scene is not None:
-            prior, pieces = scene.prior, scene.pieces
+            fitted, pieces = scene.prior, scene.pieces
         else:
             pieces, places = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
             pieces, support = _supported(pieces, rule, independent=archive.independent)
@@ -224,9 +231,12 @@ def prepare_model(
             if screen is None and support.share > MANY:
                 message(suspicion(field.name, support.share))
             is_periodic = archive.is_periodic and domain.shape[1] <= FIT_SIDE
-            markov = fit_prior(pieces, temporal=not archive.independent, is_periodic=is_periodic)
-            prior = _with_covariance(markov, archive, pieces, places)
-        prior = fit_amplitude(prior, pieces, seed=seed)
+            if ready is None:
+                markov = fit_prior(
+                    pieces, evaluations=evaluations, temporal=not archive.independent, is_periodic=is_periodic
+                )
+                fitted = _with_covariance(markov, archive, pieces, places)
+        prior = fit_amplitude(fitted, pieces, seed=seed) if ready is None else ready
         scale = hidden_error(prior, pieces)
         prior = prior.around(False)
         unit, units = standardiser.error_unit("")

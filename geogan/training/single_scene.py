@@ -40,7 +40,14 @@ class Scene(NamedTuple):
     why: str  # what its climatology was chosen by, in words
 
 
-def fit_scene(archive: Archive, climatology: Climatology, *, seed: int) -> Scene | None:
+def fit_scene(
+    archive: Archive,
+    climatology: Climatology,
+    *,
+    seed: int,
+    prior: GaussianPrior | None = None,
+    evaluations: int = 50,
+) -> Scene | None:
     """Choose the climatology of a single scene, and fit its first guess.
 
     Of mean and plane that one is taken whose best first guess predicts hidden observations better. Each piece has a
@@ -56,6 +63,10 @@ def fit_scene(archive: Archive, climatology: Climatology, *, seed: int) -> Scene
         ``climatology(hidden, plane)``, without what is hidden and what is withheld.
     seed : int
         Decides where the pieces of a large scene are.
+    prior : GaussianPrior, optional
+        A ready first guess, used as it is instead of a search.
+    evaluations : int
+        Of the search for the first guess's parameters.
 
     Returns
     -------
@@ -69,7 +80,11 @@ def fit_scene(archive: Archive, climatology: Climatology, *, seed: int) -> Scene
     most = PIECE_VALUES // archive.bands
     parts = list(places(hidden, most, seed=seed, is_periodic=archive.is_periodic))
     # All pieces are of one size.
-    fit = partial(fit_prior, temporal=False, is_periodic=all(archive.spans(x) for _, (_, x) in parts))
+    fit: Callable[..., GaussianPrior]
+    is_periodic = all(archive.spans(x) for _, (_, x) in parts)
+    fit = partial(fit_prior, evaluations=evaluations, temporal=False, is_periodic=is_periodic)
+    if prior is not None:
+        fit = partial(_ready, prior)
 
     def pieces(plane: bool, scale: np.ndarray) -> list[Film]:
         """With anomalies in units of ``scale``; none of what leaves nothing to fit a climatology to."""
@@ -104,6 +119,11 @@ def fit_scene(archive: Archive, climatology: Climatology, *, seed: int) -> Scene
     further = fit(chosen.pieces, start=chosen.prior)
     better = hidden_error(further, chosen.pieces) < hidden_error(chosen.prior, chosen.pieces)
     return chosen._replace(prior=further) if better else chosen
+
+
+def _ready(prior: GaussianPrior, pieces: Sequence[Film], start: GaussianPrior | None = None) -> GaussianPrior:
+    """Return a prior that needs no search, in place of a fitted one."""
+    return prior
 
 
 def _plane(climatology: Climatology, nothing: np.ndarray) -> Standardiser | None:

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import QUICK, make_reconstructor, train
 
 from geogan import Reconstructor
 from geogan.archive.directions import as_inside, directed
@@ -19,9 +20,9 @@ from geogan.operators.errors import InputError
 from geogan.pipelines.evaluate import evaluate
 from geogan.pipelines.fill import fill as fill_to
 from geogan.pipelines.info import info
-from geogan.pipelines.train import train
+from geogan.pipelines.train import resume
 
-SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1}
+SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1, **QUICK}
 WIND = {"units": "degree", "standard_name": "wind_from_direction"}
 
 
@@ -40,7 +41,7 @@ def angles(gappy, truth):
 
 
 def small(transform="none", operator="cloud_mask:scale=5", **options):
-    return Reconstructor(operator, transform=transform, **SMALL | options)
+    return make_reconstructor(operator, transform=transform, **SMALL | options)
 
 
 @settings(deadline=None)
@@ -125,7 +126,7 @@ def test_what_is_no_direction(attrs, transform, words):
         directed(Field.of(xr.DataArray(np.zeros((3, 2)), dims=("y", "x"), name="d", attrs=attrs)), transform)
 
 
-def test_directions_out_of_all_turns_are_refused(angles, quick):
+def test_directions_out_of_all_turns_are_refused(angles):
     with pytest.raises(InputError, match=r"needs directions from -720 to 720, but .* goes from -9999"):
         small().fit(angles[0].where(~(angles[0] < 60), -9999.0))
 
@@ -138,7 +139,7 @@ def test_a_standardiser_of_one_half_is_refused():
 @pytest.mark.parametrize(
     ("convention", "dtype"), [("0..360", "f4"), ("-180..180", "f8"), ("radians", "f4"), ("lazy", "f4")]
 )
-def test_directions_are_filled_the_shortest_way(angles, domain, quick, tmp_path, convention, dtype):
+def test_directions_are_filled_the_shortest_way(angles, domain, tmp_path, convention, dtype):
     field, truth = angles
     factor, low, turn = 1.0, 0.0, 360.0
     if convention == "-180..180":
@@ -171,7 +172,7 @@ def test_directions_are_filled_the_shortest_way(angles, domain, quick, tmp_path,
     np.testing.assert_array_equal(refused, gaps & (product.wdir_std.values > limit))
 
 
-def test_scores_go_the_shortest_way(angles, domain, quick):
+def test_scores_go_the_shortest_way(angles, domain):
     """Turned by any angle a field has the same scores, whatever method fills it."""
     field, truth = angles
     rows = []
@@ -193,7 +194,7 @@ def test_scores_go_the_shortest_way(angles, domain, quick):
     assert rows[0][-1].law.spread > 0
 
 
-def test_directions_beside_other_variables(angles, gappy, domain, quick, tmp_path):
+def test_directions_beside_other_variables(angles, gappy, domain, tmp_path):
     both = xr.Dataset({"speed": gappy.assign_attrs(units="m s-1", standard_name="wind_speed"), "wdir": angles[0]})
     fitted = small("none").fit(both)
     assert fitted.model_.standardiser.asked == "none,circular:0,360"
@@ -212,7 +213,7 @@ def test_directions_beside_other_variables(angles, gappy, domain, quick, tmp_pat
         fill(fitted.model_, Field.of(field), max_error=[1.0, 2.0, 3.0])
 
 
-def test_errors_of_directions(angles, domain, quick):
+def test_errors_of_directions(angles, domain):
     field = angles[0]
     error = xr.full_like(field, 20.0).rename("wdir_error").assign_attrs(units="degree")
     fitted = small().fit(field, domain=domain, error=error)
@@ -223,20 +224,20 @@ def test_errors_of_directions(angles, domain, quick):
     assert float(product.wdir_std.where(field.notnull() & domain).median()) < 30
 
 
-def test_a_scene_of_directions(angles, quick):
+def test_a_scene_of_directions(angles):
     scene = angles[0].isel(time=8, drop=True)
     product = small().fit(scene).fill(scene)
     assert np.isfinite(product.wdir.values).all() and 0 <= float(product.wdir.min()) <= float(product.wdir.max()) < 360
 
 
-def test_a_model_knows_its_bands_again(angles, domain, quick):
+def test_a_model_knows_its_bands_again(angles, domain):
     model = small().fit(angles[0], domain=domain).model_
     twice = as_inside(Field.of(angles[0]), model.standardiser)
     assert twice.bands == 2 and as_inside(twice, model.standardiser) is twice
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])
-def test_from_file_to_file(angles, quick, tmp_path, suffix):
+def test_from_file_to_file(angles, tmp_path, suffix):
     data = angles[0].astype("f4").to_dataset()
     path = tmp_path / f"wind{suffix}"
     data.to_zarr(path, consolidated=False) if suffix == ".zarr" else data.to_netcdf(path)
@@ -246,7 +247,7 @@ def test_from_file_to_file(angles, quick, tmp_path, suffix):
     assert info(run)["trained_on"]["transform"] == "circular:0,360" and info(run)["trained_on"]["bands"] == [
         "direction"
     ]
-    train(None, resume=run, steps=3, threads=1)
+    resume(run, {"steps": 3, "threads": 1})
     out = fill_to(path, run, tmp_path / f"filled{suffix}", members=2, max_error=100.0, threads=1)
     with xr.open_dataset(out, **({"consolidated": False, "engine": "zarr"} if suffix == ".zarr" else {})) as product:
         seen = data.wdir.notnull().values

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from bad_input import run
+from runs import BRIEF, QUICK, make_reconstructor, train
 
 import geogan
 from geogan.archive.archive import Archive
@@ -22,7 +23,6 @@ from geogan.operators.errors import InputError
 from geogan.pipelines.evaluate import Inputs, evaluate
 from geogan.pipelines.fill import fill
 from geogan.pipelines.info import info
-from geogan.pipelines.train import train
 from geogan.product import write_dataset
 from geogan.reconstructor import Reconstructor
 
@@ -40,11 +40,9 @@ def spoilt(gappy):
 
 @pytest.fixture(scope="module")
 def learned(spoilt, domain, prior):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("geogan.training.preparation.fit_prior", lambda pieces, **_: prior)
-        said = []
-        fitted = Reconstructor("cloud_mask:scale=5", screen=True, **SMALL)
-        fitted.fit(spoilt[0], domain=domain, message=said.append)
+    said = []
+    fitted = make_reconstructor("cloud_mask:scale=5", screen=True, **SMALL | QUICK)
+    fitted.fit(spoilt[0], domain=domain, message=said.append)
     return fitted, said
 
 
@@ -179,14 +177,11 @@ def test_a_fill_estimates_and_flags_what_training_left_out(learned, spoilt, trut
     xr.testing.assert_identical(fitted.fill(field.chunk(time=4)).compute(), filled)
 
 
-def test_a_screened_model_is_nearly_that_of_clean_observations(
-    learned, spoilt, truth, gappy, domain, prior, monkeypatch
-):
-    monkeypatch.setattr("geogan.training.preparation.fit_prior", lambda pieces, **_: prior)
+def test_a_screened_model_is_nearly_that_of_clean_observations(learned, spoilt, truth, gappy, domain):
     hidden = (gappy.isnull() & truth.notnull()).values
     errors = {}
     for name, field, screen in (("clean", gappy, False), ("outliers", spoilt[0], False), ("screened", spoilt[0], True)):
-        fitted = Reconstructor("cloud_mask:scale=5", screen=screen, **SMALL).fit(field, domain=domain)
+        fitted = make_reconstructor("cloud_mask:scale=5", screen=screen, **SMALL | QUICK).fit(field, domain=domain)
         errors[name] = float(np.sqrt(np.mean((fitted.fill(field).sst.values - truth.values)[hidden] ** 2)))
     assert errors["screened"] < 1.1 * errors["clean"] and errors["outliers"] > 1.5 * errors["clean"]
 
@@ -215,7 +210,7 @@ def test_a_fill_may_ask_for_it_or_leave_it(learned, spoilt, reconstructor, tmp_p
         with pytest.raises(InputError, match="screen must be"):
             learned[0].fill(field, screen=wrong_value)
         with pytest.raises(InputError, match="screen must be"):
-            Reconstructor(screen=wrong_value)
+            make_reconstructor(screen=wrong_value)
     with pytest.raises(InputError, match="holds whole numbers"):
         learned[0].fill((100 * field.fillna(0)).astype("int16"))
 
@@ -237,14 +232,13 @@ def files(spoilt, domain, tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_on_the_command_line_training_is_told_and_filling_does_the_same(files, spoilt, brief):
+def test_on_the_command_line_training_is_told_and_filling_does_the_same(files, spoilt):
     _, wrong = spoilt
     line = "train --data sst.nc --out run --domain sea_mask --screen --steps 1 --width 4 --threads 1 --window 1 "
     result = run(line + "--crop 16 --precision float32")
     assert result.exit_code == 0, result.output
     assert "left out: " in " ".join(result.stderr.split())
     assert json.loads((files / "run" / "model.json").read_text())["screen"]["threshold"] == 5.0
-    assert json.loads((files / "run" / "run.json").read_text())["screen"] is True
     for data, out in (("sst.nc", "a.zarr"), ("sst.zarr", "b.nc")):
         result = run(f"fill --data {data} --model run --out {out} --threads 1")
         assert result.exit_code == 0, result.output
@@ -270,41 +264,43 @@ def test_slabs_too_large_to_be_held_screen_the_same(learned, files, monkeypatch)
     np.testing.assert_array_equal(one.sst.values, other.sst.values)
 
 
-def test_streamed_archives_are_screened_where_they_are(files, spoilt, domain, quick, monkeypatch):
+def test_streamed_archives_are_screened_where_they_are(files, spoilt, domain, monkeypatch):
     monkeypatch.setattr("geogan.archive.archive.IN_MEMORY", 1000)
-    run_folder = train("sst.zarr", out=files / "streamed", domain="sea_mask", screen=True, **SMALL)
+    run_folder = train("sst.zarr", out=files / "streamed", domain="sea_mask", screen=True, **SMALL | QUICK)
     filled = Reconstructor.load(run_folder).fill(spoilt[0])
     np.testing.assert_array_equal(filled.sst_source.values == SCREENED, spoilt[1])
 
 
-def test_outliers_are_named_by_info_and_train(files, spoilt, gappy, domain, quick):
+def test_outliers_are_named_by_info_and_train(files, spoilt, gappy, domain):
     found = info("sst.nc")["outliers"]
     assert found["suspicious_share"] == pytest.approx(0.01, rel=0.4) and "--screen" in found["advice"]
     write_dataset(xr.Dataset({"sst": gappy}), files / "clean.nc")
     assert "outliers" not in info("clean.nc")
     said = []
-    Reconstructor("cloud_mask:scale=5", **SMALL).fit(spoilt[0], domain=domain, message=said.append)
+    make_reconstructor("cloud_mask:scale=5", **SMALL | QUICK).fit(spoilt[0], domain=domain, message=said.append)
     assert any("of the observations lie more than 5 robust standard deviations" in each for each in said)
     said.clear()
-    Reconstructor("cloud_mask:scale=5", **SMALL).fit(gappy, domain=domain, message=said.append)
+    make_reconstructor("cloud_mask:scale=5", **SMALL | QUICK).fit(gappy, domain=domain, message=said.append)
     assert not any("--screen" in each for each in said)
 
 
-def test_a_first_guess_is_not_fitted_to_outliers(spoilt, gappy, domain, brief):
+def test_a_first_guess_is_not_fitted_to_outliers(spoilt, gappy, domain):
     priors = []
     for field in (gappy, spoilt[0]):
-        priors.append(Reconstructor("cloud_mask:scale=5", **SMALL).fit(field, domain=domain).model_.prior)
+        priors.append(make_reconstructor("cloud_mask:scale=5", **SMALL | BRIEF).fit(field, domain=domain).model_.prior)
     assert 0.4 < priors[1].length / priors[0].length < 2.5
 
 
-def test_a_scene_and_several_variables(spoilt, gappy, domain, brief):
+def test_a_scene_and_several_variables(spoilt, gappy, domain):
     field, wrong = spoilt
     scene = field.isel(time=8, drop=True)
-    filled = Reconstructor("cloud_mask:scale=5", screen=True, **SMALL).fit(scene, domain=domain).fill(scene)
+    filled = (
+        make_reconstructor("cloud_mask:scale=5", screen=True, **SMALL | BRIEF).fit(scene, domain=domain).fill(scene)
+    )
     found = filled.sst_source.values == SCREENED
     assert found.sum() >= 0.8 * wrong[8].sum() and (found & ~wrong[8]).sum() == 0
     both = xr.Dataset({"sst": field, "chl": np.exp(0.3 * (gappy - 14)).assign_attrs(units="mg m-3")})
-    fitted = Reconstructor("observed_gaps", screen=6.0, transform="none,log", **SMALL).fit(both)
+    fitted = make_reconstructor("observed_gaps", screen=6.0, transform="none,log", **SMALL | BRIEF).fit(both)
     filled = fitted.fill(both)
     np.testing.assert_array_equal(filled.sst_source.values == SCREENED, wrong)
     assert (filled.chl_source.values == SCREENED).mean() < 1e-3

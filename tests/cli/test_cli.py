@@ -5,17 +5,19 @@ import inspect
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from geogan import defaults
 from geogan.cli import app
 from geogan.evaluation import METHODS
 from geogan.evaluation.methods import DEFAULT_METHODS
 from geogan.operators.errors import InputError
+from geogan.presets import preset_settings
+from geogan.settings import GROUPS, DataConfig, Settings
 
 VERBS = ("train", "fill", "evaluate", "corrupt", "plot", "info", "demo")
 
@@ -64,41 +66,60 @@ def test_train_passes_on_every_option(calls):
                  "sagan", "--steps", 9, "--minutes", 3, "--precision", "float32", "--seed", 7, "--threads", 1,
                  "--device", "cpu", "--overwrite")  # fmt: skip
     assert (result.exit_code, result.stdout) == (0, "made\n")
-    ((verb, args, named),) = calls
-    assert verb == "train" and args == (["a.nc", "b.nc"],) and named.pop("console") is not None
-    assert named == {
-        "operator": ["convolve_noise:l=5", "cloud_mask"], "out": Path("runs/x"), "variable": "sst",
-        "domain": "sea", "time": "2001", "group": "day", "dims": "y=up",
-        "where": "quality>3", "transform": "log", "noise": 0.2, "error_variable": "sst_error",
-        "covariate": ["depth", "latitude,slope"], "window": 1, "width": 16, "crop": 32, "batch": 4,
-        "members": 2,
-        "weight_prior": 0.0, "weight_likelihood": 2.0, "weight_withheld": 0.5, "first_guess": False, "steps": 9,
-        "minutes": 3.0, "precision": "float32", "seed": 7, "threads": 1, "device": "cpu", "resume": None,
-        "overwrite": True, "preset": ["unir", "paired"], "clean": ["c.nc"], "generator": "sagan",
-        "discriminator": "sagan", "allow_product": False, "screen": False,
-    }  # fmt: skip
+    ((verb, (data, settings), named),) = calls
+    assert verb == "train" and named.pop("console") is not None
+    assert named == {"out": Path("runs/x"), "device": "cpu", "overwrite": True}
+    assert data == DataConfig(
+        data=("a.nc", "b.nc"), variable="sst", domain="sea", time="2001", group="day", dims="y=up", where="quality>3",
+        error_variable="sst_error", clean=("c.nc",),
+    )  # fmt: skip
+    assert settings == preset_settings(["unir", "paired"]).replaced(
+        operator=("convolve_noise:l=5", "cloud_mask"), transform="log", noise=0.2,
+        covariates=("depth", "latitude", "slope"), window=1, width=16, crop=32, batch=4, members=2, weight_prior=0,
+        weight_likelihood=2, weight_withheld=0.5, first_guess=False, generator="sagan", discriminator="sagan", steps=9,
+        minutes=3, precision="float32", seed=7, threads=1,
+    )  # fmt: skip
 
 
 def test_the_defaults_of_train(calls):
-    assert run("train", "--data", "a.nc").exit_code == 0
-    named = calls[0][2]
-    assert named["operator"] == ["cloud_mask"]
-    assert named["steps"] is named["minutes"] is named["out"] is None
-    assert named["seed"] == defaults.SEED and named["preset"] == []
-    # None: the preset decides, or else the default.
-    for name in ("window", "width", "crop", "batch", "weight_prior", "weight_likelihood", "weight_withheld", "clean"):
-        assert named[name] is None
+    assert run("train", "a.nc").exit_code == 0
+    data, settings = calls[0][1]
+    assert data == DataConfig(data=("a.nc",)) and settings == Settings(operator=("cloud_mask",))
+    assert calls[0][2]["out"] is None
 
 
-def test_a_resumed_run_keeps_its_settings(calls):
+def test_data_are_an_argument_or_an_option(calls):
+    for words in (
+        ["a.nc", "b.nc"],
+        ["--data", "a.nc", "--data", "b.nc"],
+        ["a.nc", "b.nc", "--data", "a.nc", "--data", "b.nc"],
+    ):
+        assert run("train", *words).exit_code == 0
+    assert [call[1][0].data for call in calls] == [("a.nc", "b.nc")] * 3
+    result = run("train", "a.nc", "--data", "b.nc")
+    assert (result.exit_code, result.stderr) == (
+        2, "the data are given twice, as a.nc and as --data b.nc; leave one of them out\n"
+    )  # fmt: skip
+
+
+def test_every_option_of_a_settings_object_has_a_name_and_a_help(calls):
+    page = run("train", "--help").stdout
+    for kind in (DataConfig, Settings, *GROUPS.values()):
+        for each in fields(kind):
+            for name in each.metadata["option"].split("/"):
+                assert name in page
+
+
+def test_a_resumed_run_keeps_its_settings(calls, monkeypatch):
+    monkeypatch.setattr(pipeline("train"), "resume", lambda *args, **named: calls.append((args, named)))
     assert run("train", "--resume", "runs/x", "--minutes", 5).exit_code == 0
-    assert calls[0][1] == (None,) and calls[0][2]["resume"] == Path("runs/x")
+    assert calls[0][0] == (Path("runs/x"), {"minutes": 5.0}) and calls[0][1]["data"] == []
     result = run("train", "--resume", "runs/x", "--weight-prior", 0)
     assert result.exit_code == 2
     assert result.stderr == (
         "runs/x is resumed under its own settings, but --weight-prior was given; leave --weight-prior out\n"
     )
-    assert run("train").stderr == ("training needs a field or a run, got neither; give --data FIELD or --resume RUN\n")
+    assert run("train").stderr == ("training needs a field or a run, got neither; give DATA or --resume RUN\n")
 
 
 def test_the_other_verbs_pass_on_their_options(calls):
@@ -139,6 +160,10 @@ def test_pipelines_take_the_options_of_their_verbs(verb):
     groups = {"evaluate": ("Scoring", "Inputs", "Outputs")}.get(verb, (f"{verb.capitalize()}Options",))
     options = [getattr(module, group) for group in groups if hasattr(module, group)]
     accepted |= {option.name for group in options for option in dataclasses.fields(group)}
+    if verb == "train":
+        # Options of settings objects reach their fields, by construction.
+        accepted |= {option.name for kind in (DataConfig, Settings, *GROUPS.values()) for option in fields(kind)}
+        accepted |= {"data_option", "operator", "preset", "resume"}
     assert given <= accepted and "console" in accepted
 
 
@@ -155,7 +180,8 @@ def test_the_help_names_every_option(verb):
     for name, parameter in inspect.signature(command.callback).parameters.items():
         if name in ("ctx", "path") or (verb == "plot" and name == "data"):
             continue
-        option = "--json" if name == "as_json" else f"--{name.replace('_', '-')}"
+        spelling = {"as_json": "--json", "data_option": "--data", "covariates": "--covariate"}
+        option = spelling.get(name, f"--{name.replace('_', '-')}")
         assert option in result.stdout
         if parameter.default is inspect.Parameter.empty:
             assert "[required]" in result.stdout

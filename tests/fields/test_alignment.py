@@ -3,19 +3,20 @@
 import numpy as np
 import pytest
 import xarray as xr
+from runs import QUICK, make_reconstructor
 
 from geogan.fields.alignment import aligned, as_domain
 from geogan.fields.field import Field
 from geogan.fields.observation_error import observation_error
 from geogan.io import as_field
 from geogan.operators.errors import InputError
-from geogan.presets import settings_of
-from geogan.reconstructor import Reconstructor
+from geogan.presets import PRESETS
+from geogan.training.checkpoint import Checkpoint
 
 
 def small(**more):
     settings = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 1, "precision": "float32", "threads": 1}
-    return Reconstructor("cloud_mask:scale=5", **(settings | more))
+    return make_reconstructor("cloud_mask:scale=5", **QUICK | settings | more)
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def mask(sea):
     return sea["sea_mask"]
 
 
-def test_a_domain_is_put_in_order_by_the_names_of_its_dimensions(gappy, mask, domain, quick):
+def test_a_domain_is_put_in_order_by_the_names_of_its_dimensions(gappy, mask, domain):
     for given in (mask, mask.T, mask.astype(bool).T, mask.where(mask == 1), mask.expand_dims("depth"), mask.values,
                   mask.drop_vars(["lat", "lon"]).T, mask.rename(lat="latitude", lon="longitude").T):  # fmt: skip
         np.testing.assert_array_equal(as_domain(given, Field.of(gappy)), domain)
@@ -49,7 +50,7 @@ def test_a_domain_is_put_in_order_by_the_names_of_its_dimensions(gappy, mask, do
 )
 def test_other_domains_are_refused(gappy, mask, change, words, tmp_path):
     with pytest.raises(InputError, match=words) as error:
-        small().fit(gappy, domain=change(mask), path=tmp_path / "run")
+        small().fit(gappy, domain=change(mask), checkpoint=Checkpoint(tmp_path / "run"))
     assert "\n" not in str(error.value) and not (tmp_path / "run").exists()
 
 
@@ -60,7 +61,7 @@ def test_coverage_of_a_domain_on_other_cells_is_refused(gappy, mask):
         gappy.geogan.coverage(domain=mask.assign_coords(lat=mask.lat + 1))
 
 
-def test_errors_are_put_in_order_and_compared(gappy, domain, quick):
+def test_errors_are_put_in_order_and_compared(gappy, domain):
     error = xr.full_like(gappy, 0.1).rename("sst_error")
     straight = small().fit(gappy, domain=domain, error=error)
     turned = small().fit(gappy, domain=domain, error=error.transpose("lon", "time", "lat"))
@@ -86,9 +87,9 @@ def test_errors_of_several_variables_follow_their_names(gappy):
     assert known.isel(variable=1).max() == pytest.approx(0.01)
 
 
-def test_clean_fields_of_pairs_are_compared(gappy, truth, domain, quick):
+def test_clean_fields_of_pairs_are_compared(gappy, truth, domain):
     whole = truth.where(truth.notnull(), 0.0)
-    paired = small(**settings_of(["paired"]))
+    paired = small(**PRESETS["paired"])
     paired.fit(gappy, domain=domain, clean=whole.transpose("lat", "lon", "time"))
     for wrong, words in (
         (whole[:, ::-1], "on another grid than sst: lat"),
@@ -98,7 +99,7 @@ def test_clean_fields_of_pairs_are_compared(gappy, truth, domain, quick):
             paired.fit(gappy, domain=domain, clean=wrong)
     # Unrelated fields may come from elsewhere.
     elsewhere = whole.assign_coords(lon=whole.lon + 10, time=whole.time + np.timedelta64(3, "D"))
-    small(**settings_of(["unpaired"])).fit(gappy, domain=domain, clean=elsewhere)
+    small(**PRESETS["unpaired"]).fit(gappy, domain=domain, clean=elsewhere)
 
 
 def test_bands_keep_their_order():

@@ -8,6 +8,7 @@ import torch
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import QUICK, make_reconstructor, train
 
 import geogan
 from geogan.archive.archive import Archive
@@ -17,7 +18,7 @@ from geogan.fields.field import Field
 from geogan.filling.fill import fill, prepared
 from geogan.model.model_file import load_model, save_model
 from geogan.operators.errors import InputError
-from geogan.pipelines.train import train
+from geogan.pipelines.train import resume
 from geogan.training.windows import draw_windows
 
 NAMES = ("day_of_year", "latitude", "distance_to_coast", "depth")
@@ -38,7 +39,7 @@ def covariates(gappy, domain, depth):
 
 def small(covariates=(), **more):
     settings = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 4, "precision": "float32", "threads": 1}
-    return geogan.Reconstructor("cloud_mask:scale=5", covariates=covariates, **settings | more)
+    return make_reconstructor("cloud_mask:scale=5", covariates=covariates, **QUICK | settings | more)
 
 
 def test_maps_have_mean_0_and_deviation_1_over_the_domain_and_are_0_on_land(covariates, domain, gappy):
@@ -132,7 +133,7 @@ def test_windows_are_shown_their_own_place_and_their_middle_day(gappy, domain, c
         np.testing.assert_allclose(season[window, 0][inside], np.sqrt(2) * np.cos(angle), atol=1e-3)
 
 
-def test_a_model_keeps_its_covariates(gappy, domain, depth, quick, tmp_path):
+def test_a_model_keeps_its_covariates(gappy, domain, depth, tmp_path):
     fitted = small(NAMES, members=2).fit(gappy, domain=domain, covariates={"depth": depth})
     torch.nn.init.normal_(fitted.model_.network.leave.weight, std=0.05)
     again = geogan.Reconstructor.load(fitted.save(tmp_path / "run"))
@@ -150,7 +151,7 @@ def test_a_model_keeps_its_covariates(gappy, domain, depth, quick, tmp_path):
         fitted.fill(gappy.drop_vars("time"))
 
 
-def test_without_covariates_nothing_changes(gappy, domain, depth, quick, tmp_path):
+def test_without_covariates_nothing_changes(gappy, domain, depth, tmp_path):
     """Not even where maps are given that nobody asked for; and what was saved before there were any is read."""
     plain, beside = (small().fit(gappy, domain=domain, covariates=maps) for maps in (None, {"depth": depth}))
     assert plain.model_.covariates is None and plain.model_.network.extras == 0
@@ -160,25 +161,48 @@ def test_without_covariates_nothing_changes(gappy, domain, depth, quick, tmp_pat
     assert load_model(tmp_path).covariates is None
 
 
-def test_a_static_variable_of_the_archive(gappy, domain, depth, quick, tmp_path):
+def test_a_static_variable_of_the_archive(gappy, domain, depth, tmp_path):
     """It is told from the variable to be filled without naming that one; a run goes on with what it has."""
     dataset = xr.Dataset({"sst": gappy, "depth": depth, "sea": (depth.dims, domain.astype("i1"))})
     dataset.to_netcdf(tmp_path / "sea.nc")
-    settings = {"domain": "sea", "window": 1, "width": 4, "crop": 16, "batch": 2, "precision": "float32", "threads": 1}
-    out = train(tmp_path / "sea.nc", out=tmp_path / "run", covariate=["day_of_year,depth"], steps=1, **settings)
+    settings = {
+        "domain": "sea",
+        "window": 1,
+        "width": 4,
+        "crop": 16,
+        "batch": 2,
+        "precision": "float32",
+        "threads": 1,
+        **QUICK,
+    }
+    out = train(tmp_path / "sea.nc", out=tmp_path / "run", covariates=["day_of_year,depth"], steps=1, **settings)
     assert load_model(out).covariates.names == ("day_of_year", "depth")
-    train(None, resume=out, steps=2)
+    resume(out, {"steps": 2})
     filled = geogan.Reconstructor.load(out).fill(gappy)
     assert int(filled.sst.isnull().sum()) == int((~domain).sum()) * gappy.sizes["time"]
     with pytest.raises(InputError, match="no covariate is named 'slope'; .* of the data: depth"):
-        train(tmp_path / "sea.nc", out=tmp_path / "other", variable="sst", covariate=["slope"], steps=1, **settings)
+        train(
+            tmp_path / "sea.nc",
+            out=tmp_path / "other",
+            variable="sst",
+            covariates=["slope"],
+            steps=1,
+            **settings,
+        )
     with pytest.raises(InputError, match=r"'sst' has the dimensions \(time, lat, lon\), where numbers on a static map"):
-        train(tmp_path / "sea.nc", out=tmp_path / "other", variable="sst", covariate=["sst"], steps=1, **settings)
+        train(
+            tmp_path / "sea.nc",
+            out=tmp_path / "other",
+            variable="sst",
+            covariates=["sst"],
+            steps=1,
+            **settings,
+        )
     assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("generator", ["unet", "sagan"])
-def test_both_generators_hear_them(gappy, domain, quick, generator):
+def test_both_generators_hear_them(gappy, domain, generator):
     fitted = small(("latitude",), generator=generator, steps=1).fit(gappy, domain=domain)
     assert fitted.model_.network.extras == fitted.model_.error.extras == 1
 

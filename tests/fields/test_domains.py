@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from runs import QUICK, make_reconstructor
 from typer.testing import CliRunner
 
-from geogan import Reconstructor
 from geogan.archive.survey import check_field
 from geogan.cli import app
 from geogan.fields.coastlines import land_cells
@@ -21,7 +21,7 @@ from geogan.pipelines.info import info
 
 DATA = Path("../shared/data")
 ALBORAN, CHLOROPHYLL = DATA / "alboran-dineof/alboranSST_small.nc", DATA / "chl-california/chl_california.nc"
-SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1}
+SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1, **QUICK}
 
 
 def grid(lat, lon, **attrs):
@@ -173,7 +173,7 @@ def film(sea, standard_name="sea_surface_temperature", **more):
 
 LINE = (
     "--operator cloud_mask:scale=4,coverage=0.3 --steps 2 --width 4 --window 1 --crop 16 --batch 2 --threads 1 "
-    "--precision float32"
+    "--precision float32 --no-first-guess"
 )
 
 
@@ -194,7 +194,7 @@ def command(*line):
         (["--domain", "not:dry"], "not:dry", "domain: dry of the data, where it is 0, "),
     ],
 )  # fmt: skip
-def test_a_training_says_and_keeps_its_domain(tmp_path, quick, given, kept, said):
+def test_a_training_says_and_keeps_its_domain(tmp_path, given, kept, said):
     sea = surface(Field.of(grid(*STRAIT)), "sea")
     dims = ("lat", "lon")
     data = film(sea)
@@ -217,7 +217,7 @@ def test_a_training_says_and_keeps_its_domain(tmp_path, quick, given, kept, said
         np.testing.assert_array_equal(np.isfinite(product.sst.values).all(0), domain)
 
 
-def test_a_variable_comes_before_a_word(tmp_path, quick):
+def test_a_variable_comes_before_a_word(tmp_path):
     sea = surface(Field.of(grid(*STRAIT)), "sea")
     wet = (("lat", "lon"), (sea & (np.arange(33) > 2)).astype("i1"))
     film(sea, None).assign(sea=wet).to_netcdf(tmp_path / "a.nc")
@@ -228,7 +228,7 @@ def test_a_variable_comes_before_a_word(tmp_path, quick):
     np.testing.assert_array_equal(open_domain(tmp_path / "a.nc", "sea", like, is_inverse=True), ~mask.values)
 
 
-def test_runs_of_earlier_versions_go_on(tmp_path, quick):
+def test_runs_of_earlier_versions_go_on(tmp_path):
     """They keep no domain where none was given: what was observed."""
     film(surface(Field.of(grid(*STRAIT)), "sea")).to_zarr(tmp_path / "sst.zarr")
     run = tmp_path / "run"
@@ -242,17 +242,17 @@ def test_runs_of_earlier_versions_go_on(tmp_path, quick):
     np.testing.assert_array_equal(load_model(run / "without-prior").domain, domain)
 
 
-def test_python_takes_words_and_masks(quick):
+def test_python_takes_words_and_masks():
     sea = surface(Field.of(grid(*STRAIT)), "sea")
     field = film(sea).sst
     mask = xr.DataArray(sea, dims=("lat", "lon"), coords={"lat": field.lat, "lon": field.lon})
     said = []
     for domain in ("sea", sea, mask.T, "auto"):
-        fitted = Reconstructor("cloud_mask:scale=4", **SMALL).fit(field, domain=domain, message=said.append)
+        fitted = make_reconstructor("cloud_mask:scale=4", **SMALL).fit(field, domain=domain, message=said.append)
         np.testing.assert_array_equal(fitted.model_.domain, sea)
     assert sum(sentence.startswith("domain: sea from the coastlines") for sentence in said) == 2
     assert fitted.domain_ == "sea"
-    plain = Reconstructor("cloud_mask:scale=4", **SMALL).fit(field)
+    plain = make_reconstructor("cloud_mask:scale=4", **SMALL).fit(field)
     np.testing.assert_array_equal(plain.model_.domain, field.notnull().any("time").values)
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
+from runs import QUICK, make_reconstructor
 from typer.testing import CliRunner
 
-import geogan
 from geogan.cli import app
 from geogan.fields.durations import duration
 
@@ -23,7 +23,7 @@ def test_words(days, words):
 
 
 @pytest.mark.parametrize(("minutes", "words"), [(10, "10 minutes"), (60, "1 hour"), (720, "12 hours"), (1440, "1 day")])
-def test_steps_and_persistence_are_told_in_their_unit(tmp_path, quick, minutes, words):
+def test_steps_and_persistence_are_told_in_their_unit(tmp_path, minutes, words):
     times = np.datetime64("2001-01-01T06:00", "ns") + np.arange(12) * np.timedelta64(minutes, "m")
     values = np.random.default_rng(0).normal(size=(12, 12, 12))
     for step in range(12):
@@ -33,7 +33,7 @@ def test_steps_and_persistence_are_told_in_their_unit(tmp_path, quick, minutes, 
     shown = CliRunner().invoke(app, ["info", str(tmp_path / "rain.nc")]).stdout
     assert f"median step {words}" in " ".join(shown.split()), shown
     told = []
-    geogan.Reconstructor("observed_gaps", window=1, width=4, crop=8, batch=2, steps=1, precision="float32").fit(
+    make_reconstructor("observed_gaps", window=1, width=4, crop=8, batch=2, steps=1, precision="float32", **QUICK).fit(
         maps, message=told.append
     )
     guess = next(line for line in told if line.startswith("first guess"))

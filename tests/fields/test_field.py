@@ -6,8 +6,8 @@ import threading
 import numpy as np
 import pytest
 import xarray as xr
+from runs import QUICK, make_reconstructor
 
-from geogan import Reconstructor
 from geogan.fields.axes import Axes, find_axes
 from geogan.fields.field import Field
 from geogan.operators.errors import InputError
@@ -84,9 +84,9 @@ def calls(function, work):
 
 
 @pytest.mark.parametrize("lazy", [False, True])
-def test_axes_are_derived_once_in_a_fit_and_once_in_a_fill(gappy, domain, lazy, quick):
+def test_axes_are_derived_once_in_a_fit_and_once_in_a_fill(gappy, domain, lazy):
     field = gappy.chunk(time=10) if lazy else gappy
-    reconstructor = Reconstructor("cloud_mask", window=1, steps=2, width=8, batch=2, crop=16, threads=1)
+    reconstructor = make_reconstructor("cloud_mask", window=1, steps=2, width=8, batch=2, crop=16, threads=1, **QUICK)
     assert calls(find_axes, lambda: reconstructor.fit(field, domain=domain)) == 1
     assert calls(find_axes, lambda: reconstructor.fill(field).compute()) == 1
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import xarray as xr
+from runs import make_reconstructor
 
 import geogan
 from geogan.fields.field import Field
@@ -136,7 +137,7 @@ def test_a_part_is_found_where_it_lies(kind):
 @pytest.fixture
 def trained(quick):
     def train(field, **more):
-        return geogan.Reconstructor(
+        return make_reconstructor(
             "observed_gaps", window=1, width=4, crop=16, batch=2, steps=1, precision="float32", threads=1
         ).fit(field, **more)
 
@@ -181,6 +182,6 @@ def test_a_covariate_of_another_place_is_refused(trained):
     field = maps(steps=12)
     depth = maps(south=70)[0].drop_vars("time").fillna(1.0).rename("depth")
     with pytest.raises(InputError, match="covariate 'depth' .* is on another grid than sst"):
-        geogan.Reconstructor("observed_gaps", covariates="depth", steps=1, width=4).fit(
+        make_reconstructor("observed_gaps", covariates="depth", steps=1, width=4).fit(
             field, covariates={"depth": depth}
         )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from runs import QUICK, make_reconstructor, train
 
 import geogan
 from geogan.archive.archive import Archive
@@ -23,7 +24,7 @@ from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.pipelines.evaluate import evaluate
 from geogan.pipelines.fill import fill
-from geogan.pipelines.train import train
+from geogan.pipelines.train import resume
 from geogan.prior import Film
 from geogan.prior.gaussian import GaussianPrior, fit_amplitude, hidden_error
 from geogan.training.blocks import prepare
@@ -261,12 +262,10 @@ def test_networks_do_not_look_at_observations_of_an_endless_error(prior):
 @pytest.fixture(scope="module")
 def learned(noisy, domain, prior):
     field, error = noisy
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("geogan.training.preparation.fit_prior", lambda pieces, **_: prior)
-        return geogan.Reconstructor(
-            "cloud_mask:scale=5", window=1, width=8, crop=20, batch=4, steps=60, weight_prior=0, weight_likelihood=0,
-            precision="float32", threads=1,
-        ).fit(field, domain=domain, error=error)  # fmt: skip
+    return make_reconstructor(
+        "cloud_mask:scale=5", window=1, width=8, crop=20, batch=4, steps=60, weight_prior=0, weight_likelihood=0,
+        precision="float32", threads=1, first_guess=prior,
+    ).fit(field, domain=domain, error=error)  # fmt: skip
 
 
 def test_noisy_observations_are_nearer_to_the_truth_after_the_fill(learned, noisy, truth, tmp_path):
@@ -293,11 +292,11 @@ def test_noisy_observations_are_nearer_to_the_truth_after_the_fill(learned, nois
     xr.testing.assert_identical(back.fill(field, error=error), filled)
 
 
-def test_each_of_several_variables_has_errors_of_its_own(noisy, quick):
+def test_each_of_several_variables_has_errors_of_its_own(noisy):
     field, error = noisy
     other = xr.Dataset({"sst": field, "ssh": (0.1 * field).assign_attrs(units="m")})
     errors = xr.Dataset({"sst_error": error, "ssh_error": (0.1 * error).assign_attrs(units="m")})
-    fitted = geogan.Reconstructor("observed_gaps", window=0, width=4, crop=16, batch=2, steps=1, threads=1)
+    fitted = make_reconstructor("observed_gaps", window=0, width=4, crop=16, batch=2, steps=1, threads=1, **QUICK)
     filled = fitted.fit(other, error=errors).fill(other, error=errors)
     assert fitted.model_.observation_error == "sst_error,ssh_error"
     seen = field.notnull().values
@@ -314,10 +313,10 @@ def test_a_fill_needs_the_errors_that_training_knew(learned, reconstructor, nois
         reconstructor.fill(field, error=error)
 
 
-def test_one_noise_for_all_is_remembered(noisy, domain, quick):
+def test_one_noise_for_all_is_remembered(noisy, domain):
     field, _ = noisy
-    fitted = geogan.Reconstructor(
-        "cloud_mask:scale=5", noise=0.5, window=1, width=4, crop=16, batch=2, steps=2, threads=1
+    fitted = make_reconstructor(
+        "cloud_mask:scale=5", noise=0.5, window=1, width=4, crop=16, batch=2, steps=2, threads=1, **QUICK
     )
     fitted.fit(field, domain=domain)
     assert fitted.model_.observation_error == 0.5
@@ -326,12 +325,12 @@ def test_one_noise_for_all_is_remembered(noisy, domain, quick):
     assert dataclasses.replace(fitted.model_, observation_error=None).exact
 
 
-def test_on_the_command_line_it_is_read_by_its_name(noisy, sea, truth, tmp_path, quick):
+def test_on_the_command_line_it_is_read_by_its_name(noisy, sea, truth, tmp_path):
     field, error = noisy
     xr.merge([field, error, sea["sea_mask"]]).to_zarr(tmp_path / "noisy.zarr", consolidated=False)
     run = train(
         tmp_path / "noisy.zarr", operator=["cloud_mask:scale=5"], out=tmp_path / "run", error_variable="sst_error",
-        domain="sea_mask", window=1, width=4, crop=16, batch=2, steps=2, threads=1,
+        domain="sea_mask", window=1, width=4, crop=16, batch=2, steps=2, threads=1, **QUICK,
     )  # fmt: skip
     out = fill(tmp_path / "noisy.zarr", run, tmp_path / "filled.nc")
     with xr.open_dataset(out) as filled:
@@ -347,7 +346,7 @@ def test_on_the_command_line_it_is_read_by_its_name(noisy, sea, truth, tmp_path,
     field.to_netcdf(other)
     with pytest.raises(InputError, match="has no variable 'sst_error'; it has"):
         fill(other, run, tmp_path / "x.nc")
-    again = train(None, resume=run, steps=3)
+    again = resume(run, {"steps": 3})
     assert geogan.Reconstructor.load(again).model_.observation_error == "sst_error"
 
 
@@ -410,7 +409,7 @@ def test_lazy_errors_are_checked_where_they_are_read(learned, noisy):
     with pytest.raises(InputError, match="goes down to -0.4"):
         learned.fill(field.chunk(time=5), error=(error - 0.5).assign_attrs(error.attrs).chunk(time=5)).sst.compute()
     with pytest.raises(InputError, match="has no value at"):
-        geogan.Reconstructor(window=0, steps=1).fit(field.chunk(time=5), error=wrong)
+        make_reconstructor(window=0, steps=1).fit(field.chunk(time=5), error=wrong)
 
 
 def archive_of(noisy, folder, *, chunks=5):
@@ -457,11 +456,11 @@ def test_tiles_too_large_to_be_held_flag_them_too(learned, noisy, tmp_path, monk
     np.testing.assert_array_equal(one.sst.values, other.sst.values)
 
 
-def test_an_accessor_finds_the_errors_of_several_variables(noisy, quick, tmp_path):
+def test_an_accessor_finds_the_errors_of_several_variables(noisy, tmp_path):
     field, error = noisy
     both = xr.Dataset({"sst": field, "ssh": (0.1 * field).assign_attrs(units="m")})
     errors = xr.Dataset({"sst_error": error, "ssh_error": (0.1 * error).assign_attrs(units="m")})
-    fitted = geogan.Reconstructor("observed_gaps", window=0, width=4, crop=16, batch=2, steps=1, threads=1)
+    fitted = make_reconstructor("observed_gaps", window=0, width=4, crop=16, batch=2, steps=1, threads=1, **QUICK)
     run = fitted.fit(both, error=errors).save(tmp_path / "run")
     expected = fitted.fill(both, error=errors)
     xr.testing.assert_identical(both.merge(errors).geogan.fill(run), expected)

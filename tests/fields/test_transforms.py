@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import QUICK, make_reconstructor
 
 from geogan import Reconstructor
 from geogan.archive.standardiser import Standardiser, transforms
@@ -134,11 +135,11 @@ def test_one_standardiser_has_bounds_in_some_bands():
         Standardiser(np.zeros((1, 1, 3, 4), "f4"), np.ones(1), "none,bounded:0,1")
 
 
-SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1}
+SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32", "threads": 1, **QUICK}
 
 
 def small(transform, operator="cloud_mask:scale=5"):
-    return Reconstructor(operator, transform=transform, **SMALL)
+    return make_reconstructor(operator, transform=transform, **SMALL)
 
 
 def ice(gappy):
@@ -148,7 +149,7 @@ def ice(gappy):
 
 
 @pytest.mark.parametrize(("factor", "dtype"), [(1, "f4"), (100, "f8")])
-def test_fractions_are_filled_inside_their_bounds(gappy, domain, quick, tmp_path, factor, dtype):
+def test_fractions_are_filled_inside_their_bounds(gappy, domain, tmp_path, factor, dtype):
     field = (factor * ice(gappy)).astype(dtype).assign_attrs(units="1" if factor == 1 else "%")
     fitted = small(f"bounded:0,{factor}").fit(field, domain=domain)
     assert fitted.model_.scores["units"] == ("" if factor == 1 else "%")
@@ -173,13 +174,13 @@ def test_fractions_are_filled_inside_their_bounds(gappy, domain, quick, tmp_path
     np.testing.assert_array_equal(refused.siconc_source.values == 3, (product.siconc_std.values > limit) & ~seen)
 
 
-def test_what_has_one_bound_stays_on_its_side(gappy, domain, quick):
+def test_what_has_one_bound_stays_on_its_side(gappy, domain):
     rain = ((gappy - 14).clip(0) ** 2).rename("rain").assign_attrs(units="mm h-1")
     product = small("bounded:0,inf").fit(rain, domain=domain).fill(rain, members=2)
     assert float(product.rain.min()) >= 0 and float(product.rain_member.min()) >= 0
 
 
-def test_scores_of_fractions_are_fractions(gappy, domain, quick):
+def test_scores_of_fractions_are_fractions(gappy, domain):
     field = ice(gappy)
     model = small("bounded:0,1").fit(field, domain=domain).model_
     archive = prepared(model, Field.of(field), withheld=True)
@@ -193,7 +194,7 @@ def test_scores_of_fractions_are_fractions(gappy, domain, quick):
 
 
 @pytest.mark.parametrize("field", ["one", "two"])
-def test_values_outside_their_bounds_are_refused(gappy, domain, quick, field):
+def test_values_outside_their_bounds_are_refused(gappy, domain, field):
     share = ice(gappy)
     if field == "two":
         share = xr.concat([share, gappy.rename("siconc")], xr.Variable("band", ["ice", "sst"]))
@@ -204,23 +205,25 @@ def test_values_outside_their_bounds_are_refused(gappy, domain, quick, field):
         small("bounded:0,0.5" + ",none" * (field == "two")).fit(share, domain=domain)
 
 
-def test_later_dates_outside_their_bounds_are_refused(gappy, domain, quick):
+def test_later_dates_outside_their_bounds_are_refused(gappy, domain):
     field = ice(gappy)
     fitted = small("bounded:0,1").fit(field, domain=domain)
     with pytest.raises(InputError, match="needs values from 0 to 1, but the field goes from 0 to 1.5"):
         fitted.fill(1.5 * field)
 
 
-def test_noisy_fractions_are_estimated_inside_their_bounds(gappy, domain, quick):
+def test_noisy_fractions_are_estimated_inside_their_bounds(gappy, domain):
     field = ice(gappy)
-    fitted = Reconstructor("cloud_mask:scale=5", transform="bounded:0,1", noise=0.05, **SMALL).fit(field, domain=domain)
+    fitted = make_reconstructor("cloud_mask:scale=5", transform="bounded:0,1", noise=0.05, **SMALL).fit(
+        field, domain=domain
+    )
     filled = fitted.fill(field)
     inside = filled.siconc.values[:, domain]
     assert np.isfinite(inside).all() and inside.min() >= 0 and inside.max() <= 1
     assert float(filled.siconc_std.where(field.notnull()).median()) <= 0.06
 
 
-def test_a_scene_of_fractions(gappy, quick):
+def test_a_scene_of_fractions(gappy):
     scene = ice(gappy).isel(time=8, drop=True)
     values = small("bounded:0,1").fit(scene).fill(scene).siconc.values
     assert np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1

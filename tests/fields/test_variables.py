@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import QUICK, train
 from typer.testing import CliRunner
 
 import geogan
@@ -198,13 +199,11 @@ def archive(sea, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run_of_two(archive, prior):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("geogan.reconstructor.BLOCKS", 2)
-        patch.setattr("geogan.training.preparation.fit_prior", lambda pieces, **_: prior)
-        command("train", "--data", archive / "both.zarr", "--variable", "sst,chl", "--transform", "none,log",
-                "--domain", "sea_mask", "--out", archive / "run", *TRAIN)  # fmt: skip
-    return archive / "run"
+def run_of_two(archive):
+    return train(
+        archive / "both.zarr", variable="sst,chl", transform="none,log", domain="sea_mask", out=archive / "run",
+        operator="observed_gaps", window=1, width=4, crop=16, batch=2, steps=2, precision="float32", threads=1, **QUICK,
+    )  # fmt: skip
 
 
 def command(*words):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from bad_input import EVALUATE, FILL, run
+from runs import QUICK, make_reconstructor
 
 from geogan.operators.errors import InputError
 
@@ -45,21 +46,21 @@ def test_the_command_line_says_so(folder, line):
     assert WORDS not in " ".join(run(line.replace("bad.nc", "sst.nc").replace("filled", "other")).stderr.split())
 
 
-def test_one_of_several_variables_is_named(gappy, quick):
-    from geogan.reconstructor import Reconstructor
+def test_one_of_several_variables_is_named(gappy):
 
     both = xr.Dataset({"sst": gappy, "ssh": (0.1 * gappy).assign_attrs(units="m")})
-    fitted = Reconstructor("observed_gaps", window=0, width=4, crop=16, batch=2, steps=1, threads=1).fit(both)
+    fitted = make_reconstructor("observed_gaps", window=0, width=4, crop=16, batch=2, steps=1, threads=1, **QUICK).fit(
+        both
+    )
     with pytest.warns(UserWarning, match="^ssh lies ") as caught:
         fitted.fill(both.assign(ssh=(both.ssh + 30).assign_attrs(both.ssh.attrs)))
     assert not any("sst lies" in str(each.message) for each in caught)
 
 
-def test_values_that_a_transform_cannot_take_are_refused_as_ever(gappy, quick):
-    from geogan.reconstructor import Reconstructor
+def test_values_that_a_transform_cannot_take_are_refused_as_ever(gappy):
 
-    fitted = Reconstructor(
-        "cloud_mask:scale=5", transform="log", window=0, width=4, crop=16, batch=2, steps=1, threads=1
+    fitted = make_reconstructor(
+        "cloud_mask:scale=5", transform="log", window=0, width=4, crop=16, batch=2, steps=1, threads=1, **QUICK
     ).fit(np.exp(0.1 * gappy).assign_attrs(gappy.attrs).rename("sst"))
     with pytest.raises(InputError):
         fitted.fill((gappy - 100).assign_attrs(gappy.attrs))

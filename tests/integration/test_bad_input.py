@@ -348,7 +348,6 @@ def test_one_sentence_and_nothing_written(folder, case):
         (f"{EVALUATE} sst.nc --method climatology --json table.json", "table.json"),
     ],
 )
-@pytest.mark.usefixtures("quick")
 def test_a_disk_that_does_not_take_it(folder, monkeypatch, number, words, line, name):
     real_open, real_mkdir = Path.open, Path.mkdir
 
@@ -384,11 +383,10 @@ def test_a_disk_that_does_not_take_it(folder, monkeypatch, number, words, line, 
     assert ";" in last
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_disk_that_fills_up_in_a_training(folder):
     before = everything()
     with file_size_limit(10_000):
-        result = run(f"{TRAIN} sst.nc")
+        result = run(f"{TRAIN} sst.nc --no-first-guess")
     assert result.exit_code == 2 and "Traceback" not in result.stderr
     assert "File too large" in result.stderr.splitlines()[-1]
     assert everything() == before

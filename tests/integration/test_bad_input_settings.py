@@ -5,8 +5,7 @@ import shutil
 import pytest
 import xarray as xr
 from bad_input import CORRUPT, EVALUATE, FILL, TRAIN, case, changed, refused
-
-from geogan.pipelines.train import train
+from runs import QUICK, train
 
 
 def with_error(change):
@@ -72,14 +71,13 @@ def test_one_sentence_and_nothing_written(folder, case):
         (lambda error: -error, "sst_error goes down to"),
     ],
 )
-@pytest.mark.usefixtures("quick")
 def test_an_error_variable_is_checked_before_a_fill_writes(folder, change, words):
     """A model that was trained with errors meets an archive whose errors do not fit."""
     with_error(lambda error: error)()
     shutil.move("bad.nc", "trained.nc")
     train(
         "trained.nc", out=folder / "with_errors", variable="sst", error_variable="sst_error", domain="sea_mask",
-        window=1, width=4, crop=16, batch=2, steps=1, precision="float32", threads=1,
+        window=1, width=4, crop=16, batch=2, steps=1, precision="float32", threads=1, **QUICK,
     )  # fmt: skip
     line = "fill --threads 1 --out filled.nc --model with_errors --variable sst --data bad.nc"
     refused(case("errors", line, words, make=with_error(change)).values[0])

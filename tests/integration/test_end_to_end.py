@@ -88,7 +88,7 @@ def test_from_a_truth_to_a_table(folder):
 
 
 @pytest.mark.parametrize("kept", ["npz", "png"])
-def test_images_go_the_same_way(tmp_path, brief, kept):
+def test_images_go_the_same_way(tmp_path, kept):
     random = np.random.default_rng(0)
     smooth = gaussian_filter(random.standard_normal((40, 16, 16, 3)), (0, 2, 2, 0), mode="nearest")
     images = np.clip(127.5 + 60 * smooth / smooth.std(), 0, 255).astype(np.uint8)
@@ -125,7 +125,7 @@ def test_images_go_the_same_way(tmp_path, brief, kept):
     assert about["samples"] == {"samples": 40} and about["variable"]["bands"] == ["red", "green", "blue"]
 
 
-def test_crops_of_a_small_grid_are_recognised(tmp_path, brief):
+def test_crops_of_a_small_grid_are_recognised(tmp_path):
     """An archive whose cells are of kinds: its own covariance is the first guess, is kept with the model, and fills."""
     random = np.random.default_rng(0)
     kind = random.integers(0, 4, (12, 16))

@@ -30,19 +30,15 @@ SERVER = """
 import json, os, resource, signal, sys, time
 from pathlib import Path
 import torch, torch._dynamo
-from geogan import reconstructor
 from geogan.filling import plan as cutting
 from geogan.filling import fill as filling
-from geogan.training import preparation
 from geogan.prior.gaussian import GaussianPrior
+from geogan.settings import DataConfig, Settings
 from geogan.operators.errors import InputError
 from geogan.pipelines.fill import fill
-from geogan.pipelines.train import train
+from geogan.pipelines.train import resume, train
 
 cutting.DATES, cutting.MARGIN = 2, 2
-reconstructor.BLOCKS, reconstructor.DRAWS, reconstructor.SAVE_SECONDS = 2, 2, 0.0
-preparation.fit_prior = lambda pieces, **_: GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
-preparation.fit_amplitude = lambda prior, pieces, **_: prior
 torch.set_num_threads(1)
 
 def refill(data, model, out, **options):
@@ -51,9 +47,15 @@ def refill(data, model, out, **options):
 def retrain(data, out, **options):
     # Before its first state was saved too, and without leave to overwrite what a kill left.
     again = (Path(out) / "run.json").is_file()
-    begin = dict(operator=["cloud_mask:coverage=0.4,spread=0.2,scale=5,slope=3,persistence=2"], out=Path(out), seed=3,
-                 width=4, crop=16, batch=2, window=1, precision="float32")
-    return train(*([None] if again else [data]), **({"resume": Path(out)} if again else begin), threads=1, **options)
+    if again:
+        return resume(out, {"threads": 1}, save_every=0.0)
+    settings = Settings(
+        operator="cloud_mask:coverage=0.4,spread=0.2,scale=5,slope=3,persistence=2", window=1, seed=3,
+        first_guess=GaussianPrior(length=6.0, persistence=8.0, noise=0.05), network={"width": 4},
+        training={"crop": 16, "batch": 2, "precision": "float32", "threads": 1, "blocks": 2, "posterior_draws": 2,
+                  "steps": options.pop("steps")},
+    )
+    return train(DataConfig(data=data, **options), settings, out=out, save_every=0.0)
 
 for line in sys.stdin:
     call = json.loads(line)

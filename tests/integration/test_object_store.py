@@ -11,6 +11,7 @@ import fsspec
 import numpy as np
 import pytest
 import xarray as xr
+from runs import train
 
 from geogan.archive import archive as module_archive
 from geogan.archive.survey import check_field
@@ -18,7 +19,6 @@ from geogan.fields.field import Field
 from geogan.io import open_field
 from geogan.operators.errors import InputError
 from geogan.pipelines.fill import fill
-from geogan.pipelines.train import train
 
 s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed (pip install 'geogan[cloud]')")
 
@@ -163,7 +163,7 @@ def test_a_field_in_a_bucket_is_the_field(archive, store):
     same(field.compute(), open_field(archive).compute())
 
 
-def test_training_and_filling_from_a_bucket_are_those_from_a_disk(archive, quick, monkeypatch, tmp_path):
+def test_training_and_filling_from_a_bucket_are_those_from_a_disk(archive, monkeypatch, tmp_path):
     """Read region by region, as archives are that do not fit into memory."""
     monkeypatch.setattr(module_archive, "IN_MEMORY", 1000)
     small = {"first_guess": False, "window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32"}

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from runs import make_reconstructor
 
-import geogan.reconstructor
 import geogan.training.loop
 from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
@@ -30,7 +30,9 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.prior.gaussian import GaussianPrior
+from geogan.training import preparation
 from geogan.training.blocks import BlockPool
+from geogan.training.checkpoint import Saver
 from geogan.training.loop import TrainState, Weights, train
 from geogan.training.preparation import block_maker
 from geogan.training.state_file import save_state
@@ -131,7 +133,7 @@ def work(folder: Path) -> None:
         patch()
         app(["train", "--data", str(data), "--out", str(folder / "two"), "--steps", "6", *SMALL], standalone_mode=False)
         app(["train", "--resume", str(folder / "one"), "--steps", "6"], standalone_mode=False)
-        geogan.reconstructor.SAVE_SECONDS = 0.0
+        Saver.is_due = True
         if ranks.rank == 1:
             step = geogan.training.loop.train_step
 
@@ -147,12 +149,8 @@ def work(folder: Path) -> None:
 
 def patch(monkeypatch=None):
     """The search for the first guess's parameters takes seconds."""
-    for target, value in (
-        ("geogan.training.preparation.fit_prior", lambda pieces, **_: PRIOR),
-        ("geogan.reconstructor.BLOCKS", 4),
-    ):
-        module, name = target.rsplit(".", 1)
-        setattr(sys.modules[module], name, value) if monkeypatch is None else monkeypatch.setattr(target, value)
+    patch = setattr if monkeypatch is None else monkeypatch.setattr
+    patch(preparation, "fit_prior", lambda pieces, **_: PRIOR)
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +255,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(gappy, monkeypatch):
     # Ensembles are drawn of 8 // 3 windows by one process, and would be of 4 by four.
     monkeypatch.setattr(Ranks, "here", classmethod(lambda cls: cls(0, 4)))
     with pytest.raises(geogan.InputError, match="4 processes cannot share the ensembles of 3 members .* --batch 12"):
-        geogan.Reconstructor(members=3, batch=8).fit(gappy)
+        make_reconstructor(members=3, batch=8).fit(gappy)
 
 
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path):

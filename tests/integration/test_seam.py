@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from runs import QUICK, make_reconstructor, train
 from scipy.ndimage import gaussian_filter
 
 import geogan
@@ -18,9 +19,9 @@ from geogan.io import open_field
 from geogan.operators.errors import InputError
 from geogan.pipelines.fill import fill as fill_files
 from geogan.pipelines.info import info
-from geogan.pipelines.train import train
 from geogan.prior.archive_covariance import ArchivePrior
 from geogan.prior.gaussian import GaussianPrior
+from geogan.training import run, setup
 from geogan.training.judge import Judge
 
 LONGITUDES = np.arange(3.75, 360, 7.5)  # 48
@@ -57,20 +58,19 @@ def gappy():
 def model(gappy):
     """A few steps of training, then last layers that are far from nothing, so that the networks count."""
     prior = GaussianPrior(length=6.0, persistence=8.0, noise=0.05, tilt=0.2, detail=0.6)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("geogan.training.preparation.fit_prior", lambda pieces, **_: prior)
-        fitted = geogan.Reconstructor(
-            "cloud_mask:scale=4",
-            window=1,
-            width=4,
-            crop=64,
-            batch=2,
-            steps=2,
-            precision="float32",
-            threads=1,
-            members=2,
-            covariates="distance_to_coast",
-        ).fit(gappy)
+    fitted = make_reconstructor(
+        "cloud_mask:scale=4",
+        first_guess=prior,
+        window=1,
+        width=4,
+        crop=64,
+        batch=2,
+        steps=2,
+        precision="float32",
+        threads=1,
+        members=2,
+        covariates="distance_to_coast",
+    ).fit(gappy)
     found = fitted.model_
     random = torch.Generator().manual_seed(0)
     for network in (found.network, found.error):
@@ -176,10 +176,8 @@ def test_longitudes_off_the_models_are_refused(model, gappy):
 
 
 @pytest.mark.parametrize("region", [None, 10_000, 4_000])
-def test_training_sees_across_the_seam(gappy, quick, region):
+def test_training_sees_across_the_seam(gappy, region):
     """Blocks larger and smaller than the globe, in memory and from disk; windows on both sides of the seam."""
-    from geogan import reconstructor
-
     read: list[slice] = []
     original = Archive.read
 
@@ -189,14 +187,23 @@ def test_training_sees_across_the_seam(gappy, quick, region):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Archive, "read", seen)
-        patch.setattr(reconstructor, "BLOCK_SIDE", 16)
+        patch.setattr(setup, "BLOCK_SIDE", 16)
+        patch.setattr(run, "BLOCK_SIDE", 16)
         field = gappy
         if region:
             patch.setattr("geogan.archive.archive.IN_MEMORY", 0)
             patch.setattr("geogan.archive.archive.REGION_VALUES", region)
             field = gappy.chunk(time=4, lon=8)
-        fitted = geogan.Reconstructor(
-            "cloud_mask:scale=4", window=1, width=4, crop=16, batch=2, steps=60, precision="float32", threads=1
+        fitted = make_reconstructor(
+            "cloud_mask:scale=4",
+            window=1,
+            width=4,
+            crop=16,
+            batch=2,
+            steps=60,
+            precision="float32",
+            threads=1,
+            **QUICK,
         ).fit(field)
     assert fitted.model_.network is not None
     starts = [x.start for x in read if x.start is not None and x.stop - x.start == 16]
@@ -208,7 +215,7 @@ def test_a_first_column_that_comes_twice_is_refused(gappy):
     twice = globe(longitudes=np.linspace(0, 360, 49))
     named = "the first and the last column of variable 'sst' have the same longitude .0 and 360.; drop one"
     with pytest.raises(InputError, match=named):
-        geogan.Reconstructor("cloud_mask", steps=1).fit(twice.where(twice > 15))
+        make_reconstructor("cloud_mask", steps=1).fit(twice.where(twice > 15))
     with pytest.raises(InputError, match=named):
         geogan.corrupt(twice, "cloud_mask:coverage=0.4")
 
@@ -267,12 +274,12 @@ def test_the_judge_does_not_know_where_the_seam_is(model, gappy, monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
-def test_the_command_line(tmp_path, monkeypatch, quick, gappy, suffix):
+def test_the_command_line(tmp_path, monkeypatch, gappy, suffix):
     """Train, fill in panels and in one piece, from another meridian on; a finished product says that it goes round."""
     monkeypatch.chdir(tmp_path)
     gappy.to_dataset().to_netcdf("sst.nc")
     turned(gappy).to_dataset().to_netcdf("turned.nc")
-    train("sst.nc", operator="cloud_mask:scale=4", steps=3, width=4, out="run", threads=1, precision="float32")
+    train("sst.nc", operator="cloud_mask:scale=4", steps=3, width=4, out="run", threads=1, precision="float32", **QUICK)
     products = {}
     for name, panel in (("sst", None), ("turned", None), ("panels", 24)):
         with monkeypatch.context() as patch:

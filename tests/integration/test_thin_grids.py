@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from runs import BRIEF, QUICK, make_reconstructor
 from typer.testing import CliRunner
 
 import geogan
@@ -28,10 +29,11 @@ def transect(rows, columns, steps=12, seed=0, kind="f4"):
 
 
 def fitted(field, **more):
-    return geogan.Reconstructor("observed_gaps", window=1, width=4, batch=2, steps=1, threads=1, **more).fit(field)
+    return make_reconstructor("observed_gaps", window=1, width=4, batch=2, steps=1, threads=1, **QUICK | more).fit(
+        field
+    )
 
 
-@pytest.mark.usefixtures("quick")
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from([(1, 12), (1, 40), (12, 1), (30, 1), (2, 20), (3, 17), (17, 3), (7, 9), (7, 7), (5, 64)]),
@@ -48,14 +50,14 @@ def test_observed_cells_stay_and_gaps_are_filled(shape, seed, kind):
     assert np.abs(filled.sst.values - wave)[hidden].max() < 2.5  # within the wave's range
 
 
-def test_the_prior_is_better_than_the_mean(brief):
+def test_the_prior_is_better_than_the_mean():
     field, wave, hidden = transect(1, 60, steps=20)
-    filled = fitted(field).fill(field)
+    filled = fitted(field, **BRIEF).fill(field)
     error = np.sqrt(np.mean((filled.sst.values - wave)[hidden] ** 2))
     assert error < 0.3 * wave.std(axis=0).mean()
 
 
-def test_what_is_said_and_kept(tmp_path, quick):
+def test_what_is_said_and_kept(tmp_path):
     field, *_ = transect(1, 24)
     field.to_netcdf(tmp_path / "a.nc")
     line = f"train --data {tmp_path}/a.nc --operator observed_gaps --steps 2 --out {tmp_path}/run"
@@ -80,7 +82,7 @@ def test_without_a_first_guess_nothing_could_fill_it():
         fitted(field, first_guess=False)
 
 
-def test_a_single_scene_may_be_thin(brief):
+def test_a_single_scene_may_be_thin():
     field, wave, hidden = transect(4, 80)
-    filled = fitted(field[0]).fill(field[0])
+    filled = fitted(field[0], **BRIEF).fill(field[0])
     assert np.isfinite(filled.sst.values).all()

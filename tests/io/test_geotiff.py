@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
+from runs import QUICK, make_reconstructor
 
 import geogan
 from geogan.io import open_source
@@ -79,13 +80,15 @@ def test_bands_have_their_names(tmp_path):
 
 @needs_rioxarray
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
-def test_many_files_have_the_dates_of_their_names(tmp_path, quick, suffix):
+def test_many_files_have_the_dates_of_their_names(tmp_path, suffix):
     for number in range(6):
         raster(tmp_path, f"ndvi_2001{number + 1:02d}17.tif", seed=number)
     source = open_source(str(tmp_path / "*.tif"))
     assert source.field.sizes["time"] == 6 and source.field.time.dt.month.values.tolist() == [1, 2, 3, 4, 5, 6]
     assert "in their names (YYYYMMDD)" in source.notes[0]
-    model = geogan.Reconstructor("observed_gaps", window=1, width=4, crop=8, batch=2, steps=1, precision="float32")
+    model = make_reconstructor(
+        "observed_gaps", window=1, width=4, crop=8, batch=2, steps=1, precision="float32", **QUICK
+    )
     model.fit(source.field).save(tmp_path / "run")
     from geogan.pipelines.fill import fill
 

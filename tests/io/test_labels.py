@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import xarray as xr
+from runs import QUICK, make_reconstructor
 
-import geogan
 from geogan.archive.survey import check_field
 from geogan.fields.field import Field
 from geogan.io import as_field, choose_variable, open_field
@@ -69,10 +69,12 @@ def test_days_of_an_array_that_was_not_opened():
 
 
 @pytest.mark.parametrize("kind", TIMES)
-def test_the_product_has_a_proper_time(tmp_path, quick, kind):
+def test_the_product_has_a_proper_time(tmp_path, kind):
     film(TIMES[kind]).to_netcdf(tmp_path / "a.nc")
     field = open_field(tmp_path / "a.nc")
-    model = geogan.Reconstructor("observed_gaps", window=1, width=4, crop=8, batch=2, steps=1, precision="float32")
+    model = make_reconstructor(
+        "observed_gaps", window=1, width=4, crop=8, batch=2, steps=1, precision="float32", **QUICK
+    )
     filled = model.fit(field).fill(field)
     assert filled.time.dtype.kind == "M" and str(filled.time.values[4]).startswith("2001-02-01")
     filled.compute().to_netcdf(tmp_path / "filled.nc")

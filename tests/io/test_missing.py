@@ -12,6 +12,7 @@ import xarray as xr
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import QUICK, make_reconstructor
 
 import geogan
 from geogan.archive.survey import check_field
@@ -505,7 +506,7 @@ def test_what_netcdf4_python_masks_is_missing(tmp_path_factory, variable):
         path.unlink()
 
 
-def test_python_fills_what_is_missing(quick, tmp_path):
+def test_python_fills_what_is_missing(tmp_path):
     """fit, fill and the accessor read gaps from the attributes of an array."""
     rng = np.random.default_rng(0)
     sea = rng.normal(15, 1, (6, 9, 10)).round(2)
@@ -515,8 +516,8 @@ def test_python_fills_what_is_missing(quick, tmp_path):
     attrs = {"missing_value": np.int16(-99), "scale_factor": 0.01, "units": "degC"}
     field = xr.DataArray(packed, dims=("time", "lat", "lon"), coords={"time": days}, name="sst", attrs=attrs)
     said = []
-    model = geogan.Reconstructor(
-        "cloud_mask:scale=5", width=4, crop=8, batch=2, steps=2, precision="float32", threads=1
+    model = make_reconstructor(
+        "cloud_mask:scale=5", width=4, crop=8, batch=2, steps=2, precision="float32", threads=1, **QUICK
     )
     model.fit(field, message=said.append)
     assert f"{hole.sum()} values of sst are gaps by missing_value (-99)" in said
@@ -558,7 +559,7 @@ def told(line):
     return result.output
 
 
-def test_info_and_train_say_how_many_values_each_rule_took(tmp_path, monkeypatch, quick):
+def test_info_and_train_say_how_many_values_each_rule_took(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     values = rng.normal(15, 1, (8, 9, 10)).astype("f4")
@@ -578,7 +579,7 @@ def test_info_and_train_say_how_many_values_each_rule_took(tmp_path, monkeypatch
     for rule, count in zip(("missing_value", "valid_range", "default_fill_value"), counts):
         assert [rule, str(count)] in shown
     assert ["flag_values", "0"] in shown and ["unreadable", "0"] in shown
-    said = told("train --data sea.nc --steps 2 --width 4 --threads 1 --precision float32 --out run")
+    said = told("train --data sea.nc --no-first-guess --steps 2 --width 4 --threads 1 --precision float32 --out run")
     assert f"{counts[0]} values of sst are gaps by missing_value (-999)" in said
     assert f"{counts[1]} values of sst are gaps by valid_range (valid_min -2, valid_max 40)" in said
     assert f"{counts[2]} values of sst are gaps by default fill value" in said

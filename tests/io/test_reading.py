@@ -92,9 +92,9 @@ def test_what_was_given_holds_over_what_a_run_has():
     assert own.plain == {"group": "Grid", "dims": "y=up,x=along", "where": "quality>3"} and PLAIN.plain == {}
 
 
-def test_a_run_keeps_its_dimensions(tmp_path, quick):
+def test_a_run_keeps_its_dimensions(tmp_path):
     film("moment", "up", "along").to_netcdf(tmp_path / "a.nc")
-    settings = "--steps 1 --width 4 --window 1 --crop 8 --operator observed_gaps"
+    settings = "--no-first-guess --steps 1 --width 4 --window 1 --crop 8 --operator observed_gaps"
     dims = "time=moment,y=up,x=along"
     for line in (
         f"info {tmp_path}/a.nc --dims {dims}",

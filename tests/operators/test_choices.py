@@ -2,7 +2,6 @@
 
 import pytest
 
-import geogan
 from geogan.compute.device import find_device
 from geogan.fields.covariates import Covariates
 from geogan.fields.field import Field
@@ -10,8 +9,8 @@ from geogan.io import choose_variable
 from geogan.operators.choices import choice, matching, suggestion
 from geogan.operators.errors import InputError
 from geogan.operators.parse import parse
-from geogan.presets import settings_of
-from geogan.settings import check_settings
+from geogan.presets import preset_settings
+from geogan.settings import NetworkConfig, check_settings
 
 KNOWN = ("linear_time", "climatology", "model")
 
@@ -42,13 +41,12 @@ def test_names_that_differ_in_case_alone_are_told_apart():
 
 def test_names_of_all_kinds(film):
     assert parse("Cloud-Mask:Coverage=0.4") == parse("cloud_mask:coverage=0.4")
-    assert settings_of(["UNIR"]) == settings_of(["unir"])
+    assert preset_settings(["UNIR"]) == preset_settings(["unir"])
     assert find_device("CPU").type == "cpu"
     assert check_settings({"precision": "Float32"}) == {"precision": "float32"}
     assert choose_variable(film(), "SST") == "sst"
-    reconstructor = geogan.Reconstructor(generator="UNet", discriminator="SAGAN")
-    reconstructor._check()
-    assert (reconstructor.generator, reconstructor.discriminator) == ("unet", "sagan")
+    network = NetworkConfig(generator="UNet", discriminator="SAGAN")
+    assert (network.generator, network.discriminator) == ("unet", "sagan")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +54,7 @@ def test_names_of_all_kinds(film):
     [
         (lambda film: parse("cloud_msk"), "did you mean 'cloud_mask'"),
         (lambda film: parse("cloud_mask:covrage=0.4"), "no parameter 'covrage'.*did you mean 'coverage'"),
-        (lambda film: settings_of(["unirr"]), "did you mean 'unir'"),
+        (lambda film: preset_settings(["unirr"]), "did you mean 'unir'"),
         (lambda film: choose_variable(film, "sstt"), "did you mean 'sst'"),
         (
             lambda film: Covariates.of("latitud", Field.of(film.sst, domain=film.sst[0].notnull().values)),

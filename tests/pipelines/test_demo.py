@@ -9,7 +9,7 @@ from geogan.operators.errors import InputError
 from geogan.pipelines.demo import demo
 
 
-def test_a_demo(tmp_path, quick):
+def test_a_demo(tmp_path):
     out = tmp_path / "demo"
     rows = {row.method: row.score for row in demo(out, days=14, size=24, minutes=0.01, seed=3, threads=1)}
     assert {"truth.zarr", "gappy.zarr", "model", "filled.zarr", "table.json", "map.png"} <= {

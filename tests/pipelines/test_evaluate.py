@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from rich.console import Console
+from runs import train
 
 import geogan
 from geogan.evaluation import Scoring, score_methods
@@ -18,7 +19,7 @@ from geogan.io import open_field
 from geogan.model.model_file import load_model, save_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.evaluate import Inputs, Outputs, evaluate
-from geogan.pipelines.train import train
+from geogan.pipelines.train import resume
 
 SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "first_guess": False, "precision": "float32",
          "threads": 1, "domain": "sea_mask", "variable": "sst"}  # fmt: skip
@@ -106,7 +107,7 @@ def test_the_ablation_is_trained_once(data, run):
     rows = evaluate(data, run)
     assert names(rows)[-2:] == ["model", ABLATION]
     other, model = load_model(run / ABLATION), load_model(run)
-    assert other.settings["weight_prior"] == 0 and other.scores["steps"] == model.scores["steps"]
+    assert other.settings["objective"]["weight_prior"] == 0 and other.scores["steps"] == model.scores["steps"]
     assert (other.withheld.sources == model.withheld.sources).all()
     before = {file: file.stat().st_mtime_ns for file in (run / ABLATION).iterdir()}
     assert evaluate(data, run) == rows
@@ -120,7 +121,7 @@ def test_the_ablation_of_a_replaced_run_is_trained_again(data, run):
     evaluate(data, run)
     other = load_model(run / ABLATION)
     assert other.frames == 5 and other.settings["seed"] == 3
-    train(None, resume=run, steps=4)
+    resume(run, {"steps": 4})
     evaluate(data, run)
     assert load_model(run / ABLATION).scores["steps"] == 4
 

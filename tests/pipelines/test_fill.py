@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from rich.console import Console
+from runs import QUICK, train
 
 from geogan.files.attributes import FILL, INPUTS
 from geogan.filling import fill as fill_field
@@ -26,7 +27,6 @@ from geogan.operators.errors import InputError
 from geogan.pipelines import fill as module
 from geogan.pipelines.corrupt import CorruptOptions, corrupt
 from geogan.pipelines.fill import fill
-from geogan.pipelines.train import train
 from geogan.product import Product
 
 PACKED = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 15.0, "_FillValue": -32768}
@@ -153,7 +153,6 @@ from geogan.filling import fill as filling
 from geogan.filling.job import Filler, Job
 from geogan.pipelines.corrupt import corrupt
 from geogan.pipelines.fill import fill
-from geogan.pipelines.train import train
 from geogan.product import Product
 cutting.DATES = 8
 real, count = Filler.arrays, 0
@@ -531,14 +530,14 @@ def test_a_fill_reads_each_chunk_once(guess, gappy, tmp_path, small, monkeypatch
     assert sorted(part.start for part in read) == [0, 5, 10, 15, 20, 25]
 
 
-def test_the_errors_of_observations_count_too(gappy, domain, quick, tmp_path, small):
+def test_the_errors_of_observations_count_too(gappy, domain, tmp_path, small):
     errors = xr.full_like(gappy, 0.1).rename("err").where(gappy.notnull())
     both = xr.Dataset({"sst": gappy, "err": errors})
     both.to_netcdf(tmp_path / "a.nc")
     settings = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 1, "precision": "float32", "threads": 1}
     run = train(
         tmp_path / "a.nc", variable="sst", error_variable="err", out=tmp_path / "run", operator=["cloud_mask:scale=5"],
-        **settings,
+        **settings, **QUICK,
     )  # fmt: skip
     out = fill(tmp_path / "a.nc", run, tmp_path / "out.zarr")
     errors[3] = errors[3] * 2

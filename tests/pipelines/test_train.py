@@ -13,12 +13,14 @@ import pytest
 import torch
 import xarray as xr
 from rich.console import Console
+from runs import train
 from safetensors.torch import save_file
 
+from geogan.files.run_folder import METRICS
 from geogan.files.tensor_file import read_tensors
 from geogan.model.model_file import load_model
 from geogan.operators.errors import InputError
-from geogan.pipelines.train import METRICS, train
+from geogan.pipelines.train import resume
 from geogan.reconstructor import Reconstructor
 
 SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "first_guess": False, "precision": "float32", "threads": 1}
@@ -62,7 +64,7 @@ def test_a_run_holds_its_model_its_state_and_its_course(data, domain, tmp_path):
     time = "2015-01-03/2015-01-30"
     assert described == {
         "data": [str(data)], "variable": "sst", "domain": "sea_mask", "time": time,
-        "dates": "2015-01-03T00:00:00/2015-01-30T00:00:00", "clean": None, "error_variable": None
+        "dates": "2015-01-03T00:00:00/2015-01-30T00:00:00", "clean": [], "error_variable": None
     }  # fmt: skip
     course = lines(out)
     assert [line["step"] for line in course] == [0, 10, 11]
@@ -81,15 +83,15 @@ def test_by_default_a_run_is_named_after_its_data(data, tmp_path, monkeypatch):
 def test_a_run_gone_on_with_is_an_undisturbed_one(data, tmp_path):
     run(data, tmp_path / "whole", steps=5)
     run(data, tmp_path / "parts", steps=2)
-    assert train(None, resume=tmp_path / "parts", steps=5) == tmp_path / "parts"
+    assert resume(tmp_path / "parts", {"steps": 5}) == tmp_path / "parts"
     assert_equal(tmp_path / "whole", tmp_path / "parts")
-    assert load_model(tmp_path / "parts").settings["steps"] == 5
+    assert load_model(tmp_path / "parts").settings["training"]["steps"] == 5
     steps = [line["step"] for line in lines(tmp_path / "parts")]
     assert steps == sorted(steps) and steps[0] == 0 and steps[-1] == 5
     # The data may have moved.
     moved = data.rename(data.with_name("moved.zarr"))
     try:
-        train(moved, resume=tmp_path / "parts", steps=6)
+        resume(tmp_path / "parts", {"steps": 6}, data=[moved])
     finally:
         moved.rename(data)
     assert load_model(tmp_path / "parts").scores["steps"] == 6
@@ -106,7 +108,7 @@ def test_a_run_is_gone_on_with_after_its_archive_has_grown(gappy, sea, tmp_path)
     run(archive, tmp_path / "whole", steps=4)
     run(archive, tmp_path / "parts", steps=2)
     archived(slice(None))
-    train(None, resume=tmp_path / "parts", steps=4)
+    resume(tmp_path / "parts", {"steps": 4})
     assert_equal(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -115,10 +117,9 @@ import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from geogan import reconstructor
-from geogan.training import loop as training
 from geogan.pipelines.train import train
-reconstructor.SAVE_SECONDS = 0.0
+from geogan.settings import DataConfig, Settings
+from geogan.training import loop as training
 real = training.train_step
 def step(state, *args, **named):
     if state.step == 14:
@@ -126,8 +127,9 @@ def step(state, *args, **named):
         import time; time.sleep(60)
     return real(state, *args, **named)
 training.train_step = step
-train(sys.argv[1], out=Path(sys.argv[2]), variable="sst", domain="sea_mask", steps=20, window=1, width=4, crop=16,
-      batch=2, first_guess=False, precision="float32", threads=1)
+settings = Settings(window=1, first_guess=False, network={"width": 4},
+                    training=dict(steps=20, crop=16, batch=2, precision="float32", threads=1))
+train(DataConfig(data=sys.argv[1], variable="sst", domain="sea_mask"), settings, out=sys.argv[2], save_every=0.0)
 """
 
 
@@ -142,7 +144,7 @@ def test_a_killed_run_goes_on_where_it_last_saved(data, tmp_path):
     assert state(out)[1] == 10 and load_model(out).scores["steps"] == 10
     with (out / METRICS).open("a") as file:
         file.write('{"step": 13, "seconds": 1.0}\n{"ste')  # reported after the last save, and cut short
-    train(None, resume=out, steps=20)
+    resume(out, {"steps": 20})
     run(data, tmp_path / "whole", steps=20)
     assert_equal(out, tmp_path / "whole")
     assert [line["step"] for line in lines(out)] == [0, 10, 20]
@@ -161,9 +163,9 @@ def test_records_of_steps_that_are_done_again_are_left_out(data, tmp_path, monke
 
     with monkeypatch.context() as patch, pytest.raises(InputError, match="a loss is not finite"):
         patch.setattr(training, "_sound", diverging)
-        train(None, resume=out, steps=30)
+        resume(out, {"steps": 30})
     assert (state(out)[1], load_model(out).scores["steps"], lines(out)[-1]["step"]) == (5, 20, 10)
-    train(None, resume=out, steps=12)
+    resume(out, {"steps": 12})
     assert [line["step"] for line in lines(out)] == [0, 5, 10, 12]
 
 
@@ -183,7 +185,7 @@ def test_an_interrupted_run_is_kept(data, tmp_path, monkeypatch):
         run(data, tmp_path / "x", steps=5)
     monkeypatch.undo()
     assert state(tmp_path / "x")[1] == 3
-    train(None, resume=tmp_path / "x", steps=5)
+    resume(tmp_path / "x", {"steps": 5})
     assert state(tmp_path / "x")[1] == 5 and [line["step"] for line in lines(tmp_path / "x")] == [0, 5]
 
 
@@ -210,7 +212,7 @@ def test_a_run_is_trained_by_one_at_a_time(data, tmp_path, monkeypatch):
         return fit(reconstructor, *args, **named)
 
     monkeypatch.setattr(Reconstructor, "fit", second)
-    train(None, resume=out, steps=3)
+    resume(out, {"steps": 3})
     assert state(out)[1] == 3 and not (out / "lock").exists()
 
 
@@ -284,27 +286,27 @@ def test_a_tiny_grid_and_a_long_window(gappy, domain, tmp_path):
 
 def test_what_cannot_be_gone_on_with(data, tmp_path):
     with pytest.raises(InputError, match=r"is not a geogan run that can be resumed: it has no run.json"):
-        train(None, resume=tmp_path)
+        resume(tmp_path)
     out = run(data, tmp_path / "x")
     saved = (out / "state.safetensors").read_bytes()
     (out / "state.safetensors").write_bytes(b"x")
     with pytest.raises(InputError, match="state.safetensors is damaged"):
-        train(None, resume=out, steps=3)
+        resume(out, {"steps": 3})
     (out / "state.safetensors").write_bytes(saved)
     (out / "run.json").write_text("{")
     with pytest.raises(InputError, match="run.json (cannot be read|is damaged)"):
-        train(None, resume=out, steps=3)
+        resume(out, {"steps": 3})
     with pytest.raises(InputError, match="evaluate on the archive it was trained on|is not part of the model's grid"):
         (out / "run.json").write_text(json.dumps({"data": [str(data)], "variable": "sst", "domain": None,
                                                   "time": "2015-01-01/2015-01-20"}))  # fmt: skip
-        train(None, resume=out, steps=3)
+        resume(out, {"steps": 3})
 
 
 def test_each_step_has_one_record_however_often_a_run_is_gone_on_with(data, tmp_path):
     out = run(data, tmp_path / "x", steps=10)
     first = lines(out)
     for steps in (10, 10, 12, 20, 20):
-        train(None, resume=out, steps=steps)
+        resume(out, {"steps": steps})
     course = lines(out)
     assert [line["step"] for line in course] == [0, 10, 12, 20]
     # What was known of a step stays, and what its judge found comes beside it.
@@ -317,15 +319,18 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from geogan import reconstructor
 from geogan.pipelines.train import train
+from geogan.settings import DataConfig, Settings
+from geogan.training import checkpoint
 
 def killed(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
-setattr(reconstructor, sys.argv[3], killed)
-train(sys.argv[1], out=Path(sys.argv[2]), variable="sst", domain="sea_mask", steps=3, window=1, width=4, crop=16,
-      batch=2, first_guess=False, precision="float32", threads=1, overwrite="overwrite" in sys.argv)
+setattr(checkpoint, sys.argv[3], killed)
+settings = Settings(window=1, first_guess=False, network={"width": 4},
+                    training=dict(steps=3, crop=16, batch=2, precision="float32", threads=1))
+train(DataConfig(data=sys.argv[1], variable="sst", domain="sea_mask"), settings, out=sys.argv[2],
+      overwrite="overwrite" in sys.argv)
 """
 
 
@@ -344,27 +349,27 @@ def test_killed_before_the_first_state_it_is_begun_again(data, tmp_path, moment,
     killed_at(moment, data, out)
     said = Console(file=io.StringIO(), width=300)
     if again == "resume":
-        train(None, resume=out, console=said)
+        resume(out, console=said)
         assert "was saved yet, so the training begins at step 0" in said.file.getvalue()
     else:
         run(data, out, steps=3)
     assert_equal(run(data, tmp_path / "whole", steps=3), out)
     assert [line["step"] for line in lines(out)] == [0, 3]
     assert "settings" not in json.loads((out / "run.json").read_text())
-    assert load_model(out).settings["batch"] == 2 and not (out / "lock").exists()
+    assert load_model(out).settings["training"]["batch"] == 2 and not (out / "lock").exists()
 
 
 def test_killed_while_it_replaces_a_run_it_is_not_mixed_with_that(data, tmp_path):
     out = run(data, tmp_path / "x", steps=4, seed=5)
     killed_at("save_state", data, out, "overwrite")
-    train(None, resume=out)
+    resume(out)
     assert_equal(run(data, tmp_path / "whole", steps=3), out)
     run(data, out, steps=4, seed=5, overwrite=True)
     killed_at("save_model", data, out, "overwrite")
     # The model of before is still there, whole; it is not replaced unasked.
     assert load_model(out).settings["seed"] == 5
     with pytest.raises(InputError, match="it has no state.safetensors; train it again with --overwrite"):
-        train(None, resume=out)
+        resume(out)
     with pytest.raises(InputError, match="holds a run already"):
         run(data, out)
     run(data, out, steps=3, overwrite=True)
@@ -375,9 +380,10 @@ def test_a_model_without_a_state_is_not_begun_again_in_its_place(data, tmp_path)
     out = run(data, tmp_path / "x")
     (out / "state.safetensors").unlink()
     before = (out / "model.safetensors").read_bytes()
-    for options in ({"resume": out}, {"out": out}):
-        with pytest.raises(InputError, match="has no state.safetensors|holds a run already"):
-            train(None if "resume" in options else data, **SMALL | options if "out" in options else options)
+    with pytest.raises(InputError, match="has no state.safetensors"):
+        resume(out)
+    with pytest.raises(InputError, match="holds a run already"):
+        train(data, out=out, **SMALL)
     assert (out / "model.safetensors").read_bytes() == before
 
 

@@ -25,7 +25,8 @@ cli
 -> fields
 -> compute
 -> files
--> defaults, presets, settings, registration
+-> presets, registration
+-> settings
 -> operators
 """
 LEVELS = [[room.strip() for room in level.split(",")] for level in ORDER.split("->")]

@@ -33,7 +33,7 @@ def prepare(field, domain, operator, **options):
     return prepare_model(known, check_field(known), operator, **options)
 
 
-def test_what_is_found_is_said(gappy, domain, quick, prior):
+def test_what_is_found_is_said(gappy, domain, prior):
     said = []
     prepared = prepare(gappy, domain, CloudMask(), first_guess=True, message=said.append)
     assert [sentence.split(":")[0] for sentence in said] == ["withheld", "climatology", "operator", "first guess"]
@@ -66,7 +66,7 @@ def test_the_first_guess_is_fitted_to_this_field(truth, domain, gappy, monkeypat
     assert found["after"] == prepared.scale <= found["before"] < 1
 
 
-def test_the_search_does_not_see_what_is_withheld(gappy, domain, quick, monkeypatch):
+def test_the_search_does_not_see_what_is_withheld(gappy, domain, monkeypatch):
     """Nor does any value of it reach the pieces the first guess is fitted on."""
     prepared = prepare(gappy, domain, CloudMask(), first_guess=True)
     archive = prepared.archive

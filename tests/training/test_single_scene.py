@@ -55,7 +55,7 @@ COAST = 3 * np.exp(-X / 4)
 CORNER = ~((Y >= 14) & (X < 18))
 
 
-def test_on_a_slope_the_climatology_is_a_plane(quick):
+def test_on_a_slope_the_climatology_is_a_plane():
     said = []
     field = labelled(SLOPE + noise(0), clouds())
     prepared = prepare(field, message=said.append)
@@ -64,7 +64,7 @@ def test_on_a_slope_the_climatology_is_a_plane(quick):
     assert prepared.scale * prepared.model.standardiser.scale[0] < 0.6
 
 
-def test_a_plane_that_is_far_off_in_a_large_gap_is_refused(quick):
+def test_a_plane_that_is_far_off_in_a_large_gap_is_refused():
     said = []
     prepared = prepare(labelled(COAST + noise(0), CORNER), message=said.append)
     assert prepared.model.standardiser.note == "mean of the scene"
@@ -156,7 +156,7 @@ def test_of_a_large_scene_pieces_are_parts(fitted, monkeypatch):
         assert 500 < cells <= 600
 
 
-def test_a_scene_whose_gaps_hide_nothing_is_fitted_as_before(quick):
+def test_a_scene_whose_gaps_hide_nothing_is_fitted_as_before():
     """Gaps that are the same any way round."""
     seen = np.ones(SHAPE, bool)
     seen[10:18, 12:24] = False
@@ -165,7 +165,7 @@ def test_a_scene_whose_gaps_hide_nothing_is_fitted_as_before(quick):
         prepare(labelled(SLOPE + noise(0), seen))
 
 
-def test_a_scene_without_a_first_guess_and_films_are_left_alone(gappy, domain, quick, monkeypatch):
+def test_a_scene_without_a_first_guess_and_films_are_left_alone(gappy, domain, monkeypatch):
     monkeypatch.setattr(preparation, "fit_scene", None)
     assert prepare(labelled(SLOPE + noise(0), clouds()), first_guess=False).model.prior is None
     known = Field.of(gappy, domain=domain)

@@ -1,0 +1,247 @@
+"""Train a model: run the loop, keep the best weights, calibrate their predicted error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+
+import torch
+
+from geogan.compute.threads import side_by_side, torch_threads
+from geogan.files.run_folder import STATE
+from geogan.model.model import Model
+from geogan.operators.errors import InputError
+from geogan.training.arithmetic import Arithmetic, choose_arithmetic
+from geogan.training.blocks import BlockPool
+from geogan.training.checkpoint import Checkpoint, Saver
+from geogan.training.judge import Judge, judged_by_noise, stands_apart
+from geogan.training.learned import best_model, first_guess_model, with_calibration, with_scores
+from geogan.training.loop import Progress, TrainState, Weights, train
+from geogan.training.preparation import BLOCK_SIDE, block_maker, is_thin
+from geogan.training.setup import Training, shared_model
+from geogan.training.start import start_state
+from geogan.training.state_file import load_state
+
+
+def train_model(
+    training: Training,
+    *,
+    checkpoint: Checkpoint | None = None,
+    progress: Callable[[Progress, float], None] | None = None,
+) -> Model:
+    """Run a training to its end, and return the model with the best weights and a calibrated error.
+
+    Parameters
+    ----------
+    training : Training
+        From :func:`geogan.training.setup.prepare_training`; its ``model`` is set where training is interrupted.
+    checkpoint : Checkpoint, optional
+        Where model and state are saved.
+    progress : callable, optional
+        Called with a `Progress` now and then, and with what turns its scores into the field's units.
+
+    Raises
+    ------
+    InputError
+        If a loss is not finite, or the discriminator has collapsed; the best weights are kept.
+    """
+    saver = Saver(checkpoint, training.ranks)
+    report = progress if progress and training.ranks.first else lambda record, unit: None
+    if is_thin(training.archive.domain):
+        return _first_guess_alone(training, saver, report)
+    with torch_threads(1):
+        state = start_state(
+            training.first,
+            training.settings,
+            scale=training.scale,
+            is_bounded=training.is_bounded,
+            device=training.device,
+            ranks=training.ranks,
+        )
+        if training.is_resumed:
+            assert checkpoint is not None
+            with training.ranks.files(checkpoint.path, STATE) as folder:
+                load_state(folder, state)
+            training.message(f"resumed at step {state.step}")
+        with closing(block_pool(training, state)) as pool:
+            # Blocks are prepared while the judges are.
+            pool.begin(state.step)
+            judge, calibrating = _judges(training) if training.ranks.first else (None, None)
+            arithmetic = _arithmetic(training)
+            torch.set_num_threads(arithmetic.threads)
+
+            def best() -> Model:
+                return best_model(training.first, state, training.archive, judge, arithmetic)
+
+            _run_loop(training, state, pool, judge, arithmetic, best, saver=saver, report=report)
+        model = None
+        if training.ranks.first:
+            model = with_calibration(with_scores(best(), calibrating, training.unit), calibrating)
+            saver.save_model(lambda: model)
+        return shared_model(model, training.ranks)
+
+
+def _run_loop(
+    training: Training,
+    state: TrainState,
+    pool: BlockPool,
+    judge: Judge | None,
+    arithmetic: Arithmetic,
+    best: Callable[[], Model],
+    *,
+    saver: Saver,
+    report: Callable[[Progress, float], None],
+) -> None:
+    """Train until the budget is spent; report, save, and keep the best weights of a training that is interrupted."""
+    try:
+        for record in _steps(training, state, pool, judge, arithmetic):
+            if record.step == 0:
+                saver.discard_replaced()
+            # Before the first save: a run that is killed can only be begun again once it is described.
+            report(record, training.unit)
+            if state.best and (record.step == 0 or saver.is_due):
+                saver.save(best, state)
+    except InputError:
+        # The best weights are kept. The state stays as it was when its losses were finite.
+        if state.best:
+            saver.save_model(best)
+            training.model = best() if training.ranks.size == 1 else None
+        raise
+    except BaseException as stop:
+        if state.best and state.whole:
+            saver.save(best, state)
+        if state.best and training.ranks.size == 1:
+            # In a notebook the best weights of an interrupted training are there to be filled with.
+            training.model = best()
+            if isinstance(stop, KeyboardInterrupt):
+                training.message(
+                    f"interrupted at step {state.step}: the weights of step {state.best_step}, the best so "
+                    "far, are kept; their predicted error is not calibrated"
+                )
+        raise
+    if state.best:
+        saver.save(best, state)
+
+
+def _steps(
+    training: Training, state: TrainState, pool: BlockPool, judge: Judge | None, arithmetic: Arithmetic
+) -> Iterator[Progress]:
+    """Yield the progress of Algorithm 1."""
+    objective, config = training.settings.objective, training.settings.training
+    return train(
+        state,
+        pool,
+        None if judge is None else partial(judge.look, precision=arithmetic.dtype),
+        operator=training.first.operator,
+        prior=training.first.prior,
+        weights=Weights(
+            objective.weight_prior, objective.weight_likelihood, objective.weight_withheld, objective.weight_paired
+        ),
+        batch=config.batch,
+        frames=training.first.frames,
+        crop=training.crop,
+        steps=config.steps,
+        minutes=config.time_limit,
+        likelihood_every=objective.likelihood_every,
+        precision=arithmetic.dtype,
+        averaging=config.averaging,
+        clip=config.clip,
+        warm_up=config.warm_up,
+        decay=config.decay,
+        decay_every=config.decay_every,
+        cooling=config.cooling,
+        validate_every=config.validate_every,
+        report_every=config.report_every,
+        device=training.device,
+        seed=training.settings.seed,
+        circle=training.circle,
+        ranks=training.ranks,
+    )
+
+
+def block_pool(training: Training, state: TrainState) -> BlockPool:
+    """Return the blocks that windows are drawn from."""
+    settings = training.settings
+    make = block_maker(
+        training.archive,
+        training.first.operator,
+        training.share_seen,
+        seed=settings.seed,
+        frames=training.first.frames,
+        side=max(BLOCK_SIDE, *training.crop),
+        hiding=settings.objective.weight_withheld > 0,
+        clean=training.clean,
+        pairs=not settings.objective.clean_unrelated,
+        members=settings.members,
+        deviating=state.error is not None and state.error.network.spread,
+        message=training.message,
+    )
+    blocks = settings.training.blocks
+    return BlockPool(
+        partial(make, training.first.prior),
+        size=blocks,
+        every=settings.training.replace_every,
+        wanted=partial(training.ranks.serves, dealt=math.gcd(settings.training.batch, blocks)),
+    )
+
+
+def _judges(training: Training) -> tuple[Judge | None, Judge | None]:
+    """Return what the best weights are chosen by, and what the predicted error is calibrated by; None for neither."""
+    first, archive = training.first, training.archive
+    make = partial(Judge.of, archive, first.operator, first.prior, frames=first.frames)
+    draws = training.settings.training.posterior_draws
+    if first.operator.masks or len(first.withheld.dates):
+        if not stands_apart(archive):
+            judge = make(draws=draws)
+            return judge, judge
+        both: Sequence[Callable[[], Judge | None]] = (
+            partial(make, apart=False),
+            partial(make, apart=True, draws=draws),
+        )
+        choosing, calibrating = side_by_side(lambda build: build(), both)
+        return choosing, calibrating
+    if judged_by_noise(archive, first.operator):
+        training.message(
+            "without gaps nothing can be withheld: the best weights are those that predict measurements with other "
+            "noise best"
+        )
+        return make(), None
+    training.message(
+        "without gaps or noise nothing can be withheld: the last weights are kept, and no error is reported"
+    )
+    return None, None
+
+
+def _arithmetic(training: Training) -> Arithmetic:
+    """Return precision and threads; all processes compute in the precision and on the threads of the first one."""
+    recorded = None
+    first = training.first
+    if training.is_resumed and "threads_used" in first.settings:
+        recorded = Arithmetic(first.precision, first.settings["threads_used"])
+    used = choose_arithmetic(training.settings.training, training.device, recorded=recorded, message=training.message)
+    precisions = ["float32", "bfloat16"]
+    which, threads = training.ranks.told([precisions.index(used.precision), used.threads])
+    return Arithmetic(precisions[int(which)], int(threads))
+
+
+def _first_guess_alone(training: Training, saver: Saver, report: Callable[[Progress, float], None]) -> Model:
+    """Return the first guess alone as the model of a grid too thin for a network."""
+    height, width = training.archive.domain.shape
+    training.message(
+        f"the grid has {height} x {width} cells, fewer than a network needs each way: it is filled by the first "
+        "guess alone, without a predicted error"
+    )
+    model = None
+    if training.ranks.first:
+        with torch_threads(1):
+            judge, _ = _judges(training)
+        model = first_guess_model(training.first, training.archive, judge)
+        saver.discard_replaced()
+        nothing = Progress(
+            step=0, seconds=0.0, losses={}, score=None, best_score=math.nan, steps_per_second=0.0, waited=0.0
+        )
+        report(nothing, training.unit)
+        saver.save_model(lambda: model)
+    return shared_model(model, training.ranks)
