@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from geogan.compute.device import find_device
-from geogan.evaluation.baselines.ambientgan import GeneratorTraining, search_latent, train_ambientgan
+from geogan.evaluation.baselines.ambientgan import GeneratorTraining, LatentSearch, search_latent, train_ambientgan
 from geogan.evaluation.baselines.biharmonic import biharmonic
 from geogan.evaluation.baselines.deep_image_prior import deep_image_prior
 from geogan.evaluation.baselines.total_variation import total_variation
@@ -47,7 +47,7 @@ def train_reconstructor(
         Other settings of the Reconstructor.
     """
     run = out / "cells" / cell.name
-    settings = by_object(_settings(cell) | {"threads": 1, "seed": cell.seed} | dict(changes or {}))
+    settings = by_object(training_settings(cell) | {"threads": 1, "seed": cell.seed} | dict(changes or {}))
     reconstructor = Reconstructor(operator, device=cell.device, **settings)
     reconstructor.fit(
         train,
@@ -59,7 +59,7 @@ def train_reconstructor(
     return filled.values, {"steps": scores["steps"], "best_step": scores["step"]}
 
 
-def _settings(cell: Cell) -> dict[str, Any]:
+def training_settings(cell: Cell) -> dict[str, Any]:
     """Return the settings of a row by their flat names: one training loop and one budget for every system."""
     paper = PRESETS["unir"]
     networks = ("generator", "discriminator", "show_mask", "batch")
@@ -79,7 +79,13 @@ def _settings(cell: Cell) -> dict[str, Any]:
 
 
 def run_ambientgan(
-    cell: Cell, operator: Operator, train: xr.DataArray, clean: xr.DataArray, test: xr.DataArray, out: Path
+    cell: Cell,
+    operator: Operator,
+    train: xr.DataArray,
+    clean: xr.DataArray,
+    test: xr.DataArray,
+    out: Path,
+    search: LatentSearch = LatentSearch(),
 ) -> Answer:
     """Train Conditional AmbientGAN, then search the latent of each test image."""
     device = find_device(cell.device)
@@ -92,7 +98,7 @@ def run_ambientgan(
 
     training = GeneratorTraining(bounded=True, steps=cell.steps, minutes=cell.minutes, precision=torch.bfloat16)
     generator = train_ambientgan(values, mask, operator, training, seed=cell.seed, device=device, progress=count)
-    filled = search_latent(generator, measured, observed, operator, seed=cell.seed, device=device).cpu()
+    filled = search_latent(generator, measured, observed, operator, search, seed=cell.seed, device=device).cpu()
     if operator.exact:
         filled = torch.where(observed > 0, measured, filled)
     return filled.numpy().reshape(test.shape), {"steps": steps}
