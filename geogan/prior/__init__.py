@@ -1,5 +1,23 @@
-"""The Gaussian prior: a space-time Markov field, its solver, its fit."""
+"""The Gaussian prior: its fields, their posterior, and the choice of their parameters."""
 
+from geogan.prior.archive_covariance import ArchivePrior, Prior, reach
 from geogan.prior.film import Film
+from geogan.prior.fit import fit_amplitude, fit_archive_prior, fit_prior, hidden_error
+from geogan.prior.gaussian import GaussianPrior
+from geogan.prior.nearness import ASPECTS, nearness
+from geogan.prior.trust import trust
 
-__all__ = ["Film"]
+__all__ = [
+    "ASPECTS",
+    "ArchivePrior",
+    "Film",
+    "GaussianPrior",
+    "Prior",
+    "fit_amplitude",
+    "fit_archive_prior",
+    "fit_prior",
+    "hidden_error",
+    "nearness",
+    "reach",
+    "trust",
+]

@@ -1,85 +1,49 @@
-"""The handcrafted prior: a space-time Gaussian Markov field on the domain's cells.
+"""A Gaussian prior: a space-time Markov field on the cells of a domain.
 
-The paper looks for ``argmax log p(y | x) + log p(x)`` (its equations 2 and 3) and learns ``p(x)``. With
-a Gaussian ``p(x)`` the same problem is linear and is solved here exactly; that is where the learned
-reconstruction starts.
+The paper looks for ``argmax log p(y | x) + log p(x)`` (equations 2 and 3) and learns ``p(x)``. With a Gaussian ``p(x)``
+the problem is linear, and this module solves it exactly. The solution is the first guess that the network improves.
 
-The prior is a field in space, as the precision of a graph (Lindgren, Rue, Lindström 2011), times an
-Ornstein-Uhlenbeck process in time:
+The precision of the prior is that of a graph in space (Lindgren, Rue, Lindström 2011, *An explicit link between
+Gaussian fields and Gaussian Markov random fields*, J. R. Stat. Soc. B) times an Ornstein-Uhlenbeck process in time:
 
     Q = Q_t (x) Q_s,    Q_s = s (kappa^2 + L) (kappa'^2 + L),    kappa^2 = 8 / length^2,    kappa' = kappa / detail
 
-with ``L`` the Laplacian of the graph whose edges join neighbouring cells of the domain only: land never
-bleeds into sea. It is the Matérn field of smoothness 1 where ``detail`` is 1, and the rougher the smaller that is:
-between the lengths ``detail * length`` and ``length`` its covariance falls like a logarithm, as that of land
-temperatures does. Edges along x count ``aspect``, along y ``1 / aspect``, along one diagonal ``tilt``: cells need not
-be square (on a grid of degrees they are not), nor do fields reach equally far in all directions. With observations
-``y`` on the cells of ``mask`` and noise ``sigma``,
+``L`` is the Laplacian of a graph whose edges join neighbouring cells of the domain only, so that values on one side of
+land do not affect the other. With ``detail = 1`` the field is the Matérn field of smoothness 1. A smaller ``detail``
+makes it rougher: between the lengths ``detail * length`` and ``length`` its covariance falls like a logarithm, as that
+of land temperature does. Edges along x have weight ``aspect``, those along y ``1 / aspect``, those along one diagonal
+``tilt``. With observations ``y`` on the cells of ``mask`` and their noise ``sigma``, the posterior mean solves
 
     (Q + mask / sigma^2) x = mask y / sigma^2
 
-is solved by multigrid (:mod:`geogan.prior.multigrid`).
+by multigrid (:mod:`geogan.prior.multigrid`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
-from geogan.compute.threads import side_by_side
 from geogan.operators.errors import InputError
 from geogan.prior import multigrid
-from geogan.prior.film import Film
-from geogan.prior.trust import USUAL, trust
-
-# After so many e-folding times a correlation is 0 in float64.
-FORGOTTEN = 750.0
-
-
-# Tolerance of members' deviations from the mean: they need not be as exact as it.
-LOOSE = 0.02
-# Steps of the search for a prior: length, persistence, noise, aspect and detail (logarithms), and tilt.
-FIRST = ((0.9, 0, 0, 0, 0, 0), (0, 0.9, 0, 0, 0, 0), (0, 0, 0.6, 0, 0, 0), (0, 0, 0, 0.4, 0, 0))
-# Detail and tilt must lower the error by so much (its logarithm): a gain of nothing is chance.
-WORTH = 0.01
-# What the error on single observations (its logarithm) counts beside that in clouds, which hardly tell the noise. On
-# two archives of the Alboran Sea it fell from 0.26 and 0.58 to 0.23 and 0.35, the error of single ones by 4 and 13 %,
-# that in hidden clouds changed by -0.2 and +0.8 %. Counting 0.3: 9 and 22 % less, clouds 0.3 and 2.3 % more.
-SINGLE = 0.1
-# A rough field is longer than a smooth one with the same observations.
-SECOND = (
-    (0.9, 0, 0, 0, -1.2, 0),
-    (0.5, 0, 0, 0, 0, 0),
-    (0, 0.4, 0, 0, 0, 0),
-    (0, 0, -0.5, 0, 0, 0),
-    (0, 0, 0, 0.3, 0, 0),
-    (0, 0, 0, 0, 0, 0.4),
-)
-# Known errors of observations explain all of a square but this share at most.
-LEAST = 0.01
-# Rounds of fitting an amplitude on which, through uncertain observations, the posterior depends.
-AMPLITUDES = 3
-# Values that are solved for together when the prior is fitted.
-TOGETHER = 200_000
+from geogan.prior.trust import trust
 
 
 @dataclass(frozen=True)
 class GaussianPrior:
-    """A stationary Gaussian field, and the noise with which it is seen.
+    """A stationary Gaussian field and the noise of its observations.
 
     Parameters
     ----------
     length : float
         Distance in cells at which the correlation has fallen to about 0.14 (the Matérn range); the geometric mean of
-        those along x and y.
+        the distances along x and y.
     persistence : float
         e-folding time of the temporal correlation, in days.
     noise : float
@@ -87,23 +51,23 @@ class GaussianPrior:
     aspect : float
         Range along x over range along y, in cells.
     detail : float
-        Length under which the field is smooth, over ``length``: 1 at most. A rough field has a small one.
+        Length below which the field is smooth, as a fraction of ``length``; at most 1. A small value is a rough field.
     tilt : float
-        How much farther the field reaches along the diagonal on which x and y rise together (by index); if negative,
-        along the other.
+        Extra range along the diagonal on which x and y increase together (by index); along the other if negative.
     amplitude : float
-        Standard deviation of the field. The posterior's mean does not depend on it, its spread is in proportion.
+        Standard deviation of the field. The posterior mean does not depend on it; the posterior spread is proportional
+        to it.
     is_periodic : bool
-        Whether the last column of what is solved touches the first: see :meth:`around`.
+        Whether the last column touches the first, see :meth:`around`.
 
     Raises
     ------
     InputError
-        Where a parameter is not positive and finite.
+        If a parameter is not positive and finite, ``detail`` is above 1, or ``tilt`` is not finite.
 
     Examples
     --------
-    A constant seen on the left half of an image is carried on towards the right:
+    A constant that is observed on the left half of an image fades out to the right:
 
     >>> prior = GaussianPrior(length=20.0, persistence=5.0, noise=0.1)
     >>> mask = torch.zeros(1, 1, 1, 8, 8)
@@ -113,7 +77,7 @@ class GaussianPrior:
     True
     """
 
-    # Windows of it may be anywhere, and turned over.
+    # A training window may be cut anywhere and mirrored.
     stationary: ClassVar[bool] = True
 
     length: float = 12.0
@@ -132,7 +96,7 @@ class GaussianPrior:
                 raise InputError(f"{name} of a Gaussian prior must be positive and finite, got {value}")
         if self.detail > 1 or not math.isfinite(self.tilt):
             raise InputError(
-                f"detail of a Gaussian prior must be 1 at most and tilt finite, got {self.detail} and {self.tilt}"
+                f"detail of a Gaussian prior must be at most 1 and tilt finite, got {self.detail} and {self.tilt}"
             )
 
     def around(self, is_periodic: bool) -> GaussianPrior:
@@ -140,7 +104,7 @@ class GaussianPrior:
 
         Examples
         --------
-        What is seen in the last column says something of the first:
+        An observation in the last column affects the first:
 
         >>> mask = torch.zeros(1, 1, 1, 8, 12)
         >>> mask[..., -1] = 1
@@ -163,53 +127,38 @@ class GaussianPrior:
         start: Tensor | None = None,
         uncertainty: Tensor | None = None,
     ) -> Tensor:
-        """Most probable field given what was observed: the posterior mean.
+        """Return the most probable field given the observations, which is the posterior mean.
 
         Parameters
         ----------
         values, mask : Tensor, shape (B, T, C, H, W)
-            Unitless anomalies, 0 where not seen; 1 where observed. Bands are independent of each other.
+            Unitless anomalies, 0 where not observed; 1 where observed. Bands are independent of each other.
         domain : Tensor, shape (H, W) or (B, H, W)
             1 where the field exists.
         days : Tensor, shape (T,) or (B, T)
-            Dates of the frames in days, not decreasing; uneven steps are taken as they are.
+            Dates of the frames in days, not decreasing; steps may be uneven.
         tolerance : float
-            The solver stops at this ratio of residual to right-hand side.
+            Ratio of residual to right-hand side at which the solver stops.
         rounds : int
-            The solver stops after this many iterations.
+            Number of iterations after which the solver stops.
         start : Tensor, shape (B, T, C, H, W), optional
-            Where to start from; a good start saves iterations.
+            Initial solution; a good one saves iterations.
         uncertainty : Tensor, shape (B, T, C, H, W), optional
-            Standard deviation of the observations' errors, in units of the anomalies, where it is known: it adds to
-            ``noise``, in quadrature.
+            Known standard deviation of the observation errors, in units of the anomalies. It adds to ``noise`` in
+            quadrature.
 
         Returns
         -------
         field : Tensor, shape (B, T, C, H, W)
             0 outside the domain.
+
+        Raises
+        ------
+        ValueError
+            If domain or days do not have the shape of the values.
         """
-        mask = self._trusted(mask, uncertainty)
-        if self.tilt < 0:
-            seen = (values.flip(-1), mask.flip(-1), domain.flip(-1), days)
-            first = None if start is None else start.flip(-1)
-            return self._mirrored().map(*seen, tolerance=tolerance, rounds=rounds, start=first).flip(-1)
-        if values.shape[1] > 1 and float(days.diff().min()) > FORGOTTEN * self.persistence:
-            # Nothing lasts from one frame to the next: they are solved side by side, which is far quicker.
-            alone = self.map(
-                values.flatten(0, 1)[:, None],
-                mask.flatten(0, 1)[:, None],
-                domain if domain.ndim == 2 else domain.repeat_interleave(values.shape[1], 0),
-                days.new_zeros(1),
-                tolerance=tolerance,
-                rounds=rounds,
-                start=None if start is None else start.flatten(0, 1)[:, None],
-            )
-            return alone.view_as(values)
-        system = self._system(_fold(mask), domain, days)
-        first = None if start is None else _fold(start) * system.grids[0].domain
-        right = system.grids[0].weight * _fold(values)
-        field = multigrid.solve(system, right, start=first, tolerance=tolerance, rounds=rounds)
-        return _unfold(field, values.shape)
+        problem = _Problem(values, self._weighted(mask, uncertainty), domain, days, None, start)
+        return self._solve(problem, _Stop(tolerance, tolerance, rounds))[0]
 
     def sample(
         self,
@@ -222,11 +171,16 @@ class GaussianPrior:
         tolerance: float = 1e-3,
         rounds: int = 100,
     ) -> Tensor:
-        """One exact draw from the posterior: perturb prior and data, and solve again.
+        """Draw one field from the posterior; parameters and shapes are those of :meth:`map`.
 
-        Shapes and parameters are those of :meth:`map`. The right-hand side gets noise of covariance
-        ``Q + mask / sigma^2``: ``Q`` has a known root of stencils, so one solve
-        per draw is enough (Papandreou and Yuille 2010).
+        Examples
+        --------
+        Without observations it draws from the prior:
+
+        >>> nothing = torch.zeros(1, 1, 1, 8, 8)
+        >>> random = torch.Generator().manual_seed(0)
+        >>> GaussianPrior().sample(nothing, nothing, torch.ones(8, 8), torch.zeros(1), generator=random).shape
+        torch.Size([1, 1, 1, 8, 8])
         """
         shape = (2, 1, *values.shape)
         noise = torch.randn(shape, generator=generator, device=values.device, dtype=values.dtype)
@@ -244,66 +198,70 @@ class GaussianPrior:
         *,
         noise: Tensor,
         tolerance: float = 1e-3,
-        loose: float = LOOSE,
+        loose: float = 0.02,
         rounds: int = 100,
         uncertainty: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The posterior mean, and exact draws of how far the truth may be from it.
+        """Return the posterior mean and exact draws of the posterior's deviations from it.
 
-        A draw of noise with the covariance of the posterior's precision, solved for like data, is a draw of the
-        posterior's deviations: ``Q`` has a known root of stencils, so one solve a draw is
-        enough (Papandreou and Yuille 2010), and none depends on the values.
+        A right-hand side of noise whose covariance is the posterior precision gives a draw of the deviations
+        (Papandreou and Yuille 2010, *Gaussian sampling by local perturbations*). ``Q`` has a root made of stencils, so
+        each draw takes one solve. The deviations do not depend on the values.
 
         Parameters
         ----------
         values, mask, domain, days, tolerance, rounds, uncertainty
-            Those of :meth:`map`.
+            As for :meth:`map`.
         noise : Tensor, shape (2, M, B, T, C, H, W)
-            Standard normal: what disturbs the prior and the data. Where two blocks overlap and share their noise,
-            they share their members.
+            Standard normal noise that perturbs the prior and the data. Overlapping tiles with the same noise get the
+            same members.
         loose : float
-            Tolerance of the deviations.
+            Tolerance of the deviations, which need less accuracy than the mean.
 
         Returns
         -------
         guess : Tensor, shape (B, T, C, H, W)
         deviations : Tensor, shape (M, B, T, C, H, W)
-            Of mean 0: their opposites are as probable. 0 outside the domain.
+            Of mean 0, so their opposites are as probable; 0 outside the domain.
         """
-        count, mask = noise.shape[1], self._trusted(mask, uncertainty)
+        problem = _Problem(values, self._weighted(mask, uncertainty), domain, days, noise, None)
+        return self._solve(problem, _Stop(tolerance, loose, rounds))
+
+    def _solve(self, problem: _Problem, stop: _Stop) -> tuple[Tensor, Tensor]:
+        """Return the posterior mean and the deviations; without noise the deviations are empty."""
+        values, mask, domain, days, noise, start = problem
         if self.tilt < 0:
-            seen = (values.flip(-1), mask.flip(-1), domain.flip(-1), days)
-            guess, deviations = self._mirrored().members(
-                *seen, noise=noise.flip(-1), tolerance=tolerance, loose=loose, rounds=rounds
-            )
+            # The solver knows one diagonal; the other is that of the mirrored grid.
+            guess, deviations = self._mirrored()._solve(problem.mirrored(), stop)
             return guess.flip(-1), deviations.flip(-1)
-        if values.shape[1] > 1 and float(days.diff().min()) > FORGOTTEN * self.persistence:
-            frames, apart = values.shape[1], noise.flatten(2, 3)[:, :, :, None]
-            guess, deviations = self.members(
-                values.flatten(0, 1)[:, None],
-                mask.flatten(0, 1)[:, None],
-                domain if domain.ndim == 2 else domain.repeat_interleave(frames, 0),
-                days.new_zeros(1),
-                noise=apart,
-                tolerance=tolerance,
-                loose=loose,
-                rounds=rounds,
-            )
-            return guess.view_as(values), deviations.view(count, *values.shape)
-        system = self._system(_fold(mask), domain, days)
+        # After 750 e-folding times a correlation is 0 in float64: then frames are independent, and solving them as
+        # separate batch entries is far quicker.
+        if values.shape[1] > 1 and float(days.diff().min()) > 750.0 * self.persistence:
+            guess, deviations = self._solve(problem.with_frames_as_entries(), stop)
+            return guess.view_as(values), deviations.view(len(deviations), *values.shape)
+        system = self.system(_fold(mask), domain, days)
         finest = system.grids[0]
-        guess = multigrid.solve(system, finest.weight * _fold(values), start=None, tolerance=tolerance, rounds=rounds)
-        found = []
-        for one in noise.unbind(1):
-            draws = [_fold(part) for part in one]
-            prior = multigrid.time_root(system.frames, multigrid.disturbance(system, draws[0]))
-            right = finest.weight.sqrt() * draws[1] + prior
-            solved = multigrid.solve(system, right, start=None, tolerance=loose, rounds=rounds)
-            found.append(self.amplitude * _unfold(solved, values.shape))
-        return _unfold(guess, values.shape), torch.stack(found)
+        guess = multigrid.solve(
+            system,
+            finest.weight * _fold(values),
+            start=None if start is None else _fold(start) * finest.domain,
+            tolerance=stop.tolerance,
+            iterations=stop.iterations,
+        )
+        deviations = []
+        for member in () if noise is None else noise.unbind(1):
+            prior_noise, data_noise = (_fold(part) for part in member)
+            perturbation = multigrid.apply_time_root(system.frames, multigrid.draw_spatial(system, prior_noise))
+            right = finest.weight.sqrt() * data_noise + perturbation
+            solved = multigrid.solve(
+                system, right, start=None, tolerance=stop.deviation_tolerance, iterations=stop.iterations
+            )
+            deviations.append(self.amplitude * _unfold(solved, values.shape))
+        stacked = torch.stack(deviations) if deviations else values.new_empty(0, *values.shape)
+        return _unfold(guess, values.shape), stacked
 
     def covariance(self, domain: Tensor) -> Tensor:
-        """Covariance in space, for small grids: dense, in float64.
+        """Return the covariance in space as a dense matrix in float64, for small grids.
 
         Parameters
         ----------
@@ -322,55 +280,115 @@ class GaussianPrior:
         """
         cells = domain.numel()
         if self.tilt < 0:
-            turned = torch.arange(cells).view_as(domain).flip(-1).flatten()
-            return self._mirrored().covariance(domain.flip(-1))[turned][:, turned]
+            mirrored = torch.arange(cells).view_as(domain).flip(-1).flatten()
+            return self._mirrored().covariance(domain.flip(-1))[mirrored][:, mirrored]
         domain = domain.double()
-        grid = self._system(torch.zeros(1, 1, *domain.shape).double(), domain, torch.zeros(1)).grids[0]
-        each = torch.eye(cells, dtype=torch.float64).view(cells, 1, *domain.shape) * domain
-        root = multigrid.space_root(grid, multigrid.space_root(grid, each, grid.degree), grid.detail).view(cells, cells)
-        there = domain.flatten()
-        covariance = torch.linalg.inv(root + torch.diag(1 - there)) * there * there[:, None]
+        grid = self.system(torch.zeros(1, 1, *domain.shape).double(), domain, torch.zeros(1)).grids[0]
+        units = torch.eye(cells, dtype=torch.float64).view(cells, 1, *domain.shape) * domain
+        precision = multigrid.apply_root(grid, multigrid.apply_root(grid, units, grid.diagonal), grid.rough_diagonal)
+        inside = domain.flatten()
+        covariance = torch.linalg.inv(precision.view(cells, cells) + torch.diag(1 - inside)) * inside * inside[:, None]
         return self.amplitude**2 * covariance
 
-    def _trusted(self, mask: Tensor, uncertainty: Tensor | None) -> Tensor:
-        """The mask by which ``noise`` alone says what noise and uncertainty say together."""
+    def _weighted(self, mask: Tensor, uncertainty: Tensor | None) -> Tensor:
+        """Return the mask with which ``noise`` alone has the effect of noise and uncertainty together."""
         return mask if uncertainty is None else trust(mask, uncertainty, self.noise * self.amplitude)
 
     def _mirrored(self) -> GaussianPrior:
         return replace(self, tilt=-self.tilt)
 
-    def _system(self, mask: Tensor, domain: Tensor, days: Tensor) -> multigrid.System:
+    def system(self, mask: Tensor, domain: Tensor, days: Tensor) -> multigrid.System:
+        """Return the linear system of the posterior mean; ``mask`` has shape (B * C, T, H, W).
+
+        Raises
+        ------
+        ValueError
+            If domain or days do not have the shape of the mask.
+        """
         dtype, device = mask.dtype, mask.device
         domain = domain.to(device=device, dtype=dtype)
         if domain.shape[-2:] != mask.shape[-2:]:
             raise ValueError(f"domain must end in shape {tuple(mask.shape[-2:])}, got {tuple(domain.shape)}")
         if days.shape[-1] != mask.shape[1]:
             raise ValueError(f"days must end in shape ({mask.shape[1]},), got {tuple(days.shape)}")
-        # Bands were folded into the batch.
+        # The bands are part of the batch dimension.
         if domain.ndim == 3:
             domain = domain.repeat_interleave(mask.shape[0] // domain.shape[0], 0)[:, None]
         if days.ndim == 2:
             days = days.repeat_interleave(mask.shape[0] // days.shape[0], 0)
-        # Ornstein-Uhlenbeck in time: Q_t = R^T R with R bidiagonal, exact for uneven steps.
-        steps = days.to(device=device, dtype=torch.float64, non_blocking=True).diff()
-        correlation = torch.exp(-steps.clamp_min(1e-3) / self.persistence)
-        innovation = (1 - correlation**2).rsqrt()
-        root_diagonal = torch.cat([torch.ones_like(days[..., :1], device=device, dtype=torch.float64), innovation], -1)
-        root_below = -correlation * innovation
-        diagonal = root_diagonal**2
-        diagonal[..., :-1] += root_below**2
-        parts = (diagonal, root_below * innovation, root_diagonal, root_below)
         return multigrid.build(
             domain,
             mask * domain / self.noise**2,
-            multigrid.Frames(*(part.to(dtype)[..., None, None] for part in parts)),
-            kappa2=8.0 / self.length**2,
-            scale=math.sqrt(_unit_variance(self.length, self.detail)),
-            aspect=self.aspect,
-            tilt=self.tilt,
-            detail2=8.0 / (self.detail * self.length) ** 2,
-            is_periodic=self.is_periodic,
+            self._time_precision(days, mask),
+            multigrid.SpatialPrecision(
+                kappa2=8.0 / self.length**2,
+                rough_kappa2=8.0 / (self.detail * self.length) ** 2,
+                scale=math.sqrt(_unit_variance(self.length, self.detail)),
+                aspect=self.aspect,
+                tilt=self.tilt,
+                is_periodic=self.is_periodic,
+            ),
         )
+
+    def _time_precision(self, days: Tensor, like: Tensor) -> multigrid.Frames:
+        """Return ``Q_t = R^T R`` of the Ornstein-Uhlenbeck process, exact for uneven steps; of the type of ``like``."""
+        steps = days.to(device=like.device, dtype=torch.float64, non_blocking=True).diff()
+        correlation = torch.exp(-steps.clamp_min(1e-3) / self.persistence)
+        innovation = (1 - correlation**2).rsqrt()
+        first = torch.ones_like(days[..., :1], device=like.device, dtype=torch.float64)
+        root_diagonal = torch.cat([first, innovation], -1)
+        root_below = -correlation * innovation
+        diagonal = root_diagonal**2
+        diagonal[..., :-1] += root_below**2
+        parts = {
+            "diagonal": diagonal,
+            "off": root_below * innovation,
+            "root_diagonal": root_diagonal,
+            "root_below": root_below,
+        }
+        return multigrid.Frames(**{name: part.to(like.dtype)[..., None, None] for name, part in parts.items()})
+
+
+class _Problem(NamedTuple):
+    """What :meth:`GaussianPrior._solve` solves for; shapes are those of :meth:`GaussianPrior.members`."""
+
+    values: Tensor
+    mask: Tensor
+    domain: Tensor
+    days: Tensor
+    noise: Tensor | None
+    start: Tensor | None
+
+    def mirrored(self) -> _Problem:
+        """Return the problem with its columns in reverse order."""
+        return _Problem(
+            self.values.flip(-1),
+            self.mask.flip(-1),
+            self.domain.flip(-1),
+            self.days,
+            None if self.noise is None else self.noise.flip(-1),
+            None if self.start is None else self.start.flip(-1),
+        )
+
+    def with_frames_as_entries(self) -> _Problem:
+        """Return the problem with every frame as a batch entry of its own."""
+        domain = self.domain if self.domain.ndim == 2 else self.domain.repeat_interleave(self.values.shape[1], 0)
+        return _Problem(
+            self.values.flatten(0, 1)[:, None],
+            self.mask.flatten(0, 1)[:, None],
+            domain,
+            self.days.new_zeros(1),
+            None if self.noise is None else self.noise.flatten(2, 3)[:, :, :, None],
+            None if self.start is None else self.start.flatten(0, 1)[:, None],
+        )
+
+
+class _Stop(NamedTuple):
+    """When the solver stops."""
+
+    tolerance: float
+    deviation_tolerance: float
+    iterations: int
 
 
 def _fold(x: Tensor) -> Tensor:
@@ -385,217 +403,15 @@ def _unfold(x: Tensor, shape: torch.Size) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _unit_variance(length: float, detail: float = 1.0) -> float:
-    """``s`` for which ``s (kappa^2 + L) (kappa'^2 + L)`` has marginal variance 1 on an endless grid.
+    """Return the ``s`` with which ``s (kappa^2 + L) (kappa'^2 + L)`` has marginal variance 1 on an infinite grid.
 
-    The integral over the waves along y is known: that of ``1 / (a + 2 - 2 cos)`` is ``(a (a + 4))^(-1/2)``.
+    The integral over the waves along y is known: the mean of ``1 / (a + 2 - 2 cos)`` is ``(a (a + 4))^(-1/2)``.
     """
-    kappa2, detail2 = 8.0 / length**2, 8.0 / (detail * length) ** 2
+    kappa2, rough_kappa2 = 8.0 / length**2, 8.0 / (detail * length) ** 2
     size = max(128, 2 ** math.ceil(math.log2(6 * length)))
     wave = 2 - 2 * np.cos(2 * np.pi * np.arange(size) / size)
-    first, second = kappa2 + wave, detail2 + wave
+    first, second = kappa2 + wave, rough_kappa2 + wave
     if detail > 0.999:
         return float(((first + 2) * (first * (first + 4)) ** -1.5).mean())
-    between = (first * (first + 4)) ** -0.5 - (second * (second + 4)) ** -0.5
-    return float(between.mean() / (detail2 - kappa2))
-
-
-def _amplitude(films: Sequence[Film]) -> float:
-    """Standard deviation of the field, where the errors of its observations are known; else 1, which is theirs."""
-    known = [(film, film.uncertainty) for film in films if film.uncertainty is not None]
-    if not known:
-        return 1.0
-    weights = [trust(film.kept + film.hidden, error, USUAL) for film, error in known]
-    square, noise, count = (
-        sum(float(part.sum()) for part in parts)
-        for parts in zip(
-            *((weight * film.values**2, weight * error**2, weight) for weight, (film, error) in zip(weights, known))
-        )
-    )
-    return math.sqrt(max(square - noise, 10 * LEAST * square) / max(count, 1e-6)) or 1.0
-
-
-class Posterior(Protocol):
-    """A prior, a frozen dataclass, that is solved for and drawn from."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def noise(self) -> float: ...
-    @property
-    def amplitude(self) -> float: ...
-    @property
-    def map(self) -> Callable[..., Tensor]: ...
-    @property
-    def members(self) -> Callable[..., tuple[Tensor, Tensor]]: ...
-
-
-Some = TypeVar("Some", bound=Posterior)
-
-
-def hidden_error(prior: Posterior, films: Sequence[Film], *, tolerance: float = 3e-3) -> float:
-    """Root mean square error of the first guess on what is hidden, in units of the anomalies.
-
-    Where the error of observations is known it is taken off the square, and the less it is, the more they count.
-    """
-    return _errors(prior, films, tolerance)[0]
-
-
-def _errors(prior: Posterior, films: Sequence[Film], tolerance: float = 3e-3) -> tuple[float, float]:
-    """Errors on what is hidden, and on single observations; 0 where there are none."""
-
-    def sums_of(film: Film) -> np.ndarray:
-        known = film.uncertainty
-        guess = prior.map(
-            film.values * film.kept, film.kept, film.cells, film.days, tolerance=tolerance, uncertainty=known
-        )
-        sums = np.zeros((2, 3))
-        for row, where in enumerate((film.hidden, film.single)):
-            if where is not None:
-                weight = where if known is None else trust(where, known, USUAL)
-                noise = 0.0 if known is None else float((weight * known**2).sum())
-                sums[row] = float((weight * (guess - film.values) ** 2).sum()), noise, float(weight.sum())
-        return sums
-
-    sums = sum(side_by_side(sums_of, _batches(films)))
-    clouds, alone = (
-        math.sqrt(max(square - noise, LEAST * square) / max(count, 1e-6))
-        for square, noise, count in sums  # type: ignore[union-attr]
-    )
-    return clouds, alone
-
-
-def fit_amplitude(prior: Some, films: Sequence[Film], *, seed: int, draws: int = 3) -> Some:
-    """The prior with the amplitude for which its posterior's spread is that of its errors on what is hidden.
-
-    Parameters
-    ----------
-    prior : GaussianPrior
-    films : sequence of Film
-        With hidden observations.
-    seed : int
-        Of the draws.
-    draws : int
-        Deviations drawn for each film.
-    """
-    batches = list(enumerate(_batches(films)))
-
-    def compare(numbered: tuple[int, Film]) -> tuple[float, float]:
-        number, film = numbered
-        values, hidden, known = film.values, film.hidden, film.uncertainty
-        generator = torch.Generator().manual_seed(seed + number)
-        noise = torch.randn((2, draws, *values.shape), generator=generator)
-        unit = replace(prior, amplitude=1.0)
-        if known is not None:
-            # The weights of uncertain observations depend on the amplitude.
-            hidden, unit = trust(hidden, known, USUAL), prior
-        guess, deviations = unit.members(
-            values * film.kept, film.kept, film.cells, film.days, noise=noise, tolerance=3e-3, uncertainty=known
-        )
-        variance = (deviations / unit.amplitude).square().mean(0) + prior.noise**2
-        square = float((hidden * (guess - values) ** 2).sum())
-        if known is not None:
-            square = max(square - float((hidden * known**2).sum()), LEAST * square)
-        return square, float((hidden * variance).sum())
-
-    for _ in range(1 if films[0].uncertainty is None else AMPLITUDES):
-        square, variance = (sum(part) for part in zip(*side_by_side(compare, batches)))
-        prior = replace(prior, amplitude=math.sqrt(square / variance)) if square > 0 else prior
-    return prior
-
-
-def _batches(films: Sequence[Film]) -> list[Film]:
-    """Return films of equal shape as batches: for small films a call costs more than its arithmetic."""
-    groups: dict[torch.Size, list[Film]] = {}
-    for film in films:
-        groups.setdefault(film.values.shape, []).append(film)
-    stacked = []
-    for shape, group in groups.items():
-        size = max(1, TOGETHER // shape.numel())
-        stacked += [Film.stack(group[start : start + size]) for start in range(0, len(group), size)]
-    return stacked
-
-
-def fit_prior(
-    films: Sequence[Film],
-    *,
-    evaluations: int = 50,
-    start: GaussianPrior | None = None,
-    temporal: bool = True,
-    is_periodic: bool = False,
-) -> GaussianPrior:
-    """Find the parameters that predict hidden observations best.
-
-    Parameters
-    ----------
-    films : sequence of Film
-        Cloud-shaped parts of real observations are hidden, and a few isolated ones; every candidate is scored on the
-        same films.
-    evaluations : int
-        Candidates to try (Nelder-Mead); of frames that stand alone as many again, with detail and tilt.
-    start : GaussianPrior, optional
-        Where to start.
-    temporal : bool
-        False for frames that are no film but samples: their persistence is no matter, and is not searched.
-    is_periodic : bool
-        Whether the films go once round the globe.
-
-    Raises
-    ------
-    InputError
-        If nothing is hidden in any film.
-    """
-    if not any(bool(film.hidden.any()) for film in films):
-        raise InputError(
-            "no observation could be hidden to fit the first guess with; give an operator with more gaps, "
-            "more dates, or --no-first-guess"
-        )
-    temporal = temporal and any(len(film.days) > 1 for film in films)
-    step = min((float(film.days.diff().median()) for film in films if temporal and len(film.days) > 1), default=1.0)
-    side = max(max(film.domain.shape) for film in films)
-    start = start or GaussianPrior(length=16.0, persistence=8.0 * step, noise=0.15, amplitude=_amplitude(films))
-    start = start.around(is_periodic)
-    # Too short a length cannot be told from noise, too long a one from a constant.
-    low = np.array([*np.log([2.0, 0.1 * step, 0.01, 0.25, 0.003]), -3.0])
-    high = np.array([*np.log([8.0 * side, 1000.0 * step, 3.0, 4.0, 1.0]), 3.0])
-
-    def unpack(point: np.ndarray) -> GaussianPrior:
-        point = np.clip(point, low, high)
-        length, persistence, noise, aspect, detail = (float(part) for part in np.exp(point[:5]))
-        return replace(
-            start,
-            length=length,
-            persistence=persistence if temporal else start.persistence,
-            noise=noise,
-            aspect=aspect,
-            detail=detail,
-            tilt=float(point[5]),
-        )
-
-    def loss(point: np.ndarray) -> float:
-        outside = np.abs(point - np.clip(point, low, high)).sum()
-        clouds, alone = _errors(unpack(point), films)
-        beside = SINGLE * math.log(alone + 1e-9) if alone else 0.0
-        return math.log(clouds + 1e-9) + beside + float(outside)
-
-    def search(point: np.ndarray, steps: Sequence[Sequence[float]], count: int) -> np.ndarray:
-        """Nelder-Mead (1965) over what the steps span."""
-        away = np.array([step for step in steps if temporal or not step[1]])
-        found = minimize(
-            lambda part: loss(point + part @ away),
-            np.zeros(len(away)),
-            method="Nelder-Mead",
-            options={
-                "maxfev": count,
-                "initial_simplex": np.vstack([np.zeros(len(away)), np.eye(len(away))]),
-            },
-        )
-        return point + found.x @ away
-
-    first = [start.length, start.persistence, start.noise, start.aspect, start.detail]
-    plain = search(np.array([*np.log(first), start.tilt]), FIRST, evaluations)
-    if temporal:
-        # A film's gaps are filled along time: on ten days of the Alboran Sea detail and tilt lowered the error of what
-        # was hidden by 4 %, and that against the truth rose by 2 %.
-        return unpack(plain)
-    rough = search(plain, SECOND, evaluations)
-    return unpack(rough if loss(rough) < loss(plain) - WORTH else plain)
+    difference = (first * (first + 4)) ** -0.5 - (second * (second + 4)) ** -0.5
+    return float(difference.mean() / (rough_kappa2 - kappa2))

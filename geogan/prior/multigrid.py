@@ -1,9 +1,10 @@
-"""Multigrid for space-time Markov fields: solves ``(Q_t (x) K K' + weight) x = right`` on a grid with land.
+"""Multigrid for space-time Markov fields: solve ``(Q_t (x) K K' + weight) x = right`` on a grid with land.
 
-``K = sqrt(s) (kappa^2 + L)``, ``K'`` the same with another ``kappa``, ``L`` the Laplacian of the graph of a domain's
-cells, ``Q_t`` tridiagonal, ``weight`` the precision of each cell's observation. Conjugate gradients, preconditioned by
-one V-cycle: every grid has cells twice as large as the one before, frames are never coarsened; the smoother is a
-Chebyshev polynomial over the exact solution of each cell's own frames. Stencils only.
+``K = sqrt(s) (kappa^2 + L)`` with the Laplacian ``L`` of the graph of a domain's cells, ``K'`` is the same with another
+``kappa``, ``Q_t`` is tridiagonal, and ``weight`` is the precision of the observation in each cell. The solver is
+conjugate gradients, preconditioned by one V-cycle (Briggs, Henson, McCormick, *A Multigrid Tutorial*, 2000). Each grid
+has cells twice as large as the one before; frames are never coarsened. The smoother is a Chebyshev polynomial over the
+exact solution of each cell's own frames. No matrix is formed.
 
 On a grid that goes round the globe the cells of the last column are neighbours of those of the first. Such a grid has
 as many edges along x as columns; the edge across the seam comes last.
@@ -21,38 +22,48 @@ from torch.nn.functional import pad
 
 from geogan.prior import stencils
 
-# Chebyshev steps before and after the visit to the coarser grid, and on the coarsest.
-SMOOTHING = 3
-COARSEST = 12
-# Eigenvalues of the smoother's operator lie below BOUND; it is meant to damp those above DAMPED.
+# Chebyshev steps before and after the correction from the coarser grid, and on the coarsest grid.
+SMOOTHING_STEPS, COARSEST_STEPS = 3, 12
+# The smoother damps eigenvalues of the cells' systems from this on; on the coarsest grid it has to solve nearly all.
+DAMPED_FROM, COARSEST_DAMPED_FROM = 0.25, 0.02
+# Upper bound of these eigenvalues.
 BOUND = 3.6
-DAMPED = 0.25
-# Iterations between two looks at the residual: each look waits for the device.
-LOOK_EVERY = 2
 
 
 class Frames(NamedTuple):
-    """Precision of the frames ``Q_t = R^T R``, each part of shape (T, 1, 1) or (B, T, 1, 1)."""
+    """Precision in time ``Q_t = R^T R``, tridiagonal; each part has shape (T, 1, 1) or (B, T, 1, 1)."""
 
     diagonal: Tensor
-    off: Tensor
-    root_diagonal: Tensor
+    off: Tensor  # beside the diagonal, T - 1 entries
+    root_diagonal: Tensor  # of R, which is bidiagonal
     root_below: Tensor
 
 
+class SpatialPrecision(NamedTuple):
+    """Constants of the precision in space ``K K'``."""
+
+    kappa2: float  # of K, in 1 / cells^2
+    rough_kappa2: float  # of K'
+    scale: float  # sqrt(s)
+    aspect: float = 1.0  # range along x over range along y, in cells
+    tilt: float = 0.0  # coupling from (y, x) to (y + 1, x + 1) relative to those along x and y; not negative
+    is_periodic: bool = False  # whether the last column touches the first
+
+
 class Grid(NamedTuple):
-    """The system on one grid; what has no time in it is (H, W) or, each entry its own, (B, 1, H, W)."""
+    """The linear system on one grid; parts without time have shape (H, W), or (B, 1, H, W) if entries differ."""
 
     domain: Tensor  # (H, W)
     edge_y: Tensor  # (H - 1, W) couplings of K, 0 across a coast
-    edge_x: Tensor  # (H, W - 1); (H, W) where the last column touches the first
-    edge_d: Tensor | None  # (H - 1, that) from (y, x) to (y + 1, x + 1); None where no diagonals are joined
-    degree: Tensor  # (H, W) diagonal of K, 0 outside the domain
-    detail: Tensor  # (H, W) that of K'
+    edge_x: Tensor  # (H, W - 1), or (H, W) if the last column touches the first
+    edge_d: Tensor | None  # (H - 1, columns of edge_x) from (y, x) to (y + 1, x + 1); None without diagonals
+    diagonal: Tensor  # (H, W) of K, 0 outside the domain
+    rough_diagonal: Tensor  # (H, W) of K'
     weight: Tensor  # (B, T, H, W) observation precision
     space: Tensor  # (H, W) diagonal of K K'
-    inverse: Tensor  # (B, T, H, W) of the pivots of the cells' tridiagonal systems in time
-    reach: Tensor  # (H, W) 1 / what interpolation from the next coarser grid adds up to
+    inverse_pivot: Tensor  # (B, T, H, W) inverse pivots of the cells' tridiagonal systems in time
+    fine_weight: Tensor  # (H, W) 1 / sum of the interpolation weights from the next coarser grid
+    is_compiled: bool  # whether the compiled kernels are used, which need arrays on the CPU; otherwise torch
 
     @property
     def is_periodic(self) -> bool:
@@ -60,38 +71,40 @@ class Grid(NamedTuple):
         return self.edge_x.shape[-1] == self.domain.shape[-1]
 
     @property
-    def sides(self) -> list[tuple[slice, slice, slice]]:
-        """Columns of the edges along x, and of the cells on their left and right: those inside, and across the seam."""
-        return _sides(self.edge_x.shape[-1], self.domain.shape[-1])
+    def edge_columns(self) -> list[tuple[slice, slice, slice]]:
+        """Columns of the edges along x, of the cells on their left and on their right: inside, and across the seam."""
+        return _edge_columns(self.edge_x.shape[-1], self.domain.shape[-1])
 
 
-def _sides(edges: int, width: int) -> list[tuple[slice, slice, slice]]:
+def _edge_columns(edges: int, width: int) -> list[tuple[slice, slice, slice]]:
     inside = (slice(0, width - 1), slice(0, width - 1), slice(1, width))
     return [inside] if edges < width else [inside, (slice(width - 1, width), slice(width - 1, width), slice(0, 1))]
 
 
 class System(NamedTuple):
-    """The system on a hierarchy of grids, the finest first."""
+    """The linear system on a hierarchy of grids, the finest first.
+
+    ``shift`` and ``split`` give ``K K' = (K + shift)^2 + split^2 L / sqrt(s)``, which :func:`draw_spatial` uses.
+    """
 
     grids: list[Grid]
     frames: Frames
-    middle: float = 0.0  # K K' = (K + middle)^2 + split^2 L / sqrt(s), which has a root of stencils
+    shift: float = 0.0
     split: float = 0.0
 
 
-def build(
-    domain: Tensor,
-    weight: Tensor,
-    frames: Frames,
-    *,
-    kappa2: float,
-    scale: float,
-    aspect: float = 1.0,
-    tilt: float = 0.0,
-    detail2: float | None = None,
-    is_periodic: bool = False,
-) -> System:
-    """The hierarchy of grids.
+class Couplings(NamedTuple):
+    """Domain, edges and observation precision of one grid, unscaled; the coarser grids are made from them."""
+
+    domain: Tensor
+    edge_y: Tensor
+    edge_x: Tensor
+    edge_d: Tensor | None
+    weight: Tensor
+
+
+def build(domain: Tensor, weight: Tensor, frames: Frames, space: SpatialPrecision) -> System:
+    """Build the system on all grids.
 
     Parameters
     ----------
@@ -101,193 +114,190 @@ def build(
         Observation precision, 0 in a gap.
     frames : Frames
         Precision in time.
-    kappa2, scale : float
-        ``kappa^2`` and ``sqrt(s)``.
-    aspect : float
-        How many times farther the field reaches along x than along y, in cells.
-    tilt : float
-        What diagonals, from (y, x) to (y + 1, x + 1), count beside x and y; not negative.
-    detail2 : float, optional
-        ``kappa^2`` of ``K'``; by default that of ``K``.
-    is_periodic : bool
-        Whether the last column touches the first.
+    space : SpatialPrecision
+        Precision in space.
+
+    Returns
+    -------
+    System
     """
-    # A coupling is the square of a length; their tensor's determinant stays 1, and with it the field's variance.
-    even = math.sqrt(1 + tilt * (aspect + 1 / aspect))
-    edge_y = domain[..., 1:, :] * domain[..., :-1, :] / (aspect * even)
+    kappa2, rough_kappa2, scale, aspect, tilt, is_periodic = space
+    # A coupling is the square of a length. The determinant of their tensor stays 1, which keeps the field's variance.
+    unit = math.sqrt(1 + tilt * (aspect + 1 / aspect))
+    edge_y = domain[..., 1:, :] * domain[..., :-1, :] / (aspect * unit)
     left, right = (domain, domain.roll(-1, -1)) if is_periodic else (domain[..., :-1], domain[..., 1:])
-    edge_x = right * left * (aspect / even)
+    edge_x = right * left * (aspect / unit)
     edge_d = None
     if tilt:
-        # Where both cells beside a diagonal are land, it would cross a wall.
+        # If both cells beside a diagonal are land, the diagonal would cross a wall.
         beside = torch.maximum(left[..., 1:, :], right[..., :-1, :])
-        edge_d = right[..., 1:, :] * left[..., :-1, :] * beside * (tilt / even)
-    weight = weight.contiguous()
-    shapes = []
-    cell = 1
-    while True:
-        shapes.append((domain, edge_y, edge_x, edge_d, weight))
-        if min(domain.shape[-2:]) < 6 or cell * math.sqrt(kappa2) > 1:
-            break
-        cell *= 2
-        domain, edge_y, edge_x, edge_d, weight = _coarser(domain, edge_y, edge_x, edge_d, weight)
+        edge_d = right[..., 1:, :] * left[..., :-1, :] * beside * (tilt / unit)
+    levels = [Couplings(domain, edge_y, edge_x, edge_d, weight.contiguous())]
+    # Coarsen until a cell is as large as the correlation length, or the grid has too few cells.
+    while min(levels[-1].domain.shape[-2:]) >= 6 and 2 ** (len(levels) - 1) * math.sqrt(kappa2) <= 1:
+        levels.append(_coarser(levels[-1]))
     grids = []
-    detail2 = kappa2 if detail2 is None else detail2
-    for level, (domain, edge_y, edge_x, edge_d, weight) in enumerate(shapes):
-        size = scale * 2**level  # a coarse cell carries the energy of its four: sqrt(4) per grid
-        reach = domain
-        if level + 1 < len(shapes):
-            coarser = shapes[level + 1][0]
-            reach = domain / _up(coarser, domain.shape, is_periodic=is_periodic).clamp_min(0.05)
-        edges = (edge_y * size, edge_x * size, None if edge_d is None else edge_d * size)
-        grids.append(_grid(domain, edges, kappa2 * size, detail2 * size, weight, frames, reach))
-    kappa, detail = math.sqrt(kappa2), math.sqrt(detail2)
-    return System(grids, frames, scale * (kappa * detail - kappa2), math.sqrt(scale) * (detail - kappa))
+    for number, level in enumerate(levels):
+        fine_weight = level.domain
+        if number + 1 < len(levels):
+            coarser = levels[number + 1].domain
+            fine_weight = level.domain / _interpolated(coarser, level.domain.shape, is_periodic=is_periodic).clamp_min(
+                0.05
+            )
+        size = scale * 2**number  # a coarse cell carries the energy of its four: a factor sqrt(4) per grid
+        grids.append(_grid(level, size, kappa2 * size, rough_kappa2 * size, frames, fine_weight))
+    kappa, rough_kappa = math.sqrt(kappa2), math.sqrt(rough_kappa2)
+    return System(grids, frames, scale * (kappa * rough_kappa - kappa2), math.sqrt(scale) * (rough_kappa - kappa))
 
 
-def _coarser(
-    domain: Tensor, edge_y: Tensor, edge_x: Tensor, edge_d: Tensor | None, weight: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor]:
-    """Cells twice as large, which hold the information of their four.
+def _coarser(level: Couplings) -> Couplings:
+    """Return the couplings between cells twice as large, which hold the observations of their four cells.
 
-    Of an odd width the last cells hold that of two; where the grid goes round, the first cells are their neighbours.
+    For an odd width, the last coarse cells hold two cells; on a periodic grid they are neighbours of the first ones.
     """
+    domain, edge_y, edge_x, edge_d, weight = level
     height, width = domain.shape[-2:]
     odd_y, odd_x = height % 2, width % 2
 
-    def quads(x: Tensor) -> Tensor:
+    def sum_of_four(x: Tensor) -> Tensor:
         x = pad(x, (0, odd_x, 0, odd_y))
         return x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]
 
     # Two fine edges cross between two coarse cells, and a coarse step is twice as long: 1/2 * 1/4.
     across_y = pad(edge_y[..., 1::2, :], (0, odd_x)) / 8
-    across_x = pad(_every_other(edge_x, width), (0, 0, 0, odd_y)) / 8
-    return (
-        (quads(domain) > 0).to(domain),
-        across_y[..., ::2] + across_y[..., 1::2],
-        across_x[..., ::2, :] + across_x[..., 1::2, :],
-        None if edge_d is None else _every_other(edge_d[..., 1::2, :], width) / 4,
-        quads(weight),
+    across_x = pad(_crossing(edge_x, width), (0, 0, 0, odd_y)) / 8
+    return Couplings(
+        domain=(sum_of_four(domain) > 0).to(domain),
+        edge_y=across_y[..., ::2] + across_y[..., 1::2],
+        edge_x=across_x[..., ::2, :] + across_x[..., 1::2, :],
+        edge_d=None if edge_d is None else _crossing(edge_d[..., 1::2, :], width) / 4,
+        weight=sum_of_four(weight),
     )
 
 
-def _every_other(edge: Tensor, width: int) -> Tensor:
-    """Edges along x that cross from one coarse cell to the next, of ``width`` cells; the one across the seam always."""
+def _crossing(edge: Tensor, width: int) -> Tensor:
+    """Return the edges along x that connect two coarse cells, of a grid of ``width``; always with that on the seam."""
     crossing = edge[..., 1::2]
     return torch.cat([crossing, edge[..., -1:]], -1) if edge.shape[-1] == width and width % 2 else crossing
 
 
 def _grid(
-    domain: Tensor,
-    edges: tuple[Tensor, Tensor, Tensor | None],
-    kappa2: float,
-    detail2: float,
-    weight: Tensor,
-    frames: Frames,
-    reach: Tensor,
+    level: Couplings, scale: float, kappa2: float, rough_kappa2: float, frames: Frames, fine_weight: Tensor
 ) -> Grid:
-    edge_y, edge_x, edge_d = edges
-    degree = torch.full_like(domain, kappa2)
+    """Return the system on one grid; ``scale`` multiplies the edges and is part of both ``kappa^2`` already."""
+    domain, weight = level.domain, level.weight
+    edge_y, edge_x, edge_d = level.edge_y * scale, level.edge_x * scale, None
+    if level.edge_d is not None:
+        edge_d = level.edge_d * scale
+    diagonal = torch.full_like(domain, kappa2)
     squares = torch.zeros_like(domain)
-    for total, power in ((degree, 1), (squares, 2)):
+    for total, power in ((diagonal, 1), (squares, 2)):
         total[..., 1:, :] += edge_y**power
         total[..., :-1, :] += edge_y**power
-        sides = _sides(edge_x.shape[-1], domain.shape[-1])
-        for edge, left, right in sides:
+        columns = _edge_columns(edge_x.shape[-1], domain.shape[-1])
+        for edge, left, right in columns:
             total[..., right] += edge_x[..., edge] ** power
             total[..., left] += edge_x[..., edge] ** power
         if edge_d is not None:
-            for edge, left, right in sides:
+            for edge, left, right in columns:
                 total[..., 1:, right] += edge_d[..., edge] ** power
                 total[..., :-1, left] += edge_d[..., edge] ** power
-    detail = (degree + (detail2 - kappa2)) * domain
-    degree *= domain
-    # The diagonal of K K': a smoothing step solves all the frames of a cell together, its neighbours fixed.
-    space = torch.where(domain > 0, degree * detail + squares, 1.0)
-    inverse = torch.empty_like(weight)
+    rough_diagonal = (diagonal + (rough_kappa2 - kappa2)) * domain
+    diagonal *= domain
+    # The diagonal of K K': a smoothing step solves all frames of a cell together and keeps its neighbours fixed.
+    space = torch.where(domain > 0, diagonal * rough_diagonal + squares, 1.0)
+    inverse_pivot = torch.empty_like(weight)
     for t in range(weight.shape[1]):
-        pivot = _of_a_frame(space) * frames.diagonal[..., t, :, :] + weight[:, t]
+        pivot = _beside_one_frame(space) * frames.diagonal[..., t, :, :] + weight[:, t]
         if t:
-            above = _of_a_frame(space) * frames.off[..., t - 1, :, :]
-            pivot = pivot - above.square() * inverse[:, t - 1]
-        torch.reciprocal(pivot, out=inverse[:, t])
-    return Grid(domain, edge_y, edge_x, edge_d, degree, detail, weight, space, inverse, reach)
+            above = _beside_one_frame(space) * frames.off[..., t - 1, :, :]
+            pivot = pivot - above.square() * inverse_pivot[:, t - 1]
+        torch.reciprocal(pivot, out=inverse_pivot[:, t])
+    return Grid(
+        domain=domain,
+        edge_y=edge_y,
+        edge_x=edge_x,
+        edge_d=edge_d,
+        diagonal=diagonal,
+        rough_diagonal=rough_diagonal,
+        weight=weight,
+        space=space,
+        inverse_pivot=inverse_pivot,
+        fine_weight=fine_weight,
+        is_compiled=weight.device.type == "cpu",
+    )
 
 
-def _of_a_frame(place: Tensor) -> Tensor:
-    """What has no time in it, beside one frame of each entry: (H, W) or (B, H, W)."""
-    return place[:, 0] if place.ndim == 4 else place
+def _beside_one_frame(part: Tensor) -> Tensor:
+    """Return a part without time in the shape of one frame of each entry: (H, W) or (B, H, W)."""
+    return part[:, 0] if part.ndim == 4 else part
 
 
-def space_root(grid: Grid, x: Tensor, degree: Tensor) -> Tensor:
-    """``K x``, or ``K' x`` by its diagonal, (B, T, H, W); ``x`` must be 0 outside the domain, and so is the result."""
-    out = degree * x
+def apply_root(grid: Grid, x: Tensor, diagonal: Tensor) -> Tensor:
+    """Return ``K x``, or ``K' x`` if given its diagonal, (B, T, H, W); ``x`` must be 0 outside the domain."""
+    out = diagonal * x
     out[..., 1:, :].addcmul_(grid.edge_y, x[..., :-1, :], value=-1)
     out[..., :-1, :].addcmul_(grid.edge_y, x[..., 1:, :], value=-1)
-    for edge, left, right in grid.sides:
+    for edge, left, right in grid.edge_columns:
         out[..., right].addcmul_(grid.edge_x[..., edge], x[..., left], value=-1)
         out[..., left].addcmul_(grid.edge_x[..., edge], x[..., right], value=-1)
     if grid.edge_d is not None:
-        for edge, left, right in grid.sides:
+        for edge, left, right in grid.edge_columns:
             out[..., 1:, right].addcmul_(grid.edge_d[..., edge], x[..., :-1, left], value=-1)
             out[..., :-1, left].addcmul_(grid.edge_d[..., edge], x[..., 1:, right], value=-1)
     return out
 
 
-def disturbance(system: System, draws: Tensor) -> Tensor:
-    """A draw of covariance ``K K'``, from standard normal ``draws`` (B, T, H, W).
+def draw_spatial(system: System, noise: Tensor) -> Tensor:
+    """Return noise of covariance ``K K'`` in space, made from standard normal ``noise`` (B, T, H, W).
 
-    ``K K' = (K + middle)^2 + split^2 L``, and ``L`` is the sum over the edges of squared differences: an edge's own
-    draw goes to one end, its opposite to the other.
+    ``K K' = (K + shift)^2 + split^2 L / sqrt(s)``, and ``L`` is a sum of squared differences over the edges. The noise
+    of an edge is added at one end and subtracted at the other.
     """
     grid = system.grids[0]
-    draws = draws * grid.domain
-    out = space_root(grid, draws, grid.degree + system.middle * grid.domain)
+    noise = noise * grid.domain
+    out = apply_root(grid, noise, grid.diagonal + system.shift * grid.domain)
     if system.split:
-        y, x, d = _signs(draws)
+        y, x, d = _edge_noise(noise)
         y = y[..., 1:, :] * (system.split * grid.edge_y.sqrt())
         out[..., 1:, :] += y
         out[..., :-1, :] -= y
-        for edge, left, right in grid.sides:
+        for edge, left, right in grid.edge_columns:
             part = x[..., right] * (system.split * grid.edge_x[..., edge].sqrt())
             out[..., right] += part
             out[..., left] -= part
         if grid.edge_d is not None:
-            for edge, left, right in grid.sides:
+            for edge, left, right in grid.edge_columns:
                 part = d[..., 1:, right] * (system.split * grid.edge_d[..., edge].sqrt())
                 out[..., 1:, right] += part
                 out[..., :-1, left] -= part
     return out
 
 
-def _signs(draws: Tensor) -> list[Tensor]:
-    """Three more draws of variance 1, independent of each other and of ``draws``: sums of signs, from the last bits.
+def _edge_noise(noise: Tensor) -> list[Tensor]:
+    """Return three arrays of variance 1 that are independent of each other and of ``noise``.
 
-    So that what belongs to a cell's edges belongs to the cell, wherever its block begins.
+    Each is a sum of four signs, taken from the last bits of ``noise``. The noise of a cell's edges therefore depends on
+    that cell only, not on where a tile begins.
     """
-    bits = draws.contiguous().view(torch.int32 if draws.dtype == torch.float32 else torch.int64)
-    return [sum(1 - 2 * ((bits >> (4 * k + j)) & 1) for j in range(4)).to(draws) / 2 for k in range(3)]  # type: ignore[union-attr]
+    bits = noise.contiguous().view(torch.int32 if noise.dtype == torch.float32 else torch.int64)
+    return [sum(1 - 2 * ((bits >> (4 * k + j)) & 1) for j in range(4)).to(noise) / 2 for k in range(3)]  # type: ignore[union-attr]
 
 
-def time_root(frames: Frames, x: Tensor) -> Tensor:
-    """``R^T x`` along the frames."""
+def apply_time_root(frames: Frames, x: Tensor) -> Tensor:
+    """Return ``R^T x`` along the frames."""
     out = frames.root_diagonal * x
     out[:, :-1].addcmul_(frames.root_below, x[:, 1:])
     return out
 
 
-def _compiled(x: Tensor) -> bool:
-    """Whether stencils are compiled for where a tensor is; elsewhere torch does the same."""
-    return x.device.type == "cpu"
-
-
 def apply(grid: Grid, frames: Frames, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``(Q_t (x) K K' + weight) x``, shape (B, T, H, W); in ``out``, if given."""
+    """Return ``(Q_t (x) K K' + weight) x``, shape (B, T, H, W); written to ``out`` if given."""
     out = torch.empty_like(x, memory_format=torch.contiguous_format) if out is None else out
-    if _compiled(x):
+    if grid.is_compiled:
         _add_applied(0, 1, grid, frames, x, out)
         return out
-    smooth = space_root(grid, space_root(grid, x, grid.degree), grid.detail)
+    smooth = apply_root(grid, apply_root(grid, x, grid.diagonal), grid.rough_diagonal)
     torch.addcmul(grid.weight * x, frames.diagonal, smooth, out=out)
     out[:, :-1].addcmul_(frames.off, smooth[:, 1:])
     out[:, 1:].addcmul_(frames.off, smooth[:, :-1])
@@ -295,112 +305,128 @@ def apply(grid: Grid, frames: Frames, x: Tensor, *, out: Tensor | None = None) -
 
 
 def _subtract_applied(grid: Grid, frames: Frames, x: Tensor, residual: Tensor) -> None:
-    """``residual -= A x``, in place."""
-    if _compiled(x):
+    """Subtract ``(Q_t (x) K K' + weight) x`` from the residual, in place."""
+    if grid.is_compiled:
         _add_applied(1, -1, grid, frames, x, residual)
     else:
         residual -= apply(grid, frames, x)
 
 
-def _add_applied(kept: int, sign: int, grid: Grid, frames: Frames, x: Tensor, out: Tensor) -> None:
+def _add_applied(keep: int, sign: int, grid: Grid, frames: Frames, x: Tensor, out: Tensor) -> None:
     if x.shape != grid.weight.shape:
-        # Compiled code would read beyond the end.
+        # The compiled kernel would read beyond the end of the array.
         raise ValueError(f"x must have the system's shape {tuple(grid.weight.shape)}, got {tuple(x.shape)}")
-    places = [_places(part) for part in (grid.degree, grid.detail, grid.edge_y, grid.edge_x)]
-    places.append(np.empty((len(places[0]), 0, 0), places[0].dtype) if grid.edge_d is None else _places(grid.edge_d))
-    values, times = x.contiguous().numpy(), (_times(frames.diagonal), _times(frames.off))
-    number = values.dtype.type  # in another precision all arithmetic would be
-    stencils.add_applied(number(kept), number(sign), values, *places, grid.weight.numpy(), *times, out.numpy())
+    values = x.contiguous().numpy()
+    number = values.dtype.type  # a factor in another precision would change the precision of the whole kernel
+    stencils.add_applied(
+        number(keep),
+        number(sign),
+        values,
+        *_spatial_arrays(grid),
+        grid.weight.numpy(),
+        *_time_arrays(frames),
+        out.numpy(),
+    )
 
 
-def _places(part: Tensor) -> np.ndarray:
-    """What has no time in it, (1 or B, H, W)."""
-    # A grid of one row has no edges between rows, so that -1 would be ambiguous.
+def _spatial_arrays(grid: Grid) -> list[np.ndarray]:
+    """Return the diagonals and edges of a grid as the compiled kernels take them; no diagonals are an empty array."""
+    arrays = [_spatial(part) for part in (grid.diagonal, grid.rough_diagonal, grid.edge_y, grid.edge_x)]
+    empty = np.empty((len(arrays[0]), 0, 0), arrays[0].dtype)
+    return [*arrays, empty if grid.edge_d is None else _spatial(grid.edge_d)]
+
+
+def _time_arrays(frames: Frames) -> list[np.ndarray]:
+    """Return the diagonal of ``Q_t`` and the entries beside it, (1 or B, T)."""
+    return [np.atleast_2d(part.flatten(-3).numpy()) for part in (frames.diagonal, frames.off)]
+
+
+def _spatial(part: Tensor) -> np.ndarray:
+    """Return a part without time as an array of shape (1 or B, H, W)."""
+    # The batch size is spelled out: -1 would be ambiguous for a grid of one row, which has no edges along y.
     return part.reshape(math.prod(part.shape[:-2]), *part.shape[-2:]).numpy()
 
 
-def _times(part: Tensor) -> np.ndarray:
-    """What has no place, (1 or B, T)."""
-    return np.atleast_2d(part.flatten(-3).numpy())
-
-
-def _cells(grid: Grid, frames: Frames, residual: Tensor) -> Tensor:
-    """Each cell's frames solved together."""
+def _solve_cells(grid: Grid, frames: Frames, residual: Tensor) -> Tensor:
+    """Solve the tridiagonal system in time of each cell."""
     out, above = residual.clone(), grid.space * frames.off
     for t in range(1, out.shape[1]):
-        out[:, t] -= above[..., t - 1, :, :] * grid.inverse[:, t - 1] * out[:, t - 1]
-    out *= grid.inverse
+        out[:, t] -= above[..., t - 1, :, :] * grid.inverse_pivot[:, t - 1] * out[:, t - 1]
+    out *= grid.inverse_pivot
     for t in range(out.shape[1] - 2, -1, -1):
-        out[:, t] -= above[..., t, :, :] * grid.inverse[:, t] * out[:, t + 1]
+        out[:, t] -= above[..., t, :, :] * grid.inverse_pivot[:, t] * out[:, t + 1]
     return out
 
 
-def _relax(
-    grid: Grid, frames: Frames, residual: Tensor, step: Tensor, x: Tensor, old: float, new: float, *, first: bool
-) -> None:
-    """``step = old * step + new * cells``, ``x += step``, in place; the first time ``x = step``."""
-    if _compiled(x):
-        arrays = [part.numpy() for part in (residual, grid.inverse, step, x)]
-        number = arrays[0].dtype.type
-        stencils.relax(number(old), number(new), first, _places(grid.space), _times(frames.off), *arrays)
-        return
-    solved = new * _cells(grid, frames, residual)
-    step.copy_(solved if old == 0 else old * step + solved)
-    x.copy_(step if first else x + step)
+class Workspace(NamedTuple):
+    """Arrays in which a V-cycle works on one grid, (B, T, H, W) each.
 
-
-class Room(NamedTuple):
-    """What a V-cycle works in on one grid, (B, T, H, W) each.
-
-    Taken once a solve: asked for at every step, memory would be zeroed by the kernel every time.
+    They are allocated once a solve, because the kernel zeroes fresh memory at every allocation.
     """
 
     right: Tensor
     residual: Tensor
     step: Tensor
-    found: Tensor
+    solution: Tensor
 
 
-def _rooms(system: System, right: Tensor) -> list[Room]:
-    """One for each grid; the finest has its right-hand side from elsewhere."""
-    rooms = []
+def workspaces(system: System, right: Tensor) -> list[Workspace]:
+    """Return a workspace for each grid; that of the finest grid has no right-hand side of its own."""
+    spaces = []
     for level, grid in enumerate(system.grids):
         shape = (*right.shape[:2], *grid.domain.shape[-2:])
-        rooms.append(Room(right.new_empty(shape if level else 0), *(right.new_empty(shape) for _ in range(3))))
-    return rooms
+        spaces.append(Workspace(right.new_empty(shape if level else 0), *(right.new_empty(shape) for _ in range(3))))
+    return spaces
 
 
-def _smooth(grid: Grid, frames: Frames, right: Tensor, room: Room, steps: int, low: float, *, first: bool) -> None:
-    """Chebyshev iteration on the cells' systems, damping what lies between ``low`` and ``BOUND``.
+def _relax(grid: Grid, frames: Frames, space: Workspace, old: float, new: float, *, is_first: bool) -> None:
+    """Set ``step = old * step + new * (solution of the cells' systems)`` and add it to ``solution``, in place.
 
-    From ``room.found``, which is changed; the first time from zero.
+    In the first round the solution is the step.
     """
-    centre, half = (BOUND + low) / 2, (BOUND - low) / 2
-    residual, step, found = room.residual.copy_(right), room.step, room.found
-    if not first:
-        _subtract_applied(grid, frames, found, residual)
-    _relax(grid, frames, residual, step, found, 0.0, 1 / centre, first=first)
+    if grid.is_compiled:
+        arrays = [part.numpy() for part in (space.residual, grid.inverse_pivot, space.step, space.solution)]
+        number = arrays[0].dtype.type
+        stencils.relax(number(old), number(new), is_first, _spatial(grid.space), _time_arrays(frames)[1], *arrays)
+        return
+    solved = new * _solve_cells(grid, frames, space.residual)
+    space.step.copy_(solved if old == 0 else old * space.step + solved)
+    space.solution.copy_(space.step if is_first else space.solution + space.step)
+
+
+def _smooth(
+    grid: Grid, frames: Frames, right: Tensor, space: Workspace, *, steps: int, damped_from: float, is_first: bool
+) -> None:
+    """Improve ``space.solution`` by Chebyshev iteration (Saad 2003, algorithm 12.1) on the cells' systems.
+
+    Eigenvalues between ``damped_from`` and :data:`BOUND` are damped. The first time it starts from zero.
+    """
+    centre, half = (BOUND + damped_from) / 2, (BOUND - damped_from) / 2
+    residual = space.residual.copy_(right)
+    if not is_first:
+        _subtract_applied(grid, frames, space.solution, residual)
+    _relax(grid, frames, space, 0.0, 1 / centre, is_first=is_first)
     rho = half / centre
     for _ in range(steps - 1):
         before, rho = rho, 1 / (2 * centre / half - rho)
-        _subtract_applied(grid, frames, step, residual)
-        _relax(grid, frames, residual, step, found, rho * before, 2 * rho / half, first=False)
+        _subtract_applied(grid, frames, space.step, residual)
+        _relax(grid, frames, space, rho * before, 2 * rho / half, is_first=False)
 
 
-def _up(x: Tensor, shape: torch.Size, *, is_periodic: bool = False) -> Tensor:
-    """Bilinear interpolation to cells half as large; beyond the border there is nothing, or the other side."""
+def _interpolated(x: Tensor, shape: torch.Size, *, is_periodic: bool = False) -> Tensor:
+    """Interpolate bilinearly to cells half as large; values beyond the border are 0, or those of the opposite side."""
     for size, wraps in zip(shape[-2:], (False, is_periodic), strict=True):
-        # Rows now, columns in the second turn: each turn swaps the two.
+        # Rows in the first turn, columns in the second: each turn swaps the two.
         near = torch.cat([x[..., -1:, :], x, x[..., :1, :]], -2) if wraps else pad(x, (0, 0, 1, 1))
         x = torch.stack([0.75 * x + 0.25 * near[..., :-2, :], 0.75 * x + 0.25 * near[..., 2:, :]], dim=-2)
         x = x.flatten(-3, -2)[..., :size, :].transpose(-2, -1)
     return x
 
 
-def _down(x: Tensor, *, is_periodic: bool = False) -> Tensor:
-    """The transpose of :func:`_up`."""
+def _restricted(x: Tensor, *, is_periodic: bool = False) -> Tensor:
+    """Apply the transpose of :func:`_interpolated`."""
     for wraps in (False, is_periodic):
-        # Rows now, columns in the second turn: each turn swaps the two.
+        # Rows in the first turn, columns in the second: each turn swaps the two.
         x = pad(x, (0, 0, 1, 1 + x.shape[-2] % 2))
         if wraps:
             x[..., :1, :], x[..., -1:, :] = x[..., -2:-1, :].clone(), x[..., 1:2, :].clone()
@@ -410,76 +436,85 @@ def _down(x: Tensor, *, is_periodic: bool = False) -> Tensor:
 
 
 def _restrict(grid: Grid, coarser: Grid, residual: Tensor, right: Tensor) -> None:
-    """Put what is left on the next coarser grid, as its right-hand side."""
-    if _compiled(residual):
+    """Write the residual, restricted to the next coarser grid, to that grid's right-hand side."""
+    if grid.is_compiled:
         stencils.restrict(
-            residual.numpy(), _places(grid.reach), _places(coarser.domain), right.numpy(), grid.is_periodic
+            residual.numpy(), _spatial(grid.fine_weight), _spatial(coarser.domain), right.numpy(), grid.is_periodic
         )
     else:
-        torch.mul(_down(residual * grid.reach, is_periodic=grid.is_periodic), coarser.domain, out=right)
+        torch.mul(_restricted(residual * grid.fine_weight, is_periodic=grid.is_periodic), coarser.domain, out=right)
 
 
-def _correct(grid: Grid, correction: Tensor, x: Tensor) -> None:
-    """Add what the next coarser grid found, in place."""
-    if _compiled(x):
-        stencils.interpolate(correction.numpy(), _places(grid.reach), x.numpy(), grid.is_periodic)
+def _add_correction(grid: Grid, correction: Tensor, x: Tensor) -> None:
+    """Add the correction from the next coarser grid to ``x``, in place."""
+    if grid.is_compiled:
+        stencils.interpolate(correction.numpy(), _spatial(grid.fine_weight), x.numpy(), grid.is_periodic)
     else:
-        x.addcmul_(_up(correction, x.shape, is_periodic=grid.is_periodic), grid.reach)
+        x.addcmul_(_interpolated(correction, x.shape, is_periodic=grid.is_periodic), grid.fine_weight)
 
 
-def _cycle(system: System, level: int, right: Tensor, rooms: list[Room]) -> Tensor:
-    """One V-cycle from zero: a fixed symmetric positive operator, so it may precondition; found in the grid's room."""
-    grid, frames, room = system.grids[level], system.frames, rooms[level]
+def cycle(system: System, right: Tensor, spaces: list[Workspace], *, level: int = 0) -> Tensor:
+    """Return the result of one V-cycle from zero, which is ``spaces[level].solution``.
+
+    The cycle is a fixed, symmetric, positive operator, so it may precondition conjugate gradients.
+    """
+    grid, frames, space = system.grids[level], system.frames, spaces[level]
     if level + 1 == len(system.grids):
-        _smooth(grid, frames, right, room, COARSEST, 0.02, first=True)
-        return room.found
-    _smooth(grid, frames, right, room, SMOOTHING, DAMPED, first=True)
-    _subtract_applied(grid, frames, room.found, room.residual.copy_(right))
-    coarser = rooms[level + 1].right
-    _restrict(grid, system.grids[level + 1], room.residual, coarser)
-    _correct(grid, _cycle(system, level + 1, coarser, rooms), room.found)
-    _smooth(grid, frames, right, room, SMOOTHING, DAMPED, first=False)
-    return room.found
+        _smooth(grid, frames, right, space, steps=COARSEST_STEPS, damped_from=COARSEST_DAMPED_FROM, is_first=True)
+        return space.solution
+    _smooth(grid, frames, right, space, steps=SMOOTHING_STEPS, damped_from=DAMPED_FROM, is_first=True)
+    _subtract_applied(grid, frames, space.solution, space.residual.copy_(right))
+    coarse_right = spaces[level + 1].right
+    _restrict(grid, system.grids[level + 1], space.residual, coarse_right)
+    _add_correction(grid, cycle(system, coarse_right, spaces, level=level + 1), space.solution)
+    _smooth(grid, frames, right, space, steps=SMOOTHING_STEPS, damped_from=DAMPED_FROM, is_first=False)
+    return space.solution
 
 
-def solve(system: System, right: Tensor, *, start: Tensor | None, tolerance: float, rounds: int) -> Tensor:
-    """Conjugate gradients preconditioned by V-cycles, every batch entry its own system.
+def solve(system: System, right: Tensor, *, start: Tensor | None, tolerance: float, iterations: int) -> Tensor:
+    """Solve the system by conjugate gradients preconditioned by V-cycles; batch entries are independent systems.
 
     Parameters
     ----------
+    system : System
     right : Tensor, shape (B, T, H, W)
-        0 outside the domain; used up.
+        Right-hand side, 0 outside the domain; overwritten.
     start : Tensor, shape (B, T, H, W), optional
-        Where to begin.
+        Initial solution; by default 0.
     tolerance : float
-        Stop when every residual, relative to its right-hand side, is below it; 0 never looks, so that nothing waits for
-        an accelerator.
-    rounds : int
+        Stop when the norm of every residual, relative to its right-hand side, is below it. With 0 the residual is never
+        read, so that the host does not wait for an accelerator.
+    iterations : int
         Stop after this many iterations.
+
+    Returns
+    -------
+    Tensor, shape (B, T, H, W)
     """
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return torch.linalg.vecdot(a.flatten(1), b.flatten(1))[:, None, None, None]
 
     grid, right = system.grids[0], right.contiguous()
-    rooms = _rooms(system, right)
+    spaces = workspaces(system, right)
     goal = tolerance**2 * dot(right, right)
     x = torch.zeros_like(right) if start is None else start.clone(memory_format=torch.contiguous_format)
     residual = right if start is None else right - apply(grid, system.frames, x)
-    preconditioned = _cycle(system, 0, residual, rooms)
+    preconditioned = cycle(system, residual, spaces)
     direction, applied = preconditioned.clone(), torch.empty_like(right)
     energy = dot(residual, preconditioned)
     tiny = torch.finfo(right.dtype).tiny
-    for count in range(rounds):
-        if tolerance > 0 and count % LOOK_EVERY == 0 and bool((dot(residual, residual) <= goal).all()):
+    for count in range(iterations):
+        # Every second iteration only: reading the residual waits for the device.
+        if tolerance > 0 and count % 2 == 0 and bool((dot(residual, residual) <= goal).all()):
             break
         apply(grid, system.frames, direction, out=applied)
         step = energy / dot(direction, applied).clamp_min(tiny)
         x.addcmul_(step, direction)
-        if count + 1 == rounds:
-            break  # the next direction would be for nothing
+        if count + 1 == iterations:
+            break  # the next direction would not be used
         residual.addcmul_(step, applied, value=-1)
-        preconditioned = _cycle(system, 0, residual, rooms)
+        preconditioned = cycle(system, residual, spaces)
         previous, energy = energy, dot(residual, preconditioned)
         torch.addcmul(preconditioned, energy / previous.clamp_min(tiny), direction, out=direction)
     return x

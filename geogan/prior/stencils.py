@@ -1,10 +1,10 @@
-"""Stencils, each one pass through memory: what a CPU does where torch would take a dozen.
+"""Compiled stencil kernels: each does in one pass through memory what torch does in a dozen.
 
-All but the last are the multigrid solver's.
-
-Compiled when they are first called (some two seconds, once: Numba keeps what it made), and without Python's lock, so
-that threads work side by side on grids of any size. Arrays are (B, T, H, W); what has no time in it is (1 or B, H, W),
-what has no place (1 or B, T).
+All kernels but :func:`spread_nearness` belong to the multigrid solver. Numba compiles a kernel when it is first called
+(about two seconds) and caches the result. The kernels release Python's global lock, so several threads can run them at
+the same time. Arrays have shape (B, T, H, W). Arrays without time have shape (1 or B, H, W), arrays without space
+(1 or B, T). A kernel takes plain arrays, one for each term of its formula, because Numba does not compile dataclasses;
+this is why some of them have many parameters.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-# Cells whose frames are solved at a time.
+# Number of cells that `relax` solves at a time: their frames stay in the processor's cache.
 CELLS = 1024
 
 
-def _compiled(work: Callable[..., None]) -> Callable[..., None]:
-    """Compiled when it is first called; kept beside this file, or in the user's cache where nobody may write there."""
+def _compiled(kernel: Callable[..., None]) -> Callable[..., None]:
+    """Compile a kernel on its first call; cache it beside this file, or in the user's cache folder."""
 
-    def kept(cache: bool) -> Callable[..., None]:
-        # Products may be added in one rounding; nothing else is changed, so NaN stays NaN and sums keep their order.
-        return njit(nogil=True, cache=cache, fastmath={"contract"}, error_model="numpy")(work)
+    def compiled(cache: bool) -> Callable[..., None]:
+        # "contract" allows fused multiply-add only: NaN stays NaN and the order of sums is kept.
+        return njit(nogil=True, cache=cache, fastmath={"contract"}, error_model="numpy")(kernel)
 
     try:
-        return kept(True)
+        return compiled(True)
     except RuntimeError:
-        # There is no place to keep it, as in a container that may only be read: each process compiles for itself.
-        return kept(False)
+        # No folder can be written, as in a read-only container: each process compiles for itself.
+        return compiled(False)
 
 
 @_compiled
-def _space_root(
-    x: np.ndarray, degree: np.ndarray, edge_y: np.ndarray, edge_x: np.ndarray, edge_d: np.ndarray, out: np.ndarray
+def _apply_root(
+    x: np.ndarray, diagonal: np.ndarray, edge_y: np.ndarray, edge_x: np.ndarray, edge_d: np.ndarray, out: np.ndarray
 ) -> None:
-    """``out = K x`` on one frame; ``edge_d`` is empty where no diagonals are joined.
+    """Compute ``out = K x`` on one frame; ``edge_d`` is empty if no diagonal neighbours are coupled.
 
-    Where there are as many edges along x as columns, the last column touches the first.
+    The last column touches the first if there are as many edges along x as columns.
     """
     height, width = x.shape
     wraps = edge_x.shape[1] == width
     for i in range(height):
-        above, below = i > 0, i + 1 < height
+        has_above, has_below = i > 0, i + 1 < height
         for j in range(width):
-            out[i, j] = degree[i, j] * x[i, j]
-        if above:
+            out[i, j] = diagonal[i, j] * x[i, j]
+        if has_above:
             for j in range(width):
                 out[i, j] -= edge_y[i - 1, j] * x[i - 1, j]
-        if below:
+        if has_below:
             for j in range(width):
                 out[i, j] -= edge_y[i, j] * x[i + 1, j]
         for j in range(1, width):
@@ -60,60 +60,61 @@ def _space_root(
             out[i, 0] -= edge_x[i, width - 1] * x[i, width - 1]
             out[i, width - 1] -= edge_x[i, width - 1] * x[i, 0]
         if edge_d.size:
-            if above:
+            if has_above:
                 for j in range(1, width):
                     out[i, j] -= edge_d[i - 1, j - 1] * x[i - 1, j - 1]
-            if below:
+            if has_below:
                 for j in range(width - 1):
                     out[i, j] -= edge_d[i, j] * x[i + 1, j + 1]
-            if above and wraps:
+            if has_above and wraps:
                 out[i, 0] -= edge_d[i - 1, width - 1] * x[i - 1, width - 1]
-            if below and wraps:
+            if has_below and wraps:
                 out[i, width - 1] -= edge_d[i, width - 1] * x[i + 1, 0]
 
 
 @_compiled
 def add_applied(
-    kept: float,
+    keep: float,
     sign: float,
     x: np.ndarray,
-    degree: np.ndarray,
-    detail: np.ndarray,
+    diagonal: np.ndarray,
+    rough_diagonal: np.ndarray,
     edge_y: np.ndarray,
     edge_x: np.ndarray,
     edge_d: np.ndarray,
     weight: np.ndarray,
-    diagonal: np.ndarray,
-    off: np.ndarray,
+    time_diagonal: np.ndarray,
+    time_off: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """``out = kept * out + sign * (Q_t (x) K K' + weight) x``: three frames of ``K K' x`` are held at a time."""
+    """Compute ``out = keep * out + sign * (Q_t (x) K K' + weight) x``, holding three frames of ``K K' x`` at a time."""
     batch, frames, height, width = x.shape
     root, smooth = np.empty((height, width), x.dtype), np.empty((3, height, width), x.dtype)
     for b in range(batch):
-        place, moment = min(b, len(degree) - 1), min(b, len(diagonal) - 1)
-        edges = edge_y[place], edge_x[place], edge_d[place]
+        # Arrays of batch size 1 serve every entry.
+        s, m = min(b, len(diagonal) - 1), min(b, len(time_diagonal) - 1)
+        edges = edge_y[s], edge_x[s], edge_d[s]
         for t in range(-1, frames):
             if t + 1 < frames:
-                _space_root(x[b, t + 1], degree[place], *edges, root)
-                _space_root(root, detail[place], *edges, smooth[(t + 1) % 3])
+                _apply_root(x[b, t + 1], diagonal[s], *edges, root)
+                _apply_root(root, rough_diagonal[s], *edges, smooth[(t + 1) % 3])
             if t < 0:
                 continue
             before, now, after = smooth[(t + 2) % 3], smooth[t % 3], smooth[(t + 1) % 3]
-            middle = sign * diagonal[moment, t]
+            middle = sign * time_diagonal[m, t]
             for i in range(height):
-                if kept == 0:
+                if keep == 0:
                     for j in range(width):
                         out[b, t, i, j] = sign * weight[b, t, i, j] * x[b, t, i, j] + middle * now[i, j]
                 else:
                     for j in range(width):
                         out[b, t, i, j] += sign * weight[b, t, i, j] * x[b, t, i, j] + middle * now[i, j]
                 if t > 0:
-                    last = sign * off[moment, t - 1]
+                    last = sign * time_off[m, t - 1]
                     for j in range(width):
                         out[b, t, i, j] += last * before[i, j]
                 if t + 1 < frames:
-                    following = sign * off[moment, t]
+                    following = sign * time_off[m, t]
                     for j in range(width):
                         out[b, t, i, j] += following * after[i, j]
 
@@ -122,70 +123,75 @@ def add_applied(
 def relax(
     old: float,
     new: float,
-    first: bool,
+    is_first: bool,
     space: np.ndarray,
-    off: np.ndarray,
+    time_off: np.ndarray,
     residual: np.ndarray,
-    inverse: np.ndarray,
+    inverse_pivot: np.ndarray,
     step: np.ndarray,
     x: np.ndarray,
 ) -> None:
-    """Solve each cell's frames together: ``step = old * step + new * found``; ``x += step``, at first ``x = step``."""
+    """Solve the tridiagonal system in time of each cell (Thomas algorithm).
+
+    Then ``step = old * step + new * solution`` and ``x += step``; in the first round ``x = step``.
+    """
     batch, frames, height, width = residual.shape
     cells = height * width
-    # Some cells at a time: all their frames stay in the cache between the way there and the way back.
+    # All frames of these cells stay in the cache between the forward and the backward sweep.
     most = min(cells, CELLS)
-    found, ratio = np.empty((frames, most), x.dtype), np.empty((frames, most), x.dtype)
+    solution, ratio = np.empty((frames, most), x.dtype), np.empty((frames, most), x.dtype)
     for b in range(batch):
-        place, moment = min(b, len(space) - 1), min(b, len(off) - 1)
-        right, scale = residual[b].reshape(frames, cells), inverse[b].reshape(frames, cells)
-        now, total = step[b].reshape(frames, cells), x[b].reshape(frames, cells)
-        diagonal = space[place].reshape(cells)
+        s, m = min(b, len(space) - 1), min(b, len(time_off) - 1)
+        right, pivots = residual[b].reshape(frames, cells), inverse_pivot[b].reshape(frames, cells)
+        steps, total = step[b].reshape(frames, cells), x[b].reshape(frames, cells)
+        diagonal = space[s].reshape(cells)
         for start in range(0, cells, most):
-            # Slices, not sums of indices, which might be negative for all that the compiler knows.
-            count, own = min(most, cells - start), diagonal[start : start + most]
+            # Slices, because the compiler cannot exclude that a sum of indices is negative.
+            count, factor = min(most, cells - start), diagonal[start : start + most]
             for t in range(frames):
-                here, value = found[t], right[t, start : start + most]
+                current, value = solution[t], right[t, start : start + most]
                 if t == 0:
                     for j in range(count):
-                        here[j] = value[j]
+                        current[j] = value[j]
                     continue
-                before, share, pivot = found[t - 1], ratio[t], scale[t - 1, start : start + most]
-                below = off[moment, t - 1]
+                before, share, pivot = solution[t - 1], ratio[t], pivots[t - 1, start : start + most]
+                below = time_off[m, t - 1]
                 for j in range(count):
-                    share[j] = below * own[j] * pivot[j]
-                    here[j] = value[j] - share[j] * before[j]
+                    share[j] = below * factor[j] * pivot[j]
+                    current[j] = value[j] - share[j] * before[j]
             for t in range(frames - 1, -1, -1):
-                here, pivot = found[t], scale[t, start : start + most]
+                current, pivot = solution[t], pivots[t, start : start + most]
                 for j in range(count):
-                    here[j] *= pivot[j]
+                    current[j] *= pivot[j]
                 if t + 1 < frames:
-                    after, share = found[t + 1], ratio[t + 1]
+                    after, share = solution[t + 1], ratio[t + 1]
                     for j in range(count):
-                        here[j] -= share[j] * after[j]
-                moved, sum_ = now[t, start : start + most], total[t, start : start + most]
+                        current[j] -= share[j] * after[j]
+                moved, summed = steps[t, start : start + most], total[t, start : start + most]
                 if old == 0:
                     for j in range(count):
-                        moved[j] = new * here[j]
+                        moved[j] = new * current[j]
                 else:
                     for j in range(count):
-                        moved[j] = old * moved[j] + new * here[j]
-                if first:
+                        moved[j] = old * moved[j] + new * current[j]
+                if is_first:
                     for j in range(count):
-                        sum_[j] = moved[j]
+                        summed[j] = moved[j]
                 else:
                     for j in range(count):
-                        sum_[j] += moved[j]
+                        summed[j] += moved[j]
 
 
 @_compiled
-def restrict(fine: np.ndarray, reach: np.ndarray, domain: np.ndarray, coarse: np.ndarray, wraps: bool = False) -> None:
-    """``coarse``: what is left on a grid, brought to the next one: the transpose of :func:`interpolate`."""
+def restrict(
+    fine: np.ndarray, fine_weight: np.ndarray, domain: np.ndarray, coarse: np.ndarray, wraps: bool = False
+) -> None:
+    """Set ``coarse`` to the restriction of ``fine``: the transpose of :func:`interpolate`."""
     batch, frames, height, width = fine.shape
-    row = np.zeros(width + 3, fine.dtype)  # a cell before the first, two behind the last: nothing is there
+    row = np.zeros(width + 3, fine.dtype)  # one zero before the first cell, two after the last
     far, near = fine.dtype.type(0.25), fine.dtype.type(0.75)
     for b in range(batch):
-        place, below = min(b, len(reach) - 1), min(b, len(domain) - 1)
+        s, below = min(b, len(fine_weight) - 1), min(b, len(domain) - 1)
         for t in range(frames):
             for i in range(coarse.shape[2]):
                 row[:] = 0
@@ -194,9 +200,9 @@ def restrict(fine: np.ndarray, reach: np.ndarray, domain: np.ndarray, coarse: np
                     share = near if k == 1 or k == 2 else far
                     if 0 <= line < height:
                         for j in range(width):
-                            row[j + 1] += share * reach[place, line, j] * fine[b, t, line, j]
+                            row[j + 1] += share * fine_weight[s, line, j] * fine[b, t, line, j]
                 if wraps:
-                    # Of an odd width the last coarse cell has one column: what would be the second stays 0.
+                    # For an odd width the last coarse cell has one column only; its second one stays 0.
                     row[0] = row[2 * coarse.shape[3]]
                     row[2 * coarse.shape[3] + 1] = row[1]
                 for j in range(coarse.shape[3]):
@@ -205,74 +211,75 @@ def restrict(fine: np.ndarray, reach: np.ndarray, domain: np.ndarray, coarse: np
 
 
 @_compiled
-def interpolate(coarse: np.ndarray, reach: np.ndarray, fine: np.ndarray, wraps: bool = False) -> None:
-    """``fine += reach * coarse``, bilinear between the coarse cells' centres.
+def interpolate(coarse: np.ndarray, fine_weight: np.ndarray, fine: np.ndarray, wraps: bool = False) -> None:
+    """Compute ``fine += fine_weight * coarse``, bilinear between the centres of the coarse cells.
 
-    Beyond the border there is nothing, or, where the last column touches the first, what is on the other side.
+    Values beyond the border are 0, or those of the opposite side if the last column touches the first.
     """
     batch, frames, height, width = fine.shape
     rows, columns = coarse.shape[2:]
     row = np.zeros(columns + 2, fine.dtype)
     far, near = fine.dtype.type(0.25), fine.dtype.type(0.75)
     for b in range(batch):
-        place = min(b, len(reach) - 1)
+        s = min(b, len(fine_weight) - 1)
         for t in range(frames):
             for i in range(height):
-                own = i // 2
-                other = own - 1 if i % 2 == 0 else own + 1
+                nearest = i // 2
+                second = nearest - 1 if i % 2 == 0 else nearest + 1
                 for j in range(columns):
-                    row[j + 1] = near * coarse[b, t, own, j]
-                if 0 <= other < rows:
+                    row[j + 1] = near * coarse[b, t, nearest, j]
+                if 0 <= second < rows:
                     for j in range(columns):
-                        row[j + 1] += far * coarse[b, t, other, j]
+                        row[j + 1] += far * coarse[b, t, second, j]
                 if wraps:
                     row[0] = row[columns]
                     row[columns + 1] = row[1]
                 for j in range(width // 2):
-                    fine[b, t, i, 2 * j] += reach[place, i, 2 * j] * (near * row[j + 1] + far * row[j])
-                    fine[b, t, i, 2 * j + 1] += reach[place, i, 2 * j + 1] * (near * row[j + 1] + far * row[j + 2])
+                    fine[b, t, i, 2 * j] += fine_weight[s, i, 2 * j] * (near * row[j + 1] + far * row[j])
+                    fine[b, t, i, 2 * j + 1] += fine_weight[s, i, 2 * j + 1] * (near * row[j + 1] + far * row[j + 2])
                 if width % 2:
                     j = width // 2
-                    fine[b, t, i, 2 * j] += reach[place, i, 2 * j] * (near * row[j + 1] + far * row[j])
+                    fine[b, t, i, 2 * j] += fine_weight[s, i, 2 * j] * (near * row[j + 1] + far * row[j])
 
 
 @_compiled
-def carry(mask: np.ndarray, left_y: float, left_x: float, left: np.ndarray, out: np.ndarray) -> None:
-    """What each cell has of the nearest that is seen, as :func:`geogan.prior.nearness.nearness` says, (T, 3 C, H, W).
+def spread_nearness(mask: np.ndarray, keep_y: float, keep_x: float, keep_t: np.ndarray, out: np.ndarray) -> None:
+    """Spread a mask (T, C, H, W) into the nearness of every cell, see :func:`geogan.prior.nearness.nearness`.
 
-    From one row, column and date to the next, ``left_y``, ``left_x`` and ``left`` (T - 1,) remain of it.
+    ``keep_y``, ``keep_x`` and ``keep_t`` (T - 1,) are the factors from one row, column and date to the next; ``out``
+    has shape (T, 3 C, H, W).
     """
     frames, channels, height, width = mask.shape
     for t in range(frames):
         for c in range(channels):
-            here, seen = out[t, c], mask[t, c]
+            same, seen = out[t, c], mask[t, c]
             for i in range(height):
                 for j in range(width):
-                    here[i, j] = seen[i, j]
-            # Column by column: along a row each cell would wait for the one before.
+                    same[i, j] = seen[i, j]
+            # Column by column: along a row, each cell would have to wait for the previous one.
             for j in range(1, width):
                 for i in range(height):
-                    here[i, j] = max(here[i, j], left_x * here[i, j - 1])
+                    same[i, j] = max(same[i, j], keep_x * same[i, j - 1])
             for j in range(width - 2, -1, -1):
                 for i in range(height):
-                    here[i, j] = max(here[i, j], left_x * here[i, j + 1])
+                    same[i, j] = max(same[i, j], keep_x * same[i, j + 1])
             for i in range(1, height):
                 for j in range(width):
-                    here[i, j] = max(here[i, j], left_y * here[i - 1, j])
+                    same[i, j] = max(same[i, j], keep_y * same[i - 1, j])
             for i in range(height - 2, -1, -1):
                 for j in range(width):
-                    here[i, j] = max(here[i, j], left_y * here[i + 1, j])
+                    same[i, j] = max(same[i, j], keep_y * same[i + 1, j])
             before = out[t, channels + c]
             for i in range(height):
                 for j in range(width):
-                    before[i, j] = here[i, j]
+                    before[i, j] = same[i, j]
                     if t > 0:
-                        before[i, j] = max(here[i, j], left[t - 1] * out[t - 1, channels + c, i, j])
+                        before[i, j] = max(same[i, j], keep_t[t - 1] * out[t - 1, channels + c, i, j])
     for t in range(frames - 1, -1, -1):
         for c in range(channels):
-            here, after = out[t, c], out[t, 2 * channels + c]
+            same, after = out[t, c], out[t, 2 * channels + c]
             for i in range(height):
                 for j in range(width):
-                    after[i, j] = here[i, j]
+                    after[i, j] = same[i, j]
                     if t + 1 < frames:
-                        after[i, j] = max(here[i, j], left[t] * out[t + 1, 2 * channels + c, i, j])
+                        after[i, j] = max(same[i, j], keep_t[t] * out[t + 1, 2 * channels + c, i, j])

@@ -22,7 +22,7 @@ from geogan.operators.operator import Operator
 from geogan.prior import Film
 from geogan.prior.archive_covariance import Prior, reach
 from geogan.prior.nearness import nearness
-from geogan.prior.trust import USUAL, trust
+from geogan.prior.trust import trust
 from geogan.training.blocks import RECORRUPTION, SHOWN_ERROR, total_noise
 from geogan.training.objective import error_likelihood
 
@@ -288,9 +288,7 @@ class Judge:
             # Noise that was withheld is in the floor.
             noise = self._noise(stretch)[where].double()
             weight = (
-                torch.ones_like(found)
-                if stretch.target_uncertainty is None
-                else trust(torch.ones_like(found), noise, USUAL)
+                torch.ones_like(found) if stretch.target_uncertainty is None else trust(torch.ones_like(found), noise)
             )
             std = None if made.std is None else made.std[where].double()
             first = (self.operator.blur(stretch.guess[None])[0] - stretch.target)[where].double()

@@ -32,9 +32,16 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, remarks
-from geogan.prior import Film
-from geogan.prior.archive_covariance import FEWEST_DATES, SEARCHED_CELLS, Prior, fit_archive_prior
-from geogan.prior.gaussian import GaussianPrior, fit_amplitude, fit_prior, hidden_error
+from geogan.prior import (
+    ArchivePrior,
+    Film,
+    GaussianPrior,
+    Prior,
+    fit_amplitude,
+    fit_archive_prior,
+    fit_prior,
+    hidden_error,
+)
 from geogan.training.blocks import cut, holds_enough, prepare, samples_of_a_block, some_samples
 from geogan.training.single_scene import Scene, fit_scene, hiding
 
@@ -564,7 +571,8 @@ def _with_covariance(
     markov: GaussianPrior, archive: Archive, pieces: Sequence[Film], places: Sequence[slice | np.ndarray]
 ) -> Prior:
     """The archive's own covariance, where the grid is small, the dates are many, and it is better."""
-    if archive.domain.size > SEARCHED_CELLS or max(archive.domain.shape) > FIT_SIDE or len(archive.days) < FEWEST_DATES:
+    is_worth = ArchivePrior.is_worth_fitting(archive.domain.size, len(archive.days))
+    if not is_worth or max(archive.domain.shape) > FIT_SIDE:
         return markov
     whole = archive.read(slice(0, len(archive.days)))
     searched = whole.mask.clone()

@@ -16,8 +16,7 @@ from geogan.archive.standardiser import Standardiser
 from geogan.archive.withheld import turns
 from geogan.fields.circle import taken
 from geogan.operators.errors import InputError
-from geogan.prior import Film
-from geogan.prior.gaussian import GaussianPrior, fit_prior, hidden_error
+from geogan.prior import Film, GaussianPrior, fit_prior, hidden_error
 from geogan.training.blocks import cut
 
 # Values of a piece at most: a scene of no more is looked at whole.

@@ -25,8 +25,7 @@ from geogan.operators.errors import InputError
 from geogan.pipelines.evaluate import evaluate
 from geogan.pipelines.fill import fill
 from geogan.pipelines.train import resume
-from geogan.prior import Film
-from geogan.prior.gaussian import GaussianPrior, fit_amplitude, hidden_error
+from geogan.prior import Film, GaussianPrior, fit_amplitude, hidden_error
 from geogan.training.blocks import prepare
 from geogan.training.loop import TrainState, Weights, _seen, _targets, train_step
 from geogan.training.windows import draw_windows

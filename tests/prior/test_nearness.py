@@ -1,4 +1,4 @@
-"""How near observations are: of the nearest one, in space and time."""
+"""Nearness is that of the nearest observation in space and time."""
 
 import math
 
@@ -27,14 +27,14 @@ def test_it_is_that_of_the_nearest_observation():
     assert ((found[:, 0] == 1) == (mask == 1)).all()
 
 
-def test_without_a_first_guess_it_counts_in_steps():
+def test_without_a_first_guess_time_is_counted_in_steps():
     mask = torch.zeros(4, 1, 1, 1)
     mask[0] = 1
     hourly, daily = (nearness(mask, step * torch.arange(4.0)) for step in (1 / 24, 1.0))
     torch.testing.assert_close(hourly, daily)
 
 
-def test_dates_far_apart_have_nothing_to_do_with_each_other():
+def test_dates_far_apart_are_independent():
     mask = (torch.rand(5, 1, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.5).float()
     here, before, after = nearness(mask, 1e9 * torch.arange(5.0), persistence=1.0).unbind(1)
     torch.testing.assert_close(before, here)
@@ -50,7 +50,7 @@ def test_only_differences_of_dates_count(shift):
     torch.testing.assert_close(nearness(mask, days + shift), nearness(mask, days))
 
 
-def test_backwards_in_time_before_is_after():
+def test_reversed_time_swaps_before_and_after():
     mask = (torch.rand(9, 1, 4, 4, generator=torch.Generator().manual_seed(2)) < 0.1).float()
     here, before, after = nearness(mask, DAYS).unbind(1)
     turned = nearness(mask.flip(0), (21 - DAYS).flip(0)).flip(0).unbind(1)
@@ -59,7 +59,7 @@ def test_backwards_in_time_before_is_after():
 
 
 @pytest.mark.parametrize("width", [9, 12])
-def test_the_nearest_may_lie_across_the_seam(width):
+def test_the_nearest_observation_may_be_across_the_seam(width):
     mask = (torch.rand((3, 1, 5, width), generator=torch.Generator().manual_seed(0)) < 0.05).float()
     mask[0, 0, 2, -1] = 1
     days = torch.arange(3.0)

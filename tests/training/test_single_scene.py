@@ -10,7 +10,7 @@ from geogan.archive.survey import check_field
 from geogan.fields.field import Field
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
-from geogan.prior.gaussian import fit_prior
+from geogan.prior import fit_prior
 from geogan.training import preparation
 from geogan.training import single_scene as scene
 from geogan.training.preparation import prepare_model, read_once

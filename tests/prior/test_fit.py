@@ -1,0 +1,126 @@
+"""The search recovers the parameters of synthetic fields, and scores are errors on hidden observations."""
+
+import numpy as np
+import pytest
+import torch
+
+from geogan.operators.errors import InputError
+from geogan.prior import Film, GaussianPrior, fit_amplitude, fit_archive_prior, fit_prior, hidden_error
+
+
+def film(values, kept, hidden, domain, days, *, single=None) -> Film:
+    """Return a film whose observations are shown, hidden under a cloud, or hidden one by one."""
+    mask = kept + hidden if single is None else kept + hidden + single
+    return Film(values=values, mask=mask, kept=kept, domain=domain, days=days, single=single)
+
+
+def draw(prior: GaussianPrior, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    """Draw fields (B, T, 1, H, W) of daily dates from a prior on a grid without land."""
+    nothing = torch.zeros(shape)
+    return prior.sample(nothing, nothing, torch.ones(shape[-2:]), torch.arange(float(shape[1])), generator=generator)
+
+
+def clouds(shape: tuple[int, ...], cells: int, threshold: float, generator: torch.Generator) -> torch.Tensor:
+    """Return a mask (N, C, H, W) that is 1 under square clouds of so many cells."""
+    count, channels, height, width = shape
+    coarse = torch.randn(count, channels, height // cells, width // cells, generator=generator)
+    return (torch.nn.functional.interpolate(coarse, scale_factor=cells) > threshold).float()
+
+
+def test_parameters_are_recovered():
+    true = GaussianPrior(length=10.0, persistence=4.0, noise=0.2)
+    generator = torch.Generator().manual_seed(5)
+    domain, dates = torch.ones(40, 40), torch.arange(12.0)
+    fields = draw(true, (2, 12, 1, 40, 40), generator)
+    fields = fields + true.noise * torch.randn(fields.shape, generator=generator)
+    films = []
+    for field in fields:
+        hidden = clouds((1, 12, 40, 40), 5, 0.5, generator)[0][:, None]
+        films.append(film(field, 1 - hidden, hidden, domain, dates))
+    fitted = fit_prior(films)
+    assert hidden_error(fitted, films) <= 1.01 * hidden_error(true, films)
+    assert np.log(fitted.length / true.length) == pytest.approx(0, abs=0.6)
+    assert np.log(fitted.persistence / true.persistence) == pytest.approx(0, abs=0.7)
+
+
+def test_a_search_without_hidden_observations_is_refused():
+    ones = torch.ones(1, 1, 4, 4)
+    empty = film(ones, ones, torch.zeros_like(ones), torch.ones(4, 4), torch.zeros(1))
+    with pytest.raises(InputError, match="no observation could be hidden"):
+        fit_prior([empty])
+
+
+def test_detail_and_tilt_of_a_rough_field_are_recovered():
+    true = GaussianPrior(length=60.0, noise=0.1, detail=0.05, tilt=-1.0)
+    generator = torch.Generator().manual_seed(2)
+    domain, dates = torch.ones(48, 48), torch.zeros(1)
+    fields = draw(true, (6, 1, 1, 48, 48), generator)
+    fields = fields + true.noise * torch.randn(fields.shape, generator=generator)
+    masks = clouds((6, 1, 48, 48), 6, 0.3, generator)[:, :, None]
+    films = [film(field, 1 - hidden, hidden, domain, dates) for field, hidden in zip(fields, masks, strict=True)]
+    fitted = fit_prior(films)
+    assert hidden_error(fitted, films) <= 1.01 * hidden_error(true, films)
+    assert fitted.detail < 0.3 and fitted.tilt < -0.2
+
+
+def test_the_amplitude_is_that_of_the_field():
+    """A field of three times the amplitude and noise has the same mean and three times the spread."""
+    generator = torch.Generator().manual_seed(4)
+    true = GaussianPrior(length=8.0, persistence=4.0, noise=0.2)
+    domain, dates = torch.ones(32, 32), torch.arange(8.0, dtype=torch.float64)
+    field = 3 * draw(true, (4, 8, 1, 32, 32), generator)
+    field = field + 0.6 * torch.randn(field.shape, generator=generator)
+    kept = (torch.rand(field.shape, generator=generator) < 0.3).float()
+    films = [film(values, shown, 1 - shown, domain, dates) for values, shown in zip(field, kept, strict=True)]
+    fitted = fit_amplitude(true, films, seed=0)
+    assert fitted.amplitude == pytest.approx(3.0, rel=0.05)
+    noise = torch.randn((2, 2, *field.shape), generator=generator)
+    ours, unit = (prior.members(field * kept, kept, domain, dates, noise=noise) for prior in (fitted, true))
+    torch.testing.assert_close(ours[0], unit[0])
+    torch.testing.assert_close(ours[1], fitted.amplitude * unit[1])
+
+
+def test_single_hidden_observations_determine_the_noise():
+    """Under a large gap no observation is near enough to tell noise from a field that changes quickly."""
+    shape, generator = (6, 1, 32, 32), torch.Generator().manual_seed(3)
+    truth = GaussianPrior(length=8.0, persistence=1.5, noise=0.05)
+    domain, days = torch.ones(32, 32), torch.arange(6.0, dtype=torch.float64)
+    gap = torch.zeros(shape)
+    gap[2:4, :, 4:28, 4:28] = 1
+    with_single, without = [], []
+    for _ in range(3):
+        values = draw(truth, (1, *shape), generator)[0] + 0.05 * torch.randn(shape, generator=generator)
+        single = (torch.rand(shape, generator=generator) < 0.05) * (1 - gap)
+        kept = 1 - gap - single
+        with_single.append(film(values, kept, gap, domain, days, single=single))
+        without.append(film(values, kept, gap, domain, days))
+    start = GaussianPrior(length=8.0, persistence=1.5, noise=0.4)
+    precise, rough = (fit_prior(films, evaluations=30, start=start).noise for films in (with_single, without))
+    assert abs(np.log(precise / 0.05)) < abs(np.log(rough / 0.05))
+    # The score of clouds does not contain the error on single observations.
+    assert hidden_error(truth, with_single) == pytest.approx(hidden_error(truth, without), rel=1e-6)
+
+
+@pytest.mark.parametrize("has_kinds", [True, False])
+def test_the_archives_covariance_is_taken_if_it_is_better(has_kinds):
+    """It is better for cells of four kinds at random places, and not for a Markov field."""
+    generator = torch.Generator().manual_seed(0)
+    markov = GaussianPrior(length=6.0, persistence=0.1, noise=0.1)
+    values, domain = draw(markov, (150, 1, 1, 7, 9), generator)[:, 0], torch.ones(7, 9)
+    if has_kinds:
+        kind = torch.randint(0, 4, (7, 9), generator=generator)
+        values = torch.randn(150, 4, generator=generator)[:, None, kind]
+        values = values + 0.1 * torch.randn(values.shape, generator=generator)
+    mask = (torch.rand(values.shape, generator=generator) > 0.4).float()
+    days, films, searched = 8.0 * torch.arange(10.0, dtype=torch.float64), [], mask.clone()
+    for first in (20, 60):
+        dates = slice(first, first + 10)
+        hidden = mask[dates] * (torch.rand(mask[dates].shape, generator=generator) < 0.3)
+        searched[dates] -= hidden
+        films.append(film(values[dates], mask[dates] - hidden, hidden, domain, days))
+    fitted = fit_archive_prior(markov, films, values * mask, mask, searched, domain, evaluations=8)
+    assert fitted.stationary is not has_kinds
+    if has_kinds:
+        assert hidden_error(fitted, films) < 0.5 * hidden_error(markov, films)
+    else:
+        assert fitted is markov
