@@ -20,7 +20,7 @@ from rich.progress import Progress
 import geogan
 from geogan.archive.archive import IN_MEMORY
 from geogan.archive.survey import check_field, gap_sentences
-from geogan.compute.regions import Region
+from geogan.compute.extent import Extent
 from geogan.compute.threads import side_by_side, steady_memory
 from geogan.fields.field import Field
 from geogan.fields.observation_error import error_checker
@@ -622,7 +622,7 @@ def _check(filler: Filler, first: Tile) -> list[str]:
     known = Field(field, filler.axes, error=archive.error)
     regime, check = Regime(archive, str(field.name), bands), error_checker(known)
 
-    def look(region: Region, values: np.ndarray) -> None:
+    def look(region: Extent, values: np.ndarray) -> None:
         check(region, values)
         regime.add(region, values)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from geogan.compute.streaming import reading as reading_of
+from geogan.compute.streaming import explain_read_errors
 from geogan.fields.domains import named_domain
 from geogan.fields.field import Field
 from geogan.fields.variables import is_joined, split_variables
@@ -146,7 +146,7 @@ def _plot_data(data: str | Path, out: Path, options: PlotOptions) -> tuple[str, 
     for path, part in parts:
         if part is not None:
             # Reading here lets the error name the damaged file.
-            with reading_of(str(path), str(part.name)):
+            with explain_read_errors(str(path), str(part.name)):
                 select_date(part, options.date).load()
     if source is None and truth is None and observed is None:
         domain = _domain(data, options.domain, field, reading)

@@ -287,7 +287,7 @@ def test_what_cannot_be_trained_with(gappy, changes, words, tmp_path):
 def test_what_cannot_be_trained_on(truth, gappy, domain, tmp_path):
     for field, words in (
         (truth, "has no gaps, but the operator cloud_mask makes gaps.* geogan corrupt"),
-        (gappy * 0 + 3, "is 3 wherever it is seen"),
+        (gappy * 0 + 3, "is 3 wherever it is observed"),
         (gappy.where(False), "holds no value at all"),
         (gappy[::-1], "do not increase"),
         (gappy[:, 8:13], "the network needs at least 8 each way"),

@@ -1,8 +1,9 @@
-"""An archive as training and filling see it: standardised pieces, what was seen, what is withheld."""
+"""An archive as training and filling use it: standardised films, observed cells, withheld cells."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from dataclasses import field as field_
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -11,12 +12,13 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive.observed import KeptMasks, Masks
-from geogan.archive.screening import CELLS, DATES, Screen, Screened, hide, widened
+from geogan.archive.observed import MaskCache, ObservedMasks
+from geogan.archive.screening import CELLS, DATES, Screen, Screened, hide, with_neighbours
 from geogan.archive.standardiser import Standardiser
 from geogan.archive.withheld import Withheld, withhold
-from geogan.compute.regions import REGION_VALUES, Region, Regions, plan_regions
-from geogan.compute.streaming import read_piece, stored_chunks
+from geogan.compute.chunk_groups import ChunkGroups, plan_groups
+from geogan.compute.extent import Extent
+from geogan.compute.streaming import read_values, stored_chunks
 from geogan.fields.circle import stretches, taken
 from geogan.fields.covariates import Covariates
 from geogan.fields.field import Field
@@ -27,60 +29,65 @@ from geogan.fields.variables import split_variables
 from geogan.operators.errors import InputError
 from geogan.prior import Film
 
-# Archives up to this many values (256 MiB) are held in memory while training; longer ones are read region by region.
+# Archives of up to this many values (256 MiB) are loaded into memory for training. Larger ones are read in groups of
+# chunks, each of at most a quarter of it.
 IN_MEMORY = 2**26
 
 
 class Loaded(NamedTuple):
-    """A region of an archive as it was read; (T, C, h, w), in the field's units."""
+    """A part of an archive in memory, in units of the field; arrays have shape (T, C, h, w)."""
 
-    region: Region
-    values: np.ndarray  # float32, NaN where unseen
-    held: np.ndarray  # True where withheld
-    error: np.ndarray | float | None  # standard deviation of the values' errors, where it is known
+    extent: Extent
+    values: np.ndarray  # float32, NaN where not observed
+    withheld: np.ndarray  # True where withheld
+    error: np.ndarray | float | None  # standard deviation of the observation errors, if known
 
     def part(self, t: slice | np.ndarray, y: slice, x: slice) -> Loaded:
-        """A smaller region of this one, or some of its dates; across the seam of one that goes round the globe."""
-        dates, *place = (_moved(part, own.start) for part, own in zip((t, y, x), self.region))
-        values, held = (taken(part[dates], *place) for part in (self.values, self.held))  # type: ignore[arg-type]
-        error = taken(self.error[dates], *place) if isinstance(self.error, np.ndarray) else self.error  # type: ignore[arg-type]
-        return Loaded(Region(t, y, x), values, held, error)  # type: ignore[arg-type]
+        """Return a smaller part, or some of its dates; on a periodic grid it may cross the seam."""
+        dates, *cells = (_moved(part, whole.start) for part, whole in zip((t, y, x), self.extent))
+        values, withheld = (taken(part[dates], *cells) for part in (self.values, self.withheld))  # type: ignore[arg-type]
+        error = taken(self.error[dates], *cells) if isinstance(self.error, np.ndarray) else self.error  # type: ignore[arg-type]
+        return Loaded(Extent(t, y, x), values, withheld, error)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
 class Archive:
-    """A gappy field with what is needed to read standardised pieces of it.
+    """A gappy field with what is needed to read standardised films of it.
 
     Attributes
     ----------
     field : DataArray, shape (T, C, H, W)
-        As measured, NaN where unseen; lazy or not. A single map has ``T = 1``, a field without bands ``C = 1``.
+        The observations, NaN where there are none; lazy or not. A single map has ``T = 1``, a field without bands
+        ``C = 1``.
     domain : ndarray of bool, shape (H, W)
         True where the field exists.
     standardiser : Standardiser
-        What turns values into anomalies.
+        Transforms values into anomalies.
     days : ndarray of float64, shape (T,)
+        Dates in days.
     phase : ndarray of float64, shape (T,), or None
         Day of the year of each date.
     withheld : Withheld, optional
-        What pieces must not show; None to show all.
+        Observations that films do not show; None to show all.
     independent : bool
-        Whether the dates are no dates but samples that have nothing to do with each other.
+        Whether the dates are independent samples.
     limits : (ndarray, ndarray), shape (C, 1, 1) each, optional
-        Lowest and highest value of each band that its attributes call valid; reconstructions lie between them.
+        Lowest and highest valid value of each band, by its attributes; reconstructions are clipped to them.
     is_periodic : bool
-        Whether the last column touches the first; columns of a piece may then lie beyond either end, as
+        Whether the last column touches the first; columns of a part may then lie beyond either end, as
         :mod:`geogan.fields.circle` counts them.
     origin : (int, int)
-        Row and column of the model's grid at which the field's begins.
+        Row and column of the model's grid at which the field begins.
     covariates : Covariates, optional
-        What networks are shown beside the field.
+        Additional inputs of the networks.
     error : DataArray, shape (T, C, H, W), or float, optional
-        Standard deviation of the observations' errors, in the field's units; None where it is not known.
+        Standard deviation of the observation errors, in units of the field; None if it is not known.
     screen : Screen, optional
-        Which observations are to be left out when the archive is read.
-    masks : Masks
-        Where the field was observed.
+        Decides which observations are left out when the archive is read.
+    memory : int
+        Values that may be in memory: a larger archive is read in groups of chunks, of at most a quarter of it each.
+    masks : ObservedMasks
+        Observed cells of the field.
     """
 
     field: xr.DataArray
@@ -96,21 +103,22 @@ class Archive:
     error: xr.DataArray | float | None = None
     is_periodic: bool = False
     screen: Screen | None = None
-    masks: Masks = None  # type: ignore[assignment]
+    memory: int = field_(default_factory=lambda: IN_MEMORY)
+    masks: ObservedMasks = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        # What was read already serves an archive that differs in other things.
+        # Masks that were read serve a changed archive too, if its field and domain are the same.
         if self.masks is None or self.masks.field is not self.field or self.masks.domain is not self.domain:
-            object.__setattr__(self, "masks", Masks(self.field, self.domain))
+            object.__setattr__(self, "masks", ObservedMasks(self.field, self.domain))
 
     @classmethod
-    def of(cls, field: Field, standardiser: Standardiser) -> Archive:
-        """Make the archive of a field with its domain and known error.
+    def of(cls, field: Field, standardiser: Standardiser, *, memory: int | None = None) -> Archive:
+        """Return the archive of a field with its domain and known error.
 
         Raises
         ------
         InputError
-            Where the climatology has seasons and the field no dates.
+            If the climatology has a seasonal cycle and the field has no dates.
         """
         assert field.domain is not None
         if field.day_of_year is None and len(standardiser.coefficients) > 1:
@@ -128,11 +136,12 @@ class Archive:
             limits=_limits(field.array, field.bands),
             error=field.error,
             is_periodic=field.is_periodic,
+            memory=IN_MEMORY if memory is None else memory,
         )
 
     @property
     def bands(self) -> int:
-        """Bands of the field."""
+        """Number of bands of the field."""
         return self.field.shape[1]
 
     @property
@@ -142,18 +151,18 @@ class Archive:
 
     @property
     def streamed(self) -> bool:
-        """Whether pieces are read from where the archive is stored."""
+        """Whether films are read from the store of the archive."""
         return self.field.chunks is not None
 
     def held(self) -> Archive:
-        """The archive in memory, where it is small enough."""
-        if not self.streamed or too_long(self.field):
+        """Return the archive loaded into memory, if it is small enough."""
+        if not self.streamed or is_too_large(self.field, self.memory):
             return self
-        error = _in_memory(self.error) if isinstance(self.error, xr.DataArray) else self.error
-        return replace(self, field=_in_memory(self.field), error=error)
+        error = _loaded(self.error) if isinstance(self.error, xr.DataArray) else self.error
+        return replace(self, field=_loaded(self.field), error=error)
 
     def suspicious(self, values: np.ndarray, t: slice, y: slice, x: slice) -> np.ndarray:
-        """Find what the screen leaves out of a piece in the field's units, (t, C, h, w)."""
+        """Return the cells that the screen leaves out of values in units of the field, (t, C, h, w) bool."""
         assert self.screen is not None
         phase = None if self.phase is None else self.phase[t]
         seen = np.isfinite(values) & self.sea(y, x)
@@ -161,70 +170,69 @@ class Archive:
         return self.screen.suspicious(np.where(seen, anomaly, np.nan), independent=self.independent)
 
     def screened(self) -> Archive:
-        """Return the archive without what its screen leaves out; itself where it has none.
+        """Return the archive without the observations that its screen leaves out; itself if it has no screen.
 
-        What is in memory, or small enough for it, is screened at once; else it is when it is read.
+        An archive that fits into memory is screened at once, a larger one when it is read.
         """
         if self.screen is None:
             return self
         archive = self.held()
         field = archive.field
         if field.chunks is None:
-            height, width = archive.domain.shape
-            whole, (around, inside) = (
-                slice(0, height),
-                widened(slice(0, width), width, CELLS, is_periodic=self.is_periodic),
-            )
-            # Some dates at a time, with those beside them.
-            parts, step = [], max(1, REGION_VALUES // field[0].size)
-            for start in range(0, len(field), step):
-                wide, inner = widened(slice(start, min(start + step, len(field))), len(field), DATES)
-                values = taken(np.asarray(field[wide].values), whole, around)
-                parts.append(hide(values, archive.suspicious(values, wide, whole, around))[inner, ..., inside])
-            data: Any = np.concatenate(parts)
+            data: Any = archive._screened_values()
         else:
             source = Screened(field.data, archive.suspicious, is_periodic=self.is_periodic)
-            data = dask.array.from_array(
-                source,
-                chunks=field.chunks,
-                name=False,
-                meta=np.empty((0,) * 4, field.dtype),
-            )
+            data = dask.array.from_array(source, chunks=field.chunks, name=False, meta=np.empty((0,) * 4, field.dtype))
         return replace(archive, field=field.copy(data=data), screen=None)
 
+    def _screened_values(self) -> np.ndarray:
+        """Return the screened values of a field in memory, computed for some dates at a time."""
+        height, width = self.domain.shape
+        count, rows = len(self.field), slice(0, height)
+        columns, inside = with_neighbours(slice(0, width), width, CELLS, is_periodic=self.is_periodic)
+        parts, step = [], max(1, (self.memory // 4) // self.field[0].size)
+        for start in range(0, count, step):
+            dates, inner = with_neighbours(slice(start, min(start + step, count)), count, DATES)
+            values = taken(np.asarray(self.field[dates].values), rows, columns)
+            parts.append(hide(values, self.suspicious(values, dates, rows, columns))[inner, ..., inside])
+        return np.concatenate(parts)
+
     def errors(self, dates: slice) -> np.ndarray | float:
-        """Standard deviation of the observations' errors, in the field's units; 0 where it is not known."""
-        return read_piece(self.error, dates) if isinstance(self.error, xr.DataArray) else self.error or 0.0
+        """Return the standard deviation of the observation errors, in units of the field; 0 if it is not known."""
+        return read_values(self.error, dates) if isinstance(self.error, xr.DataArray) else self.error or 0.0
 
     def withholding(self, share_seen: np.ndarray, *, seed: int) -> Archive:
-        """The archive with some of its observations withheld."""
-        chosen = withhold(
+        """Return the archive with some observations withheld, see :func:`geogan.archive.withheld.withhold`."""
+        rule = withhold(
             self.seen, share_seen, seed=seed, independent=self.independent, read_ahead=self.masks.read_ahead
         )
-        return replace(self, withheld=chosen)
+        return replace(self, withheld=rule)
 
     def seen(self, date: int) -> np.ndarray:
-        """What was observed on a date, (C, H, W) bool, withheld or not."""
+        """Return the observed cells of a date, withheld or not, (C, H, W) bool."""
         return self.masks.at(date)
 
     def hidden(self, date: int) -> np.ndarray | None:
-        """What is withheld on a date, (C, H, W) bool, or None where nothing is."""
+        """Return the withheld cells of a date, (C, H, W) bool, or None if there are none."""
         if self.withheld is None or self.withheld.sources[date, 0] < 0:
             return None
         if date not in self._hidden:
-            # One that takes part in a race of two threads loses nothing but time.
+            # If two threads compute the same mask, only time is lost.
             hidden = self.withheld.hidden(date, self.seen)
             assert hidden is not None
-            self._hidden.keep(date, hidden)
+            self._hidden.store(date, hidden)
             return hidden
         return self._hidden[date]
 
     @cached_property
-    def _hidden(self) -> KeptMasks:
-        return KeptMasks()
+    def _hidden(self) -> MaskCache:
+        return MaskCache()
 
     def find_hidden(self) -> None:
-        """Find out all that is withheld, each chunk decoded once: piece by piece would read whole maps for each."""
+        """Compute all withheld cells in one pass, which decodes each chunk once.
+
+        Film by film, whole maps would be read for each of them.
+        """
         if self.withheld is None or not self.streamed:
             return
         dates = np.array([date for date in self.withheld.dates if int(date) not in self._hidden], int)
@@ -233,33 +241,39 @@ class Archive:
             for date in some.tolist():
                 self.hidden(date)
 
-    def regions(self, least: tuple[int, int, int]) -> Regions | None:
-        """Regions that hold blocks of ``least`` dates, rows and columns; None where the archive is in memory."""
+    def chunk_groups(self, least: tuple[int, int, int]) -> ChunkGroups | None:
+        """Return groups of chunks that hold ``least`` dates, rows and columns; None if the archive is in memory."""
         if self.field.chunks is None:
             return None
-        chunks, most = stored_chunks(self.field), REGION_VALUES // self.bands
-        return plan_regions(chunks, least, most=most, is_periodic=self.is_periodic)
+        chunks, most = stored_chunks(self.field), (self.memory // 4) // self.bands
+        return plan_groups(chunks, least, most=most, is_periodic=self.is_periodic)
 
     def load(self, t: slice | np.ndarray, y: slice, x: slice) -> Loaded:
-        """Read a region, or some dates of it."""
-        raw = self._stored(self.field, t, y, x, dtype=np.float32)
-        held = np.zeros(raw.shape, bool)
+        """Read a part of the archive, or some dates of it.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, or observation errors are invalid.
+        """
+        values = self._stored(self.field, t, y, x, dtype=np.float32)
+        withheld = np.zeros(values.shape, bool)
         for row, date in enumerate(np.arange(len(self.days))[t].tolist()):
             hidden = self.hidden(date)
             if hidden is not None:
-                held[row] = taken(hidden, y, x)
+                withheld[row] = taken(hidden, y, x)
         if not isinstance(self.error, xr.DataArray):
-            return Loaded(Region(t, y, x), raw, held, self.error)  # type: ignore[arg-type]
-        error, called = self._stored(self.error, t, y, x), str(self.error.name or "the error variable")
-        raw = hide_unreadable(raw, error)
-        check_errors(raw, error, called=called, name=str(self.field.name or "the field"))
-        return Loaded(Region(t, y, x), raw, held, error)  # type: ignore[arg-type]
+            return Loaded(Extent(t, y, x), values, withheld, self.error)  # type: ignore[arg-type]
+        error, name = self._stored(self.error, t, y, x), str(self.error.name or "the error variable")
+        values = hide_unreadable(values, error)
+        check_errors(values, error, called=name, name=str(self.field.name or "the field"))
+        return Loaded(Extent(t, y, x), values, withheld, error)  # type: ignore[arg-type]
 
     def _stored(
         self, field: xr.DataArray, t: slice | np.ndarray, y: slice, x: slice, *, dtype: Any = None
     ) -> np.ndarray:
-        """Values of a piece as they are stored, each side of the seam read for itself."""
-        parts = [read_piece(field, t, y, part, dtype=dtype) for part in stretches(x, self.domain.shape[1])]
+        """Return values as they are stored; those on either side of the seam are read separately."""
+        parts = [read_values(field, t, y, part, dtype=dtype) for part in stretches(x, self.domain.shape[1])]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
 
     def spans(self, x: slice) -> bool:
@@ -288,44 +302,48 @@ class Archive:
         y, x : slice
             Rows and columns.
         within : Loaded, optional
-            A region that is in memory and contains the film; by default the film is read from the field.
+            A part of the archive in memory that contains the film; by default the film is read from the field.
 
         Returns
         -------
         Film
             float32. ``values`` holds withheld observations too; ``mask`` is 1 where observed and not withheld.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, or observation errors are invalid.
         """
-        _, raw, held, error = self.load(t, y, x) if within is None else within.part(t, y, x)
+        _, raw, withheld, error = self.load(t, y, x) if within is None else within.part(t, y, x)
         phase = None if self.phase is None else self.phase[t]
         domain = self.sea(y, x)
         observed = np.isfinite(raw) & domain
-        there = np.where(observed, raw, self.standardiser.neutral)
-        anomaly = self.standardiser.forward(there, phase, y, x)
+        filled = np.where(observed, raw, self.standardiser.neutral)
+        anomaly = self.standardiser.forward(filled, phase, y, x)
         np.copyto(anomaly, 0, where=~observed)
-        uncertainty = None
+        uncertainty = covariates = None
         if error is not None:
-            uncertainty = np.where(observed, self.standardiser.uncertainty(error, there), 0).astype(np.float32)
-        covariates = None
+            uncertainty = _tensor(np.where(observed, self.standardiser.uncertainty(error, filled), 0))
         if self.covariates is not None:
             covariates = torch.from_numpy(self.covariates.films(phase, domain, y, x, dates=len(raw)))
         return Film(
-            values=torch.from_numpy(anomaly.astype(np.float32, copy=False)),
-            mask=torch.from_numpy((observed & ~held).astype(np.float32)),
-            withheld=torch.from_numpy((observed & held).astype(np.float32)),
-            domain=torch.from_numpy(domain.astype(np.float32)),
+            values=_tensor(anomaly),
+            mask=_tensor(observed & ~withheld),
+            withheld=_tensor(observed & withheld),
+            domain=_tensor(domain),
             days=torch.from_numpy(self.days[t]),
             covariates=covariates,
-            uncertainty=None if uncertainty is None else torch.from_numpy(uncertainty),
+            uncertainty=uncertainty,
         )
 
 
-def too_long(field: xr.DataArray) -> bool:
-    """Whether a field is too long to be held in memory, and lies on disk."""
-    return field.chunks is not None and field.size > IN_MEMORY
+def is_too_large(field: xr.DataArray, memory: int | None = None) -> bool:
+    """Return whether a field is on disk and has more values than may be in memory."""
+    return field.chunks is not None and field.size > (IN_MEMORY if memory is None else memory)
 
 
 def _limits(source: xr.DataArray, bands: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """The valid range of each band, rounded inwards to float32; None where none is bounded."""
+    """Return the valid range of each band, rounded inwards to float32; None if no band has one."""
     variables = split_variables(source)
     ends = np.array([valid_limits(variable) for variable in variables])
     if np.isinf(ends).all():
@@ -342,8 +360,12 @@ def _moved(part: slice | np.ndarray, start: int) -> slice | np.ndarray:
     return slice(part.start - start, part.stop - start) if isinstance(part, slice) else part - start
 
 
-def _in_memory(field: xr.DataArray) -> xr.DataArray:
-    # Chunk by chunk into its place: gathered by Dask, all of it would be there twice.
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(array.astype(np.float32, copy=False))
+
+
+def _loaded(field: xr.DataArray) -> xr.DataArray:
+    # Each chunk is stored into its place: if Dask gathered them, the field would be in memory twice.
     whole = np.empty(field.shape, np.float32)
     dask.array.store(field.data.astype(np.float32), whole, lock=False, scheduler="threads")
     return field.copy(data=whole)

@@ -1,13 +1,13 @@
-"""Directions at the edge: bands that stand twice inside, as sine and cosine, and once outside."""
+"""Directions: one band of degrees or radians for the user, two bands of sine and cosine for the network."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import xarray as xr
 
-from geogan.archive.standardiser import Standardiser, transforms
+from geogan.archive.standardiser import Standardiser
+from geogan.fields.band_transforms import transforms
 from geogan.fields.field import Field
 from geogan.fields.quantities import full_turn, is_direction
 from geogan.fields.transforms import Transform
@@ -16,18 +16,18 @@ from geogan.operators.errors import InputError
 
 
 class Directed(NamedTuple):
-    """A field as it is inside, and how its bands are transformed there.
+    """A field with two bands for each direction, and the transforms of its bands.
 
     Attributes
     ----------
     field : Field
-        Bands of directions stand twice.
+        Each band of directions is repeated.
     transform : str
-        One a band of ``field``, with commas between; as it was given where no band is a direction.
+        One a band of ``field``, with commas between; as given if no band is a direction.
     remarks : tuple of str
-        Sentences on the bands that were taken for directions without being asked.
+        Sentences about bands that were recognised as directions.
     circular : tuple of int
-        Bands of the field that are directions.
+        Bands of the original field that are directions.
     """
 
     field: Field
@@ -36,79 +36,80 @@ class Directed(NamedTuple):
     circular: tuple[int, ...] = ()
 
     def repeated(self, other: xr.DataArray) -> xr.DataArray:
-        """Return another field of the same bands, such as their errors, with the same bands twice."""
+        """Return another field of the same bands, such as their errors, with the same bands repeated."""
         return repeat_bands(Field.of(other), self.circular).array
 
 
 def directed(field: Field, transform: str) -> Directed:
-    """Return a field whose bands of directions stand twice, with the transforms of sine and cosine.
+    """Return a field with two bands for each direction, and the transforms of sine and cosine.
 
     Parameters
     ----------
     field : Field
     transform : str
-        One for all bands or one a band, with commas between. With ``"none"`` for all, bands that are known as
-        directions (by ``standard_name`` and units) are transformed as such; ``"identity"`` leaves their numbers alone.
+        One for all bands or one a band, with commas between. With ``"none"`` for all, bands are recognised as
+        directions by ``standard_name`` and units; ``"identity"`` uses their numbers as they are.
+
+    Returns
+    -------
+    Directed
 
     Raises
     ------
     InputError
-        For an unknown transform, or directions whose full turn is not known.
+        If a transform is unknown, or the full turn of a direction is unknown.
 
     Examples
     --------
     >>> import numpy as np
     >>> attrs = {"units": "degree", "standard_name": "wind_from_direction"}
     >>> wind = xr.DataArray(np.zeros((3, 2)), dims=("y", "x"), name="wdir", attrs=attrs)
-    >>> found = directed(Field.of(wind), "none")
-    >>> found.field.bands, found.transform
+    >>> components = directed(Field.of(wind), "none")
+    >>> components.field.bands, components.transform
     (2, 'sine:360,cosine:360')
     """
-    array, each = field.array, list(transforms(transform, field.bands))
-    bands = split_variables(array) if is_joined(array) else [array] * field.bands
+    array, texts = field.array, list(transforms(transform, field.bands))
+    variables = split_variables(array) if is_joined(array) else [array] * field.bands
     remarks = []
-    if set(each) == {"none"} and transform.strip() == "none":
-        for band, one in enumerate(bands):
-            if is_direction(one):
-                each[band] = "circular"
+    if set(texts) == {"none"} and transform.strip() == "none":
+        for band, variable in enumerate(variables):
+            if is_direction(variable):
+                texts[band] = "circular"
                 remarks.append(
-                    f"{one.name or 'the field'} holds directions ({one.attrs.get('standard_name')}, in "
-                    f"{one.attrs.get('units')}): they are filled as sine and cosine, with transform circular; give "
-                    "identity to fill the numbers as they stand"
+                    f"{variable.name or 'the field'} holds directions ({variable.attrs.get('standard_name')}, in "
+                    f"{variable.attrs.get('units')}): they are filled as sine and cosine, with transform circular; "
+                    "give identity to fill the numbers as they are"
                 )
-    found: list[str] = []
-    for text, one in zip(each, bands, strict=True):
-        turned = Transform.parse(text)
-        if turned.kind in ("sine", "cosine"):
-            raise InputError(f"transform {turned.kind} is one half of a direction; give circular")
-        if turned.kind != "circular":
-            found.append(text)
+    repeated: list[str] = []
+    for text, variable in zip(texts, variables, strict=True):
+        kind = Transform.parse(text).kind
+        if kind in ("sine", "cosine"):
+            raise InputError(f"transform {kind} is one half of a direction; give circular")
+        if kind != "circular":
+            repeated.append(text)
             continue
-        numbers = text.partition(":")[2] or (f"{turn:.17g}" if (turn := full_turn(one)) else "")
+        numbers = text.partition(":")[2] or (f"{turn:.17g}" if (turn := full_turn(variable)) else "")
         if not numbers:
             raise InputError(
-                f"transform circular needs directions in degrees or radians, but {one.name or 'the field'} is in "
-                f"{one.attrs.get('units') or 'no units'}; write the ends of a full turn, as circular:0,360"
+                f"transform circular needs directions in degrees or radians, but {variable.name or 'the field'} is in "
+                f"{variable.attrs.get('units') or 'no units'}; write the ends of a full turn, as circular:0,360"
             )
-        found += [f"sine:{numbers}", f"cosine:{numbers}"]
-    circular = tuple(band for band, text in enumerate(each) if text.startswith("circular"))
+        repeated += [f"sine:{numbers}", f"cosine:{numbers}"]
+    circular = tuple(band for band, text in enumerate(texts) if text.startswith("circular"))
     if not circular:
         return Directed(field, transform)
-    return Directed(repeat_bands(field, circular), ",".join(found), tuple(dict.fromkeys(remarks)), circular)
+    return Directed(repeat_bands(field, circular), ",".join(repeated), tuple(dict.fromkeys(remarks)), circular)
 
 
 def as_inside(field: Field, standardiser: Standardiser) -> Field:
-    """Return a field whose bands of directions stand twice, as a standardiser has them; itself where it is so already.
+    """Return a field with the bands of a standardiser, two for each direction; the field itself if it has them.
 
     Parameters
     ----------
     field : Field
     standardiser : Standardiser
-        Of a model that was fitted to such a field.
+        Standardiser of a model that was fitted to such a field.
     """
-    circular = _circular(standardiser)
+    texts = [standardiser.transforms[band] for band in standardiser.field_bands]
+    circular = [band for band, text in enumerate(texts) if Transform.parse(text).is_angle]
     return repeat_bands(field, circular) if circular and not is_repeated(field.array) else field
-
-
-def _circular(standardiser: Standardiser) -> Sequence[int]:
-    return [band for band, own in enumerate(standardiser.own) if Transform.parse(standardiser.transforms[own]).is_angle]

@@ -1,4 +1,4 @@
-"""Single observations that neither their neighbours nor the climatology support: found, counted, left out."""
+"""Screen outliers: single observations that neither their neighbours nor the climatology support."""
 
 from __future__ import annotations
 
@@ -9,40 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from geogan.compute.regions import Region
+from geogan.compute.extent import Extent
 from geogan.fields.circle import stretches
 from geogan.fields.marks import screened_mark
 
-# Cells and dates on each side that a cell is compared with: 24 neighbours of its date, 9 of either date beside it.
+# Neighbours on each side with which a cell is compared: 24 on its date, 9 on each date beside it.
 CELLS, DATES = 2, 1
-# Robust standard deviations that an observation may lie from the climatology and from its neighbours, by default. A
-# normal law has one value in two million beyond; fields with fronts have more, but their neighbours lie there too.
+# Robust standard deviations that an observation may be from the climatology and from its neighbours, by default. A
+# normal law has one value in two million beyond. Fields with fronts have more, but their neighbours are there too.
 THRESHOLD = 5.0
-# Share of its neighbours that must be near an observation to support it: of a front or an event a quarter is on the
-# same side even at a corner; of outliers, of which one cell in a hundred is one, hardly any.
-SUPPORT = 0.15
-# Share of an observation's deviation that a neighbour may differ by.
-HALF = 0.5
-# Neighbours that are enough to tell; with fewer the climatology alone decides, at a higher threshold.
-FEWEST, ALONE = 4, 1.5
-# A median absolute deviation below this share of what deciles tell is that of a peak, not of the field.
-PEAKED = 0.3
-# Least scale of deviations from the neighbours, as a share of the anomalies' own: analyses without noise are so smooth
-# that any front would stand out.
-LEAST_LOCAL = 0.5
-# Cells that the scales are estimated from, and cells that are compared with their neighbours at a time.
-SAMPLE, BATCH = 20_000, 100_000
-# Share of suspicious observations from which on it is said: fields without errors have less, rain and reflectivity too.
+# Share of suspicious observations from which on users are warned: fields without errors have less, even rain.
 MANY = 3e-3
-# Values of a field that are looked at for it, about.
-LOOKED_AT = 2**23
-# A median absolute deviation is this share of a normal law's standard deviation; nine tenths less one tenth are this.
-_MAD, _DECILES = 0.6745, 2.5631
+# Fewer neighbours than this do not decide about an observation; then the climatology alone does.
+FEWEST = 4
+# The median absolute deviation of a normal law over its standard deviation.
+MAD = 0.6745
 
 
 @dataclass(frozen=True)
 class Screen:
-    """What anomalies of a field are like, and from where on one is suspicious; of each band.
+    """Location and scales of the anomalies of each band, and the threshold beyond which one is suspicious.
 
     Attributes
     ----------
@@ -51,7 +37,7 @@ class Screen:
     local : tuple of float
         Robust standard deviation of an anomaly about the median of its neighbours.
     threshold : float or None
-        Robust standard deviations beyond which an observation is left out; None where none is.
+        Robust standard deviations beyond which an observation is left out; None if none is.
 
     Examples
     --------
@@ -71,40 +57,45 @@ class Screen:
     def fit(
         cls, pieces: Sequence[np.ndarray], *, independent: bool = False, threshold: float | None = None
     ) -> Screen | None:
-        """Estimate center and scales, which one outlier in twenty does not change.
+        """Estimate center and scales robustly: one outlier in twenty hardly changes them.
 
         Parameters
         ----------
         pieces : sequence of ndarray, shape (T, C, h, w)
-            Unitless anomalies of consecutive dates, NaN where nothing was observed.
+            Unitless anomalies of consecutive dates, NaN where not observed.
         independent : bool
-            Whether the dates are samples that have nothing to do with each other.
+            Whether the dates are independent samples.
         threshold : float, optional
+            Threshold of the screen.
 
         Returns
         -------
         Screen or None
-            None where a band has no observation.
+            None if a band has no observation.
         """
-        found = []
+        sample = 20_000  # cells of each band that are used
+        bands = []
         for band in range(pieces[0].shape[1] if pieces else 0):
             anomalies, deviations = [], []
             for piece in pieces:
                 part = piece[:, band : band + 1]
-                where = np.argwhere(np.isfinite(part))
-                where = where[:: max(1, len(where) * len(pieces) // SAMPLE)]
-                around, own = _around(part, where, independent), part[tuple(where.T)]
-                anomalies.append(own)
-                deviations.append((own - _median(around))[np.isfinite(around).sum(1) >= FEWEST])
+                cells = np.argwhere(np.isfinite(part))
+                cells = cells[:: max(1, len(cells) * len(pieces) // sample)]
+                neighbours, values = _neighbours(part, cells, independent), part[tuple(cells.T)]
+                anomalies.append(values)
+                deviations.append((values - _median(neighbours))[np.isfinite(neighbours).sum(1) >= FEWEST])
             values = np.concatenate(anomalies)
             if not values.size:
                 return None
             spread = _scale(values)
-            beside = np.concatenate(deviations)
-            local = _scale(beside) if beside.size else spread
-            found.append((float(np.median(values)), spread, max(local, LEAST_LOCAL * spread)))
-        center, spreads, locals_ = (tuple(part) for part in zip(*found, strict=True)) if found else ((), (), ())
-        return cls(center, spreads, locals_, threshold) if found else None
+            differences = np.concatenate(deviations)
+            local = _scale(differences) if differences.size else spread
+            # Analyses without noise are so smooth that any front would exceed a smaller local scale.
+            bands.append((float(np.median(values)), spread, max(local, 0.5 * spread)))
+        if not bands:
+            return None
+        center, spreads, locals_ = (tuple(part) for part in zip(*bands, strict=True))
+        return cls(center, spreads, locals_, threshold)
 
     def suspicious(
         self, anomaly: np.ndarray, *, independent: bool = False, threshold: float | None = None
@@ -114,52 +105,57 @@ class Screen:
         Parameters
         ----------
         anomaly : ndarray, shape (T, C, h, w)
-            Unitless anomalies, NaN where nothing was observed. Cells at the rim see fewer neighbours.
+            Unitless anomalies, NaN where not observed. Cells at the rim have fewer neighbours.
         independent : bool
+            Whether the dates are independent samples.
         threshold : float, optional
-            By default the screen's own, else :data:`THRESHOLD`.
+            By default that of the screen, else :data:`THRESHOLD`.
 
         Returns
         -------
-        suspicious : ndarray of bool, of that shape
+        suspicious : ndarray of bool, shape (T, C, h, w)
         """
         limit = threshold or self.threshold or THRESHOLD
         shape = (1, -1, 1, 1)
         center, spread, local = (np.array(part).reshape(shape) for part in (self.center, self.spread, self.local))
         with np.errstate(invalid="ignore"):
-            off = np.abs(anomaly - center) / np.where(spread > 0, spread, np.inf)
-            where = np.argwhere(off > limit)
-        found = np.zeros(anomaly.shape, bool)
-        for start in range(0, len(where), BATCH):
-            some = where[start : start + BATCH]
-            place, around = tuple(some.T), _around(anomaly, some, independent)
+            distance = np.abs(anomaly - center) / np.where(spread > 0, spread, np.inf)
+            candidates = np.argwhere(distance > limit)
+        suspicious = np.zeros(anomaly.shape, bool)
+        batch = 100_000  # cells that are compared with their neighbours at a time
+        for start in range(0, len(candidates), batch):
+            some = candidates[start : start + batch]
+            cells, neighbours = tuple(some.T), _neighbours(anomaly, some, independent)
             band = some[:, 1]
-            # A neighbour that deviates half as much supports it too: rain and chlorophyll are peaked.
-            deviation = np.abs(anomaly[place] - center[0, band, 0, 0])
-            reach = np.maximum(limit * local[0, band, 0, 0], HALF * deviation)
+            # A neighbour that deviates half as much supports an observation too: rain and chlorophyll are peaked.
+            deviation = np.abs(anomaly[cells] - center[0, band, 0, 0])
+            tolerance = np.maximum(limit * local[0, band, 0, 0], 0.5 * deviation)
             with np.errstate(invalid="ignore"):
-                agree = (np.abs(around - anomaly[place][:, None]) <= reach[:, None]).sum(1)
-            count = np.isfinite(around).sum(1)
-            apart = agree < np.maximum(1, SUPPORT * count)
-            found[place] = np.where(count >= FEWEST, apart, off[place] > ALONE * limit)
-        return found
+                support = (np.abs(neighbours - anomaly[cells][:, None]) <= tolerance[:, None]).sum(1)
+            count = np.isfinite(neighbours).sum(1)
+            # At a front or an event a quarter of the neighbours is on the same side, even at a corner; an outlier, if
+            # one cell in a hundred is one, has hardly any.
+            is_isolated = support < np.maximum(1, 0.15 * count)
+            # With few neighbours the climatology alone decides, at a higher threshold.
+            suspicious[cells] = np.where(count >= FEWEST, is_isolated, distance[cells] > 1.5 * limit)
+        return suspicious
 
 
 def hide(values: np.ndarray, suspicious: np.ndarray) -> np.ndarray:
-    """Return values with suspicious ones replaced by the NaN that says so; the same array where there are none."""
+    """Return values with suspicious ones replaced by the NaN that marks them; the same array if there are none."""
     if not suspicious.any():
         return values
     return np.where(suspicious, screened_mark(values.dtype), values)
 
 
-def widened(part: slice, size: int, by: int, *, is_periodic: bool = False) -> tuple[slice, slice]:
-    """Return a stretch with its neighbours, and where the stretch is in that.
+def with_neighbours(part: slice, size: int, by: int, *, is_periodic: bool = False) -> tuple[slice, slice]:
+    """Return a slice extended by its neighbours, and the original slice relative to it.
 
-    Neighbours end with the axis, but on one that goes round the globe, where numbers go beyond either end.
+    The extended slice ends with the axis; on an axis that goes round the globe it may go beyond either end.
 
     Examples
     --------
-    >>> widened(slice(0, 4), 10, 2)
+    >>> with_neighbours(slice(0, 4), 10, 2)
     (slice(0, 6, None), slice(0, 4, None))
     """
     start, stop = (0, size) if part.start is None else (part.start, part.stop)
@@ -168,15 +164,15 @@ def widened(part: slice, size: int, by: int, *, is_periodic: bool = False) -> tu
 
 
 class Screened:
-    """A lazy array (T, C, H, W) whose suspicious values are NaN, read with the neighbours that decide on them.
+    """A lazy array (T, C, H, W) whose suspicious values are NaN; parts are read with their neighbours.
 
-    Dask indexes it as it would the array. Values do not depend on how it is cut.
+    Dask indexes it like an array. Values do not depend on the part that is read.
 
     Parameters
     ----------
     array : dask array, shape (T, C, H, W)
     find : callable
-        ``find(values, t, y, x)`` gives what is suspicious of a piece.
+        ``find(values, t, y, x)`` returns the suspicious cells of a part.
     is_periodic : bool
         Whether the last column touches the first.
     """
@@ -194,10 +190,10 @@ class Screened:
         sides = [slice(int(part.min()), int(part.max()) + 1) for part in numbers]
         by, around = (DATES, 0, CELLS, CELLS), (False, False, False, self.is_periodic)
         t, _, y, x = (
-            widened(side, size, more, is_periodic=wraps)[0]
+            with_neighbours(side, size, more, is_periodic=wraps)[0]
             for side, size, more, wraps in zip(sides, self.shape, by, around, strict=True)
         )
-        # Chunks are computed side by side already, on threads or on a cluster. All bands: scales are those of each.
+        # Chunks are computed in parallel already, on threads or on a cluster. All bands are read, for `find`.
         read = [
             np.asarray(self.array[t, :, y, part].compute(scheduler="synchronous"))
             for part in stretches(x, self.shape[-1])
@@ -215,8 +211,10 @@ def count_suspicious(values: np.ndarray, *, independent: bool = False) -> tuple[
     Parameters
     ----------
     values : ndarray, shape (T, C, h, w)
-        In the field's units, NaN where nothing was observed. Where there are dates enough, each cell's median takes
-        the climatology's place, else that of the part.
+        Values in units of the field, NaN where not observed. The median of each cell is used as its climatology if
+        there are enough dates, else the median of the part.
+    independent : bool
+        Whether the dates are independent samples.
 
     Returns
     -------
@@ -241,22 +239,23 @@ def count_suspicious(values: np.ndarray, *, independent: bool = False) -> tuple[
 
 
 class Outliers:
-    """Counts suspicious values of a field that is read for another purpose; of a long one in some of its parts.
+    """Count the suspicious values of a field while it is read for another purpose; in a sample of its parts if long.
 
     Parameters
     ----------
     size : int
-        Values of the field.
+        Number of values of the field.
     independent : bool
-        Whether its dates are samples.
+        Whether its dates are independent samples.
     """
 
     def __init__(self, size: int, *, independent: bool = False) -> None:
-        self._every, self._independent = max(1, -(-size // LOOKED_AT)), independent
+        # About 2^23 values are examined.
+        self._every, self._independent = max(1, -(-size // 2**23)), independent
         self._parts, self._found, self._observed = 0, 0, 0
 
-    def add(self, region: Region, values: np.ndarray) -> None:
-        """Look at a part that was read, (t, C, h, w)."""
+    def add(self, extent: Extent, values: np.ndarray) -> None:
+        """Examine a part that was read, (t, C, h, w)."""
         self._parts += 1
         if self._parts % self._every == 1 % self._every:
             found, observed = count_suspicious(values, independent=self._independent)
@@ -265,42 +264,45 @@ class Outliers:
 
     @property
     def share(self) -> float:
-        """Share of the observations that were looked at."""
+        """Share of suspicious observations among those examined."""
         return self._found / max(1, self._observed)
 
 
 def suspicion(name: str, share: float) -> str:
-    """Return the sentence about a field with suspicious values."""
+    """Return the warning about a field with a share of suspicious values."""
     return (
         f"{name}: {share:.2%} of the observations lie more than {THRESHOLD:g} robust standard deviations from the "
         "climatology and have hardly a neighbour near them; if they are errors, leave them out with --screen"
     )
 
 
-def _around(anomaly: np.ndarray, where: np.ndarray, independent: bool) -> np.ndarray:
-    """Return the neighbours of some cells, (N, K), NaN where there is none; ``where`` holds indices, (N, 4)."""
-    t, c, y, x = where.T
-    offsets = [(0, *place) for place in itertools.product(range(-CELLS, CELLS + 1), repeat=2) if place != (0, 0)]
+def _neighbours(anomaly: np.ndarray, cells: np.ndarray, independent: bool) -> np.ndarray:
+    """Return the neighbours of some cells, (N, K), NaN if there is none; ``cells`` holds their indices, (N, 4)."""
+    t, c, y, x = cells.T
+    offsets = [(0, *shift) for shift in itertools.product(range(-CELLS, CELLS + 1), repeat=2) if shift != (0, 0)]
     if not independent:
         offsets += list(itertools.product((-DATES, DATES), (-1, 0, 1), (-1, 0, 1)))
-    around = np.full((len(where), len(offsets)), np.nan)
+    neighbours = np.full((len(cells), len(offsets)), np.nan)
     for number, (later, down, right) in enumerate(offsets):
-        place = (t + later, c, y + down, x + right)
-        inside = np.all([(index >= 0) & (index < size) for index, size in zip(place, anomaly.shape)], axis=0)
-        around[inside, number] = anomaly[tuple(index[inside] for index in place)]
-    return around
+        shifted = (t + later, c, y + down, x + right)
+        inside = np.all([(index >= 0) & (index < size) for index, size in zip(shifted, anomaly.shape)], axis=0)
+        neighbours[inside, number] = anomaly[tuple(index[inside] for index in shifted)]
+    return neighbours
 
 
 def _median(rows: np.ndarray) -> np.ndarray:
-    """Return the median of each row's numbers, NaN where there is none."""
+    """Return the median of each row, NaN for a row of NaN only."""
     ordered, count = np.sort(rows, axis=1), np.isfinite(rows).sum(1)
-    at = np.arange(len(rows))
-    middle = (ordered[at, np.maximum(count - 1, 0) // 2] + ordered[at, np.minimum(count // 2, rows.shape[1] - 1)]) / 2
+    row = np.arange(len(rows))
+    middle = (ordered[row, np.maximum(count - 1, 0) // 2] + ordered[row, np.minimum(count // 2, rows.shape[1] - 1)]) / 2
     return np.where(count > 0, middle, np.nan)
 
 
 def _scale(values: np.ndarray) -> float:
-    """Return a robust standard deviation; of values half of which are nearly one number, such as rain, by deciles."""
+    """Return a robust standard deviation, from the median absolute deviation.
+
+    If most values are one number (rain), it is far smaller than the interdecile range, which is then used instead.
+    """
     low, high = np.quantile(values, (0.1, 0.9))
-    middle, wide = np.median(np.abs(values - np.median(values))) / _MAD, (high - low) / _DECILES
-    return float(wide if middle < PEAKED * wide else middle)
+    by_median, by_deciles = np.median(np.abs(values - np.median(values))) / MAD, (high - low) / 2.5631
+    return float(by_deciles if by_median < 0.3 * by_deciles else by_median)

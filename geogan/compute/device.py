@@ -8,12 +8,17 @@ from geogan.operators.errors import InputError
 
 
 def find_device(name: str) -> torch.device:
-    """The device of that name; ``"auto"`` is a GPU where there is one.
+    """Return the device of a name; ``"auto"`` is a GPU if there is one, else the CPU.
 
     Raises
     ------
     InputError
-        Where it is unknown or not there.
+        If the device is unknown or not available.
+
+    Examples
+    --------
+    >>> find_device("cpu")
+    device(type='cpu')
     """
     name = matching(name, ("auto", "cpu", "cuda")) or name
     if name == "auto":
@@ -22,7 +27,7 @@ def find_device(name: str) -> torch.device:
         name = f"cuda:{own_accelerator()}"
     try:
         device = torch.device(name.strip().lower())
-        # A tensor on a device without memory, such as torch's "meta", has no values.
+        # Tensors on a device without memory, such as torch's "meta", have no values: reading one fails.
         torch.zeros(1, device=device).tolist()
     except (RuntimeError, AssertionError, NotImplementedError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"device {name!r} is not available on this machine; use --device cpu") from error

@@ -1,4 +1,4 @@
-"""One pass over a field of any size, in parts of whole chunks that are read ahead."""
+"""Read a field of any size in one pass, in parts of whole chunks that are read ahead."""
 
 from __future__ import annotations
 
@@ -11,79 +11,88 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from geogan.compute.regions import Region, partition
+from geogan.compute.chunk_groups import partition
+from geogan.compute.extent import Extent
 from geogan.compute.threads import side_by_side, workers
 from geogan.operators.errors import InputError
 
-# Values of a part, where chunks allow it, and parts that are read at a time at most.
-PART_VALUES, READERS = 2**22, 4
-# A pass that takes longer than this says how far it is, every so many seconds.
-SPEAK_SECONDS = 20.0
+# Values of a part, if chunks allow it.
+PART_VALUES = 2**22
+# Parts that are read at the same time at most; more only wait for the disk.
+READERS = 4
 
 
-def parts(
+def read_parts(
     field: xr.DataArray,
     *,
     most: int = PART_VALUES,
     what: str = "reading the archive",
     message: Callable[[str], None] = lambda sentence: None,
-) -> Iterator[tuple[Region, np.ndarray]]:
-    """All of a field, each chunk read once; memory is bounded by a few parts.
+    report_every: float = 20.0,
+) -> Iterator[tuple[Extent, np.ndarray]]:
+    """Read all of a field, each chunk once; a few parts are in memory at a time.
 
     Parameters
     ----------
     field : DataArray, shape (T, C, H, W)
-        Lazy or not; what is in memory comes in some dates at a time.
+        Lazy or not; a field in memory comes in groups of dates.
     most : int
         Values of a part, unless a single chunk or date has more.
     what : str
-        What a long pass is said to do.
+        What is done, for the reports.
     message : callable
-        Called with how far a long pass is.
+        Called with a report of progress if the pass takes long.
+    report_every : float
+        Interval between reports, in seconds.
 
     Yields
     ------
-    region : Region
+    extent : Extent
     values : ndarray, shape (t, C, h, w)
+
+    Raises
+    ------
+    InputError
+        If a part cannot be read.
 
     Examples
     --------
     >>> maps = xr.DataArray(np.arange(24.0).reshape(4, 1, 2, 3), dims=("time", "band", "y", "x"))
-    >>> [(region.t, part.shape) for region, part in parts(maps.chunk(time=2), most=12)]
+    >>> [(extent.t, part.shape) for extent, part in read_parts(maps.chunk(time=2), most=12)]
     [(slice(0, 2, None), (2, 1, 2, 3)), (slice(2, 4, None), (2, 1, 2, 3))]
     """
     count, bands, height, width = field.shape
     if field.chunks is None:
         size = max(1, most // (bands * height * width))
-        regions = [
-            Region(slice(start, min(start + size, count)), slice(0, height), slice(0, width))
+        extents = [
+            Extent(slice(start, min(start + size, count)), slice(0, height), slice(0, width))
             for start in range(0, count, size)
         ]
     else:
-        found = partition(stored_chunks(field), most=max(1, most // bands))
-        axes = ([slice(*stretch) for stretch in axis] for axis in found)
-        regions = [Region(*each) for each in product(*axes)]
+        groups = partition(stored_chunks(field), most=max(1, most // bands))
+        axes = ([slice(*interval) for interval in axis] for axis in groups)
+        extents = [Extent(*slices) for slices in product(*axes)]
 
-    def read(region: Region) -> tuple[Region, np.ndarray]:
-        return region, read_piece(field, *region)
+    def read(extent: Extent) -> tuple[Extent, np.ndarray]:
+        return extent, read_values(field, *extent)
 
-    began = spoke = time.perf_counter()
+    started = reported = time.perf_counter()
     done = 0
     threads = 1 if field.chunks is None else min(READERS, workers(None))
-    for region, part in side_by_side(read, regions, threads=threads):
-        yield region, part
+    for extent, part in side_by_side(read, extents, threads=threads):
+        yield extent, part
         done += part.size
         now = time.perf_counter()
-        if now - spoke > SPEAK_SECONDS:
-            spoke, share = now, done / field.size
-            left = (now - began) * (1 - share) / share / 60
+        if now - reported > report_every:
+            reported, share = now, done / field.size
+            left = (now - started) * (1 - share) / share / 60
             message(f"{what}: {share:.0%}, about {left:.0f} minutes left")
 
 
 def stored_chunks(field: xr.DataArray) -> list[list[int]]:
-    """Lengths of the chunks of a lazy field (T, C, H, W) along dates, rows and columns, as they are stored.
+    """Return the lengths of the stored chunks of a lazy field (T, C, H, W) along dates, rows and columns.
 
-    Those of Dask are several of them together, so that an archive of any size has not too many.
+    Dask's own chunks combine several stored ones, to keep their number small.
 
     Examples
     --------
@@ -93,27 +102,29 @@ def stored_chunks(field: xr.DataArray) -> list[list[int]]:
     [[1, 4, 4], [2], [3]]
     """
     preferred = field.encoding.get("preferred_chunks") or {}
-    found = []
+    chunks = []
     for axis in (0, 2, 3):
         lengths, size = list(field.chunks[axis]), preferred.get(field.dims[axis])  # type: ignore[index]
-        # A selection of dates may begin within a chunk, and it is then the first of several that is cut.
-        cut = [number == 0 and len(lengths) > 1 for number in range(len(lengths))]
-        found.append([part for each in zip(lengths, cut) for part in _split(*each, size or each[0])])
-    return found
+        # A selection may begin within a stored chunk. Then the first of several Dask chunks begins with its rest.
+        begins_within = [number == 0 and len(lengths) > 1 for number in range(len(lengths))]
+        chunks.append(
+            [part for length, within in zip(lengths, begins_within) for part in _split(length, within, size or length)]
+        )
+    return chunks
 
 
-def _split(length: int, cut: bool, size: int) -> list[int]:
+def _split(length: int, begins_within: bool, size: int) -> list[int]:
     whole, rest = [size] * (length // size), [length % size] * (length % size > 0)
-    return rest + whole if cut else whole + rest
+    return rest + whole if begins_within else whole + rest
 
 
-def together(field: xr.DataArray, dates: Iterable[int], *, most: int) -> Iterator[list[int]]:
-    """Some dates, in order, in groups of at most so many that are in one chunk: those are best read at a time.
+def group_dates(field: xr.DataArray, dates: Iterable[int], *, most: int) -> Iterator[list[int]]:
+    """Group dates, in order, that lie in one chunk and are best read together; at most ``most`` in a group.
 
     Examples
     --------
     >>> maps = xr.DataArray(np.zeros((9, 1, 2, 3)), dims=("time", "band", "y", "x")).chunk(time=4)
-    >>> list(together(maps, [7, 0, 2, 3, 8], most=2))
+    >>> list(group_dates(maps, [7, 0, 2, 3, 8], most=2))
     [[0, 2], [3], [7], [8]]
     """
     edges = np.cumsum(stored_chunks(field)[0] if field.chunks else field.shape[:1])
@@ -123,46 +134,52 @@ def together(field: xr.DataArray, dates: Iterable[int], *, most: int) -> Iterato
             yield inside[start : start + most]
 
 
-def tiles(field: xr.DataArray, dates: list[int]) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """Rows, columns and values of some dates, (len(dates), C, h, w), until the grid is covered."""
+def read_dates(field: xr.DataArray, dates: list[int]) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Read some dates, part by part, until the grid is covered.
+
+    Yields
+    ------
+    y, x : slice
+    values : ndarray, shape (len(dates), C, h, w)
+    """
     span, rows = slice(dates[0], dates[-1] + 1), np.array(dates) - dates[0]
     grid = stored_chunks(field)[1:] if field.chunks else [[size] for size in field.shape[2:]]
-    _, ys, xs = partition([[span.stop - span.start], *grid], most=max(1, PART_VALUES // field.shape[1]))
-    places = [(slice(*y), slice(*x)) for y, x in product(ys, xs)]
+    groups = partition([[span.stop - span.start], *grid], most=max(1, PART_VALUES // field.shape[1]))
+    extents = [(slice(*y), slice(*x)) for y, x in product(groups.y, groups.x)]
 
-    def read(place: tuple[slice, slice]) -> tuple[slice, slice, np.ndarray]:
-        return *place, read_piece(field, span, *place)[rows]
+    def read(extent: tuple[slice, slice]) -> tuple[slice, slice, np.ndarray]:
+        return *extent, read_values(field, span, *extent)[rows]
 
-    yield from side_by_side(read, places, threads=min(READERS, workers(None)))
+    yield from side_by_side(read, extents, threads=min(READERS, workers(None)))
 
 
-def read_piece(
+def read_values(
     field: xr.DataArray, t: slice | np.ndarray, y: slice = slice(None), x: slice = slice(None), *, dtype: Any = None
 ) -> np.ndarray:
-    """Values of a piece of a field (T, C, H, W), read by this thread alone.
+    """Read values of a field (T, C, H, W) on the calling thread alone.
 
-    Pieces are read from background threads and from Dask's own: no second pool inside them.
+    Callers are background threads, Dask's own among them, so a pool of its own would only compete with them.
 
     Raises
     ------
     InputError
-        If it cannot be read.
+        If the values cannot be read.
     """
-    piece = field[t, :, y, x]
+    part = field[t, :, y, x]
     if dtype is not None:
-        piece = piece.astype(dtype)
-    if piece.chunks is None:
-        return np.asarray(piece.values)
+        part = part.astype(dtype)
+    if part.chunks is None:
+        return np.asarray(part.values)
     dates = np.arange(len(field))[t]
-    with reading(
+    with explain_read_errors(
         str(field.encoding.get("source", "the data")), str(field.name), at=f", in dates {dates[0]} to {dates[-1]}"
     ):
-        return np.asarray(piece.data.compute(scheduler="synchronous"))
+        return np.asarray(part.data.compute(scheduler="synchronous"))
 
 
 @contextmanager
-def reading(path: str, name: str, *, at: str = "") -> Iterator[None]:
-    """Say which file is damaged, or which store does not answer, whatever the decoder deep below says.
+def explain_read_errors(path: str, name: str, *, at: str = "") -> Iterator[None]:
+    """Turn errors of decoders and stores into one sentence that names the damaged file, or the store.
 
     Parameters
     ----------
@@ -171,12 +188,12 @@ def reading(path: str, name: str, *, at: str = "") -> Iterator[None]:
     name : str
         The variable that is read from it.
     at : str
-        Where in it.
+        The part of it that is read, in words.
 
     Raises
     ------
     InputError
-        If what is done inside cannot read.
+        If reading fails.
     """
     try:
         yield
@@ -185,7 +202,7 @@ def reading(path: str, name: str, *, at: str = "") -> Iterator[None]:
     except Exception as error:
         text = " ".join(str(error).split())[:200] or type(error).__name__
         if "://" in path:
-            # Clients of object stores have exceptions of their own, and have tried several times.
+            # Clients of object stores have their own exceptions, and have retried several times.
             raise InputError(
                 f"variable {name!r} of {path} could not be read{at} ({text}); run again when the store answers"
             ) from error

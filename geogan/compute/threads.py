@@ -1,4 +1,4 @@
-"""Work side by side: independent items on threads, each of them single-threaded inside."""
+"""Run independent items on several threads, each item on one thread."""
 
 from __future__ import annotations
 
@@ -15,36 +15,34 @@ import torch
 
 from geogan.settings import check_settings
 
-# Names of mallopt(3), and bytes: an array of more is mapped by itself, and so is given back when it is freed.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-_MAPPED, _KEPT = 16 * 2**20, 64 * 2**20
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def steady_memory() -> None:
-    """Bound what the C library keeps of freed memory, for the rest of the process.
+    """Limit the freed memory that the C library keeps, for the rest of the process.
 
-    Left to itself, glibc keeps freed blocks in an arena for every thread. Given back at once, each array of a network
-    is mapped and zeroed anew: filling then takes half as long again. So blocks are kept in two arenas, up to a size.
-    Elsewhere than on glibc this does nothing.
+    By default glibc keeps freed memory in an arena for every thread. If it returned all of it, each array of a network
+    would be mapped and zeroed again, and filling would take 1.5 times as long. Therefore memory is kept in two arenas,
+    up to a size. With other C libraries than glibc this function has no effect.
     """
     try:
         tune = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return
-    for name, value in ((_ARENA_MAX, 2), (_MMAP_THRESHOLD, _MAPPED), (_TRIM_THRESHOLD, _KEPT)):
-        tune(name, value)
+    # Parameters of mallopt(3): M_ARENA_MAX; M_MMAP_THRESHOLD, the size from which an array is returned when freed;
+    # M_TRIM_THRESHOLD, the bytes that an arena keeps.
+    for parameter, value in ((-8, 2), (-3, 16 * 2**20), (-1, 64 * 2**20)):
+        tune(parameter, value)
 
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Threads of torch's own arithmetic, put back at the end.
+    """Set the number of threads of torch's arithmetic, and restore it at the end.
 
-    Grids are small: two threads inside one solver are no quicker than one, and with another process on
-    one of two cores they wait for each other and are five to fourteen times slower. So geogan works on
-    several items at a time instead, each on one thread.
+    Grids are small: two threads inside one solver are no quicker than one, and they are five to fourteen times slower
+    if another process uses one of two cores, because they wait for each other. Therefore geogan works on several items
+    at a time, each on one thread.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -57,30 +55,30 @@ def torch_threads(count: int) -> Iterator[None]:
 def cores(root: Path = Path("/")) -> int:
     """Return the number of cores that this process may use.
 
-    The process may be bound to some of the machine's cores (``taskset``, a batch system), and a container may have a
-    share of their time (``docker run --cpus``, a limit of Kubernetes). Half a core counts as one.
+    The process may be bound to some cores of the machine (``taskset``, a batch system), and a container may have a
+    share of their time only (``docker run --cpus``, a limit of Kubernetes). Half a core counts as one.
 
     Parameters
     ----------
     root : Path
-        Root of the file system in which ``proc`` and ``sys`` are looked up.
+        Root of the file system that holds ``proc`` and ``sys``.
 
     Examples
     --------
     >>> cores() >= 1
     True
     """
-    # Not every system knows to which cores a process is bound.
+    # Not every operating system reports the cores to which a process is bound.
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     share = _cpu_limit(root)
     return bound if share is None else max(1, min(bound, int(share)))
 
 
 def _cpu_limit(root: Path) -> float | None:
-    """Return how many cores' time the control groups of this process leave it, or None without a limit.
+    """Return the limit that the control groups of this process set, in cores; None without a limit.
 
-    A group obeys the limits of all groups above it. In a container its path may be that of the host, of which the
-    container sees no more than its own root: then the limits there count.
+    The limits of all groups above a group hold too. In a container the path of a group may be that of the host, while
+    the container sees its own root only; then the limits at that root hold.
     """
     limits = []
     for line in _lines(root / "proc/self/cgroup"):
@@ -95,7 +93,7 @@ def _cpu_limit(root: Path) -> float | None:
 
 
 def _mounts(root: Path, controllers: str) -> list[Path]:
-    """Return where the hierarchy of some controllers may be: of version 2 they have no name."""
+    """Return the folders that may hold the hierarchy of some controllers, which have no name in version 2."""
     top = root / "sys/fs/cgroup"
     if not controllers:
         return [top, top / "unified"]
@@ -103,7 +101,7 @@ def _mounts(root: Path, controllers: str) -> list[Path]:
 
 
 def _limits_in(folder: Path) -> list[float]:
-    """Return the limit of a control group in cores, from the files of version 2 or 1; empty where it has none."""
+    """Return the limit of a control group in cores, from the files of version 2 or 1; empty without a limit."""
     quota, period = "", ""
     for line in _lines(folder / "cpu.max"):
         quota, _, period = line.partition(" ")
@@ -125,19 +123,19 @@ def _lines(file: Path) -> list[str]:
 
 
 def workers(threads: int | None) -> int:
-    """Return how many items to work on at a time: as asked, by default one for each of :func:`cores`.
+    """Return the number of items to work on at a time: that given, by default the number of :func:`cores`.
 
     Raises
     ------
     InputError
-        Where fewer than one is asked for, or no whole number.
+        If the number is not a whole number of at least 1.
     """
     check_settings({"threads": threads})
     return threads or cores()
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
-    """Results of ``work`` on every item, in their order, each made by a thread while the one before is used.
+    """Yield the results of ``work`` in the order of the items; a thread computes one while the previous is used.
 
     Examples
     --------
@@ -158,16 +156,21 @@ def ahead(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Re
 def side_by_side(
     work: Callable[[Item], Result], items: Iterable[Item], *, threads: int | None = None
 ) -> Iterator[Result]:
-    """Results of ``work`` on every item, in their order; few items are in the air at a time.
+    """Yield the results of ``work`` in the order of the items, which run on several threads.
 
     Parameters
     ----------
     work : callable
         Must not depend on the order in which items are done.
     items : iterable
-        Taken only as fast as they are worked off, so memory stays bounded.
+        Taken only as fast as results are used, so memory stays bounded.
     threads : int, optional
         Items at a time; by default one for each core that this process may use.
+
+    Raises
+    ------
+    InputError
+        If the number of threads is not a whole number of at least 1.
 
     Examples
     --------

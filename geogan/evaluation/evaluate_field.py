@@ -12,7 +12,7 @@ import xarray as xr
 from geogan.archive.archive import Archive
 from geogan.archive.survey import check_field
 from geogan.compute.device import find_device
-from geogan.compute.regions import Region
+from geogan.compute.extent import Extent
 from geogan.evaluation.league import check_scoring, score_methods
 from geogan.evaluation.score_dataset import score_dataset
 from geogan.evaluation.scoring import Scoring
@@ -130,7 +130,7 @@ def scored_archive(
     regime = Regime(archive, field.name, model.bands if model.band_units else ())
     check_error = error_checker(field.with_error(archive.error))
 
-    def look(region: Region, values: np.ndarray) -> None:
+    def look(region: Extent, values: np.ndarray) -> None:
         check_error(region, values)
         regime.add(region, values)
 

@@ -204,8 +204,8 @@ class Gaps:
         if truth is not None:
             truth = Field.of(truth).stacked
             # The archive holds a direction in two bands, sine and cosine.
-            if truth.shape[1] == len(standardiser.own) < archive.bands:
-                truth = truth.isel({truth.dims[1]: standardiser.sources})
+            if truth.shape[1] == len(standardiser.field_bands) < archive.bands:
+                truth = truth.isel({truth.dims[1]: standardiser.source_bands})
         return cls(archive, truth, is_everywhere)
 
     def tiles(self, tasks: Plan) -> list[Tile]:
@@ -275,7 +275,7 @@ class _League:
         archive, standardiser = self.gaps.archive, self.gaps.archive.standardiser
         if is_joined(archive.field):
             names = archive.field[VARIABLE].values.tolist()
-            return {names[band]: slice(band, band + 1) for band in standardiser.own}
+            return {names[band]: slice(band, band + 1) for band in standardiser.field_bands}
         return {"": slice(None, None, 2 if standardiser.is_of_directions else None)}
 
     @property

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from geogan.compute.regions import Region
-from geogan.compute.streaming import read_piece
+from geogan.compute.extent import Extent
+from geogan.compute.streaming import read_values
 from geogan.fields.alignment import aligned
 from geogan.fields.axes import VARIABLE
 from geogan.fields.field import Field
@@ -121,7 +121,7 @@ def check_errors(values: np.ndarray, errors: np.ndarray, *, called: str, name: s
         )
 
 
-def error_checker(field: Field) -> Callable[[Region, np.ndarray], None]:
+def error_checker(field: Field) -> Callable[[Extent, np.ndarray], None]:
     """Return what checks the errors of each part of a field while the field is read.
 
     Parameters
@@ -136,9 +136,9 @@ def error_checker(field: Field) -> Callable[[Region, np.ndarray], None]:
     """
     error = field.error
 
-    def check(region: Region, values: np.ndarray) -> None:
+    def check(region: Extent, values: np.ndarray) -> None:
         if isinstance(error, xr.DataArray) and error.chunks is not None:
-            errors = read_piece(error, *region)
+            errors = read_values(error, *region)
             check_errors(
                 hide_unreadable(values, errors), errors, called=str(error.name or "the error variable"), name=field.name
             )

@@ -167,7 +167,9 @@ def choose_storages(
     as_floats : str
         Why no packing is wanted, as the end of a sentence; empty where one is.
     """
-    low, high = (end[archive.standardiser.own] for end in archive.standardiser.extremes(PLAUSIBLE, archive.domain))
+    low, high = (
+        end[archive.standardiser.field_bands] for end in archive.standardiser.extremes(PLAUSIBLE, archive.domain)
+    )
     variables = split_variables(field)
     bands = [slice(band, band + 1) for band in range(len(variables))] if is_joined(field) else [slice(None)]
     return tuple(
@@ -261,7 +263,7 @@ def product_of(
             spread.attrs["standard_name"] = f"{array.attrs['standard_name']} standard_error"
         spread.attrs["comment"] = "of filled cells; the error of a measurement is not estimated"
         if model.standardiser.is_of_directions or (
-            is_direction(array) and len(model.standardiser.own) < len(model.standardiser.scale)
+            is_direction(array) and len(model.standardiser.field_bands) < len(model.standardiser.scale)
         ):
             spread.attrs["comment"] = f"circular standard deviation, {spread.attrs['comment']}"
         found[f"{name}_std"] = spread
@@ -296,7 +298,7 @@ def error_limits(model: Model, max_error: float | str | Sequence[float] | None, 
     """
     if max_error is None:
         return None
-    own = model.standardiser.own
+    own = model.standardiser.field_bands
     count = len(own)
     try:
         each = max_error.split(",") if isinstance(max_error, str) else max_error

@@ -82,7 +82,7 @@ def slab_parts(
     dates = slab.core
     name = f"{label_of(reader.archive.field)}, in dates {dates.start} to {dates.stop - 1},"
     check_predicted(made, held.domain[y, x], archive=reader.archive, dates=dates, name=label_of(reader.archive.field))
-    sources = model.standardiser.sources
+    sources = model.standardiser.source_bands
     if max_error is not None and len(max_error) > 1:
         max_error = max_error[sources]
     if room is not None and len(room[0]) > 1:
@@ -90,7 +90,7 @@ def slab_parts(
     parts = compose(
         raw.variable, made, keep_observed=keep_observed, max_error=max_error, room=room, in_place=True, name=name
     )
-    own = model.standardiser.own
+    own = model.standardiser.field_bands
     kept: Any = slice(None) if len(own) == len(model.standardiser.scale) else own
     return [part[..., kept, :, :] for part in parts if part is not None]
 
@@ -284,7 +284,7 @@ def fill(
                 [
                     da.from_delayed(
                         part[index],
-                        ((count,) if count > 1 else ()) + (size[0], len(model.standardiser.own), *size[1:]),
+                        ((count,) if count > 1 else ()) + (size[0], len(model.standardiser.field_bands), *size[1:]),
                         kind,
                     )
                     for part, size in zip(lazy, sizes)

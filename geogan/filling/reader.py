@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.archive.archive import Archive
-from geogan.archive.screening import CELLS, DATES, hide, widened
+from geogan.archive.screening import CELLS, DATES, hide, with_neighbours
 from geogan.compute.streaming import stored_chunks
 from geogan.fields.circle import columns, stretches, taken
 from geogan.fields.marks import hide_unreadable, is_unreadable
@@ -90,9 +90,9 @@ class SlabReader:
     def _screened(self, read: slice, y: slice, x: slice) -> xr.DataArray:
         """Some dates without what the screen leaves out, which their neighbours beyond decide on too."""
         field = self.archive.field
-        wide_t, t = widened(read, field.shape[0], DATES)
-        wide_y, rows = widened(y, field.shape[2], CELLS)
-        wide_x, inside = widened(x, field.shape[3], CELLS, is_periodic=self.archive.is_periodic)
+        wide_t, t = with_neighbours(read, field.shape[0], DATES)
+        wide_y, rows = with_neighbours(y, field.shape[2], CELLS)
+        wide_x, inside = with_neighbours(x, field.shape[3], CELLS, is_periodic=self.archive.is_periodic)
         wide = self._field(wide_t, wide_y, wide_x)
         values = np.asarray(wide.values)
         values = hide(values, self.archive.suspicious(values, wide_t, wide_y, wide_x))

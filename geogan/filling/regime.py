@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from geogan.archive.archive import Archive
-from geogan.compute.regions import Region
+from geogan.compute.extent import Extent
 from geogan.filling.tiles import Tile
 
 # Median distance from the climatology, in the model's standard deviations, from which on observations are of another
@@ -36,7 +36,7 @@ class Regime:
     >>> field = xr.DataArray(np.full((2, 8, 8), 288.0), dims=("time", "y", "x"), name="sst")
     >>> model = Standardiser(np.full((1, 1, 8, 8), 15, "f4"), np.array([2.0]))
     >>> regime = Regime(Archive.of(field, np.ones((8, 8), bool), model), "sst")
-    >>> regime.add(Region(slice(0, 2), slice(0, 8), slice(0, 8)), field.values[:, None])
+    >>> regime.add(Extent(slice(0, 2), slice(0, 8), slice(0, 8)), field.values[:, None])
     >>> regime.sentences()[0].split(" off ")[0]
     'sst lies 136.5 standard deviations'
     """
@@ -46,7 +46,7 @@ class Regime:
         self._found: list[list[np.ndarray]] = [[] for _ in range(archive.bands)]
         self._values: list[list[np.ndarray]] = [[] for _ in range(archive.bands)]
 
-    def add(self, region: Region, values: np.ndarray) -> None:
+    def add(self, region: Extent, values: np.ndarray) -> None:
         """Look at a part that was read, (t, C, h, w), in the field's units."""
         t, y, x = region
         step = max(1, round((values[:, 0].size / SAMPLE) ** 0.5))
@@ -101,7 +101,7 @@ class Watch:
         if self._warned or held.field.chunks is not None:
             return
         regime = Regime(held, self.name, self.bands)
-        whole = Region(slab.core, slice(0, held.domain.shape[0]), slice(0, held.domain.shape[1]))
+        whole = Extent(slab.core, slice(0, held.domain.shape[0]), slice(0, held.domain.shape[1]))
         regime.add(whole, np.asarray(held.field[slab.core].values))
         with self._lock:
             if not self._warned:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from geogan.compute.streaming import reading
+from geogan.compute.streaming import explain_read_errors
 from geogan.io.missing import is_missing
 from geogan.operators.errors import InputError
 
@@ -52,7 +52,7 @@ def check_chunks(path: str, name: str, field: xr.DataArray) -> None:
     on_disk = set(present)
     gap = next(index for index in np.ndindex(_file_grid(array)) if index not in on_disk)
     for index in heapq.nsmallest(4, present, key=lambda index: sum(abs(a - b) for a, b in zip(index, gap))):
-        with reading(path, name):
+        with explain_read_errors(path, name):
             chunk = array[tuple(slice(i * n, (i + 1) * n) for i, n in zip(index, sizes))]
             if np.any(np.asarray(chunk) == fill):
                 return

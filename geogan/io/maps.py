@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from geogan.compute.streaming import reading as reading_of
+from geogan.compute.streaming import explain_read_errors
 from geogan.fields.axes import find_axes, squeezed
 from geogan.fields.domains import WORDS
 from geogan.fields.field import Field
@@ -103,7 +103,7 @@ def open_domain(
             f"variable {name!r} of {path} is on a grid of {mask.shape}, which is not the grid of "
             f"{label_of(like)}, {field.grid} ({apart}); bring both to one grid and one order of rows"
         )
-    with reading_of(path, name):
+    with explain_read_errors(path, name):
         values = mask.values
     values = np.where(np.isnan(values), is_inverse, values) if values.dtype.kind == "f" else values
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
@@ -153,7 +153,7 @@ def open_maps(data: Data, names: Sequence[str], *, reading: Reading = PLAIN) -> 
             if name not in dataset.variables:
                 continue
             if squeezed(dataset[name], roles="yx").ndim == 2:
-                with reading_of(path, name):
+                with explain_read_errors(path, name):
                     found[name] = dataset[name].load()
             break
     return found

@@ -33,7 +33,7 @@ def describe_model(model: Model) -> dict[str, Section]:
             "cells": list(model.domain.shape),
             "domain_cells": int(model.domain.sum()),
             "climatology": model.standardiser.note,
-            "transform": model.standardiser.asked,
+            "transform": model.standardiser.field_transform,
         },
         "operator": {"operator": describe(model.operator)},
         "first_guess": _first_guess(model),
@@ -62,7 +62,7 @@ def finite_number(value: Any) -> float | None:
 
 def _bands(model: Model) -> list[str] | int:
     """Return the names of the bands, or their number if they have no names."""
-    own = model.standardiser.own
+    own = model.standardiser.field_bands
     return [model.bands[band] for band in own if model.bands] or len(own)
 
 

@@ -248,7 +248,7 @@ class GaussianPrior:
             tolerance=stop.tolerance,
             iterations=stop.iterations,
         )
-        deviations = []
+        draws = []
         for member in () if noise is None else noise.unbind(1):
             prior_noise, data_noise = (_fold(part) for part in member)
             perturbation = multigrid.apply_time_root(system.frames, multigrid.draw_spatial(system, prior_noise))
@@ -256,8 +256,8 @@ class GaussianPrior:
             solved = multigrid.solve(
                 system, right, start=None, tolerance=stop.deviation_tolerance, iterations=stop.iterations
             )
-            deviations.append(self.amplitude * _unfold(solved, values.shape))
-        stacked = torch.stack(deviations) if deviations else values.new_empty(0, *values.shape)
+            draws.append(self.amplitude * _unfold(solved, values.shape))
+        stacked = torch.stack(draws) if draws else values.new_empty(0, *values.shape)
         return _unfold(guess, values.shape), stacked
 
     def covariance(self, domain: Tensor) -> Tensor:

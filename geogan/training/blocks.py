@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from geogan.archive.archive import Archive, Loaded
-from geogan.compute.regions import Region
+from geogan.compute.extent import Extent
 from geogan.operators.operator import Operator
 from geogan.prior import Film
 from geogan.prior.archive_covariance import Prior, reach
@@ -139,8 +139,8 @@ def prepare(
     """
     generator = np.random.default_rng([seed, 0xB10C, number])
     torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
-    whole_archive = Region(*(slice(0, length) for length in (len(archive.days), *archive.domain.shape)))
-    bounds = whole_archive if within is None else within.region
+    whole_archive = Extent(*(slice(0, length) for length in (len(archive.days), *archive.domain.shape)))
+    bounds = whole_archive if within is None else within.extent
 
     def somewhere(part: slice, size: int, *, is_periodic: bool = False) -> slice:
         return cut(part.stop - part.start, size, generator, first=part.start, is_periodic=is_periodic)

@@ -11,13 +11,16 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive.archive import Archive, Loaded, too_long
+from geogan.archive.archive import Archive, Loaded, is_too_large
+from geogan.archive.climatology import ClimatologySums
 from geogan.archive.screening import MANY, Screen, suspicion
-from geogan.archive.standardiser import Standardiser, Sums, transforms
+from geogan.archive.standardiser import Standardiser
 from geogan.archive.survey import Survey, check_field
 from geogan.archive.withheld import Withheld, withhold
-from geogan.compute.regions import Region, Regions, ShuffleBuffer, decoded
+from geogan.compute.chunk_groups import ChunkGroups, ShuffleBuffer, decoding_ratio
+from geogan.compute.extent import Extent
 from geogan.compute.streaming import stored_chunks
+from geogan.fields.band_transforms import transforms
 from geogan.fields.circle import taken
 from geogan.fields.covariates import Covariates
 from geogan.fields.durations import duration
@@ -84,7 +87,7 @@ def read_once(
     transform: str,
     error: xr.DataArray | None = None,
     message: Callable[[str], None],
-) -> tuple[Survey, Sums | None]:
+) -> tuple[Survey, ClimatologySums | None]:
     """The survey of a field, and of one that is too long for memory also what its climatology is fitted to.
 
     Parameters
@@ -105,11 +108,11 @@ def read_once(
     """
     each = transforms(transform, field.bands)
     check = error_checker(field.with_error(observation_error(field, error=error)))
-    if not too_long(field.array) or field.is_image or set(each) == {"identity"}:
+    if not is_too_large(field.array) or field.is_image or set(each) == {"identity"}:
         return check_field(field, within=within, look=check, message=message), None
-    sums = Sums.of(field, each, level=np.median)
+    sums = ClimatologySums(field, each, level=np.median)
 
-    def look(region: Region, part: np.ndarray) -> None:
+    def look(region: Extent, part: np.ndarray) -> None:
         check(region, part)
         sums.add(region, part)
 
@@ -128,7 +131,7 @@ def prepare_model(
     given: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
     noise: float | None = None,
     error: xr.DataArray | None = None,
-    sums: Sums | None = None,
+    sums: ClimatologySums | None = None,
     screen: float | None = None,
     evaluations: int = 50,
     seed: int,
@@ -154,7 +157,7 @@ def prepare_model(
         Those of :meth:`geogan.fields.covariates.Covariates.of`.
     noise, error
         Those of :func:`geogan.fields.observation_error.observation_error`.
-    sums : Sums, optional
+    sums : ClimatologySums, optional
         What the climatology is fitted to, where all of the field was read before, as by :func:`read_once`.
     screen : float, optional
         Leave out observations that lie more than so many robust standard deviations from the climatology and from
@@ -202,7 +205,7 @@ def prepare_model(
     scene: Scene | None = None
     if first_guess is not False and operator.masks and len(archive.days) == 1:
         each = transforms(transform, field.bands)
-        sums = sums or Sums.read(field, each, hidden=archive.hidden, message=message)
+        sums = sums or ClimatologySums.read(field, each, hidden=archive.hidden, message=message)
         climatology = partial(_without, sums, field, transform)
         scene = fit_scene(archive, climatology, seed=seed, prior=ready, evaluations=evaluations)
     if scene is None:
@@ -411,13 +414,13 @@ def block_maker(
     cells = archive.bands * min(side, archive.domain.shape[0]) * min(side, archive.domain.shape[1])
     dates = int(np.clip(BLOCK_VALUES // cells, BLOCK_DATES, MOST_BLOCK_DATES))
     frames = min(max(dates, frames), len(archive.days))
-    regions = archive.regions((samples_of_a_block(archive) if archive.independent else frames, side, side))
+    regions = archive.chunk_groups((samples_of_a_block(archive) if archive.independent else frames, side, side))
     buffer: ShuffleBuffer[Loaded] | None = None
     if regions is not None:
         message(_told(regions, archive.field))
         archive.find_hidden()
 
-        def draw(generator: np.random.Generator) -> Region:
+        def draw(generator: np.random.Generator) -> Extent:
             for _ in range(100):
                 t, y, x = region = regions.draw(generator)
                 if holds_enough(archive, share, t, y, x):
@@ -448,12 +451,12 @@ def block_maker(
     return make
 
 
-def _told(regions: Regions, field: xr.DataArray) -> str:
+def _told(regions: ChunkGroups, field: xr.DataArray) -> str:
     """What reading an archive region by region costs."""
     stored = stored_chunks(field)
     shape = " x ".join(str(max(stop - start for start, stop in axis)) for axis in regions)
     sentence = f"the archive stays where it is: regions of {shape} values are read ahead"
-    times = decoded(regions, stored)
+    times = decoding_ratio(regions, stored)
     if times < 1.5:
         return sentence
     chunks = " x ".join(str(max(axis)) for axis in stored)
@@ -501,7 +504,7 @@ def check_gaps(field: Field, survey: Survey, operator: Operator) -> None:
         )
 
 
-def _without(sums: Sums, field: Field, transform: str, hidden: np.ndarray, plane: bool) -> Standardiser:
+def _without(sums: ClimatologySums, field: Field, transform: str, hidden: np.ndarray, plane: bool) -> Standardiser:
     """The climatology of a single scene without what is hidden of it, (C, H, W) bool."""
     return Standardiser.fit(field, transform=transform, plane=plane, sums=sums.without(hidden))
 

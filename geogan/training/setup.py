@@ -16,11 +16,11 @@ import xarray as xr
 from geogan.archive.archive import Archive
 from geogan.archive.directions import as_inside, directed
 from geogan.archive.screening import THRESHOLD
-from geogan.archive.standardiser import transforms
 from geogan.archive.survey import check_field, gap_sentences
 from geogan.compute.processes import Ranks
 from geogan.compute.threads import workers
 from geogan.fields.alignment import aligned
+from geogan.fields.band_transforms import transforms
 from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
 from geogan.fields.units import check_units

@@ -132,7 +132,7 @@ def test_directions_out_of_all_turns_are_refused(angles):
 
 
 def test_a_standardiser_of_one_half_is_refused():
-    with pytest.raises(InputError, match="directions stand as sine and cosine"):
+    with pytest.raises(InputError, match="directions need a sine and a cosine"):
         Standardiser(np.zeros((1, 2, 3, 4), "f4"), np.ones(2), "sine:0,360,none")
 
 
@@ -197,7 +197,7 @@ def test_scores_go_the_shortest_way(angles, domain):
 def test_directions_beside_other_variables(angles, gappy, domain, tmp_path):
     both = xr.Dataset({"speed": gappy.assign_attrs(units="m s-1", standard_name="wind_speed"), "wdir": angles[0]})
     fitted = small("none").fit(both)
-    assert fitted.model_.standardiser.asked == "none,circular:0,360"
+    assert fitted.model_.standardiser.field_transform == "none,circular:0,360"
     fitted.save(tmp_path)
     product = Reconstructor.load(tmp_path).fill(both, members=2, max_error=[5.0, 200.0])
     assert set(product) == {f"{name}{end}" for name in ("speed", "wdir") for end in ("", "_source", "_std", "_member")}

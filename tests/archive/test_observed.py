@@ -1,4 +1,4 @@
-"""Masks come back as they were read, whatever the chunks; many are read in one pass."""
+"""Masks are restored exactly for all chunk sizes, and many are read in one pass."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis.extra import numpy as arrays
 
-from geogan.archive import observed as module
-from geogan.archive.observed import KeptMasks, Masks
+from geogan.archive.observed import MaskCache, ObservedMasks
 
 FIELD = np.random.default_rng(0).random((30, 2, 12, 14))
 FIELD[FIELD < 0.4] = np.nan
@@ -16,26 +15,26 @@ DOMAIN = np.random.default_rng(1).random((12, 14)) < 0.8
 
 @settings(deadline=None)
 @given(arrays.arrays(bool, arrays.array_shapes(min_dims=1, max_dims=4)))
-def test_bits_go_there_and_back(mask):
-    kept = KeptMasks()
-    kept.keep("it", mask)
-    np.testing.assert_array_equal(kept["it"], mask)
+def test_masks_are_restored_exactly(mask):
+    cache = MaskCache()
+    cache.store("mask", mask)
+    np.testing.assert_array_equal(cache["mask"], mask)
 
 
-def test_no_more_is_kept_than_there_is_room_for():
+def test_the_cache_drops_the_oldest_masks():
     random = np.random.default_rng(0)
-    kept, masks = KeptMasks(most=2000), random.random((20, 50, 60)) < 0.5
+    cache, masks = MaskCache(most=2000), random.random((20, 50, 60)) < 0.5
     for number, mask in enumerate(masks):
-        kept.keep(number, mask)
-        kept[number]
-    there = [number for number in range(20) if number in kept]
-    assert there == list(range(20 - len(there), 20)) and 1 <= len(there) < 8
+        cache.store(number, mask)
+        cache[number]
+    stored = [number for number in range(20) if number in cache]
+    assert stored == list(range(20 - len(stored), 20)) and 1 <= len(stored) < 8
     with pytest.raises(KeyError):
-        kept[0]
+        cache[0]
 
 
 def counted(chunks):
-    """The field in chunks, and a list of what is read of it, (dates, rows, columns)."""
+    """Return the field in chunks, and a list to which the shape of every part that is read is added."""
     read = []
 
     def note(block):
@@ -49,16 +48,15 @@ def counted(chunks):
 
 @pytest.mark.parametrize("chunks", [{"time": 1}, {"time": 7, "y": 5, "x": 6}, {"time": 30, "y": 4}])
 @pytest.mark.parametrize("most", [10**9, 3 * 2 * 12 * 14])
-def test_many_are_read_in_one_pass(chunks, most, monkeypatch):
-    monkeypatch.setattr(module, "AT_A_TIME", most)
+def test_many_masks_are_read_in_one_pass(chunks, most):
     field, read = counted(chunks)
-    masks, dates = Masks(field, DOMAIN), [3, 4, 17, 5, 29, 17]
+    masks, dates = ObservedMasks(field, DOMAIN, most=most), [3, 4, 17, 5, 29, 17]
     masks.read_ahead(dates)
     passes = len(read)
     touched = {date // chunks["time"] for date in dates}
-    tiles = -(-12 // chunks.get("y", 12)) * -(-14 // chunks.get("x", 14))
+    parts = -(-12 // chunks.get("y", 12)) * -(-14 // chunks.get("x", 14))
     if most == 10**9:
-        assert passes == len(touched) * tiles
+        assert passes == len(touched) * parts
     for date in dates:
         np.testing.assert_array_equal(masks.at(date), np.isfinite(FIELD[date]) & DOMAIN)
     assert len(read) == passes

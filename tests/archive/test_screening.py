@@ -1,4 +1,4 @@
-"""Single observations that nothing supports are left out, whatever the cut; what is supported stays."""
+"""Isolated outliers are left out for any tiling and chunking; supported observations stay."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 1, "precision
 
 @pytest.fixture(scope="module")
 def spoilt(gappy):
-    """The gappy sea with one observation in a hundred off by 15 standard deviations, and where they are."""
+    """Return the gappy sea with 1 % of the observations off by 15 standard deviations, and their positions."""
     wrong = (np.random.default_rng(5).random(gappy.shape) < 0.01) & gappy.notnull().values
     spread = float((gappy - gappy.mean("time")).std())
     return gappy.copy(data=np.where(wrong, gappy.values - 15 * spread, gappy.values).astype(gappy.dtype)), wrong
@@ -47,21 +47,21 @@ def learned(spoilt, domain, prior):
 
 
 def smooth(seed=0, shape=(6, 1, 40, 50)):
-    """Anomalies with structure in space and time, of standard deviation 1."""
+    """Return anomalies with structure in space and time, of standard deviation 1."""
     from scipy.ndimage import gaussian_filter
 
     field = gaussian_filter(np.random.default_rng(seed).normal(size=shape), (1, 0, 4, 4))
     return field / field.std()
 
 
-def test_isolated_values_are_found_and_supported_ones_stay():
+def test_isolated_values_are_suspicious_and_supported_ones_are_not():
     anomalies = smooth()
     anomalies[2, 0, 10:16, 10:16] += 9  # an event
     anomalies[3, 0, 10:16, 10:16] += 9
     anomalies[1, 0, 30, 30] = -15
     anomalies[4, 0, 0, 0] = 12  # at a corner
     anomalies[:, 0, 20:25] = np.nan
-    anomalies[5, 0, 22, 22] = 30  # alone in a gap: nothing near supports it
+    anomalies[5, 0, 22, 22] = 30  # in a gap, without neighbours
     screen = Screen.fit([anomalies], threshold=5.0)
     found = np.argwhere(screen.suspicious(anomalies)).tolist()
     assert found == [[1, 0, 30, 30], [4, 0, 0, 0], [5, 0, 22, 22]]
@@ -76,7 +76,7 @@ def test_a_higher_threshold_finds_less():
     assert counts == sorted(counts, reverse=True) and counts[0] >= 4 and counts[-1] == 0
 
 
-def test_one_outlier_in_twenty_does_not_change_the_scales():
+def test_five_percent_of_outliers_hardly_change_the_scales():
     clean = smooth()
     spoilt = np.where(np.random.default_rng(1).random(clean.shape) < 0.05, -20.0, clean)
     first, second = (Screen.fit([part]) for part in (clean, spoilt))
@@ -94,7 +94,7 @@ def test_samples_do_not_support_each_other():
     assert not dates and samples
 
 
-def test_bands_have_scales_of_their_own():
+def test_each_band_has_its_own_scales():
     both = np.concatenate([smooth(), 0.01 * smooth(1)], 1)
     both[2, 1, 9, 9] = 0.2
     screen = Screen.fit([both], threshold=5.0)
@@ -103,7 +103,7 @@ def test_bands_have_scales_of_their_own():
     assert Screen.fit([nothing]) is None and not screen.suspicious(nothing).any()
 
 
-def test_what_is_found_does_not_depend_on_the_cut(spoilt, domain):
+def test_the_result_does_not_depend_on_chunks(spoilt, domain):
     field, _ = spoilt
     archive = Archive.of(Field.of(field, domain=domain), Standardiser.fit(Field.of(field, domain=domain)))
     piece = archive.read(slice(0, 30))
@@ -112,13 +112,11 @@ def test_what_is_found_does_not_depend_on_the_cut(spoilt, domain):
     whole = archive.screened().field.values
     assert is_screened(whole).sum() > 20
     for chunks in ({"time": 1}, {"time": 7, "lat": 5, "lon": 9}, {"lat": 3}):
-        lazy = Archive.of(Field.of(field.chunk(chunks), domain=domain), archive.standardiser)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("geogan.archive.archive.IN_MEMORY", 10)
-            lazy = dataclasses.replace(lazy, screen=screen).screened().field
-            assert lazy.chunks is not None
-            np.testing.assert_array_equal(is_screened(lazy.values), is_screened(whole))
-            np.testing.assert_array_equal(lazy[3:5, :, 4:9, 2].values, whole[3:5, :, 4:9, 2])
+        lazy = Archive.of(Field.of(field.chunk(chunks), domain=domain), archive.standardiser, memory=10)
+        lazy = dataclasses.replace(lazy, screen=screen).screened().field
+        assert lazy.chunks is not None
+        np.testing.assert_array_equal(is_screened(lazy.values), is_screened(whole))
+        np.testing.assert_array_equal(lazy[3:5, :, 4:9, 2].values, whole[3:5, :, 4:9, 2])
 
 
 def test_neighbours_are_found_across_the_seam(spoilt):
@@ -136,21 +134,18 @@ def test_neighbours_are_found_across_the_seam(spoilt):
         screen = Screen((0.0,), (0.5,), (0.25,), threshold=5.0)
         archive = dataclasses.replace(Archive.of(Field.of(one, domain=domain), standardiser), screen=screen)
         assert archive.is_periodic
-        lazy = dataclasses.replace(
-            Archive.of(Field.of(one.chunk(lon=7, time=4), domain=domain), standardiser), screen=screen
-        )
+        lazy = Archive.of(Field.of(one.chunk(lon=7, time=4), domain=domain), standardiser, memory=10)
+        lazy = dataclasses.replace(lazy, screen=screen)
         slab, _ = reader.SlabReader(archive).hold(Tile(slice(3, 9), slice(2, 11)))
         whole = is_screened(archive.screened().field.values)
         np.testing.assert_array_equal(is_screened(slab.field.values), whole[2:11])
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("geogan.archive.archive.IN_MEMORY", 10)
-            np.testing.assert_array_equal(is_screened(lazy.screened().field.values), whole)
+        np.testing.assert_array_equal(is_screened(lazy.screened().field.values), whole)
         found.append(whole)
     assert found[0].any()
     np.testing.assert_array_equal(np.roll(found[0], 12, -1), found[1])
 
 
-def test_marks_outlive_types_and_are_told_apart():
+def test_marks_survive_conversion_and_differ_from_gaps():
     for dtype in ("f2", "f4", "f8", ">f4"):
         values = np.array([1.0, np.nan, screened_mark(np.dtype(dtype))], dtype)
         assert is_screened(values).tolist() == [False, False, True] and not is_unreadable(values).any()
@@ -194,7 +189,7 @@ def test_screening_is_off_by_default_and_changes_nothing_on_clean_fields(reconst
     assert reconstructor.model_.screen.threshold is None
 
 
-def test_a_fill_may_ask_for_it_or_leave_it(learned, spoilt, reconstructor, tmp_path):
+def test_a_fill_may_switch_screening_on_or_off(learned, spoilt, reconstructor, tmp_path):
     field, wrong = spoilt
     assert not (learned[0].fill(field, screen=False).sst_source.values == SCREENED).any()
     assert ((reconstructor.fill(field, screen=True).sst_source.values == SCREENED) == wrong).mean() > 0.999
@@ -232,7 +227,7 @@ def files(spoilt, domain, tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_on_the_command_line_training_is_told_and_filling_does_the_same(files, spoilt):
+def test_the_option_of_training_holds_for_filling_and_evaluation(files, spoilt):
     _, wrong = spoilt
     line = "train --data sst.nc --out run --domain sea_mask --screen --steps 1 --width 4 --threads 1 --window 1 "
     result = run(line + "--crop 16 --precision float32")
@@ -264,14 +259,14 @@ def test_slabs_too_large_to_be_held_screen_the_same(learned, files, monkeypatch)
     np.testing.assert_array_equal(one.sst.values, other.sst.values)
 
 
-def test_streamed_archives_are_screened_where_they_are(files, spoilt, domain, monkeypatch):
+def test_archives_on_disk_are_screened_when_they_are_read(files, spoilt, domain, monkeypatch):
     monkeypatch.setattr("geogan.archive.archive.IN_MEMORY", 1000)
     run_folder = train("sst.zarr", out=files / "streamed", domain="sea_mask", screen=True, **SMALL | QUICK)
     filled = Reconstructor.load(run_folder).fill(spoilt[0])
     np.testing.assert_array_equal(filled.sst_source.values == SCREENED, spoilt[1])
 
 
-def test_outliers_are_named_by_info_and_train(files, spoilt, gappy, domain):
+def test_info_and_train_warn_about_outliers(files, spoilt, gappy, domain):
     found = info("sst.nc")["outliers"]
     assert found["suspicious_share"] == pytest.approx(0.01, rel=0.4) and "--screen" in found["advice"]
     write_dataset(xr.Dataset({"sst": gappy}), files / "clean.nc")
@@ -284,7 +279,7 @@ def test_outliers_are_named_by_info_and_train(files, spoilt, gappy, domain):
     assert not any("--screen" in each for each in said)
 
 
-def test_a_first_guess_is_not_fitted_to_outliers(spoilt, gappy, domain):
+def test_the_first_guess_is_not_fitted_to_outliers(spoilt, gappy, domain):
     priors = []
     for field in (gappy, spoilt[0]):
         priors.append(make_reconstructor("cloud_mask:scale=5", **SMALL | BRIEF).fit(field, domain=domain).model_.prior)
@@ -315,7 +310,7 @@ def test_counting_takes_any_shape(shape):
     assert count_suspicious(np.full(shape, 4.0))[0] == 0
 
 
-def test_rain_is_not_taken_for_outliers():
+def test_rain_is_not_suspicious():
     from scipy.ndimage import gaussian_filter
 
     field = gaussian_filter(np.random.default_rng(2).normal(size=(30, 1, 60, 60)), (3, 0, 4, 4))[9:21]

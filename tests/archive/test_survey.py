@@ -1,4 +1,4 @@
-"""One look at a field counts what is seen, reads every chunk once and refuses what cannot be filled."""
+"""A survey counts observations, reads every chunk once and refuses fields that cannot be filled."""
 
 import dask.array
 import numpy as np
@@ -22,13 +22,13 @@ def test_fields_with_nothing_to_learn_are_refused(film):
     refused(np.full((3, 4, 2), np.nan), "'sst' holds no value at all")
     refused(np.where(values == values[0, 2, 2], np.inf, values), "holds infinite values; set them to NaN")
     refused(np.where(values == values[0, 2, 2], -np.inf, values), "holds infinite values")
-    refused(np.where(np.isnan(values), np.nan, 4.5), "'sst' is 4.5 wherever it is seen; a constant field")
+    refused(np.where(np.isnan(values), np.nan, 4.5), "'sst' is 4.5 wherever it is observed; a constant field")
     refused(np.zeros((0, 4, 2)), "has no entry along 'time'")
     refused(np.full((3, 4, 2), "warm"), "where numbers are expected")
     refused(values, r"do not increase .*field\.sortby\('time'\)", time=[0, 1, 2, 2, 3, 4])
 
 
-def test_a_survey_counts_what_is_seen(film):
+def test_a_survey_counts_observations(film):
     field = film().sst.chunk({"time": 2, "lon": 4})
     survey = check_field(Field.of(field))
     values = field.values

@@ -1,4 +1,4 @@
-"""What is set aside was seen, is hidden by another date's gaps, and is the same every time."""
+"""Withheld cells were observed, lie in the gaps of another date, and depend on the seed only."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from geogan.archive.withheld import LEAST, MOST, Withheld, withhold
 
 
 def clouds(count, *, share=0.5, size=(9, 13), seed=0):
-    """Seen cells (T, H, W): blobs."""
+    """Return observed cells (T, H, W) in square clouds."""
     random = np.random.default_rng(seed)
     rough = random.random((count, size[0] // 3 + 1, size[1] // 3 + 1)) < share
     return rough.repeat(3, 1).repeat(3, 2)[:, : size[0], : size[1]]
@@ -21,7 +21,7 @@ def choose(seen, **options):
 
 @settings(deadline=None, max_examples=40)
 @given(count=st.integers(1, 60), share=st.floats(0.02, 0.99), seed=st.integers(0, 99))
-def test_hidden_cells_were_seen_and_are_some_of_a_date_s(count, share, seed):
+def test_hidden_cells_were_observed_and_are_a_share_of_the_date(count, share, seed):
     seen = clouds(count, share=share, seed=seed)
     rule = choose(seen, seed=seed)
     assert rule.sources.shape[0] == count
@@ -33,18 +33,18 @@ def test_hidden_cells_were_seen_and_are_some_of_a_date_s(count, share, seed):
         assert (hidden <= seen[date]).all()
         assert LEAST < hidden.sum() / seen[date].sum() < MOST
         if count > 1:
-            # Hidden by dates other than its own, where none of them saw anything.
+            # The gaps are those of other dates, in which none of these has an observation.
             assert date not in rule.sources[date] and not hidden[seen[rule.sources[date]].any(0)].any()
 
 
-def test_the_same_seed_chooses_the_same():
+def test_the_seed_decides_the_choice():
     seen = clouds(80)
     first, again, other = choose(seen, seed=3), choose(seen, seed=3), choose(seen, seed=4)
     np.testing.assert_array_equal(first.sources, again.sources)
     assert not np.array_equal(first.sources, other.sources)
 
 
-def test_runs_of_dates_borrow_from_runs_of_dates():
+def test_runs_of_dates_take_their_gaps_from_runs_of_dates():
     rule = choose(clouds(200), share=0.2)
     assert len(rule.dates) == 40
     lags = {date: rule.sources[date, 0] - date for date in rule.dates}
@@ -55,13 +55,13 @@ def test_runs_of_dates_borrow_from_runs_of_dates():
     assert all(before.stop < after.start for before, after in zip(runs, runs[1:]))
 
 
-def test_no_more_than_is_asked_for():
+def test_the_number_of_dates_is_limited():
     assert len(choose(clouds(300), most=7).dates) == 7
     assert len(choose(clouds(30)).dates) == 3
     assert 1 <= len(choose(clouds(6), share=0.9).dates) <= 2
 
 
-def test_sparse_stations_withhold_with_the_gaps_that_several_dates_share():
+def test_sparse_stations_use_the_common_gaps_of_several_dates():
     seen = np.random.default_rng(0).random((60, 20, 24)) < 0.05
     rule = choose(seen)
     assert rule.sources.shape[1] > 5 and len(rule.dates) >= 3
@@ -69,7 +69,7 @@ def test_sparse_stations_withhold_with_the_gaps_that_several_dates_share():
     assert 0.25 < np.mean(shares) < 0.75
 
 
-def test_a_single_image_borrows_its_own_gaps_turned_round():
+def test_a_single_image_uses_its_own_gaps_rotated():
     seen = np.ones((1, 6, 8), bool)
     seen[0, :2, :5] = False
     rule = choose(seen)
@@ -85,7 +85,7 @@ def test_nothing_to_withhold(seen):
     assert isinstance(rule, Withheld) and not len(rule.dates) and rule.runs() == []
 
 
-def test_empty_dates_neither_lend_nor_lose():
+def test_empty_dates_are_not_used():
     seen = clouds(60)
     seen[::2] = False
     rule = choose(seen)
@@ -93,7 +93,7 @@ def test_empty_dates_neither_lend_nor_lose():
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.3, 0.5, 0.7])
-def test_of_samples_little_is_withheld_but_of_many(share):
+def test_little_is_withheld_of_many_samples(share):
     seen = np.random.default_rng(0).random((90, 3, 16, 16)) < share
     rule = withhold(seen.__getitem__, seen.mean((1, 2, 3)), independent=True)
     shares = [rule.hidden(date, seen.__getitem__).sum() / seen[date].sum() for date in rule.dates]

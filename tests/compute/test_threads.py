@@ -1,4 +1,4 @@
-"""Items side by side: in order, few at a time, errors heard of, torch's threads put back."""
+"""Items run on threads in order, few at a time; errors are raised, and torch's threads are restored."""
 
 import itertools
 import os
@@ -10,13 +10,12 @@ import time
 import pytest
 import torch
 
-from geogan.compute import threads as parallel
 from geogan.compute.threads import ahead, cores, side_by_side, torch_threads, workers
 from geogan.operators.errors import InputError
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_results_in_the_order_of_the_items(threads):
+def test_results_come_in_the_order_of_the_items(threads):
     def late(item):
         time.sleep(0.002 * (7 - item) if item < 7 else 0)
         return item * item
@@ -40,7 +39,7 @@ def test_items_are_taken_only_as_fast_as_they_are_used():
     assert len(taken) <= 5 + 3
 
 
-def test_never_more_than_asked_for_at_a_time():
+def test_the_number_of_threads_is_kept():
     lock, running, most = threading.Lock(), 0, 0
 
     def work(item):
@@ -55,7 +54,7 @@ def test_never_more_than_asked_for_at_a_time():
     assert 1 <= most <= 3
 
 
-def test_the_first_error_stops_it():
+def test_the_first_error_stops_the_work():
     done = []
 
     def work(item):
@@ -68,7 +67,7 @@ def test_the_first_error_stops_it():
     assert len(done) < 20
 
 
-def test_torch_works_on_one_thread_inside_and_as_before_outside():
+def test_torch_uses_one_thread_inside_and_the_previous_number_outside():
     before = torch.get_num_threads()
     seen = set(side_by_side(lambda _: torch.get_num_threads(), range(8), threads=2))
     assert seen == {1} and torch.get_num_threads() == before
@@ -78,14 +77,14 @@ def test_torch_works_on_one_thread_inside_and_as_before_outside():
     assert torch.get_num_threads() == before
 
 
-def test_how_many():
+def test_the_number_of_workers():
     assert workers(3) == 3 and workers(None) >= 1
     for wrong in (0, -2):
         with pytest.raises(InputError, match=f"threads must be at least 1, got {wrong}"):
             workers(wrong)
 
 
-def test_one_item_is_made_ahead_while_another_is_used():
+def test_one_item_is_computed_ahead_while_another_is_used():
     made, threads = [], set()
 
     def work(number):
@@ -96,21 +95,21 @@ def test_one_item_is_made_ahead_while_another_is_used():
     coming = ahead(work, itertools.count())
     for number in range(3):
         assert next(coming) == -number
-        while len(made) < number + 2:  # the next comes without being asked for
+        while len(made) < number + 2:  # the next item is computed without being requested
             time.sleep(0.001)
         assert made == list(range(number + 2))
     coming.close()
     assert len(threads) == 1 and threading.main_thread() not in threads
 
 
-def test_what_fails_ahead_is_heard_of_in_its_turn():
+def test_errors_of_items_ahead_are_raised_in_their_turn():
     coming = ahead(lambda number: 1 / (2 - number), range(5))
     assert [next(coming), next(coming)] == [0.5, 1.0]
     with pytest.raises(ZeroDivisionError):
         next(coming)
 
 
-def test_wrong_numbers_of_threads():
+def test_invalid_numbers_of_threads_are_refused():
     for wrong in (1.5, True, "2", float("nan")):
         with pytest.raises(InputError, match="threads must be a whole number"):
             workers(wrong)
@@ -124,7 +123,7 @@ def test_wrong_numbers_of_threads():
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "50000 100000\n"}, 1),
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "250000 100000\n"}, 2),
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "99900000 100000\n"}, 64),
-        # A group obeys those above it.
+        # The limits of groups above hold too.
         (
             {
                 "proc/self/cgroup": "0::/batch/job/step\n",
@@ -134,9 +133,9 @@ def test_wrong_numbers_of_threads():
             },
             3,
         ),
-        # In a container the path may be the host's.
+        # In a container the path may be that of the host.
         ({"proc/self/cgroup": "0::/docker/abc\n", "sys/fs/cgroup/cpu.max": "400000 100000\n"}, 4),
-        # Version 1.
+        # Version 1 of control groups.
         (
             {
                 "proc/self/cgroup": "5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n",
@@ -161,29 +160,29 @@ def test_wrong_numbers_of_threads():
             },
             6,
         ),
-        # Nonsense sets no limit.
+        # Files that cannot be parsed set no limit.
         ({"proc/self/cgroup": "what\n", "sys/fs/cgroup/cpu.max": "much 0\n"}, 64),
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "100000 0\n"}, 64),
     ],
 )
-def test_a_container_has_no_more_cores_than_its_limit(tmp_path, monkeypatch, files, expected):
-    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+def test_the_limit_of_a_container_is_kept(tmp_path, monkeypatch, files, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert cores(tmp_path) == expected
 
 
-def test_a_process_has_no_more_cores_than_it_is_bound_to(tmp_path, monkeypatch):
-    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {3}, raising=False)
-    monkeypatch.setattr(parallel.os, "cpu_count", lambda: 128)
+def test_the_cores_to_which_a_process_is_bound_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 128)
     assert cores(tmp_path) == 1
-    monkeypatch.delattr(parallel.os, "sched_getaffinity")
+    monkeypatch.delattr(os, "sched_getaffinity")
     assert cores(tmp_path) == 128
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no processes to cores")
-def test_fills_use_the_cores_that_there_are():
+def test_a_bound_process_uses_its_cores_only():
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
     code += "from geogan.compute.threads import workers; print(workers(None))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from runs import QUICK, make_reconstructor
 
 from geogan import Reconstructor
-from geogan.archive.standardiser import Standardiser, transforms
+from geogan.archive.standardiser import Standardiser
 from geogan.evaluation import Scoring, score_methods
+from geogan.fields.band_transforms import transforms
 from geogan.fields.field import Field
 from geogan.fields.transforms import Transform, parse_transforms
 from geogan.filling.fill import prepared

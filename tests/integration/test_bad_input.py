@@ -180,7 +180,7 @@ FIELDS = [
 TRAININGS = [
     case("no-gaps", f"{TRAIN} truth.nc --operator cloud_mask", "sst has no gaps", "geogan corrupt"),
     case("gaps-without-mask", f"{TRAIN} sst.nc --operator convolve_noise", "sst has gaps", "makes none", "--operator"),
-    case("constant", f"{TRAIN} bad.nc", "is 5 wherever it is seen", "nothing to learn",
+    case("constant", f"{TRAIN} bad.nc", "is 5 wherever it is observed", "nothing to learn",
          make=with_values(lambda values: np.where(np.isnan(values), values, 5.0))),
     case("log-of-negative", f"{TRAIN} bad.nc --transform log", "sst", "none", "positive",
          make=with_values(lambda values: values - 12)),

@@ -104,8 +104,7 @@ def test_blocks_of_a_small_grid_are_longer(gappy, domain, monkeypatch):
 @pytest.fixture
 def on_disk(gappy, domain, monkeypatch):
     """Prepared from an archive that is not held in memory, in regions that are parts of it."""
-    monkeypatch.setattr(module_archive, "IN_MEMORY", 10)
-    monkeypatch.setattr(module_archive, "REGION_VALUES", 1500)
+    monkeypatch.setattr(module_archive, "IN_MEMORY", 6000)
     monkeypatch.setattr(preparation, "BLOCK_DATES", 6)
     monkeypatch.setattr(preparation, "MOST_BLOCK_DATES", 6)
     return prepare(gappy.chunk(time=5, lat=6, lon=8), domain, CloudMask())
@@ -218,8 +217,8 @@ def test_an_archive_on_disk_is_prepared_alike_and_read_once(gappy, domain, monke
 def test_the_first_guess_is_fitted_to_pieces_of_an_archive_on_disk(on_disk, monkeypatch):
     """Only the pieces themselves are read for it."""
     read = []
-    real = masks.read_piece
-    monkeypatch.setattr(masks, "read_piece", lambda *place: read.append(place) or real(*place))
+    real = masks.read_values
+    monkeypatch.setattr(masks, "read_values", lambda *place: read.append(place) or real(*place))
     pieces, _ = preparation._hidden_pieces(on_disk.archive, None, on_disk.share_seen, seed=0)
     assert pieces and not read
     for piece in pieces:

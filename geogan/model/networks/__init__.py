@@ -1,4 +1,4 @@
-"""The generators, the discriminators, and what predicts the error."""
+"""The networks: generators, discriminators and the error network."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from geogan.model.networks.protocol import Critic, Generator
 from geogan.model.networks.sagan import SaganDiscriminator, SaganGenerator
 from geogan.model.networks.unet import UNet
 
-# By the names of the command line; all take frames, channels and width.
+# By their names on the command line; all take frames, channels and width.
 GENERATORS: dict[str, Callable[..., Generator]] = {"unet": UNet, "sagan": SaganGenerator}
 DISCRIMINATORS: dict[str, Callable[..., Critic]] = {"convolutional": Discriminator, "sagan": SaganDiscriminator}
 

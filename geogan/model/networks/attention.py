@@ -1,4 +1,4 @@
-"""Self-attention of SAGAN, within memory on fields of any size."""
+"""Self-attention of SAGAN, with bounded memory on fields of any size."""
 
 from __future__ import annotations
 
@@ -7,38 +7,35 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from geogan.model.networks.spectral import spectral
-from geogan.operators.errors import InputError
 
-# Keys a query may attend to, a side: the whole of the paper's images.
+# Side, in cells, of the keys that a query attends to: all cells of the paper's images.
 WINDOW = 64
 
 
 class SelfAttention(nn.Module):
-    """Every cell takes from all cells of a window what is like it: ``x + gamma * o``.
+    """Add to every cell a mean over the cells of a window, weighted by similarity: ``x + gamma * o``.
 
     Zhang et al., *Self-Attention Generative Adversarial Networks* (ICML 2019), equations 1 to 3::
 
         o_j = v(sum_i beta_ji h(x_i)),   beta_ji = softmax over the keys i of f(x_i) . g(x_j)
 
-    f, g (an eighth of the channels), h (a half of them) and v are spectral-normed 1 x 1 convolutions without
-    bias; the weights of a query add up to one over the keys; gamma is learned and starts at 0. Keys and values are not
-    pooled.
+    f, g (an eighth of the channels), h (half of them) and v are spectrally normalised 1 x 1 convolutions without bias.
+    The weights of a query sum to 1 over the keys; gamma is learned and starts at 0. Keys and values are not pooled.
 
-    A field of up to 64 x 64 cells is one window. On a larger one, queries go in tiles of 32 x 32, each of which
-    attends to the 64 x 64 keys around it, 16 on either side (at an edge of the field: the outermost 64). The map of
-    weights is never held in memory as a whole, neither forward nor backward.
+    A field of up to 64 x 64 cells is one window. On a larger field, each square of 32 x 32 queries attends to the
+    64 x 64 keys around it, 16 on either side (at an edge of the field: the outermost 64). The matrix of weights is
+    never in memory as a whole, neither forward nor backward.
 
     Parameters
     ----------
     channels : int
+        Channels of input and output.
 
     Examples
     --------
     >>> layer = SelfAttention(16)
     >>> x = torch.randn(2, 16, 5, 7)
     >>> bool((layer(x) == x).all())
-    True
-    >>> layer.attention_map(x).sum(-1).allclose(torch.ones(2, 35))
     True
     """
 
@@ -52,42 +49,19 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (B, channels, H, W), kept."""
+        """Return a field of the shape of ``x``, (B, channels, H, W)."""
         return x + self.gamma * self.v(attend(self.g(x), self.f(x), self.h(x)))
-
-    def attention_map(self, x: Tensor) -> Tensor:
-        """The weights beta, to be looked at; a row is a query and adds up to one over the keys.
-
-        Parameters
-        ----------
-        x : Tensor, shape (B, channels, H, W)
-
-        Returns
-        -------
-        beta : Tensor, shape (B, H * W, H * W)
-
-        Raises
-        ------
-        InputError
-            Where the field is larger than one window.
-        """
-        height, width = x.shape[-2:]
-        if max(height, width) > WINDOW:
-            raise InputError(
-                f"attention_map takes at most {WINDOW} x {WINDOW} cells, got {height} x {width}; cut out a smaller part"
-            )
-        return (self.g(x).flatten(2).mT @ self.f(x).flatten(2)).softmax(-1)
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, *, window: int = WINDOW) -> Tensor:
-    """Means of the values, each query's weighted by the softmax of its products with the keys.
+    """Return, for each query, the mean of the values weighted by the softmax of its products with the keys.
 
     Parameters
     ----------
     queries, keys : Tensor, shape (B, D, H, W)
     values : Tensor, shape (B, E, H, W)
     window : int
-        Keys a query attends to, a side; a multiple of 4.
+        Side of the square of keys that a query attends to, in cells; a multiple of 4.
 
     Returns
     -------
@@ -110,7 +84,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, *, window: int = WINDO
 
 
 def spans(length: int, window: int = WINDOW) -> list[tuple[slice, slice]]:
-    """Along one axis, the queries of each tile and the keys around them.
+    """Return, along one axis, the queries of each part and the keys around them.
 
     Examples
     --------
@@ -124,22 +98,22 @@ def spans(length: int, window: int = WINDOW) -> list[tuple[slice, slice]]:
     """
     if length <= window:
         return [(slice(0, length), slice(0, length))]
-    found = []
+    pairs = []
     for start in range(0, length, window // 2):
         first = min(max(start - window // 4, 0), length - window)
-        found.append((slice(start, min(start + window // 2, length)), slice(first, first + window)))
-    return found
+        pairs.append((slice(start, min(start + window // 2, length)), slice(first, first + window)))
+    return pairs
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """All queries to all keys, by an exact kernel that holds some rows of the map at a time."""
-    # Such kernels want one number of features, on some devices a multiple of 8; zeros change no product. SAGAN
-    # does not divide by the root of that number.
+    """Attend from all queries to all keys, with an exact kernel that holds some rows of the weights at a time."""
+    # These kernels need the same number of features in all arguments, on some devices a multiple of 8; zeros do not
+    # change the products. SAGAN does not divide by the root of that number.
     count, (height, width) = values.shape[1], queries.shape[-2:]
     features = -(-max(count, queries.shape[1]) // 8) * 8
     q, k, v = (
         pad(part.flatten(2).mT, (0, features - part.shape[1])).unsqueeze(1).contiguous()
         for part in (queries, keys, values)
     )
-    found = scaled_dot_product_attention(q, k, v, scale=1.0)  # (B, 1, H W, features)
-    return found[:, 0, :, :count].mT.unflatten(-1, (height, width))
+    means = scaled_dot_product_attention(q, k, v, scale=1.0)  # (B, 1, H W, features)
+    return means[:, 0, :, :count].mT.unflatten(-1, (height, width))

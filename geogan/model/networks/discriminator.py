@@ -1,4 +1,4 @@
-"""The default discriminator: spectral-normed convolutions over the values and the mask of a measurement."""
+"""The default discriminator: spectrally normalised convolutions over values and mask of a measurement."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Discriminator(nn.Module):
-    """Tell real measurements from measurements of reconstructions; a positive score means real.
+    """Score whether a measurement is real or that of a reconstruction; a positive score means real.
 
-    The mask is an input beside the values: 0 is a valid anomaly, and only so can the values under a
-    given gap pattern be judged rather than the pattern itself.
+    The mask is an input beside the values, because 0 is a valid anomaly. With the mask, the discriminator judges the
+    values under a gap pattern rather than the pattern itself.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Discriminator(nn.Module):
         self.score = spectral_norm(nn.Linear(inputs, 1))
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """Scores, shape (B,), of measurements of shape (B, T, C, H, W)."""
+        """Return the scores, shape (B,), of measurements of shape (B, T, C, H, W)."""
         stack = torch.cat([values.flatten(1, 2), mask.flatten(1, 2)], 1)
         features = self.features(stack.contiguous(memory_format=torch.channels_last))
         return self.score(features.mean((-1, -2))).squeeze(-1).float()

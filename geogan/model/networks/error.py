@@ -1,4 +1,4 @@
-"""How far a reconstruction may be off: a small network beside the generator, learned from withheld observations."""
+"""The error network: predict the standard deviation of the reconstruction error, learned from withheld observations."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from torch.nn.functional import pad, pixel_shuffle
 from geogan.model.networks.unet import ResidualBlock, doubled
 from geogan.prior.nearness import ASPECTS
 
-# Natural logarithm of the standard deviation, in units of the first guess's error: within a factor of 150 each way.
-LIMIT = 5.0
-
 
 class ErrorNet(nn.Module):
-    """Predict the standard deviation of a reconstruction's error.
+    """Predict the standard deviation of the error of a reconstruction.
 
-    It stands beside the generator, whichever that is, and leaves it alone: no gradient of its loss reaches the
-    generator. It works at half and quarter resolution, at a quarter to two fifths of the default generator's cost.
+    The network works with any generator, and no gradient of its loss reaches the generator. It works at half and
+    quarter resolution and takes a quarter to two fifths of the default generator's time.
 
-    Beside a Gaussian first guess it predicts two things: the ``spread`` of the Gaussian posterior, which it learns from
-    exact draws and everywhere, also where no observation could ever be withheld; and what the error is over that.
+    With a Gaussian first guess it predicts two factors: the ``spread`` of the Gaussian posterior, learned from exact
+    draws in all cells, also in those where no observation could be withheld; and the error relative to that spread.
 
     Parameters
     ----------
@@ -33,11 +30,11 @@ class ErrorNet(nn.Module):
     extras : int
         Channels of covariates.
     spread : bool
-        Whether it predicts the posterior's spread apart.
+        Whether it predicts the posterior spread as a separate factor.
 
     Examples
     --------
-    Untrained, it takes every cell to be as uncertain as the first guess is on average:
+    An untrained network predicts the mean error of the first guess everywhere:
 
     >>> network = ErrorNet(frames=3, channels=1, width=8)
     >>> x = torch.randn(2, 3, 1, 10, 14)
@@ -46,8 +43,8 @@ class ErrorNet(nn.Module):
     True
     """
 
-    # Cells from which a cell may be reached: 2 * 2 + 4 * 4 + 2 * 2 through the convolutions, and 3 more where it is
-    # not the first (or last) of the four cells that share a coarsest one.
+    # Distance in cells over which an input affects an output: 2 * 2 + 4 * 4 + 2 * 2 through the convolutions, and 3
+    # more for a cell that is not the first (or last) of the four cells of a coarsest cell.
     reach = 27
 
     def __init__(
@@ -64,7 +61,7 @@ class ErrorNet(nn.Module):
         self.leave = nn.Conv2d(width, 4 * frames * channels * (1 + spread), 1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
-        # The unit in which innovations and corrections come in and errors go out; set before training.
+        # Unit of the innovations and corrections (inputs) and of the errors (output); set before training.
         self.register_buffer("scale", torch.ones(()))
         self.scale: Tensor
 
@@ -78,20 +75,20 @@ class ErrorNet(nn.Module):
         extra: Tensor | None = None,
         near: Tensor | None = None,
     ) -> Tensor:
-        """Standard deviation of the reconstruction's error on cells that were not observed.
+        """Return the standard deviation of the reconstruction error in cells without an observation.
 
         Parameters
         ----------
         values, mask, guess, reconstruction : Tensor, shape (B, T, C, H, W)
-            What was seen (0 in gaps), where (1 = observed), the first guess (zeros for none), and what the generator
-            made of them.
+            Observations (0 in gaps), mask (1 = observed), first guess (zeros for none), and the generator's
+            reconstruction.
         domain : Tensor, shape (B, 1, 1, H, W)
             1 where the field exists.
         extra : Tensor, shape (B, K, H, W), optional
-            The ``extras`` covariates.
+            Covariates, ``extras`` of them.
         near : Tensor, shape (B, T, 3 C, H, W), optional
-            :func:`geogan.prior.nearness.nearness` of the mask, which looks beyond the window; by default the mask,
-            thrice.
+            :func:`geogan.prior.nearness.nearness` of the mask, which includes dates outside the window; by default the
+            mask in all three features.
 
         Returns
         -------
@@ -110,9 +107,9 @@ class ErrorNet(nn.Module):
         extra: Tensor | None = None,
         near: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """What :meth:`forward` says, and the posterior's spread that it is a multiple of; None where there is none.
+        """Return the result of :meth:`forward`, and the posterior spread that is one of its factors, or None.
 
-        What is learned of the multiple leaves the spread alone: no gradient goes from the first to the second.
+        The other factor is learned without changing the spread: no gradient of the first result reaches the spread.
         """
         innovation = (values - guess) * mask / self.scale
         correction = (reconstruction - guess) / self.scale
@@ -125,7 +122,8 @@ class ErrorNet(nn.Module):
         quarter = self.quarter(self.to_quarter(half))
         half = self.up_half(half + doubled(self.from_quarter(quarter)))
         logarithm = pixel_shuffle(self.leave(half), 2)[..., :height, :width].float()
-        factors = (LIMIT * torch.tanh(logarithm / LIMIT)).exp().unflatten(1, (-1, *guess.shape[1:3]))
+        # Within a factor of 150 of the scale: e^5.
+        factors = (5.0 * torch.tanh(logarithm / 5.0)).exp().unflatten(1, (-1, *guess.shape[1:3]))
         spread = self.scale * factors[:, 0]
         if not self.spread:
             return spread, None

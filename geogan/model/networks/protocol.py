@@ -1,4 +1,4 @@
-"""What training and filling ask of a network; for type checkers, nothing inherits from it."""
+"""The interfaces of networks that training and filling use; for type checkers, no class inherits from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Network(Protocol):
-    """What a network shares with every ``torch.nn.Module``, and the sizes it was built for."""
+    """The methods of ``torch.nn.Module`` that are used, and the sizes of a network."""
 
     @property
     def frames(self) -> int:
@@ -24,38 +24,38 @@ class Network(Protocol):
         """Channels of the first layer."""
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """What is learned."""
+        """Return the learned tensors."""
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """What is kept but not learned."""
+        """Return the tensors of the state that are not learned."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters and buffers by name."""
+        """Return parameters and buffers by name."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Take over what :meth:`state_dict` gave."""
+        """Load parameters and buffers from :meth:`state_dict`."""
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
-        """Whether gradients of the parameters are wanted."""
+        """Switch gradients of the parameters on or off."""
 
     def train(self, mode: bool = True) -> Any:
-        """As while training."""
+        """Switch to training mode."""
 
     def eval(self) -> Any:
-        """As after training."""
+        """Switch to evaluation mode."""
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
-        """On another device, or in another format."""
+        """Move the network to a device, or convert its tensors."""
 
 
 class Generator(Network, Protocol):
-    """Reconstructs every frame of a window from what was seen of it."""
+    """Reconstruct every frame of a window from its observations."""
 
-    scale: Tensor  # the unit of corrections to the first guess
+    scale: Tensor  # unit of corrections to the first guess
 
     @property
     def reach(self) -> int:
-        """Cells from which a cell may be reached."""
+        """Distance in cells over which an input affects an output."""
 
     @property
     def extras(self) -> int:
@@ -63,7 +63,7 @@ class Generator(Network, Protocol):
 
     @property
     def noise(self) -> str:
-        """What makes its members differ: "none", "posterior" or "white"."""
+        """Input that makes ensemble members differ: "none", "posterior" or "white"."""
 
     def __call__(
         self,
@@ -74,11 +74,14 @@ class Generator(Network, Protocol):
         noise: Tensor | None = None,
         extra: Tensor | None = None,
     ) -> Tensor:
-        """Shapes (B, T, C, H, W), the domain's (B, 1, 1, H, W), covariates' (B, K, H, W), to (B, T, C, H, W)."""
+        """Return the reconstruction, shape (B, T, C, H, W).
+
+        Inputs have the same shape, but for the domain (B, 1, 1, H, W) and the covariates (B, K, H, W).
+        """
 
 
 class Critic(Network, Protocol):
-    """Tells measurements from measurements of reconstructions; a positive score means real."""
+    """Score whether measurements are real or those of reconstructions; a positive score means real."""
 
     def __call__(self, values: Tensor, mask: Tensor) -> Tensor:
-        """Shapes (B, T, C, H, W) to logits of shape (B,)."""
+        """Return the logits, shape (B,), of measurements of shape (B, T, C, H, W)."""

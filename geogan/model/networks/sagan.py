@@ -1,4 +1,4 @@
-"""The networks of the paper, after Self-Attention GAN."""
+"""The networks of the paper, which follow Self-Attention GAN."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Skip = Literal["none", "measurement", "guess"]
 
 
 class GeneratorBlock(nn.Module):
-    """Twice batch norm, ReLU and a spectral-normed 3 x 3 convolution, beside a shortcut.
+    """Apply batch norm, ReLU and a spectrally normalised 3 x 3 convolution twice, beside a shortcut.
 
-    The shortcut is a spectral-normed 1 x 1 convolution where the number of channels changes. No convolution has a
-    bias: every path from it ends in a batch norm, which would take it out.
+    The shortcut is a spectrally normalised 1 x 1 convolution if the number of channels changes. Convolutions have no
+    bias, because a batch norm follows on every path and would remove it.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -35,20 +35,21 @@ class GeneratorBlock(nn.Module):
             self.shortcut = spectral(nn.Conv2d(inputs, outputs, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (B, inputs, H, W) to (B, outputs, H, W)."""
-        found = self.first(relu(self.first_norm(x)))
-        return self.shortcut(x) + self.second(relu(self.second_norm(found)))
+        """Return (B, outputs, H, W) for (B, inputs, H, W)."""
+        features = self.first(relu(self.first_norm(x)))
+        return self.shortcut(x) + self.second(relu(self.second_norm(features)))
 
 
 class SaganGenerator(nn.Module):
     """Reconstruct a window by the paper's generator: residual blocks and self-attention at full resolution.
 
-    Appendix B of Pajot et al. (ICLR 2019). Inputs, ``width``, then 16, 8, 4 and 2 times ``width`` channels, each by
-    a :class:`GeneratorBlock`; :class:`~geogan.model.networks.attention.SelfAttention`; a block back to ``width``; batch
-    norm, ReLU, a 3 x 3 convolution. There is no down-sampling: in the paper it degraded the model.
+    The architecture is that of appendix B of Pajot et al. (ICLR 2019). From the inputs to ``width``, then 16, 8, 4 and
+    2 times ``width`` channels, each by a :class:`GeneratorBlock`;
+    :class:`~geogan.model.networks.attention.SelfAttention`; a block back to ``width``; batch norm, ReLU, a 3 x 3
+    convolution. There is no down-sampling, which degraded the model in the paper.
 
-    At width 32, of three bands without their mask, it has 5.07 million parameters and takes 42.8 GFLOP for an image
-    of 64 x 64: 41.5 in convolutions, 1.3 in attention (2.1 with the zeros its kernel asks for).
+    With width 32 and three bands without mask it has 5.07 million parameters and takes 42.8 GFLOP for an image of
+    64 x 64: 41.5 in convolutions, 1.3 in attention (2.1 with the zeros that its kernel adds).
 
     Parameters
     ----------
@@ -61,32 +62,32 @@ class SaganGenerator(nn.Module):
     widths : sequence of int, optional
         Channels of the blocks between the first and the attention; by default 16, 8, 4 and 2 times ``width``.
     show_mask : bool
-        Show mask and domain to the network, beside the values. The paper shows neither.
+        Whether mask and domain are inputs beside the values. In the paper they are not.
     bounded : bool
-        The field lies between -1 and 1, as images do: what the network says passes through tanh. A sum of that and
-        the measurement may still lie beyond while training, where a cut would stop the gradient; in evaluation mode
-        it is cut.
+        Whether the field lies between -1 and 1, as images do: the output passes through tanh. Its sum with the
+        measurement may lie outside in training mode, where clipping would stop the gradient; in evaluation mode it is
+        clipped.
     skip : {"none", "measurement", "guess"}
-        What is added to what the network says: nothing; the measurement, as the paper does where it is complete but
-        for a band, or blurred; or the first guess, as :class:`~geogan.model.networks.UNet` does: the correction then
-        starts at 0, has no tanh, and is 0 outside the domain.
+        What is added to the output: nothing; the measurement, as in the paper if it lacks only a band or is blurred; or
+        the first guess, as in :class:`~geogan.model.networks.UNet`: then the correction starts at 0, has no tanh, and
+        is 0 outside the domain.
     noise : {"none", "posterior", "white"}
-        As for :class:`~geogan.model.networks.UNet`; the paper's generator has none.
+        As in :class:`~geogan.model.networks.UNet`; the paper's generator has none.
     extras : int
         Channels of covariates; the paper's generator has none.
 
     Attributes
     ----------
     reach : int
-        Cells from which a cell may be reached. Within 64 x 64 that is all of them; beyond, the attention's windows
-        start at multiples of 32.
+        Distance in cells over which an input affects an output. Within 64 x 64 cells all inputs do; on larger fields
+        the windows of the attention start at multiples of 32.
     scale : Tensor, shape ()
-        Unit in which innovations come in and corrections to a first guess go out; unused without one.
+        Unit of innovations (input) and corrections (output) of a first guess; not used without one.
 
     Raises
     ------
     InputError
-        When ``skip`` is something else.
+        If ``skip`` is something else.
 
     Examples
     --------
@@ -129,8 +130,8 @@ class SaganGenerator(nn.Module):
             nn.init.zeros_(self.leave.weight)
         else:
             nn.init.orthogonal_(self.leave.weight)
-        # Two cells a block before the attention, whose farthest key is that of a cell at an edge of the field. Cells
-        # that the layers after it could go farther from have keys on either side.
+        # Two cells a block before the attention, whose farthest key is that of a cell at an edge of the field. The
+        # layers after it extend the distance only for cells with keys on either side, which is shorter.
         self.reach = 2 * len(self.blocks) + WINDOW - 1
         self.register_buffer("scale", torch.ones(()))
         self.scale: Tensor
@@ -144,24 +145,24 @@ class SaganGenerator(nn.Module):
         noise: Tensor | None = None,
         extra: Tensor | None = None,
     ) -> Tensor:
-        """Reconstruction of every frame of the window.
+        """Return the reconstruction of every frame of the window.
 
         Parameters
         ----------
         values, mask, guess : Tensor, shape (B, T, C, H, W)
-            What was seen (0 in gaps), where (1 = observed), and the first guess. The mask is read where it is shown,
-            the guess with ``skip="guess"``; the others do without.
+            Observations (0 in gaps), mask (1 = observed), and first guess. The mask is used with ``show_mask``, the
+            first guess with ``skip="guess"``.
         domain : Tensor, shape (B, 1, 1, H, W)
             1 where the field exists.
         noise : Tensor, shape (B, T, C, H, W), optional
-            What makes the member; by default zeros, in the middle of all members.
+            Noise of the member; by default zeros, the centre of all members.
         extra : Tensor, shape (B, K, H, W), optional
-            The ``extras`` covariates.
+            Covariates, ``extras`` of them.
 
         Returns
         -------
         field : Tensor, shape (B, T, C, H, W)
-            Defined outside the domain too, where it means nothing.
+            Values outside the domain have no meaning.
         """
         parts = [values]
         if self.skip == "guess":
@@ -185,15 +186,16 @@ class SaganGenerator(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Twice ReLU and a spectral-normed 3 x 3 convolution, beside a spectral-normed 1 x 1 shortcut.
+    """Apply ReLU and a 3 x 3 convolution twice, beside a 1 x 1 shortcut; all are spectrally normalised.
 
     Parameters
     ----------
     inputs, outputs : int
+        Numbers of channels.
     halve : bool
-        Average over 2 x 2 cells at the end.
+        Whether the result is averaged over 2 x 2 cells.
     raw : bool
-        The input is a measurement: no ReLU before the first convolution, or its negative half would be lost.
+        Whether the input is a measurement: a ReLU before the first convolution would lose its negative values.
     """
 
     def __init__(self, inputs: int, outputs: int, *, halve: bool = True, raw: bool = False) -> None:
@@ -204,23 +206,23 @@ class DiscriminatorBlock(nn.Module):
         self.shortcut = spectral(nn.Conv2d(inputs, outputs, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (B, inputs, H, W) to (B, outputs, H, W), or half of H and W."""
-        found = self.second(relu(self.first(x if self.raw else relu(x))))
+        """Return (B, outputs, H, W), or half of H and W, for (B, inputs, H, W)."""
+        features = self.second(relu(self.first(x if self.raw else relu(x))))
         if not self.halve:
-            return self.shortcut(x) + found
-        # A mean and a 1 x 1 convolution commute; this way round, it costs a quarter.
-        return self.shortcut(avg_pool2d(x, 2)) + avg_pool2d(found, 2)
+            return self.shortcut(x) + features
+        # A mean and a 1 x 1 convolution commute; in this order the convolution takes a quarter of the time.
+        return self.shortcut(avg_pool2d(x, 2)) + avg_pool2d(features, 2)
 
 
 class SaganDiscriminator(nn.Module):
-    """Tell real measurements from measurements of reconstructions by SAGAN's discriminator.
+    """Score whether a measurement is real or that of a reconstruction, by SAGAN's discriminator.
 
-    Down-sampling residual blocks to ``width`` and twice that, self-attention at a quarter of the resolution, blocks
-    to 4, 8 and 16 times ``width`` (the last at the resolution it finds), ReLU, a sum over space, a spectral-normed
-    linear layer. It has no batch norm: a score depends on its own measurement alone.
+    Down-sampling residual blocks to ``width`` and twice that, self-attention at a quarter of the resolution, blocks to
+    4, 8 and 16 times ``width`` (the last without down-sampling), ReLU, a sum over space, and a spectrally normalised
+    linear layer. There is no batch norm, so a score depends on one measurement only.
 
-    At width 32, of three bands without their mask, it has 4.89 million parameters and takes 0.55 GFLOP for an image
-    of 64 x 64.
+    With width 32 and three bands without mask it has 4.89 million parameters and takes 0.55 GFLOP for an image of
+    64 x 64.
 
     Parameters
     ----------
@@ -229,7 +231,8 @@ class SaganDiscriminator(nn.Module):
     width : int
         Channels after the first block.
     show_mask : bool
-        Show the mask beside the values, so that the values under a pattern of gaps are judged and not the pattern.
+        Whether the mask is an input beside the values, so that the values under a gap pattern are judged and not the
+        pattern.
 
     Examples
     --------
@@ -255,12 +258,12 @@ class SaganDiscriminator(nn.Module):
         self.score = spectral(nn.Linear(16 * width, 1))
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """Scores, shape (B,), of measurements of shape (B, T, C, H, W), of 16 x 16 cells or more.
+        """Return the scores, shape (B,), of measurements of shape (B, T, C, H, W), of 16 x 16 cells or more.
 
         Raises
         ------
         InputError
-            When there are fewer.
+            If there are fewer cells.
         """
         if min(values.shape[-2:]) < 16:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Layers of spectral norm one, orthogonal at the start."""
+"""Layers of spectral norm 1 with orthogonal initial weights."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 def spectral(layer: Layer) -> Layer:
-    """Initialise a layer orthogonally, its bias with 0, then divide its weight by its spectral norm, always.
+    """Initialise a layer orthogonally, with bias 0, and divide its weight by its spectral norm at each use.
 
-    The norm is followed by one power iteration at each use in training mode (Miyato et al., *Spectral
-    Normalization for Generative Adversarial Networks*, ICLR 2018). Where a layer is used several times with
-    the same weights, ``torch.nn.utils.parametrize.cached()`` around the uses computes it once.
+    The norm is tracked by one power iteration at each use in training mode (Miyato et al., *Spectral Normalization for
+    Generative Adversarial Networks*, ICLR 2018). If a layer is used several times with the same weights,
+    ``torch.nn.utils.parametrize.cached()`` around the uses computes it once.
 
     Parameters
     ----------
     layer : Conv2d or Linear
-        Changed in place, and returned. Its weight is kept in ``layer.parametrizations.weight.original``.
+        Changed in place, and returned. Its weight is stored in ``layer.parametrizations.weight.original``.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def spectral(layer: Layer) -> Layer:
     >>> torch.linalg.matrix_norm(layer.weight, 2).round(decimals=3).item()
     1.0
     """
-    # The parametrisation hides the weight: an initialiser that comes after it writes into a temporary tensor.
+    # The parametrisation replaces the weight: an initialiser after it would write into a temporary tensor.
     nn.init.orthogonal_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -8,16 +8,16 @@ from torch.nn.functional import interpolate, pad
 
 
 def doubled(x: Tensor) -> Tensor:
-    """Cells half as large, (B, C, H, W) to (B, C, 2 H, 2 W), in the precision they have."""
-    # On an accelerator autocast would make them float32, and all that comes after them.
+    """Return cells half as large, (B, C, H, W) to (B, C, 2 H, 2 W), in the same precision."""
+    # On an accelerator autocast would make this operation float32, and all operations after it.
     with torch.autocast(x.device.type, enabled=False):
         return interpolate(x, scale_factor=2, mode="nearest")
 
 
 class ResidualBlock(nn.Module):
-    """``x + conv(silu(conv(silu(x))))``, the last convolution starting at 0.
+    """Compute ``x + conv(silu(conv(silu(x))))``; the last convolution starts at 0.
 
-    There is no normalisation over space: what a cell gets must not depend on the tile it is computed in.
+    There is no normalisation over space, because a cell must not depend on the tile in which it is computed.
     """
 
     def __init__(self, width: int) -> None:
@@ -28,7 +28,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (B, width, H, W), kept."""
+        """Return a field of the shape of ``x``, (B, width, H, W)."""
         silu = nn.functional.silu
         return x + self.second(silu(self.first(silu(x))))
 
@@ -45,14 +45,14 @@ class UNet(nn.Module):
     width : int
         Channels at full resolution; twice and three times as many at half and quarter resolution.
     noise : {"none", "posterior", "white"}
-        What makes one member of the ensemble differ from another: nothing, the Gaussian posterior's deviations from
-        the first guess, which are added to it, or, where there is no first guess, white noise.
+        Input that makes ensemble members differ: none; deviations of the Gaussian posterior from the first guess, which
+        are added to it; or white noise, if there is no first guess.
     extras : int
         Channels of covariates.
 
     Examples
     --------
-    Untrained, it returns the first guess:
+    An untrained network returns the first guess:
 
     >>> network = UNet(frames=3, channels=1, width=8)
     >>> x = torch.randn(2, 3, 1, 10, 14)
@@ -61,8 +61,8 @@ class UNet(nn.Module):
     True
     """
 
-    # Cells from which a cell may be reached: 1 + 2 + 2 * 2 + 4 * 4 + 2 * 2 + 2 + 1 through the convolutions,
-    # and 3 more where it is not the first (or last) of the four cells that share a coarsest one.
+    # Distance in cells over which an input affects an output: 1 + 2 + 2 * 2 + 4 * 4 + 2 * 2 + 2 + 1 through the
+    # convolutions, and 3 more for a cell that is not the first (or last) of the four cells of a coarsest cell.
     reach = 33
 
     def __init__(
@@ -84,7 +84,7 @@ class UNet(nn.Module):
         self.leave = nn.Conv2d(width, frames * channels, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
-        # The unit in which innovations come in and corrections go out; set before training.
+        # Unit of the innovations (input) and of the corrections (output); set before training.
         self.register_buffer("scale", torch.ones(()))
         self.scale: Tensor
 
@@ -97,18 +97,18 @@ class UNet(nn.Module):
         noise: Tensor | None = None,
         extra: Tensor | None = None,
     ) -> Tensor:
-        """Reconstruction of every frame of the window.
+        """Return the reconstruction of every frame of the window.
 
         Parameters
         ----------
         values, mask, guess : Tensor, shape (B, T, C, H, W)
-            What was seen (0 in gaps), where (1 = observed), and the first guess (zeros for none).
+            Observations (0 in gaps), mask (1 = observed), and first guess (zeros for none).
         domain : Tensor, shape (B, 1, 1, H, W)
             1 where the field exists.
         noise : Tensor, shape (B, T, C, H, W), optional
-            What makes the member; by default zeros, in the middle of all members.
+            Noise of the member; by default zeros, the centre of all members.
         extra : Tensor, shape (B, K, H, W), optional
-            The ``extras`` covariates.
+            Covariates, ``extras`` of them.
 
         Returns
         -------
@@ -129,8 +129,8 @@ class UNet(nn.Module):
         quarter = self.quarter(self.to_quarter(half))
         half = self.up_half(half + doubled(self.from_quarter(quarter)))
         full = self.up_full(full + doubled(self.from_half(half)))
-        # No activation here: a path without any from the first to the last layer cannot die. With one, heavy-tailed
-        # data drove all channels below zero within a thousand steps, and nothing was learned any more.
+        # No activation here: the path from the first to the last layer without any cannot die. With an activation,
+        # heavy-tailed data would drive all channels below zero, and learning would stop (docs/experiments.md).
         correction = self.leave(full)[..., :height, :width]
         correction = correction.to(guess.dtype) * self.scale
         if self.noise == "posterior" and noise is not None:
