@@ -1,4 +1,4 @@
-"""Outputs that are inputs, lie in them or contain them; products given as data; what was made from other data."""
+"""Outputs that are inputs, lie in them or contain them; products given as data; outputs made from other data."""
 
 import shutil
 from pathlib import Path
@@ -24,7 +24,7 @@ def links():
 
 
 def ours():
-    """Data that geogan wrote, though it did not fill them: overwriting would be allowed."""
+    """Write data by geogan without a fill, which --overwrite may replace."""
     write_dataset(sea(), "ours.zarr")
     Path("other.zarr").symlink_to("ours.zarr")
 
@@ -42,7 +42,7 @@ def filled(name):
 
 
 def later():
-    """A year of filled dates after the measured ones."""
+    """Write the full field with dates one year later."""
     full = xr.load_dataset("full.nc")
     full.assign_coords(time=full.time + np.timedelta64(365, "D")).to_netcdf("later.nc")
 
@@ -104,8 +104,8 @@ def test_one_sentence_and_nothing_written(folder, case):
 
 
 @pytest.mark.parametrize("ending", ["nc", "zarr"])
-def test_a_product_is_taken_for_data_where_that_is_asked_for(folder, ending):
-    """And what is simulated from one is no product."""
+def test_a_product_is_accepted_as_data_on_request(folder, ending):
+    """Its corrupted copy is not a product."""
     filled(f"full.{ending}")()
     for line in (
         f"{FILL} full.{ending} --allow-product",
@@ -116,7 +116,7 @@ def test_a_product_is_taken_for_data_where_that_is_asked_for(folder, ending):
     ):
         result = run(line)
         assert result.exit_code == 0, (line, result.output, result.exception)
-    # There is nothing to score in it, nor to learn from its gaps, but it was taken.
+    # It is accepted, but has no observations to score and no gaps to learn from.
     for line, words in ((EVALUATE, "nothing"), (TRAIN, "gaps")):
         result = run(f"{line} full.{ending} --allow-product")
         assert result.exit_code == 2 and words in result.stderr and "allow-product" not in result.stderr

@@ -1,5 +1,7 @@
-"""Archives in object stores are archives: opened, trained on and filled from there as from a disk; failures are one
-sentence. The stores are small servers on this machine that speak as much of S3 and of Google's API as is needed."""
+"""Archives in object stores are opened, trained on and filled as archives on a disk; failures are one sentence.
+
+The stores are small local servers with the part of the S3 and Google APIs that is needed.
+"""
 
 import http.server
 import json
@@ -24,7 +26,7 @@ s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed (pip install 'g
 
 
 class Store(http.server.BaseHTTPRequestHandler):
-    """Objects of a dictionary, by GET, HEAD and listing; every so often one that asks to try again."""
+    """Serve the objects of a dictionary by GET, HEAD and listing; some requests fail and have to be repeated."""
 
     protocol_version = "HTTP/1.1"
     objects: dict[str, bytes] = {}
@@ -122,7 +124,7 @@ def running():
 
 @pytest.fixture
 def store(running, monkeypatch, tmp_path):
-    """The server's objects; buckets are told to be there."""
+    """Return the server's class, whose objects are a bucket, and direct the libraries to the server."""
     for name, value in {
         "AWS_ENDPOINT_URL": running,
         "AWS_ACCESS_KEY_ID": "nobody",
@@ -131,7 +133,7 @@ def store(running, monkeypatch, tmp_path):
         "AWS_CONFIG_FILE": str(tmp_path / "none"),
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
         "STORAGE_EMULATOR_HOST": running,
-        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # which would look for buckets with folders by gRPC
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # it would use gRPC
         "no_proxy": "127.0.0.1",
     }.items():
         monkeypatch.setenv(name, value)
@@ -143,7 +145,7 @@ def store(running, monkeypatch, tmp_path):
 
 @pytest.fixture
 def archive(store, gappy, tmp_path):
-    """The archive on disk; the same is in the bucket."""
+    """Return an archive on disk, a copy of which is in the bucket."""
     path = tmp_path / "sea.zarr"
     packed = {"sst": {"chunks": (8, 20, 12), "dtype": "i2", "scale_factor": 0.001, "_FillValue": -32768}}
     gappy[:16].to_dataset().to_zarr(path, encoding=packed, zarr_format=2, consolidated=True)
@@ -153,18 +155,18 @@ def archive(store, gappy, tmp_path):
     return path
 
 
-def same(one, other):
-    xr.testing.assert_identical(one.drop_attrs(), other.drop_attrs())
+def assert_same(first, second):
+    xr.testing.assert_identical(first.drop_attrs(), second.drop_attrs())
 
 
-def test_a_field_in_a_bucket_is_the_field(archive, store):
+def test_a_field_is_read_from_a_bucket(archive, store):
     field = open_field("s3://bucket/sea.zarr")
     assert field.chunks is not None and not any("sst/0" in path for path in store.asked)
-    same(field.compute(), open_field(archive).compute())
+    assert_same(field.compute(), open_field(archive).compute())
 
 
-def test_training_and_filling_from_a_bucket_are_those_from_a_disk(archive, monkeypatch, tmp_path):
-    """Read region by region, as archives are that do not fit into memory."""
+def test_training_and_filling_from_a_bucket_equal_those_from_a_disk(archive, monkeypatch, tmp_path):
+    """The archive is read region by region, as one that does not fit into memory."""
     monkeypatch.setattr(module_archive, "IN_MEMORY", 1000)
     small = {"first_guess": False, "window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32"}
     filled = []
@@ -172,18 +174,18 @@ def test_training_and_filling_from_a_bucket_are_those_from_a_disk(archive, monke
         run = train(data, out=tmp_path / name, **small)
         fill(data, run, tmp_path / f"{name}.zarr")
         filled.append(xr.open_zarr(tmp_path / f"{name}.zarr").compute())
-    same(*filled)
+    assert_same(*filled)
     assert np.isfinite(filled[0].sst).sum() > np.isfinite(open_field(archive)).sum()
 
 
-def test_a_store_that_fails_now_and_then_is_asked_again(archive, store):
+def test_a_request_to_an_unreliable_store_is_repeated(archive, store):
     store.failures.update(dict.fromkeys(("/bucket/sea.zarr/sst/0.0.0", "/bucket/sea.zarr/sst/1.0.1"), 2))
-    same(open_field("s3://bucket/sea.zarr").compute(), open_field(archive).compute())
+    assert_same(open_field("s3://bucket/sea.zarr").compute(), open_field(archive).compute())
     assert store.failures == dict.fromkeys(store.failures, 0)
 
 
-def test_what_cannot_be_read_is_named(archive, store, monkeypatch):
-    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
+def test_a_chunk_that_cannot_be_read_is_named(archive, store, monkeypatch):
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     field = open_field("s3://bucket/sea.zarr")
     store.failures["/bucket/sea.zarr/sst/1.0.1"] = 10**6
     with pytest.raises(InputError, match=r"'sst' of s3://bucket/sea.zarr could not be read, .*run again") as found:
@@ -192,23 +194,23 @@ def test_what_cannot_be_read_is_named(archive, store, monkeypatch):
 
 
 @pytest.mark.parametrize("url", ["s3://nowhere/sea.zarr", "s3://bucket/no.zarr"])
-def test_what_is_not_there_is_said(archive, url):
+def test_an_absent_store_is_named(archive, url):
     with pytest.raises(InputError, match=f"{url} cannot be read .*check the address") as found:
         open_field(url)
     assert "\n" not in str(found.value)
 
 
-def test_without_credentials_it_says_which(archive, monkeypatch):
+def test_missing_credentials_are_named(archive, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    s3fs.S3FileSystem.clear_instance_cache()  # with the credentials of before
+    s3fs.S3FileSystem.clear_instance_cache()  # cached instances hold the credentials
     with pytest.raises(InputError, match="s3://bucket/sea.zarr asks for credentials .*AWS_ACCESS_KEY_ID") as found:
         open_field("s3://bucket/sea.zarr")
     s3fs.S3FileSystem.clear_instance_cache()
     assert "\n" not in str(found.value)
 
 
-def test_google_s_store_too(archive):
+def test_a_field_is_read_from_a_google_bucket(archive):
     gcsfs = pytest.importorskip("gcsfs", reason="gcsfs is not installed (pip install 'geogan[cloud]')")
     gcsfs.GCSFileSystem.clear_instance_cache()
-    same(open_field("gs://bucket/sea.zarr").compute(), open_field(archive).compute())
+    assert_same(open_field("gs://bucket/sea.zarr").compute(), open_field(archive).compute())
