@@ -118,6 +118,8 @@ def evaluate(
         If an argument or the data cannot be used.
     """
     check_settings({"threads": threads})
+    if not data:
+        raise InputError("evaluate needs the data that the model was trained on, got none; give DATA")
     outputs = _checked_outputs(outputs, {"--data": data, "--model": model, "--truth": inputs.truth})
     if inputs.truth_variable is not None and inputs.truth is None:
         raise InputError(f"--truth-variable {inputs.truth_variable!r} needs --truth; give the file of the truth")

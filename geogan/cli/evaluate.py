@@ -6,12 +6,26 @@ from typing import Annotated
 import typer
 
 from geogan.cli.console import make_console
-from geogan.cli.options import AllowProduct, Data, Device, Dims, Group, Model, Threads, Variable, Where
+from geogan.cli.options import (
+    AllowProduct,
+    DataArgument,
+    DataOption,
+    Device,
+    Dims,
+    Group,
+    Model,
+    Threads,
+    Variable,
+    Where,
+    given_data,
+)
 from geogan.evaluation import METHODS
 
 
 def evaluate(
-    data: Data,
+    data: DataArgument = None,
+    data_option: DataOption = None,
+    *,
     model: Model,
     variable: Variable = None,
     group: Group = None,
@@ -84,7 +98,7 @@ def evaluate(
     from geogan.pipelines.evaluate import evaluate as run
 
     run(
-        data,
+        given_data(data, data_option),
         model,
         Scoring(method, members, by),
         inputs=Inputs(variable, group, dims, where, truth, truth_variable, allow_product, screen),
