@@ -1,4 +1,4 @@
-"""Whatever the packing of a source, observed values come back bit for bit, and nothing is clipped."""
+"""For any packing of the source, observed values come back bit for bit, and no value is clipped."""
 
 import io
 import json
@@ -25,31 +25,31 @@ from geogan.pipelines.fill import fill
 DIMS = ("time", "y", "x")
 WHOLE = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 EXAMPLES = settings(
-    max_examples=5000, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=400, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 
 @st.composite
 def encodings(draw):
-    """How other tools pack: any type, scale and offset, marked unsigned or not, with fill values or without."""
+    """Draw a packing: any type, scale and offset, with or without ``_Unsigned`` and fill values."""
     dtype = np.dtype(draw(st.sampled_from(WHOLE)))
     scales = [None, 1, 1.0, 0.01, 0.1, 3e-5, -0.002, 0.0005, np.float32(0.01), np.float32(1e-4), np.float64(0.25)]
     offsets = [None, 0.0, 273.15, -5, np.float32(20.5), np.float32(0), np.float64(15.0), 1e6]
     any_scale = st.floats(1e-6, 1e3).map(np.float64) | st.floats(2**-20, 2**10, width=32).map(np.float32)
-    found = {
+    attrs = {
         "scale_factor": draw(st.sampled_from(scales) | any_scale),
         "add_offset": draw(st.sampled_from(offsets)),
         "_Unsigned": draw(st.sampled_from([None, None, "true" if dtype.kind == "i" else "false"])),
     }
     info = np.iinfo(dtype)
     a_code = st.sampled_from([info.min, info.max, 0, 1, info.max - 1]) | st.integers(info.min, info.max)
-    found["_FillValue"] = dtype.type(draw(a_code)) if draw(st.integers(0, 4)) else None
-    found["missing_value"] = dtype.type(draw(a_code)) if draw(st.booleans()) else None
-    return {"dtype": dtype} | {key: value for key, value in found.items() if value is not None}
+    attrs["_FillValue"] = dtype.type(draw(a_code)) if draw(st.integers(0, 4)) else None
+    attrs["missing_value"] = dtype.type(draw(a_code)) if draw(st.booleans()) else None
+    return {"dtype": dtype} | {key: value for key, value in attrs.items() if value is not None}
 
 
 def opened(codes, encoding, **attrs):
-    """A field as geogan decodes it from a file."""
+    """Return a field as geogan decodes it from a file."""
     stored = {key: value for key, value in encoding.items() if key != "dtype"}
     values = MissingRules.of(codes.dtype, stored | attrs, name="sst").decode(codes)
     field = xr.DataArray(values, dims=DIMS, name="sst", attrs=attrs)
@@ -58,7 +58,7 @@ def opened(codes, encoding, **attrs):
 
 
 def read_back(values, storage, container):
-    """What xarray reads of values that were written into a store or a file, and what netCDF4-python reads."""
+    """Return the values that xarray and netCDF4-python read after values were stored."""
     codes = storage.codes
     if codes is None:
         kept = values.astype(storage.encoding["dtype"])
@@ -68,8 +68,8 @@ def read_back(values, storage, container):
     return codes.read(packed, container), by_netcdf4
 
 
-def same_bits(one, other):
-    return one.dtype == other.dtype and one.tobytes() == other.tobytes()
+def same_bits(first, second):
+    return first.dtype == second.dtype and first.tobytes() == second.tobytes()
 
 
 @EXAMPLES
@@ -106,10 +106,10 @@ def test_observed_values_come_back_and_predictions_within_half_a_step(encoding, 
     assert same_bits(read_back(values, storage, container)[0][~gaps], field.values[~gaps])
 
 
-@settings(EXAMPLES, max_examples=2000)
+@settings(EXAMPLES, max_examples=150)
 @given(encodings(), st.data())
-def test_what_xarray_writes_of_an_array_in_memory_comes_back(encoding, data):
-    """`Dataset.to_netcdf` and `to_zarr` take the encoding; also of values that were changed after they were read."""
+def test_an_array_that_xarray_writes_comes_back(encoding, data):
+    """`Dataset.to_netcdf` and `to_zarr` use the encoding; also for values that were changed after they were read."""
     info = np.iinfo(encoding["dtype"])
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     numbers = random.integers(info.min, info.max, (2, 3, 4), encoding["dtype"], endpoint=True)
@@ -140,13 +140,13 @@ def test_what_xarray_writes_of_an_array_in_memory_comes_back(encoding, data):
         assert (np.abs(back - values) <= room)[filled].all() and np.isnan(back[gaps & ~filled]).all()
 
 
-@settings(EXAMPLES, max_examples=2000)
+@settings(EXAMPLES, max_examples=150)
 @given(st.lists(encodings(), min_size=2, max_size=3), st.booleans(), st.data(), st.sampled_from(["zarr", "netcdf"]))
-def test_several_files_come_back_however_each_is_packed(each, is_one, data, container):
-    each = [each[0]] * len(each) if is_one else each
+def test_several_files_come_back_with_any_packings(packings, is_one, data, container):
+    packings = [packings[0]] * len(packings) if is_one else packings
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     fields = []
-    for encoding in each:
+    for encoding in packings:
         info = np.iinfo(encoding["dtype"])
         numbers = random.integers(info.min, info.max, (1, 3, 4), encoding["dtype"], endpoint=True)
         try:
@@ -169,7 +169,7 @@ def test_several_files_come_back_however_each_is_packed(each, is_one, data, cont
         assert storage.codes is None and f"in {whole.encoding[PACKING_COUNT]} different ways" in storage.sentence("sst")
 
 
-@settings(EXAMPLES, max_examples=1000)
+@settings(EXAMPLES, max_examples=60)
 @given(
     st.sampled_from(["float16", "float32", "float64"]),
     st.sampled_from([None, np.nan, 1e20, -999.0, 0.0, 15.0]),
@@ -179,7 +179,9 @@ def test_several_files_come_back_however_each_is_packed(each, is_one, data, cont
 def test_floats_stay_floats_that_hold_every_value(dtype, fill, scale, seed):
     values = np.random.default_rng(seed).normal(15, 3, (2, 3, 4)).astype(dtype)
     attrs = {"_FillValue": fill, "scale_factor": scale}
-    field = opened(values, {"dtype": np.dtype(dtype)} | {key: each for key, each in attrs.items() if each is not None})
+    field = opened(
+        values, {"dtype": np.dtype(dtype)} | {key: value for key, value in attrs.items() if value is not None}
+    )
     storage = choose_storage(field, (0.0, 30.0), is_proven=True)
     kind = storage.encoding["dtype"]
     assert kind == value_type(field.dtype) and storage.codes is None and "scale_factor" not in storage.encoding
@@ -212,13 +214,13 @@ SOURCES = {
     "wide": {"dtype": "i4", "scale_factor": 1e-6, "add_offset": 5.0, "_FillValue": np.int32(-2147483648)},
     "whole degrees": {"dtype": "i2", "_FillValue": np.int16(-999)},
 }  # fmt: skip
-# In these the product is packed as its source is.
+# Sources whose packing the product keeps.
 PACKED = {"packed", "unsigned by its mark", "signed by its mark", "unsigned", "bytes", "wide", "missing_value only"}
 PACKED |= {"whole degrees", "in single precision"}
 
 
 def stored(field, encoding):
-    """The numbers of a file with that encoding, as a raw dataset; and where they are values."""
+    """Return a raw dataset of a file with this encoding, and a mask of the numbers that are values."""
     attrs = {key: value for key, value in encoding.items() if key != "dtype"}
     dtype = np.dtype(encoding["dtype"])
     fill = attrs.get("_FillValue", attrs.get("missing_value", np.nan))
@@ -265,7 +267,7 @@ def netcdf4_values(path):
 )
 @pytest.mark.parametrize("name", SOURCES)
 def test_observed_cells_of_files_come_back_bit_for_bit(run, gappy, domain, tmp_path, name, kind, files, endings):
-    """Read by xarray, and by netCDF4-python; from one file and from several."""
+    """As xarray and netCDF4-python read them; from one file and from several."""
     if name == "float16" and kind == "netcdf":
         pytest.skip("NetCDF has no half precision")
     field, expected, cells = gappy[:6], [], []
@@ -287,7 +289,7 @@ def test_observed_cells_of_files_come_back_bit_for_bit(run, gappy, domain, tmp_p
         np.testing.assert_array_equal(flags, np.where(seen, 0, np.where(domain, 1, 2)))
         assert np.isfinite(values[flags == 1]).all() and np.isnan(values[flags == 2]).all()
         is_packed = np.dtype(dtype).kind in "iu"
-        # JSON does not tell float32 from float64, so that a store would be read as other values.
+        # JSON does not distinguish float32 from float64: a store would be decoded to other values.
         is_lost = name == "in single precision" and kind == "netcdf" and ending == "zarr"
         assert is_packed == (name in PACKED and not is_lost)
         if ending == "nc":
@@ -297,8 +299,8 @@ def test_observed_cells_of_files_come_back_bit_for_bit(run, gappy, domain, tmp_p
 
 
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
-def test_files_that_are_packed_in_several_ways_make_a_product_of_floats(run, gappy, tmp_path, ending):
-    """And it is said: reanalyses pack each file by its own range."""
+def test_files_with_different_packings_make_a_product_of_floats(run, gappy, tmp_path, ending):
+    """With a message; reanalyses pack each file by its own range."""
     parts, expected = [SOURCES["packed"], SOURCES["unsigned by its mark"], SOURCES["float32"]], []
     for number, encoding in enumerate(parts):
         dataset, _ = stored(gappy[number * 2 : number * 2 + 2] + number, encoding)
@@ -320,8 +322,8 @@ def test_files_that_are_packed_in_several_ways_make_a_product_of_floats(run, gap
 
 @pytest.mark.parametrize("name", ["packed", "float64", "in single precision", "unsigned by its mark", "too tight"])
 @pytest.mark.parametrize("way", ["in memory", "lazy", "of dask", "open_field", "several"])
-def test_a_dataset_in_memory_is_written_as_it_is(reconstructor, gappy, tmp_path, name, way):
-    """With xarray's own `to_netcdf` and `to_zarr`."""
+def test_a_filled_dataset_is_written_bit_for_bit(reconstructor, gappy, tmp_path, name, way):
+    """By `Dataset.to_netcdf` and `to_zarr`."""
     paths = [
         written(stored(gappy[part] + at, SOURCES[name])[0].assign_attrs(), tmp_path / f"in{at}.nc", "netcdf")
         for at, part in enumerate((slice(0, 3), slice(3, 6)))
@@ -354,7 +356,7 @@ def test_a_dataset_in_memory_is_written_as_it_is(reconstructor, gappy, tmp_path,
 
 
 def test_an_array_that_was_changed_after_it_was_read_is_not_packed(reconstructor, gappy, tmp_path):
-    """The encoding stays with an array whose values it no longer holds."""
+    """xarray keeps the encoding of an array whose values it no longer holds."""
     dataset, _ = stored(gappy[:4], SOURCES["packed"])
     field = xr.open_dataset(written(dataset, tmp_path / "in.nc", "netcdf")).sst.load()
     field.values[:, ::2] += 0.0004
@@ -369,8 +371,8 @@ def test_an_array_that_was_changed_after_it_was_read_is_not_packed(reconstructor
 
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
 @pytest.mark.parametrize("name", ["packed", "unsigned by its mark", "float32", "float64", "fill among predictions"])
-def test_a_product_obeys_the_valid_range_that_it_states(run, gappy, tmp_path, name, ending):
-    """In the type and the units of its numbers; readers would else mask what was filled."""
+def test_filled_values_lie_in_the_valid_range_of_the_product(run, gappy, tmp_path, name, ending):
+    """Otherwise readers would mask filled values. The range has the type and the units of the stored numbers."""
     low, high = np.nanquantile(gappy, [0.3, 0.7])
     dataset, _ = stored(gappy[:6].where((gappy > low) & (gappy < high)), SOURCES[name])
     attrs = dataset.sst.attrs
@@ -390,7 +392,7 @@ def test_a_product_obeys_the_valid_range_that_it_states(run, gappy, tmp_path, na
             least, most = np.array([least, most]) * codes.slope[0] + codes.slope[1]
         filled = values[flags == 1].astype("f8")
         assert filled.size and filled.min() >= least - 1e-9 and filled.max() <= most + 1e-9
-        # The range does bound them.
+        # Without the range, filled values would lie outside it.
         assert (filled < low + 1e-3).any() or (filled > high - 1e-3).any()
         assert least == pytest.approx(low, abs=0.01) and most == pytest.approx(high, abs=0.01)
         assert same_bits(values[seen], before[seen])
@@ -408,7 +410,7 @@ def test_a_product_obeys_the_valid_range_that_it_states(run, gappy, tmp_path, na
 def test_predictions_that_a_packing_cannot_hold_are_left_empty_and_counted(
     run, gappy, domain, tmp_path, monkeypatch, ending, threads
 ):
-    """Where more was predicted than the climatology lets expect."""
+    """If predictions exceed the range that the climatology lets expect."""
     middle = float(gappy.median())
     monkeypatch.setattr(Standardiser, "extremes", lambda *_: (np.array([middle]), np.array([middle])))
     tight = {"dtype": "u1", "scale_factor": 0.002, "add_offset": middle - 0.25, "_FillValue": np.uint8(255)}
@@ -431,8 +433,8 @@ def test_predictions_that_a_packing_cannot_hold_are_left_empty_and_counted(
     assert "which is what uint8 holds here" in text
 
 
-def test_the_attributes_of_a_product_are_those_of_its_numbers():
-    """Numbers of the packing are translated, or left out where they name what a product does not hold."""
+def test_attributes_in_packed_units_follow_the_packing():
+    """They are converted, or left out if they name values that a product of floats does not hold."""
     field = xr.DataArray(np.array([[[0.5, np.nan]]]), dims=DIMS, name="ice")
     field.attrs = {
         "units": "1",
