@@ -17,7 +17,7 @@ from geogan.files.places import check_apart
 from geogan.files.run_folder import MODEL, STATE, holds
 from geogan.files.user_path import user_path
 from geogan.filling.fill import fill
-from geogan.io import as_field, decided
+from geogan.io import as_field, mark_gaps
 from geogan.model.model import Model
 from geogan.model.model_file import load_model, save_model
 from geogan.operators.errors import InputError
@@ -266,7 +266,7 @@ class Reconstructor:
         settings, device = self.settings, find_device(self.device)
         if isinstance(covariates, Mapping | xr.Dataset):
             covariates = {
-                name: decided(each) if name in settings.covariates else each for name, each in covariates.items()
+                name: mark_gaps(each) if name in settings.covariates else each for name, each in covariates.items()
             }
         inputs = Inputs(
             as_field(field),

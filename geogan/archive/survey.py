@@ -59,9 +59,9 @@ def gap_sentences(survey: Survey, field: Field) -> list[str]:
 
     Examples
     --------
-    >>> from geogan.io.missing import decided
+    >>> from geogan.io.missing import mark_gaps
     >>> maps = xr.DataArray([[1.0, 2.0, -99.0]], dims=("y", "x"), name="sst", attrs={"valid_min": -2.0})
-    >>> field = Field.of(decided(maps))
+    >>> field = Field.of(mark_gaps(maps))
     >>> gap_sentences(check_field(field), field)
     ['1 value of sst is a gap by valid_range (valid_min -2)']
     """

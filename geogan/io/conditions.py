@@ -1,4 +1,4 @@
-"""Conditions on other variables of a file, such as ``quality_level>=4``: cells that fail one are gaps."""
+"""Conditions on other variables of a file, such as ``quality_level>=4``: cells that fail a condition are gaps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONDITION = re.compile(
     rf"(?:&\s*(?P<bits>0[xX][0-9a-fA-F]+|\d+)\s*)?(?P<close>\))?\s*(?P<compare><=|>=|==|!=|=|<|>)\s*(?P<number>{_NUMBER})\s*"
 )
 _AND = re.compile(r"(?:and\b|&&|&|,)", re.IGNORECASE)
-# Conditions in one text: more are a mistake, or somebody's attempt to make reading endless.
+# Most conditions in one text; more are a mistake or an attempt to make reading slow.
 _MOST = 32
 
 
@@ -34,7 +34,7 @@ class Condition(NamedTuple):
     name : str
         The variable.
     bits : int or None
-        The bits that are compared; None for the value itself.
+        Mask of the bits that are compared; None for the value itself.
     compare : str
         ``<``, ``<=``, ``>``, ``>=``, ``==`` or ``!=``.
     number : float
@@ -58,49 +58,48 @@ class Condition(NamedTuple):
         known = np.ones(values.shape, bool) if values.dtype.kind in "biu" else np.isfinite(values)
         if self.bits is not None:
             whole = np.where(known, values, 0)
-            # Flags are whole numbers, in whatever type they were decoded to.
+            # Flags are whole numbers, whose decoded type may be floating point.
             known &= whole == np.floor(whole)
             values = whole.astype(np.int64) & self.bits
         return known & _COMPARISONS[self.compare](values, self.number)
 
 
 def parse_conditions(text: str) -> tuple[Condition, ...]:
-    """Read conditions, all of which must hold.
+    """Return the conditions of a text, all of which must hold.
 
     Parameters
     ----------
     text : str
-        Comparisons of a variable with a number, joined by ``and``, ``&`` or commas; of the bits of flags as in
-        ``flags & 4 == 0``.
+        Comparisons of a variable with a number, joined by ``and``, ``&`` or commas; ``flags & 4 == 0`` compares bits.
 
     Raises
     ------
     InputError
-        Where the text is anything else.
+        If the text is not a list of such comparisons.
 
     Examples
     --------
     >>> parse_conditions("quality_level>=4 and flags & 0x10 == 0")[1]
     Condition(name='flags', bits=16, compare='==', number=0.0)
     """
-    found: list[Condition] = []
+    conditions: list[Condition] = []
     position = 0
     while True:
         match = _CONDITION.match(text, position)
-        if match is None or bool(match["open"]) != bool(match["close"]) or len(found) == _MOST:
+        if match is None or bool(match["open"]) != bool(match["close"]) or len(conditions) == _MOST:
             break
         number = match["number"]
         value = float(int(number, 16)) if "x" in number.lower() else float(number)
         compare = "==" if match["compare"] == "=" else match["compare"]
         bits = None if match["bits"] is None else int(match["bits"], 0)
-        found.append(Condition(match["name"], bits, compare, value))
+        conditions.append(Condition(match["name"], bits, compare, value))
         position = match.end()
         if position == len(text):
-            return tuple(found)
-        joint = _AND.match(text, position)
-        if joint is None:
+            return tuple(conditions)
+        conjunction = _AND.match(text, position)
+        if conjunction is None:
             break
-        position = joint.end()
+        position = conjunction.end()
     raise InputError(
         f"the condition {text[:100]!r} is not understood at {text[position : position + 30]!r}; write a variable, a "
         "comparison and a number, such as 'quality_level>=4', several joined by 'and', bits of flags as "
@@ -109,9 +108,9 @@ def parse_conditions(text: str) -> tuple[Condition, ...]:
 
 
 def kept(values: np.ndarray, holds: np.ndarray) -> np.ndarray:
-    """Return values with a gap, marked as such, where a condition does not hold.
+    """Return values with a marked gap where a condition does not hold.
 
-    Whole numbers become the float type that holds them.
+    Whole numbers become floats of a type that represents them.
     """
     kind = values.dtype if values.dtype.kind == "f" else np.result_type(values.dtype, np.float32)
     values = values.astype(kind)

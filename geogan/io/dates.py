@@ -1,4 +1,4 @@
-"""The part of a field between two dates."""
+"""Selection of the dates of a field."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from geogan.operators.errors import InputError
 
 
 def select_time(field: xr.DataArray, time: str) -> xr.DataArray:
-    """The part of a field between two dates, both included.
+    """Return the part of a field between two dates, both included.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def select_time(field: xr.DataArray, time: str) -> xr.DataArray:
     Raises
     ------
     InputError
-        If the field has no dates, the text is no date, or no date lies between.
+        If the field has no dates, the text is not a date, or the selection is empty.
 
     Examples
     --------
@@ -53,13 +53,13 @@ def select_time(field: xr.DataArray, time: str) -> xr.DataArray:
             f"time {time!r} selects nothing of {label_of(field)}, whose dates go from {span}; choose among them"
         )
     first, last = np.flatnonzero(keep)[[0, -1]]
-    whole = keep[first : last + 1].all()
-    # A slice keeps the chunks; picking by number is for files whose dates are in disorder.
-    return field.isel({axes.time: slice(first, last + 1) if whole else np.flatnonzero(keep)})
+    is_contiguous = keep[first : last + 1].all()
+    # A slice keeps the chunks; unsorted dates need an index.
+    return field.isel({axes.time: slice(first, last + 1) if is_contiguous else np.flatnonzero(keep)})
 
 
 def span_of(field: xr.DataArray) -> str | None:
-    """The first and the last date of a field, as :func:`select_time` takes them; None where it has no dates.
+    """Return the first and last date of a field in the form of :func:`select_time`; None if it has no dates.
 
     Examples
     --------
@@ -72,14 +72,14 @@ def span_of(field: xr.DataArray) -> str | None:
 
 
 def _dates(field: xr.DataArray) -> Any:
-    """The index of a field's dates; None where it has none."""
+    """Return the index of the dates of a field; None if it has no dates."""
     time = find_axes(field).time
     index = field.indexes.get(time) if time else None
-    dated = index is not None and (np.issubdtype(index.dtype, np.datetime64) or isinstance(index, xr.CFTimeIndex))
-    return index if dated else None
+    has_dates = index is not None and (np.issubdtype(index.dtype, np.datetime64) or isinstance(index, xr.CFTimeIndex))
+    return index if has_dates else None
 
 
 def shown_date(time: Any) -> str:
-    """A time as errors write it, without an hour that is midnight."""
+    """Return a time as text for messages, without the hour if it is midnight."""
     text = str(time)
     return text.removesuffix(" 00:00:00").removesuffix("T00:00:00.000000000")

@@ -1,4 +1,4 @@
-"""GeoTIFF files as datasets, through rioxarray, which is an extra."""
+"""GeoTIFF files as datasets, through the optional package rioxarray."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import xarray as xr
 
 from geogan.operators.errors import InputError
 
-# What the field of a GeoTIFF is called: the format has no names of variables, and xarray's reader calls it so.
 NAME = "band_data"
+"""Name of the variable of a GeoTIFF, which has no variable names; the same as in xarray's reader."""
+
 _MAPPING = "spatial_ref"
 
 
 def is_geotiff(path: str) -> bool:
-    """Whether a file is a GeoTIFF by its name.
+    """Return whether a file is a GeoTIFF, by its name.
 
     Examples
     --------
@@ -28,7 +29,7 @@ def is_geotiff(path: str) -> bool:
 
 
 def open_geotiff(path: str) -> xr.Dataset:
-    """Open a GeoTIFF lazily, as it is stored.
+    """Open a GeoTIFF lazily, without decoding.
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ def open_geotiff(path: str) -> xr.Dataset:
     Returns
     -------
     dataset : Dataset
-        One variable, ``band_data``, ([band,] y, x): bands by name where the file describes them; ``_FillValue`` is the
-        file's nodata value, and the grid mapping ``spatial_ref`` holds its coordinate reference system.
+        One variable, ``band_data``, ([band,] y, x), with names of bands if the file has them. ``_FillValue`` is the
+        nodata value of the file; the grid mapping ``spatial_ref`` holds the coordinate reference system.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Groups of NetCDF4 files and Zarr stores: which there are, and one of them with the coordinates of those around it."""
+"""Groups of NetCDF4 files and Zarr stores: their names, and a group with coordinates of other groups."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from geogan.fields.axes import role_of
 from geogan.fields.geography import geographic_kind
 from geogan.operators.errors import InputError
 
-# Groups that are looked at: a file has tens of them; more would make its opening endless.
+# Most groups that are listed. Files have tens of groups; a crafted file with millions must not block opening.
 _MOST = 1000
 
 Open = Callable[[str | None], xr.Dataset]
-"""Opens a group of a file, None for the root; not decoded."""
+"""Function that opens a group of a file (None for the root) without decoding."""
 
 
 def netcdf_groups(path: str) -> list[str]:
-    """Return the names of all groups of a NetCDF4 file, nested ones with slashes, in the order of the file."""
+    """Return the names of all groups of a NetCDF4 file in the order of the file, nested ones with slashes."""
     import netCDF4
 
     with netCDF4.Dataset(path) as root:
@@ -28,7 +28,7 @@ def netcdf_groups(path: str) -> list[str]:
 
 
 def zarr_groups(store: Any) -> list[str]:
-    """Return the names of all groups of a Zarr store; none where it cannot list them."""
+    """Return the names of all groups of a Zarr store; an empty list if the store cannot list them."""
     try:
         root = zarr.open_group(store, mode="r")
         return _names(root, lambda group: sorted(group.groups()))
@@ -39,28 +39,28 @@ def zarr_groups(store: Any) -> list[str]:
 def chosen_group(
     path: str, groups: Sequence[str], open_one: Open, fields_of: Callable[[xr.Dataset], Sequence[str]]
 ) -> str | None:
-    """Choose the group that holds fields, where the root holds none.
+    """Return the only group that holds fields.
 
     Parameters
     ----------
     path : str
-        What errors call the file.
+        The file, for messages.
     groups : sequence of str
-        All there are.
+        All groups of the file.
     open_one : callable
-        Opens one of them.
+        Opens a group.
     fields_of : callable
-        Names of the fields in a dataset: those that were asked for, or all.
+        Returns the names of the fields in a dataset: the requested ones, or all.
 
     Returns
     -------
     group : str or None
-        The only one that holds fields; None where there is none.
+        None if no group holds fields.
 
     Raises
     ------
     InputError
-        Where several groups hold fields.
+        If several groups hold fields.
     """
     found = {name: fields for name in groups if (fields := list(fields_of(open_one(name))))}
     if len(found) > 1:
@@ -73,61 +73,62 @@ def chosen_group(
 
 
 def group_with_coordinates(group: str, groups: Sequence[str], open_one: Open) -> xr.Dataset:
-    """Open a group, with the coordinates that groups around it hold.
+    """Open a group with coordinates from other groups.
 
-    Coordinates of a dimension are inherited from the groups that it is in; latitudes and longitudes are also looked for
-    in all other groups, as satellite swaths have them in ``navigation_data`` or ``geolocation_data``.
+    Coordinates of dimensions are inherited from parent groups. Latitudes, longitudes and times are taken from all other
+    groups too, since satellite swaths have them in ``navigation_data`` or ``geolocation_data``.
 
     Parameters
     ----------
     group : str
     groups : sequence of str
-        All that the file has.
+        All groups of the file.
     open_one : callable
 
     Returns
     -------
     dataset : Dataset
-        Not decoded; global attributes are those of the root under those of the group.
+        Not decoded. Global attributes of parent groups are included; attributes of the group take precedence.
     """
     dataset = open_one(group)
     parts = group.split("/")
     parents: list[str | None] = ["/".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
     attrs = dict(dataset.attrs)
     for parent in [*parents, None]:
-        around = open_one(parent)
-        attrs = dict(around.attrs) | attrs
-        dataset = _with(dataset, around, inherited=True)
+        outer = open_one(parent)
+        attrs = dict(outer.attrs) | attrs
+        dataset = _with_coordinates_of(dataset, outer, is_parent=True)
     for other in groups:
         if other != group and other not in parents:
-            dataset = _with(dataset, open_one(other), inherited=False)
+            dataset = _with_coordinates_of(dataset, open_one(other), is_parent=False)
     dataset.attrs = attrs
     return dataset
 
 
-def _with(dataset: xr.Dataset, around: xr.Dataset, *, inherited: bool) -> xr.Dataset:
-    """A dataset with what another one knows of its places and times."""
-    wanted = {}
-    for name, array in around.variables.items():
+def _with_coordinates_of(dataset: xr.Dataset, other: xr.Dataset, *, is_parent: bool) -> xr.Dataset:
+    """Return a dataset with latitudes, longitudes, times and, from a parent group, dimension coordinates of another."""
+    added = {}
+    for name, array in other.variables.items():
         if name in dataset.variables or not set(array.dims) <= set(dataset.dims):
             continue
         if any(array.sizes[dim] != dataset.sizes[dim] for dim in array.dims):
             continue
         coordinate = xr.DataArray(array, name=name)
-        is_place = bool(array.dims) and geographic_kind(coordinate) is not None
+        is_geographic = bool(array.dims) and geographic_kind(coordinate) is not None
         is_time = array.ndim == 1 and role_of(coordinate) == "time"
-        if is_place or is_time or (inherited and (array.dims == (name,) or array.ndim == 0)):
-            wanted[name] = array
-    return dataset.assign(wanted)
+        if is_geographic or is_time or (is_parent and (array.dims == (name,) or array.ndim == 0)):
+            added[name] = array
+    return dataset.assign(added)
 
 
 def _names(group: Any, members: Callable[[Any], list[tuple[str, Any]]]) -> list[str]:
-    found: list[str] = []
-    waiting = [("", group)]
-    while waiting and len(found) < _MOST:
-        path, here = waiting.pop(0)
-        for name, inner in members(here):
-            whole = f"{path}/{name}" if path else str(name)
-            found.append(whole)
-            waiting.append((whole, inner))
-    return found[:_MOST]
+    """Return the paths of all groups inside a group, breadth first."""
+    paths: list[str] = []
+    queue = [("", group)]
+    while queue and len(paths) < _MOST:
+        parent, current = queue.pop(0)
+        for name, inner in members(current):
+            path = f"{parent}/{name}" if parent else str(name)
+            paths.append(path)
+            queue.append((path, inner))
+    return paths[:_MOST]

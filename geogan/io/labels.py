@@ -1,4 +1,4 @@
-"""Coordinates that a dataset holds among its variables: latitudes, longitudes and dates."""
+"""Coordinates that a dataset holds as plain variables: latitudes, longitudes and dates."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from geogan.fields.written_dates import decode, holds_dates
 def with_coordinates(dataset: xr.Dataset) -> xr.Dataset:
     """Return a dataset whose latitudes, longitudes and dates are coordinates.
 
-    Many files do not name them in the attribute ``coordinates``: swaths, model output such as WRF's ``XLAT`` and
-    ``XTIME``, files made by hand.
+    Many files do not list them in the attribute ``coordinates``: swaths, model output such as ``XLAT`` and ``XTIME`` of
+    WRF, and files made by hand.
 
     Parameters
     ----------
@@ -22,8 +22,8 @@ def with_coordinates(dataset: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     dataset : Dataset
-        The same variables. Dates are one-dimensional: of a date type, or named like a time and written as numbers or
-        text, as in :func:`geogan.fields.written_dates.decode`.
+        The same variables. Dates are one-dimensional variables of a date type, or variables named like a time that hold
+        dates written as numbers or text, as in :func:`geogan.fields.written_dates.decode`.
 
     Examples
     --------
@@ -32,16 +32,17 @@ def with_coordinates(dataset: xr.Dataset) -> xr.Dataset:
     >>> list(with_coordinates(maps).coords)
     ['lat']
     """
-    found = [
+    names = [
         name
         for name, array in dataset.data_vars.items()
         if 1 <= array.ndim <= 3
         and ((array.dtype.kind in "iuf" and geographic_kind(array)) or (array.ndim == 1 and _are_dates(array)))
     ]
-    return dataset.set_coords(found) if found else dataset
+    return dataset.set_coords(names) if names else dataset
 
 
 def _are_dates(array: xr.DataArray) -> bool:
+    """Return whether a one-dimensional variable holds dates."""
     if holds_dates(array):
         return True
     name = str(array.name).lower()

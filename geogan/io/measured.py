@@ -1,4 +1,4 @@
-"""Which variables of a dataset are measured fields, and which are masks or something else."""
+"""Measured variables of a dataset, as opposed to masks, flags and uncertainties."""
 
 from collections.abc import Iterable
 
@@ -10,21 +10,21 @@ from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
 
 MASK_WORDS = ("mask", "flag", "flags", "lsm", "qc", "quality")
-# Endings of names that mark the uncertainty of the variable named before them.
+# Endings of names of uncertainties, after the name of the measured variable.
 _ERROR_ENDINGS = ("uncertainty", "error", "std", "stdev", "stddev", "sigma", "standard_error", "standard_deviation")
 
 
 def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: str = "the dataset") -> str:
-    """Name of the measured variable: the one asked for, or the only one there is.
+    """Return the name of the requested variable, or of the only measured variable.
 
     Parameters
     ----------
     dataset : Dataset
     variable : str, optional
-        Needed where there are several; masks and flags do not count, nor does what comes with a variable of
-        a filled product.
+        Needed if there are several measured variables; masks, flags and the companions of a variable in a filled
+        product do not count.
     label : str
-        What errors call the dataset.
+        Words for the dataset in messages.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: 
     Raises
     ------
     InputError
-        If there is no such variable, none on a grid, or more than one.
+        If there is no such variable, no variable on a grid, or more than one.
 
     Examples
     --------
@@ -44,14 +44,14 @@ def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: 
     if variable is not None:
         if variable in dataset.variables:
             return variable
-        meant = matching(variable, map(str, dataset.data_vars))
-        if meant is None:
+        match = matching(variable, map(str, dataset.data_vars))
+        if match is None:
             names = [str(name) for name in dataset.data_vars]
             raise InputError(
                 f"{label} has no variable {variable!r}; it has {_listed(names)}, choose one of them"
                 f"{suggestion(variable, names)}"
             )
-        return meant
+        return match
     candidates = measured_variables(dataset)
     if len(candidates) == 1:
         return candidates[0]
@@ -68,7 +68,7 @@ def choose_variable(dataset: xr.Dataset, variable: str | None = None, *, label: 
 
 
 def measured_variables(dataset: xr.Dataset) -> list[str]:
-    """Return the names of gridded variables without masks, flags and uncertainties, where there is anything else.
+    """Return the names of gridded variables without masks, flags and uncertainties, unless there are no others.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def measured_variables(dataset: xr.Dataset) -> list[str]:
     ['sm']
     """
     gridded = [str(name) for name, array in dataset.data_vars.items() if is_gridded(array)]
-    # In a filled product the error estimate goes with its variable, as the flags do.
+    # In a filled product, flags and the predicted error belong to the filled variable.
     filled = [name for name in gridded if f"{name}_source" in dataset.data_vars]
     measured = [name for name in gridded if not is_mask(dataset[name]) and not is_time(dataset[name])]
     return filled or [name for name in measured if not _is_error(dataset, name)] or measured or gridded
@@ -98,14 +98,14 @@ def _is_error(dataset: xr.Dataset, name: str) -> bool:
 
 
 def is_gridded(array: xr.DataArray) -> bool:
-    """Whether a variable is a map of numbers, whatever else its dimensions are; bounds of cells are none."""
+    """Return whether a variable has numbers along y and x, and maybe other dimensions; cell bounds do not count."""
     roles = axis_roles(array)
-    bounds = any(str(dim).lower() in ("bnds", "bounds", "nv", "vertices", "nvertex") for dim in array.dims)
-    return array.dtype.kind in "biuf" and "y" in roles and "x" in roles and not bounds
+    has_bounds = any(str(dim).lower() in ("bnds", "bounds", "nv", "vertices", "nvertex") for dim in array.dims)
+    return array.dtype.kind in "biuf" and "y" in roles and "x" in roles and not has_bounds
 
 
 def is_mask(array: xr.DataArray) -> bool:
-    """Whether a variable says something of other values, by its type, name or attributes."""
+    """Return whether a variable is a mask or a flag, by its type, name or attributes."""
     words = str(array.name).lower().replace("-", "_").split("_")
     return (
         array.dtype.kind in "bi"
@@ -118,7 +118,7 @@ def is_mask(array: xr.DataArray) -> bool:
 
 
 def has_physical_units(units: object) -> bool:
-    """Return whether units are those of a physical quantity, which a flag has none of.
+    """Return whether units are those of a physical quantity; flags have none.
 
     Examples
     --------
@@ -129,17 +129,17 @@ def has_physical_units(units: object) -> bool:
 
 
 def _is_quantity(array: xr.DataArray) -> bool:
-    """Whether values are measurements, some of which may be flags: packed numbers, or numbers with units."""
+    """Return whether values are measurements (packed numbers, or numbers with units); some may still be flags."""
     return _is_packed(array) or has_physical_units(array.attrs.get("units"))
 
 
 def _is_packed(array: xr.DataArray) -> bool:
-    """Whether values are or were packed numbers; their scale is an attribute as long as they are not decoded."""
+    """Return whether values are or were packed; before decoding, the scale is an attribute."""
     return "scale_factor" in array.encoding or "scale_factor" in array.attrs
 
 
 def check_numbers(field: xr.DataArray, label: str) -> None:
-    """Refuse what holds no numbers, by its type or for want of cells."""
+    """Refuse an array that is not numeric, or has a dimension of length 0."""
     if field.dtype.kind not in "iuf":
         raise InputError(f"{label} has values of type {field.dtype}, where numbers are expected; choose another one")
     for dim, size in field.sizes.items():
@@ -147,12 +147,12 @@ def check_numbers(field: xr.DataArray, label: str) -> None:
             raise InputError(f"{label} has no entry along {str(dim)!r}; check how the file was made or selected")
 
 
-# Networks compute in single precision, whose largest number is 3.4e38; sums of values go some way beyond them.
 LARGEST = 3e36
+"""Largest absolute value of a field. Single precision reaches 3.4e38; sums of about 100 values must not overflow."""
 
 
 def check_finite(label: str, values: np.ndarray) -> None:
-    """Refuse values that are infinite, or would be in the single precision of the networks: no measurement, no gap."""
+    """Refuse values that are infinite, or would overflow in single precision."""
     if np.isinf(values).any():
         raise InputError(f"{label} holds infinite values; set them to NaN, for example field.where(abs(field) < 1e30)")
     if (np.abs(values) > LARGEST).any():
@@ -163,7 +163,7 @@ def check_finite(label: str, values: np.ndarray) -> None:
 
 
 def label_of(field: xr.DataArray) -> str:
-    """What errors call a field: its name, and its file where it has one."""
+    """Return the words for a field in messages: its name and, if known, its file."""
     label = f"variable {str(field.name)!r}" if field.name is not None else "the field"
     source = field.encoding.get("source")
     return f"{label} of {source}" if source else label

@@ -1,13 +1,12 @@
-"""Decide which stored values mean missing: one place for files, stores and arrays in memory.
+"""Missing values: which stored numbers mean missing, for files, stores and arrays in memory.
 
 The rules are those of the CF conventions and the NetCDF users' guide: ``_FillValue``, ``missing_value``, ``valid_min``,
-``valid_max``, ``valid_range``, ``flag_values`` among measurements, the NetCDF library's default fill values, and the
-``fill_value`` of a Zarr 3 array, which is what a chunk that was never written reads as.
+``valid_max``, ``valid_range``, ``flag_values`` among measurements, default fill values of the NetCDF library, and the
+``fill_value`` of a Zarr 3 array, which is the value of chunks that were never written.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,14 +19,15 @@ from xarray.core import indexing
 from geogan.fields.axes import SAMPLES
 from geogan.fields.marks import GAP_RULES, rule_mark
 from geogan.fields.variables import is_joined
+from geogan.io.attributes import Attributes, stored_numbers
 from geogan.io.measured import MASK_WORDS, has_physical_units, label_of
 from geogan.operators.errors import InputError
 
-# The user's condition, the last of the rules, is applied where a field is opened.
+# Positions in GAP_RULES. The last rule, the user's condition, is applied in `geogan.io.open`.
 _MISSING, _FLAG, _RANGE, _DEFAULT, _STORE = range(len(GAP_RULES) - 1)
 _FILL = -1  # a plain NaN
 
-# What the NetCDF library returns for cells that were never written, by type; bytes have none, for all 256 may be used.
+# Values of cells that the NetCDF library never wrote, by type. Bytes have none, since all 256 may be data.
 _DEFAULT_FILLS: dict[str, int | float] = {
     "i2": -32767,
     "u2": 65535,
@@ -38,13 +38,11 @@ _DEFAULT_FILLS: dict[str, int | float] = {
     "f4": 9.969209968386869e36,
     "f8": 9.969209968386869e36,
 }
-# Attributes that a decoded variable keeps in its encoding.
+# Attributes that decoding moves to the encoding.
 _DECODING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned")
 _RANGES = ("valid_range", "valid_min", "valid_max")
-# In the encoding of a field to which the rules were applied, so that they are not applied again.
-_DECIDED = "gaps_decided"
-# Texts in missing_value and its like that state no number.
-_NO_NUMBER = ("", "none", "null", "na", "n/a")
+# Key in the encoding of a field whose gaps are marked, so that the rules are not applied twice.
+_IS_MARKED = "gaps_decided"
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,14 @@ class MissingRules:
     Attributes
     ----------
     compared : dtype
-        Type of the stored numbers, unsigned where ``_Unsigned`` says so; what is missing is compared in it.
+        Type of the stored numbers, with the signedness that ``_Unsigned`` states; comparisons are made in it.
     decoded : dtype
-        Type of the decoded values, the one that xarray chooses.
+        Type of the decoded values, as xarray chooses it.
     scale, offset : float, int or None
         ``scale_factor`` and ``add_offset``.
     numbers : tuple of (int, number)
-        Position in :data:`geogan.fields.marks.GAP_RULES`, -1 for ``_FillValue``, and a number that means missing.
+        A number that means missing, and the position of its rule in :data:`geogan.fields.marks.GAP_RULES` (-1 for
+        ``_FillValue``).
     lowest, highest : number or None
         Range of valid numbers, both included.
 
@@ -98,55 +97,57 @@ class MissingRules:
         dtype : dtype
             Type of the stored numbers.
         attrs : mapping
-            Attributes as they are stored, those of the packing among them.
+            Attributes as stored, with those of the packing.
         name : str, optional
-            Name of the variable, which may say that it is a mask.
+            Name of the variable; names of masks contain words such as ``mask`` or ``flag``.
         label : str
-            What errors call the variable.
+            Words for the variable in messages.
         netcdf : bool
-            Whether whole numbers were stored by the NetCDF library, which has default fill values for them.
+            Whether the NetCDF library stored the numbers, which has default fill values for whole numbers.
         store_fill : number, optional
             ``fill_value`` of a Zarr 3 array.
 
         Raises
         ------
         InputError
-            Where an attribute states no number, a number that the type may hold by another name, or an empty range.
+            If an attribute is not a number, is a number that the type cannot hold, or states an empty range.
         """
         stored = np.dtype(dtype)
-        attributes = _Attributes(attrs, label)
+        attributes = Attributes(attrs, label)
         compared = attributes.compared(stored)
         scale, offset = attributes.number("scale_factor"), attributes.number("add_offset")
         packing = None if scale is None and offset is None else (1 if scale is None else scale, offset or 0)
         numbers = [
             (rule, number)
             for rule, key in ((_FILL, "_FillValue"), (_MISSING, "missing_value"))
-            for number in attributes.stored_numbers(key, compared, packing)
+            for number in attributes.stated_numbers(key, compared, packing)
         ]
         lowest, highest = attributes.valid_range(compared, packing)
         is_flags = _is_flags(name, compared, attrs)
         if not is_flags:
-            # A flag within the stated range of valid values is a value.
-            bounded = lowest is not None or highest is not None
+            # A flag within the valid range is a value.
+            is_bounded = lowest is not None or highest is not None
             numbers += [
                 (_FLAG, number)
-                for number in attributes.stored_numbers("flag_values", compared, packing)
-                if not (bounded and _within(number, lowest, highest))
+                for number in attributes.stated_numbers("flag_values", compared, packing)
+                if not (is_bounded and _within(number, lowest, highest))
             ]
         default = _DEFAULT_FILLS.get(stored.str[1:])
         if default is not None and (stored.kind == "f" or (netcdf and "_FillValue" not in attrs and not is_flags)):
             numbers.append((_DEFAULT, stored.type(default).astype(compared)))
         if store_fill is not None and not is_flags and store_fill != 0:
-            numbers += [(_STORE, number) for number in _stored(store_fill, compared, packing, "fill_value", attributes)]
+            numbers += [
+                (_STORE, number) for number in stored_numbers(store_fill, compared, packing, "fill_value", attributes)
+            ]
         distinct = {number: (rule, number) for rule, number in reversed(numbers)}
-        found = tuple(sorted(distinct.values(), key=lambda each: each[0]))
-        has_gaps = bool(found) or lowest is not None or highest is not None
+        ordered = tuple(sorted(distinct.values(), key=lambda pair: pair[0]))
+        has_gaps = bool(ordered) or lowest is not None or highest is not None
         decoded = _decoded_type(compared, scale, offset, has_gaps=has_gaps)
-        return cls(compared, decoded, scale, offset, found, lowest, highest)
+        return cls(compared, decoded, scale, offset, ordered, lowest, highest)
 
     @property
     def is_plain(self) -> bool:
-        """Whether the stored numbers are the values, and none means missing."""
+        """Whether stored numbers are the values, and no number means missing."""
         return self.scale is None and self.offset is None and not self._has_gaps
 
     @property
@@ -154,9 +155,9 @@ class MissingRules:
         return bool(self.numbers) or self.lowest is not None or self.highest is not None
 
     def decode(self, stored: np.ndarray) -> np.ndarray:
-        """Return stored numbers as values; a NaN records by which rule a value is missing.
+        """Return stored numbers as values; missing ones are NaNs with the mark of their rule.
 
-        Valid numbers get the very bits that xarray decodes them to.
+        Valid values are bit for bit those of xarray.
         """
         stored = np.asarray(stored).astype(self.compared, copy=False)
         values = self._unpacked(stored)
@@ -167,17 +168,17 @@ class MissingRules:
         return values
 
     def mask(self, values: np.ndarray) -> np.ndarray:
-        """Return values that another reader decoded, NaN where a rule says that they are missing.
+        """Return values that another reader decoded, with marked NaNs where a rule says that they are missing.
 
         Parameters
         ----------
         values : ndarray of float
-            Decoded by the same packing, but not masked by all rules.
+            Decoded with the same packing; not all rules were applied.
 
         Returns
         -------
         values : ndarray
-            The same object where nothing is missing.
+            The same object if no value is missing.
         """
         if values.dtype.kind != "f":
             return values
@@ -189,7 +190,7 @@ class MissingRules:
         return masked
 
     def limits(self) -> tuple[float | None, float | None]:
-        """Return the lowest and the highest valid value, decoded; None where there is no limit."""
+        """Return the lowest and highest valid value, decoded; None for no limit."""
         low, high = (
             None if end is None else float(self._unpacked(np.array([end]))[0]) for end in (self.lowest, self.highest)
         )
@@ -200,7 +201,7 @@ class MissingRules:
         return self.scale is not None and self.scale < 0
 
     def _unpacked(self, stored: np.ndarray) -> np.ndarray:
-        """Return stored numbers as values, those that mean missing among them."""
+        """Return stored numbers unpacked; missing ones are not marked."""
         if self.scale is None and self.offset is None:
             return stored.astype(self.decoded, copy=False)
         values = stored.astype(self.decoded)
@@ -211,7 +212,7 @@ class MissingRules:
         return values
 
     def _missing(self, stored: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield where each rule holds; the first of several rules comes last, so that it is the one recorded."""
+        """Yield where each rule holds; rules of higher precedence come last, so that their marks overwrite others."""
         for end, where in ((self.lowest, np.less), (self.highest, np.greater)):
             if end is not None:
                 yield from _some(_RANGE, where(stored, end))
@@ -219,7 +220,7 @@ class MissingRules:
             yield from _some(rule, stored == number)
 
     def _decoded_missing(self, values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield the same of decoded values; half a step of the packing is left to rounding."""
+        """Yield where each rule holds for decoded values, with a tolerance of half a step of the packing."""
         margin = 0.5 if self.compared.kind in "iu" else 0
         scale, offset = 1 if self.scale is None else self.scale, self.offset or 0
         for end, step, below in ((self.lowest, -margin, True), (self.highest, margin, False)):
@@ -233,44 +234,44 @@ class MissingRules:
 
 
 def decoded_dataset(stored: xr.Dataset, path: str, *, netcdf: bool) -> xr.Dataset:
-    """Return a dataset whose gridded variables decode themselves by :class:`MissingRules` when they are read.
+    """Return a dataset whose gridded variables are decoded by :class:`MissingRules` when they are read.
 
     Parameters
     ----------
     stored : Dataset
-        As :func:`xarray.open_dataset` returns it with ``decode_cf=False``.
+        From :func:`xarray.open_dataset` with ``decode_cf=False``.
     path : str
-        Where it came from, for errors.
+        The file, for messages.
     netcdf : bool
-        Whether the NetCDF library wrote it.
+        Whether the NetCDF library wrote the dataset.
 
     Returns
     -------
     dataset : Dataset
-        Times, coordinates and texts are still to be decoded with :func:`xarray.decode_cf`. Attributes of the packing
-        have moved to ``encoding``. A variable with attributes that cannot be used raises when it is read.
+        Not yet decoded by :func:`xarray.decode_cf` (times, coordinates, texts). Attributes of the packing are in
+        ``encoding``. A variable with unusable attributes raises an error when it is read.
     """
     bounds = {
         str(variable.attrs.get(key)) for variable in stored.variables.values() for key in ("bounds", "climatology")
     }
-    found = {}
+    decoded = {}
     for name, variable in stored.variables.items():
         is_time = " since " in str(variable.attrs.get("units", ""))
         if variable.ndim < 2 or variable.dtype.kind not in "iuf" or is_time or name in bounds:
             continue
-        found[name] = _decoding(variable, str(name), path, netcdf=netcdf)
-    return stored.assign(found)
+        decoded[name] = _decoding(variable, str(name), path, netcdf=netcdf)
+    return stored.assign(decoded)
 
 
 def is_missing(stored: np.ndarray, field: xr.DataArray) -> bool:
-    """Return whether a stored number means missing in a field that was opened from a Zarr store.
+    """Return whether a stored number means missing in a field from a Zarr store.
 
     Parameters
     ----------
     stored : ndarray of one number
-        Of the type of the stored numbers.
+        In the type of the stored numbers.
     field : DataArray
-        With the attributes and the encoding of the opened variable.
+        With attributes and encoding of the opened variable.
 
     Examples
     --------
@@ -284,8 +285,8 @@ def is_missing(stored: np.ndarray, field: xr.DataArray) -> bool:
     return bool(np.isnan(rules.decode(stored.reshape(1))).all())
 
 
-def decided(field: xr.DataArray) -> xr.DataArray:
-    """Return a field in memory with NaN wherever its attributes or its encoding say that a value is missing.
+def mark_gaps(field: xr.DataArray) -> xr.DataArray:
+    """Return a field with NaN where its attributes or its encoding say that a value is missing.
 
     Parameters
     ----------
@@ -295,21 +296,21 @@ def decided(field: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     field : DataArray
-        The same object where nothing is missing or was decided before; else attributes of the packing have moved to
+        The same object if no value is missing or gaps are marked already; else attributes of the packing are in
         ``encoding``.
 
     Raises
     ------
     InputError
-        Where an attribute cannot be used, or whether the values are packed is not known.
+        If an attribute cannot be used, or it is not known whether the values are packed.
 
     Examples
     --------
     >>> maps = xr.DataArray([[1.0, -99.0]], dims=("y", "x"), attrs={"missing_value": -99.0})
-    >>> decided(maps).values.tolist()
+    >>> mark_gaps(maps).values.tolist()
     [[1.0, nan]]
     """
-    if field.dtype.kind not in "iuf" or _DECIDED in field.encoding or is_joined(field):
+    if field.dtype.kind not in "iuf" or _IS_MARKED in field.encoding or is_joined(field):
         return field
     attrs, encoding = field.attrs, field.encoding
     source = str(encoding.get("source", ""))
@@ -320,7 +321,7 @@ def decided(field: xr.DataArray) -> xr.DataArray:
         _check_packing(field)
         stored = field.dtype
         if "_Unsigned" in encoding and "_Unsigned" not in attrs:
-            # xarray has decoded the sign, and nothing else.
+            # xarray has decoded only the signedness.
             attrs, stored = attrs | {"_Unsigned": encoding["_Unsigned"]}, np.dtype(encoding.get("dtype", stored))
         rules = MissingRules.of(stored, _ruling(attrs, field.dims), **options)
         return field if rules.is_plain else _applied(field, rules.decode, rules.decoded)
@@ -336,7 +337,7 @@ def decided(field: xr.DataArray) -> xr.DataArray:
 
 
 def _applied(field: xr.DataArray, function: Callable[[np.ndarray], np.ndarray], dtype: Any) -> xr.DataArray:
-    """Return a field whose values went through a function, its packing moved to the encoding."""
+    """Return a field with a function applied to its values, and the attributes of its packing in the encoding."""
     if not field.variable._in_memory and field.chunks is None:
         # A file that xarray reads when values are asked for, perhaps larger than memory.
         values = _lazy(field.variable, function, dtype)
@@ -349,7 +350,7 @@ def _applied(field: xr.DataArray, function: Callable[[np.ndarray], np.ndarray], 
         values = field.data.map_blocks(function, dtype=dtype, meta=np.empty((0,) * field.ndim, dtype))
     masked = field.copy(data=values)
     moved = {key: masked.attrs.pop(key) for key in _DECODING if key in masked.attrs}
-    masked.encoding = {"dtype": field.dtype} | dict(field.encoding) | moved | {_DECIDED: True}
+    masked.encoding = {"dtype": field.dtype} | dict(field.encoding) | moved | {_IS_MARKED: True}
     return masked
 
 
@@ -376,7 +377,7 @@ def _check_packing(field: xr.DataArray) -> None:
 
 
 def _check_types(field: xr.DataArray) -> None:
-    """Refuse limits and flags of packed numbers on values that were unpacked, where the packing is not known."""
+    """Refuse limits and flags of packed numbers for unpacked values whose packing is not known."""
     for key in (*_RANGES, "flag_values"):
         dtype = getattr(field.attrs.get(key), "dtype", None)
         if dtype is not None and field.dtype.kind == "f" and dtype.kind in "iu" and dtype.itemsize < 8:
@@ -402,16 +403,16 @@ class _Decoded(xr.backends.BackendArray):
 
 
 def _lazy(variable: xr.Variable, function: Callable[[np.ndarray], np.ndarray], dtype: Any) -> Any:
-    """Return the data of a variable that goes through a function when it is read."""
+    """Return the data of a variable, to which a function is applied when they are read."""
     return indexing.LazilyIndexedArray(_Decoded(variable, function, dtype))
 
 
 def _decoding(variable: xr.Variable, name: str, path: str, *, netcdf: bool) -> xr.Variable:
-    """Return one variable that decodes itself."""
+    """Return a variable that is decoded when it is read."""
     label = f"variable {name!r} of {path}"
     attrs = {key: value for key, value in variable.attrs.items() if key not in _DECODING}
     encoding = dict(variable.encoding) | {key: variable.attrs[key] for key in _DECODING if key in variable.attrs}
-    encoding[_DECIDED] = True
+    encoding[_IS_MARKED] = True
     try:
         rules = MissingRules.of(
             variable.dtype,
@@ -422,11 +423,11 @@ def _decoding(variable: xr.Variable, name: str, path: str, *, netcdf: bool) -> x
             store_fill=variable.encoding.get("fill_value"),
         )
     except InputError as error:
-        # Other variables of the file can be used.
+        # The error is raised only if this variable is read.
         return xr.Variable(variable.dims, _lazy(variable, partial(_refuse, error), variable.dtype), attrs, encoding)
     encoding["dtype"] = variable.dtype
     if isinstance(encoding.get("missing_value"), str):
-        # Nothing that writes a number can use a text.
+        # xarray cannot encode numbers with a fill value that is text.
         del encoding["missing_value"]
         numbers = [number for rule, number in rules.numbers if rule == _MISSING]
         if numbers:
@@ -438,196 +439,15 @@ def _refuse(error: InputError, values: np.ndarray) -> np.ndarray:
     raise error
 
 
-class _Attributes:
-    """Attributes of a stored variable, read as numbers of its type."""
-
-    def __init__(self, attrs: Mapping[Any, Any], label: str) -> None:
-        self.attrs, self.label = attrs, label
-
-    def compared(self, stored: np.dtype[Any]) -> np.dtype[Any]:
-        """Return the type that the stored numbers are read as."""
-        unsigned = str(self.attrs.get("_Unsigned", "")).lower()
-        kinds = {("true", "i"): "u", ("false", "u"): "i"}
-        kind = kinds.get((unsigned, stored.kind), stored.kind)
-        return np.dtype(f"{kind}{stored.itemsize}")
-
-    def number(self, key: str) -> Any:
-        """Return one finite number; None where the attribute is absent."""
-        if key not in self.attrs:
-            return None
-        value = np.asarray(self.attrs[key])
-        if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
-            raise InputError(f"{key} of {self.label} is {self._shown(key)}, where one number is expected; correct it")
-        if key == "scale_factor" and not value.any():
-            raise InputError(f"scale_factor of {self.label} is 0, so no value can be decoded; correct it")
-        # A Python number stays one: its type decides what the packed numbers are decoded to.
-        return self.attrs[key] if isinstance(self.attrs[key], int | float | np.number) else value.ravel()[0]
-
-    def numbers(self, key: str) -> list[int | float]:
-        """Return the numbers of an attribute, also where they are written as text."""
-        if key not in self.attrs or self.attrs[key] is None:
-            return []
-        found: list[int | float] = []
-        for value in np.ravel(np.asarray(self.attrs[key])):
-            if isinstance(value, bytes | str):
-                found += self._parsed(key, value.decode("latin-1") if isinstance(value, bytes) else str(value))
-            elif isinstance(value, np.number | int | float) and not isinstance(value, complex | np.complexfloating):
-                found.append(value.item() if isinstance(value, np.generic) else value)
-            else:
-                raise InputError(f"{key} of {self.label} is {self._shown(key)}, where numbers are expected; correct it")
-        return found
-
-    def _parsed(self, key: str, text: str) -> list[int | float]:
-        """Return the numbers of a text, which may have the suffixes of ncdump (-999.f, 254UB)."""
-        if text.strip().strip("\0").lower() in _NO_NUMBER:
-            return []
-        found: list[int | float] = []
-        for part in re.split(r"[\s,;]+|\bto\b", text.strip().strip("\0")):
-            if not part:
-                continue
-            bare = re.sub(r"(?<=[0-9.])(u?[bsl]{1,2}|[fd])$", "", part, flags=re.IGNORECASE)
-            try:
-                found.append(int(bare) if re.fullmatch(r"[+-]?\d+", bare) else float(bare))
-            except ValueError:
-                raise InputError(
-                    f"{key} of {self.label} is the text {self._shown(key)}, where numbers are expected; write numbers "
-                    "of the variable's type, or delete it"
-                ) from None
-        return found
-
-    def _shown(self, key: str) -> str:
-        return repr(str(self.attrs[key])[:60])
-
-    def stored_numbers(self, key: str, compared: np.dtype[Any], packing: tuple[Any, Any] | None) -> list[Any]:
-        """Return the stored numbers that an attribute names, of the type that they are compared in."""
-        return [number for stated in self.numbers(key) for number in _stored(stated, compared, packing, key, self)]
-
-    def valid_range(self, compared: np.dtype[Any], packing: tuple[Any, Any] | None) -> tuple[Any, Any]:
-        """Return the lowest and the highest valid number as stored, None for no limit."""
-        key, stated = "valid_range", self.numbers("valid_range")
-        if stated and len(stated) != 2:
-            raise InputError(
-                f"valid_range of {self.label} is {self._shown(key)}, where two numbers are expected; correct it"
-            )
-        ends: list[Any] = [float(end) for end in stated] if any(isinstance(end, float) for end in stated) else [*stated]
-        if not stated:
-            key = "valid_min and valid_max"
-            for one in ("valid_min", "valid_max"):
-                numbers = self.numbers(one)
-                if len(numbers) > 1:
-                    raise InputError(f"{one} of {self.label} is {self._shown(one)}, where one number is expected")
-                ends.append(numbers[0] if numbers else None)
-        ends = [None if end is None or not np.isfinite(end) else end for end in ends]
-        if ends[0] is not None and ends[1] is not None and ends[0] > ends[1] and not self.wraps:
-            raise InputError(
-                f"{key} of {self.label} goes from {ends[0]:g} down to {ends[1]:g}, so no value is valid; correct it"
-            )
-        if compared.kind == "f":
-            return tuple(None if end is None else compared.type(end) for end in ends)  # type: ignore[return-value]
-        if packing is not None and any(isinstance(end, float) for end in ends):
-            ends = _packed_ends(ends, packing, np.iinfo(compared), wraps=self.wraps)
-        elif self.wraps:
-            ends = [None if end is None else _same_bits(end, np.iinfo(compared)) for end in ends]
-        return self._whole_ends(ends, compared, key)
-
-    @property
-    def wraps(self) -> bool:
-        """Whether numbers may be stated with the other signedness than that of the values."""
-        return "_Unsigned" in self.attrs
-
-    def _whole_ends(self, ends: list[Any], compared: np.dtype[Any], key: str) -> tuple[Any, Any]:
-        """Return limits of whole numbers, None where the type has none beyond them."""
-        info = np.iinfo(compared)
-        low, high = (None if end is None else int(rounded(end)) for end, rounded in zip(ends, (np.ceil, np.floor)))
-        if not self.wraps and low is not None and high is not None and low >= 0 and info.max < high < 2**info.bits:
-            raise InputError(
-                f"{key} of {self.label} is {low} to {high}, which the type {compared} holds only if it is unsigned; "
-                "set its attribute _Unsigned to 'true', or correct the range"
-            )
-        if (
-            (low is not None and low > info.max)
-            or (high is not None and high < info.min)
-            or (low is not None and high is not None and low > high)
-        ):
-            raise InputError(
-                f"{key} of {self.label} lies outside the numbers of its type {compared}, so no value is valid; "
-                "correct it"
-            )
-        return (
-            None if low is None or low <= info.min else compared.type(low),
-            None if high is None or high >= info.max else compared.type(high),
-        )
-
-
-def _packed_ends(ends: list[Any], packing: tuple[Any, Any], info: np.iinfo, *, wraps: bool) -> list[Any]:
-    """Return limits as packed numbers, None where the packing cannot reach them.
-
-    By the NetCDF users' guide limits of the type of the unpacked values are in their units; whole numbers are packed.
-    """
-    sides: tuple[list[int], list[int]] = ([], [])
-    for side, end in enumerate(ends):
-        if isinstance(end, float):
-            # Every number of the type is within a limit beyond it, which is nothing that wraps.
-            packed = round((end - packing[1]) / packing[0])
-            side = side if packing[0] > 0 else 1 - side
-            if side == 0 and packed > info.min:
-                sides[0].append(packed)
-            elif side == 1 and packed < info.max:
-                sides[1].append(packed)
-        elif end is not None:
-            sides[side].append(_same_bits(int(end), info) if wraps else int(end))
-    lows, highs = sides
-    return [max(lows, default=None), min(highs, default=None)]
-
-
-def _stored(
-    stated: Any, compared: np.dtype[Any], packing: tuple[Any, Any] | None, key: str, attributes: _Attributes
-) -> list[Any]:
-    """Return a stated number as one of a type, alone in a list; an empty list where no stored number can be it.
-
-    A double is rounded to the single precision of the values. A fraction on packed numbers is in unpacked units.
-    """
-    stated = stated.item() if isinstance(stated, np.generic) else stated
-    if not np.isfinite(stated):
-        return []
-    if compared.kind == "f":
-        with np.errstate(over="ignore"):
-            number = np.float64(stated).astype(compared)
-        return [number] if np.isfinite(number) else []
-    info = np.iinfo(compared)
-    if stated == int(stated):
-        whole = _same_bits(int(stated), info) if attributes.wraps else int(stated)
-        if info.min <= whole <= info.max:
-            return [compared.type(whole)]
-    if packing is not None:
-        packed = (stated - packing[1]) / packing[0]
-        # Beyond rounding a packed number is whole.
-        if info.min <= packed <= info.max and abs(packed - round(packed)) < 1e-3:
-            return [compared.type(round(packed))]
-    if info.min <= stated <= info.max or -(2 ** (info.bits - 1)) <= stated < 2**info.bits:
-        raise InputError(
-            f"{key} of {attributes.label} is {stated!r}, which its type {compared} cannot hold; write it as a number "
-            "of that type, or delete it"
-        )
-    return []
-
-
-def _same_bits(whole: int, info: np.iinfo) -> int:
-    """Return the number of a type that has the bits of a number of the other signedness."""
-    if info.min == 0 and -(2 ** (info.bits - 1)) <= whole < 0:
-        return whole + 2**info.bits
-    return whole - 2**info.bits if info.min < 0 and info.max < whole < 2**info.bits else whole
-
-
 def _decoded_type(compared: np.dtype[Any], scale: Any, offset: Any, *, has_gaps: bool) -> np.dtype[Any]:
     """Return the type of decoded values, as xarray chooses it."""
     if scale is None and offset is None:
         if compared.kind == "f" or not has_gaps:
             return compared
         return np.dtype("f4" if compared.itemsize <= 2 else "f8")
-    types = [np.dtype(type(each)) for each in (scale, offset) if each is not None]
+    types = [np.dtype(type(factor)) for factor in (scale, offset) if factor is not None]
     if len(types) == 2 and types[0] == types[1] and types[0] in (np.float32, np.float64):
-        # A float32 does not hold all whole numbers of 32 bits.
+        # Single precision does not represent all 32-bit integers.
         return np.dtype("f8") if compared.itemsize == 4 and compared.kind in "iu" else types[0]
     if offset is not None or types[0].kind != "f":
         return np.dtype("f8")
@@ -635,7 +455,7 @@ def _decoded_type(compared: np.dtype[Any], scale: Any, offset: Any, *, has_gaps:
 
 
 def _is_flags(name: Any, compared: np.dtype[Any], attrs: Mapping[Any, Any]) -> bool:
-    """Whether the flags are the values, as in a mask, and not gaps among measurements."""
+    """Return whether flags are the values of a variable, as in a mask, and not gaps among measurements."""
     words = str(name).lower().replace("-", "_").split("_")
     standard_name = str(attrs.get("standard_name", "")).lower()
     if any(word in MASK_WORDS for word in words) or standard_name.endswith(("flag", "mask", "type")):
@@ -651,6 +471,6 @@ def _within(number: Any, lowest: Any, highest: Any) -> bool:
 
 
 def _some(rule: int, where: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield what a rule found, if anything."""
+    """Yield a rule and its cells, if there are any."""
     if where.any():
         yield rule, where

@@ -1,4 +1,4 @@
-"""Fields opened lazily: Zarr, NetCDF, many files, URLs, images."""
+"""Open fields lazily: Zarr, NetCDF, GeoTIFF, several files, URLs, images."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,49 +11,48 @@ import numpy as np
 import xarray as xr
 
 from geogan.fields.axes import Axes, find_axes, squeezed
-from geogan.fields.dates import calendar_of, dated
+from geogan.fields.dates import dated
 from geogan.fields.field import Field
-from geogan.fields.grids import check_sides, difference, still
-from geogan.fields.storage import shared_storage
+from geogan.fields.grids import check_sides, still
 from geogan.fields.units import check_units
 from geogan.fields.variables import join_variables, named_variables
 from geogan.files.attributes import FILL
 from geogan.io.absent_chunks import check_chunks
 from geogan.io.conditions import kept
 from geogan.io.damage import GuardedVariable
-from geogan.io.dates import select_time, shown_date
-from geogan.io.file_dates import dates_of_files
+from geogan.io.dates import select_time
 from geogan.io.files import Data, find_paths, is_zarr, open_dataset
 from geogan.io.images import are_images, open_images
 from geogan.io.labels import with_coordinates
 from geogan.io.measured import check_numbers, choose_variable, measured_variables
-from geogan.io.missing import decided
+from geogan.io.missing import mark_gaps
 from geogan.io.reading import PLAIN, Reading
+from geogan.io.series import join_files
 from geogan.io.sizes import check_dimensions, check_memory
 from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
 
-_BLOCK_BYTES = 8 * 2**20  # a dask chunk: large enough to be quick, small enough for some to fit in memory
-_MOST_BLOCKS = 2**14  # of an array, or its graph alone would take gigabytes
+_CHUNK_BYTES = 8 * 2**20  # size of a Dask chunk: reads are efficient, and many chunks fit in memory
+_MOST_CHUNKS = 2**14  # of an array; the graph of more would take gigabytes
 
 
 class Source(NamedTuple):
-    """A field and what its file says beyond it.
+    """A field from files, with their attributes and how they were read.
 
     Parameters
     ----------
     field : DataArray, shape ([time,] [band,] y, x)
-        Lazy; CF decoded, NaN where unseen; coordinates, attributes and encoding as in the file.
+        Lazy; CF decoded, NaN where not observed; coordinates, attributes and encoding as in the file.
     attrs : dict
         Global attributes of the (first) file.
     paths : tuple of str
-        Where it came from.
+        The files, stores or URLs.
     notes : tuple of str
-        Sentences on how it was read, where that had to be decided.
+        Sentences on choices that were made in reading (group, dates of files, condition).
     products : tuple of str
-        Those of them that are filled products of geogan.
+        Those of ``paths`` that are filled products of geogan.
     reading : Reading
-        How it was read; with the group, where one was found.
+        How it was read, with the group that was found.
     """
 
     field: xr.DataArray
@@ -78,37 +77,37 @@ def open_field(
     Parameters
     ----------
     data : str, Path or a sequence of them
-        A Zarr store (v2 or v3), a NetCDF file, several of either, a glob such as ``"sst_*.nc"``, or a URL
+        A Zarr store (v2 or v3), a NetCDF file, a GeoTIFF, several of them, a glob such as ``"sst_*.nc"``, or a URL
         (``http://``, ``s3://``, ``file://``; a NetCDF file behind a URL is copied to a temporary folder). Or images,
         as in `geogan.io.images.open_images`.
     variable : str or sequence of str, optional
-        Needed where there are several gridded variables; masks and flags do not count. Several names (``["sst",
-        "chl"]`` or ``"sst,chl"``), of one file or of different ones, make a field whose bands they are; see
+        Needed if there are several gridded variables; masks and flags do not count. Several names (``["sst", "chl"]``
+        or ``"sst,chl"``), of one file or of several, are the bands of one field; see
         `geogan.fields.variables.join_variables`.
     time : str, optional
-        A year, a month or a day (``"2001"``, ``"2001-07"``, ``"2001-07-14"``), or two of them with a slash
-        between, both included; an open end may be left empty.
+        A year, a month or a day (``"2001"``, ``"2001-07"``, ``"2001-07-14"``), or two of them separated by a slash,
+        both included; either may be empty for an open end.
     group : str, optional
         Group of a NetCDF4 file or a Zarr store, nested ones with slashes (``"HDFEOS/GRIDS/NDVI"``). By default the
         root, or the only group that holds fields.
     dims : str or mapping, optional
-        Which dimension is which, where names and attributes do not tell: ``{"time": "t", "y": "YDim", "x": "XDim"}`` or
-        ``"time=t,y=YDim,x=XDim"``; ``band`` is the fourth. They are renamed to ``time``, ``band``, ``y`` and ``x``.
+        Roles of dimensions that names and attributes do not identify: ``{"time": "t", "y": "YDim", "x": "XDim"}`` or
+        ``"time=t,y=YDim,x=XDim"``, also ``band``. They are renamed to ``time``, ``band``, ``y`` and ``x``.
     where : str, optional
         Condition on other variables of the same files and grid, such as ``"quality_level>=4"`` or ``"quality_level>=4
-        and flags & 4 == 0"``: cells that fail it, or where such a variable is missing, are gaps.
+        and flags & 4 == 0"``: cells that fail it, or where one of these variables is missing, are gaps.
 
     Returns
     -------
     field : DataArray, shape ([time,] [band,] y, x)
-        Dask array in whole multiples of the stored chunks. Further dimensions of length one stay as scalar
+        A Dask array whose chunks are multiples of the stored chunks. Other dimensions of length one become scalar
         coordinates.
 
     Raises
     ------
     InputError
-        If nothing is found, a file cannot be read or is incomplete, the variable cannot be told, or several are not
-        of one grid and the same dates.
+        If nothing is found, a file cannot be read or is incomplete, the variable is ambiguous, or several variables
+        differ in grid or dates.
 
     Examples
     --------
@@ -133,12 +132,23 @@ def open_source(
 ) -> Source:
     """Open a field with the global attributes of its file.
 
-    Parameters and errors are those of `open_field`, ``reading`` holds its last three; with ``skip_bad``, chunks that
-    cannot be read are gaps, which `geogan.fields.marks.unreadable` tells from others.
+    Parameters
+    ----------
+    data, variable, time
+        As in `open_field`.
+    skip_bad : bool
+        Chunks that cannot be read become gaps, marked as in `geogan.fields.marks.is_unreadable`.
+    reading : Reading
+        Group, dimensions and condition.
 
     Returns
     -------
     source : Source
+
+    Raises
+    ------
+    InputError
+        As in `open_field`.
     """
     paths = find_paths(data)
     if are_images(paths):
@@ -155,13 +165,10 @@ def open_source(
     for name, files in _files_of(variable, datasets, paths, reading).items():
         products |= dict.fromkeys(paths[file] for file in files if _is_filled(datasets[file], name))
         pieces = [_piece(datasets[file], name, paths[file], skip_bad, reading) for file in files]
-        own = [paths[file] for file in files]
-        check_units(pieces, own)
-        if len(pieces) > 1 and not any(_has_time(piece) for piece in pieces):
-            dates, sentence = dates_of_files(own, [datasets[file].attrs for file in files])
-            pieces = [_at(piece, date) for piece, date in zip(pieces, dates, strict=True)]
-            notes[sentence] = None
-        field = pieces[0] if len(pieces) == 1 else _along_time(pieces, own)
+        names = [paths[file] for file in files]
+        check_units(pieces, names)
+        field, dated_by = join_files(pieces, names, [datasets[file].attrs for file in files])
+        notes |= dict.fromkeys(dated_by)
         fields.append(field if time is None else select_time(field, time))
     field = fields[0] if len(fields) == 1 else join_variables(fields)
     if reading.where is not None:
@@ -170,7 +177,7 @@ def open_source(
 
 
 def check_measured(source: Source) -> None:
-    """Refuse a filled product of geogan, whose estimates would be taken for observations.
+    """Refuse filled products of geogan: their estimates would count as observations.
 
     Raises
     ------
@@ -184,20 +191,20 @@ def check_measured(source: Source) -> None:
 
 
 def _is_filled(dataset: xr.Dataset, name: str) -> bool:
-    """Whether a variable was filled by geogan: its file says so, or flags beside it say which cells were."""
+    """Return whether geogan filled a variable, by the attributes of the file or the flags of the variable."""
     flags = dataset.variables.get(f"{name}_source")
     return FILL in dataset.attrs or (flags is not None and "observed filled" in str(flags.attrs.get("flag_meanings")))
 
 
 def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | None = None) -> Field:
-    """The field of what is in memory: of a dataset all its measured variables, joined where there are several.
+    """Return an array or dataset in memory as a field; several measured variables of a dataset are joined.
 
     Parameters
     ----------
     data : DataArray or Dataset
-        A DataArray is the field already. Values that their attributes or encoding declare missing become NaN.
+        Values that attributes or encoding declare missing become NaN; dates index the time dimension.
     variable : str or sequence of str, optional
-        Which variables of a dataset; masks and flags do not count where none is named.
+        Variables of a dataset; by default all but masks and flags.
 
     Returns
     -------
@@ -217,31 +224,31 @@ def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | No
     ('sst,chl', 'chl')
     """
     if isinstance(data, xr.DataArray):
-        return _labelled(decided(data))
+        return _labelled(mark_gaps(data))
     data = with_coordinates(data)
     if variable is None:
         names = measured_variables(data) or [choose_variable(data)]
     else:
         names = [choose_variable(data, name) for name in named_variables(variable)]
-    fields = [_labelled(decided(data[name])) for name in names]
+    fields = [_labelled(mark_gaps(data[name])) for name in names]
     return fields[0] if len(fields) == 1 else Field.of(join_variables([field.array for field in fields]))
 
 
 def _files_of(
     variable: str | Sequence[str] | None, datasets: Sequence[xr.Dataset], paths: Sequence[str], reading: Reading
 ) -> dict[str, list[int]]:
-    """Numbers of the files that hold each variable: one must be in all of them, of several each in some."""
-    # A name may have a comma of its own.
-    one = variable is None or (isinstance(variable, str) and variable in datasets[0].variables)
-    names = [] if one else named_variables(variable or "")
+    """Return the indices of the files of each variable; a single variable must be in all files."""
+    # The name of a single variable may contain a comma.
+    is_single = variable is None or (isinstance(variable, str) and variable in datasets[0].variables)
+    names = [] if is_single else named_variables(variable or "")
     if len(names) < 2:
-        name = variable if one else names[0]
+        name = variable if is_single else names[0]
         among = datasets[0]
         if name is None:
-            # What a condition looks at is not what is to be filled.
-            among = among.drop_vars([each.name for each in reading.conditions], errors="ignore")
+            # Variables of a condition are not the field.
+            among = among.drop_vars([condition.name for condition in reading.conditions], errors="ignore")
         return {choose_variable(among, name, label=paths[0]): list(range(len(paths)))}  # type: ignore[arg-type]
-    every = sorted({str(each) for dataset in datasets for each in dataset.data_vars})
+    every = sorted({str(name) for dataset in datasets for name in dataset.data_vars})
     names = [matching(name, every) or name for name in names]
     found = {name: [file for file, dataset in enumerate(datasets) if name in dataset.variables] for name in names}
     for name, files in found.items():
@@ -251,14 +258,14 @@ def _files_of(
                 f"{label} variable {name!r}; there are {', '.join(every) or 'none'}, choose among them"
                 f"{suggestion(name, every)}"
             )
-    idle = set(range(len(paths))).difference(*found.values())
-    if idle:
-        raise InputError(f"{paths[min(idle)]} has none of the variables {', '.join(found)}; leave this file out")
+    unused = set(range(len(paths))).difference(*found.values())
+    if unused:
+        raise InputError(f"{paths[min(unused)]} has none of the variables {', '.join(found)}; leave this file out")
     return found
 
 
 def _piece(dataset: xr.Dataset, name: str, path: str, skip_bad: bool, reading: Reading) -> xr.DataArray:
-    """One variable of one file, with gaps where a condition does not hold; lazy, chunk by chunk."""
+    """Return a variable of a file, lazy, with gaps where a condition fails."""
     array = _gridded(dataset, name, path, skip_bad)
     if not reading.conditions:
         return array
@@ -270,26 +277,24 @@ def _piece(dataset: xr.Dataset, name: str, path: str, skip_bad: bool, reading: R
                 f"{path} has no variable {condition.name!r}, which the condition {reading.where!r} needs; it has "
                 f"{names}, choose among them with --where, or leave it out"
             )
-        looked_at = _gridded(dataset, condition.name, path, False)
-        sizes = {dim: size for dim, size in looked_at.sizes.items() if array.sizes.get(dim) != size}
-        if sizes:
+        other = _gridded(dataset, condition.name, path, False)
+        if any(array.sizes.get(dim) != size for dim, size in other.sizes.items()):
             raise InputError(
-                f"{condition.name!r} of {path} has the dimensions {dict(looked_at.sizes)} and {name!r} "
+                f"{condition.name!r} of {path} has the dimensions {dict(other.sizes)} and {name!r} "
                 f"{dict(array.sizes)}; a condition needs a variable on the grid of the field"
             )
-        part = looked_at.variable.copy(data=looked_at.data.map_blocks(condition.holds, dtype=bool))
-        holds = part if holds is None else holds & part
+        is_met = other.variable.copy(data=other.data.map_blocks(condition.holds, dtype=bool))
+        holds = is_met if holds is None else holds & is_met
     assert holds is not None
     holds = holds.set_dims(array.sizes).transpose(*array.dims)
-    kind = array.dtype if array.dtype.kind == "f" else np.result_type(array.dtype, np.float32)
-    screened = dask.array.map_blocks(kept, array.data, holds.data.rechunk(array.chunks), dtype=kind)
-    result = array.copy(data=screened)
+    dtype = array.dtype if array.dtype.kind == "f" else np.result_type(array.dtype, np.float32)
+    result = array.copy(data=dask.array.map_blocks(kept, array.data, holds.data.rechunk(array.chunks), dtype=dtype))
     result.encoding["condition"] = reading.where
     return result
 
 
 def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) -> xr.DataArray:
-    """One variable of one file: squeezed, in the order (time, band, y, x), in dask chunks."""
+    """Return a variable of a file in the order (time, band, y, x), in Dask chunks, without other dimensions."""
     if name not in dataset.variables:
         raise InputError(
             f"{path} has no variable {name!r}, which the first file has; leave this file out, or name the variables of "
@@ -322,82 +327,14 @@ def _labelled(array: xr.DataArray) -> Field:
     return Field(dated(array, axes), axes)
 
 
-def _has_time(piece: xr.DataArray) -> bool:
-    """Whether a map says when it is of: by a time dimension, or a scalar."""
-    return find_axes(piece).time is not None or _scalar_time(piece) is not None
-
-
-def _scalar_time(piece: xr.DataArray) -> str | None:
-    times = (str(name) for name, each in piece.coords.items() if each.ndim == 0 and "time" in str(name).lower())
-    return next(times, None)
-
-
-def _at(piece: xr.DataArray, date: np.datetime64) -> xr.DataArray:
-    """A map of a date."""
-    return piece.assign_coords(time=xr.Variable((), date, {"standard_name": "time"}))
-
-
 def _dask_chunks(array: xr.DataArray, axes: Axes) -> dict[str, int]:
-    """Stored chunks, merged along x, then y, then bands, then time, up to a sensible size."""
+    """Return the size of Dask chunks: stored chunks merged along x, then y, bands and time, up to _CHUNK_BYTES."""
     stored: Mapping[Any, int] = array.encoding.get("preferred_chunks") or {}
     order = axes.dims[::-1]
     chunks = {dim: min(int(stored.get(dim, 1)), array.sizes[dim]) for dim in order}
-    room = max(_BLOCK_BYTES // array.dtype.itemsize, array.size // _MOST_BLOCKS)
+    largest = max(_CHUNK_BYTES // array.dtype.itemsize, array.size // _MOST_CHUNKS)
     for dim in order:
         others = math.prod(size for other, size in chunks.items() if other != dim)
-        multiple = max(room // (others * chunks[dim]), 1)
+        multiple = max(largest // (others * chunks[dim]), 1)
         chunks[dim] = min(chunks[dim] * multiple, array.sizes[dim])
     return chunks
-
-
-def _along_time(pieces: list[xr.DataArray], paths: list[str]) -> xr.DataArray:
-    """Several files as one field; each holds the same grid at other times."""
-    first, axes = pieces[0], find_axes(pieces[0])
-    name = axes.time or _scalar_time(first)
-    if name is None:
-        raise InputError(f"{paths[0]} has no time, which other files have, so they cannot be put in order; add one")
-    grid = {each: at.variable for each, at in first.coords.items() if at.dims and set(at.dims) <= {axes.y, axes.x}}
-    films = []
-    for piece, path in zip(pieces, paths):
-        own = find_axes(piece)
-        if (own.y, own.x) != (axes.y, axes.x):
-            apart: object = f"dimensions ({own.y}, {own.x}), and ({axes.y}, {axes.x})"
-        else:
-            apart = None if piece is first else difference(Field(piece, own), Field(first, axes))
-        if apart:
-            raise InputError(f"{path} is on another grid than {paths[0]} ({apart}); give files of one grid")
-        if piece is not first:
-            # The grid is the first file's; a copy for each of many files would take gigabytes.
-            piece = piece.drop_vars([each for each in piece.coords if {own.y, own.x} & set(piece[each].dims)])
-            piece = piece.assign_coords(grid)
-        film = piece.expand_dims(name) if own.time is None and name in piece.coords else piece
-        if name not in film.dims or name not in film.coords:
-            raise InputError(f"{path} has no {name!r} coordinate, so the files cannot be put in order; add one")
-        films.append(film)
-    films = _of_one_calendar(films, name, paths)
-    films.sort(key=lambda film: film[name].values.min())
-    field = xr.concat(films, dim=name, coords="minimal", compat="override", join="override", combine_attrs="override")
-    field.encoding, field.attrs = shared_storage(films)
-    field[name].encoding = dict(films[0][name].encoding)
-    times = field.indexes[name]
-    if not times.is_unique:
-        double = shown_date(times[times.duplicated()][0])
-        raise InputError(f"{double} is found in more than one of the {len(paths)} files; leave one of them out")
-    return field if times.is_monotonic_increasing else field.sortby(name)
-
-
-def _of_one_calendar(films: list[xr.DataArray], name: str, paths: list[str]) -> list[xr.DataArray]:
-    """Refuse dates of different calendars, which have no common order."""
-    calendars = [calendar_of(film, find_axes(film)) for film in films]
-    kinds = [calendar or "no calendar, but numbers," for calendar in calendars]
-    for path, kind in zip(paths, kinds):
-        if kind != kinds[0]:
-            raise InputError(
-                f"the times of {path} have the calendar {kind} and those of {paths[0]} {kinds[0]}, so they have no "
-                f"common order; bring both to one, for example with dataset.convert_calendar('standard')"
-            )
-    types = {film[name].dtype.kind for film in films}
-    if calendars[0] is None or len(types) == 1:
-        return films
-    # Dates of one calendar, some of them too far from today for datetime64 in nanoseconds.
-    return [film.convert_calendar("standard", dim=name, use_cftime=True) for film in films]

@@ -1,4 +1,4 @@
-"""How files are read that do not tell by themselves: their group, their dimensions, a condition on their cells."""
+"""Reading: the group, the dimensions and the condition with which files are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from geogan.io.conditions import Condition, parse_conditions
 from geogan.operators.errors import InputError
 
 ROLES = ("time", "band", "y", "x")
-"""What a dimension can be."""
+"""Roles of dimensions."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Reading:
         Group of a NetCDF4 file or a Zarr store, nested ones with slashes; None for the root, or the only group that
         holds fields.
     dims : tuple of (str, str)
-        Roles and the dimensions that have them; these are renamed to ``time``, ``band``, ``y`` and ``x``.
+        Roles and names of dimensions; the dimensions are renamed to ``time``, ``band``, ``y`` and ``x``.
     where : str or None
         Condition on other variables, as in `geogan.io.conditions.parse_conditions`: cells that fail it are gaps.
     is_beside : bool
-        Of files that go with the data and may be made otherwise: a group or a dimension that they lack is left out.
+        For files that accompany the data and may have another layout: a missing group or dimension is ignored.
     """
 
     group: str | None = None
@@ -41,7 +41,7 @@ class Reading:
     def of(
         cls, group: str | None = None, dims: str | Mapping[str, str] | None = None, where: str | None = None
     ) -> Reading:
-        """Check what was given.
+        """Return a reading from text; refuse anything that is not understood.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class Reading:
         Raises
         ------
         InputError
-            Where a role is unknown, a dimension is named twice, or the condition is not understood.
+            If a role is unknown, a dimension is named twice, or the condition is not understood.
 
         Examples
         --------
@@ -71,23 +71,23 @@ class Reading:
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """What must hold of a cell."""
+        """The conditions that cells must meet."""
         return () if self.where is None else parse_conditions(self.where)
 
     @property
     def plain(self) -> dict[str, Any]:
-        """The entries that were given, as JSON can hold them."""
+        """The entries that are set, as plain values for JSON."""
         dims = ",".join(f"{role}={name}" for role, name in self.dims)
         entries = {"group": self.group, "dims": dims or None, "where": self.where}
         return {name: value for name, value in entries.items() if value is not None}
 
     def unless(self, given: Mapping[str, str | Mapping[str, str] | None]) -> Reading:
-        """Return the reading with those entries that were given in place of its own; empty text stands for none.
+        """Return the reading with the given entries replaced; an empty text removes an entry.
 
         Parameters
         ----------
         given : mapping
-            ``group``, ``dims`` and ``where``; None leaves an entry as it is.
+            ``group``, ``dims`` and ``where``; None keeps an entry.
 
         Examples
         --------
@@ -98,7 +98,7 @@ class Reading:
         return Reading.of(**entries | {name: value for name, value in given.items() if value is not None})
 
     def beside(self) -> Reading:
-        """Return how files are read that go with the data: masks, a truth, clean fields."""
+        """Return the reading of files that accompany the data: masks, a truth, clean fields."""
         return replace(self, where=None, is_beside=True)
 
     def unconditional(self) -> Reading:
@@ -106,12 +106,12 @@ class Reading:
         return replace(self, where=None)
 
     def renamed(self, dataset: xr.Dataset, label: str) -> xr.Dataset:
-        """Give a dataset's dimensions the names of their roles.
+        """Return a dataset whose dimensions have the names of their roles.
 
         Raises
         ------
         InputError
-            Where a dimension is not there, or the name of a role is taken by something else.
+            If a dimension does not exist, or something else has the name of a role.
         """
         names = {name: role for role, name in self.dims if name in dataset.dims and name != role}
         lacking = [name for _, name in self.dims if name not in dataset.dims]
@@ -130,11 +130,11 @@ class Reading:
 
 
 PLAIN = Reading()
-"""As files tell themselves."""
+"""Reading without group, dimensions and condition."""
 
 
 def _pairs(dims: str | Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
-    """Roles and dimensions of a text or a mapping."""
+    """Return pairs of role and dimension from a text or a mapping."""
     if dims is None:
         return ()
     if isinstance(dims, str):
@@ -154,7 +154,7 @@ def _pairs(dims: str | Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
                 f"dims has {role}={name}, where a role ({', '.join(ROLES)}) and the dimension that has it are "
                 "expected; write for example 'time=t,y=YDim,x=XDim'"
             )
-    for each in (0, 1):
-        if len({pair[each] for pair in pairs}) < len(pairs):
+    for position in (0, 1):
+        if len({pair[position] for pair in pairs}) < len(pairs):
             raise InputError(f"dims names a role or a dimension twice, got {dims!r}; give each once")
     return tuple(pairs)

@@ -1,4 +1,4 @@
-"""Sizes that a file claims and no machine could hold: refused before anything is allocated for them."""
+"""Checks of sizes that a file claims, before memory is allocated for them."""
 
 import math
 import os
@@ -10,17 +10,17 @@ import xarray as xr
 from geogan.fields.axes import Axes
 from geogan.operators.errors import InputError
 
-# Entries along a dimension, as dates of one a minute over 255 years: what is known of each is held in memory.
 MOST_ENTRIES = 2**27
+"""Most entries along a dimension, since its coordinate is held in memory: one a minute over 255 years."""
 
 
 def check_dimensions(path: str, sizes: Mapping[Any, int]) -> None:
-    """Refuse a file that claims a dimension too long to be indexed.
+    """Refuse a file that claims a dimension that is too long for its coordinate to be held in memory.
 
     Raises
     ------
     InputError
-        With the dimension and its size.
+        If a dimension is longer than :data:`MOST_ENTRIES`.
 
     Examples
     --------
@@ -39,16 +39,16 @@ def check_dimensions(path: str, sizes: Mapping[Any, int]) -> None:
 
 
 def check_memory(field: xr.DataArray, axes: Axes, label: str) -> None:
-    """Refuse a field of which not even one map, or one stored chunk, fits into memory.
+    """Refuse a field if one map or one stored chunk does not fit into memory.
 
     Raises
     ------
     InputError
-        With what does not fit, and its size.
+        With the size of the map or chunk.
     """
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows does not say
+    except (AttributeError, OSError, ValueError):  # not available on Windows
         return
     size = field.dtype.itemsize
     stored: Mapping[Any, int] = field.encoding.get("preferred_chunks") or {}
