@@ -1,4 +1,4 @@
-"""Arrays that come with a field, brought to its dimensions by their names and compared with its coordinates."""
+"""Arrays that accompany a field, aligned with its dimensions and checked against its coordinates."""
 
 from __future__ import annotations
 
@@ -22,25 +22,24 @@ def aligned(
     dims: Sequence[str] | None = None,
     remedy: str = "give it on the same cells and dates",
 ) -> xr.DataArray:
-    """Return an array with the dimensions of a field, in their order.
+    """Return an array with the dimensions of a field, in the same order.
 
     Parameters
     ----------
     array : DataArray
-        Its dimensions are those of the field in any order, by name; or by their role, where the names differ.
-        Further dimensions of length one are dropped. Lazy or not.
+        Its dimensions are matched by name, else by role; other dimensions of length one are dropped. Lazy or not.
     field : Field
     called : str
-        What sentences call the array.
+        Words for the array in messages.
     dims : sequence of str, optional
-        Dimensions of the field that are expected; by default all of them.
+        Dimensions of the field that the array must have; by default all.
     remedy : str
-        What to do about another shape, for the sentence.
+        What to do about a wrong shape, for the message.
 
     Returns
     -------
     array : DataArray
-        Lazy where it is.
+        Lazy if ``array`` is.
 
     Raises
     ------
@@ -74,7 +73,7 @@ def aligned(
             f"{called} is on another grid than {field.name}: {apart}; select, sort or interpolate it to the same cells"
         )
     for dim in dims:
-        # Variables that are bands have names of their own, such as sst and sst_error.
+        # Names of joined variables may differ, such as sst and sst_error.
         if dim not in (axes.y, axes.x, VARIABLE) and not _same(array, field.array, dim):
             raise InputError(
                 f"{called} has other coordinates along {dim} ({_span(array, dim)}) than {field.name} "
@@ -84,13 +83,13 @@ def aligned(
 
 
 def as_domain(domain: Any, field: Field) -> np.ndarray:
-    """Return a domain as truth values on the rows and columns of a field.
+    """Return a domain as booleans on the grid of a field.
 
     Parameters
     ----------
     domain : DataArray or array_like, shape (y, x)
-        1 or True where the quantity exists, 0 or False elsewhere; a missing value counts as 0. A DataArray may be
-        transposed, and is compared with the field's coordinates.
+        1 or True where the quantity exists, 0 or False elsewhere; NaN counts as 0. A DataArray may be transposed, and
+        its coordinates are compared with those of the field.
     field : Field
 
     Returns
@@ -124,7 +123,7 @@ def as_domain(domain: Any, field: Field) -> np.ndarray:
 
 
 def _renamed(array: xr.DataArray, field: xr.DataArray, dims: Sequence[str]) -> xr.DataArray:
-    """Return an array with the field's names for dimensions of the same role; as it is where that does not fit."""
+    """Return an array with the dimension names of the field, matched by role; unchanged if names would collide."""
     ours = {dim: role for role, dim in axis_roles(field).items()}
     theirs = axis_roles(array)
     names = {theirs[ours[dim]]: dim for dim in dims if dim not in array.dims and ours.get(dim) in theirs}

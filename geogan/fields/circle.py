@@ -1,7 +1,7 @@
-"""Columns of a grid that goes once round the globe: the one place where they are taken modulo its width.
+"""Columns of a grid that goes once round the globe, counted modulo its width.
 
-A stretch of columns is a slice of whole numbers. On such a grid it may begin before column 0 or end beyond the last
-column: column ``-1`` is the last one, column ``width`` the first one again.
+A range of columns is a slice of whole numbers. On such a grid it may begin before column 0 or end after the last
+column: column ``-1`` is the last column, column ``width`` is the first.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch import Tensor
 
 
 def columns(part: slice, width: int) -> slice | np.ndarray:
-    """Return the columns of a stretch, as an index: the slice itself inside the grid, else their numbers.
+    """Return an index of a range of columns: the slice itself inside the grid, else an array.
 
     Parameters
     ----------
     part : slice
         Whole numbers, or ``slice(None)``.
     width : int
-        Columns of the grid.
+        Number of columns of the grid.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def columns(part: slice, width: int) -> slice | np.ndarray:
 
 
 def stretches(part: slice, width: int) -> list[slice]:
-    """Return the stretches inside the grid that make up one stretch, in order.
+    """Return slices inside the grid that together are a range of columns, in order.
 
     Examples
     --------
@@ -44,29 +44,29 @@ def stretches(part: slice, width: int) -> list[slice]:
     """
     if part.start is None or (part.start >= 0 and part.stop <= width):
         return [part]
-    found, start = [], part.start
+    slices, start = [], part.start
     while start < part.stop:
         first = start % width
         length = min(width - first, part.stop - start)
-        found.append(slice(first, first + length))
+        slices.append(slice(first, first + length))
         start += length
-    return found
+    return slices
 
 
 def taken(grid: np.ndarray, y: slice, x: slice) -> np.ndarray:
-    """Return some rows and columns of a grid, (..., h, w): a view inside the grid, else a copy.
+    """Return rows and columns of a grid as (..., h, w): a view if they lie inside the grid, else a copy.
 
     Examples
     --------
     >>> taken(np.arange(8).reshape(2, 4), slice(1, 2), slice(3, 6)).tolist()
     [[7, 4, 5]]
     """
-    place = columns(x, grid.shape[-1])
-    return grid[..., y, place] if isinstance(place, slice) else np.take(grid[..., y, :], place, -1)
+    index = columns(x, grid.shape[-1])
+    return grid[..., y, index] if isinstance(index, slice) else np.take(grid[..., y, :], index, -1)
 
 
 def widened(x: Tensor, rim: int) -> Tensor:
-    """Return a field (..., W) that spans the circle with ``rim`` more columns on either side: those across the seam.
+    """Return a periodic field (..., W) with ``rim`` more columns on either side, from across the seam.
 
     Examples
     --------
@@ -78,14 +78,14 @@ def widened(x: Tensor, rim: int) -> Tensor:
 
 
 def around(network: Callable[..., Any], rim: int) -> Callable[..., Any]:
-    """Return a network that sees ``rim`` columns across the seam on either side of fields that span the circle.
+    """Return a network for periodic fields, which get ``rim`` columns from across the seam on either side.
 
     Parameters
     ----------
     network : callable
-        Takes and gives tensors whose last axis is x, a tuple of them, or None.
+        Takes and returns tensors whose last axis is x, a tuple of them, or None.
     rim : int
-        At least as far as the network reaches: what it says of a cell then does not depend on where the seam is.
+        At least the receptive field of the network, in columns: results then do not depend on the position of the seam.
 
     Examples
     --------
@@ -93,22 +93,22 @@ def around(network: Callable[..., Any], rim: int) -> Callable[..., Any]:
     [-7, 1, 2, 4]
     """
 
-    def cut(made: Any) -> Any:
-        if isinstance(made, tuple):
-            return tuple(cut(part) for part in made)
-        return made if made is None else made[..., rim : made.shape[-1] - rim]
+    def cropped(output: Any) -> Any:
+        if isinstance(output, tuple):
+            return tuple(cropped(part) for part in output)
+        return output if output is None else output[..., rim : output.shape[-1] - rim]
 
-    def seen(part: Any) -> Any:
-        return widened(part, rim) if isinstance(part, Tensor) else part
+    def padded(value: Any) -> Any:
+        return widened(value, rim) if isinstance(value, Tensor) else value
 
-    def call(*parts: Any, **named: Any) -> Any:
-        return cut(network(*map(seen, parts), **{name: seen(part) for name, part in named.items()}))
+    def call(*inputs: Any, **options: Any) -> Any:
+        return cropped(network(*map(padded, inputs), **{name: padded(value) for name, value in options.items()}))
 
     return call
 
 
 def rim_of(reach: int, multiple: int = 4) -> int:
-    """Return the columns across the seam for a network of some reach: whole cells of its coarsest level.
+    """Return the number of columns from across the seam for a receptive field: a multiple of the coarsest cells.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Covariates: what is known of every place and day beside the field, as channels for the networks."""
+"""Covariates: known maps and the season as additional input channels of the networks."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from geogan.fields.grids import difference
 from geogan.operators.choices import suggestion
 from geogan.operators.errors import InputError
 
-# Those that come without data; any other is a static map of the user's.
 MADE = ("day_of_year", "latitude", "distance_to_coast")
+"""Covariates that are computed from the field; any other is a static map of the user."""
 
 
 @dataclass(frozen=True, eq=False)
 class Covariates:
-    """Covariates on a grid, standardised.
+    """Standardised covariates on a grid.
 
     Attributes
     ----------
     names : tuple of str
         ``"day_of_year"``, ``"latitude"``, ``"distance_to_coast"``, or names of static maps.
     maps : ndarray of float32, shape (K, H, W)
-        All but the day of the year, in the order of their names: mean 0 and standard deviation 1 over the domain, 0
+        All but the day of the year, in the order of ``names``: mean 0 and standard deviation 1 over the domain, 0
         outside.
     """
 
@@ -44,7 +44,7 @@ class Covariates:
         field: Field,
         given: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
     ) -> Covariates | None:
-        """The covariates of a field, by name.
+        """Return the covariates of a field, by name.
 
         Parameters
         ----------
@@ -53,17 +53,17 @@ class Covariates:
         field : Field
             With its domain.
         given : mapping of DataArray, shape (y, x), or Dataset, optional
-            Static maps on the field's grid. Of what is there, only those named are looked at.
+            Static maps on the grid of the field; only those in ``names`` are used.
 
         Returns
         -------
         Covariates or None
-            None where none are named.
+            None if ``names`` is empty.
 
         Raises
         ------
         InputError
-            Where one is unknown, not static, on another grid, has gaps in the domain or says nothing.
+            If a covariate is unknown, not static, on another grid, constant, or has gaps in the domain.
 
         Examples
         --------
@@ -93,42 +93,42 @@ class Covariates:
 
     @property
     def seasonal(self) -> bool:
-        """Whether the day of the year is among them."""
+        """Whether the day of the year is a covariate."""
         return "day_of_year" in self.names
 
     @property
     def channels(self) -> int:
-        """Channels of the networks' input: the day of the year has two."""
+        """Number of input channels; the day of the year has two."""
         return 2 * self.seasonal + len(self.maps)
 
     def part(self, field: Field, y: slice, x: slice) -> Covariates:
-        """The covariates of a field that lies on a part of the grid.
+        """Return the covariates of a field on a part of the grid.
 
         Raises
         ------
         InputError
-            Where the day of the year is among them and the field has no dates.
+            If the day of the year is a covariate and the field has no dates.
         """
         if self.seasonal:
             check_dates(field)
         return replace(self, maps=taken(self.maps, y, x))
 
     def films(self, phase: np.ndarray | None, domain: np.ndarray, y: slice, x: slice, *, dates: int) -> np.ndarray:
-        """The channels of some dates at ``y``, ``x``.
+        """Return the channels of dates on rows ``y`` and columns ``x``.
 
         Parameters
         ----------
         phase : ndarray, shape (T,), or None
             Day of the year of each date.
         domain : ndarray, shape (h, w)
-            Of that place.
+            Domain on these rows and columns.
         dates : int
-            How many there are, T.
+            Number of dates, T.
 
         Returns
         -------
         channels : ndarray of float32, shape (T, K, h, w)
-            Cosine and sine of the day of the year, with standard deviation 1 over a year, then the maps.
+            Cosine and sine of the day of the year, with standard deviation 1 over a year, followed by the maps.
         """
         films = np.empty((dates, self.channels, *domain.shape), np.float32)
         films[:, 2 * self.seasonal :] = taken(self.maps, y, x)
@@ -141,7 +141,7 @@ class Covariates:
 
 
 def named(names: str | Sequence[str]) -> tuple[str, ...]:
-    """Names one by one, each once.
+    """Return the names in texts with commas, without repetition.
 
     Examples
     --------
@@ -153,14 +153,14 @@ def named(names: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def distance_to_coast(domain: np.ndarray, *, is_periodic: bool = False) -> np.ndarray:
-    """Logarithm of the distance to the nearest cell outside the domain, in cells; 0 next to it and beyond.
+    """Return the logarithm of the distance to the nearest cell outside the domain, in cells; 0 at the coast.
 
-    Where the last column touches the first, the nearest may lie across the seam.
+    On a periodic grid the nearest cell may lie across the seam.
 
     Raises
     ------
     InputError
-        Where all cells are inside.
+        If all cells are inside.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def distance_to_coast(domain: np.ndarray, *, is_periodic: bool = False) -> np.nd
             "distance_to_coast needs a coast, but every cell is in the domain; give the mask of land and sea with "
             "--domain, or leave the covariate out"
         )
-    # No column is farther than half the way round.
+    # Columns are at most half a turn apart.
     width = domain.shape[1]
     half = -(-width // 2) if is_periodic else 0
     distance = distance_transform_edt(taken(domain, slice(None), slice(-half, width + half)))
@@ -203,13 +203,13 @@ def _sine_of_latitude(field: Field) -> np.ndarray:
 
 
 def _static(name: str, given: Mapping[Hashable, xr.DataArray] | xr.Dataset, field: Field) -> np.ndarray:
-    """A static map on the field's grid, shape (y, x)."""
+    """Return a static map on the grid of the field, shape (H, W)."""
     if name not in given:
-        there = [str(other) for other in given if squeezed(given[other], roles="yx").ndim == 2]
+        maps = [str(other) for other in given if squeezed(given[other], roles="yx").ndim == 2]
         raise InputError(
             f"no covariate is named {name!r}; choose from {', '.join(MADE)}, or a static map of the data"
-            + (f": {', '.join(there)}" if there else ", which have none")
-            + suggestion(name, [*MADE, *there])
+            + (f": {', '.join(maps)}" if maps else ", which have none")
+            + suggestion(name, [*MADE, *maps])
         )
     static = squeezed(given[name], roles="yx")
     if static.ndim != 2 or static.dtype.kind not in "biuf":
@@ -230,17 +230,17 @@ def _static(name: str, given: Mapping[Hashable, xr.DataArray] | xr.Dataset, fiel
 
 def _standardised(name: str, values: np.ndarray, domain: np.ndarray) -> np.ndarray:
     inside = values[domain].astype(np.float64)
-    lacking = int((~np.isfinite(inside)).sum())
-    if lacking:
+    missing = int((~np.isfinite(inside)).sum())
+    if missing:
         raise InputError(
-            f"covariate {name!r} has no value on {lacking} of the {inside.size} cells of the domain; fill its gaps, or "
+            f"covariate {name!r} has no value on {missing} of the {inside.size} cells of the domain; fill its gaps, or "
             "take those cells out of the domain"
         )
     if np.ptp(inside) == 0:
-        raise InputError(f"covariate {name!r} is the same in the whole domain, so it says nothing; leave it out")
-    ready = np.zeros(domain.shape, np.float32)
-    ready[domain] = (inside - inside.mean()) / inside.std()
-    return ready
+        raise InputError(f"covariate {name!r} is the same in the whole domain; leave it out")
+    standardised = np.zeros(domain.shape, np.float32)
+    standardised[domain] = (inside - inside.mean()) / inside.std()
+    return standardised
 
 
 def _extent(field: Field) -> str:

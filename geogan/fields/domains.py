@@ -1,4 +1,4 @@
-"""Domains: which cells of a grid a quantity exists in, as asked for or by what is known of it."""
+"""Domains: the cells of a grid in which a quantity exists."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from geogan.fields.variables import split_variables
 from geogan.operators.errors import InputError
 
 WORDS = ("observed", "all", "sea", "land")
-# A mask is believed where it holds this share of the cells that were observed: a few lie on its wrong side often.
+# Smallest share of the observed cells inside a mask that is used as domain; a few cells may lie outside.
 AGREEMENT = 0.98
-# Coastlines that hold less of them than this share say nothing of the field, which may be that of lakes.
+# Smallest share of the observed cells at sea (or on land) for which coastlines are used; lakes have less.
 LEAST_AGREEMENT = 0.5
-# A mask of land and sea has one of these words in its name, and none of those that follow.
+# Names of masks of land and sea contain one of the first words, and none of the second.
 _MASK_WORDS = {"mask", "lsm", "sea", "ocean", "land", "wet", "water", "tmask", "landmask", "seamask", "oceanmask"}
 _NO_MASK_WORDS = {"qc", "flag", "flags", "quality", "cloud", "clouds", "ice", "status", "source", "valid", "rain"}
 
 
 class Domain(NamedTuple):
-    """A domain, and where it comes from.
+    """A domain and its origin.
 
     Attributes
     ----------
@@ -35,9 +35,9 @@ class Domain(NamedTuple):
         ``not:`` and a variable's name; ``given`` for an array without a name.
     cells : ndarray of bool, shape (H, W)
     origin : str
-        Where it comes from, in words.
+        Its origin in words.
     remark : str
-        What else is to be said of it.
+        A further remark for messages; empty if there is none.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Domain(NamedTuple):
     remark: str = ""
 
     def sentence(self, observed: np.ndarray) -> str:
-        """Say where the domain comes from, its number of cells, and how many observed cells lie outside.
+        """Return a sentence on the origin of the domain, its number of cells, and observed cells outside.
 
         Parameters
         ----------
@@ -63,23 +63,23 @@ class Domain(NamedTuple):
 
 
 def surface(field: Field, word: str) -> np.ndarray:
-    """Return the cells of a field's grid at sea, or those on land, by the coastlines that come with geogan.
+    """Return the cells of a grid at sea, or on land, by the coastlines in geogan.
 
     Parameters
     ----------
     field : Field
-        With latitudes and longitudes in degrees, one- or two-dimensional; longitudes of any turn.
+        With one- or two-dimensional latitudes and longitudes in degrees; longitudes modulo 360.
     word : {"sea", "land"}
 
     Returns
     -------
     cells : ndarray of bool, shape (H, W)
-        By the cells' centres; False where a centre has no place.
+        By the centres of cells; False where a centre has no coordinates.
 
     Raises
     ------
     InputError
-        If there are no latitudes and longitudes, or no cell is at sea, or on land.
+        If the field has no latitudes and longitudes, or no cell is at sea (or on land).
 
     Examples
     --------
@@ -109,19 +109,19 @@ def surface(field: Field, word: str) -> np.ndarray:
 
 
 def named_domain(field: Field, domain: str | np.ndarray | xr.DataArray | xr.Dataset | None) -> Domain | None:
-    """Return the domain that was asked for; None where only what was observed can tell.
+    """Return the requested domain; None if it depends on the observations.
 
     Parameters
     ----------
     field : Field
     domain : str, ndarray of bool, DataArray, Dataset, optional
-        A word of :data:`WORDS`; or a mask, 1 where the quantity exists, aligned by the names of its dimensions if it
-        has any; or masks of which one may be chosen by :func:`known_domain`.
+        A word of :data:`WORDS`; or a mask, 1 where the quantity exists, aligned by its dimension names if it has them;
+        or masks from which :func:`known_domain` may choose.
 
     Raises
     ------
     InputError
-        For an unknown word, a mask of another grid, or one with other values than 0 and 1.
+        For an unknown word, a mask on another grid, or a mask with other values than 0 and 1.
 
     Examples
     --------
@@ -147,27 +147,27 @@ def named_domain(field: Field, domain: str | np.ndarray | xr.DataArray | xr.Data
 def known_domain(
     field: Field, domain: str | xr.Dataset | None, observed: np.ndarray, *, is_scene: bool = False
 ) -> Domain:
-    """Return the domain of a field where what was observed has a say.
+    """Return the domain of a field that depends on where it was observed.
 
     Parameters
     ----------
     field : Field
     domain : str, Dataset, optional
-        ``"observed"``, ``"sea+observed"`` or ``"land+observed"``; or, with ``"auto"`` or a Dataset of masks, what is
-        known: the first mask that holds what was observed, or by the ``standard_name`` of the quantity sea or land and
-        what was observed. Otherwise, and by default, where a value was observed; in a single scene every cell.
+        ``"observed"``, ``"sea+observed"`` or ``"land+observed"``; or, with ``"auto"`` or a Dataset of masks, the first
+        mask that contains the observed cells, else sea or land by the ``standard_name`` together with the observed
+        cells. Otherwise, and by default, the observed cells; in a single scene all cells.
     observed : ndarray of bool, shape (H, W)
         Where a value was ever observed.
     is_scene : bool
-        Whether the field is a single scene: what it does not show may be land or cloud.
+        Whether the field is a single scene, whose gaps may be land or cloud.
 
     Raises
     ------
     InputError
-        If sea or land was asked for and there are no latitudes and longitudes, or none of their cells.
+        If sea or land is requested and the field has no latitudes and longitudes, or no such cells.
     """
     if field.axes.independent:
-        # What a cell is in one sample says nothing of what it is in another.
+        # Samples have no common land.
         return Domain("all", np.ones_like(observed), "all")
     if isinstance(domain, str) and domain not in ("observed", "auto"):
         return _joined(field, next(word for word in domain.split("+") if word != "observed"), observed)
@@ -176,7 +176,7 @@ def known_domain(
         found = _fitting_mask(masks, field, observed, is_scene=is_scene) or _of_quantity(field, observed)
         if found is not None:
             return found
-    # A Dataset of masks compared with a text would be compared variable by variable.
+    # isinstance first: comparing a Dataset with a text compares each of its variables.
     if is_scene and not (isinstance(domain, str) and domain == "observed"):
         return Domain(
             "all",
@@ -188,7 +188,7 @@ def known_domain(
 
 
 def _joined(field: Field, word: str, observed: np.ndarray) -> Domain:
-    """Sea or land, and what was observed elsewhere: coastlines are coarser than many grids."""
+    """Return sea or land together with observed cells elsewhere, since coastlines are coarser than many grids."""
     cells = surface(field, word)
     outside = int((observed & ~cells).sum())
     if not outside:
@@ -198,32 +198,32 @@ def _joined(field: Field, word: str, observed: np.ndarray) -> Domain:
 
 
 def _of_quantity(field: Field, observed: np.ndarray) -> Domain | None:
-    """The domain that the standard name of the quantity tells, or those of all variables."""
-    found = {surface_of(variable) for variable in split_variables(field.array)}
-    word = found.pop()
-    if found or word is None or not {"latitude", "longitude"} <= places_of(field).keys():
+    """Return the domain by the standard name of the quantity; None if variables differ or it is not known."""
+    surfaces = {surface_of(variable) for variable in split_variables(field.array)}
+    word = surfaces.pop()
+    if surfaces or word is None or not {"latitude", "longitude"} <= places_of(field).keys():
         return None
     try:
         domain = _joined(field, word, observed)
     except InputError:
-        return None  # no cell is there, whatever the name says
+        return None  # no cell is at sea (or on land)
     inside = int((surface(field, word) & observed).sum())
     return domain if inside >= LEAST_AGREEMENT * observed.sum() else None
 
 
 def _fitting_mask(masks: xr.Dataset, field: Field, observed: np.ndarray, *, is_scene: bool) -> Domain | None:
-    """The first mask of land or sea that holds what was observed, as it is or turned round."""
+    """Return the first mask of land or sea that contains the observed cells, as stored or inverted."""
     for name, mask in masks.data_vars.items():
         words = set(str(name).lower().replace("-", "_").split("_"))
-        stated = str(mask.attrs.get("standard_name", "")).endswith("binary_mask")
-        if not stated and (not words & _MASK_WORDS or words & _NO_MASK_WORDS):
+        is_stated = str(mask.attrs.get("standard_name", "")).endswith("binary_mask")
+        if not is_stated and (not words & _MASK_WORDS or words & _NO_MASK_WORDS):
             continue
         values = mask.transpose(field.axes.y, field.axes.x).values
         values = np.nan_to_num(values) if values.dtype.kind == "f" else values
         if values.shape != observed.shape or values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
             continue
         for text, cells in ((str(name), values == 1), (f"not:{name}", values == 0)):
-            # Of a single scene a mask may be no more than where it was observed.
+            # In a single scene, a mask that equals the observed cells marks clouds, not land.
             if is_scene and np.array_equal(cells, observed):
                 continue
             if cells.any() and (cells & observed).sum() >= AGREEMENT * observed.sum():
@@ -232,7 +232,7 @@ def _fitting_mask(masks: xr.Dataset, field: Field, observed: np.ndarray, *, is_s
 
 
 def _given(field: Field, domain: np.ndarray | xr.DataArray) -> Domain:
-    """A mask that was given as an array."""
+    """Return a domain from a mask that was given as an array."""
     name, origin = "given", "as given"
     if isinstance(domain, xr.DataArray) and domain.name is not None:
         name, origin = str(domain.name), f"{domain.name} of the data"

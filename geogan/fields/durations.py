@@ -1,13 +1,13 @@
-"""Durations in words, in the unit that suits them."""
+"""Durations in words."""
 
 import math
 
-# Unit, its length in days, and the shortest duration that is told in it.
+# Units and their length in days; a duration is written in the first unit that is not longer.
 _UNITS = (("day", 1.0), ("hour", 1 / 24), ("minute", 1 / 1440), ("second", 1 / 86400))
 
 
 def duration(days: float) -> str:
-    """Return a duration in words: days, or hours, minutes or seconds where it is shorter.
+    """Return a duration in words: in days, hours, minutes or seconds.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def duration(days: float) -> str:
     Returns
     -------
     words : str
-        Three significant digits at most, whole numbers in full.
+        At most three significant digits; numbers of 100 or more are rounded to whole ones.
 
     Examples
     --------
@@ -26,7 +26,7 @@ def duration(days: float) -> str:
     """
     if not math.isfinite(days):
         return "endless" if days > 0 else "unknown"
-    # Rounding of times in days makes an hour a little shorter than one.
+    # Times in days are rounded, so an hour may be slightly shorter than 1/24 day.
     unit, length = next((pair for pair in _UNITS if abs(days) >= 0.9995 * pair[1]), _UNITS[-1])
     count = days / length
     text = f"{count:.0f}" if abs(count) >= 100 else f"{count:.3g}"

@@ -1,7 +1,7 @@
-"""Grids: where the cells of a field are, and whether two fields lie on the same cells.
+"""Grids: coordinates of the cells of a field, and comparison of the grids of two fields.
 
-Coordinates are compared whatever their dimensions are called: those named like a dimension, one-dimensional ones on
-dimensions without a coordinate, and two-dimensional latitudes and longitudes.
+Names of dimensions do not matter. Compared are coordinates named like a dimension, one-dimensional coordinates of
+dimensions without one, and two-dimensional latitudes and longitudes.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from geogan.fields.geography import geographic_kind, goes_round
 from geogan.operators.errors import InputError
 
 Places = Mapping[str, np.ndarray]
-"""Coordinates of the cells by kind, each (H, 1), (1, W) or (H, W): ``y`` and ``x`` for the coordinates that index the
-dimensions, ``latitude`` and ``longitude`` for geographic ones, which may be the same."""
+"""Coordinates of cells by kind, each (H, 1), (1, W) or (H, W): ``y`` and ``x`` are the coordinates that index the
+dimensions, ``latitude`` and ``longitude`` the geographic ones; both may be the same coordinate."""
 
-# Two grids are the same where they differ by no more than this share of a step.
+# Largest difference of coordinates of equal grids, as a share of a grid step.
 _TOLERANCE = 0.01
-# Single precision rounds coordinates by this share of their size; on a fine grid that is more than the share above.
+# Relative rounding error of coordinates in single precision, which exceeds the tolerance on fine grids, and the largest
+# share of a grid step that it may reach.
 _ROUNDING, _MOST_ROUNDING = 2.4e-7, 0.25
 
 
 class _Pair(NamedTuple):
-    """One kind of coordinate of two grids."""
+    """Coordinates of one kind of two grids."""
 
     kind: str
     first: np.ndarray
@@ -36,13 +37,13 @@ class _Pair(NamedTuple):
 
 
 class Misfit(NamedTuple):
-    """Why one grid is no part of another.
+    """The reason why a grid is not part of another.
 
     Parameters
     ----------
     kind : str
-        The coordinate that differs; ``"size"`` where there is none and the sizes differ; ``"other"`` where both grids
-        have coordinates and none in common.
+        Kind of the coordinate that differs; ``"size"`` if there are no coordinates and sizes differ; ``"other"`` if the
+        grids have no kind of coordinate in common.
     axis : int
         0 for rows, 1 for columns.
     """
@@ -61,13 +62,13 @@ def places_of(field: Field) -> dict[str, np.ndarray]:
     Returns
     -------
     places : dict of ndarray of float64
-        See :data:`Places`; empty where the field has no numeric coordinates.
+        See :data:`Places`; empty if the field has no numeric coordinates.
 
     Raises
     ------
     InputError
-        If a coordinate along y or x is not finite, a two-dimensional one has no finite value at all, or a
-        two-dimensional one changes with time.
+        If a one-dimensional coordinate is not finite everywhere, or a two-dimensional one has no finite value or
+        changes with time.
 
     Examples
     --------
@@ -76,18 +77,18 @@ def places_of(field: Field) -> dict[str, np.ndarray]:
     >>> {kind: values.shape for kind, values in places_of(field).items()}
     {'latitude': (3, 1)}
     """
-    found: dict[str, np.ndarray] = {}
+    places: dict[str, np.ndarray] = {}
     for coordinate, kinds in _coordinates(field.array, field.axes):
-        new = [kind for kind in kinds if kind not in found]
+        new = [kind for kind in kinds if kind not in places]
         if new:
             values = _values(coordinate, field.axes)
             _check_finite(coordinate, values, field.array)
-            found |= dict.fromkeys(new, values)
-    return found
+            places |= dict.fromkeys(new, values)
+    return places
 
 
 def check_sides(field: Field) -> None:
-    """Refuse rows or columns without a place of their own; maps of coordinates are not read.
+    """Refuse rows or columns whose one-dimensional coordinate is not finite; other coordinates are not read.
 
     Raises
     ------
@@ -100,7 +101,7 @@ def check_sides(field: Field) -> None:
 
 
 def _coordinates(field: xr.DataArray, axes: Axes) -> Iterator[tuple[xr.DataArray, list[str]]]:
-    """Numeric coordinates of the cells, each with its kinds; those that index a dimension come first."""
+    """Yield the numeric coordinates of cells with their kinds; those that index a dimension come first."""
     sides = {axes.y: "y", axes.x: "x"}
     for name in sorted(field.coords, key=lambda name: name not in sides):
         coordinate = field.coords[name]
@@ -116,16 +117,16 @@ def _coordinates(field: xr.DataArray, axes: Axes) -> Iterator[tuple[xr.DataArray
 
 
 class Difference(NamedTuple):
-    """How two grids differ; as text one phrase.
+    """The difference of two grids; ``str`` returns it as a phrase.
 
     Parameters
     ----------
     kind : str
-        The coordinate that differs: ``y``, ``x``, ``latitude`` or ``longitude``.
+        Kind of the coordinate that differs: ``y``, ``x``, ``latitude`` or ``longitude``.
     name : str
-        What the first field calls it; empty where the numbers of cells differ.
+        Its name in the first field; empty if the numbers of cells differ.
     first, second : str
-        Where it goes from and to in each, or the number of cells.
+        Its range in each field, or the numbers of cells.
     """
 
     kind: str
@@ -138,22 +139,22 @@ class Difference(NamedTuple):
 
 
 def difference(first: Field, second: Field) -> Difference | None:
-    """Say how the grids of two fields differ.
+    """Return how the grids of two fields differ.
 
     Parameters
     ----------
     first, second : Field
-        The dimensions may have other names. What one of them does not know is not compared.
+        Names of dimensions may differ. Only coordinates that both fields have are compared.
 
     Returns
     -------
     difference : Difference or None
-        None where both are the same but for rounding.
+        None if the grids are equal up to rounding.
 
     Raises
     ------
     InputError
-        Where :func:`places_of` refuses a coordinate.
+        As in :func:`places_of`.
 
     Examples
     --------
@@ -164,27 +165,27 @@ def difference(first: Field, second: Field) -> Difference | None:
     if first.grid != second.grid:
         words = [f"{height} x {width} cells" for height, width in (first.grid, second.grid)]
         return Difference("y" if first.grid[0] != second.grid[0] else "x", "", *words)
-    for each in _pairs(places_of(first), places_of(second)):
-        if not _is_same(each):
-            name = {"y": first.axes.y, "x": first.axes.x}.get(each.kind, each.kind)
-            return Difference(each.kind, name, span(each.first), span(each.second))
+    for pair in _pairs(places_of(first), places_of(second)):
+        if not _is_same(pair):
+            name = {"y": first.axes.y, "x": first.axes.x}.get(pair.kind, pair.kind)
+            return Difference(pair.kind, name, span(pair.first), span(pair.second))
     return None
 
 
 def part_of(whole: Places, shape: tuple[int, int], part: Places, size: tuple[int, int]) -> tuple[slice, slice] | Misfit:
-    """Find a grid within a larger one.
+    """Return the rows and columns of a grid within a larger one.
 
     Parameters
     ----------
     whole, part : Places
-        Coordinates of both.
+        Coordinates of the larger grid and of the part.
     shape, size : (int, int)
-        Rows and columns of both.
+        Numbers of rows and columns of the larger grid and of the part.
 
     Returns
     -------
     rows, columns : slice
-        Where the part lies; a :class:`Misfit` where it is no part.
+        Position of the part; a :class:`Misfit` if it is not a part.
 
     Examples
     --------
@@ -196,47 +197,47 @@ def part_of(whole: Places, shape: tuple[int, int], part: Places, size: tuple[int
     """
     pairs, start = list(_pairs(whole, part)), [-1, -1]
     for axis in (0, 1):
-        along = next((each for each in pairs if _runs_along(each, axis)), None)
+        along = next((pair for pair in pairs if _runs_along(pair, axis)), None)
         if along is not None:
             start[axis] = int(np.nanargmin(_gap(along.kind, along.first.ravel(), along.second.ravel()[0])))
-    flat = [each for each in pairs if not any(_runs_along(each, axis) for axis in (0, 1))]
-    if flat and -1 in start:
-        corner = _nearest(flat, shape, size)
+    maps = [pair for pair in pairs if not any(_runs_along(pair, axis) for axis in (0, 1))]
+    if maps and -1 in start:
+        corner = _nearest(maps, shape, size)
         start = [corner[axis] if start[axis] < 0 else start[axis] for axis in (0, 1)]
     for axis in (0, 1):
         if start[axis] < 0:
             if size[axis] != shape[axis]:
                 return Misfit("size", axis)
-            if all(any(each.shape[axis] > 1 for each in grid.values()) for grid in (whole, part)):
+            if all(any(values.shape[axis] > 1 for values in grid.values()) for grid in (whole, part)):
                 return Misfit("other", axis)
             start[axis] = 0
-    places = slice(start[0], start[0] + size[0]), slice(start[1], start[1] + size[1])
-    for each in pairs:
-        cut = tuple(place if n > 1 else slice(0, 1) for place, n in zip(places, each.first.shape))
-        step = _step(each.first)
+    position = slice(start[0], start[0] + size[0]), slice(start[1], start[1] + size[1])
+    for pair in pairs:
+        index = tuple(side if count > 1 else slice(0, 1) for side, count in zip(position, pair.first.shape))
+        step = _step(pair.first)
         for axis in (0, 1):
-            if each.first.shape[axis] > 1 and not 0 <= start[axis] <= shape[axis] - size[axis]:
-                return Misfit(each.kind, axis)
-        if not _is_same(_Pair(each.kind, each.first[cut], each.second), step=step):
-            return Misfit(each.kind, 0 if each.first.shape[0] > 1 else 1)
-    return places
+            if pair.first.shape[axis] > 1 and not 0 <= start[axis] <= shape[axis] - size[axis]:
+                return Misfit(pair.kind, axis)
+        if not _is_same(_Pair(pair.kind, pair.first[index], pair.second), step=step):
+            return Misfit(pair.kind, 0 if pair.first.shape[0] > 1 else 1)
+    return position
 
 
 def part_around(
     whole: Places, shape: tuple[int, int], part: Places, size: tuple[int, int]
 ) -> tuple[slice, slice] | Misfit:
-    """Find a grid within one that goes once round the globe, where it may lie across the seam.
+    """Return the rows and columns of a grid within one that goes once round the globe; it may cross the seam.
 
     Parameters
     ----------
     whole, part, shape, size
-        Those of :func:`part_of`. Longitudes are compared modulo 360 degrees, whatever meridian they begin at.
+        As in :func:`part_of`. Longitudes are compared modulo 360 degrees.
 
     Returns
     -------
     rows, columns : slice
-        Columns may go on beyond the last one, as :mod:`geogan.fields.circle` counts them; a :class:`Misfit` where it
-        is no part, or the larger grid does not go round.
+        Columns may continue beyond the last one, as in :mod:`geogan.fields.circle`; a :class:`Misfit` if the grid is
+        not a part, or the larger grid does not go round the globe.
 
     Examples
     --------
@@ -247,18 +248,22 @@ def part_around(
     degrees = whole.get("longitude")
     if degrees is None or degrees.shape[0] > 1 or not goes_round(degrees[0]) or size[1] > shape[1]:
         return Misfit("longitude", 1)
-    twice = {kind: np.tile(each, (1, 2)) if each.shape[1] > 1 else each for kind, each in whole.items() if kind != "x"}
-    own = {kind: each for kind, each in part.items() if kind != "x"}
-    return part_of(twice, (shape[0], 2 * shape[1]), own, size)
+    twice = {
+        kind: np.tile(values, (1, 2)) if values.shape[1] > 1 else values
+        for kind, values in whole.items()
+        if kind != "x"
+    }
+    others = {kind: values for kind, values in part.items() if kind != "x"}
+    return part_of(twice, (shape[0], 2 * shape[1]), others, size)
 
 
 def still(field: xr.DataArray, axes: Axes) -> xr.DataArray:
-    """Return a field whose latitudes and longitudes of each date are those of the grid, where they do not change.
+    """Return a field whose latitudes and longitudes have no time dimension.
 
     Raises
     ------
     InputError
-        Where they change with time.
+        If they change with time.
 
     Examples
     --------
@@ -275,7 +280,7 @@ def still(field: xr.DataArray, axes: Axes) -> xr.DataArray:
 
 
 def span(values: np.ndarray) -> str:
-    """Say from where to where coordinates go.
+    """Return the range of coordinates as text.
 
     Examples
     --------
@@ -288,7 +293,7 @@ def span(values: np.ndarray) -> str:
 
 
 def _values(coordinate: xr.DataArray, axes: Axes) -> np.ndarray:
-    """Values as (H, 1), (1, W) or (H, W), read without being kept by the file's cache."""
+    """Return values as (H, 1), (1, W) or (H, W), read without filling the cache of the file."""
     coordinate = _at_once(coordinate, axes)
     ordered = coordinate.transpose(*(dim for dim in (axes.y, axes.x) if dim in coordinate.dims))
     values = ordered.variable[(slice(None),) * ordered.ndim].values.astype(np.float64)
@@ -298,7 +303,7 @@ def _values(coordinate: xr.DataArray, axes: Axes) -> np.ndarray:
 
 
 def _at_once(coordinate: xr.DataArray, axes: Axes) -> xr.DataArray:
-    """A coordinate without time; its first and last date tell whether it changes."""
+    """Return a coordinate without its time dimension; refuse one that differs between the first and last date."""
     if axes.time not in coordinate.dims:
         return coordinate
     ends = [coordinate.isel({axes.time: index}) for index in (0, -1)]
@@ -312,10 +317,10 @@ def _at_once(coordinate: xr.DataArray, axes: Axes) -> xr.DataArray:
 
 
 def _check_finite(coordinate: xr.DataArray, values: np.ndarray, field: xr.DataArray) -> None:
-    """Refuse a coordinate that does not say where the cells are.
+    """Refuse a coordinate that is not finite.
 
-    Corners of a swath have no latitude where the instrument did not look, so a two-dimensional coordinate may have
-    missing values; a row or a column without a place of its own is an error of the file.
+    A two-dimensional coordinate may have missing values, since corners of a swath have no latitude; a one-dimensional
+    one may not.
     """
     lacking = int((~np.isfinite(values)).sum())
     if lacking and (values.size in values.shape or lacking == values.size):
@@ -329,7 +334,7 @@ def _check_finite(coordinate: xr.DataArray, values: np.ndarray, field: xr.DataAr
 
 
 def _pairs(first: Places, second: Places) -> Iterator[_Pair]:
-    """Coordinates that both grids have; along a side without a common kind, whatever runs along it in both."""
+    """Yield coordinates of kinds that both grids have; for a side without one, any coordinates along that side."""
     common = [kind for kind in first if kind in second]
     for kind in common:
         yield _Pair(kind, first[kind], second[kind])
@@ -337,7 +342,7 @@ def _pairs(first: Places, second: Places) -> Iterator[_Pair]:
         if any(first[kind].shape[axis] > 1 for kind in common):
             continue
         alone = [
-            next((kind for kind, each in grid.items() if each.size == each.shape[axis]), None)
+            next((kind for kind, values in grid.items() if values.size == values.shape[axis]), None)
             for grid in (first, second)
         ]
         if alone[0] is not None and alone[1] is not None and alone[0] not in common and alone[1] not in common:
@@ -345,20 +350,20 @@ def _pairs(first: Places, second: Places) -> Iterator[_Pair]:
 
 
 def _runs_along(pair: _Pair, axis: int) -> bool:
-    """Whether both coordinates are one-dimensional along an axis; along a side of one cell either may be."""
+    """Return whether both coordinates are one-dimensional along an axis; a single cell counts for its own kind."""
     other = 1 - axis
     return all(part.shape[other] == 1 for part in pair[1:]) and (pair.first.shape[axis] > 1 or pair.kind == "yx"[axis])
 
 
 def _gap(kind: str, a: np.ndarray, b: np.ndarray | float) -> np.ndarray:
-    """Distances, of longitudes the shorter way round the globe."""
+    """Return absolute differences; of longitudes modulo 360 degrees."""
     if kind != "longitude":
         return np.abs(a - b)
     return np.abs((a - b + 180.0) % 360.0 - 180.0)
 
 
 def _step(values: np.ndarray) -> float:
-    """Distance of neighbours: of rows or columns the least, of a map the median along the axis that it varies most."""
+    """Return the grid step: the smallest of rows or columns; for a map the median along the axis that varies most."""
     if values.size == 1:
         return 1.0
     if values.size in values.shape:
@@ -381,7 +386,7 @@ def _is_same(pair: _Pair, *, step: float | None = None) -> bool:
 
 
 def _nearest(pairs: list[_Pair], shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """Row and column of the larger grid at which the first cell of the smaller one lies."""
+    """Return the row and column of the larger grid at which the first known cell of the smaller one lies."""
     theirs = [np.broadcast_to(pair.second, size) for pair in pairs]
     known = np.flatnonzero(np.all([np.isfinite(part) for part in theirs], axis=0).ravel())
     if not known.size:

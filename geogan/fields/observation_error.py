@@ -1,4 +1,4 @@
-"""What is known of the error of observations: one standard deviation for all of them, or one for each."""
+"""Known error of observations: one standard deviation for all, or one for each."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from geogan.fields.stacking import stacked
 from geogan.fields.units import same_units, units_of
 from geogan.operators.errors import InputError
 
-# Values looked at together.
 SLAB = 8_000_000
+"""Number of values that are checked at a time, which bounds the memory for temporary arrays."""
 
 
 def observation_error(
     field: Field, *, noise: float | None = None, error: xr.DataArray | None = None
 ) -> xr.DataArray | float | None:
-    """The standard deviation of the observations' errors, checked.
+    """Return the standard deviation of the observations' errors, after checks.
 
     Parameters
     ----------
     field : Field
-        The observations, NaN where there is none.
+        The observations.
     noise : float, optional
-        One standard deviation for all of them, in the field's units; 0 says no more than None.
+        One standard deviation for all observations, in the units of the field; 0 is the same as None.
     error : DataArray, shape ([time,] [band,] y, x), optional
-        One for each, in the field's units; transposed or not. Where both are in memory its values are checked here,
-        else by :func:`check_errors` when they are read.
+        Standard deviation of each observation, in the units of the field; transposed or not. Values are checked here if
+        both arrays are in memory, else by :func:`check_errors` when they are read.
 
     Returns
     -------
     error : DataArray, shape (T, C, H, W), float, or None
-        None where nothing is known.
+        None if the error is not known.
 
     Raises
     ------
     InputError
-        Where both are given, one is negative, or the error is in other units, of another shape, on other coordinates,
-        or missing where there is an observation.
+        If both are given, one is negative, or the error has other units, another shape or other coordinates, or is
+        missing for an observation.
 
     Examples
     --------
@@ -73,8 +73,8 @@ def observation_error(
     called = str(error.name or "the error variable")
     error = aligned(_ordered(error, field.array), field, called=called, remedy="give one error for each observation")
     theirs = units_of(error)
-    alike = len(own) == len(theirs) and all(map(same_units, own, theirs))
-    if any(theirs) and not alike:
+    has_same_units = len(own) == len(theirs) and all(map(same_units, own, theirs))
+    if any(theirs) and not has_same_units:
         raise InputError(
             f"{called} is in {', '.join(theirs) or 'no units'}, {field.name} in "
             f"{', '.join(own) or 'no units'}; convert it"
@@ -83,20 +83,20 @@ def observation_error(
     if error.chunks is None and values.chunks is None:
         slab = max(1, SLAB // int(np.prod(values.shape[1:])))
         for start in range(0, len(values), slab):
-            here = slice(start, start + slab)
-            check_errors(values[here].values, error[here].values, called=called, name=field.name)
+            dates = slice(start, start + slab)
+            check_errors(values[dates].values, error[dates].values, called=called, name=field.name)
     return error
 
 
 def check_errors(values: np.ndarray, errors: np.ndarray, *, called: str, name: str) -> None:
-    """Refuse standard deviations that do not fit the observations they belong to.
+    """Refuse standard deviations that are negative, or missing for an observation.
 
     Parameters
     ----------
     values, errors : ndarray, of one shape
-        The observations, NaN where there is none, and the standard deviation of the error of each.
+        Observations (NaN where there are none) and the standard deviation of each error.
     called, name : str
-        What sentences call the errors and the field.
+        Words for the errors and the field in messages.
 
     Raises
     ------
@@ -107,12 +107,12 @@ def check_errors(values: np.ndarray, errors: np.ndarray, *, called: str, name: s
     --------
     >>> check_errors(np.array([1.0, np.nan]), np.array([0.5, np.nan]), called="sst_error", name="sst")
     """
-    there = np.isfinite(values)
-    stated = errors[there]
-    lacking = int((~np.isfinite(stated)).sum())
-    if lacking:
+    is_observed = np.isfinite(values)
+    stated = errors[is_observed]
+    missing = int((~np.isfinite(stated)).sum())
+    if missing:
         raise InputError(
-            f"{called} has no value at {lacking} of {there.sum()} observations of {name}; give their error, or "
+            f"{called} has no value at {missing} of {is_observed.sum()} observations of {name}; give their error, or "
             "leave those observations out"
         )
     if (stated < 0).any():
@@ -122,7 +122,7 @@ def check_errors(values: np.ndarray, errors: np.ndarray, *, called: str, name: s
 
 
 def error_checker(field: Field) -> Callable[[Extent, np.ndarray], None]:
-    """Return what checks the errors of each part of a field while the field is read.
+    """Return a function that checks the errors of each part of a field while the field is read.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def error_checker(field: Field) -> Callable[[Extent, np.ndarray], None]:
     Returns
     -------
     check : callable
-        Takes a region and the field's values there, (t, C, h, w), and reads the errors there.
+        Takes a region and its values, (t, C, h, w), and reads the errors of the region.
     """
     error = field.error
 
@@ -147,11 +147,11 @@ def error_checker(field: Field) -> Callable[[Extent, np.ndarray], None]:
 
 
 def _ordered(error: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
-    """Return errors in the order of the variables they belong to, where names tell: ``sst_error`` of ``sst``."""
+    """Return errors in the order of the variables that their names begin with: ``sst_error`` belongs to ``sst``."""
     if VARIABLE not in field.coords or VARIABLE not in error.dims or VARIABLE not in error.coords:
         return error
-    ours, theirs = ([str(name) for name in each[VARIABLE].values] for each in (field, error))
-    found = [[number for number, name in enumerate(theirs) if name.startswith(own)] for own in ours]
-    if any(len(each) != 1 for each in found) or len({each[0] for each in found}) < len(theirs):
+    variables, errors = ([str(name) for name in array[VARIABLE].values] for array in (field, error))
+    matches = [[number for number, name in enumerate(errors) if name.startswith(own)] for own in variables]
+    if any(len(numbers) != 1 for numbers in matches) or len({numbers[0] for numbers in matches}) < len(errors):
         return error
-    return error.isel({VARIABLE: [each[0] for each in found]})
+    return error.isel({VARIABLE: [numbers[0] for numbers in matches]})

@@ -1,4 +1,4 @@
-"""What the attributes of a field say of its quantity: its bounds, whether it is a direction, and where it is."""
+"""Properties of a quantity by its attributes: bounds, directions, sea or land."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RADIANS = ("radian", "radians", "rad")
 _PERCENT = ("%", "percent", "percentage", "pct", "per_cent")
 _UNITLESS = ("", "1", "fraction", "dimensionless", "unitless", "none", "m3 m-3", "m3/m3", "m2 m-2", "km2 km-2", "0-1")
 _DIRECTIONS = ("direction", "wdir", "winddir", "wind_dir", "mwd", "bearing", "heading")
-# Shares of an area, a volume or a number of cases.
+# Words in names of shares of an area, a volume or a number of cases.
 _SHARES = frozenset(
     (
         "fraction", "percent", "percentage", "probability", "cover", "coverage", "albedo", "reflectance",
@@ -20,19 +20,19 @@ _SHARES = frozenset(
         "seaice", "clt", "tcc", "cloudiness", "fapar", "fpar", "fcover", "fvc",
     )
 )  # fmt: skip
-# Amounts that are 0 in places or spread over decades.
+# Words in names of amounts that are 0 in places or range over orders of magnitude.
 _AMOUNTS = frozenset(
     (
         "precipitation", "rainfall", "rain", "precip", "prcp", "pr", "tp", "snowfall", "concentration", "conc",
         "chlorophyll", "chl", "chla", "chlor", "turbidity", "sediment", "particulate", "aerosol",
     )
 )  # fmt: skip
-# A positive quantity whose largest value is this many times its least is proposed a logarithm.
+# Ratio of the largest to the smallest positive value above which a logarithm is proposed.
 _DECADES = 30.0
 
 
 def is_direction(field: xr.DataArray, *, by_name: bool = False) -> bool:
-    """Return whether a field holds directions: angles that begin again after a full turn.
+    """Return whether a field holds directions, that is angles modulo a full turn.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def is_direction(field: xr.DataArray, *, by_name: bool = False) -> bool:
         Its units must be degrees or radians, and its ``standard_name`` that of a direction, such as
         ``wind_from_direction`` or ``sea_surface_wave_to_direction``.
     by_name : bool
-        Look at ``long_name`` and name too.
+        Also consider ``long_name`` and the name.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def is_direction(field: xr.DataArray, *, by_name: bool = False) -> bool:
 
 
 def full_turn(field: xr.DataArray) -> float | None:
-    """Return a full turn in the units of a field; None where these are no angle's.
+    """Return a full turn in the units of a field; None if these are not units of an angle.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def full_turn(field: xr.DataArray) -> float | None:
 
 
 def surface_of(field: xr.DataArray) -> str | None:
-    """Return where a quantity exists by its ``standard_name``: ``"sea"``, ``"land"``, or None where it does not tell.
+    """Return where a quantity exists by its ``standard_name``: ``"sea"``, ``"land"``, or None if that is not known.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def surface_of(field: xr.DataArray) -> str | None:
     'sea'
     """
     name = str(field.attrs.get("standard_name", "")).lower().split(" ")[0]
-    # A pressure at mean sea level is known on land too, and so is the sea's share of a cell.
+    # Area fractions exist everywhere, although their names contain sea or land.
     if name in ("sea_area_fraction", "sea_binary_mask", "land_area_fraction", "land_binary_mask"):
         return None
     if name.startswith(("sea_", "ocean_")) or any(part in name for part in ("_sea_water", "_sea_ice", "_in_sea_")):
@@ -91,7 +91,7 @@ def surface_of(field: xr.DataArray) -> str | None:
 
 
 def proposed_transform(field: xr.DataArray, lowest: float, highest: float) -> tuple[str, str] | None:
-    """Return a transform that suits a quantity, and why; None where values may as well stay as they are.
+    """Return a transform that suits a quantity, and the reason; None if no transform is needed.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def proposed_transform(field: xr.DataArray, lowest: float, highest: float) -> tu
         is_share, spans = True, [stated]
     if is_share and (is_percent or units in _UNITLESS):
         for low, high in spans:
-            # Traces of a gas are shares too, but far from 1.
+            # Fractions of trace gases are shares too, but far below 1.
             if low <= lowest and 0.02 * high < highest <= high * (1 + 1e-6):
                 return f"bounded:{low:g},{high:g}", "a percentage" if high == 100 else "a share"
     if words & _AMOUNTS and lowest >= 0:
@@ -133,7 +133,7 @@ def proposed_transform(field: xr.DataArray, lowest: float, highest: float) -> tu
 
 
 def _words(field: xr.DataArray) -> set[str]:
-    """Words of a field's names, in small letters; those of its ``long_name`` where it has no ``standard_name``."""
+    """Return the words in the names of a field, in lower case; ``long_name`` counts without a ``standard_name``."""
     standard = str(field.attrs.get("standard_name", ""))
     names = [str(field.name or ""), standard or str(field.attrs.get("long_name", ""))]
     whole = {name.lower() for name in names}
@@ -141,11 +141,11 @@ def _words(field: xr.DataArray) -> set[str]:
 
 
 def _valid_range(field: xr.DataArray) -> tuple[float, float] | None:
-    """The range that a field states, unpacked; None where it states none."""
+    """Return the valid range of a field, unpacked; None if it has none."""
     stated = np.ravel(field.attrs.get("valid_range", [field.attrs.get(name) for name in ("valid_min", "valid_max")]))
     scale, offset = (field.encoding.get(name, usual) for name, usual in (("scale_factor", 1.0), ("add_offset", 0.0)))
     if stated.dtype.kind not in "iu":
-        scale, offset = 1.0, 0.0  # whole numbers are those that are stored
+        scale, offset = 1.0, 0.0  # only limits that are whole numbers are packed
     try:
         low, high = (float(end) * float(scale) + float(offset) for end in stated)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Transforms of values before a climatology is fitted: logarithm, bounds, directions; there, back, and moments."""
+"""Transforms of values before the climatology is fitted: logarithm, bounds and directions, with inverse and moments."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from scipy.special import expit, ive, ndtr
 from geogan.operators.errors import InputError
 
 TRANSFORMS = ("none", "log", "identity")
-# Values at a bound have no logit. The range of a two-sided transform is therefore drawn together by this share at
-# either end, so that bounds lie at logit(EDGE) = -2.9 and 2.9, and what is estimated beyond comes back as the bound. A
-# smaller share puts bounds so far away that cells at a bound rule the climatology: on a synthetic ice fraction the
-# error was 0.0036, 0.0034 and 0.0029 for shares of 0.005, 0.02 and 0.05.
+# Values at a bound have no finite logit. The range of a two-sided transform is therefore narrowed by this share at
+# either end, so that bounds are at logit(EDGE) = -2.9 and 2.9, and estimates beyond them become the bound. With a
+# smaller share the transformed bounds are so far away that cells at a bound dominate the climatology.
 EDGE = 0.05
-# Values may lie outside their bounds by this share of the range, which a packing's rounding can cause.
+# Share of the range by which values may exceed their bounds, since packing rounds values.
 ROUNDING = 1e-6
-# The normal law is cut into these steps for its moments under a two-sided transform: from -4 to 4 standard deviations.
+# Nodes (in standard deviations) and weights for moments of a normal variable under a two-sided transform.
 _STEPS = np.linspace(-4, 4, 33)
 _WEIGHTS = np.exp(-(_STEPS**2) / 2) / np.exp(-(_STEPS**2) / 2).sum()
 
@@ -30,11 +29,11 @@ class Transform:
     Attributes
     ----------
     kind : {"none", "log", "identity", "bounded", "circular", "sine", "cosine"}
-        ``"identity"`` values are not standardised either. ``"circular"`` is what a band of directions is given;
-        inside it stands twice, as ``"sine"`` and then ``"cosine"``.
+        ``"identity"`` values are not standardised either. ``"circular"`` is the transform of a band of directions,
+        which is represented by two bands, ``"sine"`` and ``"cosine"``.
     low, high : float
-        Bounds of ``"bounded"`` values, of which one may be infinite; where directions begin and end. Of directions
-        ``low`` is NaN, and ``high`` a full turn, until their values tell where they begin.
+        Bounds of ``"bounded"`` values, of which one may be infinite; or the range of directions. Until the start of the
+        range is known from the data, ``low`` is NaN and ``high`` a full turn.
 
     Examples
     --------
@@ -59,7 +58,7 @@ class Transform:
         Raises
         ------
         InputError
-            If it is unknown, or its bounds are not two numbers of which the second is larger.
+            If the transform is unknown, or its bounds are not two increasing numbers.
         """
         kind, *rest = (part.strip() for part in text.split(":", 1))
         if kind == "bounded":
@@ -81,7 +80,7 @@ class Transform:
 
     @property
     def is_linear(self) -> bool:
-        """Whether values stay as they are."""
+        """Whether the transform leaves values unchanged."""
         return self.kind in ("none", "identity")
 
     @property
@@ -95,14 +94,14 @@ class Transform:
         return self.high if math.isnan(self.low) else self.high - self.low
 
     def beginning(self, lowest: float) -> Transform:
-        """Return the transform of directions of which the lowest is known: they begin at 0, or half a turn before."""
+        """Return the transform of directions with this lowest value: the range begins at 0, or half a turn below."""
         if not math.isnan(self.low):
             return self
         low = -self.turn / 2 if lowest < 0 else 0.0
         return Transform(self.kind, low, low + self.turn)
 
     def direction(self, sine: np.ndarray, cosine: np.ndarray) -> np.ndarray:
-        """Return the directions of two components, of their type, from ``low`` to below ``high``.
+        """Return the directions of sine and cosine components, in [``low``, ``high``), of their type.
 
         Examples
         --------
@@ -112,19 +111,19 @@ class Transform:
         """
         low = 0.0 if math.isnan(self.low) else self.low
         angle = np.arctan2(sine, cosine) * (self.turn / (2 * math.pi))
-        found = (low + np.mod(angle - low, self.turn)).astype(sine.dtype)
-        # Rounded to its type, an angle just below a full turn may be one.
-        return np.where(found >= low + self.turn, found.dtype.type(low), found)
+        directions = (low + np.mod(angle - low, self.turn)).astype(sine.dtype)
+        # An angle just below a full turn may be rounded to it.
+        return np.where(directions >= low + self.turn, directions.dtype.type(low), directions)
 
     def circular_spread(
         self, sine: np.ndarray, cosine: np.ndarray, sine_std: np.ndarray, cosine_std: np.ndarray
     ) -> np.ndarray:
-        """Return the circular standard deviation of the directions of two normal components, in the directions' units.
+        """Return the circular standard deviation of the directions of two normal components, in their units.
 
-        It is ``sqrt(-2 ln R)`` of the mean resultant length ``R``: of components whose spread across the direction is
-        ``s``, ``R = sqrt(pi / 8) q exp(-q^2 / 4) (I0(q^2 / 4) + I1(q^2 / 4))`` with ``q = length / s`` (Mardia and Jupp
-        2000, Directional Statistics, section 9.3.3). It is at most that of directions of which nothing is known, whose
-        shortest way to any other has a root mean square of a turn over ``sqrt(12)``.
+        It is ``sqrt(-2 ln R)`` with the mean resultant length ``R``. For a spread ``s`` perpendicular to the direction,
+        ``R = sqrt(pi / 8) q exp(-q^2 / 4) (I0(q^2 / 4) + I1(q^2 / 4))`` with ``q = length / s`` (Mardia and Jupp 2000,
+        Directional Statistics, section 9.3.3). The result is at most the root mean square difference of uniformly
+        distributed directions, a turn over ``sqrt(12)``.
         """
         kind = np.result_type(sine, np.float32)
         sine, cosine, sine_std, cosine_std = (
@@ -135,13 +134,13 @@ class Transform:
         across = np.hypot(sine_std * cosine, cosine_std * sine) / safe
         quarter = (length / np.maximum(across, 1e-12)) ** 2 / 4
         resultant = np.sqrt(math.pi / 2 * quarter) * (ive(0, quarter) + ive(1, quarter))
-        # Of a small spread the logarithm of what is nearly 1 would be rounding alone.
+        # For a small spread, R is so close to 1 that its logarithm would be a rounding error.
         wide = np.sqrt(-2 * np.log(np.clip(resultant, 1e-9, 1)))
         spread = np.where(quarter > 1e4, across / safe, wide) * (self.turn / (2 * math.pi))
         return np.minimum(spread, self.turn / math.sqrt(12)).astype(kind)
 
     def nearest(self, values: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Return directions moved by whole turns to those that are nearest to others: differences are shortest ways.
+        """Return directions moved by whole turns so that they are nearest to others.
 
         Examples
         --------
@@ -152,7 +151,7 @@ class Transform:
 
     @property
     def neutral(self) -> float:
-        """A value that the transform takes, to stand where nothing was observed."""
+        """A valid value of the transform, as placeholder for missing values."""
         if self.is_angle:
             return 0.0
         if self.kind != "bounded":
@@ -162,17 +161,17 @@ class Transform:
         return self.low if math.isfinite(self.low) else self.high
 
     def admits(self, values: np.ndarray) -> np.ndarray:
-        """Return where values have a transform; NaN has none."""
+        """Return where values are valid for the transform; NaN is not."""
         if self.kind == "log":
             return values > 0
         if self.kind == "bounded":
-            return (values >= self.low - self._room) & (values <= self.high + self._room)
+            return (values >= self.low - self._tolerance) & (values <= self.high + self._tolerance)
         if self.is_angle:
             return np.abs(values) <= 2 * self.turn
         return ~np.isnan(values)
 
     def refusal(self, name: str, lowest: float, highest: float) -> str | None:
-        """Return why values between two extremes cannot be transformed, as a sentence; None where they can."""
+        """Return a sentence on why values between two extremes cannot be transformed; None if they can."""
         if self.admits(np.array([lowest, highest])).all():
             return None
         if self.kind == "log":
@@ -192,12 +191,12 @@ class Transform:
         )
 
     def forward(self, values: np.ndarray) -> np.ndarray:
-        """Return transformed values, in float64: the logarithm, a logit, or a square root beside one bound.
+        """Return transformed values in float64: the logarithm, the logit between two bounds, the square root with one.
 
         Parameters
         ----------
         values : ndarray
-            Such as :meth:`admits` takes; NaN stays.
+            Valid as in :meth:`admits`; NaN stays NaN.
         """
         values = np.asarray(values, np.float64)
         if self.kind == "log":
@@ -215,7 +214,7 @@ class Transform:
         return -np.sqrt(np.maximum(self.high - values, 0))
 
     def inverse(self, values: np.ndarray) -> np.ndarray:
-        """Return what has these transformed values, of their type; inside the bounds."""
+        """Return the values with these transformed values, inside the bounds, of the same type."""
         if self.kind == "log":
             return np.exp(values)
         if self.kind != "bounded":
@@ -228,10 +227,11 @@ class Transform:
         return self._inside(self.high - np.minimum(values, 0) ** 2)
 
     def moments(self, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard deviation of what has normal transformed values.
+        """Return mean and standard deviation of values whose transformed values are normal.
 
-        Under a logarithm the law is log-normal: ``exp(m + s^2 / 2)``, and that times ``sqrt(exp(s^2) - 1)``. Beside one
-        bound it is the square of a normal law cut at 0, whose moments are known too; between two they are summed up.
+        For a logarithm the values are log-normal: the mean is ``exp(m + s^2 / 2)``, the standard deviation that times
+        ``sqrt(exp(s^2) - 1)``. With one bound they are squares of a normal variable truncated at 0, with moments in
+        closed form; with two bounds the moments are integrated numerically.
 
         Parameters
         ----------
@@ -266,10 +266,10 @@ class Transform:
         return self._inside(((self.low if side > 0 else self.high) + side * centre).astype(kind)), spread.astype(kind)
 
     def spread(self, error: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Return standard deviations of transformed values whose own are ``error``: to first order, or by differences.
+        """Return standard deviations of transformed values from those of the values, ``error``, to first order.
 
-        At a bound the slope of a square root has no end, so that bounded values are moved by their error to both sides,
-        as far as the bounds let them.
+        For bounded values, half the difference of the transformed ``values + error`` and ``values - error`` within the
+        bounds is used, since the slope of a square root is infinite at its bound.
         """
         if self.is_linear:
             return error
@@ -278,11 +278,11 @@ class Transform:
         if self.is_angle:
             return error * (2 * math.pi / self.turn)
         ends = np.clip(values + error, self.low, self.high), np.clip(values - error, self.low, self.high)
-        found = (self.forward(ends[0]) - self.forward(ends[1])) / 2
-        return np.where(np.isinf(error), np.inf, found)
+        spread = (self.forward(ends[0]) - self.forward(ends[1])) / 2
+        return np.where(np.isinf(error), np.inf, spread)
 
     def unspread(self, spread: np.ndarray | float, values: np.ndarray) -> np.ndarray:
-        """Return standard deviations, to first order, of values whose transformed ones have ``spread``."""
+        """Return standard deviations of values from those of transformed values, ``spread``, to first order."""
         if self.is_linear:
             return np.broadcast_to(spread, values.shape)
         if self.kind == "log":
@@ -295,7 +295,7 @@ class Transform:
         return 2 * spread * np.abs(self.forward(values))
 
     def clipped(self, values: np.ndarray) -> np.ndarray:
-        """Return values moved to the nearest one inside the bounds."""
+        """Return values clipped to the bounds."""
         return self._inside(values) if self.kind == "bounded" else values
 
     @property
@@ -303,23 +303,23 @@ class Transform:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     @property
-    def _room(self) -> float:
-        """How far outside its bounds a value may be, for rounding."""
+    def _tolerance(self) -> float:
+        """Largest distance of a value from its bounds, for rounding errors."""
         if self._is_two_sided:
             return ROUNDING * (self.high - self.low)
         return ROUNDING * abs(self.low if math.isfinite(self.low) else self.high)
 
     def _inside(self, values: np.ndarray) -> np.ndarray:
-        """Values within the bounds, in place: rounding to their type may have moved them out."""
+        """Return values clipped to the bounds, since rounding to their type may exceed a bound."""
         low, high = (np.array(bound).astype(values.dtype) for bound in (self.low, self.high))
-        # Bounds that the type does not hold are rounded inwards.
+        # Bounds that the type cannot represent are rounded inwards.
         low = low if float(low) >= self.low else np.nextafter(low, high)
         high = high if float(high) <= self.high else np.nextafter(high, low)
         return np.clip(values, low, high)
 
 
 def parse_transforms(text: str) -> list[Transform]:
-    """Return the transforms of a text with commas between them; two numbers after ``bounded:`` belong to it.
+    """Return the transforms in a text with commas; two numbers after ``bounded:`` are its bounds.
 
     Raises
     ------
@@ -328,45 +328,45 @@ def parse_transforms(text: str) -> list[Transform]:
 
     Examples
     --------
-    >>> [str(each) for each in parse_transforms("bounded:0,1,log,bounded:0,inf")]
+    >>> [str(transform) for transform in parse_transforms("bounded:0,1,log,bounded:0,inf")]
     ['bounded:0,1', 'log', 'bounded:0,inf']
     """
-    found: list[Transform] = []
+    transforms: list[Transform] = []
     parts = text.split(",")
     while parts:
         part = parts.pop(0)
-        # A name is never a number, so that the next part is either the upper bound or the next band's transform.
+        # Names are not numbers, so the next part is either the upper bound or the transform of the next band.
         if ":" in part and parts and (_number(parts[0]) is not None or not parts[0].strip()):
             part += "," + parts.pop(0)
-        found.append(Transform.parse(part))
-    return found
+        transforms.append(Transform.parse(part))
+    return transforms
 
 
 def _bounds(text: str, numbers: str) -> tuple[float, float]:
-    """The bounds behind ``bounded:``; an empty one is infinite."""
+    """Return the bounds after ``bounded:``; an empty bound is infinite."""
     ends = numbers.split(",")
-    each = [unbounded if not end.strip() else _number(end) for end, unbounded in zip(ends, (-math.inf, math.inf))]
+    bounds = [unbounded if not end.strip() else _number(end) for end, unbounded in zip(ends, (-math.inf, math.inf))]
     example = "write the least and the largest value, as bounded:0,1, or one of them, as bounded:0,inf"
-    if len(ends) != 2 or None in each:
+    if len(ends) != 2 or None in bounds:
         raise InputError(f"transform bounded needs two bounds, got {text.strip()!r}; {example}")
-    low, high = (float(end) for end in each if end is not None)
+    low, high = (float(end) for end in bounds if end is not None)
     if not low < high or not (math.isfinite(low) or math.isfinite(high)):
         raise InputError(f"transform bounded needs a finite bound and a larger one, got {text.strip()!r}; {example}")
     return low, high
 
 
 def _turn(text: str, numbers: str) -> tuple[float, float]:
-    """Where directions begin and end; of one number, which is a full turn, NaN and that."""
-    each = [_number(end) for end in numbers.split(",")]
-    found = [end for end in each if end is not None and math.isfinite(end)]
-    if len(found) == len(each) == 1 and found[0] > 0:
-        return math.nan, found[0]
-    if not (len(found) == len(each) == 2 and found[0] < found[1]):
+    """Return the range of directions; for a single number, which is a full turn, NaN and that number."""
+    ends = [_number(end) for end in numbers.split(",")]
+    finite = [end for end in ends if end is not None and math.isfinite(end)]
+    if len(finite) == len(ends) == 1 and finite[0] > 0:
+        return math.nan, finite[0]
+    if not (len(finite) == len(ends) == 2 and finite[0] < finite[1]):
         raise InputError(
             f"transform circular needs the ends of a full turn, got {text.strip()!r}; write circular:0,360, or "
             "circular alone for a field whose units are degrees or radians"
         )
-    return found[0], found[1]
+    return finite[0], finite[1]
 
 
 def _number(text: str) -> float | None:
@@ -377,7 +377,7 @@ def _number(text: str) -> float | None:
 
 
 def _squared(mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of ``max(X, 0) ** 2`` for a normal X."""
+    """Return mean and standard deviation of ``max(X, 0) ** 2`` for a normal X."""
     std = np.maximum(std, 1e-12)
     ratio = mean / std
     below, at = ndtr(ratio), np.exp(-(ratio**2) / 2) / math.sqrt(2 * math.pi)

@@ -1,4 +1,4 @@
-"""Compare units of measurement, whatever their spelling; values are never converted."""
+"""Comparison of units of measurement in any spelling; values are never converted."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ Canonical = tuple[float, tuple[tuple[str, int], ...]] | str
 
 
 def same_units(first: str, second: str) -> bool:
-    """Return whether two texts name one unit.
+    """Return whether two texts name the same unit.
 
     Parameters
     ----------
     first, second : str
-        As in the attribute ``units``; an empty text is a number without a unit.
+        As in the attribute ``units``; an empty text means dimensionless.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def same_units(first: str, second: str) -> bool:
 
 
 def check_units(fields: Sequence[xr.DataArray], labels: Sequence[str]) -> None:
-    """Refuse fields that are to be one field and have different units.
+    """Refuse fields with different units that are to be combined.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def check_units(fields: Sequence[xr.DataArray], labels: Sequence[str]) -> None:
 
 
 def units_of(field: xr.DataArray) -> list[str]:
-    """Return the units of a field, of several variables joined into one those of each; empty texts for none.
+    """Return the units of a field; for joined variables the units of each. Empty texts mean no units.
 
     Examples
     --------
@@ -100,9 +100,9 @@ def units_of(field: xr.DataArray) -> list[str]:
 
 
 def canonical_units(text: str) -> Canonical:
-    """Return a factor and the powers of each unit, in a form that does not depend on the spelling.
+    """Return a factor and the powers of each unit, independent of the spelling.
 
-    A text that is no product of powers is returned without surplus spaces.
+    A text that is not a product of powers is returned with single spaces.
 
     Examples
     --------
@@ -128,15 +128,15 @@ def canonical_units(text: str) -> Canonical:
 
 
 def _parsed(text: str) -> tuple[float, tuple[tuple[str, int], ...]] | None:
-    """Return factor and powers of a product; None where the text is none."""
+    """Return factor and powers of a product; None if the text is not a product."""
     powers: Counter[str] = Counter()
-    factor, place = 1.0, 0
-    signs, sign = [1], 1  # of the brackets that are open, and of the next factor
-    while place < len(text):
-        token = _TOKEN.match(text, place)
+    factor, position = 1.0, 0
+    signs, sign = [1], 1  # signs of the powers in open brackets, and of the next factor
+    while position < len(text):
+        token = _TOKEN.match(text, position)
         if token is None:
             return None
-        place = token.end()
+        position = token.end()
         if token["space"] or (token["sign"] and token["sign"] not in "/()"):
             continue
         if token["sign"] == "/":
@@ -161,7 +161,7 @@ def _parsed(text: str) -> tuple[float, tuple[tuple[str, int], ...]] | None:
 
 
 def _short(name: str) -> str:
-    """Return the symbol of a unit that may be written out, in the singular or the plural."""
+    """Return the symbol of a unit that may be written in words, singular or plural."""
     lower = name.lower()
     for word in (lower, lower.removesuffix("s")):
         if len(word) > 1 and word in _NAMES:

@@ -1,4 +1,4 @@
-"""Several variables as one field: joined along a dimension of bands, and split again, each as it was."""
+"""Several variables joined into one field along a band dimension, and split again without loss."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from geogan.fields.grids import difference
 from geogan.fields.storage import PACKING, PACKING_COUNT
 from geogan.operators.errors import InputError
 
-# What a file's encoding says of the numbers; the rest says how that file kept them.
+# Entries of an encoding that define the numbers; other entries concern the storage in one file.
 _MEANING = (*PACKING, PACKING_COUNT, "grid_mapping")
 _DESCRIBED = "described"
 _REPEATED = "repeated"
 
 
 def join_variables(fields: Sequence[xr.DataArray]) -> xr.DataArray:
-    """Join variables of one grid and the same dates into one field, whose bands they are.
+    """Join variables with the same grid and dates into one field with a band for each.
 
-    Each may have gaps, units and a type of its own. What is known of it travels in the attributes of the coordinate
-    ``variable``, as text, so that the field can be cut, computed with and stored, and still be split again.
+    Variables may differ in gaps, units and type. Their metadata is kept as text in the attributes of the coordinate
+    ``variable``, so that the field can be selected, computed with and stored, and still be split again.
 
     Parameters
     ----------
     fields : sequence of DataArray, shape ([time,] y, x)
-        With names; lazy or not.
+        With different names; lazy or not.
 
     Returns
     -------
     field : DataArray, shape ([time,] variable, y, x)
-        Lazy where they are; of a type that holds the values of all exactly. Coordinates: ``variable``, the names, and
-        ``units`` along it. Attributes are those that all have in common.
+        Lazy if they are; of a type that represents all values exactly. Coordinates: ``variable`` (the names) and
+        ``units``. Attributes are those that all variables have in common.
 
     Raises
     ------
     InputError
-        If a variable has no name or one of another, has bands, or has other dimensions, another grid or other dates
-        than the first.
+        If a variable has no name or the name of another, has bands, or differs from the first in dimensions, grid or
+        dates.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def join_variables(fields: Sequence[xr.DataArray]) -> xr.DataArray:
         _check_same_grid(first, other)
     axes = first.axes
     common = np.result_type(*(_floating(field.dtype) for field in fields))
-    # Coordinates that only differ by rounding would make a grid of all of them.
+    # xr.concat would align coordinates that differ by rounding.
     bare = [field.drop_vars(field.coords).transpose(*axes.dims).astype(common) for field in fields]
     joined = xr.concat(bare, VARIABLE, combine_attrs="drop").transpose(*axes._replace(band=VARIABLE).dims)
     coords = {name: coordinate for field in reversed(fields) for name, coordinate in field.coords.items()}
@@ -70,7 +70,7 @@ def join_variables(fields: Sequence[xr.DataArray]) -> xr.DataArray:
         {VARIABLE: names, "units": (VARIABLE, [str(field.attrs.get("units", "")) for field in fields])}
     )
     joined.attrs = {"long_name": " and ".join(str(field.attrs.get("long_name", field.name)) for field in fields)}
-    joined.attrs |= {name: value for name, value in fields[0].attrs.items() if _all_say(fields, name, value)}
+    joined.attrs |= {name: value for name, value in fields[0].attrs.items() if _all_have(fields, name, value)}
     joined[VARIABLE].attrs[_DESCRIBED] = json.dumps({str(field.name): _description(field) for field in fields})
     encoding = fields[0].encoding
     joined.encoding = {key: encoding[key] for key in ("preferred_chunks",) if key in encoding}
@@ -81,19 +81,19 @@ def join_variables(fields: Sequence[xr.DataArray]) -> xr.DataArray:
 
 
 def split_variables(field: xr.DataArray) -> list[xr.DataArray]:
-    """The variables of a field made by :func:`join_variables`, each with its own name, type, attributes and encoding.
+    """Return the variables of a field from :func:`join_variables`, with their names, types, attributes and encodings.
 
-    Any other field is its own only variable.
+    Any other field is its only variable.
 
     Parameters
     ----------
     field : DataArray, shape ([time,] [variable,] y, x)
-        Also a part of what was joined, or what was computed from it.
+        Also a selection of a joined field, or a result computed from one.
 
     Returns
     -------
     fields : list of DataArray, shape ([time,] y, x)
-        Lazy where the field is. What was whole numbers has the float type that holds them.
+        Lazy if the field is. Whole numbers are returned as floats of a type that represents them.
     """
     if not is_joined(field):
         return [field]
@@ -186,7 +186,7 @@ def own_bands(array: xr.DataArray) -> list[int]:
 
 
 class _Repeated:
-    """A lazy array of which bands stand more than once, each read once for a piece."""
+    """A Dask array with repeated bands; slicing reads each band once."""
 
     def __init__(self, array: Any, axis: int, index: Sequence[int], *, is_added: bool) -> None:
         self.array, self.axis, self.index, self.is_added = array, axis, np.array(index), is_added
@@ -198,31 +198,31 @@ class _Repeated:
         return self.array.name, self.axis, self.index.tolist(), self.is_added
 
     def __getitem__(self, key: tuple[Any, ...]) -> np.ndarray:
-        # A number takes its axis away, which is done last.
-        numbers = [isinstance(part, int | np.integer) for part in key]
-        there = [slice(part, part + 1) if number else part for part, number in zip(key, numbers)]
-        bands = self.index[there[self.axis]]
-        needed, places = np.unique(bands, return_inverse=True)
-        there[self.axis : self.axis + 1] = [] if self.is_added else [slice(int(needed.min()), int(needed.max()) + 1)]
-        # Chunks are computed side by side already, on threads or on a cluster.
-        part = np.asarray(self.array[tuple(there)].compute(scheduler="synchronous"))
+        # An integer index removes its axis; the axis is kept until the end as a slice of length one.
+        is_integer = [isinstance(index, int | np.integer) for index in key]
+        stored = [slice(index, index + 1) if single else index for index, single in zip(key, is_integer)]
+        bands = self.index[stored[self.axis]]
+        needed, positions = np.unique(bands, return_inverse=True)
+        stored[self.axis : self.axis + 1] = [] if self.is_added else [slice(int(needed.min()), int(needed.max()) + 1)]
+        # Dask computes chunks in parallel already, on threads or on a cluster.
+        part = np.asarray(self.array[tuple(stored)].compute(scheduler="synchronous"))
         part = np.expand_dims(part, self.axis) if self.is_added else part
-        part = np.take(part, needed[places] - needed.min(), self.axis)
-        return part[tuple(0 if number else slice(None) for number in numbers)]
+        part = np.take(part, needed[positions] - needed.min(), self.axis)
+        return part[tuple(0 if single else slice(None) for single in is_integer)]
 
 
 def is_joined(field: xr.DataArray) -> bool:
-    """Whether the bands of a field are variables that :func:`join_variables` joined."""
+    """Return whether the bands of a field are variables from :func:`join_variables`."""
     return VARIABLE in field.dims and VARIABLE in field.coords and _DESCRIBED in field[VARIABLE].attrs
 
 
 def named_variables(text: str | Sequence[str]) -> list[str]:
-    """Names of variables, from a text with commas between them, or several.
+    """Return the names of variables in texts with commas.
 
     Raises
     ------
     InputError
-        If one is named twice, or none.
+        If a name is empty or occurs twice.
 
     Examples
     --------
@@ -275,7 +275,7 @@ def _check_same_dates(first: xr.DataArray, other: xr.DataArray, dim: str, pair: 
         raise InputError(f"{pair} have different time steps: {reason}; give both the same dates, once and in order")
 
 
-def _all_say(fields: Sequence[xr.DataArray], name: str, value: Any) -> bool:
+def _all_have(fields: Sequence[xr.DataArray], name: str, value: Any) -> bool:
     return all(name in field.attrs and np.array_equal(field.attrs[name], value) for field in fields)
 
 
@@ -291,7 +291,7 @@ def _day(date: Any) -> str:
 
 
 def _floating(dtype: np.dtype) -> np.dtype:
-    """The float type that holds a type's values, and NaN."""
+    """Return the float type that represents the values of a type, and NaN."""
     return dtype if dtype.kind == "f" else np.result_type(dtype, np.float32)
 
 
@@ -299,7 +299,7 @@ def _description(field: xr.DataArray) -> dict[str, Any]:
     encoding = {key: field.encoding[key] for key in _MEANING if key in field.encoding}
     if "dtype" in encoding:
         encoding["dtype"] = str(np.dtype(encoding["dtype"]))
-    # With the types of what NumPy holds: the scale of packed numbers decides what they are unpacked to.
+    # NumPy types are kept, since the type of a scale factor determines the type of the unpacked values.
     attrs, encoding = json.loads(json.dumps([field.attrs, encoding], default=_plain))
     return {"dtype": str(_floating(field.dtype)), "attrs": attrs, "encoding": encoding}
 
@@ -311,5 +311,5 @@ def _plain(value: Any) -> Any:
 
 
 def _typed(entry: dict[str, Any]) -> Any:
-    """What :func:`_plain` made plain."""
+    """Return the value that :func:`_plain` converted."""
     return np.array(entry["value"], entry["dtype"])[()] if entry.keys() == {"dtype", "value"} else entry

@@ -92,7 +92,7 @@ def test_rows_and_columns_in_another_order_are_one_map(gappy, domain, depth, cov
         ("depth", lambda d: d.where(d > 400), r"no value on \d+ of the \d+ cells of the domain; fill its gaps, or"),
         ("depth", lambda d: d.expand_dims(time=3), r"'depth' has the dimensions \(time, .*static map .* are expected"),
         ("depth", lambda d: d.astype(str), "'depth' has type .*, where numbers on a static map"),
-        ("depth", lambda d: 0 * d, "'depth' is the same in the whole domain, so it says nothing; leave it out"),
+        ("depth", lambda d: 0 * d, "'depth' is the same in the whole domain; leave it out"),
         ("slope", lambda d: d, "'slope'; choose from day_of_year, latitude, distance_to_coast, or .* data: depth"),
     ],
 )  # fmt: skip
