@@ -117,7 +117,7 @@ def test_whole_numbers_become_floats_that_hold_them():
         (lambda: maps("chl", rows=6), "different grids: lat of 'sst' has 5 cells from 40 to 41, and lat of 'chl' has"),
         (lambda: maps("chl").assign_coords(lon=[4.0, 5.0, 6.0, 7.0]), "lon of 'chl' has 4 cells from 4 to 7"),
         (lambda: maps("chl")[0].drop_vars("time"), r"different dimensions, \(time, lat, lon\) and \(lat, lon\)"),
-        (lambda: maps("chl").expand_dims(band=2), "'chl' has bands of its own, along 'band'"),
+        (lambda: maps("chl").expand_dims(band=2), "'chl' has bands along 'band'"),
         (lambda: maps("sst"), "joined by their names, got sst, sst"),
     ],
 )  # fmt: skip
