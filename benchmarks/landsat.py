@@ -21,8 +21,8 @@ from geogan import Reconstructor
 from geogan.archive.survey import check_field
 from geogan.fields.field import Field
 from geogan.model.model import Model
-from geogan.operators.parse import parse
 from geogan.prior.archive_covariance import Prior
+from geogan.settings import Settings
 from geogan.training.preparation import prepare_model
 
 # Images before and after that are looked at.
@@ -90,11 +90,7 @@ def main() -> None:
     model = prepare_model(
         field,
         check_field(field),
-        parse("observed_gaps"),
-        window=1,
-        transform="none",
-        first_guess=True,
-        seed=0,
+        Settings(operator="observed_gaps", window=1),
         message=print,
     ).model
     rows = {

@@ -29,7 +29,11 @@ from train_step import Ready
 from geogan.model.networks import DISCRIMINATORS, GENERATORS
 from geogan.operators.pixels import RemovePixel
 from geogan.prior import Film
-from geogan.training.loop import TrainState, Weights, train
+from geogan.settings import Objective, TrainConfig
+from geogan.training.loop import train
+from geogan.training.state import TrainState
+from geogan.training.step import Problem
+from geogan.training.windows import WindowSampler
 
 BANDS, SIDE, STEPS = 3, 64, 8
 NEEDED = ("deepinv", "torchmetrics", "tqdm", "einops", "h5py", "natsort", "requests")
@@ -119,10 +123,13 @@ def ours(networks: str, batch: int, precision: torch.dtype) -> Callable[[], None
         domain=torch.ones(SIDE, SIDE),
         days=torch.arange(64.0).double(),
     )
+    config = TrainConfig(
+        batch=batch, steps=10**9, clip=None, warm_up=0, cooling=0.0, validate_every=10**9, report_every=STEPS,
+        precision="bfloat16" if precision == torch.bfloat16 else "float32",
+    )  # fmt: skip
     training = train(
-        state, Ready([block]), None, operator=RemovePixel(0.5), prior=None, weights=Weights(1.0, 2.0, 0.0),  # type: ignore[arg-type]
-        batch=batch, frames=1, crop=(SIDE, SIDE), steps=None, minutes=None, precision=precision,
-        validate_every=10**9, report_every=STEPS,
+        state, Ready([block]), WindowSampler(1, (SIDE, SIDE)), Problem(RemovePixel(0.5)),  # type: ignore[arg-type]
+        Objective(1.0, 2.0, 0.0, likelihood_every=1), config,
     )  # fmt: skip
     next(training)
     return lambda: next(training) and None

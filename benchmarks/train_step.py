@@ -15,7 +15,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -24,14 +24,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from geogan.model.networks import DISCRIMINATORS, GENERATORS, ErrorNet
 from geogan.operators.cloud import CloudMask
+from geogan.operators.operator import each_tensor
 from geogan.presets import PRESETS
 from geogan.prior import Film
 from geogan.prior.gaussian import GaussianPrior
 from geogan.prior.nearness import ASPECTS
 from geogan.settings import Objective, Settings, TrainConfig
-from geogan.training.loop import TrainState, Weights, train
-from geogan.training.supply import each_tensor
-from geogan.training.windows import draw_windows
+from geogan.training.loop import train
+from geogan.training.state import TrainState
+from geogan.training.step import Problem
+from geogan.training.windows import WindowSampler
 
 TURN = 8
 
@@ -118,12 +120,11 @@ def compare(
     paper = networks == "sagan"
     frames, channels = (1, 3) if paper else (2 * Settings.window + 1, 1)
     preset: dict[str, Any] = PRESETS["unir"] if paper else {}
-    weights = Weights(
-        preset.get("weight_prior", Objective.weight_prior),
-        preset.get("weight_likelihood", Objective.weight_likelihood),
-        preset.get("weight_withheld", Objective.weight_withheld),
-    )
-    every = preset.get("likelihood_every", 8)
+    objective = Objective(**{each.name: preset[each.name] for each in fields(Objective) if each.name in preset})
+    config = TrainConfig(
+        batch=batch, steps=10**9, clip=preset.get("clip", 1.0), cooling=0.0, validate_every=10**9, report_every=TURN,
+        precision="bfloat16" if precision == torch.bfloat16 else "float32",
+    )  # fmt: skip
     made: dict[str, Any] = {"skip": "none", "show_mask": False} if paper else {}
     place: dict[str, Any] = {"device": device, "memory_format": torch.channels_last}
     state = TrainState.start(
@@ -140,16 +141,13 @@ def compare(
     prior = None if paper else GaussianPrior(length=10.0, persistence=5.0, noise=0.1)
     blocks = [block(frames, channels, crop, random) for _ in range(4)]
 
-    windows = draw_windows(blocks, batch=batch, frames=frames, crop=(crop, crop), generator=random).to(device)
-    if weights.withheld == 0:
+    sampler = WindowSampler(frames, (crop, crop))
+    windows = sampler.draw(blocks, batch, random).to(device)
+    if objective.weight_withheld == 0:
         windows = replace(windows, kept=windows.mask)
     theta = operator.sample(tuple(windows.values.shape), generator=random)  # type: ignore[arg-type]
     seen = operator.apply(torch.ones_like(windows.values), each_tensor(theta, lambda part: part.to(device))).mask
-    training = train(
-        state, Ready(blocks), None, operator=operator, prior=prior, weights=weights, batch=batch, frames=frames,
-        crop=(crop, crop), steps=None, minutes=None, likelihood_every=every, precision=precision,
-        clip=preset.get("clip", 1.0), warm_up=50, validate_every=10**9, report_every=TURN, device=device,
-    )  # fmt: skip
+    training = train(state, Ready(blocks), sampler, Problem(operator, prior), objective, config)  # type: ignore[arg-type]
     next(training)
 
     def alone() -> None:
@@ -158,8 +156,8 @@ def compare(
                 if network is not None:
                     for weight in network.parameters():
                         weight.grad = None
-            again = weights.likelihood > 0 and number % every == 0
-            passes(state, windows, seen, precision, prior=weights.prior > 0, again=again)
+            again = objective.weight_likelihood > 0 and number % objective.likelihood_every == 0
+            passes(state, windows, seen, precision, prior=objective.weight_prior > 0, again=again)
 
     cuda = device.type == "cuda"
     clock = time.perf_counter if cuda else time.thread_time

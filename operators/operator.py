@@ -1,6 +1,7 @@
 """The Operator protocol: draw the parameters of a measurement, then apply them."""
 
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -253,3 +254,17 @@ def add_noise(observation: Observation, noise: float, *, generator: torch.Genera
     values, mask = observation
     epsilon = torch.randn(values.shape, generator=generator, device=generator.device, dtype=values.dtype)
     return Observation(values + noise * epsilon.to(values.device) * mask, mask)
+
+
+def each_tensor(theta: Any, function: Callable[[Tensor], Any]) -> Any:
+    """Return a draw of theta with a function applied to each of its tensors; None stays None.
+
+    Examples
+    --------
+    >>> import torch
+    >>> each_tensor((torch.arange(3), ()), lambda part: part[:1])
+    (tensor([0]), ())
+    """
+    if theta is None or isinstance(theta, Tensor):
+        return None if theta is None else function(theta)
+    return tuple(each_tensor(part, function) for part in theta)

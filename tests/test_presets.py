@@ -107,16 +107,16 @@ def test_pairs_teach_the_clean_field(images, gappy):
 
 @pytest.mark.parametrize("preset", ["paired", "unpaired"])
 def test_the_discriminator_is_shown_clean_fields(images, gappy, preset, monkeypatch):
-    from geogan.training import loop as training
+    from geogan.training import step as training
 
     shown = []
-    original = training._discriminator_step
+    original = training.update_discriminator
 
-    def watched(state, real, fake, cast, *, rate, ranks):
+    def watched(step, real, fake, rate):
         shown.append((real, fake))
-        return original(state, real, fake, cast, rate=rate, ranks=ranks)
+        return original(step, real, fake, rate)
 
-    monkeypatch.setattr(training, "_discriminator_step", watched)
+    monkeypatch.setattr(training, "update_discriminator", watched)
     small(**PRESETS[preset] | BRIEF).fit(gappy, clean=images)
     clean = {tuple(values.flatten().tolist()) for values in _turned(images.values)}
     for real, fake in shown:

@@ -3,6 +3,7 @@
 import inspect
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import cftime
 import numpy as np
@@ -20,9 +21,11 @@ from geogan.model.model_file import load_model
 from geogan.operators.errors import InputError
 from geogan.presets import PRESETS
 from geogan.settings import NetworkConfig, TrainConfig
-from geogan.training import judge, run
-from geogan.training import loop as training
+from geogan.training import run
+from geogan.training import step as step_module
 from geogan.training.checkpoint import Checkpoint
+from geogan.training.judge import Selection
+from geogan.training.loop import CollapseWatch
 from geogan.training.start import start_state
 from geogan.training.state_file import load_state
 
@@ -207,19 +210,22 @@ def test_unrelated_clean_fields_may_be_fewer_than_a_block_has(gappy, domain, sea
 
 def test_a_stop_in_the_middle_of_a_step_saves_no_half_of_it(gappy, domain, tmp_path, monkeypatch):
     """Ctrl-C, or losses that are no numbers: what was saved between two steps is what is gone on with."""
-    stops = {"_follow": (KeyboardInterrupt(), 4), "_sound": (InputError("a loss is not finite"), 10)}
-    for name, (error, last) in stops.items():
-        real = getattr(training, name)
+    stops = [
+        (step_module, "follow", KeyboardInterrupt(), 4),
+        (CollapseWatch, "check", InputError("a loss is not finite"), 10),
+    ]
+    for place, name, error, last in stops:
+        real = getattr(place, name)
 
         def stopped(*args, real=real, error=error, last=last):
             if last in args:
                 raise error
             return real(*args)
 
-        monkeypatch.setattr(training, name, stopped)
+        monkeypatch.setattr(place, name, stopped)
         with pytest.raises(type(error)):
             small(steps=12).fit(gappy, domain=domain, checkpoint=Checkpoint(tmp_path / "run"))
-        monkeypatch.setattr(training, name, real)
+        monkeypatch.setattr(place, name, real)
         small(steps=12).fit(gappy, domain=domain, checkpoint=Checkpoint(tmp_path / "run", resume=True))
         whole = small(steps=12).fit(gappy, domain=domain)
         assert equal(weights(whole), weights(Reconstructor.load(tmp_path / "run")))
@@ -227,7 +233,7 @@ def test_a_stop_in_the_middle_of_a_step_saves_no_half_of_it(gappy, domain, tmp_p
 
 def test_an_interrupted_training_leaves_its_best_weights(gappy, domain, monkeypatch):
     """In Python, without a folder: what was learned is there, and the interrupt is heard of."""
-    real, said = training._follow, []
+    real, said = step_module.follow, []
 
     def stopped(*args):
         if 4 in args:
@@ -235,10 +241,10 @@ def test_an_interrupted_training_leaves_its_best_weights(gappy, domain, monkeypa
         return real(*args)
 
     fitted = small(steps=12)
-    monkeypatch.setattr(training, "_follow", stopped)
+    monkeypatch.setattr(step_module, "follow", stopped)
     with pytest.raises(KeyboardInterrupt):
         fitted.fit(gappy, domain=domain, message=said.append)
-    monkeypatch.setattr(training, "_follow", real)
+    monkeypatch.setattr(step_module, "follow", real)
     assert fitted.model_.scores["step"] <= 4 and fitted.model_.scores["withheld"] > 0
     assert any("interrupted at step" in sentence and "not calibrated" in sentence for sentence in said)
     check(fitted, gappy, domain)
@@ -248,7 +254,7 @@ def test_an_interrupted_training_leaves_its_best_weights(gappy, domain, monkeypa
 
 def test_the_error_is_reported_on_clouds_that_chose_nothing(gappy, domain, monkeypatch):
     judges = []
-    monkeypatch.setattr(judge, "ENOUGH", 2)
+    monkeypatch.setattr(run, "_judges", partial(run._judges, selection=Selection(enough=2)))
     made = run.with_calibration
     monkeypatch.setattr(run, "with_calibration", lambda model, judge: judges.append(judge) or made(model, judge))
     fitted = small(steps=3).fit(gappy, domain=domain)

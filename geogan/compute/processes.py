@@ -1,10 +1,9 @@
-"""The processes of one training: which of them this is, what each of them does, and what all agree on.
+"""Processes that train together: the share of each, and what they exchange.
 
-Every process draws all that is random for the whole batch and works on its share of it, so that several do what one
-would: its windows, its draws of theta, its noise. Gradients are averaged by one sum over all processes, between
-``backward`` and the optimiser's step, rather than by ``DistributedDataParallel``: the discriminator is used three times
-a step and frozen in one of them, the generator twice before one ``backward``, for which the wrapper needs exceptions,
-and one sum of some megabytes is as quick.
+Every process draws all random numbers for the whole batch and works on its share of the windows, so that several
+processes do what one would. Gradients are averaged by one sum over all processes between ``backward`` and the
+optimiser's step. ``DistributedDataParallel`` does not fit: the discriminator runs three times a step and is frozen in
+one of them, the generator runs twice before one ``backward``, and a single sum of some megabytes is as quick.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from geogan.operators.errors import InputError
 
-# What a launcher such as torchrun tells its processes.
-TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-# The first process may prepare or judge for hours while the others wait for what it says: one that dies then is heard
-# of at once. Of what is computed together nobody is late for long, and on accelerators nobody would be heard of.
-PATIENCE, PROMPT = timedelta(days=7), timedelta(minutes=30)
-# The group for what is said, where `joined` made one; the main one is for what is computed.
-_said: Any = None
+# Environment variables that a launcher such as torchrun sets.
+LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+# Rank 0 may prepare or validate for hours while the others wait for its message; a process that dies meanwhile is
+# noticed at once. Sums of gradients are never that late, and on GPUs a dead process is noticed by this limit alone.
+MESSAGE_LIMIT, SUM_LIMIT = timedelta(days=7), timedelta(minutes=30)
+# The group for messages, made by `joined`; the main group is for sums of gradients.
+_messages: Any = None
 
 
 class LostRank(InputError):
-    """Another process of the training is gone."""
+    """Another process of the training has stopped."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,9 @@ class Ranks:
     Parameters
     ----------
     rank : int
-        Which of them this is. The first, 0, prepares, judges, writes and reports.
+        Number of this process. Rank 0 prepares, validates, writes and reports.
     size : int
-        How many they are.
+        Number of processes.
 
     Examples
     --------
@@ -62,38 +61,46 @@ class Ranks:
 
     @classmethod
     def here(cls) -> Ranks:
-        """The processes that this one has joined; itself alone where it has joined none."""
+        """Return the processes that this one has joined; this process alone if it has joined none."""
         if not (dist.is_available() and dist.is_initialized()):
             return ALONE
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that prepares, judges, writes and reports."""
+        """Whether this is rank 0."""
         return self.rank == 0
 
     @property
     def share(self) -> slice:
-        """Which windows of a batch are this process's."""
+        """The windows of a batch that this process trains on."""
         return slice(self.rank, None, self.size)
 
-    def serves(self, number: int, dealt: int) -> bool:
-        """Whether windows of this process are cut from a block, where each comes from one of ``dealt`` blocks.
+    def needs(self, number: int, step: int) -> bool:
+        """Return whether windows of this process may come from a block.
+
+        Parameters
+        ----------
+        number : int
+            Number of the block.
+        step : int
+            Window ``i`` comes from one of the blocks ``i % step, i % step + step, ...``, as
+            :meth:`geogan.training.windows.WindowSampler.draw` describes.
 
         Examples
         --------
-        >>> [number for number in range(8) if Ranks(1, size=2).serves(number, 4)]
+        >>> [number for number in range(8) if Ranks(1, size=2).needs(number, 4)]
         [1, 3, 5, 7]
         """
-        apart = math.gcd(self.size, dealt)
-        return number % apart == self.rank % apart
+        common = math.gcd(self.size, step)
+        return number % common == self.rank % common
 
     def whole(self, shape: Sequence[int], axis: int = 0) -> tuple[int, ...]:
-        """The shape of all processes' parts together, from that of one."""
+        """Return the shape of the whole batch, from that of the share of one process."""
         return tuple(length * self.size if index == axis else length for index, length in enumerate(shape))
 
     def mine(self, drawn: Any, axis: int = 0) -> Any:
-        """This process's part of what was drawn for all: a tensor, or tuples of some.
+        """Return the share of this process in a tensor drawn for the whole batch, or in tuples of such tensors.
 
         Examples
         --------
@@ -107,24 +114,38 @@ class Ranks:
         assert isinstance(drawn, tuple)
         return tuple(self.mine(part, axis) for part in drawn)
 
-    def weigh(self, mean: Tensor, where: Tensor) -> Tensor:
-        """This process's part of a mean over the cells ``where``: the mean of all parts is the mean over all cells.
+    def normal(self, like: Tensor, generator: torch.Generator, axis: int = 0) -> Tensor:
+        """Return standard normal numbers of the shape of ``like``: this process's share of those of the batch.
+
+        Parameters
+        ----------
+        like : Tensor
+        generator : torch.Generator
+            In the same state on every process; numbers are drawn on its device and moved to that of ``like``.
+        axis : int
+            Axis along which the windows of the batch lie.
+        """
+        drawn = torch.randn(self.whole(like.shape, axis), generator=generator, device=generator.device)
+        return self.mine(drawn, axis).to(like.device, non_blocking=True)
+
+    def mean(self, mean: Tensor, where: Tensor) -> Tensor:
+        """Return this process's part of a mean over the batch; the mean of all parts is that over all cells.
 
         Parameters
         ----------
         mean : Tensor
-            Over this process's own cells, of which there is at least one in the mean's denominator.
+            Mean over the cells of this process, whose denominator is at least 1.
         where : Tensor
             1, or a weight, on the cells that count.
         """
         if self.size == 1:
             return mean
-        mine = where.detach().sum()
-        total = self._sum(mine.clone())
-        return mean * (self.size * mine.clamp_min(1) / total.clamp_min(1))
+        cells = where.detach().sum()
+        total = self._sum(cells.clone())
+        return mean * (self.size * cells.clamp_min(1) / total.clamp_min(1))
 
-    def average(self, network: Any) -> None:
-        """Make gradients those of the mean of all losses, and batch norm's running statistics those of all."""
+    def average_gradients(self, network: Any) -> None:
+        """Replace gradients, and running statistics of batch norm, by their means over all processes."""
         if self.size == 1:
             return
         tensors = [weight.grad for weight in network.parameters() if weight.grad is not None]
@@ -136,58 +157,59 @@ class Ranks:
             parts = flat.split([tensor.numel() for tensor in tensors])
             torch._foreach_copy_(tensors, [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
 
-    def alike(self, network: Any) -> None:
-        """Give a network the first process's weights, which another machine may have rounded otherwise."""
+    def broadcast(self, network: Any) -> None:
+        """Give a network the weights of rank 0: another machine may round random weights differently."""
         if self.size > 1:
             with _together():
-                dist.barrier(_said)  # some are here long before others
+                dist.barrier(_messages)  # some processes wait long for others
         for tensor in network.state_dict().values() if self.size > 1 else ():
-            theirs = tensor.contiguous()
+            received = tensor.contiguous()
             with _together():
-                dist.broadcast(theirs, 0)
-            tensor.copy_(theirs)
+                dist.broadcast(received, 0)
+            tensor.copy_(received)
 
-    def mean(self, values: Sequence[float]) -> list[float]:
-        """Means over all processes."""
+    def means(self, values: Sequence[float]) -> list[float]:
+        """Return means over all processes."""
         if self.size == 1 or not values:
             return list(values)
-        said = torch.tensor(values, dtype=torch.float64)
+        total = torch.tensor(values, dtype=torch.float64)
         with _together():
-            dist.all_reduce(said, group=_said)
-        return (said / self.size).tolist()
+            dist.all_reduce(total, group=_messages)
+        return (total / self.size).tolist()
 
-    def told(self, values: Sequence[float]) -> list[float]:
-        """What the first process says; the others give as many numbers, of which nothing is heard."""
+    def from_first(self, values: Sequence[float]) -> list[float]:
+        """Return the numbers of rank 0; the other processes give as many, which are ignored."""
         if self.size == 1:
             return list(values)
-        said = torch.tensor(values, dtype=torch.float64)
+        message = torch.tensor(values, dtype=torch.float64)
         with _together():
-            dist.broadcast(said, 0, group=_said)
-        return said.tolist()
+            dist.broadcast(message, 0, group=_messages)
+        return message.tolist()
 
-    def sent(self, content: bytes) -> bytes:
-        """The first process's bytes."""
+    def bytes_from_first(self, content: bytes) -> bytes:
+        """Return the bytes of rank 0; those of the other processes are ignored."""
         if self.size == 1:
             return content
-        (length,) = self.told([len(content)])
-        said = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content and self.first else None
-        said = torch.empty(int(length), dtype=torch.uint8) if said is None else said
+        (length,) = self.from_first([len(content)])
+        message = torch.empty(int(length), dtype=torch.uint8)
+        if content and self.first:
+            message = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         with _together():
-            dist.broadcast(said, 0, group=_said)
-        return said.numpy().tobytes()
+            dist.broadcast(message, 0, group=_messages)
+        return message.numpy().tobytes()
 
     @contextmanager
     def files(self, folder: Path | None, *names: str) -> Iterator[Path]:
-        """A folder in which every process finds files of the first one's ``folder``; no disk need be shared."""
+        """Give every process a folder with files of rank 0's ``folder``; processes need no common disk."""
         if self.first:
             assert folder is not None
             for name in names if self.size > 1 else ():
-                self.sent(_content(folder / name))
+                self.bytes_from_first(_content(folder / name))
             yield folder
             return
         with tempfile.TemporaryDirectory(prefix="geogan-") as copies:
             for name in names:
-                (Path(copies) / name).write_bytes(self.sent(b""))
+                (Path(copies) / name).write_bytes(self.bytes_from_first(b""))
             yield Path(copies)
 
     def _sum(self, tensor: Tensor) -> Tensor:
@@ -200,35 +222,40 @@ ALONE = Ranks()
 
 
 def processes_here() -> int:
-    """How many processes of the training the launcher says are on this machine."""
+    """Return the number of processes of the training on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if Ranks.here().size > 1 else 1
 
 
 def own_accelerator() -> int:
-    """The number of this process's accelerator, of those of this machine; not every launcher numbers by machines."""
+    """Return the number of the GPU of this process; some launchers number processes over all machines only."""
     number = os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or Ranks.here().rank
     return int(number) % max(1, torch.cuda.device_count())
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
-    """Join the processes that a launcher such as ``torchrun`` started beside this one; alone where none did.
+def joined(limit: timedelta = SUM_LIMIT) -> Iterator[Ranks]:
+    """Join the processes that a launcher such as ``torchrun`` started; without a launcher there is only this one.
+
+    Parameters
+    ----------
+    limit : timedelta
+        Time to wait for the others to join, or to contribute to a sum.
 
     Raises
     ------
     InputError
-        Where they cannot be reached.
+        If they cannot be reached.
     """
-    global _said
-    launched = all(name in os.environ for name in TOLD) and int(os.environ["WORLD_SIZE"]) > 1
+    global _messages
+    launched = all(name in os.environ for name in LAUNCHED) and int(os.environ["WORLD_SIZE"]) > 1
     if not launched or Ranks.here().size > 1:
         yield Ranks.here()
         return
     try:
         if torch.cuda.is_available():
             torch.cuda.set_device(own_accelerator())
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PROMPT)
-        _said = dist.new_group(backend="gloo", timeout=PATIENCE)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=limit)
+        _messages = dist.new_group(backend="gloo", timeout=MESSAGE_LIMIT)
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"the {os.environ['WORLD_SIZE']} processes of this training could not reach each other at "
@@ -237,7 +264,7 @@ def joined() -> Iterator[Ranks]:
     try:
         yield Ranks.here()
     finally:
-        _said = None
+        _messages = None
         with suppress(RuntimeError):
             dist.destroy_process_group()
 

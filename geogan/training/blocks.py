@@ -1,55 +1,267 @@
-"""Blocks: pieces of the archive with more hidden and the first guess solved, prepared in the background.
+"""Blocks: parts of the archive in memory, with more observations hidden and the first guess solved.
 
-Solving for the first guess at every training step would be too slow, so blocks of some weeks times some
-hundred pixels are prepared by a thread while the network trains, each with a fresh hidden pattern, and
-many windows are drawn from each. Block ``n`` is a function of ``(seed, n)`` alone, and which blocks serve
-a step is a function of the step alone: a resumed run sees what an undisturbed one would have seen.
+A solve for the first guess in every step would be too slow, so blocks of some weeks and some hundred cells a side are
+prepared by a thread while the networks train, and many windows are drawn from each. Block ``n`` depends only on the
+seed and ``n``.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from geogan.archive.archive import Archive, Loaded
+from geogan.compute.chunk_groups import ChunkGroups, ShuffleBuffer, decoding_ratio
 from geogan.compute.extent import Extent
+from geogan.compute.streaming import stored_chunks
 from geogan.operators.operator import Operator
-from geogan.prior import Film
-from geogan.prior.archive_covariance import Prior, reach
-from geogan.prior.nearness import nearness
+from geogan.prior import Film, Prior, nearness, reach
+from geogan.training.recorruption import RECORRUPTION, SHOWN_ERROR, completed, total_noise
 
-# What a pattern may hide of a frame, on average; beyond that, only what several draws of theta have in common
-# is hidden: training windows must resemble those that will be filled, which have all their observations.
-HIDE = 0.35
-# And of what is left so many single observations, as in DINEOF's cross-validation: the way across one missing cell is
-# learned too.
-POINTS = 0.02
-# How strongly noisy measurements are disturbed again, where noise is all that can be withheld.
-RECORRUPTION = 0.5
-# The error of what is then shown, and of what is asked, over that of the measurement.
-SHOWN_ERROR, ASKED_ERROR = math.hypot(1, RECORRUPTION), math.hypot(1, 1 / RECORRUPTION)
-# Tolerance of the deviations from which the posterior's spread is learned: their squares scatter far more.
-DEVIATION = 0.05
-# Values of a block of independent samples, and samples of one: each comes with a hidden pattern of its own.
-SAMPLES_VALUES, FEWEST_SAMPLES, MOST_SAMPLES = 130_000, 16, 64
+# Side of a block, in cells.
+BLOCK_SIDE = 128
+
+Place = tuple[slice | np.ndarray, slice, slice]
+"""Dates (or numbers of samples), rows and columns."""
 
 
-def hide(
+@dataclass(frozen=True)
+class BlockContent:
+    """What blocks hold beside measurements: what the terms of the objective need.
+
+    Attributes
+    ----------
+    has_hidden : bool
+        Whether more observations are hidden, or, where nothing is hidden, noise is added. Without it the first guess
+        is solved from all observations.
+    members : int
+        Draws of what makes members differ; 1 for none.
+    has_deviation : bool
+        Whether blocks hold a draw of the posterior of the first guess.
+    clean : Archive or None
+        Fields without gaps.
+    is_paired : bool
+        Whether the clean fields are those that were measured, date by date; otherwise any of them are read.
+    """
+
+    has_hidden: bool = True
+    members: int = 1
+    has_deviation: bool = False
+    clean: Archive | None = None
+    is_paired: bool = True
+
+
+class BlockMaker:
+    """Prepares the blocks of an archive: ``maker(number)`` returns one.
+
+    Blocks of an archive on disk are read from regions that are in memory for a while.
+
+    Parameters
+    ----------
+    archive : Archive
+    operator : Operator
+        More observations are hidden by its gaps; an operator without gaps hides nothing.
+    prior : Prior or None
+        Solved for the first guess; None for a first guess of 0.
+    share_seen : ndarray, shape (T,)
+        Share of the domain seen on each date.
+    dates, side : int
+        Dates, and cells each way, of a block at most; see :func:`block_dates`. A block of independent samples holds
+        random ones, see :func:`samples_in_block`.
+    seed : int
+    content : BlockContent
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        operator: Operator,
+        prior: Prior | None,
+        share_seen: np.ndarray,
+        *,
+        dates: int,
+        side: int = BLOCK_SIDE,
+        seed: int = 0,
+        content: BlockContent = BlockContent(),
+    ) -> None:
+        self.archive, self.operator, self.prior, self.share_seen = archive, operator, prior, share_seen
+        self.dates, self.side, self.seed, self.content = dates, side, seed, content
+        least = samples_in_block(archive) if archive.independent else dates
+        self.groups = archive.chunk_groups((least, side, side))
+        self._buffer: ShuffleBuffer[Loaded] | None = None
+        if self.groups is not None:
+            archive.find_hidden()
+            self._buffer = ShuffleBuffer(self._draw_extent, lambda extent: archive.load(*extent), seed=seed)
+
+    def __call__(self, number: int) -> Film:
+        """Return block ``number``."""
+        numpy_random = np.random.default_rng([self.seed, 0xB10C, number])
+        random = torch.Generator().manual_seed(int(numpy_random.integers(2**62)))
+        (t, y, x), film = self._read(number, numpy_random)
+        is_periodic = self.archive.spans(x)
+        film = Film(
+            values=film.values * film.mask,
+            mask=film.mask,
+            domain=film.domain,
+            days=film.days,
+            uncertainty=film.uncertainty,
+            covariates=film.covariates,
+        )
+        film = replace(film, kept=self._kept(film, self.operator.around(is_periodic), random))
+        film = self._with_noise(film, random)
+        film = self._with_first_guess(film, None if self.prior is None else self.prior.around(is_periodic), random)
+        film = replace(film, near=nearness(film.kept, film.days, is_periodic=is_periodic, **reach(self.prior)))
+        if self.content.clean is None:
+            return film
+        dates = t if self.content.is_paired else _clean_dates(self.content.clean, len(film.values), numpy_random)
+        return replace(film, clean=self.content.clean.read(dates, y, x).values)
+
+    @property
+    def reading(self) -> str:
+        """A sentence about how the archive is read; empty if it is in memory."""
+        return "" if self.groups is None else describe_reading(self.groups, stored_chunks(self.archive.field))
+
+    def _draw_extent(self, random: np.random.Generator) -> Extent:
+        """Return the extent of a chunk group in which something was seen."""
+        assert self.groups is not None
+        for _ in range(100):
+            extent = self.groups.draw(random)
+            if is_worth_reading(self.archive, self.share_seen, *extent):
+                break
+        return extent
+
+    def _read(self, number: int, random: np.random.Generator) -> tuple[Place, Film]:
+        """Return a random place in which something was seen, and what was measured there."""
+        archive = self.archive
+        within = None if self._buffer is None else self._buffer.at(number)
+        whole = Extent(*(slice(0, length) for length in (len(archive.days), *archive.domain.shape)))
+        bounds = whole if within is None else within.extent
+
+        def part(axis: slice, size: int, *, is_periodic: bool = False) -> slice:
+            return random_slice(axis.stop - axis.start, size, random, first=axis.start, is_periodic=is_periodic)
+
+        for _ in range(20):
+            t: slice | np.ndarray = part(bounds.t, self.dates)
+            if archive.independent:
+                t = random_samples(archive, random, bounds.t)
+            # A region that does not go round the globe may itself lie across the seam.
+            y, x = part(bounds.y, self.side), part(bounds.x, self.side, is_periodic=archive.spans(bounds.x))
+            if is_worth_reading(archive, self.share_seen, t, y, x):
+                film = archive.read(t, y, x, within=within)
+                if film.mask.any():
+                    return (t, y, x), film
+        return (t, y, x), archive.read(t, y, x, within=within)
+
+    def _kept(self, film: Film, operator: Operator, random: torch.Generator) -> Tensor:
+        """Return 1 where an observation is still shown, (T, C, H, W)."""
+        # Share of the remaining observations that are hidden one by one: gaps of single cells are learned too.
+        share_single = 0.02
+        if not (operator.masks and self.content.has_hidden):
+            return film.mask
+        coverage = 1 - float(self.share_seen[self.share_seen > 0].mean())
+        # Samples are independent, so the gaps of one do not continue in the next.
+        mask = film.mask[:, None] if self.archive.independent else film.mask[None]
+        pattern = added_gaps(operator, tuple(mask.shape), coverage, generator=random)  # type: ignore[arg-type]
+        single = torch.rand(mask[:, :, :1].shape, generator=random) < share_single
+        return (mask * pattern * ~single).view_as(film.mask)
+
+    def _with_noise(self, film: Film, random: torch.Generator) -> Film:
+        """Return a film with known errors everywhere, and with noise to be added where errors are known."""
+        error = None if film.uncertainty is None else completed(film.uncertainty, film.mask)
+        noise = None
+        if self.content.has_hidden and (self.operator.noise > 0 or error is not None):
+            spread = total_noise(self.operator, error)
+            noise = spread * torch.randn(film.values.shape, generator=random) * film.mask
+        return replace(film, uncertainty=error, noise=noise)
+
+    def _with_first_guess(self, film: Film, prior: Prior | None, random: torch.Generator) -> Film:
+        """Return a film with its first guess, and with draws of the posterior where they are needed."""
+        # Relative residual of the draw that the spread is learned from: its square scatters far more.
+        tolerance = 0.05
+        members, shape = self.content.members, film.values.shape
+        shown, error = film.values * film.kept, film.uncertainty
+        if film.noise is not None:
+            shown = shown + RECORRUPTION * film.noise * film.kept
+            error = None if error is None else SHOWN_ERROR * error
+        error = None if error is None else error[None]
+        observed = (shown[None], film.kept[None], film.domain, film.days)
+        draws = torch.randn((2, members, *shape), generator=random) if members > 1 else None
+        if prior is None:
+            white = None if draws is None else draws[0] * film.domain
+            return replace(film, guess=torch.zeros_like(film.values), members=white)
+        if draws is not None:
+            guess, deviations = prior.members(*observed, noise=draws[:, :, None], uncertainty=error)
+            return replace(film, guess=guess[0], members=deviations[:, 0], deviation=deviations[0, 0])
+        if self.content.has_deviation:
+            draws = torch.randn((2, 1, 1, *shape), generator=random)
+            guess, deviations = prior.members(*observed, noise=draws, loose=tolerance, uncertainty=error)
+            return replace(film, guess=guess[0], deviation=deviations[0, 0])
+        return replace(film, guess=prior.map(*observed, uncertainty=error)[0])
+
+
+def block_dates(archive: Archive, frames: int, side: int = BLOCK_SIDE) -> int:
+    """Return the dates of a block, at least those of a window.
+
+    Blocks of small grids are longer: if the windows of a few weeks came again and again, the networks would learn
+    those weeks.
+    """
+    least, most, values = 16, 64, 65_536
+    height, width = archive.domain.shape
+    cells = archive.bands * min(side, height) * min(side, width)
+    return min(max(int(np.clip(values // cells, least, most)), frames), len(archive.days))
+
+
+def samples_in_block(archive: Archive) -> int:
+    """Return the number of independent samples of a block, where the archive has as many."""
+    # Each sample has hidden observations of its own; more would take too much memory.
+    least, most, values = 16, 64, 130_000
+    return int(np.clip(values // (archive.bands * archive.domain.size), least, most))
+
+
+def random_slice(
+    length: int, size: int, random: np.random.Generator, *, first: int = 0, is_periodic: bool = False
+) -> slice:
+    """Return a random slice of ``size`` of an axis, or of the ``length`` from ``first`` on.
+
+    Along an axis that goes round the globe it may lie across the seam, with columns as in :mod:`geogan.fields.circle`.
+    """
+    size = min(size, length)
+    if is_periodic and size < length:
+        start = int(random.integers(0, length))
+        return slice(start, start + size)
+    start = first + int(random.integers(0, length - size + 1))
+    return slice(start, start + size)
+
+
+def random_samples(archive: Archive, random: np.random.Generator, among: slice = slice(None)) -> np.ndarray:
+    """Return the numbers of random samples of an archive, in increasing order."""
+    first, last, _ = among.indices(len(archive.days))
+    return first + np.sort(random.choice(last - first, min(samples_in_block(archive), last - first), replace=False))
+
+
+def is_worth_reading(archive: Archive, share_seen: np.ndarray, t: slice | np.ndarray, y: slice, x: slice) -> bool:
+    """Return whether something was seen on the dates, and enough of the cells are in the domain.
+
+    A tenth of the cells is enough; in a narrow domain, such as a strait, half of the share of the whole grid.
+    """
+    return share_seen[t].sum() > 0 and archive.sea(y, x).mean() > min(0.1, 0.5 * archive.domain.mean())
+
+
+def added_gaps(
     operator: Operator, shape: tuple[int, int, int, int, int], coverage: float, *, generator: torch.Generator
 ) -> Tensor:
-    """A pattern that hides more of what was observed: 1 where still shown, shape (B, T, C, H, W).
+    """Return a pattern that hides more of what was observed: 1 where still shown, shape (B, T, C, H, W).
 
-    What is hidden are the gaps that several draws of theta have in common: so many that the share hidden stays
-    moderate.
+    Windows must resemble those that are filled later, which keep all their observations. So where gaps cover much,
+    only cells are hidden that are under the gaps of several draws of theta.
     """
-    draws = 1 if coverage <= HIDE else min(32, int(np.ceil(np.log(HIDE) / np.log(min(coverage, 0.99)))))
+    # Share of the cells hidden on average, at most.
+    most = 0.35
+    draws = 1 if coverage <= most else min(32, int(np.ceil(np.log(most) / np.log(min(coverage, 0.99)))))
     ones = torch.ones(shape)
     hidden = ones
     for _ in range(draws):
@@ -57,245 +269,31 @@ def hide(
     return 1 - hidden
 
 
-def cut(length: int, size: int, generator: np.random.Generator, *, first: int = 0, is_periodic: bool = False) -> slice:
-    """A random stretch of ``size`` of an axis, or of ``length`` of it from ``first`` on.
-
-    Of an axis that goes round the globe it may lie across the seam, as :mod:`geogan.fields.circle` counts columns.
-    """
-    size = min(size, length)
-    if is_periodic and size < length:
-        start = int(generator.integers(0, length))
-        return slice(start, start + size)
-    start = first + int(generator.integers(0, length - size + 1))
-    return slice(start, start + size)
-
-
-def holds_enough(archive: Archive, share_seen: np.ndarray, t: slice | np.ndarray, y: slice, x: slice) -> bool:
-    """Whether something was seen on some dates, and enough of some cells is domain; of a strait, half of its share."""
-    return share_seen[t].sum() > 0 and archive.sea(y, x).mean() > min(0.1, 0.5 * archive.domain.mean())
-
-
-def some_samples(archive: Archive, generator: np.random.Generator, among: slice = slice(None)) -> np.ndarray:
-    """Numbers of random samples of an archive, in order."""
-    size = samples_of_a_block(archive)
-    first, last, _ = among.indices(len(archive.days))
-    return first + np.sort(generator.choice(last - first, min(size, last - first), replace=False))
-
-
-def samples_of_a_block(archive: Archive) -> int:
-    """Independent samples of a block, where the archive has as many."""
-    return int(np.clip(SAMPLES_VALUES // (archive.bands * archive.domain.size), FEWEST_SAMPLES, MOST_SAMPLES))
-
-
-def prepare(
-    archive: Archive,
-    operator: Operator,
-    prior: Prior | None,
-    *,
-    number: int,
-    seed: int,
-    frames: int,
-    side: int,
-    coverage: float,
-    share_seen: np.ndarray,
-    hiding: bool = True,
-    clean: Archive | None = None,
-    pairs: bool = True,
-    members: int = 1,
-    deviating: bool = False,
-    within: Loaded | None = None,
-) -> Film:
-    """Block ``number``: read, hide more, solve.
+def describe_reading(groups: ChunkGroups, stored: Sequence[Sequence[int]]) -> str:
+    """Return a sentence about the regions of an archive that stays on disk, with a hint where chunks are too large.
 
     Parameters
     ----------
-    archive : Archive
-    operator : Operator
-        Its gaps hide more of the block; one that hides nothing leaves it as it is.
-    prior : Prior or None
-        Solved for the first guess; None for zeros.
-    number, seed : int
-        Decide where and when the block is, and what is hidden.
-    frames, side : int
-        Dates and pixels of a block at most.
-    coverage : float
-        Share of the domain under the operator's gaps, on average.
-    share_seen : ndarray, shape (T,)
-        Share of the domain seen on each date: stretches where nothing was seen are passed over. Of independent
-        samples a block holds random ones.
-    hiding : bool
-        False to hide nothing more: the first guess then sees all of y. Where the noise of what is shown is known, more
-        of it is put on top: see :func:`geogan.training.objective.recorrupted`.
-    clean : Archive, optional
-        Fields without gaps.
-    pairs : bool
-        The clean fields are those that were measured, date by date; otherwise any will do.
-    members : int
-        Draws of what makes members differ; none for 1.
-    deviating : bool
-        Draw a deviation of the first guess's posterior too.
-    within : Loaded, optional
-        The region that the block is cut from; by default it is anywhere in the archive.
+    groups : ChunkGroups
+    stored : sequence of sequence of int
+        Lengths of the stored chunks along each axis.
     """
-    generator = np.random.default_rng([seed, 0xB10C, number])
-    torch_generator = torch.Generator().manual_seed(int(generator.integers(2**62)))
-    whole_archive = Extent(*(slice(0, length) for length in (len(archive.days), *archive.domain.shape)))
-    bounds = whole_archive if within is None else within.extent
-
-    def somewhere(part: slice, size: int, *, is_periodic: bool = False) -> slice:
-        return cut(part.stop - part.start, size, generator, first=part.start, is_periodic=is_periodic)
-
-    # A region that does not go round may lie across the seam itself.
-    wraps = archive.spans(bounds.x)
-
-    for _ in range(20):
-        t: slice | np.ndarray = somewhere(bounds.t, frames)
-        if archive.independent:
-            t = some_samples(archive, generator, bounds.t)
-        y, x = somewhere(bounds.y, side), somewhere(bounds.x, side, is_periodic=wraps)
-        if holds_enough(archive, share_seen, t, y, x):
-            film = archive.read(t, y, x, within=within)
-            if film.mask.any():
-                break
-    else:
-        film = archive.read(t, y, x, within=within)
-    values, mask, domain, dates = film.values, film.mask, film.domain, film.days
-    kept, is_periodic = mask, archive.spans(x)
-    prior, operator = None if prior is None else prior.around(is_periodic), operator.around(is_periodic)
-    if operator.masks and hiding:
-        # Samples are no film: nothing of a pattern is carried from one to the next.
-        observed = mask[:, None] if archive.independent else mask[None]
-        pattern = hide(operator, tuple(observed.shape), coverage, generator=torch_generator)  # type: ignore[arg-type]
-        points = torch.rand(observed[:, :, :1].shape, generator=torch_generator) < POINTS
-        kept = (observed * pattern * ~points).view_as(mask)
-    values = values * mask
-    guess, noise, whole, draws = torch.zeros_like(values), None, None, None
-    shown, error, shown_error, deviation = values * kept, None, None, None
-    if film.uncertainty is not None:
-        error = shown_error = everywhere(film.uncertainty, mask)
-    if hiding and (operator.noise > 0 or error is not None):
-        spread = total_noise(operator, error)
-        noise = spread * torch.randn(values.shape, generator=torch_generator) * mask
-        shown = shown + RECORRUPTION * noise * kept
-        shown_error = None if error is None else SHOWN_ERROR * error
-    if shown_error is not None:
-        shown_error = shown_error[None]
-    if members > 1:
-        draws = torch.randn((2, members, *values.shape), generator=torch_generator)
-    if prior is not None and draws is not None:
-        found = prior.members(shown[None], kept[None], domain, dates, noise=draws[:, :, None], uncertainty=shown_error)
-        guess, draws = found[0][0], found[1][:, 0]
-        deviation = found[1][0, 0]
-    elif prior is not None and deviating:
-        one = torch.randn((2, 1, 1, *values.shape), generator=torch_generator)
-        found = prior.members(
-            shown[None], kept[None], domain, dates, noise=one, loose=DEVIATION, uncertainty=shown_error
-        )
-        guess, deviation = found[0][0], found[1][0, 0]
-    elif prior is not None:
-        guess = prior.map(shown[None], kept[None], domain, dates, uncertainty=shown_error)[0]
-    elif draws is not None:
-        draws = draws[0] * domain
-    if clean is not None:
-        if not pairs and clean.independent:
-            t = np.sort(generator.choice(len(clean.days), len(values), replace=len(clean.days) < len(values)))
-        elif not pairs and len(clean.days) < len(values):
-            t = np.resize(np.arange(len(clean.days)), len(values))
-        elif not pairs:
-            t = cut(len(clean.days), len(values), generator)
-        whole = clean.read(t, y, x).values
-    return Film(
-        values=values,
-        mask=mask,
-        domain=domain,
-        days=dates,
-        kept=kept,
-        guess=guess,
-        clean=whole,
-        noise=noise,
-        members=draws,
-        covariates=film.covariates,
-        near=nearness(kept, dates, is_periodic=is_periodic, **reach(prior)),
-        uncertainty=error,
-        deviation=deviation,
+    shape = " x ".join(str(max(stop - start for start, stop in axis)) for axis in groups)
+    sentence = f"the archive stays where it is: regions of {shape} values are read ahead"
+    times = decoding_ratio(groups, stored)
+    if times < 1.5:
+        return sentence
+    chunks = " x ".join(str(max(axis)) for axis in stored)
+    return (
+        f"{sentence}; as its chunks have {chunks}, {times:.1f} times as much is decoded: chunks of that size or "
+        "smaller would be read faster"
     )
 
 
-def total_noise(operator: Operator, uncertainty: Tensor | None) -> Tensor | float:
-    """Standard deviation of all that a measurement is off by, in anomalies: the operator's noise, and what is known."""
-    if uncertainty is None:
-        return operator.noise
-    return (uncertainty.square() + operator.noise**2).sqrt()
-
-
-def everywhere(uncertainty: Tensor, mask: Tensor) -> Tensor:
-    """Errors with a usual one, the median, where nothing was observed: what is simulated there must have one."""
-    known = uncertainty[mask > 0]
-    return torch.where(mask > 0, uncertainty, known.median()) if len(known) else uncertainty
-
-
-class BlockPool:
-    """The blocks that serve a step, prepared ahead by one background thread.
-
-    Parameters
-    ----------
-    make : callable
-        ``make(number)`` gives block ``number``.
-    size : int
-        Blocks that serve at a time.
-    every : int
-        Steps after which the oldest block is replaced by the next.
-    ahead : int
-        Blocks prepared in advance.
-    wanted : callable, optional
-        Which numbers to make at all; by default every one. Other processes make the others.
-
-    Attributes
-    ----------
-    waited : float
-        Seconds spent waiting for blocks, after the first ``size``.
-    """
-
-    def __init__(
-        self,
-        make: Callable[[int], Film],
-        *,
-        size: int,
-        every: int,
-        ahead: int = 4,
-        wanted: Callable[[int], bool] | None = None,
-    ) -> None:
-        self.size, self.every, self.ahead = size, every, ahead
-        self._wanted = wanted or (lambda number: True)
-        self.waited = 0.0
-        self._make = make
-        self._blocks: OrderedDict[int, Future[Film]] = OrderedDict()
-        self._executor = ThreadPoolExecutor(
-            1, thread_name_prefix="blocks", initializer=torch.set_num_threads, initargs=(1,)
-        )
-
-    def begin(self, step: int) -> None:
-        """Have the blocks that serve ``step`` prepared, and those that come next."""
-        first = step // self.every
-        for number in range(first, first + self.size + self.ahead):
-            if number not in self._blocks and self._wanted(number):
-                self._blocks[number] = self._executor.submit(self._make, number)
-
-    def at(self, step: int) -> list[Film | None]:
-        """The blocks that serve ``step``, number ``n`` in place ``n % size``; None where it is not wanted."""
-        self.begin(step)
-        first = step // self.every
-        for number in [number for number in self._blocks if number < first]:
-            del self._blocks[number]
-        started = time.perf_counter()
-        blocks: list[Film | None] = [None] * self.size
-        for number in range(first, first + self.size):
-            if number in self._blocks:
-                blocks[number % self.size] = self._blocks[number].result()
-        if step:
-            self.waited += time.perf_counter() - started
-        return blocks
-
-    def close(self) -> None:
-        """Stop preparing."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+def _clean_dates(clean: Archive, count: int, random: np.random.Generator) -> slice | np.ndarray:
+    """Return dates of clean fields that are unrelated to the measurements."""
+    if clean.independent:
+        return np.sort(random.choice(len(clean.days), count, replace=len(clean.days) < count))
+    if len(clean.days) < count:
+        return np.resize(np.arange(len(clean.days)), count)
+    return random_slice(len(clean.days), count, random)

@@ -18,7 +18,7 @@ from geogan.files.user_path import user_path
 from geogan.model.model import Model
 from geogan.model.model_file import save_model
 from geogan.operators.parameters import real_number, switch
-from geogan.training.loop import TrainState
+from geogan.training.state import TrainState
 from geogan.training.state_file import save_state
 
 

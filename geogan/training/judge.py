@@ -1,4 +1,4 @@
-"""The error on withheld clouds, or on withheld noise: what chooses the best weights, and when to stop."""
+"""The error on withheld observations, or on withheld noise: it chooses the best weights and calibrates errors."""
 
 from __future__ import annotations
 
@@ -19,74 +19,93 @@ from geogan.model.networks import ErrorNet, Generator
 from geogan.model.reconstruct import Reconstruction, reconstruct
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
-from geogan.prior import Film
-from geogan.prior.archive_covariance import Prior, reach
-from geogan.prior.nearness import nearness
-from geogan.prior.trust import trust
-from geogan.training.blocks import RECORRUPTION, SHOWN_ERROR, total_noise
+from geogan.prior import Film, Prior, nearness, reach, trust
 from geogan.training.objective import error_likelihood
-
-# Stretches of withheld clouds looked at: enough to be sure, few enough to be quick. Small grids afford more.
-STRETCHES, MOST_STRETCHES, VALUES = 16, 64, 1_500_000
-# Of so many runs of withheld dates or more, only every third chooses: steps are compared on the same clouds, so that
-# few tell them apart. The others choose nothing: the error is reported and calibrated on them, and as clouds differ in
-# difficulty by a third, many are needed.
-CHOOSING, ENOUGH = 3, 24
-# Dates around a stretch that its first guess is solved on, and cells from its centre on large grids.
-MARGIN, SIDE = 6, 128
-# Independent samples that are looked at, and those of a stretch.
-SAMPLES, TOGETHER = 128, 16
+from geogan.training.recorruption import RECORRUPTION, SHOWN_ERROR, total_noise
 
 
 class Residual(NamedTuple):
-    """Errors on the withheld cells of a stretch, (N,)."""
+    """Errors on the withheld cells of one film, shape (N,)."""
 
-    found: Tensor
-    std: Tensor | None  # as predicted
-    noise: Tensor  # known standard deviation of what they were compared with
+    error: Tensor
+    std: Tensor | None  # predicted
+    noise: Tensor  # known standard deviation of the errors of the target
     weight: Tensor
-    first: Tensor  # the first guess's error
-    spread: tuple[float, float] | None  # of all gaps: the sum of the posterior's variance, and of the predicted one
+    first_guess: Tensor  # error of the first guess
+    spread: tuple[float, float] | None  # sums over all gaps: variance of the posterior, and predicted variance
 
 
 class Residuals(NamedTuple):
-    """Errors on all withheld cells that a judge looks at, in anomalies; ndarray, shape (N,)."""
+    """Errors on all withheld cells of a judge, in anomalies; ndarray, shape (N,)."""
 
-    found: np.ndarray
-    std: np.ndarray  # as predicted
-    noise: np.ndarray  # known standard deviation of the observations' own errors
-    stretch: np.ndarray  # the stretch that each belongs to
-    level: float  # what the predicted errors should be multiplied by, as far as the first guess knows
+    error: np.ndarray
+    std: np.ndarray  # predicted
+    noise: np.ndarray  # known standard deviation of the errors of the observations
+    film: np.ndarray  # number of the film of each cell
+    level: float  # factor of the predicted errors that the spread of the first guess asks for
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which withheld observations a judge reads, and how much around them.
+
+    Attributes
+    ----------
+    side : int
+        Cells read on each side of a withheld one; of a grid of up to ``4 * side**2`` cells all are read.
+    margin : int
+        Dates read on each side of a run of withheld dates, for its first guess; never less than a window's.
+    films, most_films : int
+        Runs read at least, and at most, where there are as many: enough for a reliable error, few enough to be quick.
+    values : int
+        Between these limits, values read in all.
+    samples, samples_in_film : int
+        Independent samples read, and those of one film.
+    enough : int
+        Runs from which on they are divided among judges, see :func:`is_divided`.
+    choosing : int
+        Every so-many-th of them then chooses. Two networks are compared on the same clouds, so few tell them apart;
+        clouds differ in difficulty by a third, so calibration needs the larger part.
+    """
+
+    side: int = 128
+    margin: int = 6
+    films: int = 16
+    most_films: int = 64
+    values: int = 1_500_000
+    samples: int = 128
+    samples_in_film: int = 16
+    enough: int = 24
+    choosing: int = 3
 
 
 @dataclass(frozen=True)
 class Judge:
     """Measures a generator on observations withheld from its training.
 
-    Where nothing is hidden but measurements are noisy, noise is withheld, as in
-    :func:`geogan.training.objective.recorrupted`:
-    of ``y = F(x) + epsilon`` the generator is shown ``y + alpha n``, and ``F`` of its answer is compared with
-    ``y - n / alpha``, whose noise is uncorrelated with the answer's. The mean square of that noise is known; without
-    it an unbiased estimate of the mean square error against ``F(x)`` remains.
+    Where nothing is hidden but measurements are noisy, noise is withheld, see :mod:`geogan.training.recorruption`: the
+    generator is shown ``y + alpha n``, and ``F`` of its answer is compared with ``y - n / alpha``. The mean square of
+    the noise of that target is known; without it an unbiased estimate of the mean square error against ``F(x)``
+    remains.
 
-    Where the errors of the withheld observations are known, they are taken off the square too, and the smaller they
-    are, the more an observation counts.
+    Where the errors of the withheld observations are known, they are subtracted from the square too, and an observation
+    counts the more, the smaller its error is.
 
     Attributes
     ----------
     operator : Operator
-    stretches : tuple of Film
-        With their first guess solved, once.
+    films : tuple of Film
+        With their first guess.
     floor : float
-        Mean square of the noise in what is compared with.
+        Mean square of the noise of the target.
     by_noise : bool
         Whether noise is withheld, not observations.
     is_periodic : bool
-        Whether the last column of the stretches touches the first.
+        Whether the last column of the films touches the first.
     """
 
     operator: Operator
-    stretches: tuple[Film, ...]
+    films: tuple[Film, ...]
     floor: float = 0.0
     by_noise: bool = False
     is_periodic: bool = False
@@ -99,141 +118,76 @@ class Judge:
         prior: Prior | None,
         *,
         frames: int,
-        apart: bool | None = None,
+        chooses: bool | None = None,
         draws: int = 0,
+        selection: Selection = Selection(),
     ) -> Judge:
-        """A judge for an archive that withholds something, or is noisy and hides nothing.
+        """Return the judge of an archive that withholds something, or is noisy and hides nothing.
 
         Parameters
         ----------
         archive : Archive
         operator : Operator
-            What was withheld is compared with what it would measure.
+            Withheld observations are compared with what it would measure.
         prior : Prior or None
         frames : int
-            Frames of a window.
-        apart : bool, optional
-            Only the clouds that choose nothing (True), or those that choose (False); by default all. Where
-            there are few, both are all of them: see :func:`stands_apart`.
+            Dates of a window.
+        chooses : bool, optional
+            True for the withheld clouds that choose the best weights, False for those that calibrate errors; by
+            default, and where there are few, all. See :func:`is_divided`.
         draws : int
-            Of the first guess's posterior, to compare predicted errors with.
+            Samples of the posterior of the first guess that predicted errors are compared with.
+        selection : Selection
 
         Raises
         ------
         InputError
-            Where nothing is withheld, and there is no noise either.
+            If nothing is withheld, and there is no noise either.
         """
-        withheld, count = archive.withheld, len(archive.days)
-        noisy = judged_by_noise(archive, operator)
-        dates = np.arange(count) if noisy else withheld.dates if withheld is not None else np.zeros(0, int)
-        runs = [slice(date, date + 1) for date in dates.tolist()] if noisy else withheld.runs() if withheld else []
-        if not runs:
-            raise InputError(
-                "no observation could be withheld to choose the best weights by: no date's gaps hide a part of another "
-                "date's observations; give more dates, or observations with more varied gaps"
-            )
-        if apart is not None and stands_apart(archive):
-            runs = [run for number, run in enumerate(runs) if (number % CHOOSING > 0) == apart]
-            dates = dates[(np.arange(len(dates)) % CHOOSING > 0) == apart]
-        random, drawn = np.random.default_rng(0), torch.Generator().manual_seed(0)
-        stretches: list[Film] = []
-        height, width = archive.domain.shape
-        is_small = height * width <= 4 * SIDE**2
-        is_periodic = archive.is_periodic and (is_small or width <= 2 * SIDE)
-        operator, prior = operator.around(is_periodic), None if prior is None else prior.around(is_periodic)
-
-        def around(date: int) -> tuple[slice, slice]:
-            """Cells to look at: all of them, or those around something that is withheld on a date."""
-            if is_small:
-                return slice(0, height), slice(0, width)
-            where = archive.seen(date) if noisy or withheld is None else withheld.hidden(date, archive.seen)
-            _, row, column = random.choice(np.argwhere(where))  # type: ignore[arg-type]
-            rows, columns = slice(max(0, row - SIDE), min(height, row + SIDE)), slice(column - SIDE, column + SIDE)
-            if is_periodic:
-                return rows, slice(0, width)
-            if archive.is_periodic:
-                return rows, columns
-            return rows, slice(max(0, columns.start), min(width, columns.stop))
-
-        def solved(t: slice | np.ndarray, y: slice, x: slice) -> Film:
-            film = archive.read(t, y, x)
-            values, mask, hidden = film.values, film.mask, film.withheld
-            guess, asked = torch.zeros_like(values), values
-            known = film.uncertainty
-            error = None if noisy else known
-            if noisy:
-                noise = total_noise(operator, known) * torch.randn(values.shape, generator=drawn) * mask
-                values, asked, hidden = values + RECORRUPTION * noise, values - noise / RECORRUPTION, mask.clone()
-                known = None if known is None else SHOWN_ERROR * known
-            deviations = None
-            if prior is not None:
-                batched = None if known is None else known[None]
-                seen = ((values * mask)[None], mask[None], film.domain, film.days)
-                if draws:
-                    disturbed = torch.randn((2, draws, 1, *values.shape), generator=drawn)
-                    found = prior.members(*seen, noise=disturbed, uncertainty=batched)
-                    guess, deviations = found[0][0], found[1][:, 0]
-                else:
-                    guess = prior.map(*seen, uncertainty=batched)[0]
-            near = nearness(mask, film.days, is_periodic=is_periodic, **reach(prior))
-            return replace(
-                film,
-                values=values,
-                withheld=hidden,
-                guess=guess,
-                target=asked,
-                near=near,
-                uncertainty=known,
-                target_uncertainty=error,
-                members=deviations,
-            )
-
+        by_noise = judged_by_noise(archive, operator)
+        dates, runs = _withheld_dates(archive, by_noise=by_noise)
+        if chooses is not None and is_divided(archive, selection):
+            dates = dates[(np.arange(len(dates)) % selection.choosing == 0) == chooses]
+            runs = [run for number, run in enumerate(runs) if (number % selection.choosing == 0) == chooses]
+        reader = _Reader(archive, operator, prior, draws=draws, by_noise=by_noise, selection=selection)
         if archive.independent:
-            chosen = dates[np.unique(np.linspace(0, len(dates) - 1, SAMPLES).astype(int))]
-            for some in np.array_split(chosen, -(-len(chosen) // TOGETHER)):
-                stretches.append(solved(some, *around(int(some[0]))))
-            return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0, noisy, is_periodic)
-        margin = max(MARGIN, frames - 1)
-        values_each = min(archive.domain.size, 4 * SIDE**2) * archive.bands * (2 * frames + 4)
-        most = int(np.clip(VALUES // values_each, STRETCHES, MOST_STRETCHES))
-        for run in [runs[index] for index in np.unique(np.linspace(0, len(runs) - 1, most).astype(int))]:
-            t = slice(max(0, run.start - margin), min(count, run.stop + margin))
-            whole = solved(t, *around(run.start))
-            hidden = whole.withheld
-            first, last = run.start - t.start - frames + 1, run.stop - t.start + frames - 1
-            near = slice(max(0, first), min(len(hidden), last))
-            # Only the stretch's own dates count: those of a neighbour would count twice, and with less around them.
-            hidden[: run.start - t.start] = 0
-            hidden[run.stop - t.start :] = 0
-            stretches.append(whole.dates(near))
-        return cls(operator, tuple(stretches), _floor(stretches, operator) if noisy else 0.0, noisy, is_periodic)
+            chosen = _spread_over(dates, selection.samples)
+            parts = np.array_split(chosen, -(-len(chosen) // selection.samples_in_film))
+            films = [reader.film(part, *reader.place(int(part[0]))) for part in parts]
+        else:
+            cells = min(archive.domain.size, 4 * selection.side**2)
+            values = cells * archive.bands * (2 * frames + 4)
+            most = int(np.clip(selection.values // values, selection.films, selection.most_films))
+            films = [reader.run(runs[index], frames) for index in _spread_over(np.arange(len(runs)), most)]
+        floor = _floor(films, reader.operator) if by_noise else 0.0
+        return cls(reader.operator, tuple(films), floor, by_noise, reader.is_periodic)
 
     @cached_property
     def guessed(self) -> float:
-        """Error of the first guess alone, as in :meth:`error`."""
+        """Error of the first guess alone, see :meth:`error`."""
         return self.error(None)
 
     @property
     def cells(self) -> int:
-        """Observations that reconstructions are compared with."""
-        return int(sum(float(stretch.withheld.sum()) for stretch in self.stretches))
+        """Number of observations that reconstructions are compared with."""
+        return int(sum(float(film.withheld.sum()) for film in self.films))
 
     def error(self, network: Generator | None, *, precision: torch.dtype = torch.float32) -> float:
-        """Root mean square error on what is withheld, in anomalies; None judges the first guess.
+        """Return the root mean square error on the withheld observations, in anomalies; of the first guess for None.
 
-        Against noise it is an estimate, whose mean square may fall below zero: its root is negative then.
+        Against noise it is an estimate, whose mean square may be negative: its root then is negative too.
         """
-        return self.look(network, precision=precision)[0]
+        return self.scores(network, precision=precision)[0]
 
-    def look(
+    def scores(
         self, network: Generator | None, error: ErrorNet | None = None, *, precision: torch.dtype = torch.float32
     ) -> tuple[float, float | None]:
-        """The root mean square error, and the loss of what predicts it.
+        """Return the root mean square error, and the loss of the network that predicts it.
 
         Parameters
         ----------
         network : Generator or None
-            None judges the first guess.
+            None for the first guess.
         error : ErrorNet, optional
         precision : torch.dtype
 
@@ -243,67 +197,37 @@ class Judge:
             In anomalies; :func:`geogan.training.objective.error_likelihood`, None without ``error``.
         """
         square = loss = weights = 0.0
-        for found, std, noise, weight, *_ in self._residuals(network, error, precision):
-            square += float((weight * (found**2 - noise**2)).sum())
-            weights += float(weight.sum())
-            if std is not None and error is not None:
-                everywhere = torch.ones_like(std)
-                loss += float(error_likelihood(std, found**2, everywhere, error.scale, noise)) * len(std)
+        for residual in self._residuals(network, error, precision):
+            squares = residual.error**2
+            square += float((residual.weight * (squares - residual.noise**2)).sum())
+            weights += float(residual.weight.sum())
+            if residual.std is not None and error is not None:
+                std, everywhere = residual.std, torch.ones_like(residual.std)
+                loss += float(error_likelihood(std, squares, everywhere, error.scale, residual.noise)) * len(std)
         return _root(square / weights - self.floor), None if error is None else loss / self.cells
 
     def residuals(
         self, network: Generator | None, error: ErrorNet, *, precision: torch.dtype = torch.float32
     ) -> Residuals:
-        """Errors of the withheld cells, and what was predicted of them.
+        """Return errors on the withheld cells, and what was predicted of them.
 
-        The predicted errors were learned on observations that the generator learned from too, and may be too small.
-        The posterior's spread was not, and is known in all gaps; and what the generator's errors are over the first
-        guess's is known far better from a few clouds than either alone. Together they say the level at which predicted
-        errors should be.
+        Predicted errors are learned on observations that the generator learned from too, and may be too small. The
+        spread of the posterior is not learned, and known in all gaps; the ratio of the errors of generator and first
+        guess is known well from few clouds. Together they give the level that predicted errors should have.
         """
-        found = list(self._residuals(network, error, precision))
-        stretch = np.repeat(np.arange(len(found)), [len(each.found) for each in found])
-        residual, std, noise, first = (
-            torch.cat([getattr(each, name) for each in found]).cpu().numpy()
-            for name in ("found", "std", "noise", "first")
+        residuals = list(self._residuals(network, error, precision))
+        films = np.repeat(np.arange(len(residuals)), [len(residual.error) for residual in residuals])
+        errors, std, noise, first_guess = (
+            torch.cat([getattr(residual, name) for residual in residuals]).cpu().numpy()
+            for name in ("error", "std", "noise", "first_guess")
         )
         level = 1.0
-        spreads = [each.spread for each in found if each.spread is not None]
-        ours, theirs = (float(np.mean(part**2 - noise**2)) for part in (residual, first))
+        spreads = [residual.spread for residual in residuals if residual.spread is not None]
+        ours, theirs = (float(np.mean(part**2 - noise**2)) for part in (errors, first_guess))
         if spreads and ours > 0 and theirs > 0:
             posterior, predicted = (sum(part) for part in zip(*spreads))
             level = math.sqrt(posterior / predicted * ours / theirs)
-        return Residuals(residual, std, noise, stretch, level)
-
-    def _residuals(
-        self, network: Generator | None, error: ErrorNet | None, precision: torch.dtype
-    ) -> Iterator[Residual]:
-        device = torch.device("cpu") if network is None else network.scale.device
-        for stretch in self.stretches:
-            stretch = stretch.to(device)
-            made = _made(stretch, network, error, precision, is_periodic=self.is_periodic)
-            where = stretch.withheld > 0
-            measured = self.operator.blur(made.field[None])[0]
-            found = (measured - stretch.target)[where].double()
-            # Noise that was withheld is in the floor.
-            noise = self._noise(stretch)[where].double()
-            weight = (
-                torch.ones_like(found) if stretch.target_uncertainty is None else trust(torch.ones_like(found), noise)
-            )
-            std = None if made.std is None else made.std[where].double()
-            first = (self.operator.blur(stretch.guess[None])[0] - stretch.target)[where].double()
-            spread = None
-            if stretch.members is not None and made.std is not None:
-                gaps = (stretch.domain * (stretch.mask == 0)).expand_as(stretch.mask) > 0
-                posterior, predicted = stretch.members.square().mean(0)[gaps], made.std[gaps] ** 2
-                spread = float(posterior.double().sum()), float(predicted.double().sum())
-            yield Residual(found, std, noise, weight, first, spread)
-
-    def _noise(self, stretch: Film) -> Tensor:
-        """Known standard deviation of the errors of what is asked; noise that was withheld is in the floor."""
-        if self.by_noise:
-            return torch.zeros_like(stretch.target)
-        return torch.zeros_like(stretch.target) + total_noise(self.operator, stretch.target_uncertainty)
+        return Residuals(errors, std, noise, films, level)
 
     def ensembles(
         self,
@@ -313,78 +237,213 @@ class Judge:
         *,
         precision: torch.dtype = torch.float32,
     ) -> Iterator[Ensemble]:
-        """Members of every stretch, as rough as they are drawn, beside what was withheld there.
+        """Yield the members of every film, not yet smoothed, without their antithetic partners.
 
-        One of each pair on opposite sides; of a judge without ``draws``, none.
+        A judge without ``draws`` has none.
         """
-        device = torch.device("cpu") if network is None else network.scale.device
-        for stretch in self.stretches:
-            if stretch.members is None:
+        for film in self.films:
+            if film.members is None:
                 continue
-            stretch = stretch.to(device)
-            made = _made(stretch, network, error, precision, members=True, is_periodic=self.is_periodic)
-            assert made.members is not None and made.std is not None
+            film, filled = self._filled(film, network, error, precision, has_members=True)
+            assert filled.members is not None and filled.std is not None
             yield Ensemble(
-                film=stretch,
-                noise=self._noise(stretch),
-                field=made.field,
-                deviations=made.members[: len(made.members) // 2] - made.field,
-                std=calibration.apply(made.std.cpu().numpy()),
+                film=film,
+                noise=self._noise(film),
+                field=filled.field,
+                deviations=filled.members[: len(filled.members) // 2] - filled.field,
+                std=calibration.apply(filled.std.cpu().numpy()),
             )
 
+    def _residuals(
+        self, network: Generator | None, error: ErrorNet | None, precision: torch.dtype
+    ) -> Iterator[Residual]:
+        for film in self.films:
+            film, filled = self._filled(film, network, error, precision)
+            where = film.withheld > 0
+            errors, first_guess = (
+                (self.operator.blur(field[None])[0] - film.target)[where].double()
+                for field in (filled.field, film.guess)
+            )
+            noise = self._noise(film)[where].double()
+            weight = torch.ones_like(errors)
+            if film.target_uncertainty is not None:
+                weight = trust(weight, noise)
+            spread = None
+            if film.members is not None and filled.std is not None:
+                gaps = (film.domain * (film.mask == 0)).expand_as(film.mask) > 0
+                posterior, predicted = film.members.square().mean(0)[gaps], filled.std[gaps] ** 2
+                spread = float(posterior.double().sum()), float(predicted.double().sum())
+            std = None if filled.std is None else filled.std[where].double()
+            yield Residual(errors, std, noise, weight, first_guess, spread)
 
-def _made(
-    stretch: Film,
-    network: Generator | None,
-    error: ErrorNet | None,
-    precision: torch.dtype,
-    *,
-    members: bool = False,
-    is_periodic: bool = False,
-) -> Reconstruction:
-    """What is said of a stretch, with the members of its draws and then their opposites, where they are wanted."""
-    noise = None
-    if members and stretch.members is not None:
-        noise = torch.cat([stretch.members, -stretch.members])
-    return reconstruct(
-        network,
-        stretch.values * stretch.mask,
-        stretch.mask,
-        stretch.guess,
-        stretch.domain,
-        error=error,
-        noise=noise,
-        covariates=stretch.covariates,
-        near=stretch.near,
-        uncertainty=stretch.uncertainty,
-        precision=precision,
-        is_periodic=is_periodic,
-    )
+    def _noise(self, film: Film) -> Tensor:
+        """Return the known standard deviation of the errors of the target; withheld noise is in the floor instead."""
+        if self.by_noise:
+            return torch.zeros_like(film.target)
+        return torch.zeros_like(film.target) + total_noise(self.operator, film.target_uncertainty)
+
+    def _filled(
+        self,
+        film: Film,
+        network: Generator | None,
+        error: ErrorNet | None,
+        precision: torch.dtype,
+        *,
+        has_members: bool = False,
+    ) -> tuple[Film, Reconstruction]:
+        """Return a film on the device of the network, and its reconstruction, perhaps with members."""
+        film = film.to(torch.device("cpu") if network is None else network.scale.device)
+        noise = None
+        if has_members and film.members is not None:
+            noise = torch.cat([film.members, -film.members])
+        return film, reconstruct(
+            network,
+            film.values * film.mask,
+            film.mask,
+            film.guess,
+            film.domain,
+            error=error,
+            noise=noise,
+            covariates=film.covariates,
+            near=film.near,
+            uncertainty=film.uncertainty,
+            precision=precision,
+            is_periodic=self.is_periodic,
+        )
 
 
-def stands_apart(archive: Archive) -> bool:
-    """Whether there are withheld clouds enough that some need not choose anything."""
+class _Reader:
+    """Reads films around withheld observations, and solves for their first guess."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        operator: Operator,
+        prior: Prior | None,
+        *,
+        draws: int,
+        by_noise: bool,
+        selection: Selection,
+    ) -> None:
+        height, width = archive.domain.shape
+        self.is_small = height * width <= 4 * selection.side**2
+        self.is_periodic = archive.is_periodic and (self.is_small or width <= 2 * selection.side)
+        self.operator = operator.around(self.is_periodic)
+        self.prior = None if prior is None else prior.around(self.is_periodic)
+        self.archive, self.draws, self.by_noise, self.selection = archive, draws, by_noise, selection
+        self.random, self.normal = np.random.default_rng(0), torch.Generator().manual_seed(0)
+
+    def place(self, date: int) -> tuple[slice, slice]:
+        """Return rows and columns to read: all, or those around an observation that is withheld on a date."""
+        (height, width), side = self.archive.domain.shape, self.selection.side
+        if self.is_small:
+            return slice(0, height), slice(0, width)
+        withheld = self.archive.withheld
+        if self.by_noise or withheld is None:
+            where = self.archive.seen(date)
+        else:
+            where = withheld.hidden(date, self.archive.seen)  # type: ignore[assignment]
+        _, row, column = self.random.choice(np.argwhere(where))
+        rows, columns = slice(max(0, row - side), min(height, row + side)), slice(column - side, column + side)
+        if self.is_periodic:
+            return rows, slice(0, width)
+        if self.archive.is_periodic:
+            return rows, columns
+        return rows, slice(max(0, columns.start), min(width, columns.stop))
+
+    def film(self, t: slice | np.ndarray, y: slice, x: slice) -> Film:
+        """Return a film with its target and first guess."""
+        film = self.archive.read(t, y, x)
+        target, error, target_error, withheld = film.values, film.uncertainty, film.uncertainty, film.withheld
+        values = target
+        if self.by_noise:
+            noise = total_noise(self.operator, error) * torch.randn(values.shape, generator=self.normal) * film.mask
+            values, target, withheld = values + RECORRUPTION * noise, values - noise / RECORRUPTION, film.mask.clone()
+            error, target_error = None if error is None else SHOWN_ERROR * error, None
+        guess, members = torch.zeros_like(values), None
+        if self.prior is not None:
+            observed = ((values * film.mask)[None], film.mask[None], film.domain, film.days)
+            known = None if error is None else error[None]
+            if self.draws:
+                disturbance = torch.randn((2, self.draws, 1, *values.shape), generator=self.normal)
+                means, deviations = self.prior.members(*observed, noise=disturbance, uncertainty=known)
+                guess, members = means[0], deviations[:, 0]
+            else:
+                guess = self.prior.map(*observed, uncertainty=known)[0]
+        return replace(
+            film,
+            values=values,
+            withheld=withheld,
+            guess=guess,
+            target=target,
+            near=nearness(film.mask, film.days, is_periodic=self.is_periodic, **reach(self.prior)),
+            uncertainty=error,
+            target_uncertainty=target_error,
+            members=members,
+        )
+
+    def run(self, run: slice, frames: int) -> Film:
+        """Return the film of a run of withheld dates, with the dates of the windows that contain one of them."""
+        margin, count = max(self.selection.margin, frames - 1), len(self.archive.days)
+        t = slice(max(0, run.start - margin), min(count, run.stop + margin))
+        film = self.film(t, *self.place(run.start))
+        first, last = run.start - t.start, run.stop - t.start
+        # Only the dates of the run count: those of a neighbouring run would count twice, and with fewer dates around.
+        withheld = torch.zeros_like(film.withheld)
+        withheld[first:last] = film.withheld[first:last]
+        kept = slice(max(0, first - frames + 1), min(len(withheld), last + frames - 1))
+        return replace(film, withheld=withheld).dates(kept)
+
+
+def is_divided(archive: Archive, selection: Selection = Selection()) -> bool:
+    """Return whether withheld clouds are so many that some choose the best weights, and others calibrate errors."""
     withheld = archive.withheld
     if withheld is None:
         return False
-    return len(withheld.dates if archive.independent else withheld.runs()) >= ENOUGH
+    return len(withheld.dates if archive.independent else withheld.runs()) >= selection.enough
 
 
 def judged_by_noise(archive: Archive, operator: Operator) -> bool:
-    """Whether an archive withholds nothing, as its operator hides nothing, but is noisy."""
-    noisy = operator.noise > 0 or archive.error is not None
-    return noisy and not operator.masks and (archive.withheld is None or not len(archive.withheld.dates))
+    """Return whether an archive withholds nothing, because its operator hides nothing, but is noisy."""
+    is_noisy = operator.noise > 0 or archive.error is not None
+    return is_noisy and not operator.masks and (archive.withheld is None or not len(archive.withheld.dates))
 
 
-def _floor(stretches: list[Film], operator: Operator) -> float:
-    """Mean square of ``epsilon - n / alpha``, with the ``n`` that were drawn."""
+def _withheld_dates(archive: Archive, *, by_noise: bool) -> tuple[np.ndarray, list[slice]]:
+    """Return the dates with something withheld, and the runs of such dates.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    withheld = archive.withheld
+    if by_noise:
+        dates = np.arange(len(archive.days))
+        return dates, [slice(date, date + 1) for date in dates.tolist()]
+    runs = [] if withheld is None else withheld.runs()
+    if withheld is None or not runs:
+        raise InputError(
+            "no observation could be withheld to choose the best weights by: no date's gaps hide a part of another "
+            "date's observations; give more dates, or observations with more varied gaps"
+        )
+    return withheld.dates, runs
+
+
+def _spread_over(items: np.ndarray, most: int) -> np.ndarray:
+    """Return some items, at regular intervals from the first to the last."""
+    return items[np.unique(np.linspace(0, len(items) - 1, most).astype(int))]
+
+
+def _floor(films: list[Film], operator: Operator) -> float:
+    """Return the mean square of ``epsilon - n / alpha``, with the ``n`` that were drawn."""
     square = count = 0.0
-    for stretch in stretches:
-        again = (stretch.values - stretch.target) / (1 + RECORRUPTION**2)
-        square += float((stretch.withheld * again**2).sum())
-        if stretch.uncertainty is not None:
-            square += float((stretch.withheld * (stretch.uncertainty / SHOWN_ERROR) ** 2).sum())
-        count += float(stretch.withheld.sum())
+    for film in films:
+        noise = (film.values - film.target) / (1 + RECORRUPTION**2)
+        square += float((film.withheld * noise**2).sum())
+        if film.uncertainty is not None:
+            square += float((film.withheld * (film.uncertainty / SHOWN_ERROR) ** 2).sum())
+        count += float(film.withheld.sum())
     return operator.noise**2 + square / count
 
 

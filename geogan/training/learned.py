@@ -17,7 +17,7 @@ from geogan.model.member_spread import spread_factor
 from geogan.model.model import Model
 from geogan.training.arithmetic import Arithmetic
 from geogan.training.judge import Judge
-from geogan.training.loop import TrainState
+from geogan.training.state import TrainState
 
 
 def best_model(first: Model, state: TrainState, archive: Archive, judge: Judge | None, used: Arithmetic) -> Model:
@@ -108,7 +108,7 @@ def with_calibration(model: Model, judge: Judge | None) -> Model:
     precision = getattr(torch, model.precision)
     seen = judge.residuals(model.network, model.error, precision=precision)
     calibration = Calibration.fit(
-        seen.std, seen.found, clusters=seen.stretch, observation_error=seen.noise, level=seen.level
+        seen.std, seen.error, clusters=seen.film, observation_error=seen.noise, level=seen.level
     )
     ensembles = judge.ensembles(model.network, model.error, calibration, precision=precision)
     apart = partial(spread_factor, is_periodic=judge.is_periodic)

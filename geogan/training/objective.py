@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad, softplus
 
 from geogan.operators.operator import Observation
-from geogan.prior.trust import trust as trust
+from geogan.prior import trust as trust
 
 # Cells around a cell, a side, that say how much can be known of it.
 AROUND = 9

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive.archive import Archive, Loaded, is_too_large
+from geogan.archive.archive import Archive, is_too_large
 from geogan.archive.climatology import ClimatologySums
-from geogan.archive.screening import MANY, Screen, suspicion
+from geogan.archive.screening import MANY, THRESHOLD, Screen, suspicion
 from geogan.archive.standardiser import Standardiser
 from geogan.archive.survey import Survey, check_field
 from geogan.archive.withheld import Withheld, withhold
-from geogan.compute.chunk_groups import ChunkGroups, ShuffleBuffer, decoding_ratio
 from geogan.compute.extent import Extent
-from geogan.compute.streaming import stored_chunks
 from geogan.fields.band_transforms import transforms
 from geogan.fields.circle import taken
 from geogan.fields.covariates import Covariates
@@ -34,7 +32,7 @@ from geogan.model.model import Model, grid_of
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
-from geogan.operators.parse import describe, remarks
+from geogan.operators.parse import describe, parse, remarks
 from geogan.prior import (
     ArchivePrior,
     Film,
@@ -45,14 +43,10 @@ from geogan.prior import (
     fit_prior,
     hidden_error,
 )
-from geogan.training.blocks import cut, holds_enough, prepare, samples_of_a_block, some_samples
+from geogan.settings import Settings
+from geogan.training.blocks import random_samples, random_slice
 from geogan.training.single_scene import Scene, fit_scene, hiding
 
-# Dates and cells of a block.
-BLOCK_DATES, BLOCK_SIDE = 16, 128
-# A small grid's are longer, up to so many values and dates: else the windows of a few weeks come again and again, and
-# the network learns those weeks (ten years of 32 x 32 cells: what it gained was lost and found again in turns).
-BLOCK_VALUES, MOST_BLOCK_DATES = 65_536, 64
 # The first guess is fitted on pieces of so many dates and cells a side, so many values together.
 FIT_DATES, FIT_SIDE, FIT_VALUES, MOST_PIECES = 20, 192, 600_000, 12
 # Pieces of independent samples that it is fitted on: there is no time to look along.
@@ -122,22 +116,14 @@ def read_once(
 def prepare_model(
     field: Field,
     survey: Survey,
-    operator: Operator,
+    settings: Settings,
     *,
-    window: int,
-    transform: str,
-    first_guess: bool | GaussianPrior,
-    covariates: str | Sequence[str] = (),
-    given: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
-    noise: float | None = None,
+    maps: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
     error: xr.DataArray | None = None,
     sums: ClimatologySums | None = None,
-    screen: float | None = None,
-    evaluations: int = 50,
-    seed: int,
-    message: Callable[[str], None],
+    message: Callable[[str], None] = lambda sentence: None,
 ) -> Prepared:
-    """Fit climatology, operator and first guess; set observations aside.
+    """Withhold observations; fit climatology, operator and first guess to the others.
 
     Parameters
     ----------
@@ -145,141 +131,205 @@ def prepare_model(
         With its domain.
     survey : Survey
         Of the field, from :func:`geogan.archive.survey.check_field`.
-    operator : Operator
-        Its open parameters are fitted to the field's own gaps.
-    window : int
-        Dates looked at before and after each.
-    transform : {"none", "log", "bounded:LOW,HIGH", "identity"}
-        Or one a band, with commas between.
-    first_guess : bool or GaussianPrior
-        Whether to fit a first guess; a prior is used as it is.
-    covariates, given
-        Those of :meth:`geogan.fields.covariates.Covariates.of`.
-    noise, error
-        Those of :func:`geogan.fields.observation_error.observation_error`.
+    settings : Settings
+        Open parameters of the operator are fitted to the gaps of the field.
+    maps : mapping of DataArray, shape (y, x), or Dataset, optional
+        Static covariates, see :meth:`geogan.fields.covariates.Covariates.of`.
+    error : DataArray, of the field's shape, optional
+        Standard deviation of each observation's error.
     sums : ClimatologySums, optional
-        What the climatology is fitted to, where all of the field was read before, as by :func:`read_once`.
-    screen : float, optional
-        Leave out observations that lie more than so many robust standard deviations from the climatology and from
-        their neighbours; see `geogan.archive.screening`.
-    evaluations : int
-        Of the search for the first guess's parameters.
-    seed : int
-    message : callable
+        What the climatology is fitted to, if the whole field was read before, see :func:`read_once`.
+    message : callable, optional
         Called with sentences about what was found.
 
     Raises
     ------
     InputError
-        Where the field cannot be trained on with this operator.
+        If the field cannot be trained on with these settings.
     """
-    assert field.domain is not None
-    axes, domain = field.axes, field.domain
+    operator = parse(settings.operator)
     check_gaps(field, survey, operator)
-    if is_thin(domain) and (axes.independent or first_guess is False):
-        instead = "give larger images" if axes.independent else "leave --no-first-guess out to fill it by that alone"
-        raise InputError(
-            f"{field.name} has {domain.shape[0]} x {domain.shape[1]} cells, the network needs at least "
-            f"{SMALLEST} each way; {instead}"
-        )
-    frames = frames_of(window, len(survey.seen_share), independent=axes.independent, message=message)
-    beside = Covariates.of(covariates, field, given)
-    known = observation_error(field, noise=noise, error=error)
+    check_size(field, has_first_guess=settings.first_guess is not False)
+    domain = field.domain
+    assert domain is not None
+    threshold = (THRESHOLD if settings.screen is True else settings.screen) or None
+    frames = frames_of(settings.window, len(survey.seen_share), independent=field.axes.independent, message=message)
+    covariates = Covariates.of(settings.covariates, field, maps)
+    known = observation_error(field, noise=settings.noise, error=error)
     field = field.with_error(known)
     share = share_seen(survey, domain)
-    unscreened = field
-    if screen is not None:
-        field, sums = _screened(field, transform=transform, threshold=screen), None
-    # First of all observations are withheld: nothing may be fitted to them, the climatology neither.
-    archive = Archive.of(field, Standardiser.identity(field.bands, domain))
-    archive = archive.held().withholding(share, seed=seed)
-    withheld = archive.withheld or Withheld(np.full((len(archive.days), 1), -1, np.int32))
-    dates = "samples" if archive.independent else "dates"
-    message(f"withheld: what other {dates}' gaps hide on {len(withheld.dates)} of {len(archive.days)} {dates}")
-    if archive.is_periodic:
-        message("grid: longitudes go once round the globe, so the last column is the neighbour of the first")
-    archive.find_hidden()
-    if sums is not None:
-        sums.leave_out(archive.field, withheld.dates.tolist(), archive.hidden)
-    ready = first_guess if isinstance(first_guess, GaussianPrior) else None
-    scene: Scene | None = None
-    if first_guess is not False and operator.masks and len(archive.days) == 1:
-        each = transforms(transform, field.bands)
-        sums = sums or ClimatologySums.read(field, each, hidden=archive.hidden, message=message)
-        climatology = partial(_without, sums, field, transform)
-        scene = fit_scene(archive, climatology, seed=seed, prior=ready, evaluations=evaluations)
-    if scene is None:
-        standardiser = Standardiser.fit(field, transform=transform, hidden=archive.hidden, sums=sums, message=message)
-        message(f"climatology: {standardiser.note}")
-    else:
-        standardiser = scene.standardiser
-        message(f"climatology: {standardiser.note}{scene.why}")
-    archive = replace(archive, standardiser=standardiser)
-    rule = None
-    if screen is not None:
-        # Again, with the climatology that filling will screen by.
-        rule = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=screen)
-        archive = Archive.of(unscreened, standardiser)
-        archive = replace(archive, screen=rule).screened().held().withholding(share, seed=seed)
+    screened_field = field
+    if threshold is not None:
+        screened_field, sums = _screened(field, transform=settings.transform, threshold=threshold), None
+    archive = _withheld(screened_field, share, settings.seed, message)
+    standardiser, scene = _climatology(screened_field, archive, operator, settings, sums, message)
+    archive, withheld, screen = replace(archive, standardiser=standardiser), archive.withheld, None
+    if threshold is not None:
+        # Screen again, with the climatology that the fill will screen by.
+        screen = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=threshold)
+        archive = replace(Archive.of(field, standardiser), screen=screen).screened().held()
+        archive = archive.withholding(share, seed=settings.seed)
         withheld = archive.withheld or withheld
         archive.find_hidden()
-        message(_left_out(archive, screen))
-    operator = operator.around(archive.is_periodic).fitted(_gaps(archive), domain, seed=seed).around(False)
-    message(f"operator: {describe(operator)}")
-    for remark in remarks(operator, archive.bands):
-        message(remark)
-    prior: Prior | None = None
-    scale = 1.0
-    fitted: Prior
-    if first_guess is not False:
-        if scene is not None:
-            fitted, pieces = scene.prior, scene.pieces
-        else:
-            pieces, places = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=seed)
-            pieces, support = _supported(pieces, rule, independent=archive.independent)
-            rule = support.screen if rule is None else rule
-            if screen is None and support.share > MANY:
-                message(suspicion(field.name, support.share))
-            is_periodic = archive.is_periodic and domain.shape[1] <= FIT_SIDE
-            if ready is None:
-                markov = fit_prior(
-                    pieces, evaluations=evaluations, temporal=not archive.independent, is_periodic=is_periodic
-                )
-                fitted = _with_covariance(markov, archive, pieces, places)
-        prior = fit_amplitude(fitted, pieces, seed=seed) if ready is None else ready
-        scale = hidden_error(prior, pieces)
+        message(_left_out(archive, threshold))
+    operator = operator.around(archive.is_periodic).fitted(_gaps(archive), domain, seed=settings.seed)
+    operator = operator.around(False)
+    for sentence in (f"operator: {describe(operator)}", *remarks(operator, archive.bands)):
+        message(sentence)
+    prior, scale = None, 1.0
+    if settings.first_guess is not False:
+        films, prior, found = _fitted_films(archive, scene, operator, share, settings, screen)
+        if threshold is None and found.share > MANY:
+            message(suspicion(field.name, found.share))
+        screen = screen or found.screen
+        scale = hidden_error(prior, films)
         prior = prior.around(False)
-        unit, units = standardiser.error_unit("")
-        lasting = "" if archive.independent else f"persistence {duration(prior.persistence)}, "
-        found = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
-        far = f"length {prior.length:.1f} cells" if prior.stationary else "the archive's own covariance"
-        message(f"first guess: {far}, {lasting}noise {prior.noise:.2f}; error {found} on hidden clouds")
-    y, x = grid_of(field)
-    array = field.array
-    sides = {side: geographic_kind(array[dim]) for side, dim in (("y", axes.y), ("x", axes.x)) if dim in array.coords}
-    kinds = {side: kind for side, kind in sides.items() if kind is not None}
+        message(_describe_first_guess(prior, scale, archive))
     model = Model(
         network=None,
         prior=prior,
         operator=operator,
         standardiser=standardiser,
-        domain=domain,
-        withheld=withheld,
+        withheld=withheld or Withheld(np.full((len(archive.days), 1), -1, np.int32)),
         frames=frames,
-        variable=str(array.name or "field"),
-        units=str(array.attrs.get("units", "")),
-        y=y,
-        x=x,
-        bands=field.band_names,
-        band_units=field.band_units if is_joined(array) else (),
-        covariates=beside,
+        covariates=covariates,
         observation_error=known if known is None or isinstance(known, float) else str(known.name or "error"),
-        calendar=field.calendar,
-        screen=rule,
-        kinds=kinds,
-        places={kind: at for kind, at in places_of(field).items() if kind not in ("y", "x", *kinds.values())},
+        screen=screen,
+        **_labels(field),
     )
-    return Prepared(model, replace(archive, covariates=beside), share, scale)
+    return Prepared(model, replace(archive, covariates=covariates), share, scale)
+
+
+def _withheld(field: Field, share: np.ndarray, seed: int, message: Callable[[str], None]) -> Archive:
+    """Return the archive of a field with observations withheld: before all else, so that nothing is fitted to them."""
+    assert field.domain is not None
+    archive = Archive.of(field, Standardiser.identity(field.bands, field.domain))
+    archive = archive.held().withholding(share, seed=seed)
+    dates, count = "samples" if archive.independent else "dates", len(archive.days)
+    losing = 0 if archive.withheld is None else len(archive.withheld.dates)
+    message(f"withheld: what other {dates}' gaps hide on {losing} of {count} {dates}")
+    if archive.is_periodic:
+        message("grid: longitudes go once round the globe, so the last column is the neighbour of the first")
+    archive.find_hidden()
+    return archive
+
+
+def _climatology(
+    field: Field,
+    archive: Archive,
+    operator: Operator,
+    settings: Settings,
+    sums: ClimatologySums | None,
+    message: Callable[[str], None],
+) -> tuple[Standardiser, Scene | None]:
+    """Return the climatology of the observations that are not withheld; of a single scene also its first guess."""
+    transform = settings.transform
+    if sums is not None:
+        dates = [] if archive.withheld is None else archive.withheld.dates.tolist()
+        sums.leave_out(archive.field, dates, archive.hidden)
+    scene = None
+    if settings.first_guess is not False and operator.masks and len(archive.days) == 1:
+        sums = sums or ClimatologySums.read(
+            field, transforms(transform, field.bands), hidden=archive.hidden, message=message
+        )
+        scene = fit_scene(
+            archive,
+            partial(_without, sums, field, transform),
+            seed=settings.seed,
+            prior=_ready_prior(settings),
+            evaluations=settings.training.prior_evaluations,
+        )
+    if scene is not None:
+        message(f"climatology: {scene.standardiser.note}{scene.why}")
+        return scene.standardiser, scene
+    standardiser = Standardiser.fit(field, transform=transform, hidden=archive.hidden, sums=sums, message=message)
+    message(f"climatology: {standardiser.note}")
+    return standardiser, None
+
+
+def _ready_prior(settings: Settings) -> GaussianPrior | None:
+    """Return the prior that is used without a search, if the settings have one."""
+    return settings.first_guess if isinstance(settings.first_guess, GaussianPrior) else None
+
+
+def _fitted_films(
+    archive: Archive,
+    scene: Scene | None,
+    operator: Operator,
+    share: np.ndarray,
+    settings: Settings,
+    screen: Screen | None,
+) -> tuple[list[Film], Prior, _Support]:
+    """Return films with hidden observations, the prior fitted to them, and what they say of suspicious observations."""
+    ready, support = _ready_prior(settings), _Support(screen, 0.0)
+    fitted: Prior | None = None
+    if scene is not None:
+        films, fitted = scene.pieces, scene.prior
+    else:
+        films, places = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=settings.seed)
+        films, support = _supported(films, screen, independent=archive.independent)
+    if ready is not None:
+        return films, ready, support
+    if fitted is None:
+        markov = fit_prior(
+            films,
+            evaluations=settings.training.prior_evaluations,
+            temporal=not archive.independent,
+            is_periodic=archive.is_periodic and archive.domain.shape[1] <= FIT_SIDE,
+        )
+        return (
+            films,
+            fit_amplitude(_with_covariance(markov, archive, films, places), films, seed=settings.seed),
+            support,
+        )
+    return films, fit_amplitude(fitted, films, seed=settings.seed), support
+
+
+def _describe_first_guess(prior: Prior, scale: float, archive: Archive) -> str:
+    """Return a sentence about a prior and its error on hidden clouds, in anomalies or in the field's unit."""
+    unit, units = archive.standardiser.error_unit("")
+    reach = f"length {prior.length:.1f} cells" if prior.stationary else "the archive's own covariance"
+    lasting = "" if archive.independent else f"persistence {duration(prior.persistence)}, "
+    error = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
+    return f"first guess: {reach}, {lasting}noise {prior.noise:.2f}; error {error} on hidden clouds"
+
+
+def _labels(field: Field) -> dict[str, Any]:
+    """Return what a model keeps of the labels of a field: names, units, coordinates and domain."""
+    array, axes = field.array, field.axes
+    y, x = grid_of(field)
+    sides = {side: geographic_kind(array[dim]) for side, dim in (("y", axes.y), ("x", axes.x)) if dim in array.coords}
+    kinds = {side: kind for side, kind in sides.items() if kind is not None}
+    return {
+        "domain": field.domain,
+        "variable": str(array.name or "field"),
+        "units": str(array.attrs.get("units", "")),
+        "y": y,
+        "x": x,
+        "bands": field.band_names,
+        "band_units": field.band_units if is_joined(array) else (),
+        "calendar": field.calendar,
+        "kinds": kinds,
+        "places": {kind: at for kind, at in places_of(field).items() if kind not in ("y", "x", *kinds.values())},
+    }
+
+
+def check_size(field: Field, *, has_first_guess: bool) -> None:
+    """Refuse a grid too thin for a network, unless the first guess alone can fill it.
+
+    Raises
+    ------
+    InputError
+    """
+    assert field.domain is not None
+    if not is_thin(field.domain) or (has_first_guess and not field.axes.independent):
+        return
+    height, width = field.domain.shape
+    instead = "leave --no-first-guess out to fill it by that alone"
+    raise InputError(
+        f"{field.name} has {height} x {width} cells, the network needs at least {SMALLEST} each way; "
+        f"{'give larger images' if field.axes.independent else instead}"
+    )
 
 
 class _Support(NamedTuple):
@@ -392,80 +442,6 @@ def frames_of(window: int, dates: int, *, independent: bool, message: Callable[[
     return min(2 * window + 1, dates)
 
 
-def block_maker(
-    archive: Archive,
-    operator: Operator,
-    share: np.ndarray,
-    *,
-    seed: int,
-    frames: int,
-    side: int,
-    hiding: bool,
-    clean: Archive | None = None,
-    pairs: bool = True,
-    members: int = 1,
-    deviating: bool = False,
-    message: Callable[[str], None] = lambda sentence: None,
-) -> Callable[[Prior | None, int], Film]:
-    """What makes the blocks of an archive: a function of the first guess's prior and a number.
-
-    Of an archive on disk they are cut from regions that are read ahead; ``message`` is told what that costs.
-    """
-    cells = archive.bands * min(side, archive.domain.shape[0]) * min(side, archive.domain.shape[1])
-    dates = int(np.clip(BLOCK_VALUES // cells, BLOCK_DATES, MOST_BLOCK_DATES))
-    frames = min(max(dates, frames), len(archive.days))
-    regions = archive.chunk_groups((samples_of_a_block(archive) if archive.independent else frames, side, side))
-    buffer: ShuffleBuffer[Loaded] | None = None
-    if regions is not None:
-        message(_told(regions, archive.field))
-        archive.find_hidden()
-
-        def draw(generator: np.random.Generator) -> Extent:
-            for _ in range(100):
-                t, y, x = region = regions.draw(generator)
-                if holds_enough(archive, share, t, y, x):
-                    break
-            return region
-
-        buffer = ShuffleBuffer(draw, lambda region: archive.load(*region), seed=seed)
-
-    def make(prior: Prior | None, number: int) -> Film:
-        return prepare(
-            archive,
-            operator,
-            prior,
-            number=number,
-            seed=seed,
-            frames=frames,
-            side=side,
-            coverage=1 - float(share[share > 0].mean()),
-            share_seen=share,
-            hiding=hiding,
-            clean=clean,
-            pairs=pairs,
-            members=members,
-            deviating=deviating,
-            within=None if buffer is None else buffer.at(number),
-        )
-
-    return make
-
-
-def _told(regions: ChunkGroups, field: xr.DataArray) -> str:
-    """What reading an archive region by region costs."""
-    stored = stored_chunks(field)
-    shape = " x ".join(str(max(stop - start for start, stop in axis)) for axis in regions)
-    sentence = f"the archive stays where it is: regions of {shape} values are read ahead"
-    times = decoding_ratio(regions, stored)
-    if times < 1.5:
-        return sentence
-    chunks = " x ".join(str(max(axis)) for axis in stored)
-    return (
-        f"{sentence}; as its chunks have {chunks}, {times:.1f} times as much is decoded: chunks of that size or "
-        "smaller would be read faster"
-    )
-
-
 def is_thin(domain: np.ndarray) -> bool:
     """Whether a grid is too thin for a network.
 
@@ -537,11 +513,11 @@ def _hidden_pieces(
     pieces: list[Film] = []
     places: list[slice | np.ndarray] = []
     for attempt in range(4 * wanted):
-        t, y = cut(count, FIT_DATES, generator), cut(height, FIT_SIDE, generator)
-        x = cut(width, FIT_SIDE, generator, is_periodic=archive.is_periodic)
+        t, y = random_slice(count, FIT_DATES, generator), random_slice(height, FIT_SIDE, generator)
+        x = random_slice(width, FIT_SIDE, generator, is_periodic=archive.is_periodic)
         dates = np.arange(count)[t]
         if archive.independent:
-            dates = some_samples(archive, generator)
+            dates = random_samples(archive, generator)
         piece = archive.read(dates if archive.independent else t, y, x)
         observed = piece.mask.numpy()
         hidden = np.zeros_like(observed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -14,15 +15,19 @@ from geogan.files.run_folder import STATE
 from geogan.model.model import Model
 from geogan.operators.errors import InputError
 from geogan.training.arithmetic import Arithmetic, choose_arithmetic
-from geogan.training.blocks import BlockPool
+from geogan.training.block_pool import BlockPool
+from geogan.training.blocks import BLOCK_SIDE, BlockContent, BlockMaker, block_dates
 from geogan.training.checkpoint import Checkpoint, Saver
-from geogan.training.judge import Judge, judged_by_noise, stands_apart
+from geogan.training.judge import Judge, Selection, is_divided, judged_by_noise
 from geogan.training.learned import best_model, first_guess_model, with_calibration, with_scores
-from geogan.training.loop import Progress, TrainState, Weights, train
-from geogan.training.preparation import BLOCK_SIDE, block_maker, is_thin
+from geogan.training.loop import Progress, train
+from geogan.training.preparation import is_thin
 from geogan.training.setup import Training, shared_model
 from geogan.training.start import start_state
+from geogan.training.state import TrainState
 from geogan.training.state_file import load_state
+from geogan.training.step import Problem
+from geogan.training.windows import WindowSampler
 
 
 def train_model(
@@ -129,76 +134,65 @@ def _steps(
     training: Training, state: TrainState, pool: BlockPool, judge: Judge | None, arithmetic: Arithmetic
 ) -> Iterator[Progress]:
     """Yield the progress of Algorithm 1."""
-    objective, config = training.settings.objective, training.settings.training
+    settings, first = training.settings, training.first
+    sampler = WindowSampler.of(
+        first.prior, frames=first.frames, crop=training.crop, circle=training.circle, seed=settings.seed
+    )
     return train(
         state,
         pool,
-        None if judge is None else partial(judge.look, precision=arithmetic.dtype),
-        operator=training.first.operator,
-        prior=training.first.prior,
-        weights=Weights(
-            objective.weight_prior, objective.weight_likelihood, objective.weight_withheld, objective.weight_paired
-        ),
-        batch=config.batch,
-        frames=training.first.frames,
-        crop=training.crop,
-        steps=config.steps,
-        minutes=config.time_limit,
-        likelihood_every=objective.likelihood_every,
-        precision=arithmetic.dtype,
-        averaging=config.averaging,
-        clip=config.clip,
-        warm_up=config.warm_up,
-        decay=config.decay,
-        decay_every=config.decay_every,
-        cooling=config.cooling,
-        validate_every=config.validate_every,
-        report_every=config.report_every,
-        device=training.device,
-        seed=training.settings.seed,
-        circle=training.circle,
+        sampler,
+        Problem.of(first.operator, first.prior, is_periodic=sampler.is_periodic),
+        settings.objective,
+        replace(settings.training, precision=arithmetic.precision),
+        validate=None if judge is None else partial(judge.scores, precision=arithmetic.dtype),
         ranks=training.ranks,
     )
 
 
 def block_pool(training: Training, state: TrainState) -> BlockPool:
     """Return the blocks that windows are drawn from."""
-    settings = training.settings
-    make = block_maker(
-        training.archive,
-        training.first.operator,
+    settings, archive, first = training.settings, training.archive, training.first
+    side = max(BLOCK_SIDE, *training.crop)
+    make = BlockMaker(
+        archive,
+        first.operator,
+        first.prior,
         training.share_seen,
+        dates=block_dates(archive, first.frames, side),
+        side=side,
         seed=settings.seed,
-        frames=training.first.frames,
-        side=max(BLOCK_SIDE, *training.crop),
-        hiding=settings.objective.weight_withheld > 0,
-        clean=training.clean,
-        pairs=not settings.objective.clean_unrelated,
-        members=settings.members,
-        deviating=state.error is not None and state.error.network.spread,
-        message=training.message,
+        content=BlockContent(
+            has_hidden=settings.objective.weight_withheld > 0,
+            members=settings.members,
+            has_deviation=state.error is not None and state.error.network.spread,
+            clean=training.clean,
+            is_paired=not settings.objective.clean_unrelated,
+        ),
     )
+    if make.reading:
+        training.message(make.reading)
     blocks = settings.training.blocks
     return BlockPool(
-        partial(make, training.first.prior),
+        make,
         size=blocks,
         every=settings.training.replace_every,
-        wanted=partial(training.ranks.serves, dealt=math.gcd(settings.training.batch, blocks)),
+        is_needed=partial(training.ranks.needs, step=math.gcd(settings.training.batch, blocks)),
     )
 
 
-def _judges(training: Training) -> tuple[Judge | None, Judge | None]:
+def _judges(training: Training, selection: Selection = Selection()) -> tuple[Judge | None, Judge | None]:
     """Return what the best weights are chosen by, and what the predicted error is calibrated by; None for neither."""
     first, archive = training.first, training.archive
-    make = partial(Judge.of, archive, first.operator, first.prior, frames=first.frames)
+    make = partial(Judge.of, archive, first.operator, first.prior, frames=first.frames, selection=selection)
     draws = training.settings.training.posterior_draws
     if first.operator.masks or len(first.withheld.dates):
-        if not stands_apart(archive):
+        if not is_divided(archive, selection):
             judge = make(draws=draws)
             return judge, judge
         both: Sequence[Callable[[], Judge | None]] = (
-            partial(make, apart=False),
-            partial(make, apart=True, draws=draws),
+            partial(make, chooses=True),
+            partial(make, chooses=False, draws=draws),
         )
         choosing, calibrating = side_by_side(lambda build: build(), both)
         return choosing, calibrating
@@ -222,7 +216,7 @@ def _arithmetic(training: Training) -> Arithmetic:
         recorded = Arithmetic(first.precision, first.settings["threads_used"])
     used = choose_arithmetic(training.settings.training, training.device, recorded=recorded, message=training.message)
     precisions = ["float32", "bfloat16"]
-    which, threads = training.ranks.told([precisions.index(used.precision), used.threads])
+    which, threads = training.ranks.from_first([precisions.index(used.precision), used.threads])
     return Arithmetic(precisions[int(which)], int(threads))
 
 

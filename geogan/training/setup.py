@@ -15,7 +15,6 @@ import xarray as xr
 
 from geogan.archive.archive import Archive
 from geogan.archive.directions import as_inside, directed
-from geogan.archive.screening import THRESHOLD
 from geogan.archive.survey import check_field, gap_sentences
 from geogan.compute.processes import Ranks
 from geogan.compute.threads import workers
@@ -31,8 +30,9 @@ from geogan.model.prepare import prepare_archive
 from geogan.operators.errors import InputError
 from geogan.operators.parse import describe, parse
 from geogan.settings import Settings, flattened
+from geogan.training.blocks import BLOCK_SIDE
 from geogan.training.checkpoint import Checkpoint
-from geogan.training.preparation import BLOCK_SIDE, Prepared, is_thin, prepare_model, read_once, share_seen
+from geogan.training.preparation import Prepared, is_thin, prepare_model, read_once, share_seen
 
 Domain = np.ndarray | xr.DataArray | xr.Dataset | str | None
 # Settings that may change when a run is resumed: they decide how long and how training goes, not what is learned.
@@ -155,7 +155,7 @@ def prepare_training(
     ranks = Ranks.here()
     say = message if message and ranks.first else lambda sentence: None
     run = checkpoint.path if checkpoint is not None and checkpoint.resume else None
-    if run is not None and ranks.told([float(ranks.first and is_just_begun(run))])[0]:
+    if run is not None and ranks.from_first([float(ranks.first and is_just_begun(run))])[0]:
         say("no state of this training was saved yet, so it begins at step 0")
         run = None
     _check_inputs(inputs, settings)
@@ -251,18 +251,10 @@ def _prepared(inputs: Inputs, settings: Settings, message: Callable[[str], None]
     begun = prepare_model(
         inside.field.with_domain(asked.cells),
         survey,
-        parse(settings.operator),
-        window=settings.window,
-        transform=inside.transform,
-        first_guess=settings.first_guess,
-        covariates=settings.covariates,
-        given=inputs.covariates,
-        noise=settings.noise,
+        replace(settings, transform=inside.transform),
+        maps=inputs.covariates,
         error=error,
         sums=sums,
-        screen=(THRESHOLD if settings.screen is True else settings.screen) or None,
-        evaluations=settings.training.prior_evaluations,
-        seed=settings.seed,
         message=message,
     )
     # After all refusals. The caller knows a domain given as an array, but not what it leaves out.
@@ -279,8 +271,10 @@ def _shared(begun: Prepared | None, ranks: Ranks, inputs: Inputs) -> Prepared:
         assert begun is not None
         return begun
     first = shared_model(None if begun is None else begun.model, ranks)
-    share = np.frombuffer(ranks.sent(b"" if begun is None else begun.share_seen.astype(np.float64).tobytes()))
-    (scale,) = ranks.told([1.0 if begun is None else begun.scale])
+    share = np.frombuffer(
+        ranks.bytes_from_first(b"" if begun is None else begun.share_seen.astype(np.float64).tobytes())
+    )
+    (scale,) = ranks.from_first([1.0 if begun is None else begun.scale])
     if begun is not None:
         return begun
     archive = prepare_archive(first, inputs.field, error=inputs.error, withheld=True).held()

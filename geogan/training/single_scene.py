@@ -17,7 +17,7 @@ from geogan.archive.withheld import turns
 from geogan.fields.circle import taken
 from geogan.operators.errors import InputError
 from geogan.prior import Film, GaussianPrior, fit_prior, hidden_error
-from geogan.training.blocks import cut
+from geogan.training.blocks import random_slice
 
 # Values of a piece at most: a scene of no more is looked at whole.
 PIECE_VALUES = 600_000
@@ -153,7 +153,7 @@ def places(
         rows = min(height, max(math.isqrt(most), most // width))
         columns = min(width, most // rows)
         for _ in range(TRIES):
-            y, x = cut(height, rows, random), cut(width, columns, random, is_periodic=is_periodic)
+            y, x = random_slice(height, rows, random), random_slice(width, columns, random, is_periodic=is_periodic)
             if taken(gaps, y, x).any():
                 yield gaps, (y, x)
                 break

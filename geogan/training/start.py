@@ -12,7 +12,7 @@ from geogan.model.networks import DISCRIMINATORS, GENERATORS, ErrorNet
 from geogan.operators.band import PatchBand
 from geogan.operators.convolve import ConvolveNoise
 from geogan.settings import Settings
-from geogan.training.loop import TrainState
+from geogan.training.state import TrainState
 
 
 def start_state(
@@ -64,7 +64,7 @@ def start_state(
         if each is not discriminator:
             each.scale.fill_(scale)
         each.to(device=device, memory_format=torch.channels_last)
-        ranks.alike(each)
+        ranks.broadcast(each)
     return TrainState.start(
         generator,
         discriminator,

@@ -16,7 +16,7 @@ from geogan.files.tensor_file import read_tensors, with_prefix, without_prefix, 
 from geogan.files.tensor_header import FORMAT, read_header
 from geogan.files.user_path import user_path
 from geogan.operators.errors import InputError
-from geogan.training.loop import TrainState
+from geogan.training.state import TrainState
 
 
 def save_state(path: str | Path, state: TrainState) -> None:

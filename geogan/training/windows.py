@@ -1,73 +1,113 @@
-"""Training windows: random crops in space and time, drawn from blocks."""
+"""Training windows: random crops of blocks in space and time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from geogan.fields.circle import columns
-from geogan.prior import Film
+from geogan.operators.operator import dated_generator
+from geogan.prior import Film, GaussianPrior, Prior
 
 
-def draw_windows(
-    blocks: Sequence[Film | None],
-    *,
-    batch: int,
-    frames: int,
-    crop: tuple[int, int],
-    generator: torch.Generator,
-    share: slice = slice(None),
-    turned: bool = True,
-    tilted: bool = False,
-    is_periodic: bool = False,
-) -> Film:
-    """Draw a batch of windows, turned over at random.
+@dataclass(frozen=True)
+class WindowSampler:
+    """How windows are drawn from blocks.
 
-    The blocks are dealt out among the windows, as evenly as their numbers allow: window ``i`` comes from one of every
-    so many blocks. Of several processes that share a batch, each then needs its own blocks only.
-
-    Parameters
+    Attributes
     ----------
-    blocks : sequence of Film or None
-        At least ``frames`` dates and ``crop`` cells large; None where another process has it.
-    batch, frames : int
-        Windows to draw, dates of each.
+    frames : int
+        Dates of a window.
     crop : (int, int)
         Height and width of a window, in cells.
-    generator : torch.Generator
-    share : slice
-        Which windows of the batch to cut. All are drawn: whoever cuts some of them cuts what the one who cuts all does.
-    turned : bool
-        False to leave them as they are: a first guess that knows the grid's cells cannot be turned over.
-    tilted : bool
-        Along both axes or along none: a covariance that leans to one side leans to the other in a mirror.
-    is_periodic : bool
-        Whether blocks go once round the globe: windows then lie across the seam too, unless they are to be left as they
-        are.
+    mirrored : {"each", "both", "none"}
+        Whether windows are mirrored at random: along each axis, along both axes or neither, or never.
+    circle : int or None
+        Columns of a block that goes once round the globe: windows then also lie across its seam.
+    seed : int
+        Windows, and theta, of a step depend only on the seed and the step.
     """
-    places = torch.rand((batch, 6), generator=generator, dtype=torch.float64).tolist()
-    dealt = math.gcd(batch, len(blocks))
-    drawn = []
-    for number in range(batch)[share]:
-        which, when, down, right, *turns = places[number]
-        among = blocks[number % dealt :: dealt]
-        block = among[int(which * len(among))]
-        assert block is not None, f"window {number} is cut from a block of another process"
-        t = int(when * (block.values.shape[0] - frames + 1))
-        y = int(down * (block.values.shape[-2] - crop[0] + 1))
-        width = block.values.shape[-1]
-        x = int(right * (width if is_periodic and turned else width - crop[1] + 1))
-        turns = turns[:1] * 2 if tilted else turns
-        flips = tuple(axis for axis, turn in zip((-2, -1), turns, strict=True) if turned and turn < 0.5)
-        place = columns(slice(x, x + crop[1]), width)
-        drawn.append(
-            block.window(
-                slice(t, t + frames),
-                slice(y, y + crop[0]),
-                place if isinstance(place, slice) else torch.from_numpy(place),
-                flips,
-            )
+
+    frames: int
+    crop: tuple[int, int]
+    mirrored: Literal["each", "both", "none"] = "each"
+    circle: int | None = None
+    seed: int = 0
+
+    @classmethod
+    def of(
+        cls, prior: Prior | None, *, frames: int, crop: tuple[int, int], circle: int | None = None, seed: int = 0
+    ) -> WindowSampler:
+        """Return the sampler whose windows may be mirrored as far as the covariance of the first guess allows it.
+
+        A covariance that is tilted along a diagonal is tilted along the other in a mirror, so both axes are mirrored;
+        a covariance that knows each cell of the grid cannot be mirrored.
+        """
+        if prior is not None and not prior.stationary:
+            return cls(frames, crop, "none", circle, seed)
+        is_tilted = isinstance(prior, GaussianPrior) and prior.tilt != 0
+        return cls(frames, crop, "both" if is_tilted else "each", circle, seed)
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether a window goes once round the globe, so that its last column touches its first."""
+        return self.crop[1] == self.circle
+
+    def generator(self, step: int) -> torch.Generator:
+        """Return the random numbers of a step."""
+        stream = 5.0  # tells these numbers from others that are drawn with the seed
+        return dated_generator(self.seed, step, stream)
+
+    def draw(
+        self,
+        blocks: Sequence[Film | None],
+        batch: int,
+        generator: torch.Generator,
+        numbers: slice = slice(None),
+    ) -> Film:
+        """Draw a batch of windows.
+
+        Window ``i`` comes from one of the blocks ``i % d, i % d + d, ...``, where ``d`` is the greatest common divisor
+        of the numbers of windows and of blocks: blocks serve equally often, and some windows need only some blocks.
+
+        Parameters
+        ----------
+        blocks : sequence of Film or None
+            At least as large as a window; None for a block that the windows ``numbers`` do not need.
+        batch : int
+        generator : torch.Generator
+            The draws from it do not depend on ``numbers``.
+        numbers : slice
+            Windows to return, of the batch.
+        """
+        draws = torch.rand((batch, 6), generator=generator, dtype=torch.float64).tolist()
+        step = math.gcd(batch, len(blocks))
+        windows = []
+        for number in range(batch)[numbers]:
+            candidates = blocks[number % step :: step]
+            block = candidates[int(draws[number][0] * len(candidates))]
+            assert block is not None, f"the block of window {number} is missing"
+            windows.append(self._cut(block, *draws[number][1:]))
+        return Film.stack(windows)
+
+    def _cut(self, block: Film, t: float, y: float, x: float, *mirrors: float) -> Film:
+        """Return the window at relative positions between 0 and 1, mirrored along y or x if a draw is below 0.5."""
+        length, (height, width) = len(block.days), block.domain.shape
+        across_seam = self.circle is not None and self.mirrored != "none"
+        first_date = int(t * (length - self.frames + 1))
+        top = int(y * (height - self.crop[0] + 1))
+        left = int(x * (width if across_seam else width - self.crop[1] + 1))
+        if self.mirrored == "both":
+            mirrors = mirrors[:1] * 2
+        flips = tuple(axis for axis, draw in zip((-2, -1), mirrors, strict=True) if draw < 0.5)
+        place = columns(slice(left, left + self.crop[1]), width)
+        return block.window(
+            slice(first_date, first_date + self.frames),
+            slice(top, top + self.crop[0]),
+            place if isinstance(place, slice) else torch.from_numpy(place),
+            () if self.mirrored == "none" else flips,
         )
-    return Film.stack(drawn)

@@ -19,7 +19,7 @@ from geogan.filling.fill import fill, prepared
 from geogan.model.model_file import load_model, save_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import resume
-from geogan.training.windows import draw_windows
+from geogan.training.windows import WindowSampler
 
 NAMES = ("day_of_year", "latitude", "distance_to_coast", "depth")
 
@@ -121,7 +121,7 @@ def test_windows_are_shown_their_own_place_and_their_middle_day(gappy, domain, c
         Archive.of(Field.of(gappy, domain=domain), Standardiser.identity(1, domain)), covariates=where
     )
     block = archive.read(slice(4, 12), slice(2, 20), slice(1, 23))
-    windows = draw_windows([block], batch=30, frames=3, crop=(7, 9), generator=torch.Generator().manual_seed(0))
+    windows = WindowSampler(3, (7, 9)).draw([block], 30, torch.Generator().manual_seed(0))
     season, rows, columns = windows.covariates.split([2, 1, 1], 1)
     assert {int(torch.sign(part[0, -1, 0] - part[0, 0, 0])) for part in rows} == {-1, 1}
     assert torch.equal(windows.domain[:, 0], torch.from_numpy(domain[rows.long(), columns.long()]).float())

@@ -8,6 +8,7 @@ import pytest
 import torch
 import xarray as xr
 from runs import QUICK, make_reconstructor, train
+from small_training import step, weights
 
 import geogan
 from geogan.archive.archive import Archive
@@ -26,9 +27,11 @@ from geogan.pipelines.evaluate import evaluate
 from geogan.pipelines.fill import fill
 from geogan.pipelines.train import resume
 from geogan.prior import Film, GaussianPrior, fit_amplitude, hidden_error
-from geogan.training.blocks import prepare
-from geogan.training.loop import TrainState, Weights, _seen, _targets, train_step
-from geogan.training.windows import draw_windows
+from geogan.settings import TrainConfig
+from geogan.training.blocks import BlockMaker
+from geogan.training.state import TrainState
+from geogan.training.step import WHOLE_BATCH, Problem, Step, what_is_shown, withheld_targets
+from geogan.training.windows import WindowSampler
 
 
 @pytest.fixture(scope="module")
@@ -216,16 +219,16 @@ def state_of() -> TrainState:
 def test_a_vanishing_error_teaches_on_hidden_cells_what_none_does():
     """The terms on hidden cells are the same; what is shown need not be learned, but for the network's own error."""
     shape = (4, 3, 1, 16, 16)
-    operator, weights = CloudMask(coverage=0.3, scale=4.0), Weights(1.0, 1.0, 0.0)
+    operator = CloudMask(coverage=0.3, scale=4.0)
     steps = []
     for windows in (windows_of(None), dataclasses.replace(windows_of(None), uncertainty=torch.full(shape, 1e-7))):
-        steps.append(train_step(state_of(), windows, operator, None, weights).losses)
+        steps.append(step(state_of(), windows, operator, None, weights(1.0, 1.0, 0.0)))
     for name, loss in steps[0].items():
         torch.testing.assert_close(loss, steps[1][name], rtol=1e-4, atol=1e-5)
 
 
 def test_windows_whose_error_is_endless_teach_as_if_it_was_unobserved():
-    operator, weights = CloudMask(coverage=0.3, scale=4.0), Weights(0.0, 0.0, 1.0)
+    operator = CloudMask(coverage=0.3, scale=4.0)
     left = (torch.arange(16) < 8).float()
     known = windows_of(0.3 * torch.ones(4, 3, 1, 16, 16))
     assert known.noise is not None
@@ -236,7 +239,7 @@ def test_windows_whose_error_is_endless_teach_as_if_it_was_unobserved():
     first, second = state_of(), state_of()
     # How much is shown around a cell is counted, not how well it is known: the weights differ, by a factor each.
     losses = [
-        train_step(state, windows, operator, None, weights).losses
+        step(state, windows, operator, None, weights(0.0, 0.0, 1.0))
         for state, windows in ((first, blind), (second, endless))
     ]
     assert float(losses[0]["withheld"]) == pytest.approx(float(losses[1]["withheld"]), rel=0.1)
@@ -353,16 +356,16 @@ def test_noise_beside_gaps_asks_for_what_was_shown_without_its_noise(gappy, doma
     """Blocks bring more noise; against what is asked, the truth under it is a better answer than what is shown."""
     operator = Compose((ConvolveNoise(l=1, sigma=0.4), CloudMask(coverage=0.3, scale=4.0)))
     archive = Archive.of(Field.of(gappy, domain=domain), Standardiser.fit(Field.of(gappy, domain=domain)))
-    made = prepare(
-        archive, operator, prior, number=3, seed=0, frames=16, side=24, coverage=0.3,
-        share_seen=np.ones(len(archive.days)),
-    )  # fmt: skip
+    made = BlockMaker(archive, operator, prior, np.full(len(archive.days), 0.7), dates=16, side=24)(3)
     assert made.noise is not None and 0 < float(made.kept.sum()) < float(made.mask.sum())
-    windows = draw_windows([made], batch=16, frames=3, crop=(20, 24), generator=torch.Generator().manual_seed(0))
-    hidden, shown = _targets(windows, operator, torch.tensor(0.3))
+    windows = WindowSampler(3, (20, 24)).draw([made], 16, torch.Generator().manual_seed(0))
+    state = state_of()
+    state.generator.scale.fill_(0.3)
+    one = Step(state, windows, Problem(operator), weights(0.0, 0.0, 1.0), TrainConfig(), WHOLE_BATCH)
+    hidden, shown = withheld_targets(one)
     assert hidden.noise == pytest.approx(0.4) and shown.noise == pytest.approx(0.4 * 5**0.5)
     assert torch.equal(shown.where, windows.kept) and torch.equal(hidden.where, windows.mask - windows.kept)
-    seen, _ = _seen(windows, windows.kept, torch.tensor(0.3))
+    seen, _ = what_is_shown(one, windows.kept)
     square = float((shown.weight * (seen - shown.values) ** 2).sum() / shown.weight.sum())
     # Against y - n / alpha, y + alpha n is off by (alpha + 1 / alpha) n; the truth by sqrt(1 + 1 / alpha^2) epsilon.
     assert square == pytest.approx((0.5 + 2) ** 2 * 0.4**2, rel=0.1) and square > float(shown.noise) ** 2

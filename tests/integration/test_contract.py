@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from small_training import PLAIN, weights
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, logsigmoid
 
@@ -18,9 +19,11 @@ from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.operator import Observation, Operator, Theta, add_noise
 from geogan.prior import Film
 from geogan.prior.gaussian import GaussianPrior
+from geogan.settings import Objective, TrainConfig
 from geogan.training import objective
-from geogan.training.blocks import RECORRUPTION
-from geogan.training.loop import TrainState, Weights, train_step
+from geogan.training.recorruption import RECORRUPTION
+from geogan.training.state import TrainState
+from geogan.training.step import Problem, train_step
 
 FRAMES, BANDS, CROP = 3, 2, (12, 16)
 # A good part is seen and a good part hidden, on so small a crop.
@@ -132,8 +135,8 @@ def noted(network: nn.Module) -> list[tuple[list[Tensor], Tensor]]:
     return notes
 
 
-def step(state: TrainState, windows: Film, operator: Any, weights: Weights) -> dict[str, Tensor]:
-    return train_step(state, windows, operator, None, weights).losses
+def step(state: TrainState, windows: Film, operator: Any, objective: Objective, **config: Any) -> dict[str, Tensor]:
+    return train_step(state, windows, Problem(operator), objective, TrainConfig(**PLAIN | config))
 
 
 # Theta is fresh.
@@ -147,7 +150,7 @@ def test_the_identity_predicts_nothing_that_is_hidden(name):
     hidden = (windows.mask - windows.kept) * objective.confidence(windows.kept)
     assert hidden.any()
     zeros = objective.withheld(torch.zeros_like(clean), windows.values, hidden)
-    alone = Weights(0.0, 0.0, 1.0)
+    alone = weights(0.0, 0.0, 1.0)
     assert torch.equal(step(state_of(Says()), windows, operator, alone)["withheld"], zeros)
     assert float(zeros) > 0.1
     assert float(step(state_of(Says(clean)), windows, operator, alone)["withheld"]) == 0
@@ -156,7 +159,7 @@ def test_the_identity_predicts_nothing_that_is_hidden(name):
 @hiding
 def test_a_fresh_theta_betrays_the_identity_and_a_shared_one_hides_it(name):
     """Its likelihood is 0 under any theta: only D can tell, by the zeros seen through the gaps of another theta."""
-    operator, paper = built(name), Weights(1.0, 2.0, 0.0)
+    operator, paper = built(name), weights(1.0, 2.0, 0.0)
     cases = [case_of(operator, seed, 16) for seed in range(5)]
     last: dict[bool, np.ndarray] = {}
     for shared in (False, True):
@@ -184,10 +187,10 @@ def test_where_nothing_is_hidden_fresh_noise_betrays_the_identity():
     """Blurred and disturbed again it is no fixed point, and asked for another noise it is worse than the truth."""
     operator = built("convolve_noise")
     clean, _, windows = case_of(operator, batch=16)
-    losses = step(state_of(Says()), windows, operator, Weights(1.0, 2.0, 0.0))
+    losses = step(state_of(Says()), windows, operator, weights(1.0, 2.0, 0.0))
     assert float(losses["likelihood"]) > 0.1 * operator.noise**2
     identity, truth = (
-        float(step(state_of(says), windows, operator, Weights(0.0, 0.0, 1.0))["withheld"])
+        float(step(state_of(says), windows, operator, weights(0.0, 0.0, 1.0))["withheld"])
         for says in (Says(), Says(clean))
     )
     # Of the truth, the noises alone are left: those of y and of what is asked for, in units of one.
@@ -199,7 +202,7 @@ def test_where_nothing_is_hidden_fresh_noise_betrays_the_identity():
 
 
 @every
-@pytest.mark.parametrize("weights", [Weights(1.0, 2.0, 0.0), Weights(0.5, 1.0, 1.0)], ids=["paper", "withheld"])
+@pytest.mark.parametrize("weights", [weights(1.0, 2.0, 0.0), weights(0.5, 1.0, 1.0)], ids=["paper", "withheld"])
 def test_one_theta_measures_x_hat_and_its_reconstruction_and_d_sees_nothing_else(name, weights):
     operator, windows = Spied(built(name)), case_of(built(name)).windows
     state = state_of()
@@ -235,7 +238,7 @@ def test_without_the_prior_term_d_is_neither_asked_nor_changed(name):
     operator, state = built(name), state_of()
     before, judged = copy.deepcopy(state.discriminator.state_dict()), noted(state.discriminator)
     for seed in range(2):
-        step(state, case_of(operator, seed).windows, operator, Weights(0.0, 1.0, 1.0))
+        step(state, case_of(operator, seed).windows, operator, weights(0.0, 1.0, 1.0))
     assert not judged
     assert all(torch.equal(now, before[part]) for part, now in state.discriminator.state_dict().items())
 
@@ -245,7 +248,7 @@ def test_without_the_likelihood_term_nothing_is_reconstructed_twice(name):
     operator, state = Spied(built(name)), state_of()
     reconstructed = noted(state.generator)
     for seed in range(2):
-        step(state, case_of(built(name), seed).windows, operator, Weights(1.0, 0.0, 1.0))
+        step(state, case_of(built(name), seed).windows, operator, weights(1.0, 0.0, 1.0))
     assert len(reconstructed) == len(operator.measured) == 2
 
 
@@ -255,7 +258,7 @@ def test_without_the_withheld_term_all_of_y_is_shown(name, withheld):
     operator, state = built(name), state_of()
     windows = case_of(operator).windows
     reconstructed = noted(state.generator)
-    step(state, replace(windows, noise=windows.noise if withheld else None), operator, Weights(1.0, 2.0, withheld))
+    step(state, replace(windows, noise=windows.noise if withheld else None), operator, weights(1.0, 2.0, withheld))
     (values, mask, _, _), _ = reconstructed[0]
     shown = windows.kept if withheld else windows.mask
     disturbed = torch.zeros(()) if windows.noise is None or not withheld else RECORRUPTION * windows.noise
@@ -263,7 +266,7 @@ def test_without_the_withheld_term_all_of_y_is_shown(name, withheld):
 
 
 @every
-@pytest.mark.parametrize("term", Weights._fields)
+@pytest.mark.parametrize("term", ["prior", "likelihood", "withheld", "paired"])
 def test_the_gradient_of_one_weight_is_that_of_its_term(name, term):
     """Of the terms written out by hand, differentiated by autograd."""
     operator, state = built(name), state_of(rate=0.0)
@@ -274,8 +277,8 @@ def test_the_gradient_of_one_weight_is_that_of_its_term(name, term):
     if term != "withheld":
         windows = replace(windows, noise=None)
     generator, random = copy.deepcopy(state.generator), torch.Generator().manual_seed(0)
-    weights = Weights(0.0, 0.0, 0.0)._replace(**{term: 0.7})
-    step(state, windows, operator, weights)
+    alone = {"weight_prior": 0.0, "weight_likelihood": 0.0, "weight_withheld": 0.0} | {f"weight_{term}": 0.7}
+    step(state, windows, operator, Objective(**alone))
 
     def g(values: Tensor, shown: Tensor) -> Tensor:
         return generator(values, shown, torch.zeros_like(values), domain)
@@ -411,7 +414,7 @@ def test_error_over_the_bayes_limit_falls_with_training_and_stays_above_one():
                 domain=domain,
                 days=days,
             )
-            train_step(state, windows, operator, None, Weights(0.02, 0.1, 1.0), likelihood_every=8, averaging=0.98)
+            step(state, windows, operator, weights(0.02, 0.1, 1.0, every=8), averaging=0.98)
         ratios.append(ratio())
     print("error / Bayes limit after 0, 50 and 200 steps:", *(f"{each:.3f}" for each in ratios))  # noqa: T201
     assert ratios[0] > ratios[1] > ratios[2] > 0.99

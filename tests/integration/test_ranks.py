@@ -20,7 +20,7 @@ from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
 from geogan.cli import app, main
 from geogan.compute.device import find_device
-from geogan.compute.processes import PROMPT, Ranks, joined
+from geogan.compute.processes import SUM_LIMIT, Ranks, joined
 from geogan.fields.field import Field
 from geogan.files.tensor_file import read_tensors
 from geogan.io import open_field
@@ -30,22 +30,30 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.prior.gaussian import GaussianPrior
+from geogan.settings import Objective, TrainConfig
 from geogan.training import preparation
-from geogan.training.blocks import BlockPool
+from geogan.training.block_pool import BlockPool
+from geogan.training.blocks import BlockContent, BlockMaker, block_dates
 from geogan.training.checkpoint import Saver
-from geogan.training.loop import TrainState, Weights, train
-from geogan.training.preparation import block_maker
+from geogan.training.loop import train
+from geogan.training.state import TrainState
 from geogan.training.state_file import save_state
+from geogan.training.step import Problem
+from geogan.training.windows import WindowSampler
 
 FRAMES, CROP = 3, (12, 16)
 CLOUDS = CloudMask(coverage=0.4, scale=5.0)
 PRIOR = GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
-ALL = Weights(prior=0.5, likelihood=1.0, withheld=1.0)
+ALL = Objective(0.5, 1.0, 1.0, likelihood_every=2)
+PAPER = Objective(1.0, 2.0, 0.0, likelihood_every=2)
 CASES = {
-    "all terms": {"error": True, "prior": PRIOR, "deviating": True},
-    "the paper's": {"weights": Weights(1.0, 2.0, 0.0), "operator": Compose((ConvolveNoise(l=3, sigma=0.3), CLOUDS))},
+    "all terms": {"error": True, "prior": PRIOR, "has_deviation": True},
+    "the paper's": {
+        "objective": PAPER,
+        "operator": Compose((ConvolveNoise(l=3, sigma=0.3), CLOUDS)),
+    },
     "an ensemble": {"members": 2, "prior": PRIOR},
-    "clean fields": {"weights": Weights(1.0, 0.0, 0.0, 1.0), "clean": True},
+    "clean fields": {"objective": Objective(1.0, 0.0, 0.0, 1.0), "clean": True},
 }
 SMALL = [
     *("--window", "1", "--width", "4", "--crop", "16", "--batch", "4"),
@@ -60,12 +68,12 @@ def state_after(
     *,
     error=False,
     prior=None,
-    weights=ALL,
+    objective=ALL,
     operator=CLOUDS,
     members=1,
     clean=False,
     network=None,
-    deviating=False,
+    has_deviation=False,
 ):
     """Training itself, without the preparations; each process makes its own blocks only."""
     field, domain = open_field(data, variable="sst"), xr.open_zarr(data, consolidated=False).sea_mask.values == 1
@@ -77,33 +85,45 @@ def state_after(
     state = TrainState.start(
         network,
         Discriminator(frames=FRAMES, width=4),
-        ErrorNet(frames=FRAMES, width=4, spread=deviating) if error else None,
+        ErrorNet(frames=FRAMES, width=4, spread=has_deviation) if error else None,
         rate_generator=1e-3,
         rate_discriminator=4e-3,
         betas=(0.5, 0.9),
         seed=3,
     )
-    make = block_maker(
-        archive, operator, share, seed=0, frames=FRAMES, side=20, hiding=weights.withheld > 0, members=members,
-        clean=archive if clean else None, deviating=deviating,
-    )  # fmt: skip
+    content = BlockContent(
+        has_hidden=objective.weight_withheld > 0,
+        members=members,
+        has_deviation=has_deviation,
+        clean=archive if clean else None,
+    )
+    dates = block_dates(archive, FRAMES, 20)
+    make = BlockMaker(archive, operator, prior, share, dates=dates, side=20, content=content)
     made = []
     pool = BlockPool(
-        lambda number: made.append(number) or make(prior, number),
+        lambda number: made.append(number) or make(number),
         size=4,
         every=2,
-        wanted=lambda number: ranks.serves(number, 4),
+        is_needed=lambda number: ranks.needs(number, 4),
+    )
+    config = TrainConfig(
+        batch=4, steps=steps, cooling=0.0, warm_up=3, precision="float32", validate_every=2, report_every=1
     )
     scores = iter([3.0, 1.0, 2.0, 5.0])
     reports = list(
         train(
-            state, pool, (lambda *_: (next(scores), None)) if ranks.first else None, operator=operator, prior=prior,
-            weights=weights, batch=4, frames=FRAMES, crop=CROP, steps=steps, minutes=None, validate_every=2,
-            report_every=1, likelihood_every=2, clip=1.0, warm_up=3, ranks=ranks,
+            state,
+            pool,
+            WindowSampler.of(prior, frames=FRAMES, crop=CROP),
+            Problem(operator, prior),
+            objective,
+            config,
+            validate=(lambda *_: (next(scores), None)) if ranks.first else None,
+            ranks=ranks,
         )
-    )  # fmt: skip
+    )
     pool.close()
-    assert len(set(made)) == len(made) and all(ranks.serves(number, 4) for number in made)
+    assert len(set(made)) == len(made) and all(ranks.needs(number, 4) for number in made)
     return state, [report.losses for report in reports]
 
 
@@ -119,17 +139,21 @@ def work(folder: Path) -> None:
             if ranks.first:
                 (folder / name / "losses.json").write_text(json.dumps(losses))
         state, _ = state_after(
-            2, data, ranks, weights=Weights(1.0, 2.0, 0.0), network=SaganGenerator(frames=FRAMES, width=2)
+            2,
+            data,
+            ranks,
+            objective=PAPER,
+            network=SaganGenerator(frames=FRAMES, width=2),
         )
         (folder / "sagan" / str(ranks.rank)).mkdir(parents=True)
         save_state(folder / "sagan" / str(ranks.rank), state)
-        assert ranks.sent(b"" if ranks.rank else b"words") == b"words"
+        assert ranks.bytes_from_first(b"" if ranks.rank else b"words") == b"words"
         # What the first one says may come much later than what all compute.
         prompt = torch.distributed.distributed_c10d._set_pg_timeout
         prompt(timedelta(seconds=1))
         time.sleep(0 if ranks.rank else 2)
-        assert ranks.told([ranks.rank]) == [0] and ranks.mean([ranks.rank]) == [0.5]
-        prompt(PROMPT)
+        assert ranks.from_first([ranks.rank]) == [0] and ranks.means([ranks.rank]) == [0.5]
+        prompt(SUM_LIMIT)
         patch()
         app(["train", "--data", str(data), "--out", str(folder / "two"), "--steps", "6", *SMALL], standalone_mode=False)
         app(["train", "--resume", str(folder / "one"), "--steps", "6"], standalone_mode=False)
@@ -296,8 +320,10 @@ def test_an_address_where_nobody_is_is_given_up(monkeypatch):
         port = str(free.getsockname()[1])
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("geogan.compute.processes.PROMPT", timedelta(seconds=1))
-    with pytest.raises(geogan.InputError, match=f"could not reach each other at 127.0.0.1:{port}"), joined():
+    with (
+        pytest.raises(geogan.InputError, match=f"could not reach each other at 127.0.0.1:{port}"),
+        joined(timedelta(seconds=1)),
+    ):
         pass
 
 

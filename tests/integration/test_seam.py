@@ -22,7 +22,7 @@ from geogan.pipelines.info import info
 from geogan.prior.archive_covariance import ArchivePrior
 from geogan.prior.gaussian import GaussianPrior
 from geogan.training import run, setup
-from geogan.training.judge import Judge
+from geogan.training.judge import Judge, Selection
 
 LONGITUDES = np.arange(3.75, 360, 7.5)  # 48
 HALF = len(LONGITUDES) // 2
@@ -256,19 +256,18 @@ def test_the_archives_covariance_reaches_across_the_seam():
     assert torch.equal(turned.covariance[0], whole.covariance[0][places][:, places])
 
 
-def test_the_judge_does_not_know_where_the_seam_is(model, gappy, monkeypatch):
+def test_the_judge_does_not_know_where_the_seam_is(model, gappy):
     for side in (128, 8):
         # All of the grid; and, of a larger one, the cells around what is withheld.
-        monkeypatch.setattr("geogan.training.judge.SIDE", side)
         judges = []
         for field in (gappy, turned(gappy)):
             archive = prepared(model, Field.of(field), withheld=True)
-            judge = Judge.of(archive, model.operator, model.prior, frames=3, draws=2)
+            judge = Judge.of(archive, model.operator, model.prior, frames=3, draws=2, selection=Selection(side=side))
             assert judge.is_periodic == (side == 128)
             judges.append(judge)
-            assert {stretch.values.shape[-1] for stretch in judge.stretches} == {48 if side == 128 else 16}
+            assert {stretch.values.shape[-1] for stretch in judge.films} == {48 if side == 128 else 16}
         if side == 128:
-            errors = [judge.look(model.network, model.error) for judge in judges]
+            errors = [judge.scores(model.network, model.error) for judge in judges]
             assert errors[0] == pytest.approx(errors[1], rel=1e-2)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_training import weights
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from geogan.model.networks import Discriminator, ErrorNet, SaganDiscriminator, SaganGenerator, UNet
@@ -11,7 +12,9 @@ from geogan.operators.convolve import ConvolveNoise
 from geogan.prior import Film
 from geogan.prior.gaussian import GaussianPrior
 from geogan.prior.nearness import ASPECTS
-from geogan.training.loop import TrainState, Weights, train_step
+from geogan.settings import TrainConfig
+from geogan.training.state import TrainState
+from geogan.training.step import Problem, train_step
 
 FRAMES, CROP, BATCH = 3, (16, 20), 4
 CLOUDS = CloudMask(coverage=0.4, scale=5.0, persistence=1.0)
@@ -56,19 +59,19 @@ CASES = {
     "without gaps": {"operator": ConvolveNoise(l=3, sigma=0.3), "more": {"noise": torch.randn}},
     "known errors": {"more": {"noise": torch.randn, "uncertainty": torch.rand}},
     "an ensemble": {"more": {"members": members}, "generator": UNet(frames=FRAMES, width=4, noise="posterior")},
-    "clean fields": {"more": {"clean": torch.randn}, "weights": Weights(1.0, 1.0, 0.0, 1.0)},
+    "clean fields": {"more": {"clean": torch.randn}, "weights": weights(1.0, 1.0, 0.0, 1.0)},
     "the paper's": {
         "operator": Compose((ConvolveNoise(l=3, sigma=0.3), CLOUDS)),
         "generator": SaganGenerator(frames=FRAMES, width=4),
         "discriminator": SaganDiscriminator(frames=FRAMES, width=4),
-        "weights": Weights(1.0, 2.0, 0.0),
+        "weights": weights(1.0, 2.0, 0.0),
     },
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_step_never_waits(name):
-    case = {"operator": CLOUDS, "weights": Weights(0.02, 0.1, 1.0), "more": {}} | CASES[name]
+    case = {"operator": CLOUDS, "weights": weights(0.02, 0.1, 1.0), "more": {}} | CASES[name]
     state = TrainState.start(
         case.get("generator") or UNet(frames=FRAMES, width=4),
         case.get("discriminator") or Discriminator(frames=FRAMES, width=4),
@@ -80,15 +83,13 @@ def test_a_step_never_waits(name):
     prior = GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
 
     def once():
-        return train_step(
-            state, windows, operator, prior, case["weights"], theta=theta, clip=1.0, warm_up=5,
-            precision=torch.bfloat16,
-        )  # fmt: skip
+        config = TrainConfig(precision="bfloat16")
+        return train_step(state, windows, Problem(operator, prior), case["weights"], config, theta=theta)
 
     once()  # at first the optimisers' memory is made
     with NoWaiting():
-        step = once()
-    assert step.losses and all(loss.ndim == 0 and not loss.requires_grad for loss in step.losses.values())
+        losses = once()
+    assert losses and all(loss.ndim == 0 and not loss.requires_grad for loss in losses.values())
 
 
 def test_the_guard_holds():

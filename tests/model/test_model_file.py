@@ -22,7 +22,7 @@ from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
 from geogan.prior.archive_covariance import ArchivePrior
 from geogan.prior.gaussian import GaussianPrior
-from geogan.training.loop import TrainState
+from geogan.training.state import TrainState
 from geogan.training.state_file import load_state, save_state
 
 

@@ -154,15 +154,15 @@ def test_records_of_steps_that_are_done_again_are_left_out(data, tmp_path, monke
     """A model may be newer than the state that is gone on with: where a loss was not finite, or a process was lost."""
     from geogan.training import loop as training
 
-    out, sound = run(data, tmp_path / "x", steps=5), training._sound
+    out, check = run(data, tmp_path / "x", steps=5), training.CollapseWatch.check
 
-    def diverging(losses, step, *rest):
+    def diverging(watch, losses, step):
         if step == 20:
             raise InputError("a loss is not finite")
-        return sound(losses, step, *rest)
+        return check(watch, losses, step)
 
     with monkeypatch.context() as patch, pytest.raises(InputError, match="a loss is not finite"):
-        patch.setattr(training, "_sound", diverging)
+        patch.setattr(training.CollapseWatch, "check", diverging)
         resume(out, {"steps": 30})
     assert (state(out)[1], load_model(out).scores["steps"], lines(out)[-1]["step"]) == (5, 20, 10)
     resume(out, {"steps": 12})

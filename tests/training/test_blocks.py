@@ -1,12 +1,12 @@
 """A block is a function of its seed and number; the blocks of a step are a function of the step."""
 
 import dataclasses
-import threading
-from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
@@ -14,9 +14,7 @@ from geogan.fields.field import Field
 from geogan.operators.cloud import CloudMask
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.pixels import RemovePixel
-from geogan.prior import Film
-from geogan.training import blocks as module
-from geogan.training.blocks import BlockPool, hide, prepare
+from geogan.training.blocks import BlockContent, BlockMaker, added_gaps, block_dates, samples_in_block
 
 CLOUDS = CloudMask(coverage=0.4, scale=5.0)
 
@@ -35,11 +33,11 @@ def archive(gappy, domain):
     return archive_of(gappy, domain)
 
 
-def block_of(archive, number, prior=None, *, operator=CLOUDS, seed=1, side=12, **options):
-    share = shares(archive)
-    coverage = 1 - share.mean()
-    return prepare(archive, operator, prior, number=number, seed=seed, frames=7, side=side, coverage=coverage,
-                   share_seen=share, **options)  # fmt: skip
+def block_of(archive, number, prior=None, *, operator=CLOUDS, seed=1, side=12, **content):
+    make = BlockMaker(
+        archive, operator, prior, shares(archive), dates=7, side=side, seed=seed, content=BlockContent(**content)
+    )
+    return make(number)
 
 
 def equal(a, b):
@@ -92,7 +90,7 @@ def test_the_first_guess_is_solved_from_what_is_kept(archive, prior):
 
 
 def test_nothing_more_is_hidden_where_that_serves_nothing(archive):
-    for options in ({"hiding": False}, {"operator": ConvolveNoise()}):
+    for options in ({"has_hidden": False}, {"operator": ConvolveNoise()}):
         block = block_of(archive, 1, **options)
         assert torch.equal(block.kept, block.mask) and block.mask.any()
 
@@ -102,74 +100,16 @@ def test_nothing_more_is_hidden_where_that_serves_nothing(archive):
     [(CLOUDS, 0.4), (RemovePixel(0.2), 0.2), (RemovePixel(0.55), 0.55), (RemovePixel(0.95), 0.95)],
 )
 def test_a_moderate_share_is_hidden_whatever_the_coverage(operator, coverage):
-    kept = hide(operator, (40, 12, 1, 16, 18), coverage, generator=torch.Generator().manual_seed(0))
+    kept = added_gaps(operator, (40, 12, 1, 16, 18), coverage, generator=torch.Generator().manual_seed(0))
     assert 0.1 < 1 - float(kept.mean()) < 0.45
 
 
-def fake(number):
-    part = torch.tensor(float(number))
-    return Film(values=part, mask=part, domain=part, days=part)
-
-
-def numbers(blocks):
-    return [int(block.values) for block in blocks]
-
-
-def test_the_blocks_of_a_step_depend_on_the_step_alone():
-    running = BlockPool(fake, size=3, every=4)
-    went = [numbers(running.at(step)) for step in range(20)]
-    running.close()
-    assert went[0] == [0, 1, 2] and went[3] == went[0] and went[4] == [3, 1, 2] and went[19] == [6, 4, 5]
-    for step in (0, 7, 19):
-        resumed = BlockPool(fake, size=3, every=4)
-        assert numbers(resumed.at(step)) == went[step]
-        resumed.close()
-
-
-def test_each_block_is_made_once_ahead_and_in_the_background():
-    made, threads = Counter(), set()
-
-    def make(number):
-        made[number] += 1
-        threads.add(threading.current_thread())
-        return fake(number)
-
-    pool = BlockPool(make, size=2, every=1, ahead=3)
-    for step in range(6):
-        pool.at(step)
-    pool.close()
-    assert set(made.values()) == {1} and max(made) <= 5 + 2 + 3 - 1
-    assert threading.main_thread() not in threads and len(threads) == 1
-
-
-def test_blocks_that_are_not_wanted_are_not_made():
-    made = []
-    pool = BlockPool(lambda number: made.append(number) or fake(number), size=4, every=2, wanted=lambda n: n % 2 == 1)
-    whole = BlockPool(fake, size=4, every=2)
-    for step in range(9):
-        part = pool.at(step)
-        # What is there stands where it stands for who makes all.
-        assert part[::2] == [None, None] and numbers(part[1::2]) == numbers(whole.at(step))[1::2]
-    pool.close(), whole.close()
-    assert made and all(number % 2 for number in made)
-
-
-def test_a_block_that_fails_is_heard_of():
-    def make(number):
-        raise OSError("the disk is gone")
-
-    pool = BlockPool(make, size=2, every=1)
-    with pytest.raises(OSError, match="the disk is gone"):
-        pool.at(0)
-    pool.close()
-
-
-def test_blocks_of_samples_are_random_ones(gappy, domain, monkeypatch):
-    monkeypatch.setattr(module, "MOST_SAMPLES", 8)
-    archive = archive_of(gappy.drop_vars("time").rename(time="sample"), np.ones_like(domain))
+def test_blocks_of_samples_are_random_ones(gappy, domain):
+    samples = gappy.drop_vars("time").rename(time="sample")
+    archive = archive_of(xr.concat([samples] * 4, "sample"), np.ones_like(domain))
     blocks = [block_of(archive, number, operator=RemovePixel(p=0.2)) for number in range(4)]
     starts = {tuple((block.days / 1e6).long().tolist()) for block in blocks}
-    assert len(starts) == 4 and all(len(block.values) == 8 for block in blocks)
+    assert len(starts) == 4 and all(len(block.values) == samples_in_block(archive) for block in blocks)
     # Hidden where two draws agree, for the archive itself is half covered.
     hidden = sum(float((block.mask - block.kept).sum()) for block in blocks)
     assert hidden / sum(float(block.mask.sum()) for block in blocks) == pytest.approx(0.2**2, abs=0.02)
@@ -177,7 +117,7 @@ def test_blocks_of_samples_are_random_ones(gappy, domain, monkeypatch):
 
 def test_deviations_are_the_posteriors(archive, prior):
     """Their mean square is its variance: next to nothing where observed, the field's own far from all observations."""
-    found = [block_of(archive, 0, prior, deviating=True, seed=seed) for seed in range(12)]
+    found = [block_of(archive, 0, prior, has_deviation=True, seed=seed) for seed in range(12)]
     plain = block_of(archive, 0, prior, seed=3)
     assert plain.deviation is None
     # The draw comes last: the rest of the block is the same.
@@ -188,3 +128,12 @@ def test_deviations_are_the_posteriors(archive, prior):
     )
     assert seen.std() < 0.6 * unseen.std() and unseen.std() < 1.5 * prior.amplitude
     assert unseen.mean().abs() < 0.5 * unseen.std()
+
+
+def test_blocks_of_a_small_grid_are_longer():
+    """As many values as in 16 dates of a large one, but 64 dates at most, and at least a window's."""
+    for side, dates in ((8, 64), (50, 26), (64, 16), (500, 16)):
+        grid = SimpleNamespace(bands=1, domain=np.ones((side, side)), days=np.arange(1000.0))
+        assert block_dates(grid, 5) == dates and block_dates(grid, 99) == 99
+        grid.days = np.arange(7.0)
+        assert block_dates(grid, 5) == 7

@@ -18,8 +18,8 @@ from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.prior import Film
-from geogan.training import judge as module
-from geogan.training.judge import Judge
+from geogan.training.judge import Judge, Selection
+from geogan.training.recorruption import RECORRUPTION
 
 CLOUDS = CloudMask()
 
@@ -37,10 +37,10 @@ def test_without_a_guess_the_error_is_that_of_the_climatology(archive):
 
 def test_every_withheld_cell_counts_once(archive):
     judge = Judge.of(archive, CLOUDS, None, frames=3)
-    assert len(judge.stretches) == len(archive.withheld.runs())
+    assert len(judge.films) == len(archive.withheld.runs())
     # Also where stretches overlap: they look at dates around a run, on which another run's cells may lie.
     assert judge.cells == archive.read(slice(None)).withheld.sum()
-    for stretch in judge.stretches:
+    for stretch in judge.films:
         assert (stretch.withheld * stretch.mask == 0).all() and len(stretch.values) >= 3
 
 
@@ -65,30 +65,30 @@ def test_withheld_values_are_no_part_of_the_answer(archive, prior, model, gappy,
         assert Judge.of(wild, CLOUDS, prior, frames=3).error(network) == pytest.approx(1000, rel=0.01)
 
 
-def test_large_grids_are_judged_around_what_is_withheld(archive, monkeypatch):
-    monkeypatch.setattr(module, "SIDE", 5)
-    judge = Judge.of(archive, CLOUDS, None, frames=3)
-    assert all(max(stretch.domain.shape) <= 10 and stretch.withheld.any() for stretch in judge.stretches)
-    again = Judge.of(archive, CLOUDS, None, frames=3)
-    assert all(torch.equal(a.values, b.values) for a, b in zip(judge.stretches, again.stretches))
+def test_large_grids_are_judged_around_what_is_withheld(archive):
+    near = Selection(side=5)
+    judge = Judge.of(archive, CLOUDS, None, frames=3, selection=near)
+    assert all(max(stretch.domain.shape) <= 10 and stretch.withheld.any() for stretch in judge.films)
+    again = Judge.of(archive, CLOUDS, None, frames=3, selection=near)
+    assert all(torch.equal(a.values, b.values) for a, b in zip(judge.films, again.films))
 
 
-def test_many_runs_are_judged_by_some(archive, monkeypatch):
-    monkeypatch.setattr(module, "STRETCHES", 1)
-    monkeypatch.setattr(module, "VALUES", 1)
-    assert len(Judge.of(archive, CLOUDS, None, frames=3).stretches) == 1
+def test_many_runs_are_judged_by_some(archive):
+    assert len(Judge.of(archive, CLOUDS, None, frames=3, selection=Selection(films=1, values=1)).films) == 1
 
 
-def test_where_there_are_many_clouds_most_choose_nothing(archive, monkeypatch):
+def test_where_there_are_many_clouds_most_choose_nothing(archive):
     whole = Judge.of(archive, CLOUDS, None, frames=3)
-    assert Judge.of(archive, CLOUDS, None, frames=3, apart=True).cells == whole.cells, "few clouds do both"
-    monkeypatch.setattr(module, "ENOUGH", 3)
-    assert len(whole.stretches) >= 3
-    choosing, others = (Judge.of(archive, CLOUDS, None, frames=3, apart=apart) for apart in (False, True))
+    assert Judge.of(archive, CLOUDS, None, frames=3, chooses=False).cells == whole.cells, "few clouds do both"
+    few = Selection(enough=3)
+    assert len(whole.films) >= 3
+    choosing, others = (
+        Judge.of(archive, CLOUDS, None, frames=3, chooses=chooses, selection=few) for chooses in (True, False)
+    )
     assert choosing.cells + others.cells == whole.cells
-    assert 0 < len(choosing.stretches) <= len(others.stretches) + 1
-    for stretch in choosing.stretches:
-        assert not any(torch.equal(stretch.values, other.values) for other in others.stretches)
+    assert 0 < len(choosing.films) <= len(others.films) + 1
+    for stretch in choosing.films:
+        assert not any(torch.equal(stretch.values, other.values) for other in others.films)
 
 
 def test_nothing_withheld_is_said(archive):
@@ -161,21 +161,21 @@ def test_against_noise_what_returns_the_measurement_is_punished(noisy):
     operator, clean, archive = noisy
     plain = dataclasses.replace(operator, l=1)
     judge = Judge.of(archive, plain, None, frames=1)
-    shown = torch.cat([stretch.values for stretch in judge.stretches])
+    shown = torch.cat([stretch.values for stretch in judge.films])
     measured = archive.read(slice(None)).values
     added = (shown - measured).std()
-    assert added == pytest.approx(module.RECORRUPTION * 0.3, rel=0.02)
+    assert added == pytest.approx(RECORRUPTION * 0.3, rel=0.02)
     # Noise of the measurement and noise on top.
-    assert judge.error(Answer(shown)) == pytest.approx(0.3 * (1 + module.RECORRUPTION**2) ** 0.5, rel=0.05)
+    assert judge.error(Answer(shown)) == pytest.approx(0.3 * (1 + RECORRUPTION**2) ** 0.5, rel=0.05)
     again = Judge.of(archive, plain, None, frames=1)
-    assert all(torch.equal(a.values, b.values) for a, b in zip(judge.stretches, again.stretches))
+    assert all(torch.equal(a.values, b.values) for a, b in zip(judge.films, again.films))
 
 
 def test_noise_is_withheld_of_films_too(truth, domain, prior):
     measured = truth + 0.3 * np.random.default_rng(0).standard_normal(truth.shape).astype("f4")
     archive = Archive.of(Field.of(measured, domain=domain), Standardiser.fit(Field.of(measured, domain=domain)))
     judge = Judge.of(archive, ConvolveNoise(l=1, sigma=0.3), prior, frames=3)
-    assert len(judge.stretches) >= module.STRETCHES and judge.cells == len(judge.stretches) * domain.sum()
+    assert len(judge.films) >= Selection().films and judge.cells == len(judge.films) * domain.sum()
     assert 0 < judge.error(None) < Judge.of(archive, ConvolveNoise(l=1, sigma=0.3), None, frames=3).error(None)
 
 
@@ -187,7 +187,7 @@ def test_samples_are_judged_side_by_side(gappy, domain, prior):
     archive = archive.withholding(np.array([archive.seen(date).mean() for date in range(30)]), seed=1)
     judge = Judge.of(archive, CLOUDS, prior, frames=1)
     assert judge.cells == archive.read(slice(None)).withheld.sum() > 100
-    assert all(stretch.values.shape[1:] == (2, 20, 24) for stretch in judge.stretches)
+    assert all(stretch.values.shape[1:] == (2, 20, 24) for stretch in judge.films)
     assert judge.error(None) < 0.8 * Judge.of(archive, CLOUDS, None, frames=1).error(None)
 
 
@@ -196,8 +196,8 @@ def test_ensembles_are_those_of_a_fill(archive, prior, model):
     calibration = Calibration(factor=(2.0,))
     judge = Judge.of(archive, CLOUDS, prior, frames=3, draws=4)
     made = list(judge.ensembles(model.network, model.error, calibration))
-    assert len(made) == len(judge.stretches) and sum(float(each.film.withheld.sum()) for each in made) == judge.cells
-    for each, stretch in zip(made, judge.stretches, strict=True):
+    assert len(made) == len(judge.films) and sum(float(each.film.withheld.sum()) for each in made) == judge.cells
+    for each, stretch in zip(made, judge.films, strict=True):
         torch.testing.assert_close(each.deviations, stretch.members, atol=1e-5, rtol=1e-4)
         assert torch.equal(each.film.target, stretch.target) and (stretch.mask[stretch.withheld > 0] == 0).all()
         assert (each.noise == 0).all()
@@ -209,10 +209,8 @@ def test_ensembles_are_those_of_a_fill(archive, prior, model):
 def test_the_level_comes_from_the_posterior_and_the_clouds(archive, prior, model):
     """A predicted error that is half of the posterior's spread everywhere should be twice as large."""
     judge = Judge.of(archive, CLOUDS, prior, frames=3, draws=4)
-    gaps = [(each.mask == 0) & (each.domain > 0) for each in judge.stretches]
-    spread = (
-        torch.cat([each.members.square().mean(0)[where] for each, where in zip(judge.stretches, gaps)]).mean().sqrt()
-    )
+    gaps = [(each.mask == 0) & (each.domain > 0) for each in judge.films]
+    spread = torch.cat([each.members.square().mean(0)[where] for each, where in zip(judge.films, gaps)]).mean().sqrt()
     error = ErrorNet(frames=3, width=4)
     error.scale.fill_(spread / 2)
     assert judge.residuals(None, error).level == pytest.approx(2.0, rel=1e-4)

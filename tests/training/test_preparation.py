@@ -4,7 +4,6 @@ import dataclasses
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 
 import dask.array
 import numpy as np
@@ -22,15 +21,18 @@ from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
+from geogan.settings import Settings
 from geogan.training import preparation
+from geogan.training.blocks import BlockMaker
 from geogan.training.judge import Judge
-from geogan.training.preparation import block_maker, prepare_model, read_once, share_seen
+from geogan.training.preparation import prepare_model, read_once, share_seen
 
 
 def prepare(field, domain, operator, **options):
-    options = {"window": 1, "transform": "none", "first_guess": False, "seed": 0, "message": lambda _: None} | options
+    message = options.pop("message", lambda sentence: None)
     known = Field.of(field, domain=domain)
-    return prepare_model(known, check_field(known), operator, **options)
+    settings = Settings(operator=operator).replaced(**{"window": 1, "first_guess": False} | options)
+    return prepare_model(known, check_field(known), settings, message=message)
 
 
 def test_what_is_found_is_said(gappy, domain, prior):
@@ -85,34 +87,17 @@ def test_the_search_does_not_see_what_is_withheld(gappy, domain, monkeypatch):
                    for a, b in ((mine.values, other.values),))  # fmt: skip
 
 
-def test_blocks_hide_only_where_asked(gappy, domain):
-    prepared = prepare(gappy, domain, CloudMask())
-    for hiding in (True, False):
-        make = block_maker(prepared.archive, prepared.model.operator, prepared.share_seen, seed=0, frames=3,
-                           side=128, hiding=hiding)  # fmt: skip
-        hidden = sum(float((block.mask - block.kept).sum()) for block in (make(None, number) for number in range(4)))
-        assert (hidden > 0) == hiding
-
-
-def test_blocks_of_a_small_grid_are_longer(gappy, domain, monkeypatch):
-    prepared = prepare(gappy, domain, CloudMask())
-    for values, dates in ((1, 16), (24 * domain.size, 24), (10**9, min(len(gappy), preparation.MOST_BLOCK_DATES))):
-        monkeypatch.setattr(preparation, "BLOCK_VALUES", values)
-        assert len(blocks_on_disk(prepared, side=128)(None, 0).values) == min(dates, len(gappy))
-
-
 @pytest.fixture
 def on_disk(gappy, domain, monkeypatch):
     """Prepared from an archive that is not held in memory, in regions that are parts of it."""
     monkeypatch.setattr(module_archive, "IN_MEMORY", 6000)
-    monkeypatch.setattr(preparation, "BLOCK_DATES", 6)
-    monkeypatch.setattr(preparation, "MOST_BLOCK_DATES", 6)
     return prepare(gappy.chunk(time=5, lat=6, lon=8), domain, CloudMask())
 
 
 def blocks_on_disk(prepared, *, seed=0, archive=None, side=8):
-    return block_maker(archive or prepared.archive, prepared.model.operator, prepared.share_seen, seed=seed, frames=3,
-                       side=side, hiding=True)  # fmt: skip
+    return BlockMaker(
+        archive or prepared.archive, prepared.model.operator, None, prepared.share_seen, dates=6, side=side, seed=seed
+    )
 
 
 def alike(one, other):
@@ -122,12 +107,12 @@ def alike(one, other):
 
 def test_blocks_of_an_archive_on_disk_are_functions_of_seed_and_number(on_disk):
     make = blocks_on_disk(on_disk)
-    went = [make(None, number) for number in range(24)]
+    went = [make(number) for number in range(24)]
     resumed = blocks_on_disk(on_disk)
-    assert all(alike(resumed(None, number), went[number]) for number in (17, 18, 5, 23))
-    assert not alike(blocks_on_disk(on_disk, seed=1)(None, 0), went[0])
+    assert all(alike(resumed(number), went[number]) for number in (17, 18, 5, 23))
+    assert not alike(blocks_on_disk(on_disk, seed=1)(0), went[0])
     with ThreadPoolExecutor(4) as pool:
-        several = list(pool.map(partial(blocks_on_disk(on_disk), None), range(24)))
+        several = list(pool.map(blocks_on_disk(on_disk), range(24)))
     assert all(alike(mine, other) for mine, other in zip(went, several))
     assert len({float(block.days[0]) for block in went}) > 4
 
@@ -153,7 +138,7 @@ def test_blocks_of_an_archive_on_disk_are_those_of_its_regions(on_disk, monkeypa
 
     monkeypatch.setattr(Archive, "read", note)
     for number in range(12):
-        block = make(None, number)
+        block = make(number)
         piece = real_read(whole, *places[-1])
         assert torch.equal(block.values, piece.values * piece.mask)
         assert torch.equal(block.mask, piece.mask)
@@ -166,10 +151,7 @@ def test_what_reading_costs_is_said(on_disk):
         (on_disk.archive, "regions of 15 x 12 x 8 values are read ahead$"),
         (whole, "have 30 x 20 x 24, .* times as much is decoded: chunks of that size or smaller would be read faster$"),
     ):
-        said = []
-        block_maker(archive, on_disk.model.operator, on_disk.share_seen, seed=0, frames=3, side=8, hiding=True,
-                    message=said.append)  # fmt: skip
-        assert len(said) == 1 and re.search(words, said[0])
+        assert re.search(words, blocks_on_disk(on_disk, archive=archive).reading)
 
 
 def test_withheld_observations_are_in_no_block_of_an_archive_on_disk(on_disk):
@@ -179,7 +161,7 @@ def test_withheld_observations_are_in_no_block_of_an_archive_on_disk(on_disk):
         poisoned.values[date][archive.hidden(date)] = 1e6
     wild = dataclasses.replace(archive, field=poisoned.chunk(dict(zip(poisoned.dims, archive.field.chunks))))
     mine, other = blocks_on_disk(on_disk), blocks_on_disk(on_disk, archive=wild)
-    assert all(alike(mine(None, number), other(None, number)) for number in range(12))
+    assert all(alike(mine(number), other(number)) for number in range(12))
 
 
 @pytest.mark.parametrize("transform", ["none", "log"])
@@ -202,8 +184,8 @@ def test_an_archive_on_disk_is_prepared_alike_and_read_once(gappy, domain, monke
     survey, sums = read_once(Field.of(lazy), transform=transform, message=print)
     assert (read == 1).all()
     known = Field.of(lazy, domain=domain)
-    found = prepare_model(known, survey, CloudMask(), window=1, transform=transform, first_guess=False, sums=sums,
-                          seed=0, message=lambda _: None)  # fmt: skip
+    settings = Settings(operator=CloudMask(), window=1, transform=transform, first_guess=False)
+    found = prepare_model(known, survey, settings, sums=sums)
     # In so short a record all chunks have dates that lend gaps, that lose something, and that the operator looks at.
     assert read.max() <= 4
     mine, other = found.model.standardiser, expected.model.standardiser

@@ -11,6 +11,7 @@ from geogan.fields.field import Field
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.prior import fit_prior
+from geogan.settings import Settings
 from geogan.training import preparation
 from geogan.training import single_scene as scene
 from geogan.training.preparation import prepare_model, read_once
@@ -35,9 +36,10 @@ def labelled(values, seen):
 
 
 def prepare(field, **options):
-    options = {"window": 0, "transform": "none", "first_guess": True, "seed": 0, "message": lambda _: None} | options
     survey = options.pop("survey", None) or check_field(Field.of(field))
-    return prepare_model(Field.of(field, domain=np.ones(SHAPE, bool)), survey, CloudMask(), **options)
+    others = {name: options.pop(name) for name in ("sums", "message") if name in options}
+    settings = Settings(operator=CloudMask(), window=0).replaced(**options)
+    return prepare_model(Field.of(field, domain=np.ones(SHAPE, bool)), survey, settings, **others)
 
 
 def guess_error(prepared, values, where):
@@ -169,5 +171,4 @@ def test_a_scene_without_a_first_guess_and_films_are_left_alone(gappy, domain, m
     monkeypatch.setattr(preparation, "fit_scene", None)
     assert prepare(labelled(SLOPE + noise(0), clouds()), first_guess=False).model.prior is None
     known = Field.of(gappy, domain=domain)
-    prepare_model(known, check_field(known), CloudMask(), window=1, transform="none", first_guess=True, seed=0,
-                  message=lambda _: None)  # fmt: skip
+    prepare_model(known, check_field(known), Settings(operator=CloudMask(), window=1))

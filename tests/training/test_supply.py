@@ -5,7 +5,7 @@ import threading
 import torch
 
 from geogan.prior import Film
-from geogan.training.supply import Supply, each_tensor
+from geogan.training.supply import Supply
 
 CPU = torch.device("cpu")
 
@@ -30,10 +30,3 @@ def test_nothing_is_made_after_the_end():
     supply.take()
     supply.close()
     assert made[:2] == [0, 1] and len(made) <= 3 and threading.active_count() == before
-
-
-def test_a_theta_may_be_nested_or_none():
-    theta = ((), (torch.zeros(2), (torch.ones(1),)))
-    moved = each_tensor(theta, lambda part: part + 1)
-    assert moved[0] == () and torch.equal(moved[1][1][0], torch.full((1,), 2.0))
-    assert each_tensor(None, torch.sqrt) is None

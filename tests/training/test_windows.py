@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geogan.prior import Film
-from geogan.training.windows import draw_windows
+from geogan.prior import ArchivePrior, Film
+from geogan.training.windows import WindowSampler
 
 
 def block(first, frames=6, height=11, width=14):
@@ -23,7 +23,7 @@ BLOCKS = [block(0.0), block(10_000.0), block(20_000.0, frames=9)]
 
 
 def draw(seed=0, *, batch=200, frames=3, crop=(4, 6)):
-    return draw_windows(BLOCKS, batch=batch, frames=frames, crop=crop, generator=torch.Generator().manual_seed(seed))
+    return WindowSampler(frames, crop).draw(BLOCKS, batch, torch.Generator().manual_seed(seed))
 
 
 def test_all_parts_come_from_one_place():
@@ -68,7 +68,7 @@ def test_shares_of_a_batch_are_the_batch(count, size, ranks, seed):
 
     def cut(blocks, share=slice(None)):
         generator = torch.Generator().manual_seed(seed)
-        found = draw_windows(blocks, batch=batch, frames=2, crop=(3, 4), generator=generator, share=share)
+        found = WindowSampler(2, (3, 4)).draw(blocks, batch, generator, share)
         return found, torch.rand(1, generator=generator)
 
     whole, after = cut(blocks)
@@ -95,21 +95,21 @@ def test_a_crop_as_large_as_the_block():
 
 def test_clean_fields_and_noise_are_cut_and_turned_with_the_values():
     one = replace(BLOCKS[0], clean=BLOCKS[0].values + 1, noise=-BLOCKS[0].values)
-    windows = draw_windows([one], batch=30, frames=3, crop=(4, 6), generator=torch.Generator().manual_seed(0))
+    windows = WindowSampler(3, (4, 6)).draw([one], 30, torch.Generator().manual_seed(0))
     moved = windows.to(torch.device("cpu"))
     assert torch.equal(moved.clean, windows.values + 1) and torch.equal(moved.noise, -windows.values)
 
 
 def test_windows_that_lean_are_turned_along_both_axes_or_none():
     generator = torch.Generator().manual_seed(0)
-    cells = draw_windows(BLOCKS, batch=50, frames=3, crop=(4, 6), generator=generator, tilted=True).domain[:, 0, 0]
+    cells = WindowSampler(3, (4, 6), "both").draw(BLOCKS, 50, generator).domain[:, 0, 0]
     down, right = (cells[:, 1, 0] - cells[:, 0, 0]).sign(), (cells[:, 0, 1] - cells[:, 0, 0]).sign()
     assert torch.equal(down, right) and set(down.tolist()) == {1.0, -1.0}
 
 
 def test_windows_of_a_grid_that_is_known_by_cell_are_not_turned():
     generator = torch.Generator().manual_seed(0)
-    windows = draw_windows(BLOCKS, batch=50, frames=3, crop=(11, 14), generator=generator, turned=False)
+    windows = WindowSampler(3, (11, 14), "none").draw(BLOCKS, 50, generator)
     assert (windows.domain[:, 0, 0] == BLOCKS[0].domain).all()
 
 
@@ -117,14 +117,29 @@ def test_windows_lie_across_the_seam():
     block = BLOCKS[0]
     height, width = block.values.shape[-2:]
     generator = torch.Generator().manual_seed(0)
-    found = draw_windows([block], batch=400, frames=2, crop=(height, width), generator=generator, is_periodic=True)
+    found = WindowSampler(2, (height, width), circle=width).draw([block], 400, generator)
     turned = {tuple(block.values[:2, :, :, :].roll(-by, -1).flatten()[:5].tolist()): by for by in range(width)}
     unflipped = [turned.get(tuple(each.flatten()[:5].tolist())) for each in found.values]
     assert len({by for by in unflipped if by is not None}) > width // 2
     # A first guess that knows the cells is left as it is.
-    still = draw_windows(
-        [block], batch=5, frames=2, crop=(height, width), generator=generator, turned=False, is_periodic=True
-    )
+    still = WindowSampler(2, (height, width), "none", circle=width).draw([block], 5, generator)
     assert all(
         any(torch.equal(each, block.values[t : t + 2]) for t in range(len(block.values))) for each in still.values
     )
+
+
+def test_windows_are_mirrored_as_far_as_the_first_guess_allows(prior):
+    of = {"frames": 3, "crop": (4, 6)}
+    assert WindowSampler.of(None, **of).mirrored == WindowSampler.of(prior, **of).mirrored == "each"
+    assert WindowSampler.of(replace(prior, tilt=0.5), **of).mirrored == "both"
+    whole_grid = ArchivePrior(
+        torch.eye(4), persistence=1.0, steady=0.5, noise=0.1, length=4.0, aspect=1.0, amplitude=1.0
+    )
+    assert WindowSampler.of(whole_grid, **of).mirrored == "none"
+
+
+def test_the_numbers_of_a_step_depend_on_the_seed_and_the_step():
+    def numbers(seed, step):
+        return torch.rand(3, generator=WindowSampler(3, (4, 6), seed=seed).generator(step)).tolist()
+
+    assert numbers(1, 5) == numbers(1, 5) != numbers(1, 6) != numbers(2, 6)

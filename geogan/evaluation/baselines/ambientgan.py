@@ -18,9 +18,8 @@ from geogan.evaluation.baselines.interface import BaselineInput, DateFiller, fil
 from geogan.model.model import Model
 from geogan.model.networks import Discriminator
 from geogan.operators.errors import InputError
-from geogan.operators.operator import Observation, Operator, add_noise, dated_generator
+from geogan.operators.operator import Observation, Operator, add_noise, dated_generator, each_tensor
 from geogan.training import objective
-from geogan.training.supply import each_tensor
 
 Progress = Callable[[int, dict[str, float]], None]
 
