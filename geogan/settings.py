@@ -258,48 +258,50 @@ class DataConfig:
     data: tuple[str | Path, ...] = setting(
         (),
         _paths,
-        "Field to read: Zarr store, NetCDF or GeoTIFF file, glob in quotes, or URL, may be given several times; "
-        "or images: a folder of PNG or JPEG files, an .npy or .npz array.",
+        "Zarr store, NetCDF or GeoTIFF file, URL or glob, or several, which are joined. Images: a folder of PNG or "
+        "JPEG files, or an .npy or .npz array.",
     )
     variable: str | None = setting(
         None,
         _variable,
-        "Name of the variable; or of several of one grid and the same dates, with commas between, for one model.",
+        "Variable to read; or several on one grid with the same dates, with commas between, for one model.",
         may_be_none=True,
         option="--variable",
-        shown_default="the only measured one",
+        metavar="VARIABLE",
+        shown_default="the only measured variable",
     )
     domain: str | None = setting(
         None,
         _text,
-        "Where the quantity exists: observed (where anything was ever observed), all, sea or land (by the "
-        "coastlines that come with geogan), or a variable that is 1 there and 0 elsewhere, or not:NAME for one that is "
-        "0 there; a variable comes before a word.",
+        "Cells where the quantity exists: observed (cells that were ever observed), all, sea, land, or the name of a "
+        "mask that is 1 there; not:NAME for a mask that is 0 there.",
         may_be_none=True,
         option="--domain",
-        shown_default="a mask of the data, else by the standard name, else observed; of a single scene all",
+        metavar="DOMAIN",
+        shown_default="a mask of the data, else by the standard name, else observed; all in a single scene",
     )
     time: str | None = setting(
         None,
         _text,
-        "Dates: a year, month or day such as 2001-07-14, or two with a slash between, both included.",
+        "Dates to read: a year, month or day such as 2001-07-14, or two with a slash between, both included.",
         may_be_none=True,
         option="--time",
+        metavar="DATES",
         shown_default="all",
     )
     group: str | None = setting(
         None,
         _text,
-        "Group of a NetCDF4 file or Zarr store, nested ones with slashes.",
+        "Group of a NetCDF4 file or Zarr store; nested groups with slashes.",
         may_be_none=True,
         option="--group",
-        metavar="NAME",
+        metavar="GROUP",
         shown_default="the root, or the only group with fields",
     )
     dims: str | Mapping[str, str] | None = setting(
         None,
         _dims,
-        "Which dimension is time, band, y or x, such as time=t,y=YDim,x=XDim.",
+        "Roles of dimensions (time, band, y, x), such as time=t,y=YDim,x=XDim.",
         may_be_none=True,
         option="--dims",
         metavar="ROLE=NAME,...",
@@ -308,20 +310,20 @@ class DataConfig:
     where: str | None = setting(
         None,
         _text,
-        "Take cells for gaps where a condition on other variables fails, such as 'quality_level>=4 and flags & 4 "
-        "== 0'.",
+        "Condition on other variables, such as 'quality_level>=4 and flags & 4 == 0'; cells that fail it are gaps.",
         may_be_none=True,
         option="--where",
         metavar="CONDITION",
-        shown_default="no condition",
+        shown_default="none",
     )
     error_variable: str | None = setting(
         None,
         _text,
-        "Variable of the data with the standard deviation of each observation's error, in the field's unit; "
-        "fill and evaluate read it too.",
+        "Variable with the standard deviation of each observation's error, in the field's unit; fill and evaluate read "
+        "it too.",
         may_be_none=True,
         option="--error-variable",
+        metavar="VARIABLE",
         shown_default="none",
     )
     clean: tuple[str | Path, ...] = setting(
@@ -329,14 +331,14 @@ class DataConfig:
         _paths,
         "Fields without gaps, for the presets paired and unpaired.",
         option="--clean",
+        metavar="DATA",
         shown_default="none",
     )
     allow_product: bool = setting(
         False,
         switch,
-        "Let the data be a filled product of geogan, and take its estimates for observations.",
+        "Accept a filled product of geogan as data, and use its estimates as observations.",
         option="--allow-product",
-        shown_default="no",
     )
 
     def __post_init__(self) -> None:
@@ -348,12 +350,15 @@ class DataConfig:
 class NetworkConfig:
     """Architecture of the generator and the discriminator."""
 
-    generator: str = setting("unet", one_of("unet", "sagan"), "unet, or the paper's sagan.", option="--generator")
+    generator: str = setting(
+        "unet", one_of("unet", "sagan"), "unet, or the paper's sagan.", option="--generator", metavar="NAME"
+    )
     discriminator: str = setting(
         "convolutional",
         one_of("convolutional", "sagan"),
         "convolutional, or the paper's sagan.",
         option="--discriminator",
+        metavar="NAME",
     )
     width: int = setting(
         32,
@@ -378,17 +383,15 @@ class Objective:
     """
 
     weight_prior: float = setting(
-        0.02, _not_negative, "Weight of the adversarial term, unitless; 0 leaves it out.", option="--weight-prior"
+        0.02, _not_negative, "Weight of the adversarial term; 0 leaves it out.", option="--weight-prior"
     )
     weight_likelihood: float = setting(
-        0.1, _not_negative, "Weight of the likelihood term, unitless; 0 leaves it out.", option="--weight-likelihood"
+        0.1, _not_negative, "Weight of the likelihood term; 0 leaves it out.", option="--weight-likelihood"
     )
     weight_withheld: float = setting(
-        1.0, _not_negative, "Weight of the withheld term, unitless; 0 leaves it out.", option="--weight-withheld"
+        1.0, _not_negative, "Weight of the withheld term; 0 leaves it out.", option="--weight-withheld"
     )
-    weight_paired: float = setting(
-        0.0, _not_negative, "Weight of the regression on clean fields, unitless; 0 leaves it out."
-    )
+    weight_paired: float = setting(0.0, _not_negative, "Weight of the regression on clean fields; 0 leaves it out.")
     likelihood_every: int = setting(
         8,
         _count,
@@ -414,14 +417,14 @@ class TrainConfig:
     batch: int = setting(
         8,
         partial(whole_number, least=1, most=MOST_BATCH),
-        "Training windows a step, of all processes together.",
+        "Windows in a training step, over all processes.",
         unit="windows",
         option="--batch",
     )
     crop: int = setting(
         64,
         partial(whole_number, least=SMALLEST_CROP, most=LARGEST_CROP),
-        "Side of a training window, in grid cells.",
+        "Side of a training window, in cells.",
         unit="cells",
         option="--crop",
     )
@@ -437,11 +440,11 @@ class TrainConfig:
     minutes: float | None = setting(
         None,
         _not_negative,
-        "Length of training, in minutes; training ends at the first of two limits.",
+        "Length of training, in minutes; training ends at the first limit that is reached.",
         unit="minutes",
         may_be_none=True,
         option="--minutes",
-        shown_default=f"{MINUTES:g} where no steps are given",
+        shown_default=f"{MINUTES:g} if no steps are given",
     )
     rate_generator: float = setting(1e-3, _not_negative, "Learning rate of the generator (Adam).")
     rate_discriminator: float = setting(4e-4, _not_negative, "Learning rate of the discriminator (Adam).")
@@ -473,13 +476,14 @@ class TrainConfig:
     precision: str = setting(
         "auto",
         one_of("auto", "float32", "bfloat16"),
-        "auto, float32 or bfloat16; auto takes bfloat16 on devices that compute in it natively.",
+        "auto, float32 or bfloat16; auto chooses bfloat16 on devices that compute in it natively.",
         option="--precision",
+        metavar="NAME",
     )
     threads: int | None = setting(
         None,
         partial(whole_number, least=1, most=MOST_THREADS),
-        "Threads to compute with.",
+        "Number of threads.",
         may_be_none=True,
         option="--threads",
         shown_default="all cores but one",
@@ -537,39 +541,39 @@ class Settings:
     window: int = setting(
         2,
         partial(whole_number, least=0, most=LARGEST_WINDOW),
-        "Dates seen on each side of the one filled, in time steps.",
+        "Dates that the network sees on each side of the date that it fills, in time steps.",
         unit="time steps",
         option="--window",
     )
     members: int = setting(
         1,
         partial(whole_number, least=1, most=MOST_MEMBERS),
-        "Ensemble members in a training step: 2 or more train an ensemble, and the fill can draw its members.",
+        "Ensemble members in a training step; 2 or more train an ensemble, whose members a fill can write.",
         unit="members",
         option="--members",
     )
     first_guess: Any = setting(
         True,
         _first_guess,
-        "Start from the Gaussian estimate, or let the network do all; a GaussianPrior is used without a search.",
+        "Start from the Gaussian estimate, or reconstruct with the network alone.",
         option="--first-guess/--no-first-guess",
         shown_default="first-guess",
     )
     transform: str = setting(
         "none",
         _text,
-        "none; log for positive quantities spread over decades; bounded:LOW,HIGH for fractions and other "
-        "quantities between bounds (bounded:0,1), or beside one (bounded:0,inf, as rain); circular for directions "
-        "(the default where the standard name and units tell, or circular:0,360); identity for values that "
-        "stand as they are (images always do); or one a band or variable, with commas between, such as "
-        "bounded:0,1,log.",
+        "none; log for positive values over several decades; bounded:LOW,HIGH for fractions (bounded:0,1) or amounts "
+        "(bounded:0,inf); circular or circular:0,360 for directions; identity to keep values as they are, as for "
+        "images. One for each variable or band, with commas between.",
         option="--transform",
+        metavar="TRANSFORM",
+        shown_default="none; circular if the standard name is a direction's",
     )
     covariates: tuple[str, ...] = setting(
         (),
         names,
-        "Shown to the network beside the field: day_of_year, latitude, distance_to_coast, or a static "
-        "variable of the data such as its bathymetry; may be given several times, or with commas between.",
+        "Further input of the networks: day_of_year, latitude, distance_to_coast, or a static variable of the data "
+        "such as depth. Several with commas between, or by repeating the option.",
         option="--covariate",
         metavar="NAME",
         shown_default="none",
@@ -577,11 +581,11 @@ class Settings:
     noise: float | None = setting(
         None,
         _noise,
-        "Standard deviation of the observations' errors, in the field's unit: observed cells are then estimated too.",
+        "Standard deviation of the observations' errors, in the field's unit; observed cells are then estimated too.",
         unit="of the field",
         may_be_none=True,
         option="--noise",
-        shown_default="not known",
+        shown_default="none",
     )
     screen: bool | float = setting(
         False,
@@ -596,7 +600,7 @@ class Settings:
     seed: int = setting(
         0,
         partial(whole_number, least=0, most=LARGEST_SEED),
-        "Seed of every random draw, a whole number.",
+        "Seed of all random draws.",
         option="--seed",
     )
 

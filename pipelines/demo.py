@@ -1,4 +1,4 @@
-"""``geogan demo``: the main job on an embedded synthetic archive, scored against its truth."""
+"""``geogan demo``: train, fill, score and draw on a synthetic archive with a known truth."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from geogan.plotting import plot_reconstruction
 from geogan.product import write_dataset
 from geogan.settings import DataConfig, Settings, TrainConfig
 
-# The sky of the demo: half covered, clouds of some ten cells that stay for some two days.
+# Half of the sea is hidden, by clouds of some ten cells that last some two days.
 CLOUDS = "cloud_mask:coverage=0.5,spread=0.2,scale=10,persistence=2"
+# File that marks a folder as an earlier demo, which may be replaced.
 MARK = ".geogan-demo"
 
 
@@ -39,18 +40,18 @@ def demo(
     threads: int | None = None,
     console: Console | None = None,
 ) -> list[Row]:
-    """Make an archive, cloud it, learn, fill, score, draw.
+    """Make a synthetic archive, hide half of it under clouds, train, fill, score and draw.
 
     Parameters
     ----------
     out : Path
-        Folder for what is made; an earlier demo's is replaced, anything else is left alone.
+        Folder for all results; only the folder of an earlier demo is replaced.
     days, size : int
-        Dates of the archive, and cells of its side.
+        Number of daily maps, and their side in cells.
     minutes : float
-        Budget of training.
+        Length of training, in minutes.
     seed : int
-        Of the sea, the clouds and the training.
+        Seed of the sea, the clouds and the training.
     threads : int, optional
     console : Console, optional
 
@@ -59,36 +60,30 @@ def demo(
     list of Row
         The league table against the truth; also in ``table.json``.
     """
-    out = user_path(out)
-    check_apart(out, {}, what="the folder")
-    if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is there already and no demo of geogan; give another --out")
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
-    (out / MARK).touch()
+    out = _new_folder(user_path(out))
 
-    def say(sentence: str) -> None:
+    def announce(step: str) -> None:
         if console is not None:
-            console.rule(sentence, align="left")
+            console.rule()
+            console.print(step, style="bold", markup=False, highlight=False, soft_wrap=True)
 
-    say(f"a synthetic sea: {days} days of {size} x {size} cells, seed {seed}")
+    announce(f"a synthetic sea: {days} days of {size} x {size} cells, seed {seed}")
     truth = synthetic_sst(days=days, size=size, seed=seed)
     gappy = measure(Field.of(truth.sst), parse(CLOUDS), seed=seed)
     write_dataset(truth.chunk(time=40), out / "truth.zarr")
     write_dataset(xr.Dataset({"sst": gappy, "sea_mask": truth.sea_mask}).chunk(time=40), out / "gappy.zarr")
 
-    say(f"geogan train {out}/gappy.zarr --domain sea_mask --minutes {minutes:g} --seed {seed} --out {out}/model")
+    announce(f"geogan train {out}/gappy.zarr --domain sea_mask --minutes {minutes:g} --seed {seed} --out {out}/model")
     run = train(
         DataConfig(data=(out / "gappy.zarr",), domain="sea_mask"),
         Settings(seed=seed, training=TrainConfig(minutes=minutes, threads=threads)),
         out=out / "model",
         console=console,
     )
-    say(f"geogan fill --data {out}/gappy.zarr --model {out}/model --out {out}/filled.zarr")
+    announce(f"geogan fill {out}/gappy.zarr --model {out}/model --out {out}/filled.zarr")
     filled = fill(out / "gappy.zarr", run, out / "filled.zarr", threads=threads, console=console)
 
-    say(f"geogan evaluate --data {out}/gappy.zarr --model {out}/model --truth {out}/truth.zarr --no-ablation")
+    announce(f"geogan evaluate {out}/gappy.zarr --model {out}/model --truth {out}/truth.zarr --no-ablation")
     rows = evaluate(
         out / "gappy.zarr",
         run,
@@ -106,3 +101,21 @@ def demo(
     if console is not None:
         console.print(f"{out}/ holds truth.zarr, gappy.zarr, model/, filled.zarr, table.json and map.png", markup=False)
     return rows
+
+
+def _new_folder(out: Path) -> Path:
+    """Make an empty folder with the mark of a demo; replace an earlier demo.
+
+    Raises
+    ------
+    InputError
+        If the folder holds anything else.
+    """
+    check_apart(out, {}, what="the folder")
+    if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is no demo of geogan; give another --out")
+    if out.exists():
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    (out / MARK).touch()
+    return out

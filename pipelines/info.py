@@ -1,7 +1,7 @@
 """``geogan info``: describe a field, a filled product or a run, and propose the next command."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,14 @@ from geogan.archive.description import describe_field, describe_outliers
 from geogan.archive.screening import Outliers
 from geogan.archive.survey import check_field
 from geogan.compute.streaming import stored_chunks
-from geogan.fields.domains import Domain, known_domain, named_domain
+from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
 from geogan.fields.variables import is_joined, variables_of
 from geogan.files.run_folder import RUN, STATE, holds, is_run, read_run
 from geogan.files.user_path import user_path
 from geogan.filling.chunks import KEPT_BYTES, default_reads, good_cost, grid_cost, reading_cost, warning
 from geogan.filling.plan import cut_grid
-from geogan.io import Reading, Source, find_domain, open_masks, open_source
+from geogan.io import Data, Reading, Source, find_domain, open_masks, open_source
 from geogan.operators.errors import InputError
 from geogan.pipelines.info_report import print_report
 from geogan.pipelines.next_command import next_command
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 
 def info(
-    path: str | Path,
+    data: Data,
     *,
     variable: str | None = None,
     domain: str | None = None,
+    time: str | None = None,
     group: str | None = None,
     dims: str | Mapping[str, str] | None = None,
     where: str | None = None,
@@ -41,13 +42,15 @@ def info(
 
     Parameters
     ----------
-    path : str or Path
-        Data as in `geogan.io.open_field`, or the folder of a run. A field is read once, chunk by chunk.
+    data : str, Path or a sequence of them
+        As in `geogan.io.open_field`, or the folder of a run. A field is read once, chunk by chunk.
     variable : str, optional
         Needed if there are several measured variables; several names with commas between are described together.
     domain : str, optional
         Domain within which coverage is counted, as in `geogan.io.find_domain`; by default, cells that were ever
         observed.
+    time : str, optional
+        Dates to read, as in `geogan.io.open_field`.
     group, dims, where : str, optional
         How the data are read, as in `geogan.io.open_field`.
     console : Console, optional
@@ -62,7 +65,7 @@ def info(
     Raises
     ------
     InputError
-        If the path does not exist, cannot be read, or holds no field that could be filled.
+        If the data do not exist, cannot be read, or hold no field that could be filled.
 
     Examples
     --------
@@ -75,34 +78,34 @@ def info(
     ('degree_Celsius', 1.0)
     """
     reading = Reading.of(group, dims, where)
-    if is_run(path):
-        if variable is not None:
-            raise InputError(f"{path} is a run, which names its own variables; leave variable out")
-        if domain is not None:
-            raise InputError(f"{path} is a run, which has its own domain; leave domain out")
-        if reading.plain:
-            given = ", ".join(reading.plain)
-            raise InputError(f"{path} is a run, which records how its data are read; leave {given} out")
-        found = _run(user_path(path))
+    paths = [data] if isinstance(data, str | Path) else list(data)
+    if len(paths) == 1 and is_run(paths[0]):
+        options = {"variable": variable, "domain": domain, "time": time, **reading.plain}
+        given = ", ".join(name for name, value in options.items() if value is not None)
+        if given:
+            raise InputError(f"{paths[0]} is a run, which records how its data are read; leave {given} out")
+        found = _run(user_path(paths[0]))
     else:
-        found = _data(path, variable, domain, reading)
+        source = open_source(paths, variable=variable, time=time, reading=reading)
+        selection = {"variable": variable, "time": time, "domain": domain}
+        found = _data(paths, source, {name: value for name, value in selection.items() if value is not None})
     if console is not None:
         print_report(found, console)
     return found
 
 
-def _data(path: str | Path, variable: str | None, domain: str | None, reading: Reading) -> dict[str, Any]:
-    """Describe a field or a filled product."""
-    source = open_source(path, variable=variable, reading=reading)
+def _data(paths: Sequence[str | Path], source: Source, selection: Mapping[str, str]) -> dict[str, Any]:
+    """Describe a field or a filled product; ``selection`` holds the options that were given."""
     field = Field.of(source.field)
-    chosen = None
+    chosen, domain = None, selection.get("domain")
     if domain is not None:
-        chosen = named_domain(field, find_domain(path, domain, source.field, reading=source.reading))
+        chosen = named_domain(field, find_domain(paths, domain, source.field, reading=source.reading))
     outliers = Outliers(source.field.size, independent=field.axes.independent)
     within = None if chosen is None else chosen.cells
     survey = check_field(field, within=within, look=outliers.add)
     if chosen is None:
-        chosen = _default_domain(path, source, field, domain, survey.domain, is_scene=len(survey.seen_share) == 1)
+        masks = _masks(paths, source, field) if domain is None else domain
+        chosen = known_domain(field, masks, survey.domain, is_scene=len(survey.seen_share) == 1)
     variables = [(field, survey)]
     if is_joined(source.field):
         variables = [(part, check_field(part)) for part in variables_of(field)]
@@ -113,19 +116,13 @@ def _data(path: str | Path, variable: str | None, domain: str | None, reading: R
         **described,
         **describe_outliers(str(source.field.name), outliers),
         **({"reading": {"notes": list(source.notes)}} if source.notes else {}),
-        "next": next_command(path, source, survey, variables, variable=variable, domain=domain),
+        "next": next_command(paths, source, survey, variables, selection),
     }
 
 
-def _default_domain(
-    path: str | Path, source: Source, field: Field, domain: str | None, observed: Any, *, is_scene: bool
-) -> Domain:
-    """Return the domain that a training would choose; of ``domain`` only the words that depend on observations."""
-    masks: str | xr.Dataset | None = domain
-    if domain is None:
-        has_samples = field.axes.independent
-        masks = xr.Dataset() if has_samples else open_masks(path, source.field, reading=source.reading)
-    return known_domain(field, masks, observed, is_scene=is_scene)
+def _masks(paths: Data, source: Source, field: Field) -> xr.Dataset:
+    """Return the masks among which a training would choose its domain; images have none."""
+    return xr.Dataset() if field.axes.independent else open_masks(paths, source.field, reading=source.reading)
 
 
 def _run(path: Path) -> dict[str, Any]:

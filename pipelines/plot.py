@@ -1,6 +1,6 @@
 """``geogan plot``: draw a filled product, a field, or the curves of a training."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,7 +16,7 @@ from geogan.files.metrics import error_units, read_metrics
 from geogan.files.places import check_apart
 from geogan.files.run_folder import is_run
 from geogan.files.user_path import user_path
-from geogan.io import Reading, find_domain, open_source, variable_names
+from geogan.io import Data, Reading, find_domain, open_source, variable_names
 from geogan.operators.errors import InputError
 from geogan.plotting import (
     figure_path,
@@ -68,7 +68,7 @@ class PlotOptions:
 
 
 def plot(
-    data: str | Path,
+    data: Data,
     out: str | Path,
     options: PlotOptions = PlotOptions(),
     *,
@@ -82,7 +82,7 @@ def plot(
 
     Parameters
     ----------
-    data : str or Path
+    data : str, Path or a sequence of them
         Product, field, or folder of a run.
     out : str or Path
         File to write: ``.png``, ``.pdf`` or ``.svg``. An existing file is replaced as a whole or stays as it is.
@@ -110,13 +110,14 @@ def plot(
     ...     plot(f"{folder}/sea.nc", f"{folder}/sea.png", PlotOptions(date="2015-01-02")).name
     'sea.png'
     """
-    check_apart(out, {"--data": data, "--truth": options.truth, "--observed": options.observed}, what="the figure")
+    paths = [data] if isinstance(data, str | Path) else list(data)
+    check_apart(out, {"--data": paths, "--truth": options.truth, "--observed": options.observed}, what="the figure")
     out = figure_path(out, overwrite=overwrite)
     with _new_figures_closed():
-        if is_run(data):
-            _plot_run(user_path(data), out, options)
+        if len(paths) == 1 and is_run(paths[0]):
+            _plot_run(user_path(paths[0]), out, options)
         else:
-            notes = _plot_data(data, out, options)
+            notes = _plot_data(paths, out, options)
             if console is not None:
                 console.print(*notes, sep="\n", end="\n" if notes else "", markup=False, highlight=False)
     return out
@@ -130,10 +131,10 @@ def _plot_run(run: Path, out: Path, options: PlotOptions) -> None:
     plot_training(read_metrics(run), out, units=error_units(run))
 
 
-def _plot_data(data: str | Path, out: Path, options: PlotOptions) -> tuple[str, ...]:
+def _plot_data(data: Sequence[str | Path], out: Path, options: PlotOptions) -> tuple[str, ...]:
     """Draw a product or a field; return how it was read."""
     given = Reading.of(options.group, options.dims, options.where)
-    opened = open_source(str(data), variable=options.variable, reading=given)
+    opened = open_source(data, variable=options.variable, reading=given)
     field, reading = opened.field, opened.reading
     if is_joined(field):
         choices = " or ".join(f"--variable {variable.name}" for variable in split_variables(field))
@@ -142,7 +143,8 @@ def _plot_data(data: str | Path, out: Path, options: PlotOptions) -> tuple[str, 
     std = _part_of_product(data, f"{field.name}_std", reading)
     truth = _same_variable(options.truth, field, reading)
     observed = _same_variable(options.observed, field, reading)
-    parts = [(data, field), (data, source), (data, std), (options.truth, truth), (options.observed, observed)]
+    label = " ".join(map(str, data))
+    parts = [(label, field), (label, source), (label, std), (options.truth, truth), (options.observed, observed)]
     for path, part in parts:
         if part is not None:
             # Reading here lets the error name the damaged file.
@@ -160,11 +162,11 @@ def _plot_data(data: str | Path, out: Path, options: PlotOptions) -> tuple[str, 
     return opened.notes
 
 
-def _part_of_product(data: str | Path, name: str, reading: Reading) -> xr.DataArray | None:
+def _part_of_product(data: Data, name: str, reading: Reading) -> xr.DataArray | None:
     """Open a variable of a filled product; None if the data have no such variable."""
-    if name not in variable_names(str(data), reading=reading):
+    if name not in variable_names(data, reading=reading):
         return None
-    return open_source(str(data), variable=name, reading=reading.unconditional()).field
+    return open_source(data, variable=name, reading=reading.unconditional()).field
 
 
 def _same_variable(path: str | Path | None, field: xr.DataArray, reading: Reading) -> xr.DataArray | None:
@@ -176,13 +178,13 @@ def _same_variable(path: str | Path | None, field: xr.DataArray, reading: Readin
     return open_source(path, variable=name, reading=reading).field
 
 
-def _domain(data: str | Path, name: str | None, field: xr.DataArray, reading: Reading) -> xr.DataArray | None:
+def _domain(data: Data, name: str | None, field: xr.DataArray, reading: Reading) -> xr.DataArray | None:
     """Return the cells of the domain that ``--domain`` names, shape (y, x)."""
     if name is None:
         return None
     known = Field.of(field)
     axes = known.axes
-    domain = named_domain(known, find_domain(str(data), name, field, reading=reading))
+    domain = named_domain(known, find_domain(data, name, field, reading=reading))
     if domain is None:
         cells = field.notnull().any([dim for dim in field.dims if dim not in (axes.y, axes.x)]).values
     else:

@@ -1,6 +1,6 @@
-"""The command line: one short function a verb; the work is done in `geogan.pipelines`.
+"""The command line: one short function for each verb, which calls its pipeline in `geogan.pipelines`.
 
-Nothing heavy is imported before a verb is chosen, so that ``geogan --help`` answers at once.
+Nothing heavy is imported before a verb runs, so that ``geogan --help`` answers at once.
 """
 
 import os
@@ -41,14 +41,14 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def geogan(
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Show where an error comes from.", show_default="no")
+        bool, typer.Option("--verbose", help="Print the traceback of an error.", show_default=False)
     ] = False,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.", show_default="no"),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.", show_default=False),
     ] = False,
 ) -> None:
-    """Fill the gaps in geophysical fields by learning from the gappy measurements alone."""
+    """Fill the gaps of geophysical fields by learning from the gappy observations alone."""
 
 
 for verb in (train, fill, evaluate, corrupt, plot, info, table1, demo):
@@ -56,26 +56,26 @@ for verb in (train, fill, evaluate, corrupt, plot, info, table1, demo):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command line and leave the interpreter with its exit code.
+    """Run a command line and exit with its exit code.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        What follows ``geogan``; by default what the process was started with.
+        Arguments after ``geogan``; by default those of the process.
 
     Raises
     ------
     SystemExit
-        0 when all went well, 2 for what cannot be used, 130 when interrupted.
+        With exit code 0 after success, 2 for input that cannot be used, 130 after an interrupt.
 
     Notes
     -----
-    Figures go to files here, so that neither a window nor a display is needed.
+    Figures are written to files, so no display is needed.
 
     Examples
     --------
     >>> try:
-    ...     main(["corrupt", "--data", "nowhere.zarr", "--out", "gappy.zarr"])
+    ...     main(["corrupt", "nowhere.zarr", "--out", "gappy.zarr"])
     ... except SystemExit as end:
     ...     end.code
     2

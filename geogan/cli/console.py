@@ -1,4 +1,4 @@
-"""Where a verb says what it does: the one way to the terminal, which no text of a file can command."""
+"""Output to the terminal: text of files cannot control the terminal."""
 
 import logging
 import sys
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def make_console(*, results: bool = False) -> "Console":
-    """Results go to stdout, all else to stderr, so that output can be piped."""
-    # Only when a verb needs it: it takes as long to import as all else that --help needs.
+    """Return a console on stdout for results, or on stderr for messages, so that results can be piped."""
+    # rich takes as long to import as all else that --help needs.
     from geogan.cli.plain_console import PlainConsole
 
     return PlainConsole(stderr=not results, markup=False, emoji=False)
 
 
 def echo(text: Any, *, err: bool = False) -> None:
-    """Write a line to stdout, or to stderr, as it is but for characters that could command the terminal."""
+    """Write a line to stdout or stderr; characters that could control the terminal are escaped."""
     typer.echo(printable(str(text)), err=err)
 
 
@@ -37,7 +37,7 @@ def echo_error(error: object) -> None:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Write warnings of libraries as plain text, and leave out what they would log: errors say what matters."""
+    """Write warnings of libraries as plain text, and suppress their log messages."""
     last = logging.lastResort
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning  # type: ignore[assignment]
@@ -49,7 +49,7 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def show_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Write the traceback of a defect as plain text, for ``sys.excepthook``."""
+    """Write the traceback of a defect as plain text; this is a ``sys.excepthook``."""
     sys.stderr.write(printable("".join(traceback.format_exception(kind, error, trace))))
 
 

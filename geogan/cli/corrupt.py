@@ -2,37 +2,34 @@
 
 from geogan.cli.console import echo, make_console
 from geogan.cli.options import (
-    Data,
-    Dims,
-    Group,
+    DataArgument,
+    DataOption,
+    Given,
     OperatorNames,
     Overwrite,
     Product,
     Seed,
-    Time,
-    Variable,
-    Where,
+    given_data,
+    takes,
 )
-from geogan.settings import Settings
+from geogan.settings import DataConfig, Settings
 
 
+@takes(DataConfig, leave_out=("domain", "error_variable", "clean", "allow_product"))
 def corrupt(
-    data: Data,
+    data: DataArgument = None,
+    data_option: DataOption = None,
+    *,
     out: Product,
-    operator: OperatorNames = ["cloud_mask"],  # noqa: B006
-    variable: Variable = None,
-    time: Time = None,
-    group: Group = None,
-    dims: Dims = None,
-    where: Where = None,
+    operator: OperatorNames = ["cloud_mask"],  # noqa: B006 (typer copies it)
+    given: Given,
     seed: Seed = Settings.seed,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a field gappy, to try methods where the truth is known."""
+    """Add gaps, blur or noise to a field, to test methods against a known truth."""
     from geogan.pipelines.corrupt import CorruptOptions
     from geogan.pipelines.corrupt import corrupt as run
 
-    options = CorruptOptions(
-        operator=operator, variable=variable, time=time, group=group, dims=dims, where=where, seed=seed
-    )
-    echo(run(data, out, options, overwrite=overwrite, console=make_console()))
+    paths = given_data(data, data_option)
+    options = CorruptOptions(operator=operator, seed=seed, **given)
+    echo(run(paths, out, options, overwrite=overwrite, console=make_console()))

@@ -34,13 +34,18 @@ def evaluate(
     truth: Annotated[
         str | None,
         typer.Option(
+            metavar="DATA",
             help="Fuller field on the same grid, in the same units: cells that it has and the data lack are scored.",
             show_default="the observations withheld from training",
         ),
     ] = None,
     truth_variable: Annotated[
         str | None,
-        typer.Option(help="Variable of the truth, if it has another name there.", show_default="as in the data"),
+        typer.Option(
+            metavar="VARIABLE",
+            help="Variable of the truth, if it has another name there.",
+            show_default="as in the data",
+        ),
     ] = None,
     method: Annotated[
         list[str],
@@ -56,7 +61,8 @@ def evaluate(
     members: Annotated[
         int,
         typer.Option(
-            help="Ensemble members of the model and of the Gaussian MAP; 2 or more are scored, with power spectra."
+            metavar="N",
+            help="Ensemble members of the model and of the Gaussian MAP; 2 or more are scored, with power spectra.",
         ),
     ] = 1,
     by: Annotated[
@@ -64,12 +70,14 @@ def evaluate(
         typer.Option(
             metavar="NAME",
             help="Report scores by distance to the nearest observation (distance), cloud fraction (cloud) or season.",
-            show_default="no",
+            show_default=False,
         ),
     ] = [],  # noqa: B006
     figures: Annotated[
         Path | None,
-        typer.Option(help="Folder for figures: reliability, rank histogram, power spectra.", show_default="no"),
+        typer.Option(
+            metavar="FOLDER", help="Folder for figures: reliability, rank histogram, power spectra.", show_default=False
+        ),
     ] = None,
     ablation: Annotated[
         bool,
@@ -79,7 +87,7 @@ def evaluate(
     ] = True,
     json: Annotated[
         Path | None,
-        typer.Option(help="JSON file for the scores, or - for standard output.", show_default="no"),
+        typer.Option(metavar="FILE", help="JSON file for the scores, or - for standard output.", show_default=False),
     ] = None,
     allow_product: AllowProduct = False,
     screen: Annotated[
@@ -92,7 +100,7 @@ def evaluate(
     threads: Threads = None,
     device: Device = "auto",
 ) -> None:
-    """Compare a model with simpler methods on the same hidden cells."""
+    """Score a model and simpler methods on the same hidden cells."""
     from geogan.evaluation import Scoring
     from geogan.pipelines.evaluate import Inputs, Outputs
     from geogan.pipelines.evaluate import evaluate as run

@@ -7,7 +7,8 @@ import typer
 from geogan.cli.console import echo, make_console
 from geogan.cli.options import (
     AllowProduct,
-    Data,
+    DataArgument,
+    DataOption,
     Device,
     Dims,
     Group,
@@ -19,12 +20,15 @@ from geogan.cli.options import (
     Time,
     Variable,
     Where,
+    given_data,
 )
 from geogan.settings import Settings
 
 
 def fill(
-    data: Data,
+    data: DataArgument = None,
+    data_option: DataOption = None,
+    *,
     model: Model,
     out: Product,
     variable: Variable = None,
@@ -35,20 +39,20 @@ def fill(
     keep_observed: Annotated[
         bool | None,
         typer.Option(
-            help="Return measured cells as they were measured, or estimate them too.",
+            help="Return observed values bit for bit, or estimate observed cells too.",
             show_default="keep, unless they are known to be noisy or blurred",
         ),
     ] = None,
     members: Annotated[
         int,
-        typer.Option(help="Draws of the ensemble to write beside the estimate; 1 for none."),
+        typer.Option(metavar="N", help="Ensemble members to write beside the estimate; 1 for none."),
     ] = 1,
     max_error: Annotated[
         str | None,
         typer.Option(
-            metavar="FLOAT",
-            help="Leave cells empty whose predicted error (a standard deviation) is larger, in the field's unit; of "
-            "several variables one each, with commas between.",
+            metavar="NUMBER",
+            help="Leave cells empty whose predicted error (standard deviation) is larger, in the field's unit; for "
+            "several variables one number each, with commas between.",
             show_default="no limit",
         ),
     ] = None,
@@ -57,7 +61,7 @@ def fill(
     append: Annotated[
         bool,
         typer.Option(
-            "--append", help="Add the dates that the archive has gained to a finished product.", show_default="no"
+            "--append", help="Extend a finished product by the dates that were added to the data.", show_default=False
         ),
     ] = False,
     refill: Annotated[
@@ -70,16 +74,16 @@ def fill(
         bool,
         typer.Option(
             "--skip-bad",
-            help="Take chunks of the data that cannot be read for gaps, and flag their cells.",
-            show_default="stop",
+            help="Treat chunks that cannot be read as gaps, and flag their cells.",
+            show_default=False,
         ),
     ] = False,
     allow_product: AllowProduct = False,
     screen: Annotated[
         bool | None,
         typer.Option(
-            help="Leave out single observations that neither their neighbours nor the climatology support, estimate "
-            "them, and flag them as screened.",
+            help="Leave out observations that neither their neighbours nor the climatology support, estimate their "
+            "cells, and flag them as screened.",
             show_default="as the model was trained",
         ),
     ] = None,
@@ -95,7 +99,7 @@ def fill(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Fill in so many processes of this machine.", show_default="threads of this process"),
+        typer.Option(metavar="N", help="Number of local processes that fill.", show_default="threads of this process"),
     ] = None,
     device: Device = "auto",
 ) -> None:
@@ -103,7 +107,7 @@ def fill(
     from geogan.pipelines.fill import fill as run
 
     path = run(
-        data,
+        given_data(data, data_option),
         model,
         out,
         variable=variable,

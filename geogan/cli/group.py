@@ -1,4 +1,4 @@
-"""What becomes of what goes wrong: a sentence and an exit code."""
+"""The group of all verbs: errors become one sentence and an exit code; help shows defaults as plain text."""
 
 import inspect
 import os
@@ -12,18 +12,18 @@ from typer.core import TyperGroup
 from geogan.cli.console import echo, echo_error, quiet_libraries
 from geogan.operators.errors import InputError
 
-# Typer names the mother of what is wrong with a command line by its daughters only.
+# Base class of all errors of usage, which Typer does not export by name.
 _USAGE_ERROR: Any = typer.BadParameter.__base__
-# Characters of a number: a longer one takes long to read and is out of every range.
+# Characters of a number; longer texts take long to convert and are outside every range.
 _DIGITS = 70
 _USAGE, _INTERRUPTED = 2, 130  # exit codes; 130 is what shells give a command stopped by Ctrl-C
 
 
 class Verbs(TyperGroup):
-    """All verbs, with one way out for what goes wrong."""
+    """All verbs; every error leaves through `invoke`."""
 
     def get_command(self, ctx: Any, name: str) -> Any:
-        """The verb of that name; none of its options is empty, and numbers are of the digits from 0 to 9."""
+        """Return a verb whose options refuse empty texts and numbers in other digits than 0 to 9."""
         command = super().get_command(ctx, name)
         if command is None:
             return None
@@ -31,23 +31,24 @@ class Verbs(TyperGroup):
         for parameter in command.params:
             kind = types.get(str(parameter.name))
             is_number = bool({int, float} & {kind, *get_args(kind)})
-            # The class's own method, for a command is built once and may be asked for again.
+            _simplify_help(parameter)
+            # The method of the class is wrapped, so that a second call does not wrap it twice.
             parameter.process_value = partial(_value, parameter, is_number)  # type: ignore[method-assign]
         return command
 
     def make_context(self, *arguments: Any, **named: Any) -> Any:
-        """Read the options before the verb; what is wrong with them is a sentence too."""
+        """Read the options before the verb; an error of usage is one sentence."""
         try:
             return super().make_context(*arguments, **named)
         except _USAGE_ERROR as error:
-            # Without any argument the help is shown, which typer has an error of its own for.
+            # Typer shows the help, if no argument is given, by this error.
             if type(error).__name__ == "NoArgsIsHelpError":
                 raise
             _echo_usage(error)
             raise typer.Exit(_USAGE) from None
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a verb; an `InputError` is its sentence alone, any other error is a defect and keeps its trace."""
+        """Run a verb; print an `InputError` as one sentence; raise any other error, which is a defect."""
         try:
             with quiet_libraries():
                 result = super().invoke(ctx)
@@ -68,28 +69,28 @@ class Verbs(TyperGroup):
             if not _lacks_memory(error):
                 raise
             echo_error(
-                "this needs more memory than there is; give smaller numbers (--batch, --crop, --width, --window, "
+                "the machine has too little memory for this; give smaller numbers (--batch, --crop, --width, --window, "
                 "--members, --threads), or a smaller archive"
             )
             raise typer.Exit(_USAGE) from None
         except KeyboardInterrupt:
-            echo("stopped; what was finished is kept", err=True)
+            echo("stopped; finished work is kept", err=True)
             raise typer.Exit(_INTERRUPTED) from None
         except BrokenPipeError:
-            # The reader (head, less) has gone; the interpreter must not complain about it at its end either.
+            # The reader (head, less) has closed the pipe; the interpreter must not report that at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
 
 
 def _value(parameter: Any, is_number: bool, ctx: Any, value: Any) -> Any:
-    """Convert what is given for an option, which must not be empty.
+    """Convert the value of an option.
 
-    Python would also take ``1_000`` for a thousand, and digits of other scripts.
+    An empty text is refused, and so are numbers such as ``1_000`` or in digits of other scripts, which Python accepts.
     """
     for text in value if isinstance(value, (list, tuple)) else (value,):
         if not isinstance(text, str):
             continue
-        # An empty condition is a value: it takes back the one that a run was trained with.
+        # An empty condition removes the one that a run was trained with.
         if not text.strip() and parameter.name != "where":
             raise typer.BadParameter("it is empty, give a value or leave it out.", ctx=ctx, param=parameter)
         if is_number and (not text.isascii() or "_" in text or len(text) > _DIGITS):
@@ -97,8 +98,17 @@ def _value(parameter: Any, is_number: bool, ctx: Any, value: Any) -> Any:
     return type(parameter).process_value(parameter, ctx, value)
 
 
+def _simplify_help(parameter: Any) -> None:
+    """Show a default that is given in words without parentheses, and an argument without its Python type."""
+    if parameter.param_type_name == "argument":
+        parameter.display_type_rich = lambda ctx: ""
+    elif isinstance(parameter.show_default, str):
+        parameter.help = f"{parameter.help}  [default: {parameter.show_default}]"
+        parameter.show_default = False
+
+
 def _lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is lacking; PyTorch has no kind of error for that on the CPU."""
+    """Return whether an error reports a lack of memory; on the CPU PyTorch has no class of error for that."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

@@ -5,29 +5,23 @@ from typing import Annotated
 import typer
 
 from geogan.cli.console import echo, make_console
-from geogan.cli.options import (
-    Dims,
-    Domain,
-    Group,
-    Variable,
-    Where,
-)
+from geogan.cli.options import DataArgument, DataOption, Given, given_data, takes
+from geogan.settings import DataConfig
 
 
+@takes(DataConfig, leave_out=("error_variable", "clean", "allow_product"))
 def info(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="Field, filled product, or folder of a run.")],
-    variable: Variable = None,
-    domain: Domain = None,
-    group: Group = None,
-    dims: Dims = None,
-    where: Where = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", show_default="no")] = False,
+    data: DataArgument = None,
+    data_option: DataOption = None,
+    *,
+    given: Given,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", show_default=False)] = False,
 ) -> None:
-    """Say what is in a field or a run, and what to do with it."""
+    """Describe data or a run, and propose the next command."""
     from geogan.pipelines.info import info as run
 
-    console = None if as_json else make_console(results=True)
-    found = run(path, variable=variable, domain=domain, group=group, dims=dims, where=where, console=console)
+    paths = given_data(data, data_option)
+    found = run(paths, **given, console=None if as_json else make_console(results=True))
     if as_json:
         import json
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 import typer
 
 from geogan.operators.errors import InputError
+from geogan.settings import DataConfig
 
 Config = TypeVar("Config")
 Given = dict[str, Any]
@@ -65,28 +66,49 @@ def takes(
     return decorate
 
 
+# Placeholders of numbers in the help; a text needs one of its own.
+_METAVARS: dict[Any, str] = {int: "N", float: "NUMBER"}
+
+
 def _option(kind: type, described: Any, *, or_preset: bool) -> inspect.Parameter:
     """Return the parameter of a verb from which Typer makes the option of a field; None stands for not given."""
-    about, default = described.metadata, described.default
-    hint = get_type_hints(kind)[described.name]
-    value_type: Any = next((each for each in get_args(hint) if each in (str, int, float)), hint)
-    if hint is Any or isinstance(default, bool):
-        value_type = bool
-    if isinstance(default, tuple):
-        value_type = list[str]
-    shown = about["shown_default"] or (f"{default:g}" if isinstance(default, float) else str(default))
-    option = typer.Option(
-        about["option"],
-        metavar=about["metavar"] or None,
-        help=about["help"],
-        show_default=f"{shown}, or the preset's" if or_preset else shown,
-    )
+    value_type = _value_type(kind, described)
     return inspect.Parameter(
         described.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[value_type | None, option],
+        annotation=Annotated[value_type | None, _typer_option(described, value_type, or_preset=or_preset)],
     )
+
+
+def _value_type(kind: type, described: Any) -> Any:
+    """Return the type of one value of an option, or a list of texts."""
+    hint = get_type_hints(kind)[described.name]
+    if isinstance(described.default, tuple):
+        return list[str]
+    if hint is Any or isinstance(described.default, bool):
+        return bool
+    return next((part for part in get_args(hint) if part in (str, int, float)), hint)
+
+
+def _typer_option(described: Any, value_type: Any, *, or_preset: bool = False) -> Any:
+    """Return Typer's description of the option of a field: name, placeholder, help, default."""
+    about, default = described.metadata, described.default
+    is_flag = value_type is bool and "/" not in about["option"]
+    shown = about["shown_default"] or (f"{default:g}" if isinstance(default, float) else str(default))
+    shown = f"{shown}, or the preset's" if or_preset else shown
+    return typer.Option(
+        about["option"],
+        metavar=about["metavar"] or _METAVARS.get(value_type),
+        help=about["help"],
+        show_default=False if is_flag or shown == "none" else shown,
+    )
+
+
+def _data_option(name: str) -> Any:
+    """Return Typer's description of the option of a field of `DataConfig`."""
+    described = next(each for each in fields(DataConfig) if each.name == name)
+    return _typer_option(described, _value_type(DataConfig, described))
 
 
 def pick(kind: type[Config], given: Given, **more: Any) -> Config:
@@ -95,14 +117,16 @@ def pick(kind: type[Config], given: Given, **more: Any) -> Config:
     return kind(**{name: value for name, value in given.items() if name in own} | more)
 
 
-def given_data(argument: Sequence[str] | None, option: Sequence[str] | None) -> list[str]:
+def given_data(argument: Sequence[str] | None, option: Sequence[str] | None, *, is_needed: bool = True) -> list[str]:
     """Return the data of a verb that takes them as its first argument or as ``--data``.
 
     Raises
     ------
     InputError
-        If both are given and differ.
+        If both are given and differ, or if data are needed and none are given.
     """
+    if is_needed and not (argument or option):
+        raise InputError("no data are given; name a Zarr store, a file, a glob or a URL after the verb")
     if argument and option and list(argument) != list(option):
         raise InputError(
             f"the data are given twice, as {' '.join(argument)} and as --data {' '.join(option)}; leave one of them out"
@@ -110,91 +134,42 @@ def given_data(argument: Sequence[str] | None, option: Sequence[str] | None) -> 
     return list(argument or option or [])
 
 
-_DATA = (
-    "Field to read: Zarr store, NetCDF or GeoTIFF file, glob in quotes, or URL, may be given several times; "
-    "or images: a folder of PNG or JPEG files, an .npy or .npz array."
-)
-DataArgument = Annotated[list[str] | None, typer.Argument(metavar="DATA", help=_DATA, show_default=False)]
-DataOption = Annotated[list[str] | None, typer.Option("--data", help="The same as DATA.", show_default=False)]
-Data = Annotated[
-    list[str],
-    typer.Option(
-        help="Field to read: Zarr store, NetCDF or GeoTIFF file, glob in quotes, or URL, may be given several times; "
-        "or images: a folder of PNG or JPEG files, an .npy or .npz array."
+DataArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="DATA",
+        help="Zarr store, NetCDF or GeoTIFF file, URL, or glob in quotes; several are joined. Images: a folder of PNG "
+        "or JPEG files, or an .npy or .npz array.",
+        show_default=False,
     ),
 ]
-Model = Annotated[Path, typer.Option(help="Folder of a run, made by geogan train.")]
-Variable = Annotated[
-    str | None,
-    typer.Option(
-        help="Name of the variable; or of several of one grid and the same dates, with commas between, for one model.",
-        show_default="the only measured one",
-    ),
+DataOption = Annotated[
+    list[str] | None, typer.Option("--data", metavar="DATA", help="The same as DATA.", show_default=False)
 ]
-Time = Annotated[
-    str | None,
-    typer.Option(
-        help="Dates: a year, month or day such as 2001-07-14, or two with a slash between, both included.",
-        show_default="all",
-    ),
-]
-Group = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Group of a NetCDF4 file or Zarr store, nested ones with slashes.",
-        show_default="the root, or the only group with fields",
-    ),
-]
-Dims = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ROLE=NAME,...",
-        help="Which dimension is time, band, y or x, such as time=t,y=YDim,x=XDim.",
-        show_default="found by attributes and names",
-    ),
-]
-Where = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CONDITION",
-        help="Take cells for gaps where a condition on other variables fails, such as 'quality_level>=4 and flags & 4 "
-        "== 0'.",
-        show_default="no condition",
-    ),
-]
+Model = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of a run that geogan train wrote.")]
 OperatorNames = Annotated[
     list[str],
     typer.Option(
-        metavar="NAME[:PARAMETERS]",
-        help="How the field is measured: a name with parameters after a colon, such as "
-        "cloud_mask:coverage=0.4,scale=12 (share hidden; size of clouds in grid cells); several are applied "
-        "in order.",
+        metavar="OPERATOR",
+        help="Measurement process: a name, with parameters after a colon, such as cloud_mask:coverage=0.4,scale=12. "
+        "Repeat to apply several in order.",
     ),
 ]
-Domain = Annotated[
-    str | None,
-    typer.Option(
-        help="Where the quantity exists: observed (where anything was ever observed), all, sea or land (by the "
-        "coastlines that come with geogan), or a variable that is 1 there and 0 elsewhere, or not:NAME for one that is "
-        "0 there; a variable comes before a word.",
-        show_default="a mask of the data, else by the standard name, else observed; of a single scene all",
-    ),
-]
-Seed = Annotated[int, typer.Option(help="Seed of every random draw, a whole number.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of all random draws.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads to compute with.", show_default="what suits the machine")
+    int | None,
+    typer.Option(min=1, metavar="N", help="Number of threads.", show_default="depends on the machine"),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU where there is one.")]
+Device = Annotated[
+    str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N; auto uses a GPU if there is one.")
+]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an output that geogan made before.", show_default="no")
+    bool, typer.Option("--overwrite", help="Replace an existing output of geogan.", show_default=False)
 ]
-AllowProduct = Annotated[
-    bool,
-    typer.Option(
-        "--allow-product",
-        help="Let the data be a filled product of geogan, and take its estimates for observations.",
-        show_default="no",
-    ),
-]
-Product = Annotated[Path, typer.Option(help="Product to write, .zarr or .nc.")]
+Product = Annotated[Path, typer.Option(metavar="FILE", help="Store or file to write: .zarr or .nc.")]
+Variable = Annotated[str | None, _data_option("variable")]
+Time = Annotated[str | None, _data_option("time")]
+Group = Annotated[str | None, _data_option("group")]
+Dims = Annotated[str | None, _data_option("dims")]
+Where = Annotated[str | None, _data_option("where")]
+AllowProduct = Annotated[bool, _data_option("allow_product")]

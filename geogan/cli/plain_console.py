@@ -1,4 +1,4 @@
-"""A console of rich's that writes out every character that could command the terminal."""
+"""A rich console that escapes every character that could control the terminal."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,17 +11,17 @@ from geogan.files.printable import printable
 
 
 class PlainConsole(Console):
-    """Show text, tables and bars without the escape sequences and links that texts of files may hold.
+    """Show text, tables and bars without escape sequences and links from texts of files.
 
-    Rich's own sequences, for colours and bars, stay.
+    Escape sequences of rich itself, for colours and bars, are kept.
     """
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Texts and cells of tables, before their widths are measured."""
+        """Escape texts and cells of tables before their widths are measured."""
         return super().render_str(printable(text), **options)
 
     def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
-        """All else that is shown, whatever it was made of."""
+        """Escape the text of every segment, and remove its link."""
         for segment in super().render(renderable, options):
             if segment.control:
                 yield segment

@@ -6,65 +6,55 @@ from typing import Annotated
 import typer
 
 from geogan.cli.console import echo, make_console
-from geogan.cli.options import (
-    Dims,
-    Domain,
-    Group,
-    Variable,
-    Where,
-)
+from geogan.cli.options import DataArgument, DataOption, Given, Overwrite, given_data, takes
+from geogan.settings import DataConfig
 
 
+@takes(DataConfig, leave_out=("time", "error_variable", "clean", "allow_product"))
 def plot(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Filled product, gappy field, or folder of a run.")],
-    out: Annotated[Path, typer.Option(help="Figure to write: .png, .pdf or .svg.")],
-    variable: Variable = None,
+    data: DataArgument = None,
+    data_option: DataOption = None,
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Figure to write: .png, .pdf or .svg.")],
     date: Annotated[
         str | None,
         typer.Option(
-            help="Date of the map, such as 2015-01-31, the nearest one is drawn; or number of the sample.",
-            show_default="one that is about half observed",
+            metavar="DATE",
+            help="Date to draw, such as 2015-01-31 (the nearest is taken); for samples, their number.",
+            show_default="a date that is about half observed",
         ),
     ] = None,
     band: Annotated[
         str | None,
         typer.Option(
+            metavar="BAND",
             help="Name or number of the band to draw.",
             show_default="red, green and blue together, or the first",
         ),
     ] = None,
     truth: Annotated[
         str | None,
-        typer.Option(help="Field of the same grid and unit to subtract.", show_default="no difference"),
+        typer.Option(
+            metavar="DATA",
+            help="True field on the same grid and in the same unit; the figure shows the difference.",
+            show_default=False,
+        ),
     ] = None,
     observed: Annotated[
         str | None,
         typer.Option(
+            metavar="DATA",
             help="Gappy field to show beside the filled one.",
-            show_default="what the product marks as observed",
+            show_default="the cells that the product marks as observed",
         ),
     ] = None,
-    domain: Domain = None,
-    group: Group = None,
-    dims: Dims = None,
-    where: Where = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing figure.", show_default="no")
-    ] = False,
+    given: Given,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Draw a product, a field, or the course of a training."""
+    """Draw a product, a field, or the curves of a training."""
     from geogan.pipelines.plot import PlotOptions
     from geogan.pipelines.plot import plot as run
 
-    options = PlotOptions(
-        variable=variable,
-        date=date,
-        band=band,
-        truth=truth,
-        observed=observed,
-        domain=domain,
-        group=group,
-        dims=dims,
-        where=where,
-    )
-    echo(run(data, out, options, overwrite=overwrite, console=make_console()))
+    paths = given_data(data, data_option)
+    options = PlotOptions(date=date, band=band, truth=truth, observed=observed, **given)
+    echo(run(paths, out, options, overwrite=overwrite, console=make_console()))

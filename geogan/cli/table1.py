@@ -6,48 +6,64 @@ from typing import Annotated
 import typer
 
 from geogan.cli.console import echo, make_console
-from geogan.cli.options import Device, Seed
+from geogan.cli.options import DataArgument, DataOption, Device, Seed, given_data
+from geogan.operators.errors import InputError
 from geogan.settings import NetworkConfig, Settings
 
 
 def table1(
-    data: Annotated[str, typer.Option(help="Clean images: a folder of PNG or JPEG files, or an .npy or .npz array.")],
-    out: Annotated[Path, typer.Option(help="Folder for the table, the figure and the cells.")],
+    data: DataArgument = None,
+    data_option: DataOption = None,
+    *,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the table, the figure and the cells.")],
     variable: Annotated[
-        str | None, typer.Option(help="Array of an .npz file.", show_default="the first one with images")
+        str | None,
+        typer.Option(metavar="VARIABLE", help="Array of an .npz file.", show_default="the first one with images"),
     ] = None,
-    size: Annotated[int, typer.Option(min=16, help="Side to reduce images to, in cells: a divisor of theirs.")] = 32,
+    size: Annotated[
+        int, typer.Option(min=16, metavar="N", help="Side of the reduced images, in cells: a divisor of their side.")
+    ] = 32,
     images: Annotated[
-        int | None, typer.Option(min=20, help="Use only this number of images, the first ones.", show_default="all")
+        int | None, typer.Option(min=20, metavar="N", help="Use the first N images.", show_default="all")
     ] = None,
     row: Annotated[
         list[str] | None,
-        typer.Option(help="System to train and score; may be repeated.", show_default="all"),
+        typer.Option(metavar="NAME", help="System to train and score; may be repeated.", show_default="all"),
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(help="Measurement process; may be repeated.", show_default="all")
+        list[str] | None,
+        typer.Option(metavar="OPERATOR", help="Measurement process; may be repeated.", show_default="all"),
     ] = None,
-    generator: Annotated[str, typer.Option(help="unet, or the paper's sagan.")] = "unet",
+    generator: Annotated[str, typer.Option(metavar="NAME", help="unet, or the paper's sagan.")] = "unet",
     width: Annotated[
-        int | None, typer.Option(min=2, help="Channels of its first layer.", show_default=str(NetworkConfig.width))
+        int | None,
+        typer.Option(min=2, metavar="N", help="Channels of its first layer.", show_default=str(NetworkConfig.width)),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Training of each cell, in minutes.", show_default="2 without --steps"),
+        typer.Option(
+            min=0.0, metavar="NUMBER", help="Training of each cell, in minutes.", show_default="2 without --steps"
+        ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Training of each cell, in steps.", show_default="by minutes")
+        int | None, typer.Option(min=1, metavar="N", help="Training of each cell, in steps.", show_default="by minutes")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Cells at a time.", show_default="one a core, one on a GPU")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Cells trained at a time.", show_default="number of cores, or 1 on a GPU"
+        ),
     ] = None,
     seed: Seed = Settings.seed,
     device: Device = "auto",
 ) -> None:
-    """Regenerate the paper's Table 1 on your images: every system, every measurement process; cells are kept."""
+    """Repeat the paper's Table 1 on clean images; a repeated command continues."""
+    paths = given_data(data, data_option)
+    if len(paths) > 1:
+        raise InputError(f"table1 reads one set of images, got {len(paths)}; give one folder or one array")
     from geogan.paper import COLUMNS, ROWS, TableSettings
     from geogan.paper import table1 as run
 
     settings = TableSettings(variable, size, images, generator, width, minutes, steps, seed, device)
-    run(data, out, settings, rows=row or ROWS, columns=column or COLUMNS, jobs=jobs, console=make_console())
+    run(paths[0], out, settings, rows=row or ROWS, columns=column or COLUMNS, jobs=jobs, console=make_console())
     echo(out / "table.md")

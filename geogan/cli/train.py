@@ -40,15 +40,15 @@ def train(
     operator: OperatorNames = ["cloud_mask"],  # noqa: B006 (typer copies it)
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the run.", show_default="runs/<name of data>"),
+        typer.Option(metavar="FOLDER", help="Folder for the run.", show_default="runs/ and the name of the data"),
     ] = None,
     preset: Annotated[
         list[str],
         typer.Option(
             metavar="NAME",
             help="unir (the paper's objective, networks and optimisers), paired or unpaired (its variants that learn "
-            "from --clean); several are applied in order, and options given beside them hold.",
-            show_default="geogan's own",
+            "from --clean). Repeat to combine; other options override presets.",
+            show_default=False,
         ),
     ] = [],  # noqa: B006
     given: Given = {},  # noqa: B006 (filled by the decorator)
@@ -56,15 +56,16 @@ def train(
         bool,
         typer.Option(
             "--screen",
-            help="Leave out single observations that neither their neighbours nor the climatology support; the fill "
-            "does the same, and flags them.",
-            show_default="no",
+            help="Leave out single observations that neither neighbours nor climatology support; a fill does the same "
+            "and flags them.",
+            show_default=False,
         ),
     ] = False,
     screen_threshold: Annotated[
         float | None,
         typer.Option(
-            help="Robust standard deviations beyond which --screen leaves an observation out; implies --screen.",
+            metavar="NUMBER",
+            help="Threshold of --screen, in robust standard deviations; implies --screen.",
             show_default="5",
         ),
     ] = None,
@@ -72,15 +73,16 @@ def train(
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a run to resume, under its own settings; needs no DATA.",
-            show_default="start anew",
+            metavar="FOLDER",
+            help="Resume the training of this run, with its own settings; needs no DATA.",
+            show_default=False,
         ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a reconstructor on a gappy field; started by torchrun, several processes share its batch."""
+    """Train a model on a gappy field. Under torchrun, several processes share the batch."""
     _check_resume(ctx, resume)
-    paths = given_data(data, data_option)
+    paths = given_data(data, data_option, is_needed=False)
     if not paths and resume is None:
         raise InputError("training needs a field or a run, got neither; give DATA or --resume RUN")
     screening: Any = screen if screen_threshold is None else screen_threshold

@@ -1,4 +1,4 @@
-"""geogan demo: all of it on a small sea, and nobody else's folder touched."""
+"""Tests of ``geogan demo``: it writes all results, and replaces only the folder of an earlier demo."""
 
 import json
 
@@ -22,17 +22,17 @@ def test_a_demo(tmp_path):
     truth, gappy, filled = (open_field(out / f"{name}.zarr", variable="sst") for name in ("truth", "gappy", "filled"))
     assert gappy.count() < truth.count() == filled.count()
     assert (out / "map.png").stat().st_size > 5000
-    # Its own it replaces.
+    # The folder of an earlier demo is replaced.
     (out / "left over").touch()
     demo(out, days=10, size=24, minutes=0.0, threads=1)
     assert not (out / "left over").exists() and open_field(out / "truth.zarr", variable="sst").sizes["time"] == 10
 
 
-def test_nobody_else_s_folder_is_touched(tmp_path):
+def test_another_folder_is_not_replaced(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     (tmp_path / "file").write_text("x")
     for name in ("mine", "file"):
-        with pytest.raises(InputError, match="is there already and no demo of geogan"):
+        with pytest.raises(InputError, match="exists and is no demo of geogan"):
             demo(tmp_path / name)
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "x" and (tmp_path / "file").read_text() == "x"

@@ -88,7 +88,7 @@ def test_a_run(tmp_path):
         y=None,
         x=None,
         scores={"withheld": 0.25, "first_guess": float("inf"), "steps": 80, "seconds": 90.0},
-        settings={"crop": 32},
+        settings={"window": 1},
         smoothing=2,
     )
     path = save_model(tmp_path / "run", model)
@@ -102,7 +102,7 @@ def test_a_run(tmp_path):
     assert not found["training"]["can_be_resumed"]
     assert found["errors_on_withheld_observations"]["rmse"] == 0.25
     assert found["errors_on_withheld_observations"]["rmse_of_first_guess"] is None
-    assert found["trained_on"]["domain_cells"] == 600 and found["settings"] == {"crop": 32}
+    assert found["trained_on"]["domain_cells"] == 600 and found["settings"] == {"window": 1}
     assert "cloud_mask:coverage=0.4" in console.file.getvalue()
     (path / "run.json").write_text(json.dumps({"data": ["a b.nc"], "variable": "sst", "domain": None, "time": None}))
     assert info(path)["next"] == f"geogan fill 'a b.nc' --model {path} --out filled.zarr"
