@@ -25,10 +25,7 @@ from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
 from geogan.prior.gaussian import GaussianPrior
 from geogan.settings import GROUP_OF, GROUPS, NetworkConfig, Objective, Settings, TrainConfig, check_settings
-from geogan.training.checkpoint import Checkpoint, claimed
-from geogan.training.loop import Progress
-from geogan.training.run import train_model
-from geogan.training.setup import Inputs, prepare_training
+from geogan.training import Checkpoint, Inputs, Progress, claimed, prepare_training, train_model
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")

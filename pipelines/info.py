@@ -130,7 +130,7 @@ def _run(path: Path) -> dict[str, Any]:
     # Describing a field takes a third of the time without torch.
     from geogan.model.description import describe_model
     from geogan.model.model_file import load_model
-    from geogan.training.state_file import read_state_text
+    from geogan.training import read_state_text
 
     found: dict[str, Any] = {"kind": "run"} | describe_model(load_model(path))
     record = read_run(path) if holds(path, RUN) else {}

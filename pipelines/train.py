@@ -45,10 +45,7 @@ from geogan.operators.errors import InputError
 from geogan.pipelines.train_progress import TrainingProgress
 from geogan.reconstructor import Reconstructor
 from geogan.settings import DataConfig, Settings
-from geogan.training.checkpoint import Checkpoint
-from geogan.training.run_log import RunLog
-from geogan.training.setup import settings_json
-from geogan.training.state_file import saved_step
+from geogan.training import Checkpoint, RunLog, saved_step, settings_json
 
 
 def train(

@@ -11,8 +11,7 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingCol
 from rich.progress import Progress as Bar
 
 from geogan.reconstructor import Reconstructor
-from geogan.training.loop import Progress
-from geogan.training.run_log import RunLog
+from geogan.training import Progress, RunLog
 
 
 class TrainingProgress:

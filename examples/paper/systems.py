@@ -21,7 +21,7 @@ from geogan.paper.cells import Cell
 from geogan.presets import OPTIMISER, PRESETS
 from geogan.reconstructor import Reconstructor
 from geogan.settings import by_object
-from geogan.training.checkpoint import Checkpoint
+from geogan.training import Checkpoint
 
 Answer = tuple[np.ndarray, dict[str, Any]]
 """Reconstructed test images, and what is recorded of the training."""

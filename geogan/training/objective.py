@@ -14,12 +14,9 @@ from torch.nn.functional import pad, softplus
 from geogan.operators.operator import Observation
 from geogan.prior import trust as trust
 
-# Cells around a cell, a side, that say how much can be known of it.
-AROUND = 9
-
 
 def prior_generator(score_measured_again: Tensor) -> Tensor:
-    """Prior term for G, ``-log D(y_hat)``: the non-saturating form of equation 8.
+    """Return the prior term of G, ``-log D(y_hat)``: the non-saturating form of equation 8.
 
     Parameters
     ----------
@@ -30,15 +27,15 @@ def prior_generator(score_measured_again: Tensor) -> Tensor:
 
 
 def prior_discriminator(score_real: Tensor, score_measured_again: Tensor) -> Tensor:
-    """What D descends: ``-log D(y) - log(1 - D(y_hat))``, equation 8 and Algorithm 1.
+    """Return the loss of D, ``-log D(y) - log(1 - D(y_hat))``, equation 8 and Algorithm 1.
 
-    Measurements are compared with measurements: D never sees a reconstruction.
+    D compares measurements with measurements: it never sees a reconstruction.
     """
     return softplus(-score_real).mean() + softplus(score_measured_again).mean()
 
 
 def likelihood(measured: Observation, again: Observation, scale: Tensor | float = 1.0) -> Tensor:
-    """Likelihood term, equation 9: ``||y_hat - F(G(y_hat); theta)||^2`` per observed cell.
+    """Return the likelihood term, equation 9: ``||y_hat - F(G(y_hat); theta)||^2`` per observed cell.
 
     Parameters
     ----------
@@ -53,10 +50,10 @@ def likelihood(measured: Observation, again: Observation, scale: Tensor | float 
 
 
 def withheld(reconstruction: Tensor, values: Tensor, hidden: Tensor, scale: Tensor | float = 1.0) -> Tensor:
-    """Withheld term: weighted mean square error on observations that were hidden from the generator.
+    """Return the withheld term: the weighted mean square error on observations hidden from the generator.
 
-    Not in the paper. The hidden cells are real measurements, and their gap was drawn independently of
-    them: in every cell the best reconstruction is still the mean of what it can be, whatever the weights.
+    Not in the paper. Hidden observations are real measurements, under a gap that was drawn independently of them. So in
+    every cell the best reconstruction is the conditional mean, whatever the weights.
 
     Parameters
     ----------
@@ -70,7 +67,7 @@ def withheld(reconstruction: Tensor, values: Tensor, hidden: Tensor, scale: Tens
 
 
 def paired(reconstruction: Tensor, clean: Tensor, domain: Tensor, scale: Tensor | float = 1.0) -> Tensor:
-    """Regression on clean fields, for the paper's paired variant: mean square error on the domain.
+    """Return the regression on clean fields of the paper's paired variant: the mean square error on the domain.
 
     Parameters
     ----------
@@ -84,12 +81,10 @@ def paired(reconstruction: Tensor, clean: Tensor, domain: Tensor, scale: Tensor 
 
 
 def recorrupted(reconstruction: Tensor, again: Tensor, mask: Tensor, noise: float) -> Tensor:
-    """Withheld term where values are noisy and nothing is hidden: mean square error against another, independent noise.
+    """Return the withheld term of noisy values without gaps: the mean square error against independent noise.
 
-    Not in the paper. Of ``y = F(x) + epsilon`` the generator sees ``y + alpha n`` and is asked, through the operator,
-    for ``y - n / alpha`` with ``n`` drawn like ``epsilon``: the two errors are uncorrelated, so the best answer is the
-    mean of ``F(x)`` (Pang, Zheng, Quan, Ji 2021, "Recorrupted-to-Recorrupted"). A square of noises stays that no
-    reconstruction can lessen; in units of the noise its gradient is of order one.
+    Not in the paper; see :mod:`geogan.training.recorruption`. The best answer is the conditional mean of ``F(x)``. In
+    units of the noise the gradient of the term is of order one.
 
     Parameters
     ----------
@@ -106,11 +101,11 @@ def recorrupted(reconstruction: Tensor, again: Tensor, mask: Tensor, noise: floa
 
 
 def fair_crps(members: Tensor, values: Tensor, hidden: Tensor, scale: Tensor | float = 1.0) -> Tensor:
-    """Withheld term of an ensemble: its fair continuous ranked probability score on what was hidden.
+    """Return the withheld term of an ensemble: its fair continuous ranked probability score on hidden observations.
 
-    Not in the paper. ``mean |x_i - y| - 1/2 mean_{i != j} |x_i - x_j|``: with the second mean over pairs of different
-    members the score expects the same of two as of endlessly many (Ferro 2014), and is least where the members are
-    draws of what ``y`` can be, so spread is learned from measurements alone.
+    Not in the paper. ``mean |x_i - y| - 1/2 mean_{i != j} |x_i - x_j|``: because the second mean is over pairs of
+    different members, the expected score does not depend on their number (Ferro 2014). It is least for draws from the
+    conditional distribution of ``y``, so the spread is learned from measurements alone.
 
     Parameters
     ----------
@@ -132,9 +127,9 @@ def fair_crps(members: Tensor, values: Tensor, hidden: Tensor, scale: Tensor | f
 def error_likelihood(
     std: Tensor, square: Tensor, hidden: Tensor, scale: Tensor | float = 1.0, noise: Tensor | float = 0.0
 ) -> Tensor:
-    """What the predicted error descends: ``log std + square / (2 std^2)``, the normal law's, on what was hidden.
+    """Return the loss of a predicted error: the normal negative log-likelihood ``log std + square / (2 std^2)``.
 
-    Not in the paper. Whatever the law of the errors, it is least where ``std^2`` is the mean of ``square``.
+    Not in the paper. For any distribution of the errors it is least where ``std^2`` is the mean of ``square``.
 
     Parameters
     ----------
@@ -147,24 +142,22 @@ def error_likelihood(
     scale : Tensor or float
         Unit of both.
     noise : Tensor or float
-        Known standard deviation of the observations' own errors: ``std`` is then that of the field, without them.
+        Known standard deviation of the errors of the observations; ``std`` then excludes them.
     """
     variance = std * std
     if not isinstance(noise, float) or noise > 0:
         variance = variance + noise * noise
-    # Of variances in units of the scale, which is taken out of the sum: one pass less over all cells, each way.
+    # The unit is taken out of the sum, which saves a pass over all cells forward and backward.
     total, unit = hidden.sum(), torch.as_tensor(scale, device=std.device).log()
     twice = (hidden * (torch.log(variance) + square / variance)).sum() - 2 * unit * total
     return twice / (2 * total.clamp_min(1))
 
 
 def confidence(kept: Tensor) -> Tensor:
-    """How much can be known of a cell, from what is shown around it: weights for the withheld term.
+    """Return weights for the withheld term that grow with the share of cells shown nearby, over all frames of a window.
 
-    Deep in a large gap the error is large whatever the network does, and drowns what can be learned
-    nearer to its rim. Weighting like an inverse variance (here: by the share of the cells around, over all
-    frames of the window, that are shown) leaves the optimum where it is and makes the gradient far less
-    noisy.
+    Deep in a large gap the error is large whatever the network does, and hides what can be learned near the rim.
+    Weights like an inverse variance leave the optimum where it is and make the gradient far less noisy.
 
     Parameters
     ----------
@@ -183,12 +176,13 @@ def confidence(kept: Tensor) -> Tensor:
 
 
 def _means_around(x: Tensor) -> Tensor:
-    """Means of ``AROUND`` cells along the last axis, fewer at its ends: differences of sums, quicker than pooling."""
-    ends = (AROUND // 2 + 1, AROUND // 2)
+    """Return means of nine cells along the last axis, fewer at its ends: differences of sums, quicker than pooling."""
+    cells = 9
+    ends = (cells // 2 + 1, cells // 2)
     sums, counts = (pad(part, ends).cumsum(-1) for part in (x, torch.ones_like(x[0, 0, :1])))
-    return (sums[..., AROUND:] - sums[..., :-AROUND]) / (counts[..., AROUND:] - counts[..., :-AROUND])
+    return (sums[..., cells:] - sums[..., :-cells]) / (counts[..., cells:] - counts[..., :-cells])
 
 
 def masked_square(a: Tensor, b: Tensor, where: Tensor, scale: Tensor | float = 1.0) -> Tensor:
-    """Mean of ``((a - b) / scale)^2`` where ``where`` is 1; 0 where that is nowhere."""
+    """Return the mean of ``((a - b) / scale)^2`` where ``where`` is 1; 0 if it is 1 nowhere."""
     return (where * (a - b).square()).sum() / (scale * scale * where.sum().clamp_min(1))
