@@ -206,9 +206,9 @@ def test_a_run_is_trained_by_one_at_a_time(data, tmp_path, monkeypatch):
     fit = Reconstructor.fit
 
     def second(reconstructor, *args, **named):
-        for options in ({"overwrite": True}, {"resume": out}):
+        for work in (lambda: run(data, out, overwrite=True), lambda: resume(out)):
             with pytest.raises(InputError, match=rf"x is being written by another process \(pid {os.getpid()}\); wait"):
-                run(data, out, **options)
+                work()
         return fit(reconstructor, *args, **named)
 
     monkeypatch.setattr(Reconstructor, "fit", second)
@@ -251,7 +251,7 @@ def test_what_is_not_geogan_s_is_left_alone(data, tmp_path):
         ({"transform": "sqrt"}, "transform must be one of"),
         ({"weight_prior": 0, "weight_likelihood": 0, "weight_withheld": 0}, "all weights are 0"),
         ({"crop": 2}, "crop must be at least 8"),
-        ({"precision": "half"}, "precision must be"),
+        ({"precision": "half"}, "no precision is named"),
         ({"device": "cuda:99"}, "is not available on this machine"),
         ({"threads": 0}, "threads must be at least 1"),
     ],
@@ -268,8 +268,8 @@ def test_a_field_without_gaps_is_sent_to_corrupt(sea, tmp_path):
         run(tmp_path / "whole.nc", tmp_path / "x")
     with pytest.raises(InputError, match="does not exist"):
         run(tmp_path / "no.nc", tmp_path / "x")
-    with pytest.raises(InputError, match="train needs --data"):
-        run(None, tmp_path / "x")
+    with pytest.raises(InputError, match="training needs a field, got none"):
+        run((), tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 
