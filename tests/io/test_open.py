@@ -79,7 +79,7 @@ def test_dask_chunks_are_whole_stored_chunks_of_a_sensible_size(tmp_path, monkey
     assert field.chunks[1:] == ((300,), (400,))
     assert 3 * 2**20 < field.data.nbytes / field.data.numblocks[0] <= 8 * 2**20
     # The graph of an archive of any size is small.
-    monkeypatch.setattr("geogan.io.open._MOST_BLOCKS", 9)
+    monkeypatch.setattr("geogan.io.open._MOST_CHUNKS", 9)
     few = open_field(tmp_path / "a.zarr")
     assert few.data.npartitions <= 10 and few.chunks[0][0] % 7 == 0
 
@@ -171,7 +171,7 @@ def test_fields_behind_a_web_server(tmp_path, server, monkeypatch, film, to_stor
 def test_real_fields_open(path):
     field = open_field(path, variable=VARIABLES.get(path.stem))
     axes = find_axes(field)
-    survey = check_field(Field.of(field.isel({axes.time: slice(0, 60)}) if axes.time else field), axes)
+    survey = check_field(Field.of(field.isel({axes.time: slice(0, 60)}) if axes.time else field))
     assert survey.observed > 0
     assert survey.domain.shape == (field.sizes[axes.y], field.sizes[axes.x])
     with xr.open_dataset(path, decode_timedelta=False) as plain:
