@@ -31,9 +31,10 @@ from geogan.io import open_field
 from geogan.model.model import Model, grid_of
 from geogan.model.model_file import save_model
 from geogan.model.networks import ErrorNet, UNet
-from geogan.model.reconstruct import reconstruct
+from geogan.model.reconstruct import Networks, reconstruct
 from geogan.operators.cloud import CloudMask
 from geogan.pipelines.fill import fill
+from geogan.prior import Film
 from geogan.prior.gaussian import GaussianPrior
 
 
@@ -122,14 +123,14 @@ def main() -> None:
                 return model.prior.map(values[None], mask[None], domain, days)[0]  # type: ignore[union-attr]
 
         def network(part: TileTensors) -> torch.Tensor:
-            values, mask, domain, *_ = part
-            return reconstruct(model.network, values, mask, values, domain, precision=precision).field
+            values, mask, domain, days, _ = part
+            film = Film(values=values, mask=mask, guess=values, domain=domain, days=days)
+            return reconstruct(Networks(model.network, precision=precision), film).field
 
         def error(part: TileTensors) -> torch.Tensor | None:
-            values, mask, domain, _, own = part
-            return reconstruct(
-                None, values, mask, values, domain, error=model.error, precision=precision, dates=own
-            ).std
+            values, mask, domain, days, own = part
+            film = Film(values=values, mask=mask, guess=values, domain=domain, days=days)
+            return reconstruct(Networks(None, model.error, precision=precision), film, dates=own).std
 
         times: dict[str, list[float]] = {"first guess": [], "network": [], "error": [], "fill": []}
         for turn in range(given.rounds):

@@ -25,8 +25,9 @@ from geogan.filling.fill import prepared
 from geogan.filling.plan import plan
 from geogan.io import open_field
 from geogan.model.model_file import save_model
-from geogan.model.reconstruct import reconstruct
+from geogan.model.reconstruct import Networks, reconstruct
 from geogan.pipelines.fill import fill
+from geogan.prior import Film
 
 
 def timer(device: torch.device, rounds: int) -> Callable[[Callable[[], Any]], float]:
@@ -101,13 +102,15 @@ def main() -> None:
                         model.prior.map(values[None], mask[None], domain, dates)  # type: ignore[union-attr] # noqa: B023
 
             def generator() -> None:
-                for values, mask, domain, *_ in tiles:  # noqa: B023
-                    reconstruct(network, values, mask, values, domain, precision=getattr(torch, precision))  # noqa: B023
+                for values, mask, domain, days, _ in tiles:  # noqa: B023
+                    film = Film(values=values, mask=mask, guess=values, domain=domain, days=days)
+                    reconstruct(Networks(network, precision=getattr(torch, precision)), film)  # noqa: B023
 
             def errors() -> None:
-                for values, mask, domain, _, own in tiles:  # noqa: B023
+                for values, mask, domain, days, own in tiles:  # noqa: B023
                     dtype = getattr(torch, precision)  # noqa: B023
-                    reconstruct(None, values, mask, values, domain, error=error, precision=dtype, dates=own)  # noqa: B023
+                    film = Film(values=values, mask=mask, guess=values, domain=domain, days=days)
+                    reconstruct(Networks(None, error, precision=dtype), film, dates=own)  # noqa: B023
 
             turn = iter(range(10**6))
 

@@ -16,7 +16,8 @@ from geogan.filling.tiles import Tile, blend_weights
 from geogan.model.member_noise import draws_at
 from geogan.model.member_spread import spread_factor as wanted_over_found
 from geogan.model.model import Model
-from geogan.model.reconstruct import fill_block
+from geogan.model.reconstruct import fill_film
+from geogan.prior import Film
 
 
 class Slab(NamedTuple):
@@ -72,7 +73,6 @@ def fill_slab(
     draws = np.zeros((members, *shape), np.float32) if members > 1 else None
     shown = None if draws is None else np.zeros(shape, bool)
     most = None if archive.error is None else np.full(shape, np.inf, np.float32)
-    precision = getattr(torch, model.precision)
     for row, weight_y in down.tiles:
         for column, weight_x in across.tiles:
             read = (down.here(row.read), across.here(column.read))
@@ -88,7 +88,14 @@ def fill_slab(
             )
             covariates = _longer(arrays.get("covariates"), lack, mode="edge")
             days = np.concatenate([arrays["days"], arrays["days"][-1] + 1.0 + np.arange(lack)])
-            sea = arrays["domain"]
+            tile = Film(
+                values=torch.from_numpy(values),
+                mask=torch.from_numpy(observed),
+                domain=film.domain,
+                days=torch.from_numpy(days),
+                covariates=None if covariates is None else torch.from_numpy(covariates),
+                uncertainty=None if uncertainty is None else torch.from_numpy(uncertainty),
+            )
             del film, arrays  # what a fill has no use for is not held while networks need the memory
             there = [moved(part, start) for part, start in zip((row.read, column.read), cut.origin)]
             noise = None
@@ -101,20 +108,12 @@ def fill_slab(
                     seed=seed,
                     width=model.domain.shape[1],
                 )
-            made = fill_block(
-                model.network,
+            made = fill_film(
+                model.networks,
                 model.prior_of(*there, is_periodic=is_periodic),
-                values,
-                observed,
-                sea,
-                days,
-                error=model.error,
-                noise=noise,
-                covariates=covariates,
-                uncertainty=uncertainty,
-                smoothing=model.smoothing,
+                tile,
+                noise=None if noise is None else torch.from_numpy(noise),
                 device=device,
-                precision=precision,
                 dates=whole,
                 is_periodic=is_periodic,
             )

@@ -1,9 +1,8 @@
-"""The texture of members: how smooth their deviations are made, chosen by what was observed.
+"""Smoothing of the members' deviations, chosen by the spectra of withheld observations.
 
-Deviations are drawn from a Gaussian field of one family (:mod:`geogan.prior.gaussian`): where the field itself is
-smoother
-between two and five cells, members are too rough there. What is too rough can be smoothed away, and no seam shows, for
-that is a function of the cells around alone.
+Deviations are drawn from a Gaussian field of one family (:mod:`geogan.prior.gaussian`). If the field itself is smoother
+at wavelengths of two to five cells, members are too rough there. A local filter removes the excess; it depends on
+neighbouring cells only, so tiles agree.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from geogan.fields.circle import around
 from geogan.model.spectra import SpectrumTally
 from geogan.prior import Film
 
-# Steps of smoothing at most, and cells that each reaches: together they stay within the halo of a tile.
-MOST, STEP = 8, 2
-# Cells of a segment; the shorter where too few clouds hold the longer.
+# Largest number of smoothing steps, and reach of a step in cells: together they are less than the halo of a tile.
+MOST, REACH = 8, 2
+# Lengths of segments in cells; the shorter is used if too few clouds hold the longer.
 LENGTHS = (16, 8)
-# Wavelength in cells down to which power is compared: at the shortest observations hold little but their noise.
+# Shortest wavelength in cells that is compared: at shorter ones observations are mostly noise.
 SHORTEST = 2.5
-# Stretches with a segment that it takes to choose.
+# Films with a segment that are needed for a choice.
 ENOUGH = 8
 
 
@@ -56,24 +55,24 @@ class Ensemble:
 
 
 def smoothed(deviations: Tensor, domain: Tensor, steps: int) -> Tensor:
-    """Deviations without their shortest waves.
+    """Return deviations without their shortest waves.
 
-    Each step is the filter ``1 - (L / 2)^2``, ``L`` being what a cell has over the mean of its four neighbours, those
-    in the domain: nothing crosses a coast. A constant stays, waves of two cells along both axes vanish, and of plane
-    waves along one axis a step leaves 99.5 % at 8 cells, 97.6 % at 5.3 and 93.8 % at 4.
+    Each step is the filter ``1 - (L / 2)^2``, where ``L`` is the difference between a cell and the mean of its
+    neighbours in the domain, so that no value crosses a coast. A constant is kept, waves of two cells along both axes
+    vanish, and plane waves along one axis keep 99.5 % at 8 cells, 97.6 % at 5.3 and 93.8 % at 4.
 
     Parameters
     ----------
     deviations : Tensor, shape (..., H, W)
     domain : Tensor, shape (H, W)
-        1 where the field exists; elsewhere deviations are left as they are.
+        1 where the field exists; elsewhere deviations are unchanged.
     steps : int
-        0 or more; each reaches two cells.
+        At least 0; each reaches two cells.
 
     Returns
     -------
     deviations : Tensor, shape (..., H, W)
-        Linear in those given, so opposites stay opposites.
+        Linear in the input, so opposite deviations stay opposite.
 
     Examples
     --------
@@ -92,7 +91,7 @@ def smoothed(deviations: Tensor, domain: Tensor, steps: int) -> Tensor:
 
 
 def _around(x: Tensor) -> Tensor:
-    """The sum over the four neighbours of each cell."""
+    """Return the sum over the four neighbours of each cell."""
     total = torch.zeros_like(x)
     total[..., 1:, :] += x[..., :-1, :]
     total[..., :-1, :] += x[..., 1:, :]
@@ -109,43 +108,43 @@ def fit_smoothing(
     seed: int = 0,
     is_periodic: bool = False,
 ) -> int:
-    """Steps of smoothing after which members have the power of the observations that were withheld from them.
+    """Return the number of smoothing steps with which members have the power of the withheld observations.
 
-    Measurements are compared with measurements: each member is blurred as they were, and gets their known noise. Noise
-    that nobody knows of is in the observations alone. It makes them rougher than the field and so members look the
-    smoother: fewer steps are chosen than would be right, never more.
+    Measurements are compared with measurements: each member is blurred as the observations are, and gets their known
+    noise. Unknown noise is in the observations only and makes them rougher; then too few steps are chosen, never too
+    many.
 
-    Of the mean squares of the logarithm of the ratio of power, over the wavelengths from a segment's down to
-    :data:`SHORTEST`, none can be told from the least that is within one standard error of it (jackknife over
-    stretches); the fewest such steps are taken.
+    The criterion is the mean square of the logarithm of the ratio of power, over wavelengths from the length of a
+    segment to :data:`SHORTEST`. The smallest number of steps within one standard error of the minimum (jackknife over
+    films) is chosen.
 
     Parameters
     ----------
     ensembles : iterable of Ensemble
-        Independent stretches; gone through once.
+        Independent films; iterated once.
     blur : callable
-        What would be measured of members, (M, T, C, h, w), but for gaps and noise.
+        Returns the measurement of members (M, T, C, h, w) without gaps and noise.
     apart : callable
-        What members are drawn apart by, of the predicted error, their spread and where there are gaps, each
-        (T, C, h, w): :func:`geogan.filling.task.wanted_over_found`.
+        Returns the factor of the deviations from the predicted error, the spread and the gaps, each (T, C, h, w):
+        :func:`geogan.filling.task.wanted_over_found`.
     seed : int
-        Of the noise.
+        Seed of the noise.
     is_periodic : bool
-        Whether the last column of the stretches touches the first.
+        Whether the last column of the films touches the first.
 
     Returns
     -------
     steps : int
-        0 to :data:`MOST`; 0 where withheld clouds are too few or too small to say.
+        0 to :data:`MOST`; 0 if withheld clouds are too few or too small for a choice.
     """
     random = torch.Generator().manual_seed(seed)
-    found = [_powers(each, blur, apart, random, is_periodic=is_periodic) for each in ensembles]
+    tallies = [_powers(ensemble, blur, apart, random, is_periodic=is_periodic) for ensemble in ensembles]
     for number, length in enumerate(LENGTHS):
-        known = [each[number] for each in found if each[number][0].segments]
+        known = [lengths[number] for lengths in tallies if lengths[number][0].segments]
         if len(known) >= ENOUGH:
             waves = int(length / SHORTEST)
-            observed = np.array([each[0].reference[:waves] for each in known])
-            members = np.array([[tally.estimate[:waves] for tally in each] for each in known])
+            observed = np.array([steps[0].reference[:waves] for steps in known])
+            members = np.array([[tally.estimate[:waves] for tally in steps] for steps in known])
             return _fewest(observed, members)
     return 0
 
@@ -158,7 +157,7 @@ def _powers(
     *,
     is_periodic: bool,
 ) -> list[list[SpectrumTally]]:
-    """Tallies of the withheld cells of a stretch, for each length of segments and after each number of steps."""
+    """Return tallies of the withheld cells of a film, for each length of segments and number of steps."""
     film = ensemble.film
     dates = film.withheld.flatten(1).any(1)
     observed, hidden, noise, field = (
@@ -172,7 +171,7 @@ def _powers(
     found: list[list[SpectrumTally]] = [[] for _ in LENGTHS]
     smoother: Callable[..., Tensor] = partial(smoothed, steps=1)
     if is_periodic:
-        smoother = around(smoother, STEP)
+        smoother = around(smoother, REACH)
     for _ in range(MOST + 1):
         factor = apart(std, deviations.square().mean(0).sqrt().cpu().numpy(), gaps)
         members = blur(field + torch.from_numpy(factor).to(field.device) * deviations) + added
@@ -184,14 +183,14 @@ def _powers(
 
 
 def _fewest(observed: np.ndarray, members: np.ndarray) -> int:
-    """The fewest steps that cannot be told from the best.
+    """Return the smallest number of steps that is not significantly worse than the best.
 
     Parameters
     ----------
     observed : ndarray, shape (N, K)
-        Power by stretch and wavelength.
+        Power by film and wavelength.
     members : ndarray, shape (N, S, K)
-        After each number of steps.
+        Power after each number of steps.
     """
 
     def misses(observed: np.ndarray, members: np.ndarray) -> np.ndarray:
@@ -199,7 +198,7 @@ def _fewest(observed: np.ndarray, members: np.ndarray) -> int:
 
     count, whole = len(observed), misses(observed.sum(0), members.sum(0))
     best = int(whole.argmin())
-    without = misses(observed.sum(0) - observed, members.sum(0) - members)  # one stretch each
+    without = misses(observed.sum(0) - observed, members.sum(0) - members)  # without one film
     over = without - without[:, best, None]
     error = np.sqrt((count - 1) / count * ((over - over.mean(0)) ** 2).sum(0))
     return int(np.flatnonzero(whole - whole[best] <= error)[0])

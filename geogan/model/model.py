@@ -1,4 +1,4 @@
-"""A trained model: all that is needed to fill, and to say how good it is."""
+"""A trained model: all that filling and the report of its errors need."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from geogan.fields.grids import Misfit, part_around, part_of, places_of, span
 from geogan.fields.units import same_units
 from geogan.model.calibration import Calibration
 from geogan.model.networks import ErrorNet, Generator
+from geogan.model.reconstruct import Networks
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
-from geogan.prior.archive_covariance import Prior
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import GaussianPrior, Prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,46 +34,46 @@ class Model:
     network : Generator or None
         The generator with its best averaged weights; None for the first guess alone.
     prior : Prior or None
-        Solved for the first guess; None for none.
+        Prior of the first guess; None for no first guess.
     operator : Operator
-        The measurement process it was trained for, fitted.
+        The fitted measurement process that the model was trained for.
     standardiser : Standardiser
     domain : ndarray of bool, shape (H, W)
     withheld : Withheld
-        What was set aside, never trained on.
+        Observations that were withheld from training.
     frames : int
         Frames of a window.
     variable, units : str
-        Of the field it was trained on; several variables with commas between.
+        Name and units of the training field; several variables with commas between.
     y, x : ndarray or None
-        Coordinates that index the grid's dimensions, where there are any.
+        Index coordinates of the grid, if there are any.
     calendar : str or None
-        CF calendar of the dates it was trained on; None where they are no dates, or the model is of an earlier format.
+        CF calendar of the training dates; None without dates, or in a model of an earlier format.
     kinds : dict of str
-        ``{"y": "latitude", "x": "longitude"}`` where those two are geographic.
+        ``{"y": "latitude", "x": "longitude"}`` if those two are geographic.
     places : dict of ndarray
-        Coordinates of the grid beside those two, as in :data:`geogan.fields.grids.Places`.
+        Further coordinates of the grid, as in :data:`geogan.fields.grids.Places`.
     precision : str
-        Of the network's arithmetic.
+        Arithmetic of the networks.
     scores : dict
-        Errors on the withheld clouds, and what they were measured with.
+        Errors on the withheld clouds, and how they were measured.
     settings : dict
-        How it was trained, as JSON can hold it.
+        Settings of the training, in values of JSON.
     bands, band_units : tuple of str
-        Names of the bands, where they have any, and their units, where each has its own: those of several variables.
+        Names of the bands, if they have any, and their units, if each has its own (several variables).
     error : ErrorNet or None
-        Predicts the error, where observations could be withheld to learn it from.
+        Predicts the error; None if no observations could be withheld for its training.
     calibration : Calibration
-        What the predicted error is corrected by.
+        Correction of the predicted error.
     covariates : Covariates or None
-        What the networks are shown beside the field.
+        Additional inputs of the networks.
     observation_error : float, str or None
-        Standard deviation of the observations' errors, in the field's units, or the variable that holds each one's;
-        None where it is not known.
+        Standard deviation of the observation errors, in units of the field, or the name of the variable that holds
+        them; None if it is not known.
     screen : Screen or None
-        What its anomalies are like, and from where on an observation is left out; None where that is not known.
+        Location and scales of the anomalies, and the threshold for outliers; None if not known.
     smoothing : int
-        Steps by which members' deviations are smoothed, as in :func:`geogan.model.member_smoothing.smoothed`.
+        Smoothing steps of the members' deviations, as in :func:`geogan.model.member_smoothing.smoothed`.
     """
 
     network: Generator | None
@@ -104,13 +104,13 @@ class Model:
 
     @property
     def exact(self) -> bool:
-        """Whether observations are taken for the field's own values."""
+        """Whether observations are taken as exact values of the field."""
         return self.operator.exact and self.observation_error is None
 
     def on(self, device: torch.device | None) -> Model:
-        """The model with its network on a device; itself where that is nothing to do."""
-        learned = [each for each in (self.network, self.error) if each is not None]
-        if device is None or all(each.scale.device == device for each in learned):
+        """Return the model with its networks on a device; itself if they are there."""
+        networks = [network for network in (self.network, self.error) if network is not None]
+        if device is None or all(network.scale.device == device for network in networks):
             return self
         return replace(
             self,
@@ -118,27 +118,32 @@ class Model:
             error=None if self.error is None else copy.deepcopy(self.error).to(device),
         )
 
+    @property
+    def networks(self) -> Networks:
+        """The networks and how they are applied, for :func:`geogan.model.reconstruct.fill_film`."""
+        return Networks(self.network, self.error, self.smoothing, getattr(torch, self.precision))
+
     def prior_of(self, y: slice, x: slice, *, is_periodic: bool = False) -> Prior | None:
         """Return the prior on some rows and columns of the grid.
 
         Parameters
         ----------
         y, x : slice
-            Columns may lie beyond either end of a grid that goes round the globe.
+            Rows and columns; columns may lie beyond either end of a periodic grid.
         is_periodic : bool
-            Whether the last of the columns touches the first.
+            Whether the last of these columns touches the first.
         """
         if self.prior is None or isinstance(self.prior, GaussianPrior):
             return None if self.prior is None else self.prior.around(is_periodic)
         return self.prior.part(y, x, (self.domain.shape[0], self.domain.shape[1]))
 
     def check_finite(self) -> None:
-        """Refuse a model with parameters that are not finite: it would fill every gap with NaN.
+        """Refuse a model with parameters that are not finite, which would fill every gap with NaN.
 
         Raises
         ------
         InputError
-            With the names of those parameters.
+            Names these parameters.
         """
         found = []
         for name, network in (("network", self.network), ("error", self.error)):
@@ -154,7 +159,7 @@ class Model:
         numbers |= {f"operator.{key}": value for key, value in self.operator.state().items()}
         parts = {"calibration": self.calibration} | ({} if self.prior is None else {"prior": self.prior})
         for name, part in parts.items():
-            numbers |= {f"{name}.{each.name}": getattr(part, each.name) for each in fields(part)}
+            numbers |= {f"{name}.{entry.name}": getattr(part, entry.name) for entry in fields(part)}
         if self.covariates is not None:
             numbers["covariates"] = self.covariates.maps[..., self.domain]
         found += [name for name, value in numbers.items() if not _is_finite(value)]
@@ -165,16 +170,15 @@ class Model:
             raise InputError("the model holds a standardiser.scale that is not positive; train it again")
 
     def place(self, source: Field) -> tuple[slice, slice]:
-        """Where on the model's grid a field lies: rows and columns.
+        """Return the rows and columns of the model's grid that a field covers.
 
-        On a grid that goes round the globe longitudes are compared modulo 360 degrees, and columns may go on beyond the
-        last one, as :mod:`geogan.fields.circle` counts them: a field may begin at another meridian, or lie across the
-        seam.
+        On a periodic grid longitudes are compared modulo 360 degrees, and columns may lie beyond the last one, as
+        :mod:`geogan.fields.circle` counts them: a field may begin at another meridian, or cross the seam.
 
         Raises
         ------
         InputError
-            Where units, bands or grid differ: the climatology belongs to its cells, so another grid has none.
+            If units, bands or grid differ: the climatology belongs to the cells of the model's grid.
         """
         axes, own, count, names = source.axes, len(self.standardiser.scale), source.bands, source.band_names
         if self.band_units and names != self.bands:
@@ -229,7 +233,7 @@ class Model:
         )
 
     def _places(self) -> dict[str, np.ndarray]:
-        """Coordinates of the grid by kind."""
+        """Return the coordinates of the grid by kind."""
         found = dict(self.places)
         for side, values in (("y", self.y), ("x", self.x)):
             if values is not None:
@@ -239,7 +243,7 @@ class Model:
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether all numbers of a tensor, an array, or a sequence of numbers are finite; True for anything else."""
+    """Return whether all numbers of a tensor, an array or a sequence are finite; True for anything else."""
     if isinstance(value, torch.Tensor):
         return not value.is_floating_point() or bool(torch.isfinite(value).all())
     try:
@@ -256,5 +260,5 @@ def _numbers(source: xr.DataArray, name: str) -> np.ndarray | None:
 
 
 def grid_of(source: Field) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Coordinates of a field's grid along y and x, where there are any."""
+    """Return the coordinates of a field's grid along y and x, if there are any."""
     return _numbers(source.array, source.axes.y), _numbers(source.array, source.axes.x)

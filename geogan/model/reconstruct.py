@@ -1,285 +1,252 @@
-"""Fill a block in memory: the first guess, then the networks over every window of frames."""
+"""Reconstruct a film in memory: the first guess, then the networks over every window of frames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from geogan.fields.circle import around as seen_around
 from geogan.fields.circle import rim_of
-from geogan.model.member_smoothing import STEP, smoothed
+from geogan.model.member_smoothing import REACH, smoothed
 from geogan.model.networks import ErrorNet, Generator
-from geogan.prior.archive_covariance import Prior, reach
-from geogan.prior.nearness import nearness
-from geogan.prior.trust import trust
+from geogan.prior import Film, Prior, nearness, trust
 
-# Cells that go through a network at a time; more of them where a pass of few is over before the next is handed over.
-CELLS, ACCELERATED = 400_000, 16_000_000
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """Trained networks and how they are applied.
+
+    Attributes
+    ----------
+    generator : Generator or None
+        None returns the first guess.
+    error : ErrorNet or None
+        Predicts the standard deviation of the error; None for no prediction.
+    smoothing : int
+        Smoothing steps of the members' deviations, see :func:`geogan.model.member_smoothing.smoothed`.
+    precision : torch.dtype
+        Arithmetic of the networks.
+    batch_cells : int, optional
+        Cells that go through a network at a time; by default as many as are efficient on its device.
+    """
+
+    generator: Generator | None
+    error: ErrorNet | None = None
+    smoothing: int = 0
+    precision: torch.dtype = torch.float32
+    batch_cells: int | None = None
 
 
 class Reconstruction(NamedTuple):
-    """What is said of a block, (T, C, H, W)."""
+    """A reconstructed film, (T, C, H, W)."""
 
     field: Tensor
-    std: Tensor | None = None  # standard deviation of the field's error, where a network predicts it
+    std: Tensor | None = None  # standard deviation of the error of the field, if a network predicts it
     members: Tensor | None = None  # (M, T, C, H, W)
 
 
 def reconstruct(
-    network: Generator | None,
-    values: Tensor,
-    mask: Tensor,
-    guess: Tensor,
-    domain: Tensor,
+    networks: Networks,
+    film: Film,
     *,
-    error: ErrorNet | None = None,
     noise: Tensor | None = None,
-    covariates: Tensor | None = None,
-    near: Tensor | None = None,
-    uncertainty: Tensor | None = None,
-    smoothing: int = 0,
-    precision: torch.dtype = torch.float32,
     dates: slice = slice(None),
     is_periodic: bool = False,
 ) -> Reconstruction:
-    """Reconstruct the frames of a block from the windows around them.
+    """Reconstruct the frames of a film with its first guess from the windows around them.
 
     Parameters
     ----------
-    network : Generator or None
-        The generator; None returns the first guess.
-    values, mask, guess : Tensor, shape (T, C, H, W)
-        What was seen, where, and the first guess.
-    domain : Tensor, shape (H, W)
-    error : ErrorNet, optional
-        Predicts the error.
+    networks : Networks
+    film : Film
+        With ``guess``; ``values`` are 0 where ``mask`` is. ``near`` is used by the error network.
     noise : Tensor, shape (M, T, C, H, W), optional
-        What makes members differ; their mean is made the field, which is what they would have in common if there were
-        endlessly many.
-    covariates : Tensor, shape (T, K, H, W), optional
-        A window is shown those of its middle frame.
-    near : Tensor, shape (T, 3 C, H, W), optional
-        :func:`geogan.prior.nearness.nearness` of the mask, for ``error``.
-    uncertainty : Tensor, shape (T, C, H, W), optional
-        Standard deviation of what the values are off by, where it is known.
-    smoothing : int
-        Steps by which members' deviations from the field are smoothed, as in
-        :func:`geogan.model.member_smoothing.smoothed`.
-    precision : torch.dtype
-        Of the networks' arithmetic.
+        Noise of the members. The mean of the members is shifted to the field, which it would be for infinitely many.
     dates : slice
-        Frames that are asked for, by default all; no window is looked at that holds none of them.
+        Frames to reconstruct, by default all; windows without any of them are skipped.
     is_periodic : bool
         Whether the last column touches the first: networks then see as many columns across the seam as they reach.
 
     Returns
     -------
     Reconstruction
-        Of those frames. One is the mean of what the windows that hold it say of it, a variance the mean of their
-        variances.
+        Of those frames. A frame is the mean over the windows that hold it, a variance the mean of their variances.
+
+    Raises
+    ------
+    ValueError
+        If the film has fewer frames than a window.
     """
-    # What predicts the error is shown the whole reconstruction in every window.
-    needed = dates if error is None else looked_at(dates, len(values), error.frames)
-    films = partial(
-        _films,
-        values=values,
-        mask=mask,
-        guess=guess,
-        domain=domain,
-        covariates=covariates,
-        uncertainty=uncertainty,
-        is_periodic=is_periodic,
-    )
-    whole = guess if network is None else films(network, precision=precision, dates=needed)
+    generator, error = networks.generator, networks.error
+    over_windows = partial(_over_windows, film=film, networks=networks, is_periodic=is_periodic)
+    # An input of the error network is the reconstruction of all frames of a window.
+    needed = dates if error is None else frames_of_windows(dates, len(film.values), error.frames)
+    whole = film.guess if generator is None else over_windows(generator, dates=needed)
     field, members, std = whole[dates], None, None
     if noise is not None:
-        # Without noise of its own, the network's members are those of the first guess, about its own mean.
+        # Without an input of noise, the members of a network are those of the first guess, about its own mean.
         members = field + noise[:, dates]
-        if network is not None and network.noise != "none":
-            drawn = (films(network, beside=one, precision=precision, dates=dates) for one in noise.unbind(0))
-            members = torch.stack([one[dates] for one in drawn])
+        if generator is not None and generator.noise != "none":
+            members = torch.stack(
+                [over_windows(generator, beside=draw, dates=dates)[dates] for draw in noise.unbind(0)]
+            )
         members = members + (field - members.mean(0))
-        smoother: Callable[..., Tensor] = partial(smoothed, steps=smoothing)
+        smoother: Callable[..., Tensor] = partial(smoothed, steps=networks.smoothing)
         if is_periodic:
-            smoother = seen_around(smoother, STEP * smoothing)
-        for one in members if smoothing else ():
-            one.copy_(field + smoother(one - field, domain))
+            smoother = seen_around(smoother, REACH * networks.smoothing)
+        for member in members if networks.smoothing else ():
+            member.copy_(field + smoother(member - field, film.domain))
     if error is not None:
-        squares = films(error, beside=whole, near=near, precision=precision, dates=dates, squared=True)
-        std = squares[dates].sqrt()
+        std = over_windows(error, beside=whole, dates=dates)[dates].sqrt()
     return Reconstruction(field, std, members)
 
 
-def looked_at(dates: slice, count: int, frames: int) -> slice:
-    """Frames of all windows that hold one of some dates.
+def frames_of_windows(dates: slice, count: int, frames: int) -> slice:
+    """Return the frames of all windows that hold one of some dates.
 
     Parameters
     ----------
     dates : slice
     count : int
-        Frames of the block; at least those of a window.
+        Frames of the film, at least those of a window.
     frames : int
-        Of a window.
+        Frames of a window.
 
     Examples
     --------
-    >>> looked_at(slice(8, 32), 40, 5), looked_at(slice(None), 40, 5)
+    >>> frames_of_windows(slice(8, 32), 40, 5), frames_of_windows(slice(None), 40, 5)
     (slice(4, 36, None), slice(0, 40, None))
     """
     first, last, _ = dates.indices(count)
     return slice(max(0, first - (frames - 1)), min(count, last + frames - 1))
 
 
-def _films(
+def _over_windows(
     network: Generator | ErrorNet,
-    values: Tensor,
-    mask: Tensor,
-    guess: Tensor,
-    domain: Tensor,
-    covariates: Tensor | None,
-    uncertainty: Tensor | None,
+    film: Film,
     *,
     beside: Tensor | None = None,
-    near: Tensor | None = None,
-    precision: torch.dtype,
+    networks: Networks,
     dates: slice,
-    squared: bool = False,
-    is_periodic: bool = False,
+    is_periodic: bool,
 ) -> Tensor:
-    """A network over every window that holds one of some dates, the mean of what windows say of a frame.
+    """Apply a network to every window that holds one of some dates, and return the mean over windows of each frame.
 
-    Frames that no such window holds are 0; of those beside the dates not all windows were asked.
+    Frames in no such window are 0; frames beside the dates are not the mean over all their windows.
+
+    Parameters
+    ----------
+    network : Generator or ErrorNet
+        The result of an error network is squared: variances are averaged.
+    film : Film
+    beside : Tensor, shape (T, C, H, W), optional
+        Noise of a member for a generator, the reconstruction for an error network.
+    networks : Networks
+        Precision and size of a batch.
+    dates : slice
+    is_periodic : bool
     """
-    frames, length = network.frames, len(values)
-    look: Callable[..., Tensor] = network
-    if is_periodic:
-        look = seen_around(network, rim_of(network.reach))
+    frames, length = network.frames, len(film.values)
+    apply: Callable[..., Tensor] = seen_around(network, rim_of(network.reach)) if is_periodic else network
     if length < frames:
-        raise ValueError(f"a block needs at least the {frames} frames of a window, got {length}")
-    if uncertainty is not None:
-        mask = trust(mask, uncertainty, network.scale)
-    around = looked_at(dates, length, int(frames))
-    starts = torch.arange(around.start, around.stop - int(frames) + 1)
+        raise ValueError(f"a film needs at least the {frames} frames of a window, got {length}")
+    mask = film.mask if film.uncertainty is None else trust(film.mask, film.uncertainty, network.scale)
+    guess = film.guess
+    needed = frames_of_windows(dates, length, int(frames))
+    starts = torch.arange(needed.start, needed.stop - int(frames) + 1)
     rows = starts[:, None] + torch.arange(frames)
     total = torch.zeros_like(guess)
     count = torch.bincount(rows.flatten(), minlength=length).clamp_min(1).view(-1, 1, 1, 1).to(guess)
-    cells = values[0].numel() * frames
-    batch = max(1, (CELLS if guess.device.type == "cpu" else ACCELERATED) // cells)
-    place = domain.expand(1, 1, 1, *domain.shape)
+    # An accelerator finishes small batches before the host can launch the next one.
+    cells = networks.batch_cells or (400_000 if guess.device.type == "cpu" else 16_000_000)
+    batch = max(1, cells // (film.values[0].numel() * frames))
+    domain = film.domain.expand(1, 1, 1, *film.domain.shape)
+    precision = networks.precision
     with torch.no_grad(), torch.autocast(guess.device.type, precision, enabled=precision != torch.float32):
         for part in rows.split(batch):
             first, windows = int(part[0, 0]), len(part)
             part = part.to(guess.device)
-            here = place.expand(len(part), -1, -1, -1, -1)
-            films = (values[part], mask[part], guess[part])
-            extra = None if covariates is None else covariates[part[:, network.frames // 2]]
+            place = domain.expand(len(part), -1, -1, -1, -1)
+            inputs = (film.values[part], mask[part], guess[part])
+            extra = None if film.covariates is None else film.covariates[part[:, network.frames // 2]]
             if isinstance(network, ErrorNet):
                 assert beside is not None
-                said = look(*films, beside[part], here, extra, None if near is None else near[part])
+                near = None if film.near is None else film.near[part]
+                result = apply(*inputs, beside[part], place, extra, near).float().square()
             else:
-                said = look(*films, here, None if beside is None else beside[part], extra)
-            said = said.float().square() if squared else said.float()
+                result = apply(*inputs, place, None if beside is None else beside[part], extra).float()
             for frame in reversed(range(frames)):
-                # The windows of a date in their order, whatever the batch: sums are the same to the last bit.
-                total[first + frame : first + frame + windows] += said[:, frame].to(total.dtype)
+                # The windows of a frame are added in their order for any batch size, so sums do not depend on it.
+                total[first + frame : first + frame + windows] += result[:, frame].to(total.dtype)
     return total / count
 
 
-def fill_block(
-    network: Generator | None,
+def fill_film(
+    networks: Networks,
     prior: Prior | None,
-    values: np.ndarray,
-    observed: np.ndarray,
-    domain: np.ndarray,
-    days: np.ndarray,
+    film: Film,
     *,
-    error: ErrorNet | None = None,
-    noise: np.ndarray | None = None,
-    covariates: np.ndarray | None = None,
-    uncertainty: np.ndarray | None = None,
-    smoothing: int = 0,
+    noise: Tensor | None = None,
     device: torch.device | None = None,
-    precision: torch.dtype = torch.float32,
-    tolerance: float = 1e-3,
     dates: slice = slice(None),
     is_periodic: bool = False,
+    tolerance: float = 1e-3,
 ) -> Reconstruction:
-    """Fill a block of anomalies, NumPy in, tensors on the CPU out.
+    """Fill a film: solve for the first guess on the CPU, then apply the networks on a device.
 
     Parameters
     ----------
-    network : Generator or None
-        The generator; None for the first guess alone.
+    networks : Networks
     prior : Prior or None
-        None for no first guess (zeros).
-    values, observed : ndarray of float32, shape (T, C, H, W)
-    domain : ndarray of float32, shape (H, W)
-    days : ndarray of float64, shape (T,)
-    error : ErrorNet, optional
-        Predicts the error.
-    noise : ndarray of float32, shape (2, M, T, C, H, W), optional
-        Standard normal: draws as many pairs of members, either of which is as far from the middle as the other, on
-        opposite sides.
-    covariates : ndarray of float32, shape (T, K, H, W), optional
-    uncertainty : ndarray of float32, shape (T, C, H, W), optional
-        Standard deviation of the values' errors, in anomalies, where it is known.
-    smoothing : int
-        Steps by which members' deviations are smoothed.
+        None for a first guess of zeros.
+    film : Film
+        On the CPU; ``values`` are 0 where ``mask`` is.
+    noise : Tensor of float32, shape (2, M, T, C, H, W), optional
+        Standard normal noise of M pairs of members, whose deviations are opposite.
+    device : torch.device, optional
+        Device of the networks; by default the CPU.
     dates : slice
-        Those that are asked for. The first guess looks at all, the networks at the windows that hold one of these.
+        Frames to fill. The first guess uses all frames, the networks the windows that hold one of these.
     is_periodic : bool
-        Whether the last column touches the first; ``prior`` must be of the same kind, see
+        Whether the last column touches the first; ``prior`` must agree, see
         :meth:`geogan.prior.gaussian.GaussianPrior.around`.
+    tolerance : float
+        Tolerance of the first guess.
 
     Returns
     -------
     Reconstruction
-        (t, C, H, W) of the dates asked for, float32; of 2 M members, (2 M, t, C, H, W).
+        (t, C, H, W) on the CPU, float32; (2 M, t, C, H, W) for members.
+
+    Raises
+    ------
+    ValueError
+        If the film has fewer frames than a window.
     """
     device = device or torch.device("cpu")
-    # Solved on the CPU whatever the device: the solver is compiled there, and elsewhere a pass of many small steps.
-    y, mask, sea = (torch.from_numpy(np.ascontiguousarray(part)) for part in (values, observed, domain))
-    moments = torch.from_numpy(days)
-    guess, draws = torch.zeros_like(y), None if noise is None else torch.from_numpy(noise)
-    known = None if uncertainty is None else torch.from_numpy(np.ascontiguousarray(uncertainty))
-    batched = None if known is None else known[None]
+    # The first guess is solved on the CPU for any device: the solver is compiled there, and elsewhere it would be a
+    # sequence of many small steps.
+    observed = (film.values[None], film.mask[None], film.domain, film.days)
+    uncertainty = None if film.uncertainty is None else film.uncertainty[None]
+    guess, draws = torch.zeros_like(film.values), None
     with torch.no_grad():
-        if prior is not None and draws is not None:
-            found = prior.members(
-                y[None], mask[None], sea, moments, noise=draws[:, :, None], tolerance=tolerance, uncertainty=batched
+        if prior is not None and noise is not None:
+            mean, deviations = prior.members(
+                *observed, noise=noise[:, :, None], tolerance=tolerance, uncertainty=uncertainty
             )
-            guess, draws = found[0][0], found[1][:, 0]
+            guess, draws = mean[0], deviations[:, 0]
         elif prior is not None:
-            guess = prior.map(y[None], mask[None], sea, moments, tolerance=tolerance, uncertainty=batched)[0]
-        elif draws is not None:
-            draws = draws[0] * sea
+            guess = prior.map(*observed, tolerance=tolerance, uncertainty=uncertainty)[0]
+        elif noise is not None:
+            draws = noise[0] * film.domain
         if draws is not None:
-            draws = torch.cat([draws, -draws])
-        beside = None if covariates is None else torch.from_numpy(covariates)
-        near = None if error is None else nearness(mask, moments, is_periodic=is_periodic, **reach(prior))
-        y, mask, guess, sea = (part.to(device) for part in (y, mask, guess, sea))
-        draws, beside, near, known = (
-            None if part is None else part.to(device) for part in (draws, beside, near, known)
-        )
-        made = reconstruct(
-            network,
-            y,
-            mask,
-            guess,
-            sea,
-            error=error,
-            noise=draws,
-            covariates=beside,
-            near=near,
-            uncertainty=known,
-            smoothing=smoothing,
-            precision=precision,
-            dates=dates,
-            is_periodic=is_periodic,
-        )
-        return Reconstruction(*(None if part is None else part.cpu() for part in made))  # type: ignore[arg-type]
+            draws = torch.cat([draws, -draws]).to(device)
+        near = None if networks.error is None else nearness(film.mask, film.days, prior, is_periodic=is_periodic)
+        film = replace(film, guess=guess, near=near).to(device)
+        result = reconstruct(networks, film, noise=draws, dates=dates, is_periodic=is_periodic)
+        return Reconstruction(*(None if part is None else part.cpu() for part in result))  # type: ignore[arg-type]

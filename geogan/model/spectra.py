@@ -1,4 +1,4 @@
-"""Power spectra along rows and columns of gappy fields, and the wavelength down to which an estimate has power."""
+"""Power spectra along rows and columns of gappy fields, and the effective resolution of an estimate."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Spectrum(NamedTuple):
     reference, estimate : ndarray, shape (length // 2,)
         Power per cycle a cell, in the unit of the field squared; NaN without segments.
     ratio : ndarray, shape (length // 2,)
-        ``estimate / reference``; NaN where the reference has no power, or noise alone.
+        ``estimate / reference``; NaN where the reference has no power but noise.
     segments : int
-        Runs that both are the mean over; half of each is shared with its neighbours.
+        Number of segments; neighbouring ones overlap by half.
     """
 
     wavelength: np.ndarray
@@ -34,20 +34,20 @@ class Spectrum(NamedTuple):
     segments: int
 
     def effective_resolution(self, *, threshold: float = 0.5, spacing: float = 1.0) -> float:
-        """Wavelength under which the estimate lacks power.
+        """Return the wavelength below which the estimate lacks power.
 
         Parameters
         ----------
         threshold : float
-            Of the ratio.
+            Threshold of the ratio.
         spacing : float
-            Of the cells: in km where the wavelength is wanted in km.
+            Distance of cells, in km for a wavelength in km.
 
         Returns
         -------
         wavelength : float
-            Where the ratio, from long to short wavelengths, first falls under ``threshold``; linear in the logarithm of
-            the wavelength between two. NaN where it never does, infinite where it is below already at the longest.
+            Where the ratio, from long to short wavelengths, first falls below ``threshold``, interpolated linearly in
+            the logarithm of the wavelength. NaN if it never does, infinite if it is below at the longest wavelength.
 
         Examples
         --------
@@ -57,10 +57,10 @@ class Spectrum(NamedTuple):
         """
         known = np.isfinite(self.ratio)
         ratio, size = self.ratio[known], np.log(self.wavelength[known])
-        under = np.flatnonzero(ratio < threshold)
-        if not len(under):
+        below = np.flatnonzero(ratio < threshold)
+        if not len(below):
             return float("nan")
-        first = int(under[0])
+        first = int(below[0])
         if first == 0:
             return float("inf")
         share = (ratio[first - 1] - threshold) / (ratio[first - 1] - ratio[first])
@@ -69,25 +69,31 @@ class Spectrum(NamedTuple):
 
 @dataclass(frozen=True)
 class SpectrumTally:
-    """Sums of periodograms, from which a :class:`Spectrum` follows; archives are gone through block by block.
+    """Sums of periodograms, from which a :class:`Spectrum` follows; an archive is added part by part.
 
-    Every run of ``length`` cells along a row or a column that is whole in both fields is a segment; neighbouring ones
-    overlap by half (Welch 1967). A straight line is taken from each, and a Hann window laid over it: fields have most
-    power at the wavelengths that are longer than a segment, and it would leak into all others. Tallies are added with
-    ``+``, in any split by dates and order: nothing is lost but the segments across a cut through rows or columns.
+    Every run of ``length`` cells along a row or a column without a gap in both fields is a segment; neighbouring ones
+    overlap by half (Welch 1967). A straight line is subtracted from each, and a Hann window applied: fields have most
+    power at wavelengths longer than a segment, which would leak into all others. Tallies are added with ``+``, for any
+    division by dates and in any order; a division of rows or columns loses the segments across it.
 
-    The window blurs: where power falls steeply, wavelengths look as resolved as somewhat longer ones, and the effective
-    resolution comes out short by 7 % with 16 cells and 3 % with 32 (running mean 1-2-1 over a random walk).
+    The window blurs the spectrum: if power decreases steeply, the effective resolution is underestimated by 7 % with
+    16 cells and 3 % with 32 (running mean 1-2-1 over a random walk).
 
-    Score members one by one: the mean of an ensemble is smoother than the truth, rightly so, and a member is not.
+    Members are to be scored one by one: the mean of an ensemble is smoother than the truth, a member is not.
 
     Attributes
     ----------
     length : int
-        Cells of a segment, 8 or more and even; the longest wavelength.
+        Cells of a segment, at least 8 and even; the longest wavelength.
     reference, estimate : tuple of float
         Sums of the power at each wavelength; empty before the first segment.
     segments : int
+        Number of segments.
+
+    Raises
+    ------
+    InputError
+        If the length is odd or less than 8.
 
     Examples
     --------
@@ -107,7 +113,6 @@ class SpectrumTally:
     segments: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse lengths without wavelengths."""
         if self.length < 8 or self.length % 2:
             raise InputError(f"length must be even and 8 or more cells, got {self.length}; give 16 or 32")
 
@@ -121,23 +126,23 @@ class SpectrumTally:
         observation_error: float = 0.0,
         is_periodic: bool = False,
     ) -> SpectrumTally:
-        """Return this tally with one more block in it.
+        """Return this tally with one more part of a field.
 
         Parameters
         ----------
         reference : ndarray, shape (..., H, W)
-            What was measured, NaN where nothing was, or on land.
+            Observations, NaN where there are none, or on land.
         estimate : ndarray, same shape
-            What a method says, in the same unit.
+            Estimate of a method, in the same unit.
         where : ndarray of bool, optional
-            True on the cells that segments may hold: those the method was not shown. Broadcast to the shape.
+            True on the cells that may be part of a segment: those hidden from the method. Broadcast to the shape.
         axes : {"yx", "y", "x"}
             Segments along columns (y), along rows (x), or both.
         observation_error : float
-            Standard deviation of the error of the reference, the same for all cells and independent between them: its
-            (white) power is taken off.
+            Standard deviation of the error of the reference, equal in all cells and independent between them: its
+            (white) power is subtracted.
         is_periodic : bool
-            Whether the last column touches the first: segments along rows then lie across the seam too.
+            Whether the last column touches the first: then segments along rows may cross the seam.
 
         Returns
         -------
@@ -147,7 +152,7 @@ class SpectrumTally:
         Raises
         ------
         InputError
-            Where the shapes differ, ``where`` is not boolean, or ``axes`` or ``observation_error`` are none.
+            If the shapes differ, ``where`` is not boolean, ``axes`` is unknown, or ``observation_error`` is negative.
         """
         reference, estimate = np.asarray(reference), np.asarray(estimate)
         if reference.shape != estimate.shape or reference.ndim < 2:
@@ -179,7 +184,7 @@ class SpectrumTally:
     def _along(
         self, reference: np.ndarray, estimate: np.ndarray, whole: np.ndarray, noise: float, *, is_periodic: bool = False
     ) -> SpectrumTally:
-        """The tally of the segments along the last axis alone."""
+        """Return the tally of the segments along the last axis."""
         none = SpectrumTally(self.length)
         if whole.shape[-1] < self.length:
             return none
@@ -217,7 +222,7 @@ class SpectrumTally:
         )
 
     def score(self) -> Spectrum:
-        """Return the spectra so far; NaN, with 0 segments, where there was no whole run."""
+        """Return the mean spectra; NaN with 0 segments if there was none."""
         wavelength = self.length / np.arange(1, self.length // 2 + 1)
         nothing = np.full(len(wavelength), np.nan)
         reference = np.array(self.reference) / self.segments if self.segments else nothing
@@ -229,20 +234,20 @@ class SpectrumTally:
 def _opened(
     reference: np.ndarray, estimate: np.ndarray, whole: np.ndarray, length: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows that go round, cut open at a gap, so that no run is cut; one without any goes on for half a segment."""
+    """Return periodic rows that start at a gap, so that no run is divided; a row without a gap is continued."""
     lines, width = whole.shape
     gap = np.where(whole.all(1), 0, (~whole).argmax(1))
     more = length // 2
     places = (gap[:, None] + np.arange(width + more)) % width
     rows = np.arange(lines)[:, None]
     reference, estimate, whole = (part[rows, places] for part in (reference, estimate, whole))
-    # Of a row with a gap the run at its start would be met again.
+    # The first run of a row with a gap would be counted twice.
     whole[~whole.all(1), width:] = False
     return reference, estimate, whole
 
 
 def _starts(whole: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Line and first cell of each segment: from the start of every whole run, in steps of half a segment."""
+    """Return line and first cell of each segment: from the start of every run, in steps of half a segment."""
     edges = np.diff(np.pad(whole, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     (line, first), stop = np.nonzero(edges == 1), np.nonzero(edges == -1)[1]
     step = length // 2
@@ -252,18 +257,21 @@ def _starts(whole: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _segments(values: np.ndarray, line: np.ndarray, start: np.ndarray, length: int) -> np.ndarray:
-    cut = sliding_window_view(values, length, axis=1)[line, start].astype(np.float64)
-    return cut - cut[:, :1]  # in float64, and near 0: the line is taken off without loss
+    segments = sliding_window_view(values, length, axis=1)[line, start].astype(np.float64)
+    return segments - segments[:, :1]  # in float64 and near 0: the line is subtracted without loss
 
 
 @cache
 def _transform(length: int) -> np.ndarray:
-    """Matrix (length, length // 2) that detrends, windows and transforms rows; its squares are power densities."""
-    place = np.arange(length) - (length - 1) / 2
-    basis = np.stack([np.ones(length) / length**0.5, place / np.linalg.norm(place)])
+    """Return the matrix (length, length // 2) that detrends, windows and transforms rows into amplitudes.
+
+    Squares of the amplitudes are power densities.
+    """
+    position = np.arange(length) - (length - 1) / 2
+    basis = np.stack([np.ones(length) / length**0.5, position / np.linalg.norm(position)])
     detrend = np.eye(length) - basis.T @ basis
     window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(length) + 0.5) / length)
     waves = np.exp(-2j * np.pi * np.outer(np.arange(length), np.arange(1, length // 2 + 1)) / length)
-    # Both signs of a frequency count, at the shortest wavelength they are one.
+    # Both signs of a frequency count; at the shortest wavelength they are the same.
     sides = np.r_[np.full(length // 2 - 1, 2.0), 1.0]
     return detrend @ (window[:, None] * waves) * np.sqrt(sides / (window**2).sum())

@@ -1,6 +1,6 @@
 """The Gaussian prior: its fields, their posterior, and the choice of their parameters."""
 
-from geogan.prior.archive_covariance import ArchivePrior, Prior, reach
+from geogan.prior.archive_covariance import ArchivePrior, Prior
 from geogan.prior.film import Film
 from geogan.prior.fit import fit_amplitude, fit_archive_prior, fit_prior, hidden_error
 from geogan.prior.gaussian import GaussianPrior
@@ -18,6 +18,5 @@ __all__ = [
     "fit_prior",
     "hidden_error",
     "nearness",
-    "reach",
     "trust",
 ]

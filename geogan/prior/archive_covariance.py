@@ -349,13 +349,6 @@ def _estimated(anomalies: Tensor, observed: Tensor) -> Tensor:
 Prior = GaussianPrior | ArchivePrior
 
 
-def reach(prior: Prior | None) -> dict[str, float]:
-    """How far a prior says that observations reach, as `nearness` asks; nothing without one."""
-    if prior is None:
-        return {}
-    return {"persistence": prior.persistence, "length": prior.length, "aspect": prior.aspect}
-
-
 def _fold(x: Tensor, domain: Tensor) -> Tensor:
     """(B, T, C, H, W) -> (B, C, T, H * W), 0 outside the domain."""
     inside = domain if domain.ndim == 2 else domain[:, None, None]

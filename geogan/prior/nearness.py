@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from geogan.fields.circle import widened
+from geogan.prior.archive_covariance import Prior
 from geogan.prior.stencils import spread_nearness
 
 # Features of a cell and band.
@@ -17,10 +18,8 @@ ASPECTS = 3
 def nearness(
     mask: Tensor,
     days: Tensor,
+    prior: Prior | None = None,
     *,
-    persistence: float | None = None,
-    length: float | None = None,
-    aspect: float = 1.0,
     is_periodic: bool = False,
 ) -> Tensor:
     """Return how strongly a cell is tied to the nearest observation: on its date, up to it, and from it on.
@@ -35,12 +34,8 @@ def nearness(
         1 where observed.
     days : Tensor of float64, shape (T,)
         Dates, in days, not decreasing.
-    persistence : float, optional
-        e-folding time of the first guess, in days; by default 5 times the median step.
-    length : float, optional
-        Range of the first guess, in cells; by default 16.
-    aspect : float
-        Range along x over range along y.
+    prior : GaussianPrior or ArchivePrior, optional
+        Prior of the first guess, with persistence, length and aspect; by default 5 times the median step and 16 cells.
     is_periodic : bool
         Whether the last column touches the first.
 
@@ -51,20 +46,23 @@ def nearness(
 
     Examples
     --------
+    >>> from geogan.prior import GaussianPrior
     >>> mask = torch.tensor([1.0, 0.0, 0.0, 0.0]).view(4, 1, 1, 1)
-    >>> same, before, after = nearness(mask, torch.arange(4.0), persistence=2.0).unbind(1)
+    >>> same, before, after = nearness(mask, torch.arange(4.0), GaussianPrior(persistence=2.0)).unbind(1)
     >>> same.flatten().tolist(), before.flatten(), after.flatten().tolist()
     ([1.0, 0.0, 0.0, 0.0], tensor([1.0000, 0.6065, 0.3679, 0.2231]), [1.0, 0.0, 0.0, 0.0])
     """
     if is_periodic:
         # No cell is farther away than half the columns.
         half = -(-mask.shape[-1] // 2)
-        wide = nearness(widened(mask, half), days, persistence=persistence, length=length, aspect=aspect)
+        wide = nearness(widened(mask, half), days, prior)
         return wide[..., half : half + mask.shape[-1]].contiguous()
-    length = length or 16.0
     steps = days.diff()
-    if persistence is None:
+    if prior is None:
         persistence = 5.0 * float(steps.median().clamp_min(1e-3)) if len(steps) else 1.0
+        length, aspect = 16.0, 1.0
+    else:
+        persistence, length, aspect = prior.persistence, prior.length, prior.aspect
     seen = mask.contiguous().cpu().numpy()
     keep_t = torch.exp(-steps / persistence).cpu().numpy().astype(seen.dtype)
     keep_y, keep_x = (

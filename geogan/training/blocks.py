@@ -19,7 +19,7 @@ from geogan.compute.chunk_groups import ChunkGroups, ShuffleBuffer, decoding_rat
 from geogan.compute.extent import Extent
 from geogan.compute.streaming import stored_chunks
 from geogan.operators.operator import Operator
-from geogan.prior import Film, Prior, nearness, reach
+from geogan.prior import Film, Prior, nearness
 from geogan.training.recorruption import RECORRUPTION, SHOWN_ERROR, completed, total_noise
 
 # Side of a block, in cells.
@@ -114,7 +114,7 @@ class BlockMaker:
         film = replace(film, kept=self._kept(film, self.operator.around(is_periodic), random))
         film = self._with_noise(film, random)
         film = self._with_first_guess(film, None if self.prior is None else self.prior.around(is_periodic), random)
-        film = replace(film, near=nearness(film.kept, film.days, is_periodic=is_periodic, **reach(self.prior)))
+        film = replace(film, near=nearness(film.kept, film.days, self.prior, is_periodic=is_periodic))
         if self.content.clean is None:
             return film
         dates = t if self.content.is_paired else _clean_dates(self.content.clean, len(film.values), numpy_random)

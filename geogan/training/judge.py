@@ -16,10 +16,10 @@ from geogan.archive.archive import Archive
 from geogan.model.calibration import Calibration
 from geogan.model.member_smoothing import Ensemble
 from geogan.model.networks import ErrorNet, Generator
-from geogan.model.reconstruct import Reconstruction, reconstruct
+from geogan.model.reconstruct import Networks, Reconstruction, reconstruct
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
-from geogan.prior import Film, Prior, nearness, reach, trust
+from geogan.prior import Film, Prior, nearness, trust
 from geogan.training.objective import error_likelihood
 from geogan.training.recorruption import RECORRUPTION, SHOWN_ERROR, total_noise
 
@@ -296,20 +296,9 @@ class Judge:
         noise = None
         if has_members and film.members is not None:
             noise = torch.cat([film.members, -film.members])
-        return film, reconstruct(
-            network,
-            film.values * film.mask,
-            film.mask,
-            film.guess,
-            film.domain,
-            error=error,
-            noise=noise,
-            covariates=film.covariates,
-            near=film.near,
-            uncertainty=film.uncertainty,
-            precision=precision,
-            is_periodic=self.is_periodic,
-        )
+        shown = replace(film, values=film.values * film.mask)
+        networks = Networks(network, error, precision=precision)
+        return film, reconstruct(networks, shown, noise=noise, is_periodic=self.is_periodic)
 
 
 class _Reader:
@@ -376,7 +365,7 @@ class _Reader:
             withheld=withheld,
             guess=guess,
             target=target,
-            near=nearness(film.mask, film.days, is_periodic=self.is_periodic, **reach(self.prior)),
+            near=nearness(film.mask, film.days, self.prior, is_periodic=self.is_periodic),
             uncertainty=error,
             target_uncertainty=target_error,
             members=members,

@@ -18,7 +18,7 @@ from geogan.fields.field import Field
 from geogan.fields.observation_error import observation_error
 from geogan.filling import reader
 from geogan.model.networks import ErrorNet, UNet
-from geogan.model.reconstruct import fill_block
+from geogan.model.reconstruct import Networks, fill_film
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
@@ -254,11 +254,14 @@ def test_networks_do_not_look_at_observations_of_an_endless_error(prior):
     observed = (random.random(values.shape) < 0.6).astype("f4")
     left = (np.arange(16) < 8).astype("f4")
     error = np.where(left > 0, 0.2, 1e6).astype("f4") * np.ones_like(values)
-    where = (np.ones((16, 16), "f4"), np.arange(5.0))
-    one = fill_block(network, prior, values * observed, observed, *where, uncertainty=error, tolerance=1e-6)
-    seen = observed * left
-    other = fill_block(network, prior, values * seen, seen, *where, uncertainty=error * left, tolerance=1e-6)
-    torch.testing.assert_close(one.field, other.field, atol=1e-4, rtol=1e-3)
+
+    def filled(mask: np.ndarray, uncertainty: np.ndarray) -> torch.Tensor:
+        parts = {"values": values * mask, "mask": mask, "uncertainty": uncertainty, "domain": np.ones((16, 16), "f4")}
+        film = Film(**{name: torch.from_numpy(part) for name, part in parts.items()}, days=torch.arange(5.0))
+        return fill_film(Networks(network), prior, film, tolerance=1e-6).field
+
+    one, other = filled(observed, error), filled(observed * left, error * left)
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from geogan.prior.gaussian import GaussianPrior
 from geogan.prior.nearness import nearness
 
 DAYS = torch.tensor([0.0, 1, 2, 5, 6, 6.5, 9, 20, 21], dtype=torch.float64)
@@ -13,7 +14,7 @@ DAYS = torch.tensor([0.0, 1, 2, 5, 6, 6.5, 9, 20, 21], dtype=torch.float64)
 def test_it_is_that_of_the_nearest_observation():
     generator = torch.Generator().manual_seed(0)
     mask = (torch.rand(9, 2, 5, 6, generator=generator) < 0.05).float()
-    found = nearness(mask, DAYS, persistence=3.0, length=4.0, aspect=2.0).view(9, 3, 2, 5, 6)
+    found = nearness(mask, DAYS, GaussianPrior(persistence=3.0, length=4.0, aspect=2.0)).view(9, 3, 2, 5, 6)
     y, x = torch.arange(5.0), torch.arange(6.0)
     apart = (y[:, None, None, None] - y[:, None]).abs() * 2**0.5 + (x[:, None, None] - x).abs() / 2**0.5
     space = torch.exp(-2 * apart / 4.0)  # (y, x, y', x')
@@ -36,7 +37,7 @@ def test_without_a_first_guess_time_is_counted_in_steps():
 
 def test_dates_far_apart_are_independent():
     mask = (torch.rand(5, 1, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.5).float()
-    here, before, after = nearness(mask, 1e9 * torch.arange(5.0), persistence=1.0).unbind(1)
+    here, before, after = nearness(mask, 1e9 * torch.arange(5.0), GaussianPrior(length=16.0, persistence=1.0)).unbind(1)
     torch.testing.assert_close(before, here)
     torch.testing.assert_close(after, here)
     alone = nearness(mask[:1], torch.zeros(1))
@@ -62,9 +63,9 @@ def test_reversed_time_swaps_before_and_after():
 def test_the_nearest_observation_may_be_across_the_seam(width):
     mask = (torch.rand((3, 1, 5, width), generator=torch.Generator().manual_seed(0)) < 0.05).float()
     mask[0, 0, 2, -1] = 1
-    days = torch.arange(3.0)
-    flat, round_ = (nearness(mask, days, length=5.0, is_periodic=each) for each in (False, True))
+    days, prior = torch.arange(3.0), GaussianPrior(length=5.0)
+    flat, round_ = (nearness(mask, days, prior, is_periodic=each) for each in (False, True))
     assert round_.is_contiguous() and (round_ >= flat).all()
     assert round_[0, 0, 2, 0] == pytest.approx(math.exp(-2 / 5.0), rel=1e-5)
-    turned = nearness(mask.roll(4, -1), days, length=5.0, is_periodic=True)
+    turned = nearness(mask.roll(4, -1), days, prior, is_periodic=True)
     torch.testing.assert_close(turned.roll(-4, -1), round_)
