@@ -23,7 +23,7 @@ from geogan.evaluation import EnsembleTally
 from geogan.operators.operator import Operator, add_noise
 from geogan.operators.parse import parse
 from geogan.presets import PRESETS
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import GaussianPrior
 from geogan.settings import by_object
 from geogan.training.checkpoint import Checkpoint
 

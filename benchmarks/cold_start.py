@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fill_throughput import gappy_archive, untrained
 
-from geogan.model.model_file import save_model
+from geogan.model import save_model
 
 
 def help_seconds() -> float:

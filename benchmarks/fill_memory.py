@@ -18,7 +18,7 @@ from fill_throughput import untrained
 from train_memory import archive_on_disk
 
 from geogan.io import open_field
-from geogan.model.model_file import save_model
+from geogan.model import save_model
 
 FILL = """
 import sys

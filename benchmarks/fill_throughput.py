@@ -18,9 +18,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive.archive import Archive
-from geogan.archive.standardiser import Standardiser
-from geogan.archive.withheld import Withheld
+from geogan.archive import Archive, Standardiser, Withheld
 from geogan.compute.threads import side_by_side
 from geogan.fields.field import Field
 from geogan.fields.measurement import measure
@@ -28,14 +26,11 @@ from geogan.filling.fill import prepared
 from geogan.filling.plan import plan
 from geogan.filling.tiles import Tile
 from geogan.io import open_field
-from geogan.model.model import Model, grid_of
-from geogan.model.model_file import save_model
+from geogan.model import Model, Networks, grid_of, reconstruct, save_model
 from geogan.model.networks import ErrorNet, UNet
-from geogan.model.reconstruct import Networks, reconstruct
 from geogan.operators.cloud import CloudMask
 from geogan.pipelines.fill import fill
-from geogan.prior import Film
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import Film, GaussianPrior
 
 
 def gappy_archive(days: int, side: int) -> xr.DataArray:

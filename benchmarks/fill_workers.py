@@ -20,7 +20,7 @@ from distributed import Client
 from fill_throughput import gappy_archive, untrained
 
 from geogan.filling.cluster import connect
-from geogan.model.model_file import save_model
+from geogan.model import save_model
 from geogan.pipelines.fill import fill
 
 

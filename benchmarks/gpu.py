@@ -24,8 +24,7 @@ from geogan.fields.field import Field
 from geogan.filling.fill import prepared
 from geogan.filling.plan import plan
 from geogan.io import open_field
-from geogan.model.model_file import save_model
-from geogan.model.reconstruct import Networks, reconstruct
+from geogan.model import Networks, reconstruct, save_model
 from geogan.pipelines.fill import fill
 from geogan.prior import Film
 

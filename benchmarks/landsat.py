@@ -18,10 +18,10 @@ import torch
 import xarray as xr
 
 from geogan import Reconstructor
-from geogan.archive.survey import check_field
+from geogan.archive import check_field
 from geogan.fields.field import Field
-from geogan.model.model import Model
-from geogan.prior.archive_covariance import Prior
+from geogan.model import Model
+from geogan.prior import Prior
 from geogan.settings import Settings
 from geogan.training.preparation import prepare_model
 

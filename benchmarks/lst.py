@@ -18,7 +18,7 @@ import xarray as xr
 from geogan import Reconstructor
 from geogan.evaluation import EnsembleTally
 from geogan.filling import fill
-from geogan.model.model import Model
+from geogan.model import Model
 
 NAME = "lst_masked"
 

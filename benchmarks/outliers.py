@@ -15,9 +15,8 @@ import numpy as np
 import xarray as xr
 
 import geogan
-from geogan.archive.archive import Archive
-from geogan.archive.screening import THRESHOLD, Screen, count_suspicious
-from geogan.archive.standardiser import Standardiser
+from geogan.archive import Archive, Screen, Standardiser
+from geogan.archive.screening import THRESHOLD, count_suspicious
 from geogan.fields.axes import find_axes
 from geogan.fields.field import Field
 from geogan.fields.marks import is_screened

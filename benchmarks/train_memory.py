@@ -25,7 +25,7 @@ TRAIN = """
 import sys
 from pathlib import Path
 from geogan.archive import archive
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import GaussianPrior
 from geogan.pipelines.train import train
 from geogan.settings import DataConfig, Settings
 archive.IN_MEMORY = int(sys.argv[3])

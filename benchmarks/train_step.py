@@ -26,9 +26,7 @@ from geogan.model.networks import DISCRIMINATORS, GENERATORS, ErrorNet
 from geogan.operators.cloud import CloudMask
 from geogan.operators.operator import each_tensor
 from geogan.presets import PRESETS
-from geogan.prior import Film
-from geogan.prior.gaussian import GaussianPrior
-from geogan.prior.nearness import ASPECTS
+from geogan.prior import ASPECTS, Film, GaussianPrior
 from geogan.settings import Objective, Settings, TrainConfig
 from geogan.training.loop import train
 from geogan.training.state import TrainState

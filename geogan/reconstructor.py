@@ -18,12 +18,11 @@ from geogan.files.run_folder import MODEL, STATE, holds
 from geogan.files.user_path import user_path
 from geogan.filling.fill import fill
 from geogan.io import as_field, mark_gaps
-from geogan.model.model import Model
-from geogan.model.model_file import load_model, save_model
+from geogan.model import Model, load_model, save_model
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import GaussianPrior
 from geogan.settings import GROUP_OF, GROUPS, NetworkConfig, Objective, Settings, TrainConfig, check_settings
 from geogan.training import Checkpoint, Inputs, Progress, claimed, prepare_training, train_model
 

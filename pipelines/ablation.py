@@ -11,8 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from geogan.files.run_folder import ABLATION, is_run
-from geogan.model.model import Model
-from geogan.model.model_file import load_model
+from geogan.model import Model, load_model
 from geogan.pipelines.train import train
 from geogan.settings import DataConfig, Objective, Settings, flattened
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from geogan.archive.survey import check_field
+from geogan.archive import check_field
 from geogan.corruption import corrupt as make_gappy
 from geogan.fields.codes import Container
 from geogan.fields.field import Field

@@ -21,8 +21,7 @@ from geogan.files.run_folder import ABLATION, RUN, holds, read_run
 from geogan.files.user_path import user_path
 from geogan.filling.fill import with_screen
 from geogan.io import Source, check_measured, find_paths, open_source
-from geogan.model.model import Model
-from geogan.model.model_file import load_model
+from geogan.model import Model, load_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.ablation import ablated, can_be_ablated
 from geogan.pipelines.fill import reading_of

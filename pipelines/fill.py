@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 import geogan
+from geogan.archive import check_field, gap_sentences
 from geogan.archive.archive import IN_MEMORY
-from geogan.archive.survey import check_field, gap_sentences
 from geogan.compute.extent import Extent
 from geogan.compute.threads import side_by_side, steady_memory
 from geogan.fields.field import Field
@@ -38,7 +38,7 @@ from geogan.filling.tiles import Tile
 from geogan.io import Reading, find_paths
 from geogan.io.files import is_zarr
 from geogan.io.images import are_images
-from geogan.model.model_file import digest as digest_of
+from geogan.model import digest as digest_of
 from geogan.operators.errors import InputError
 from geogan.product import (
     PreviousProduct,

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from geogan.archive.description import describe_field, describe_outliers
-from geogan.archive.screening import Outliers
-from geogan.archive.survey import check_field
+from geogan.archive import Outliers, check_field, describe_field, describe_outliers
 from geogan.compute.streaming import stored_chunks
 from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
@@ -128,8 +126,7 @@ def _masks(paths: Data, source: Source, field: Field) -> xr.Dataset:
 def _run(path: Path) -> dict[str, Any]:
     """Describe a run: its model, the data it was trained on, and whether it can be resumed."""
     # Describing a field takes a third of the time without torch.
-    from geogan.model.description import describe_model
-    from geogan.model.model_file import load_model
+    from geogan.model import describe_model, load_model
     from geogan.training import read_state_text
 
     found: dict[str, Any] = {"kind": "run"} | describe_model(load_model(path))

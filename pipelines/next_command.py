@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from geogan.archive.survey import Survey
+from geogan.archive import Survey
 from geogan.fields.field import Field
 from geogan.fields.quantities import proposed_transform
 from geogan.fields.variables import is_joined

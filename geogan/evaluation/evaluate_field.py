@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from geogan.archive.archive import Archive
-from geogan.archive.survey import check_field
+from geogan.archive import Archive, check_field
 from geogan.compute.device import find_device
 from geogan.compute.extent import Extent
 from geogan.evaluation.league import check_scoring, score_methods
@@ -23,7 +22,7 @@ from geogan.fields.observation_error import error_checker
 from geogan.filling.fill import prepared, with_screen
 from geogan.filling.regime import Regime
 from geogan.io import as_field
-from geogan.model.model import Model
+from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.reconstructor import Reconstructor
 

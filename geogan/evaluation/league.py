@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive.archive import Archive
+from geogan.archive import Archive
 from geogan.compute.threads import side_by_side
 from geogan.evaluation.baselines import BASELINES
 from geogan.evaluation.baselines.interface import BaselineInput, DateFiller, prepare_baseline
@@ -25,7 +25,7 @@ from geogan.filling.fill import check_members
 from geogan.filling.plan import Plan, plan
 from geogan.filling.task import fill_slab
 from geogan.filling.tiles import Tile
-from geogan.model.model import Model
+from geogan.model import Model
 from geogan.operators.errors import InputError
 
 TaskFiller = Callable[[Tile], Estimate]

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geogan.archive.archive import Archive
+from geogan.archive import Archive
 from geogan.evaluation.baselines import BASELINES
 from geogan.evaluation.rows import Row
 from geogan.files.plain_file import read_json
 from geogan.files.run_folder import ABLATION
-from geogan.model.model import Model
+from geogan.model import Model
 from geogan.operators.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from geogan.archive.archive import Archive
+from geogan.archive import Archive
 from geogan.fields.codes import Container
 from geogan.fields.field import Field
 from geogan.fields.marks import is_screened, is_unreadable
@@ -17,7 +17,7 @@ from geogan.fields.storage import Storage, choose_storage, coordinate_encoding, 
 from geogan.fields.variables import is_joined, split_variables, variables_of
 from geogan.filling.task import Slab
 from geogan.io import check_finite
-from geogan.model.model import Model
+from geogan.model import Model
 from geogan.operators.errors import InputError
 
 # Scales above and below the climatology between which predictions are expected: a product's packing must hold all of

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive.archive import Archive
+from geogan.archive import Archive
 from geogan.archive.screening import THRESHOLD
 from geogan.compute.threads import side_by_side
 from geogan.fields.field import Field
@@ -33,8 +33,8 @@ from geogan.filling.task import Slab, fill_slab
 from geogan.filling.tiles import Tile
 from geogan.io import label_of
 from geogan.io.dates import shown_date
-from geogan.model.model import Model
-from geogan.model.prepare import prepare_archive as prepared
+from geogan.model import Model
+from geogan.model import prepare_archive as prepared
 from geogan.operators.errors import InputError
 from geogan.settings import check_settings
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive.archive import Archive
+from geogan.archive import Archive
 from geogan.compute.device import find_device
 from geogan.compute.threads import side_by_side
 from geogan.fields.axes import Axes
@@ -38,8 +38,7 @@ from geogan.filling.plan import Plan, plan
 from geogan.filling.reader import SlabReader
 from geogan.filling.tiles import Tile
 from geogan.io import PLAIN, Reading, Source, check_measured, open_source, select_time
-from geogan.model.model import Model
-from geogan.model.model_file import digest, load_model
+from geogan.model import Model, digest, load_model
 from geogan.operators.errors import InputError
 from geogan.product import PreviousProduct, checksums
 

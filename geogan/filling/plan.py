@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geogan.archive.archive import Archive
+from geogan.archive import Archive
 from geogan.filling.chunks import READ_SLABS, SLAB_DATES, SLAB_MARGIN, SLAB_VALUES, slab_dates
 from geogan.filling.panels import Panel, panel_axis, panel_size
 from geogan.filling.tiles import Tile, tile_axis
-from geogan.model.model import Model
+from geogan.model import Model
 
 # Cells of one side of a tile, and those it reads beyond.
 TILE, HALO = 192, 32

@@ -12,7 +12,7 @@ import dask.array
 import numpy as np
 import xarray as xr
 
-from geogan.archive.archive import Archive
+from geogan.archive import Archive
 from geogan.archive.screening import CELLS, DATES, hide, with_neighbours
 from geogan.compute.streaming import stored_chunks
 from geogan.fields.circle import columns, stretches, taken

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from geogan.archive.archive import Archive
+from geogan.archive import Archive
 from geogan.compute.extent import Extent
 from geogan.filling.tiles import Tile
 
@@ -32,7 +32,7 @@ class Regime:
     Examples
     --------
     >>> import xarray as xr
-    >>> from geogan.archive.standardiser import Standardiser
+    >>> from geogan.archive import Standardiser
     >>> field = xr.DataArray(np.full((2, 8, 8), 288.0), dims=("time", "y", "x"), name="sst")
     >>> model = Standardiser(np.full((1, 1, 8, 8), 15, "f4"), np.array([2.0]))
     >>> regime = Regime(Archive.of(field, np.ones((8, 8), bool), model), "sst")

@@ -9,14 +9,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from geogan.archive.archive import Archive
+from geogan.archive import Archive
 from geogan.filling.panels import Panel, moved, shifts, widened
 from geogan.filling.plan import Plan
 from geogan.filling.tiles import Tile, blend_weights
-from geogan.model.member_noise import draws_at
-from geogan.model.member_spread import spread_factor as wanted_over_found
-from geogan.model.model import Model
-from geogan.model.reconstruct import fill_film
+from geogan.model import Model, draws_at, fill_film
+from geogan.model import spread_factor as wanted_over_found
 from geogan.prior import Film
 
 

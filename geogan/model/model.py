@@ -10,9 +10,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive.screening import Screen
-from geogan.archive.standardiser import Standardiser
-from geogan.archive.withheld import Withheld
+from geogan.archive import Screen, Standardiser, Withheld
 from geogan.fields.covariates import Covariates
 from geogan.fields.field import Field
 from geogan.fields.grids import Misfit, part_around, part_of, places_of, span

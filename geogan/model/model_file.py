@@ -19,9 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geogan.archive.screening import Screen
-from geogan.archive.standardiser import Standardiser
-from geogan.archive.withheld import Withheld
+from geogan.archive import Screen, Standardiser, Withheld
 from geogan.fields.covariates import Covariates
 from geogan.files.disk import writing
 from geogan.files.plain_file import one_line, read_json, readable
@@ -36,8 +34,8 @@ from geogan.model.model import Model
 from geogan.model.networks import GENERATORS, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
-from geogan.prior.archive_covariance import MOST_CELLS, ArchivePrior, Prior
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import ArchivePrior, GaussianPrior, Prior
+from geogan.prior.archive_covariance import MOST_CELLS
 
 # Tensors of an operator: the packed gaps of `geogan.operators.observed.ObservedGaps.state`.
 _OPERATOR_NAME = re.compile(r"operator\.(\d{1,2}\.)?(packed|runs|width)")

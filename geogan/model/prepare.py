@@ -6,9 +6,7 @@ from dataclasses import replace
 
 import xarray as xr
 
-from geogan.archive.archive import Archive
-from geogan.archive.directions import as_inside
-from geogan.archive.survey import check_labels
+from geogan.archive import Archive, as_inside, check_labels
 from geogan.fields.circle import taken
 from geogan.fields.field import Field
 from geogan.fields.observation_error import observation_error

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geogan.archive.archive import Archive, Loaded
+from geogan.archive import Archive, Loaded
 from geogan.compute.chunk_groups import ChunkGroups, ShuffleBuffer, decoding_ratio
 from geogan.compute.extent import Extent
 from geogan.compute.streaming import stored_chunks

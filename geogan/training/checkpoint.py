@@ -15,8 +15,7 @@ from geogan.files.lock import is_held, locked
 from geogan.files.places import check_apart
 from geogan.files.run_folder import METRICS, RUN, STATE, check_free
 from geogan.files.user_path import user_path
-from geogan.model.model import Model
-from geogan.model.model_file import save_model
+from geogan.model import Model, save_model
 from geogan.operators.parameters import real_number, switch
 from geogan.training.state import TrainState
 from geogan.training.state_file import save_state

@@ -12,11 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geogan.archive.archive import Archive
-from geogan.model.calibration import Calibration
-from geogan.model.member_smoothing import Ensemble
+from geogan.archive import Archive
+from geogan.model import Calibration, Ensemble, Networks, Reconstruction, reconstruct
 from geogan.model.networks import ErrorNet, Generator
-from geogan.model.reconstruct import Networks, Reconstruction, reconstruct
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.prior import Film, Prior, nearness, trust

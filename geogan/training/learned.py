@@ -10,11 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geogan.archive.archive import Archive
-from geogan.model.calibration import Calibration
-from geogan.model.member_smoothing import fit_smoothing
-from geogan.model.member_spread import spread_factor
-from geogan.model.model import Model
+from geogan.archive import Archive
+from geogan.model import Calibration, Model, fit_smoothing, spread_factor
 from geogan.training.arithmetic import Arithmetic
 from geogan.training.judge import Judge
 from geogan.training.state import TrainState

@@ -11,12 +11,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive.archive import Archive, is_too_large
-from geogan.archive.climatology import ClimatologySums
-from geogan.archive.screening import MANY, THRESHOLD, Screen, suspicion
-from geogan.archive.standardiser import Standardiser
-from geogan.archive.survey import Survey, check_field
-from geogan.archive.withheld import Withheld, withhold
+from geogan.archive import Archive, ClimatologySums, Screen, Standardiser, Survey, Withheld, check_field, withhold
+from geogan.archive.archive import is_too_large
+from geogan.archive.screening import MANY, THRESHOLD, suspicion
 from geogan.compute.extent import Extent
 from geogan.fields.band_transforms import transforms
 from geogan.fields.circle import taken
@@ -28,7 +25,7 @@ from geogan.fields.grids import places_of
 from geogan.fields.marks import is_screened
 from geogan.fields.observation_error import error_checker, observation_error
 from geogan.fields.variables import is_joined
-from geogan.model.model import Model, grid_of
+from geogan.model import Model, grid_of
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator

@@ -12,7 +12,7 @@ import torch
 
 from geogan.compute.threads import side_by_side, torch_threads
 from geogan.files.run_folder import STATE
-from geogan.model.model import Model
+from geogan.model import Model
 from geogan.operators.errors import InputError
 from geogan.training.arithmetic import Arithmetic, choose_arithmetic
 from geogan.training.block_pool import BlockPool

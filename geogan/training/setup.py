@@ -13,9 +13,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive.archive import Archive
-from geogan.archive.directions import as_inside, directed
-from geogan.archive.survey import check_field, gap_sentences
+from geogan.archive import Archive, as_inside, check_field, directed, gap_sentences
 from geogan.compute.processes import Ranks
 from geogan.compute.threads import workers
 from geogan.fields.alignment import aligned
@@ -24,9 +22,7 @@ from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
 from geogan.fields.units import check_units
 from geogan.files.run_folder import MODEL, is_just_begun
-from geogan.model.model import Model
-from geogan.model.model_file import load_model, save_model
-from geogan.model.prepare import prepare_archive
+from geogan.model import Model, load_model, prepare_archive, save_model
 from geogan.operators.errors import InputError
 from geogan.operators.parse import describe, parse
 from geogan.settings import Settings, flattened

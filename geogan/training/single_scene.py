@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from geogan.archive.archive import Archive
-from geogan.archive.standardiser import Standardiser
+from geogan.archive import Archive, Standardiser
 from geogan.archive.withheld import turns
 from geogan.fields.circle import taken
 from geogan.operators.errors import InputError

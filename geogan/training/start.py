@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from geogan.compute.processes import Ranks
-from geogan.model.model import Model
+from geogan.model import Model
 from geogan.model.networks import DISCRIMINATORS, GENERATORS, ErrorNet
 from geogan.operators.band import PatchBand
 from geogan.operators.convolve import ConvolveNoise

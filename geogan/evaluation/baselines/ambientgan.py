@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate, relu
 
 from geogan.compute.threads import side_by_side, torch_threads, workers
 from geogan.evaluation.baselines.interface import BaselineInput, DateFiller, filler_from_anomalies
-from geogan.model.model import Model
+from geogan.model import Model
 from geogan.model.networks import Discriminator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, add_noise, dated_generator, each_tensor

@@ -9,10 +9,11 @@ from importlib import import_module
 import numpy as np
 import torch
 
-from geogan.archive.archive import IN_MEMORY, Archive
+from geogan.archive import Archive
+from geogan.archive.archive import IN_MEMORY
 from geogan.compute.threads import side_by_side
 from geogan.evaluation.baselines import BASELINES
-from geogan.model.model import Model
+from geogan.model import Model
 from geogan.operators.errors import InputError
 
 DateFiller = Callable[[slice], np.ndarray]

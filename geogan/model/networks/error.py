@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, pixel_shuffle
 
 from geogan.model.networks.unet import ResidualBlock, doubled
-from geogan.prior.nearness import ASPECTS
+from geogan.prior import ASPECTS
 
 
 class ErrorNet(nn.Module):
