@@ -68,7 +68,7 @@ CASES = [
             ("flags", "bad.nc", "wet", ("other values",), all_of(2)),
         )
     ),
-    case("domain-of-a-run", f"{INFO} model --domain sea", "is a run, which has its own domain"),
+    case("domain-of-a-run", f"{INFO} model --domain sea", "is a run, which records", "leave domain out"),
     case("nothing-in-the-domain", f"{TRAIN} bad.nc --domain wet", "no value inside the domain",
          make=with_mask(lambda sea: sea.sst.isnull().all("time"))),
     case("log-beside-bounds", f"{TRAIN} bad.nc --transform bounded:0,90", "needs values from 0 to 90",
