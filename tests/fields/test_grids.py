@@ -135,11 +135,12 @@ def test_a_part_is_found_where_it_lies(kind):
 
 
 @pytest.fixture
-def trained(quick):
+def trained(prior):
     def train(field, **more):
         return make_reconstructor(
-            "observed_gaps", window=1, width=4, crop=16, batch=2, steps=1, precision="float32", threads=1
-        ).fit(field, **more)
+            "observed_gaps", window=1, width=4, crop=16, batch=2, steps=1, precision="float32", threads=1,
+            first_guess=prior, blocks=2, posterior_draws=2,
+        ).fit(field, **more)  # fmt: skip
 
     return train
 

@@ -265,11 +265,11 @@ def test_networks_do_not_look_at_observations_of_an_endless_error(prior):
 
 
 @pytest.fixture(scope="module")
-def learned(noisy, domain, prior):
+def learned(noisy, domain):
     field, error = noisy
     return make_reconstructor(
         "cloud_mask:scale=5", window=1, width=8, crop=20, batch=4, steps=60, weight_prior=0, weight_likelihood=0,
-        precision="float32", threads=1, first_guess=prior,
+        precision="float32", threads=1, prior_evaluations=12,
     ).fit(field, domain=domain, error=error)  # fmt: skip
 
 
