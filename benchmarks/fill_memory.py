@@ -4,7 +4,7 @@
     python benchmarks/fill_memory.py --days 2000 --side 1024 --times 1 --chunks 8,256,256 --seconds 600
 
 Every fill runs in a process of its own; prints the peaks and their ratio. With ``--seconds`` a fill is stopped after so
-long: its peak is that of slabs at work, as many as there are threads, and all slabs are alike.
+long: its peak is that of tasks at work, as many as there are threads, and all tasks are alike.
 """
 
 import argparse
@@ -23,8 +23,9 @@ from geogan.model import save_model
 FILL = """
 import sys
 from pathlib import Path
+from geogan.filling import Workers
 from geogan.pipelines.fill import fill
-fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), threads=int(sys.argv[4]))
+fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), workers=Workers(int(sys.argv[4])))
 """
 
 

@@ -22,11 +22,10 @@ from geogan.archive import Archive, Standardiser, Withheld
 from geogan.compute.threads import side_by_side
 from geogan.fields.field import Field
 from geogan.fields.measurement import measure
-from geogan.filling.fill import prepared
-from geogan.filling.plan import plan
-from geogan.filling.tiles import Tile
+from geogan.filling import Task, Workers, plan_tasks
+from geogan.filling.tiles import Span
 from geogan.io import open_field
-from geogan.model import Model, Networks, grid_of, reconstruct, save_model
+from geogan.model import Model, Networks, grid_of, prepare_archive, reconstruct, save_model
 from geogan.model.networks import ErrorNet, UNet
 from geogan.operators.cloud import CloudMask
 from geogan.pipelines.fill import fill
@@ -74,7 +73,7 @@ def untrained(field: xr.DataArray, precision: str) -> Model:
 
 
 class TileTensors(NamedTuple):
-    """What is filled of a tile at a time, and its slab's own dates: the error is predicted of them alone."""
+    """What is filled of a tile at a time, and the dates of its task: the error is predicted for them alone."""
 
     values: torch.Tensor
     mask: torch.Tensor
@@ -84,12 +83,12 @@ class TileTensors(NamedTuple):
 
 
 def tile_tensors(
-    archive: Archive, slab: Tile, row: Tile, column: Tile, device: str | torch.device = "cpu"
+    archive: Archive, task: Task, row: Span, column: Span, device: str | torch.device = "cpu"
 ) -> TileTensors:
     """One tile of an archive, in memory."""
-    film = archive.read(slab.read, row.read, column.read)
+    film = archive.read(task.dates.read, row.read, column.read)
     parts = (film.values, film.mask, film.domain, film.days)
-    return TileTensors(*(part.to(device) for part in parts), slab.inner)  # type: ignore[misc]
+    return TileTensors(*(part.to(device) for part in parts), task.dates.inner)  # type: ignore[misc]
 
 
 def main() -> None:
@@ -107,9 +106,10 @@ def main() -> None:
         field.to_dataset().chunk(time=8).to_zarr(data, consolidated=False)
         model = untrained(field, given.precision)
         save_model(run, model)
-        archive = prepared(model, Field.of(open_field(data))).held()
-        cut = plan(model, archive)
-        tiles = [tile_tensors(archive, *places) for places in itertools.product(cut.slabs, cut.rows, cut.columns)]
+        archive = prepare_archive(model, Field.of(open_field(data))).held()
+        plan = plan_tasks(model, archive)
+        parts = itertools.product(plan.tasks, plan.tile_rows, plan.tile_columns)
+        tiles = [tile_tensors(archive, *part) for part in parts]
         precision = getattr(torch, given.precision)
 
         def first_guess(part: TileTensors) -> torch.Tensor:
@@ -135,7 +135,7 @@ def main() -> None:
                     pass
                 times[name].append(time.perf_counter() - began)
             began = time.perf_counter()
-            fill(data, run, Path(folder) / f"filled{turn}.zarr", threads=given.threads)
+            fill(data, run, Path(folder) / f"filled{turn}.zarr", workers=Workers(given.threads))
             times["fill"].append(time.perf_counter() - began)
         median = {name: statistics.median(values) for name, values in times.items()}
         cells = given.days * given.side**2

@@ -19,6 +19,7 @@ from pathlib import Path
 from distributed import Client
 from fill_throughput import gappy_archive, untrained
 
+from geogan.filling import Workers
 from geogan.filling.cluster import connect
 from geogan.model import save_model
 from geogan.pipelines.fill import fill
@@ -61,7 +62,8 @@ def main() -> None:
         for turn in range(given.rounds + 1):
             for count, client in clusters.items():
                 computed, began = processors_time(client), time.perf_counter()
-                fill(data, run, Path(folder) / f"filled{count}-{turn}.zarr", scheduler=client.scheduler.address)
+                workers = Workers(scheduler=client.scheduler.address)
+                fill(data, run, Path(folder) / f"filled{count}-{turn}.zarr", workers=workers)
                 if turn:
                     times[count].append(time.perf_counter() - began)
                     took[count].append(processors_time(client) - computed)

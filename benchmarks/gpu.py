@@ -21,10 +21,9 @@ from fill_throughput import gappy_archive, tile_tensors, untrained
 from train_step import compare
 
 from geogan.fields.field import Field
-from geogan.filling.fill import prepared
-from geogan.filling.plan import plan
+from geogan.filling import Workers, plan_tasks
 from geogan.io import open_field
-from geogan.model import Networks, reconstruct, save_model
+from geogan.model import Networks, prepare_archive, reconstruct, save_model
 from geogan.pipelines.fill import fill
 from geogan.prior import Film
 
@@ -87,12 +86,12 @@ def main() -> None:
         for precision in ("float32", "bfloat16"):
             model = untrained(field, precision)
             save_model(run, model)
-            archive = prepared(model, Field.of(open_field(data))).held()
-            cut = plan(model, archive)
+            archive = prepare_archive(model, Field.of(open_field(data))).held()
+            plan = plan_tasks(model, archive)
             network, error = (None if each is None else each.to(device) for each in (model.network, model.error))
             tiles = [
-                tile_tensors(archive, *places, device=device)
-                for places in itertools.product(cut.slabs, cut.rows, cut.columns)
+                tile_tensors(archive, *part, device=device)
+                for part in itertools.product(plan.tasks, plan.tile_rows, plan.tile_columns)
             ]
 
             def first_guess() -> None:
@@ -114,7 +113,7 @@ def main() -> None:
             turn = iter(range(10**6))
 
             def whole() -> None:
-                fill(data, run, Path(folder) / f"{precision}{next(turn)}.zarr", device=given.device)  # noqa: B023
+                fill(data, run, Path(folder) / f"{precision}{next(turn)}.zarr", workers=Workers(device=given.device))  # noqa: B023
 
             guess, one_pass, error_pass, filled = map(seconds, (first_guess, generator, errors, whole))
             alone = guess + one_pass + error_pass

@@ -17,7 +17,8 @@ import xarray as xr
 
 from geogan import Reconstructor
 from geogan.evaluation import EnsembleTally
-from geogan.filling import fill
+from geogan.fields.field import Field
+from geogan.filling import FillOptions, fill_field
 from geogan.model import Model
 
 NAME = "lst_masked"
@@ -25,7 +26,7 @@ NAME = "lst_masked"
 
 def first_guess(model: Model, field: xr.DataArray, members: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of an observation, (H, W), by the Gaussian posterior that the model starts from."""
-    filled = fill(replace(model, network=None, error=None), field, members=members)
+    filled = fill_field(replace(model, network=None, error=None), Field.of(field), FillOptions(members=members))
     noise = model.prior.noise * model.prior.amplitude * model.standardiser.scale[0]
     return filled[NAME].values.astype(float), np.hypot(filled[f"{NAME}_std"].values.astype(float), noise)
 

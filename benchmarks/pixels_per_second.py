@@ -29,7 +29,7 @@ from geogan.evaluation.baselines.dineof import dineof
 from geogan.fields.field import Field
 from geogan.fields.measurement import measure
 from geogan.fields.synthetic import synthetic_sst
-from geogan.filling import fill
+from geogan.filling import fill_field
 from geogan.operators.cloud import CloudMask
 
 
@@ -123,7 +123,7 @@ def main() -> None:
     bare = replace(model, network=None, error=None)
 
     def ours(model) -> Callable[[Sea], np.ndarray]:  # noqa: ANN001
-        return lambda sea: fill(model, field).sst.values - mean
+        return lambda sea: fill_field(model, Field.of(field)).sst.values - mean
 
     methods: dict[str, tuple[Sea, Callable[[Sea], np.ndarray | None]]] = {
         "geogan, first guess and networks": (sea, ours(model)),

@@ -16,14 +16,14 @@ from geogan.compute.device import find_device
 from geogan.files.places import check_apart
 from geogan.files.run_folder import MODEL, STATE, holds
 from geogan.files.user_path import user_path
-from geogan.filling.fill import fill
+from geogan.filling import FillOptions, fill_field
 from geogan.io import as_field, mark_gaps
 from geogan.model import Model, load_model, save_model
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
 from geogan.prior import GaussianPrior
-from geogan.settings import GROUP_OF, GROUPS, NetworkConfig, Objective, Settings, TrainConfig, check_settings
+from geogan.settings import GROUP_OF, GROUPS, NetworkConfig, Objective, Settings, TrainConfig
 from geogan.training import Checkpoint, Inputs, Progress, claimed, prepare_training, train_model
 
 Parameters = ParamSpec("Parameters")
@@ -327,16 +327,12 @@ class Reconstructor:
             The filled variable; ``*_source``: 0 observed, 1 filled, 2 land, 3 refused, 4 unreadable, 5 screened;
             ``*_std``, the standard deviation of its error on the filled cells; of several members, ``*_member``.
         """
-        check_settings({"keep_observed": keep_observed, "members": members, "seed": seed})
-        return fill(
+        options = FillOptions(keep_observed, members, max_error, seed, screen)
+        return fill_field(
             self._model(),
             as_field(field),
+            options,
             error=None if error is None else as_field(error).array,
-            keep_observed=keep_observed,
-            members=members,
-            max_error=max_error,
-            seed=seed,
-            screen=screen,
             device=find_device(self.device),
             message=message or (lambda sentence: None),
         )

@@ -14,6 +14,7 @@ from geogan.fields.measurement import measure
 from geogan.fields.synthetic import synthetic_sst
 from geogan.files.places import check_apart
 from geogan.files.user_path import user_path
+from geogan.filling import Workers
 from geogan.io import open_field
 from geogan.operators.errors import InputError
 from geogan.operators.parse import parse
@@ -81,7 +82,7 @@ def demo(
         console=console,
     )
     announce(f"geogan fill {out}/gappy.zarr --model {out}/model --out {out}/filled.zarr")
-    filled = fill(out / "gappy.zarr", run, out / "filled.zarr", threads=threads, console=console)
+    filled = fill(out / "gappy.zarr", run, out / "filled.zarr", workers=Workers(threads), console=console)
 
     announce(f"geogan evaluate {out}/gappy.zarr --model {out}/model --truth {out}/truth.zarr --no-ablation")
     rows = evaluate(

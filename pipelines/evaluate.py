@@ -19,7 +19,7 @@ from geogan.files.disk import writing
 from geogan.files.places import check_apart
 from geogan.files.run_folder import ABLATION, RUN, holds, read_run
 from geogan.files.user_path import user_path
-from geogan.filling.fill import with_screen
+from geogan.filling import FillOptions, adapt_model
 from geogan.io import Source, check_measured, find_paths, open_source
 from geogan.model import Model, load_model
 from geogan.operators.errors import InputError
@@ -125,7 +125,7 @@ def evaluate(
     for paths in [data] if inputs.truth is None else [data, inputs.truth]:
         find_paths(paths)
     run, has_truth, console = user_path(model), inputs.truth is not None, outputs.console
-    trained = with_screen(load_model(run), inputs.screen)
+    trained = adapt_model(load_model(run), FillOptions(screen=inputs.screen))
     place = find_device(device)
     described = read_run(run) if holds(run, RUN) else {"variable": trained.variable, "time": None}
     source, error, truth = _open(data, run, trained, described, inputs)

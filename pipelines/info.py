@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from geogan.archive import Outliers, check_field, describe_field, describe_outliers
-from geogan.compute.streaming import stored_chunks
+from geogan.compute.streaming import reading_hint
 from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
 from geogan.fields.variables import is_joined, variables_of
 from geogan.files.run_folder import RUN, STATE, holds, is_run, read_run
 from geogan.files.user_path import user_path
-from geogan.filling.chunks import KEPT_BYTES, default_reads, good_cost, grid_cost, reading_cost, warning
-from geogan.filling.plan import cut_grid
 from geogan.io import Data, Reading, Source, find_domain, open_masks, open_source
 from geogan.operators.errors import InputError
 from geogan.pipelines.info_report import print_report
@@ -146,29 +144,8 @@ def _run(path: Path) -> dict[str, Any]:
 
 def _times_read(field: Field) -> str:
     """Return how often a fill reads each byte, and what to do if that is often."""
-    array, axes, shape = field.array, field.axes, field.grid
-    if axes.time is None or array.chunks is None:
+    if field.axes.time is None:
         return "once"
-    count = field.shape[0]
-    values = array.size // count
-    chunks = stored_chunks(field.stacked)
-    preferred = array.encoding.get("preferred_chunks") or {}
-    stored = [int(preferred.get(dim, array.sizes[dim])) for dim in (axes.time, axes.y, axes.x)]
-    dates, down, across = cut_grid(
-        shape,
-        bands=values // (shape[0] * shape[1]),
-        alone=axes.independent or count == 1,
-        is_periodic=field.is_periodic,
-    )
-    least = None
-    if len(down) * len(across) == 1:
-        kept = KEPT_BYTES // (values * array.dtype.itemsize)
-        cost = reading_cost(default_reads(count, values), chunks[0], kept=kept)
-    else:
-        reads = default_reads(count, values, dates=dates)
-        ys, xs = ([part.read for part in side] for side in (down, across))
-        kept = KEPT_BYTES * shape[0] * shape[1] // (values * array.dtype.itemsize)
-        cost = grid_cost(reads, ys, xs, chunks, kept=kept)
-        least = good_cost(reads, ys, xs, (count, *shape))
-    words = warning(cost, stored, least=least)
-    return f"{cost.times:.1f} times" + (f"; {words.split('; ')[-1]}" if words else "")
+    # Dates and cells of a task of the largest grid that is filled in one piece.
+    hint = reading_hint(field.stacked, dates=24, cells=min(field.grid[0] * field.grid[1], 1400 * 1400))
+    return "once" if hint is None else hint.removeprefix("each byte of the archive is read ")

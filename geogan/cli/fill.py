@@ -64,12 +64,6 @@ def fill(
             "--append", help="Extend a finished product by the dates that were added to the data.", show_default=False
         ),
     ] = False,
-    refill: Annotated[
-        bool,
-        typer.Option(
-            help="When appending, fill again those last dates that had none after them, or leave all that is there."
-        ),
-    ] = True,
     skip_bad: Annotated[
         bool,
         typer.Option(
@@ -104,31 +98,21 @@ def fill(
     device: Device = "auto",
 ) -> None:
     """Fill the gaps of a field with a trained model."""
+    from geogan.filling import FillOptions, Workers
+    from geogan.operators.errors import InputError
+    from geogan.pipelines.fill import Selection
     from geogan.pipelines.fill import fill as run
 
+    if append and overwrite:
+        raise InputError("a product is either appended to or overwritten; leave --append or --overwrite out")
     path = run(
         given_data(data, data_option),
         model,
         out,
-        variable=variable,
-        time=time,
-        group=group,
-        dims=dims,
-        where=where,
-        keep_observed=keep_observed,
-        members=members,
-        max_error=max_error,
-        seed=seed,
-        overwrite=overwrite,
-        append=append,
-        refill=refill,
-        skip_bad=skip_bad,
-        allow_product=allow_product,
-        screen=screen,
-        threads=threads,
-        scheduler=scheduler,
-        workers=workers,
-        device=device,
+        options=FillOptions(keep_observed, members, max_error, seed, screen),
+        selection=Selection(variable, time, group, dims, where, skip_bad, allow_product),
+        mode="append" if append else "overwrite" if overwrite else "new",
+        workers=Workers(threads, scheduler, workers, device),
         console=make_console(),
     )
     echo(path)

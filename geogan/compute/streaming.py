@@ -113,6 +113,32 @@ def stored_chunks(field: xr.DataArray) -> list[list[int]]:
     return chunks
 
 
+def reading_hint(field: xr.DataArray, *, dates: int, cells: int, kept: int = 64 * 2**20) -> str | None:
+    """Return a hint where chunks hold many more dates than are read at a time, so that they are decoded repeatedly.
+
+    Parameters
+    ----------
+    field : DataArray, shape (T, C, H, W)
+    dates, cells : int
+        Dates, and cells of each date, that a task of a fill reads.
+    kept : int
+        Bytes of decoded chunks that a fill keeps.
+
+    Examples
+    --------
+    >>> year = xr.DataArray(np.zeros((365, 1, 9, 9)), dims=("time", "band", "y", "x")).chunk(time=365)
+    >>> reading_hint(year, dates=24, cells=81, kept=1000)
+    'each byte of the archive is read about 15 times: its chunks hold 365 dates; rechunk it to (8, 512, 512)'
+    """
+    if field.chunks is None:
+        return None
+    stored, size = max(stored_chunks(field)[0]), np.dtype(field.encoding.get("dtype", field.dtype)).itemsize
+    if stored <= 2 * dates or stored * cells * field.shape[1] * size <= kept:
+        return None
+    times = f"each byte of the archive is read about {stored / dates:.0f} times"
+    return f"{times}: its chunks hold {stored} dates; rechunk it to (8, 512, 512)"
+
+
 def _split(length: int, begins_within: bool, size: int) -> list[int]:
     whole, rest = [size] * (length // size), [length % size] * (length % size > 0)
     return rest + whole if begins_within else whole + rest

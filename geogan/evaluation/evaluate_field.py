@@ -19,10 +19,9 @@ from geogan.evaluation.tables import LeagueTable
 from geogan.evaluation.truth import match_truth
 from geogan.fields.field import Field
 from geogan.fields.observation_error import error_checker
-from geogan.filling.fill import prepared, with_screen
-from geogan.filling.regime import Regime
+from geogan.filling import FillOptions, Regime, adapt_model
 from geogan.io import as_field
-from geogan.model import Model
+from geogan.model import Model, prepare_archive
 from geogan.operators.errors import InputError
 from geogan.reconstructor import Reconstructor
 
@@ -88,7 +87,7 @@ def evaluate(
     reconstructor = model if isinstance(model, Reconstructor) else Reconstructor.load(model)
     if not hasattr(reconstructor, "model_"):
         raise InputError("nothing was learned yet; call fit, or load a run")
-    trained = with_screen(reconstructor.model_, screen)
+    trained = adapt_model(reconstructor.model_, FillOptions(screen=screen))
     measured = as_field(field)
     errors = None if error is None else as_field(error).array
     archive, sentences = scored_archive(trained, measured, scoring, error=errors, has_truth=truth is not None)
@@ -124,7 +123,7 @@ def scored_archive(
     InputError
         If the model cannot fill the field, or what is to be scored does not exist.
     """
-    archive = prepared(model, field, error=error, withheld=not has_truth)
+    archive = prepare_archive(model, field, error=error, withheld=not has_truth)
     check_scoring(scoring, model, archive)
     regime = Regime(archive, field.name, model.bands if model.band_units else ())
     check_error = error_checker(field.with_error(archive.error))

@@ -21,14 +21,11 @@ from geogan.fields.axes import VARIABLE
 from geogan.fields.field import Field
 from geogan.fields.transforms import Transform
 from geogan.fields.variables import is_joined
-from geogan.filling.fill import check_members
-from geogan.filling.plan import Plan, plan
-from geogan.filling.task import fill_slab
-from geogan.filling.tiles import Tile
+from geogan.filling import FillOptions, Plan, Task, adapt_model, estimate, plan_tasks
 from geogan.model import Model
 from geogan.operators.errors import InputError
 
-TaskFiller = Callable[[Tile], Estimate]
+TaskFiller = Callable[[Task], Estimate]
 """Function that fills the dates of a task."""
 
 
@@ -82,19 +79,19 @@ def score_methods(
     methods = _available(scoring.methods, first, archive)
     # Members come in antithetic pairs, of which one is scored.
     members = 2 * scoring.members if scoring.members > 1 else 1
-    tasks = plan(first, archive, members=members, whole=True)
+    plan = plan_tasks(first, archive, members=members, whole_maps=True)
     gaps = Gaps.of(archive, truth, is_everywhere=not first.operator.masks)
-    tiles = gaps.tiles(tasks)
+    tasks = gaps.tasks(plan)
     # Only slow baselines need the dates before they fill.
     has_slow = any(name in BASELINES and BASELINES[name].is_slow for name in methods)
-    dates = gaps.dates(tiles) if has_slow else np.zeros(0, int)
+    dates = gaps.dates(tasks) if has_slow else np.zeros(0, int)
     given = BaselineInput(archive, first, dates, device, threads, partial(progress, ""), message)
-    fillers = method_fillers(methods, models, given, tasks, members=members, progress=progress)
+    fillers = method_fillers(methods, models, given, plan, members=members, progress=progress)
     league = _League(gaps, scoring.by, fillers, first)
     total = {key: RowSums() for key in league.keys}
-    for count, sums in enumerate(side_by_side(league.score, tiles, threads=threads), 1):
+    for count, sums in enumerate(side_by_side(league.score, tasks, threads=threads), 1):
         total = {key: before + sums[key] for key, before in total.items()}
-        progress("scoring", count, len(tiles))
+        progress("scoring", count, len(tasks))
     if not any(sums.plain.asked for sums in total.values()):
         raise InputError(_NOTHING)
     return [sums.row(name, variable) for (name, variable), sums in total.items()]
@@ -115,7 +112,7 @@ def check_scoring(scoring: Scoring, model: Model, archive: Archive) -> None:
         If it does not.
     """
     if scoring.members > 1:
-        check_members(model, scoring.members)
+        adapt_model(model, FillOptions(members=scoring.members))
     if "season" in scoring.by and archive.phase is None:
         raise InputError("the archive has no dates, so it cannot be scored by season; omit season")
 
@@ -124,7 +121,7 @@ def method_fillers(
     methods: Sequence[str],
     models: Mapping[str, Model],
     given: BaselineInput,
-    tasks: Plan,
+    plan: Plan,
     *,
     members: int,
     progress: Callable[[str, float, float], None] = lambda name, done, total: None,
@@ -139,7 +136,7 @@ def method_fillers(
         Every model is a method by its name.
     given : BaselineInput
         What baselines receive; its model gives the Gaussian MAP.
-    tasks : Plan
+    plan : Plan
     members : int
         Members of the models and of the Gaussian MAP.
     progress : callable
@@ -148,12 +145,12 @@ def method_fillers(
         Prepares a baseline by its name.
     """
 
-    def by_model(model: Model, tile: Tile) -> Estimate:
-        filled = fill_slab(model, given.archive, tile, tasks, members=members, device=given.device)
+    def by_model(model: Model, task: Task) -> Estimate:
+        filled = estimate(model, given.archive, task, plan, members=members, device=given.device)
         return Estimate(filled.field, filled.std, filled.members)
 
-    def by_baseline(fill: DateFiller, tile: Tile) -> Estimate:
-        return Estimate(fill(tile.core))
+    def by_baseline(fill: DateFiller, task: Task) -> Estimate:
+        return Estimate(fill(task.dates.core))
 
     fillers: dict[str, TaskFiller] = {}
     for name in methods:
@@ -208,17 +205,12 @@ class Gaps:
                 truth = truth.isel({truth.dims[1]: standardiser.source_bands})
         return cls(archive, truth, is_everywhere)
 
-    def tiles(self, tasks: Plan) -> list[Tile]:
+    def tasks(self, plan: Plan) -> list[Task]:
         """Return the tasks to score: all of a plan, or the runs of dates with withheld observations."""
         if self.truth is not None:
-            return tasks.slabs
-        if self.archive.withheld is None:
-            return []
-        count, margin = len(self.archive.days), tasks.margin
-        return [
-            Tile(run, slice(max(0, run.start - margin), min(count, run.stop + margin)))
-            for run in self.archive.withheld.runs()
-        ]
+            return plan.tasks
+        runs = [] if self.archive.withheld is None else self.archive.withheld.runs()
+        return [plan.whole_maps(run, len(self.archive.days)) for run in runs]
 
     def read(self, dates: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return the truth of some dates, and the mask of the cells to score, (t, C, H, W)."""
@@ -229,10 +221,10 @@ class Gaps:
         is_gap = self.is_everywhere | ~np.isfinite(measured)
         return truth, np.isfinite(truth) & is_gap & self.archive.domain
 
-    def dates(self, tiles: Sequence[Tile]) -> np.ndarray:
+    def dates(self, tasks: Sequence[Task]) -> np.ndarray:
         """Return the dates with a cell to score, in order."""
         found = [np.zeros(0, int)]
-        for core in (tile.core for tile in tiles):
+        for core in (task.dates.core for task in tasks):
             _, where = self.read(core)
             found.append(core.start + np.flatnonzero(where.any((1, 2, 3))))
         if not sum(map(len, found)):
@@ -288,18 +280,18 @@ class _League:
         """Whether errors are in the field's units: anomalies are scored if its bands have different units."""
         return len(self.bands) > 1 or self.gaps.archive.standardiser.error_unit("")[1] != "anomalies"
 
-    def score(self, tile: Tile) -> dict[tuple[str, str], RowSums]:
+    def score(self, task: Task) -> dict[tuple[str, str], RowSums]:
         """Return the sums of one task, by method and variable."""
-        sums = {key: RowSums() for key in self.keys}
-        truth, where = self.gaps.read(tile.core)
+        sums, dates = {key: RowSums() for key in self.keys}, task.dates.core
+        truth, where = self.gaps.read(dates)
         if not where.any():
             return sums
-        scaled_truth = self._scaled(truth, tile.core)
+        scaled_truth = self._scaled(truth, dates)
         archive, standardiser = self.gaps.archive, self.gaps.archive.standardiser
-        categories = self.gaps.categories(tile.core, self.by)
-        known = self.gaps.known_error(tile.core, truth.shape, has_units=self.has_units)
+        categories = self.gaps.categories(dates, self.by)
+        known = self.gaps.known_error(dates, truth.shape, has_units=self.has_units)
         for name, fill in self.fillers.items():
-            estimate = self._in_units(fill(tile), truth, tile.core)
+            estimate = self._in_units(fill(task), truth, dates)
             error = standardiser.error_of(self._noise(name), estimate.field)
             if isinstance(known, np.ndarray):
                 error = np.hypot(error, known)

@@ -1,1 +1,24 @@
-"""From a model and a field to a product."""
+"""Fill a field: plan its tasks, read, estimate and compose each of them, and write the product."""
+
+from geogan.filling.fill import FillOptions, adapt_model, fill_field
+from geogan.filling.job import Job
+from geogan.filling.plan import Plan, Task, plan_tasks
+from geogan.filling.regime import Regime
+from geogan.filling.task import Estimate, estimate
+from geogan.filling.write import Reports, Workers, fill_product
+
+__all__ = [
+    "Estimate",
+    "FillOptions",
+    "Job",
+    "Plan",
+    "Regime",
+    "Reports",
+    "Task",
+    "Workers",
+    "adapt_model",
+    "estimate",
+    "fill_field",
+    "fill_product",
+    "plan_tasks",
+]

@@ -1,161 +1,340 @@
-"""How a field is cut to be filled: slabs of dates, panels of a large grid, tiles with halos; integers only.
+"""Cut a field into tasks: some dates of some tiles, filled and written at a time; integers only.
 
-A slab is some dates of the grid, or of a panel of its rows and columns where it is large. It reads some dates more
-on either side: the first guess and the windows look there. Tiles are those of the whole grid, so panels agree to the
-last bit with the whole.
+A task also reads dates before and after its own, because the first guess and the networks use neighbouring dates, and
+tiles beside its own, because neighbouring tiles are blended. The tiles are those of the whole grid, so a value depends
+on the dates of its task but not on the task's rows and columns.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
 from geogan.archive import Archive
-from geogan.filling.chunks import READ_SLABS, SLAB_DATES, SLAB_MARGIN, SLAB_VALUES, slab_dates
-from geogan.filling.panels import Panel, panel_axis, panel_size
-from geogan.filling.tiles import Tile, tile_axis
+from geogan.filling.tiles import Span, group_tiles, tile_axis, turns, widened
 from geogan.model import Model
 
-# Cells of one side of a tile, and those it reads beyond.
-TILE, HALO = 192, 32
-# The generator's coarser levels start at multiples of this: a tile's must be those of the whole grid.
+# The generator's coarser levels start at multiples of this number of cells, and so do tiles.
 LEVELS = 4
-# Dates of a slab of a small grid, at most so many more on either side, and values of one; large grids are cut into
-# panels for it.
-DATES, MARGIN, SLAB = SLAB_DATES, SLAB_MARGIN, SLAB_VALUES
-# Values of a slab of independent samples, where those of DATES are fewer.
-SAMPLES_VALUES = 1_000_000
-
-# Cells around a cell, a side, in which the members' spread is compared with the predicted error.
-AROUND = 17
+# A task of a cut grid has whole multiples of so many tiles a side, so that stored chunks are not smaller.
+UNIT = 2
 
 
-class Plan(NamedTuple):
-    """How a field is cut."""
+@dataclass(frozen=True)
+class TaskSizes:
+    """Sizes by which a fill is cut into tasks.
 
-    slabs: list[Tile]
-    rows: list[Tile]
-    columns: list[Tile]
-    margin: int  # dates looked at before and after a slab, where there are as many
-    dates: int  # of a whole slab
-    down: list[Tile]  # rows of panels
-    across: list[Tile]  # and their columns
-    origin: tuple[int, int]  # where the field begins on the model's grid
-    around: int  # cells around a cell, a side, in which members' spread is compared with the predicted error
-    is_periodic: bool = False  # whether the last column touches the first
-
-    @property
-    def total(self) -> int:
-        """Slabs of all panels."""
-        return len(self.slabs) * len(self.down) * len(self.across)
-
-    @property
-    def panelled(self) -> bool:
-        """Whether there are several panels."""
-        return len(self.down) * len(self.across) > 1
-
-    def at(self, number: int) -> tuple[Tile, Panel]:
-        """Dates and panel of a slab; those of one panel follow one another, for they share what they read."""
-        panel, slab = divmod(number, len(self.slabs))
-        row, column = divmod(panel, len(self.across))
-        return self.slabs[slab], Panel(self.down[row], self.across[column])
-
-    def whole(self, slab: Tile) -> slice:
-        """Dates of a slab with those that were not asked for, counted from the first it reads.
-
-        What goes through a network at a time depends on them alone, for in batches of other sizes sums are rounded
-        otherwise.
-        """
-        start = slab.core.start - slab.core.start % self.dates
-        return slice(start - slab.read.start, min(start + self.dates, slab.read.stop) - slab.read.start)
-
-
-def cut_grid(
-    shape: tuple[int, int], *, bands: int = 1, members: int = 1, alone: bool = False, is_periodic: bool = False
-) -> tuple[int, list[Tile], list[Tile]]:
-    """Dates of a slab, and the rows and columns of panels, for a grid of that shape.
-
-    Parameters
+    Attributes
     ----------
-    shape : (int, int)
-        Rows and columns.
-    bands, members : int
-    alone : bool
-        Whether every date is filled from itself: what needs no dates around it is better cut in time.
+    tile, halo : int
+        Cells of a side of a tile, and cells that it reads beyond them.
+    dates : int
+        Dates of a task; half as many where the whole grid of these dates has more than ``small_values`` values.
+    margin : int
+        Dates read before and after those of a task, at most. They cost time, dates of a task cost memory.
+    values : int
+        Values (cells, dates, bands, members) of a task, at most.
+    small_values : int
+    read_values : int
+        Values (cells, dates, bands) that a task of a part of the grid reads, at most.
+    kept_bytes : int
+        Bytes of decoded chunks that are kept for the next task.
+    around : int
+        Side, in cells, of the square in which the spread of the members is compared with the predicted error.
+    sample_values : int
+        Values of a task of independent samples, at least.
+    """
+
+    tile: int = 192
+    halo: int = 32
+    dates: int = 48
+    margin: int = 8
+    values: int = 48_000_000
+    small_values: int = 13_000_000
+    read_values: int = 144_000_000
+    kept_bytes: int = 64 * 2**20
+    around: int = 17
+    sample_values: int = 1_000_000
+
+    @property
+    def rim(self) -> int:
+        """Cells around a task in which the members must be known too."""
+        return self.around // 2
+
+    @property
+    def unit(self) -> int:
+        """Cells of the smallest side of a task of a part of the grid."""
+        return UNIT * -(-self.tile // LEVELS) * LEVELS
+
+    def tiles(self, length: int, *, is_periodic: bool) -> list[Span]:
+        """Cut an axis into tiles."""
+        return tile_axis(length, self.tile, self.halo, multiple=LEVELS, is_periodic=is_periodic)
+
+    def most_dates(self, values: int) -> int:
+        """Return the dates of a task of the whole grid, but for the limit on its values.
+
+        Parameters
+        ----------
+        values : int
+            Values of a date: cells times bands times members.
+
+        Examples
+        --------
+        >>> TaskSizes().most_dates(512 * 512), TaskSizes().most_dates(1024 * 1024)
+        (48, 24)
+        """
+        return self.dates if self.dates * values <= self.small_values else max(1, self.dates // 2)
+
+
+class Grid(NamedTuple):
+    """What decides the size of a task: the grid, and the values of each of its cells."""
+
+    rows: int
+    columns: int
+    bands: int = 1
+    members: int = 1
+    is_periodic: bool = False  # whether the last column touches the first
+    has_margin: bool = True  # whether dates around those of a task are read
+
+
+class Task(NamedTuple):
+    """A part of a field that is filled and written at a time.
+
+    Attributes
+    ----------
+    dates, rows, columns : Span
+    network_dates : slice
+        Dates that pass the networks together, counted from the first date read. Batches of other sizes round sums
+        differently, so these do not depend on the dates that are asked for.
+    """
+
+    dates: Span
+    rows: Span
+    columns: Span
+    network_dates: slice
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a field is cut into tasks.
+
+    Attributes
+    ----------
+    dates, rows, columns : list of Span
+        Tasks along each axis.
+    tile_rows, tile_columns : list of Span
+        Tiles along each axis.
+    margin : int
+        Dates read before and after a task, where there are as many.
+    size : int
+        Dates of a whole task.
+    origin : (int, int)
+        Row and column of the model's grid at which the field begins.
+    around : int
+        As in `TaskSizes`.
     is_periodic : bool
         Whether the last column touches the first.
     """
-    size, *panel = panel_size(
-        shape,
-        bands=bands,
-        members=members,
-        dates=slab_dates(bands * members * shape[0] * shape[1], DATES),
-        margin=0 if alone else MARGIN,
-        tile=_multiple(TILE),
-        halo=HALO,
-        rim=AROUND // 2,
-        most=SLAB,
-        most_read=READ_SLABS * SLAB,
-        is_periodic=is_periodic,
-    )
-    down, across = (
-        panel_axis(_tiles(length, is_periodic=wraps), part, AROUND // 2, is_periodic=wraps)
-        for length, part, wraps in zip(shape, panel, (False, is_periodic), strict=True)
-    )
-    return size, down, across
+
+    dates: list[Span]
+    rows: list[Span]
+    columns: list[Span]
+    tile_rows: list[Span]
+    tile_columns: list[Span]
+    margin: int
+    size: int
+    origin: tuple[int, int]
+    around: int
+    is_periodic: bool = False
+
+    @property
+    def total(self) -> int:
+        """Number of tasks."""
+        return len(self.dates) * len(self.rows) * len(self.columns)
+
+    @property
+    def has_whole_maps(self) -> bool:
+        """Whether every task has all rows and columns."""
+        return len(self.rows) * len(self.columns) == 1
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All tasks, in their order."""
+        return [self.task(number) for number in range(self.total)]
+
+    def task(self, number: int) -> Task:
+        """Return a task by its number; consecutive tasks share the cells that they read."""
+        part, date = divmod(number, len(self.dates))
+        row, column = divmod(part, len(self.columns))
+        dates = self.dates[date]
+        # The dates of the whole task, also where only some of them are asked for.
+        start = dates.core.start - dates.core.start % self.size
+        together = slice(start - dates.read.start, min(start + self.size, dates.read.stop) - dates.read.start)
+        return Task(dates, self.rows[row], self.columns[column], together)
+
+    def whole_maps(self, dates: slice, count: int) -> Task:
+        """Return a task of any dates of the whole grid.
+
+        Parameters
+        ----------
+        dates : slice
+        count : int
+            Dates of the archive.
+        """
+        span = Span(dates, slice(max(0, dates.start - self.margin), min(count, dates.stop + self.margin)))
+        rows, columns = (slice(0, tiles[-1].core.stop) for tiles in (self.tile_rows, self.tile_columns))
+        return Task(span, Span(rows, rows), Span(columns, columns), span.inner)
 
 
-def _tiles(length: int, *, is_periodic: bool) -> list[Tile]:
-    return tile_axis(length, TILE, HALO, multiple=LEVELS, is_periodic=is_periodic)
+class _Candidate(NamedTuple):
+    """An axis cut into tasks of one size."""
+
+    size: int
+    wide: int  # cells of the longest task with its rim
+    read: int  # cells that the longest task reads
+    work: Fraction  # tiles that are computed, over the tiles of the axis
 
 
-def _multiple(cells: int) -> int:
-    return -(-cells // LEVELS) * LEVELS
+def _candidates(length: int, sizes: TaskSizes, *, is_periodic: bool) -> list[_Candidate]:
+    tiles, candidates = sizes.tiles(length, is_periodic=is_periodic), []
+    for size in [*range(sizes.unit, length, sizes.unit), length]:
+        tasks = group_tiles(tiles, size, sizes.rim, is_periodic=is_periodic)
+        wides = [widened(task.core, sizes.rim, length, is_periodic=is_periodic) for task in tasks]
+        computed = sum(
+            bool(turns(tile.read, wide, length, is_periodic=is_periodic)) for wide in wides for tile in tiles
+        )
+        wide = max(part.stop - part.start for part in wides)
+        read = max(task.read.stop - task.read.start for task in tasks)
+        candidates.append(_Candidate(size, wide, read, Fraction(computed, len(tiles))))
+    return candidates
 
 
-def plan(model: Model, archive: Archive, *, dates: slice = slice(None), members: int = 1, whole: bool = False) -> Plan:
-    """Slabs and tiles for some dates of an archive: a function of its size and the model alone.
+def task_size(grid: Grid, sizes: TaskSizes) -> tuple[int, int, int]:
+    """Return the dates, rows and columns of a task that bound its memory at the least work.
 
-    A slab sees the same dates around it whichever dates are asked for, so a part of a record is filled as the
-    whole record is.
+    Work is what is computed for each value that is kept: dates before and after the task, and tiles beside it. A grid
+    is not cut where the whole grid fits for all dates of a task.
 
     Parameters
     ----------
-    dates : slice
-    members : int
-    whole : bool
-        One panel, whatever the grid; of a large one a slab then holds few dates.
+    grid : Grid
+    sizes : TaskSizes
+
+    Returns
+    -------
+    dates, rows, columns : int
+        Rows and columns are multiples of ``sizes.unit``, or the whole axis; dates of a part of the grid divide those
+        of the whole grid. One date of the smallest part where nothing fits.
+
+    Examples
+    --------
+    >>> task_size(Grid(1400, 1400), TaskSizes())
+    (24, 1400, 1400)
+    >>> task_size(Grid(4096, 4096), TaskSizes())
+    (24, 1152, 1536)
     """
+    values = grid.bands * grid.members * grid.rows * grid.columns
+    dates, margin = sizes.most_dates(values), sizes.margin if grid.has_margin else 0
+    whole = min(dates, sizes.values // values)
+    if whole == dates:
+        return dates, grid.rows, grid.columns
+    rows = _candidates(grid.rows, sizes, is_periodic=False)
+    columns = _candidates(grid.columns, sizes, is_periodic=grid.is_periodic)
+    options = []
+    if whole:
+        work = Fraction(whole + 2 * margin, whole)
+        options.append((work, grid.rows * grid.columns, (whole, grid.rows, grid.columns)))
+    divisors = [count for count in range(dates, 0, -1) if dates % count == 0]
+    for y, x in itertools.product(rows, columns):
+        written, read = y.wide * x.wide * grid.bands * grid.members, y.read * x.read * grid.bands
+        for count in divisors:
+            if count * written <= sizes.values and (count + 2 * margin) * read <= sizes.read_values:
+                work = Fraction(count + 2 * margin, count) * y.work * x.work
+                # Of two parts with the same work the smaller is preferred.
+                options.append((work, y.size * x.size, (count, y.size, x.size)))
+                break
+    return min(options)[2] if options else (1, rows[0].size, columns[0].size)
+
+
+def plan_tasks(
+    model: Model,
+    archive: Archive,
+    *,
+    dates: slice = slice(None),
+    members: int = 1,
+    sizes: TaskSizes | None = None,
+    whole_maps: bool = False,
+) -> Plan:
+    """Cut some dates of an archive into tasks: a function of the archive's size and the model alone.
+
+    A task reads the same dates whichever dates are asked for, so a part of a record is filled as the whole record is.
+
+    Parameters
+    ----------
+    model : Model
+    archive : Archive
+    dates : slice
+        Dates to fill.
+    members : int
+        Ensemble members.
+    sizes : TaskSizes, optional
+    whole_maps : bool
+        Cut in time only; a task of a large grid then has few dates.
+    """
+    sizes = sizes or TaskSizes()
     first, last, _ = dates.indices(len(archive.days))
     count, (height, width) = len(archive.days), archive.domain.shape
-    each = archive.bands * height * width * members
-    size, down, across = cut_grid(
-        (height, width),
-        bands=archive.bands,
-        members=members,
-        alone=archive.independent or count == 1,
+    has_margin = not archive.independent and count > 1
+    grid = Grid(height, width, archive.bands, members, archive.is_periodic, has_margin)
+    values = archive.bands * members * height * width
+    if whole_maps:
+        size, height_of_task, width_of_task = (
+            max(1, min(sizes.most_dates(values), sizes.values // values)),
+            height,
+            width,
+        )
+    else:
+        size, height_of_task, width_of_task = task_size(grid, sizes)
+    if archive.independent and (height_of_task, width_of_task) == (height, width):
+        size = max(size, sizes.sample_values // values)
+    margin = _margin(model, archive, sizes)
+    tile_rows = sizes.tiles(height, is_periodic=False)
+    tile_columns = sizes.tiles(width, is_periodic=archive.is_periodic)
+    return Plan(
+        dates=_date_spans(slice(first, last), size, margin, count),
+        rows=group_tiles(tile_rows, height_of_task, sizes.rim),
+        columns=group_tiles(tile_columns, width_of_task, sizes.rim, is_periodic=archive.is_periodic),
+        tile_rows=tile_rows,
+        tile_columns=tile_columns,
+        margin=margin,
+        size=size,
+        origin=archive.origin,
+        around=sizes.around,
         is_periodic=archive.is_periodic,
     )
-    if whole and len(down) * len(across) > 1:
-        size = max(1, min(slab_dates(each, DATES), SLAB // each))
-        down, across = ([Tile(slice(0, length), slice(0, length))] for length in (height, width))
-    if archive.independent and len(down) * len(across) == 1:
-        size = max(size, SAMPLES_VALUES // each)
+
+
+def _margin(model: Model, archive: Archive, sizes: TaskSizes) -> int:
+    """Return the dates that a task reads before and after its own."""
     margin = model.frames - 1
-    if model.prior is not None and count > 1 and not archive.independent:
+    if model.prior is not None and len(archive.days) > 1 and not archive.independent:
         step = float(np.median(np.diff(archive.days)))
+        # Observations two e-folding times away hardly change the first guess.
         margin = max(margin, math.ceil(2 * model.prior.persistence / max(step, 1e-6)))
-    margin = max(model.frames - 1, min(margin, MARGIN))
-    slabs = [
-        Tile(
-            slice(max(first, start), min(start + size, last)),
+    return max(model.frames - 1, min(margin, sizes.margin))
+
+
+def _date_spans(dates: slice, size: int, margin: int, count: int) -> list[Span]:
+    """Cut dates into tasks that start at multiples of ``size``, whichever dates are asked for."""
+    return [
+        Span(
+            slice(max(dates.start, start), min(start + size, dates.stop)),
             slice(max(0, start - margin), min(count, start + size + margin)),
         )
-        for start in range(first - first % size, last, size)
+        for start in range(dates.start - dates.start % size, dates.stop, size)
     ]
-    rows, columns = _tiles(height, is_periodic=False), _tiles(width, is_periodic=archive.is_periodic)
-    return Plan(
-        slabs, rows, columns, margin, size, down, across, archive.origin, AROUND, is_periodic=archive.is_periodic
-    )

@@ -1,12 +1,15 @@
-"""An archive read by slabs: each chunk is decoded once where slabs share it and memory allows."""
+"""Read an archive task by task; a chunk that several tasks share is decoded once where memory allows."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import accumulate
 from threading import Lock
+from typing import NamedTuple
 
 import dask.array
 import numpy as np
@@ -16,63 +19,81 @@ from geogan.archive import Archive
 from geogan.archive.screening import CELLS, DATES, hide, with_neighbours
 from geogan.compute.streaming import stored_chunks
 from geogan.fields.circle import columns, stretches, taken
-from geogan.fields.marks import hide_unreadable, is_unreadable
-from geogan.filling.chunks import KEPT_BYTES, READ_SLABS, SLAB_VALUES, Cost, grid_cost, reading_cost, touched
-from geogan.filling.packed import Packing
-from geogan.filling.panels import Panel
-from geogan.filling.tiles import Tile
+from geogan.fields.codes import Codes, decoded
+from geogan.fields.marks import hide_unreadable, is_unreadable, plain_gaps
+from geogan.filling.plan import Plan, Task, TaskSizes
+from geogan.filling.tiles import Span, moved
+from geogan.operators.errors import InputError
 
 
-class SlabReader:
-    """Dates of an archive, in memory for as long as a slab needs them; safe to use from several threads.
+class _Box(NamedTuple):
+    """Dates, rows and columns that are read at a time."""
 
-    What is stored as small whole numbers is held as such, and decoded anew where a tile is read.
+    dates: slice
+    rows: slice
+    columns: slice
+
+    @property
+    def cells(self) -> int:
+        """Cells of a date."""
+        return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
+
+
+class TaskReader:
+    """Read what the tasks of an archive need; safe to use from several threads.
+
+    Values that are stored as integers are held as integers, and decoded where a tile is read.
 
     Parameters
     ----------
     archive : Archive
-    slabs : sequence of Tile, optional
-        Those of a grid that is read whole, one after another: no more is kept than two of them may share.
-    kept : int
-        Bytes of chunks that are kept for the next slab, at most.
+    plan : Plan, optional
+        Tasks of whole maps share few dates; no more chunks are then kept than two consecutive tasks may share.
+    sizes : TaskSizes, optional
     """
 
-    def __init__(self, archive: Archive, *, slabs: Sequence[Tile] = (), kept: int = KEPT_BYTES) -> None:
-        self.archive, self._most = archive, kept
-        self._packing = Packing.of(archive.field) if archive.streamed else None
-        if slabs and archive.streamed:
-            # Each begins and ends in the middle of a chunk.
-            dates = 2 * max(slab.read.stop - slab.read.start for slab in slabs) + 4 * max(
-                stored_chunks(archive.field)[0]
-            )
-            self._most = min(kept, dates * self._bytes(archive.domain.size))
+    def __init__(self, archive: Archive, plan: Plan | None = None, *, sizes: TaskSizes | None = None) -> None:
+        self.archive, self.sizes = archive, sizes or TaskSizes()
+        codes = Codes.of(archive.field.encoding) if archive.streamed else "in memory"
+        small = isinstance(codes, Codes) and codes.dtype.itemsize < archive.field.dtype.itemsize
+        self._codes = codes if isinstance(codes, Codes) and small and codes.fill is not None else None
+        if plan is not None and plan.has_whole_maps and archive.streamed:
+            # Each task begins and ends in the middle of a chunk.
+            dates = 2 * max(span.read.stop - span.read.start for span in plan.dates)
+            dates += 4 * max(stored_chunks(archive.field)[0])
+            most = min(self.sizes.kept_bytes, dates * self._bytes(archive.domain.size))
+            self.sizes = replace(self.sizes, kept_bytes=most)
         self._kept: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
         self._guard, self._decoding = Lock(), Lock()
 
-    def __reduce__(self) -> tuple[Callable[[Archive], SlabReader], tuple[Archive]]:
-        # What was decoded stays with the process that did it.
-        return partial(SlabReader, kept=self._most), (self.archive,)
+    def __reduce__(self) -> tuple[Callable[[Archive], TaskReader], tuple[Archive]]:
+        # Decoded chunks stay in the process that decoded them.
+        return partial(TaskReader, sizes=self.sizes), (self.archive,)
 
-    def hold(self, slab: Tile, panel: Panel | None = None) -> tuple[Archive, Tile]:
-        """What a slab reads of the archive, in memory, and the slab counted from its first date.
+    def hold(self, task: Task) -> tuple[Archive, Task]:
+        """Read what a task needs into memory.
 
-        Where that is more than the memory that a slab may take, its tiles are left to be read one by one.
+        Returns
+        -------
+        archive : Archive
+            The part of the archive that the task reads. The whole archive, lazy, where that part exceeds
+            ``sizes.read_values``.
+        task : Task
+            The task, with its dates counted from the first date of ``archive``.
         """
-        archive, read = self.archive, slab.read
-        y, x = self._place(panel)
-        cells = (y.stop - y.start) * (x.stop - x.start)
-        limit = 2 if cells == archive.domain.size else READ_SLABS
-        if (read.stop - read.start) * archive.bands * cells > limit * SLAB_VALUES:
+        archive, box = self.archive, _Box(task.dates.read, task.rows.read, task.columns.read)
+        dates, y, x = box
+        if (dates.stop - dates.start) * archive.bands * box.cells > self._most_values(box):
             archive = archive if self._readable is None else replace(archive, field=self._readable)
-            return (archive if archive.screen is None else archive.screened()), slab
+            return (archive if archive.screen is None else archive.screened()), task
         error, covariates = archive.error, archive.covariates
-        field = self._field(read, y, x) if archive.screen is None else self._screened(read, y, x)
+        field = self._field(box) if archive.screen is None else self._screened(box)
         if isinstance(error, xr.DataArray):
-            error = error[read, :, y, columns(x, archive.domain.shape[1])].compute(scheduler="synchronous")
+            error = error[dates, :, y, columns(x, archive.domain.shape[1])].compute(scheduler="synchronous")
             if is_unreadable(error.values).any():
                 # An observation whose error cannot be read is of no use.
                 field = field.copy(data=hide_unreadable(field.values, error.values))
-        held = replace(
+        part = replace(
             archive,
             field=field,
             domain=archive.sea(y, x),
@@ -80,27 +101,31 @@ class SlabReader:
             origin=(archive.origin[0] + y.start, archive.origin[1] + x.start),
             covariates=None if covariates is None else replace(covariates, maps=taken(covariates.maps, y, x)),
             error=error,
-            days=archive.days[read],
-            phase=None if archive.phase is None else archive.phase[read],
+            days=archive.days[dates],
+            phase=None if archive.phase is None else archive.phase[dates],
             is_periodic=archive.spans(x),
             screen=None,
         )
-        return held, Tile(slab.inner, slice(0, read.stop - read.start))
+        return part, task._replace(dates=Span(task.dates.inner, slice(0, dates.stop - dates.start)))
 
-    def _screened(self, read: slice, y: slice, x: slice) -> xr.DataArray:
-        """Some dates without what the screen leaves out, which their neighbours beyond decide on too."""
+    def _most_values(self, box: _Box) -> int:
+        # Whole maps of few dates: two thirds of the limit, because the estimates of a whole grid take more memory.
+        return self.sizes.read_values * 2 // 3 if box.cells == self.archive.domain.size else self.sizes.read_values
+
+    def _screened(self, box: _Box) -> xr.DataArray:
+        """Read a part without the observations that the screen leaves out, which depends on cells around them."""
         field = self.archive.field
-        wide_t, t = with_neighbours(read, field.shape[0], DATES)
-        wide_y, rows = with_neighbours(y, field.shape[2], CELLS)
-        wide_x, inside = with_neighbours(x, field.shape[3], CELLS, is_periodic=self.archive.is_periodic)
-        wide = self._field(wide_t, wide_y, wide_x)
+        wide_t, dates = with_neighbours(box.dates, field.shape[0], DATES)
+        wide_y, rows = with_neighbours(box.rows, field.shape[2], CELLS)
+        wide_x, inside = with_neighbours(box.columns, field.shape[3], CELLS, is_periodic=self.archive.is_periodic)
+        wide = self._field(_Box(wide_t, wide_y, wide_x))
         values = np.asarray(wide.values)
         values = hide(values, self.archive.suspicious(values, wide_t, wide_y, wide_x))
-        return wide.copy(data=values)[t, :, rows, inside]
+        return wide.copy(data=values)[dates, :, rows, inside]
 
     @cached_property
     def _readable(self) -> xr.DataArray | None:
-        """The field, lazy, without observations whose error cannot be read; None where it is the archive's own."""
+        """The lazy field without observations whose error cannot be read; None where that is the archive's field."""
         field, error = self.archive.field, self.archive.error
         if not isinstance(error, xr.DataArray) or error.chunks is None or field.chunks is None:
             return None
@@ -109,97 +134,99 @@ class SlabReader:
         )
         return field.copy(data=hidden)
 
-    def cost(self, slabs: Sequence[Tile], panels: tuple[Sequence[Tile], Sequence[Tile]] | None = None) -> Cost:
-        """What it costs to read slabs one after another: in dates, or in values of a band where there are panels.
-
-        Parameters
-        ----------
-        slabs : sequence of Tile
-            Those of every panel.
-        panels : (sequence of Tile, sequence of Tile), optional
-            Rows and columns of panels.
-        """
-        reads, field = [slab.read for slab in slabs], self.archive.field
-        if field.chunks is None:
-            return reading_cost(reads, [1] * len(self.archive.days), kept=len(self.archive.days))
-        if panels is None:
-            return reading_cost(reads, stored_chunks(field)[0], kept=self._most // self._bytes(field[0, 0].size))
-        ys, xs = ([part.read for part in parts] for parts in panels)
-        return grid_cost(reads, ys, xs, stored_chunks(field), kept=self._most // self._bytes(1))
-
-    def _place(self, panel: Panel | None) -> tuple[slice, slice]:
-        if panel is None:
-            height, width = self.archive.domain.shape
-            return slice(0, height), slice(0, width)
-        return panel.y.read, panel.x.read
-
     def _bytes(self, cells: int) -> int:
-        """What some cells of a date take as they are held."""
-        dtype = self.archive.field.dtype if self._packing is None else self._packing.dtype
+        """Return the bytes of some cells of a date as they are held."""
+        dtype = self.archive.field.dtype if self._codes is None else self._codes.dtype
         return cells * self.archive.bands * dtype.itemsize
 
-    def _field(self, read: slice, y: slice, x: slice) -> xr.DataArray:
-        """Some dates of the archive, in memory."""
-        place = columns(x, self.archive.domain.shape[1])
-        field, packing = self.archive.field[read, :, y, place], self._packing
+    def _field(self, box: _Box) -> xr.DataArray:
+        """Read a part of the field into memory."""
+        dates, y, x = box
+        field, codes = self.archive.field[dates, :, y, columns(x, self.archive.domain.shape[1])], self._codes
         if field.chunks is None:
             return field
-        held = None
-        for own, block in self._blocks(read, y, x):
+        held: np.ndarray | None = None
+        for dates, part in self._parts(box):
             if held is None:
-                held = np.empty(field.shape, block.dtype)
-            if packing is not None and held.dtype != block.dtype:
-                # Of one of the chunks there is more to say than whole numbers can.
-                held, block = (
-                    packing.unpack(part, field.dims).values if part.dtype == packing.dtype else part
-                    for part in (held, block)
-                )
-            held[own] = block
-        if packing is None or held is None or held.dtype != packing.dtype:
+                held = np.empty(field.shape, part.dtype)
+            if codes is not None and held.dtype != part.dtype:
+                # One of the chunks holds values that the codes cannot represent, such as unreadable cells.
+                held, part = (decoded(a, codes.attrs) if a.dtype == codes.dtype else a for a in (held, part))
+            held[dates] = part
+        if codes is None or held is None or held.dtype != codes.dtype:
             return field.copy(data=held)
-        return xr.DataArray(packing.unpack(held, field.dims), field.coords, name=field.name, attrs=field.attrs)
+        # xarray decodes this variable where it is indexed.
+        stored = xr.Variable(field.dims, held, codes.attrs)
+        lazy = xr.conventions.decode_cf_variable("values", stored, decode_times=False)
+        return xr.DataArray(lazy, field.coords, name=field.name, attrs=field.attrs)
 
-    def _blocks(self, read: slice, y: slice, x: slice) -> Iterator[tuple[slice, np.ndarray]]:
-        """What is read, chunk by chunk, and where it belongs."""
-        chunks = stored_chunks(self.archive.field)[0]
-        numbers = touched(read, chunks)
-        cells = (y.stop - y.start) * (x.stop - x.start)
-        keep = max(chunks[number] for number in numbers) * self._bytes(cells) <= self._most
-        first = sum(chunks[: numbers.start])
+    def _parts(self, box: _Box) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the dates (counted in the box) and values of a box, chunk by chunk in time."""
+        lengths = stored_chunks(self.archive.field)[0]
+        stops = list(accumulate(lengths))
+        numbers = range(bisect_right(stops, box.dates.start), bisect_left(stops, box.dates.stop) + 1)
+        is_kept = max(lengths[number] for number in numbers) * self._bytes(box.cells) <= self.sizes.kept_bytes
         for number in numbers:
-            stop = first + chunks[number]
-            inner = slice(max(read.start, first), min(read.stop, stop))
-            own = slice(inner.start - read.start, inner.stop - read.start)
-            if keep:
-                block = self._block((number, y.start, x.start), slice(first, stop), y, x)
-                yield own, block[inner.start - first : inner.stop - first]
+            first, stop = stops[number] - lengths[number], stops[number]
+            inner = slice(max(box.dates.start, first), min(box.dates.stop, stop))
+            if is_kept:
+                values = self._chunk(box._replace(dates=slice(first, stop)))[moved(inner, -first)]
             else:
-                yield own, self._read(inner, y, x)
-            first = stop
+                values = self._read(box._replace(dates=inner))
+            yield moved(inner, -box.dates.start), values
 
-    def _read(self, dates: slice, y: slice, x: slice) -> np.ndarray:
-        """Values as they are held."""
-        # Slabs are computed side by side, on threads or on a cluster: no second pool inside them.
+    def _read(self, box: _Box) -> np.ndarray:
+        """Read values as they are held: as codes where decoding those returns the same bits."""
+        # Tasks run side by side, on threads or on a cluster: no second pool inside them.
         parts = [
-            self.archive.field[dates, :, y, part].compute(scheduler="synchronous").values
-            for part in stretches(x, self.archive.domain.shape[1])
+            self.archive.field[box.dates, :, box.rows, part].compute(scheduler="synchronous").values
+            for part in stretches(box.columns, self.archive.domain.shape[1])
         ]
         values = parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
-        packed = None if self._packing is None else self._packing.pack(values)
+        packed = None if self._codes is None else as_codes(values, self._codes)
         return values if packed is None else packed
 
-    def _block(self, key: tuple[int, ...], dates: slice, y: slice, x: slice) -> np.ndarray:
+    def _chunk(self, box: _Box) -> np.ndarray:
+        """Return the values of whole chunks in time, from those that are kept where they are there."""
+        key = (box.dates.start, box.rows.start, box.columns.start)
         with self._guard:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        # One thread decodes at a time: the other would decode the same, for slabs follow one another.
+        # One thread decodes at a time, because consecutive tasks would decode the same chunk.
         with self._decoding:
             if key in self._kept:
                 return self._kept[key]
-            block = self._read(dates, y, x)
+            values = self._read(box)
             with self._guard:
-                self._kept[key] = block
-                while sum(part.nbytes for part in self._kept.values()) > self._most:
+                self._kept[key] = values
+                while sum(part.nbytes for part in self._kept.values()) > self.sizes.kept_bytes:
                     self._kept.popitem(last=False)
-            return block
+            return values
+
+
+def as_codes(values: np.ndarray, codes: Codes) -> np.ndarray | None:
+    """Return values as the integers of a packing, or None where decoding those would not return the same bits.
+
+    It would not where a field was changed after it was decoded, or where a NaN marks an unreadable cell.
+
+    Parameters
+    ----------
+    values : ndarray, shape (T, C, H, W)
+    codes : Codes
+
+    Examples
+    --------
+    >>> as_codes(np.array([[20.5, np.nan]]), Codes(np.dtype("int16"), 0.5, None, -1))
+    array([[41, -1]], dtype=int16)
+    """
+    packed = np.empty(values.shape, codes.dtype)
+    for date, target in zip(plain_gaps(values), packed):
+        try:
+            target[...] = codes.pack(date, "the field")
+        except InputError:
+            return None
+        again = decoded(target, codes.attrs)
+        if again.dtype != date.dtype or again.tobytes() != date.tobytes():
+            return None
+    return packed

@@ -1,4 +1,4 @@
-"""Whether observations are what a model's climatology expects: the same quantity, units, place and season."""
+"""Compare observations with a model's climatology, to find another quantity, unit, place or season."""
 
 from __future__ import annotations
 
@@ -9,104 +9,125 @@ import numpy as np
 
 from geogan.archive import Archive
 from geogan.compute.extent import Extent
-from geogan.filling.tiles import Tile
-
-# Median distance from the climatology, in the model's standard deviations, from which on observations are of another
-# regime. By Chebyshev's inequality no more than a ninth of what a model was trained on can lie beyond three standard
-# deviations; here it is half of all observations.
-LIMIT = 3.0
-# Observations of a band that are enough for a median; and that are looked at, of each part that is read.
-ENOUGH, SAMPLE = 50, 20_000
+from geogan.filling.plan import Task
 
 
 class Regime:
-    """Collects how far observations lie from a model's climatology, while they are read for another purpose.
+    """Collect how far observations lie from a model's climatology, while they are read for another purpose.
 
     Parameters
     ----------
     archive : Archive
-        Of the whole grid, as the model sees it.
+        Of the whole grid, as the model reads it.
     name : str
         What sentences call the field.
+    bands : tuple of str
+        What they call each band, where the bands are variables.
+    limit : float
+        Median distance from the climatology, in the model's standard deviations, from which on observations are of
+        another regime. By Chebyshev's inequality at most a ninth of the training data lies beyond three standard
+        deviations; in another regime it is half of all observations.
+    enough : int
+        Observations of a band that make a median.
+    sample : int
+        Values of each region that are compared.
 
     Examples
     --------
     >>> import xarray as xr
-    >>> from geogan.archive import Standardiser
+    >>> from geogan.archive.standardiser import Standardiser
+    >>> from geogan.fields.field import Field
     >>> field = xr.DataArray(np.full((2, 8, 8), 288.0), dims=("time", "y", "x"), name="sst")
     >>> model = Standardiser(np.full((1, 1, 8, 8), 15, "f4"), np.array([2.0]))
-    >>> regime = Regime(Archive.of(field, np.ones((8, 8), bool), model), "sst")
+    >>> regime = Regime(Archive.of(Field.of(field, domain=np.ones((8, 8), bool)), model), "sst")
     >>> regime.add(Extent(slice(0, 2), slice(0, 8), slice(0, 8)), field.values[:, None])
     >>> regime.sentences()[0].split(" off ")[0]
     'sst lies 136.5 standard deviations'
     """
 
-    def __init__(self, archive: Archive, name: str, bands: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        name: str,
+        bands: tuple[str, ...] = (),
+        *,
+        limit: float = 3.0,
+        enough: int = 50,
+        sample: int = 20_000,
+    ) -> None:
         self.archive, self.name, self.bands = archive, name, bands
-        self._found: list[list[np.ndarray]] = [[] for _ in range(archive.bands)]
+        self.limit, self.enough, self.sample = limit, enough, sample
+        self._anomalies: list[list[np.ndarray]] = [[] for _ in range(archive.bands)]
         self._values: list[list[np.ndarray]] = [[] for _ in range(archive.bands)]
 
     def add(self, region: Extent, values: np.ndarray) -> None:
-        """Look at a part that was read, (t, C, h, w), in the field's units."""
+        """Add the values of a region, (t, C, h, w), in the field's units."""
         t, y, x = region
-        step = max(1, round((values[:, 0].size / SAMPLE) ** 0.5))
+        step = max(1, round((values[:, 0].size / self.sample) ** 0.5))
         rows, columns = slice(None, None, step), slice(None, None, step)
         raw = values[..., rows, columns]
         dates = np.arange(len(self.archive.days))[t]
         phase = None if self.archive.phase is None else self.archive.phase[dates]
-        own = self.archive.standardiser.part(*(_every(part, step) for part in (y, x)))
+        standardiser = self.archive.standardiser.part(*(_every(part, step) for part in (y, x)))
         seen = np.isfinite(raw) & self.archive.domain[y, x][rows, columns]
-        # Values that a transform cannot take are no sign of another season, and are refused where they are read.
+        # Values outside the domain of a transform are refused where they are read; they do not tell the season.
         with np.errstate(all="ignore"):
             try:
-                anomaly = own.forward(np.where(seen, raw, own.neutral), phase)
+                anomaly = standardiser.forward(np.where(seen, raw, standardiser.neutral), phase)
             except ValueError:
                 return
         for band in range(raw.shape[1]):
-            self._found[band].append(anomaly[:, band][seen[:, band]])
+            self._anomalies[band].append(anomaly[:, band][seen[:, band]])
             self._values[band].append(np.asarray(raw[:, band][seen[:, band]], np.float64))
 
     def sentences(self) -> list[str]:
-        """Return a sentence for each band of another regime; none for those that are as the model expects."""
-        said = []
-        for band, (found, values) in enumerate(zip(self._found, self._values)):
-            anomaly = np.concatenate(found) if found else np.zeros(0)
-            if anomaly.size < ENOUGH or not np.median(np.abs(anomaly)) > LIMIT:
+        """Return a sentence for each band of another regime."""
+        sentences = []
+        for band, (anomalies, values) in enumerate(zip(self._anomalies, self._values)):
+            anomaly = np.concatenate(anomalies) if anomalies else np.zeros(0)
+            if anomaly.size < self.enough or not np.median(np.abs(anomaly)) > self.limit:
                 continue
             archive = self.archive
             nothing = np.zeros((1, archive.bands, *archive.domain.shape), np.float32)
             phase = None if archive.phase is None else archive.phase[:1]
             expected = np.median(archive.standardiser.inverse(nothing, phase)[0, band][archive.domain])
             name = self.bands[band] if band < len(self.bands) else self.name
-            said.append(
+            sentences.append(
                 f"{name} lies {np.median(np.abs(anomaly)):.1f} standard deviations off the model's climatology in the "
                 f"median (values about {np.median(np.concatenate(values)):.4g}, expected about {expected:.4g}): "
                 "another quantity, unit, place or season than it was trained on, so what is filled will be wrong; "
                 "convert the field, or train a model on it"
             )
-        return said
+        return sentences
 
 
-class Watch:
-    """Warns once when a slab that is read for a fill is of another regime; see `geogan.filling.fill.slab_parts`."""
+class RegimeWarning:
+    """Warn once if a task that is read for a fill is of another regime; the ``warn`` of a `geogan.filling.fill.Filler`.
+
+    Parameters
+    ----------
+    name : str
+        What the warning calls the field.
+    bands : tuple of str
+    """
 
     def __init__(self, name: str, bands: tuple[str, ...] = ()) -> None:
-        self.name, self.bands, self._warned, self._lock = name, bands, False, threading.Lock()
+        self.name, self.bands, self._is_warned, self._lock = name, bands, False, threading.Lock()
 
-    def __reduce__(self) -> tuple[type[Watch], tuple[str, tuple[str, ...]]]:
-        return Watch, (self.name, self.bands)
+    def __reduce__(self) -> tuple[type[RegimeWarning], tuple[str, tuple[str, ...]]]:
+        return RegimeWarning, (self.name, self.bands)
 
-    def __call__(self, held: Archive, slab: Tile) -> None:
-        """Look at what a slab read."""
-        if self._warned or held.field.chunks is not None:
+    def __call__(self, held: Archive, task: Task) -> None:
+        """Compare the observations of a task with the climatology."""
+        if self._is_warned or held.field.chunks is not None:
             return
-        regime = Regime(held, self.name, self.bands)
-        whole = Extent(slab.core, slice(0, held.domain.shape[0]), slice(0, held.domain.shape[1]))
-        regime.add(whole, np.asarray(held.field[slab.core].values))
+        regime, dates = Regime(held, self.name, self.bands), task.dates.core
+        region = Extent(dates, slice(0, held.domain.shape[0]), slice(0, held.domain.shape[1]))
+        regime.add(region, np.asarray(held.field[dates].values))
         with self._lock:
-            if not self._warned:
+            if not self._is_warned:
                 for sentence in regime.sentences():
-                    self._warned = True
+                    self._is_warned = True
                     warnings.warn(sentence, stacklevel=2)
 
 

@@ -1,24 +1,19 @@
-"""Tiles: what one task computes of a long axis, and the halo it reads beyond."""
+"""Spans of an axis: the cells that a tile or a task keeps, and the cells that it reads for them."""
 
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 
-from geogan.fields.circle import columns
+class Span(NamedTuple):
+    """A part of one axis.
 
-
-class Tile(NamedTuple):
-    """One tile along one axis.
-
-    Parameters
+    Attributes
     ----------
     core : slice
-        The pixels this tile answers for.
+        Cells (or dates) that are kept.
     read : slice
-        The pixels it reads: the core with its halo, inside the axis; of an axis that goes round the globe also beyond
-        its ends, as :mod:`geogan.fields.circle` counts columns.
+        Cells that are read for them: the core with its halo, inside the axis. On a periodic axis a span may read
+        beyond both ends; see :mod:`geogan.fields.circle`.
     """
 
     core: slice
@@ -26,36 +21,36 @@ class Tile(NamedTuple):
 
     @property
     def inner(self) -> slice:
-        """The core, counted from the first pixel read.
+        """The core, counted from the first cell read.
 
         Examples
         --------
-        >>> Tile(slice(4, 8), slice(2, 10)).inner
+        >>> Span(slice(4, 8), slice(2, 10)).inner
         slice(2, 6, None)
         """
-        return slice(self.core.start - self.read.start, self.core.stop - self.read.start)
+        return moved(self.core, -self.read.start)
 
 
-def tile_axis(length: int, core: int, halo: int, *, multiple: int = 1, is_periodic: bool = False) -> list[Tile]:
+def tile_axis(length: int, core: int, halo: int, *, multiple: int = 1, is_periodic: bool = False) -> list[Span]:
     """Cut an axis into tiles whose cores cover it once.
 
     Parameters
     ----------
     length : int
-        Pixels along the axis; positive.
+        Cells along the axis; positive.
     core : int
-        Pixels of one core, rounded up to a multiple of ``multiple``; the last core takes what is left.
+        Cells of one core, rounded up to a multiple of ``multiple``. The last core may be shorter.
     halo : int
-        Pixels read on either side of a core, fewer at the ends of the axis.
+        Cells read on either side of a core; fewer at the ends of the axis.
     multiple : int
-        Cores start at multiples of this, so that written regions agree with stored chunks.
+        Cores start at multiples of this number.
     is_periodic : bool
-        Whether the last pixel touches the first. Every tile then has its whole halo, across the seam; an axis no longer
-        than what one tile reads is a single tile without any, as no pixel may be read twice.
+        Whether the last cell touches the first. Every tile then reads its whole halo, across the seam. An axis no
+        longer than the cells that one tile reads is a single tile without halo, because no cell may be read twice.
 
     Returns
     -------
-    tiles : list of Tile
+    tiles : list of Span
 
     Raises
     ------
@@ -79,111 +74,71 @@ def tile_axis(length: int, core: int, halo: int, *, multiple: int = 1, is_period
         )
     core = -(-core // multiple) * multiple
     if is_periodic and length <= core + 2 * halo:
-        return [Tile(slice(0, length), slice(0, length))]
+        return [Span(slice(0, length), slice(0, length))]
     stops = [(start, min(start + core, length)) for start in range(0, length, core)]
     first, last = (-halo, length + halo) if is_periodic else (0, length)
-    return [Tile(slice(a, b), slice(max(a - halo, first), min(b + halo, last))) for a, b in stops]
+    return [Span(slice(a, b), slice(max(a - halo, first), min(b + halo, last))) for a, b in stops]
 
 
-def grid_tiles(
-    shape: Sequence[int], core: Sequence[int], halo: Sequence[int], *, multiple: Sequence[int] | None = None
-) -> list[tuple[Tile, ...]]:
-    """Tiles of a grid: one Tile an axis, the last axis fastest.
+def group_tiles(tiles: Sequence[Span], size: int, rim: int, *, is_periodic: bool = False) -> list[Span]:
+    """Group the tiles of an axis into tasks.
 
     Parameters
     ----------
-    shape, core, halo : sequence of int
-        As in `tile_axis`, one entry an axis.
-    multiple : sequence of int, optional
-        As in `tile_axis`; 1 by default.
+    tiles : sequence of Span
+        All tiles of the axis.
+    size : int
+        Cells of a task, whole tiles; the last task may be shorter.
+    rim : int
+        Cells beyond a task that must be estimated too.
+    is_periodic : bool
+        Whether the last cell touches the first. Tasks then read across the seam.
 
     Returns
     -------
-    tiles : list of tuple of Tile
-
-    Raises
-    ------
-    ValueError
-        If the sequences differ in length, or an entry is out of range.
+    tasks : list of Span
+        A task reads what all tiles read that contribute to it or to its rim.
 
     Examples
     --------
-    >>> [tuple((t.core.start, t.core.stop) for t in tile) for tile in grid_tiles((5, 3), (4, 3), (1, 1))]
-    [((0, 4), (0, 3)), ((4, 5), (0, 3))]
+    >>> for task in group_tiles(tile_axis(20, 4, 1), 8, 0):
+    ...     print(task.core, task.read)
+    slice(0, 8, None) slice(0, 13, None)
+    slice(8, 16, None) slice(3, 20, None)
+    slice(16, 20, None) slice(11, 20, None)
     """
-    multiple = multiple or [1] * len(shape)
-    if not len(shape) == len(core) == len(halo) == len(multiple):
-        raise ValueError(
-            "shape, core, halo and multiple must have one entry an axis, "
-            f"got {len(shape)}, {len(core)}, {len(halo)} and {len(multiple)} entries"
-        )
-    axes = [tile_axis(n, c, h, multiple=m) for n, c, h, m in zip(shape, core, halo, multiple)]
-    return list(itertools.product(*axes))
+    length, tasks = tiles[-1].core.stop, []
+    for start in range(0, length, size):
+        core = slice(start, min(start + size, length))
+        if core == slice(0, length):
+            return [Span(core, core)]
+        wide = widened(core, rim, length, is_periodic=is_periodic)
+        reads = [
+            moved(tile.read, turn) for tile in tiles for turn in turns(tile.read, wide, length, is_periodic=is_periodic)
+        ]
+        tasks.append(Span(core, slice(min(read.start for read in reads), max(read.stop for read in reads))))
+    return tasks
 
 
-def ramp(tile: Tile, length: int) -> np.ndarray:
-    """Weight of a tile along one axis, fading linearly over what it shares with its neighbours.
+def widened(part: slice, rim: int, length: int, *, is_periodic: bool = False) -> slice:
+    """Return a slice with a rim on either side, inside the axis or across the seam."""
+    if is_periodic:
+        return slice(part.start - rim, part.stop + rim)
+    return slice(max(0, part.start - rim), min(length, part.stop + rim))
 
-    Parameters
-    ----------
-    tile : Tile
-    length : int
-        Pixels along the axis.
 
-    Returns
-    -------
-    ramp : ndarray of float64, shape (read.stop - read.start,)
-        Positive and at most 1. It falls off to both sides, but not towards an end of the axis.
+def moved(part: slice, offset: int) -> slice:
+    """Return a slice shifted by an offset."""
+    return slice(part.start + offset, part.stop + offset)
+
+
+def turns(read: slice, part: slice, length: int, *, is_periodic: bool) -> list[int]:
+    """Return the offsets by which a slice overlaps a part of the axis: 0, and on a periodic axis a whole turn.
 
     Examples
     --------
-    >>> ramp(Tile(slice(0, 4), slice(0, 6)), 10).tolist()
-    [1.0, 1.0, 0.8, 0.6, 0.4, 0.2]
+    >>> turns(slice(7, 11), slice(-1, 5), 10, is_periodic=True), turns(slice(7, 11), slice(0, 5), 10, is_periodic=False)
+    ([-10], [])
     """
-    pixel = np.arange(tile.read.start, tile.read.stop)
-    weight = np.ones(pixel.size)
-    # The overlap with a neighbour is as wide as both halos together, centred on the edge of the core.
-    after, before = tile.read.stop - tile.core.stop, tile.core.start - tile.read.start
-    if tile.read.stop < length or after:
-        weight = np.minimum(weight, (tile.read.stop - pixel) / (2 * after + 1))
-    if tile.read.start > 0 or before:
-        weight = np.minimum(weight, (pixel - tile.read.start + 1) / (2 * before + 1))
-    return weight
-
-
-def blend_weights(tiles: Sequence[Tile], length: int) -> list[np.ndarray]:
-    """Weights of all tiles along one axis, which sum to one at every pixel.
-
-    On a grid the weights of a tile are the outer product of its weights along the axes.
-
-    Parameters
-    ----------
-    tiles : sequence of Tile
-        All tiles of the axis, as `tile_axis` gives them.
-    length : int
-        Pixels along the axis.
-
-    Returns
-    -------
-    weights : list of ndarray of float64, each of shape (read.stop - read.start,)
-        Positive; largest over the core, fading across the halo.
-
-    Raises
-    ------
-    ValueError
-        If a pixel is covered by no tile.
-
-    Examples
-    --------
-    >>> first, second = blend_weights(tile_axis(6, 3, 1), 6)
-    >>> first.round(2).tolist(), second.round(2).tolist()
-    ([1.0, 1.0, 0.67, 0.33], [0.33, 0.67, 1.0, 1.0])
-    """
-    ramps = [ramp(tile, length) for tile in tiles]
-    total = np.zeros(length)
-    for tile, weight in zip(tiles, ramps):
-        # No tile reads a pixel twice, so this adds every weight.
-        total[columns(tile.read, length)] += weight
-    if not np.all(total > 0):
-        raise ValueError(f"the tiles leave pixel {int(np.argmin(total))} of {length} uncovered")
-    return [weight / total[columns(tile.read, length)] for tile, weight in zip(tiles, ramps)]
+    offsets = (0, -length, length) if is_periodic else (0,)
+    return [turn for turn in offsets if read.start + turn < part.stop and read.stop + turn > part.start]

@@ -126,7 +126,7 @@ def fit_smoothing(
         Returns the measurement of members (M, T, C, h, w) without gaps and noise.
     apart : callable
         Returns the factor of the deviations from the predicted error, the spread and the gaps, each (T, C, h, w):
-        :func:`geogan.filling.task.wanted_over_found`.
+        :func:`geogan.model.member_spread.spread_factor`.
     seed : int
         Seed of the noise.
     is_periodic : bool

@@ -1,6 +1,6 @@
 """Products: stores on disk that survive a kill, can be resumed, and grow with their archive."""
 
-from geogan.product.checksums import changed_places, checksums
+from geogan.product.checksums import date_checksums
 from geogan.product.dataset import write_dataset
 from geogan.product.output import check_output, container_of, has_digest
 from geogan.product.partial import is_finished, is_resumable, open_partial
@@ -11,10 +11,9 @@ from geogan.product.source_state import describe_source
 __all__ = [
     "PreviousProduct",
     "Product",
-    "changed_places",
     "check_output",
-    "checksums",
     "container_of",
+    "date_checksums",
     "describe_source",
     "has_digest",
     "inputs_text",

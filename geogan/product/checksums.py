@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import xarray as xr
@@ -12,11 +12,9 @@ import xarray as xr
 # Bytes of the checksums of one product, 64 million of them. A few compressed bytes of a hostile file can decompress to
 # a thousand times as many.
 _MOST_BYTES = 256 * 2**20
-# Number of a row of tasks in space, and a date of the archive.
-Place = tuple[int, int]
 
 
-def checksums(field: xr.DataArray, error: xr.DataArray | None = None) -> np.ndarray:
+def date_checksums(field: xr.DataArray, error: xr.DataArray | None = None) -> np.ndarray:
     """Compute a checksum of the values of each date.
 
     Parameters
@@ -35,7 +33,7 @@ def checksums(field: xr.DataArray, error: xr.DataArray | None = None) -> np.ndar
     Examples
     --------
     >>> maps = xr.DataArray(np.array([1.0, 2.0, 1.0]).reshape(3, 1, 1, 1), dims=("time", "band", "y", "x"))
-    >>> sums = checksums(maps)
+    >>> sums = date_checksums(maps)
     >>> bool(sums[0] == sums[2]), bool(sums[0] == sums[1])
     (True, False)
     """
@@ -82,14 +80,3 @@ def from_text(text: str) -> np.ndarray:
         return np.frombuffer(content, "<u4").astype(np.uint32)
     except zlib.error as error:
         raise ValueError(f"damaged checksums ({error})") from error
-
-
-def changed_places(before: Iterable[tuple[Place, int]], now: Mapping[Place, int]) -> set[Place]:
-    """Find the places that have a checksum before and now, and not the same.
-
-    Examples
-    --------
-    >>> changed_places([((0, 1), 5), ((0, 2), 6)], {(0, 1): 5, (0, 2): 7, (0, 3): 8})
-    {(0, 2)}
-    """
-    return {place for place, value in before if now.get(place, value) != value}

@@ -273,30 +273,6 @@ class PreviousProduct:
                     array[tuple(spans.values())] = old[name].isel(spans).transpose(*spans).values
                     store.flush(name, region)
 
-    def put_back(self, filled: xr.Dataset, time: str, region: Region, dates: int) -> xr.Dataset:
-        """Return a region of a longer product with the values of this product on its first dates.
-
-        Parameters
-        ----------
-        filled : Dataset
-        time : str
-            Dimension of the dates.
-        region : mapping of str to slice
-            Position of ``filled`` in the longer product.
-        dates : int
-            Number of first dates of the longer product that keep their values.
-        """
-        start = region[time].start
-        count = min(dates, region[time].stop) - start
-        if count <= 0:
-            return filled
-        result = filled.copy(deep=True)
-        with _opened(self.path) as dataset:
-            for name in self.names:
-                old = dataset[name].isel({**region, time: slice(start, start + count)})
-                result[name][{time: slice(0, count)}] = old.transpose(*result[name].dims).values
-        return result
-
 
 def _parse_inputs(text: Any) -> tuple[str | None, np.ndarray | None]:
     """Decode what `geogan.product.product.inputs_text` encoded; (None, None) if it is damaged."""

@@ -3,22 +3,22 @@
 import numpy as np
 import pytest
 import xarray as xr
+from fill_files import fill as fill_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import QUICK, make_reconstructor, train
 
 from geogan import Reconstructor
-from geogan.archive.directions import as_inside, directed
-from geogan.archive.standardiser import Standardiser
+from geogan.archive import Standardiser, as_inside, directed
 from geogan.evaluation import Scoring, score_methods
 from geogan.fields.field import Field
 from geogan.fields.transforms import Transform
 from geogan.fields.variables import is_repeated, own_bands, repeat_bands
-from geogan.filling.fill import fill, prepared
+from geogan.filling import fill_field
 from geogan.io import as_field
+from geogan.model import prepare_archive
 from geogan.operators.errors import InputError
 from geogan.pipelines.evaluate import evaluate
-from geogan.pipelines.fill import fill as fill_to
 from geogan.pipelines.info import info
 from geogan.pipelines.train import resume
 
@@ -179,11 +179,11 @@ def test_scores_go_the_shortest_way(angles, domain):
     for turn in (0.0, 140.0):
         turned = ((field + turn) % 360).assign_attrs(WIND)
         model = small().fit(turned, domain=domain).model_
-        archive = prepared(model, Field.of(turned), withheld=True)
+        archive = prepare_archive(model, Field.of(turned), withheld=True)
         methods = ["climatology", "linear_time", "biharmonic", "dineof", "gaussian", "model"]
         rows.append(score_methods({"model": model}, archive, Scoring(methods, members=2), threads=1))
         fuller = ((truth + turn) % 360).assign_attrs(WIND)
-        hidden = prepared(model, Field.of(turned))
+        hidden = prepare_archive(model, Field.of(turned))
         against = score_methods({"model": model}, hidden, Scoring("model"), truth=fuller, threads=1)
         assert 0 < against[0].score.rmse < 60
     for one, other in zip(*rows, strict=True):
@@ -206,11 +206,11 @@ def test_directions_beside_other_variables(angles, gappy, domain, tmp_path):
         np.testing.assert_array_equal(product[name].values[seen], both[name].values[seen])
     assert float(product.wdir.min()) >= 0 and float(product.wdir.max()) < 360
     field = as_field(both).array
-    archive = prepared(fitted.model_, Field.of(field), withheld=True)
+    archive = prepare_archive(fitted.model_, Field.of(field), withheld=True)
     rows = score_methods({"model": fitted.model_}, archive, Scoring("climatology,model"), threads=1)
     assert [row.variable for row in rows] == ["speed", "speed", "wdir", "wdir"]
     with pytest.raises(InputError, match="one number for each of speed, wdir"):
-        fill(fitted.model_, Field.of(field), max_error=[1.0, 2.0, 3.0])
+        fill_field(fitted.model_, Field.of(field), max_error=[1.0, 2.0, 3.0])
 
 
 def test_errors_of_directions(angles, domain):

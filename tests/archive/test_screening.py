@@ -7,21 +7,21 @@ import numpy as np
 import pytest
 import xarray as xr
 from bad_input import run
+from fill_files import fill
 from runs import BRIEF, QUICK, make_reconstructor, train
 
 import geogan
-from geogan.archive.archive import Archive
+from geogan.archive import Archive, Standardiser
 from geogan.archive.screening import Screen, count_suspicious
-from geogan.archive.standardiser import Standardiser
 from geogan.evaluation import Scoring
 from geogan.fields.field import Field
 from geogan.fields.marks import is_screened, is_unreadable, screened_mark
-from geogan.filling import reader
-from geogan.filling.fill import with_screen
-from geogan.filling.tiles import Tile
+from geogan.filling import FillOptions, Task, adapt_model
+from geogan.filling.plan import TaskSizes
+from geogan.filling.reader import TaskReader
+from geogan.filling.tiles import Span
 from geogan.operators.errors import InputError
 from geogan.pipelines.evaluate import Inputs, evaluate
-from geogan.pipelines.fill import fill
 from geogan.pipelines.info import info
 from geogan.product import write_dataset
 from geogan.reconstructor import Reconstructor
@@ -120,7 +120,7 @@ def test_the_result_does_not_depend_on_chunks(spoilt, domain):
 
 
 def test_neighbours_are_found_across_the_seam(spoilt):
-    """A globe turned by half is screened the same, in memory, lazily and slab by slab."""
+    """A globe turned by half is screened the same, in memory, lazily and task by task."""
     field, _ = spoilt
     globe = xr.DataArray(
         field.values[:, :, :24], dims=("time", "lat", "lon"), name="sst", attrs=field.attrs,
@@ -136,9 +136,11 @@ def test_neighbours_are_found_across_the_seam(spoilt):
         assert archive.is_periodic
         lazy = Archive.of(Field.of(one.chunk(lon=7, time=4), domain=domain), standardiser, memory=10)
         lazy = dataclasses.replace(lazy, screen=screen)
-        slab, _ = reader.SlabReader(archive).hold(Tile(slice(3, 9), slice(2, 11)))
+        rows, columns = (Span(slice(0, size), slice(0, size)) for size in (20, 24))
+        dates = Span(slice(3, 9), slice(2, 11))
+        part, _ = TaskReader(archive).hold(Task(dates, rows, columns, dates.inner))
         whole = is_screened(archive.screened().field.values)
-        np.testing.assert_array_equal(is_screened(slab.field.values), whole[2:11])
+        np.testing.assert_array_equal(is_screened(part.field.values), whole[2:11])
         np.testing.assert_array_equal(is_screened(lazy.screened().field.values), whole)
         found.append(whole)
     assert found[0].any()
@@ -199,8 +201,8 @@ def test_a_fill_may_switch_screening_on_or_off(learned, spoilt, reconstructor, t
     np.testing.assert_array_equal(by_accessor.sst_source.values == SCREENED, wrong)
     assert not (field.geogan.fill(run_folder, screen=False).sst_source.values == SCREENED).any()
     without = dataclasses.replace(reconstructor.model_, screen=None)
-    with pytest.raises(InputError, match="does not know what its anomalies are like.*--screen"):
-        with_screen(without, True)
+    with pytest.raises(InputError, match="has no statistics of its anomalies.*--screen"):
+        adapt_model(without, FillOptions(screen=True))
     for wrong_value in ("yes", -1, float("nan"), 0.5, float("inf")):
         with pytest.raises(InputError, match="screen must be"):
             learned[0].fill(field, screen=wrong_value)
@@ -250,11 +252,11 @@ def test_the_option_of_training_holds_for_filling_and_evaluation(files, spoilt):
     assert run("fill --data sst.nc --model run --out map.nc --screen-threshold 3").exit_code == 2
 
 
-def test_slabs_too_large_to_be_held_screen_the_same(learned, files, monkeypatch):
+def test_a_task_too_large_for_memory_is_screened_the_same(learned, files):
     model = learned[0].save(files / "run")
     one = xr.open_zarr(fill("sst.zarr", model, files / "one.zarr", threads=1), consolidated=False).load()
-    monkeypatch.setattr(reader, "SLAB_VALUES", 10)
-    other = xr.open_zarr(fill("sst.zarr", model, files / "other.zarr", threads=1), consolidated=False)
+    sizes = TaskSizes(read_values=10)
+    other = xr.open_zarr(fill("sst.zarr", model, files / "other.zarr", threads=1, sizes=sizes), consolidated=False)
     np.testing.assert_array_equal(one.sst_source.values, other.sst_source.values)
     np.testing.assert_array_equal(one.sst.values, other.sst.values)
 

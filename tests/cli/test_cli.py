@@ -135,7 +135,7 @@ def test_the_other_verbs_pass_on_their_options(calls):
     assert [console.stderr for console in consoles] == [True, False, True, True, True, True]
     fill, evaluate, as_json, corrupt, plot, demo = (call[1:] for call in calls)
     assert fill[0] == (["a.nc"], Path("runs/x"), Path("f.nc"))
-    assert fill[1]["keep_observed"] is False and fill[1]["time"] == "2001-01"
+    assert fill[1]["options"].keep_observed is False and fill[1]["selection"].time == "2001-01"
     assert evaluate[0][2].methods == ("model",) and evaluate[1]["ablation"] is False
     assert evaluate[1]["inputs"].truth == "t.nc"
     assert as_json[0][0] == evaluate[0][0] == ["a.nc"] and as_json[0][2].methods == DEFAULT_METHODS
@@ -162,7 +162,8 @@ def test_pipelines_take_the_options_of_their_verbs(verb):
     given = {other_names.get(option.name, option.name) for option in options_of(verb)} - {"help"}
     module = pipeline(verb)
     accepted = set(inspect.signature(getattr(module, verb)).parameters)
-    groups = {"evaluate": ("Scoring", "Inputs", "Outputs")}.get(verb, (f"{verb.capitalize()}Options",))
+    several = {"evaluate": ("Scoring", "Inputs", "Outputs"), "fill": ("FillOptions", "Selection", "Workers")}
+    groups = several.get(verb, (f"{verb.capitalize()}Options",))
     options = [getattr(module, group) for group in groups if hasattr(module, group)]
     accepted |= {option.name for group in options for option in fields(group)}
     if verb == "train":
@@ -171,6 +172,7 @@ def test_pipelines_take_the_options_of_their_verbs(verb):
         accepted |= {"operator", "preset", "resume"}
     if verb == "info":
         accepted |= {"json"}  # the verb prints it
+    accepted |= {"append", "overwrite"} if "mode" in accepted else set()
     assert given <= accepted and "console" in accepted
 
 

@@ -11,18 +11,16 @@ from geogan.evaluation.baselines.interface import BaselineInput
 from geogan.evaluation.league import Gaps, method_fillers
 from geogan.evaluation.methods import DEFAULT_METHODS
 from geogan.fields.field import Field
-from geogan.filling import fill as filling
-from geogan.filling.fill import prepared
-from geogan.filling.plan import plan
-from geogan.filling.task import fill_slab
-from geogan.filling.tiles import Tile
+from geogan.filling import Task, estimate, fill_field, plan_tasks
+from geogan.filling.tiles import Span
+from geogan.model import prepare_archive
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 
 
 @pytest.fixture
 def archive(model, gappy):
-    return prepared(model, Field.of(gappy), withheld=True)
+    return prepare_archive(model, Field.of(gappy), withheld=True)
 
 
 def withheld_cells(archive):
@@ -35,10 +33,10 @@ def scores_by_method(models, archive, methods=(), **options):
 
 def estimates(model, archive, methods=DEFAULT_METHODS, **options):
     """Return the estimate of every method for each task, by method."""
-    tasks, gaps = plan(model, archive, whole=True), Gaps.of(archive, None, is_everywhere=False)
+    tasks, gaps = plan_tasks(model, archive, whole_maps=True), Gaps.of(archive, None, is_everywhere=False)
     given = BaselineInput(archive, model, np.zeros(0, int), None, 1, lambda *share: None, lambda sentence: None)
     fillers = method_fillers(methods, {"model": model}, given, tasks, members=1, **options)
-    return {name: [fill(tile).field for tile in gaps.tiles(tasks)] for name, fill in fillers.items()}
+    return {name: [fill(task).field for task in gaps.tasks(tasks)] for name, fill in fillers.items()}
 
 
 def test_all_methods_are_scored_on_the_same_cells(model, archive):
@@ -53,10 +51,11 @@ def test_all_methods_are_scored_on_the_same_cells(model, archive):
 def test_the_row_of_the_model_equals_a_fill_of_the_whole_field(model, archive, gappy):
     """The withheld cells are removed from the field, which is then filled at once."""
     cells = withheld_cells(archive)
-    shown = prepared(model, Field.of(gappy.where(~cells)))
+    shown = prepare_archive(model, Field.of(gappy.where(~cells)))
     errors = {}
     for name, part in (("model", model), ("gaussian", dataclasses.replace(model, network=None, error=None))):
-        whole = fill_slab(part, shown, Tile(slice(0, 30), slice(0, 30)), plan(part, shown)).field
+        plan = plan_tasks(part, shown)
+        whole = estimate(part, shown, plan.whole_maps(slice(0, 30), 30), plan).field
         errors[name] = (whole[:, 0] - gappy.values)[cells].astype(float)
     scores = scores_by_method({"model": model}, archive)
     for name, error in errors.items():
@@ -67,10 +66,11 @@ def test_the_row_of_the_model_equals_a_fill_of_the_whole_field(model, archive, g
 
 
 def test_tasks_read_the_same_margin_however_the_record_is_cut(model, archive):
-    tasks, gaps = plan(model, archive, whole=True), Gaps.of(archive, None, is_everywhere=False)
-    one_task = tasks._replace(slabs=[Tile(slice(0, 30), slice(0, 30))], dates=30)
-    assert gaps.tiles(one_task) == gaps.tiles(tasks)
-    assert all(tile.read.start == max(0, tile.core.start - tasks.margin) for tile in gaps.tiles(tasks))
+    tasks, gaps = plan_tasks(model, archive, whole_maps=True), Gaps.of(archive, None, is_everywhere=False)
+    one_task = dataclasses.replace(tasks, dates=[Span(slice(0, 30), slice(0, 30))], size=30)
+    assert gaps.tasks(one_task) == gaps.tasks(tasks)
+    read = [task.dates for task in gaps.tasks(tasks)]
+    assert all(dates.read.start == max(0, dates.core.start - tasks.margin) for dates in read)
 
 
 def test_withheld_cells_are_hidden_from_every_method(model, archive, gappy):
@@ -88,13 +88,13 @@ def test_withheld_cells_are_hidden_from_every_method(model, archive, gappy):
 
 
 def test_against_a_truth(model, gappy, truth, domain):
-    archive = prepared(model, Field.of(gappy))
+    archive = prepare_archive(model, Field.of(gappy))
     gaps = gappy.isnull().values & domain
     models = {"model": model, "other": dataclasses.replace(model, network=None, error=None)}
     rows = scores_by_method(models, archive, truth=truth)
     assert list(rows) == ["climatology", "linear_time", "biharmonic", "gaussian", "model", "other"]
     assert rows["model"].cells == gaps.sum() and rows["other"] == rows["gaussian"]
-    filled = filling.fill(model, Field.of(gappy))["sst"]
+    filled = fill_field(model, Field.of(gappy))["sst"]
     error = (filled - truth).values[gaps].astype(float)
     assert rows["model"].rmse == pytest.approx(np.sqrt((error**2).mean()), rel=1e-4)
     background = archive.standardiser.inverse(np.zeros((30, 1, 20, 24)), archive.phase)[:, 0]
@@ -130,7 +130,7 @@ def test_methods_keep_their_order(model, archive):
 def test_slow_baselines_receive_the_dates_to_score(archive):
     gaps = Gaps.of(archive, None, is_everywhere=False)
     expected = [date for date in range(30) if withheld_cells(archive)[date].any()]
-    runs = [Tile(run, run) for run in archive.withheld.runs()]
+    runs = [Task(Span(run, run), None, None, run) for run in archive.withheld.runs()]
     assert gaps.dates(runs).tolist() == expected
 
 
@@ -140,7 +140,7 @@ def test_every_cell_is_scored_if_the_operator_hides_nothing(model, truth):
     noise = 0.3 * float(model.standardiser.scale[0]) * np.random.default_rng(0).standard_normal(truth.shape)
     rows = scores_by_method(
         {"model": noisy},
-        prepared(noisy, Field.of(truth + noise.astype("f4"))),
+        prepare_archive(noisy, Field.of(truth + noise.astype("f4"))),
         ["biharmonic", "total_variation"],
         truth=truth,
     )
@@ -151,9 +151,9 @@ def test_every_cell_is_scored_if_the_operator_hides_nothing(model, truth):
 
 def test_what_cannot_be_scored(model, bare, archive, gappy):
     with pytest.raises(InputError, match="there is no cell to score"):
-        score_methods({"model": model}, prepared(model, Field.of(gappy)))
+        score_methods({"model": model}, prepare_archive(model, Field.of(gappy)))
     with pytest.raises(InputError, match="there is no cell to score"):
-        score_methods({"model": model}, prepared(model, Field.of(gappy)), truth=gappy)
+        score_methods({"model": model}, prepare_archive(model, Field.of(gappy)), truth=gappy)
     with pytest.raises(InputError, match="the model has no first guess"):
         score_methods({"model": bare}, archive, Scoring("gaussian"))
 
@@ -162,7 +162,7 @@ def test_a_method_without_estimates_has_share_0(model, gappy, truth):
     """Biharmonic inpainting needs an observation on the date; the climatology does not."""
     unobserved = gappy.copy(deep=True)
     unobserved[6] = np.nan
-    archive = prepared(model, Field.of(unobserved.isel(time=[6])))
+    archive = prepare_archive(model, Field.of(unobserved.isel(time=[6])))
     rows = scores_by_method({"model": model}, archive, ["biharmonic", "climatology"], truth=truth.isel(time=[6]))
     assert rows["biharmonic"].cells == 0 and rows["biharmonic"].share == 0
     assert rows["climatology"].share == 1
@@ -183,11 +183,10 @@ def test_bands_without_common_units_are_scored_in_anomalies(model, gappy, truth,
         ),
     )
     bands = xr.DataArray(scales, dims="band")
-    archive = prepared(two, Field.of(gappy * bands))
+    archive = prepare_archive(two, Field.of(gappy * bands))
     rows = scores_by_method({"model": two}, archive, truth=truth * bands)
-    alone = scores_by_method(
-        {"model": dataclasses.replace(model, network=None, error=None)}, prepared(model, Field.of(gappy)), truth=truth
-    )
+    first_guess = dataclasses.replace(model, network=None, error=None)
+    alone = scores_by_method({"model": first_guess}, prepare_archive(model, Field.of(gappy)), truth=truth)
     for name, score in rows.items():
         assert score.cells == 2 * alone[name].cells
         assert score.rmse * own.scale[0] == pytest.approx(alone[name].rmse, rel=0.01)
@@ -196,7 +195,7 @@ def test_bands_without_common_units_are_scored_in_anomalies(model, gappy, truth,
 def test_samples_are_not_interpolated_in_time(model, gappy, truth):
     samples, complete = (field.drop_vars("time").rename(time="sample") for field in (gappy, truth))
     alone = {"model": dataclasses.replace(model, network=None, error=None, frames=1)}
-    archive = prepared(alone["model"], Field.of(samples))
+    archive = prepare_archive(alone["model"], Field.of(samples))
     assert list(scores_by_method(alone, archive, truth=complete)) == ["climatology", "biharmonic", "gaussian", "model"]
     with pytest.raises(InputError, match="none of linear_time can be scored: samples have no time"):
         score_methods(alone, archive, Scoring("linear_time"), truth=complete)

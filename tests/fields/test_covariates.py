@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from runs import QUICK, make_reconstructor, train
 
 import geogan
-from geogan.archive.archive import Archive
-from geogan.archive.standardiser import Standardiser
+from geogan.archive import Archive, Standardiser
 from geogan.fields.covariates import Covariates, distance_to_coast, named
 from geogan.fields.field import Field
-from geogan.filling.fill import fill, prepared
-from geogan.model.model_file import load_model, save_model
+from geogan.filling import fill_field
+from geogan.model import load_model, prepare_archive, save_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import resume
 from geogan.training.windows import WindowSampler
@@ -144,8 +143,8 @@ def test_a_model_keeps_its_covariates(gappy, domain, depth, tmp_path):
     # They count, and a part of the grid is shown its own.
     turned = dataclasses.replace(fitted.model_.covariates, maps=-fitted.model_.covariates.maps)
     other = dataclasses.replace(fitted.model_, covariates=turned)
-    assert float(abs(fill(other, Field.of(gappy)).sst - whole.sst).max()) > 1e-4
-    part = prepared(fitted.model_, Field.of(gappy[:, 4:, 8:]))
+    assert float(abs(fill_field(other, Field.of(gappy)).sst - whole.sst).max()) > 1e-4
+    part = prepare_archive(fitted.model_, Field.of(gappy[:, 4:, 8:]))
     np.testing.assert_array_equal(part.covariates.maps, fitted.model_.covariates.maps[:, 4:, 8:])
     with pytest.raises(InputError, match="day_of_year needs dates, but sst has none"):
         fitted.fill(gappy.drop_vars("time"))

@@ -7,24 +7,23 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from fill_files import fill
 from runs import QUICK, make_reconstructor, train
 from small_training import step, weights
 
 import geogan
-from geogan.archive.archive import Archive
-from geogan.archive.standardiser import Standardiser
+from geogan.archive import Archive, Standardiser
 from geogan.evaluation import Scoring
 from geogan.fields.field import Field
 from geogan.fields.observation_error import observation_error
-from geogan.filling import reader
+from geogan.filling.plan import TaskSizes
+from geogan.model import Networks, fill_film
 from geogan.model.networks import ErrorNet, UNet
-from geogan.model.reconstruct import Networks, fill_film
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.pipelines.evaluate import evaluate
-from geogan.pipelines.fill import fill
 from geogan.pipelines.train import resume
 from geogan.prior import Film, GaussianPrior, fit_amplitude, hidden_error
 from geogan.settings import TrainConfig
@@ -448,14 +447,14 @@ def test_a_damaged_chunk_of_the_errors_makes_gaps_that_are_flagged(learned, nois
     np.testing.assert_array_equal(kept.sst.values[seen], field.values[seen])
 
 
-def test_tiles_too_large_to_be_held_flag_them_too(learned, noisy, tmp_path, monkeypatch):
+def test_a_task_too_large_for_memory_flags_them_too(learned, noisy, tmp_path):
     path = archive_of(noisy, tmp_path)
     model = learned.save(tmp_path / "run")
     chunk = path / "sst_error" / "c" / "2" / "0" / "0"
     chunk.write_bytes(chunk.read_bytes()[:40])
     first = fill(path, model, tmp_path / "first.zarr", threads=1, skip_bad=True)
-    monkeypatch.setattr(reader, "SLAB_VALUES", 10)
-    second = fill(path, model, tmp_path / "second.zarr", threads=1, skip_bad=True)
+    sizes = TaskSizes(read_values=10)
+    second = fill(path, model, tmp_path / "second.zarr", threads=1, skip_bad=True, sizes=sizes)
     one, other = (xr.open_zarr(each, consolidated=False) for each in (first, second))
     np.testing.assert_array_equal(one.sst_source.values, other.sst_source.values)
     np.testing.assert_array_equal(one.sst.values, other.sst.values)

@@ -8,19 +8,19 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from fill_files import fill
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 import geogan
-from geogan.archive.standardiser import Standardiser
+from geogan.archive import Standardiser
 from geogan.fields.codes import Codes
 from geogan.fields.storage import PACKING_COUNT, choose_storage, shared_storage, value_type
 from geogan.fields.valid_range import valid_limits
 from geogan.io.missing import MissingRules
-from geogan.model.model_file import save_model
+from geogan.model import save_model
 from geogan.operators.errors import InputError
-from geogan.pipelines.fill import fill
 
 DIMS = ("time", "y", "x")
 WHOLE = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]

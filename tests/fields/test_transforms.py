@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from runs import QUICK, make_reconstructor
 
 from geogan import Reconstructor
-from geogan.archive.standardiser import Standardiser
+from geogan.archive import Standardiser
 from geogan.evaluation import Scoring, score_methods
 from geogan.fields.band_transforms import transforms
 from geogan.fields.field import Field
 from geogan.fields.transforms import Transform, parse_transforms
-from geogan.filling.fill import prepared
+from geogan.model import prepare_archive
 from geogan.operators.errors import InputError
 
 BOUNDED = ["bounded:0,1", "bounded:-40,60", "bounded:0.1,0.3", "bounded:0,inf", "bounded:-5,inf", "bounded:-inf,100"]
@@ -184,7 +184,7 @@ def test_what_has_one_bound_stays_on_its_side(gappy, domain):
 def test_scores_of_fractions_are_fractions(gappy, domain):
     field = ice(gappy)
     model = small("bounded:0,1").fit(field, domain=domain).model_
-    archive = prepared(model, Field.of(field), withheld=True)
+    archive = prepare_archive(model, Field.of(field), withheld=True)
     scoring = Scoring("climatology,dineof,gaussian,model", members=2)
     rows = score_methods({"model": model}, archive, scoring, threads=1)
     assert [row.method for row in rows] == ["climatology", "dineof", "gaussian", "model"]

@@ -1,20 +1,20 @@
-"""A fill that many processes take part in is of one model."""
+"""All processes of a fill use one model."""
 
 import dataclasses
 
 import pytest
 
-from geogan.filling.job import Filler, Job
-from geogan.model.model_file import digest, save_model
+from geogan.filling.job import Job, OpenJob
+from geogan.model import digest, save_model
 from geogan.operators.errors import InputError
 
 
 def test_a_model_that_was_replaced_meanwhile_is_refused(model, gappy, tmp_path):
-    """A training beside it saves a better one: regions of two models would stand in one product."""
+    """A training may save a better model meanwhile: tasks of two models would be mixed in one product."""
     gappy.to_netcdf(tmp_path / "gappy.nc")
     run = save_model(tmp_path / "run", model)
     job = Job((str(tmp_path / "gappy.nc"),), str(run), digest(run))
-    assert Filler.open(job).model.network is not None
+    assert OpenJob.open(job).model.network is not None
     save_model(run, dataclasses.replace(model, network=None))
     with pytest.raises(InputError, match="the model .*run has changed since the fill began; wait for its training to"):
-        Filler.open(job)
+        OpenJob.open(job)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from bad_input import EVALUATE, FILL, SMALL, TRAIN, case, refused, run, sea
+from fill_files import fill
 
-from geogan.pipelines.fill import fill
 from geogan.product import write_dataset
 
 

@@ -1,7 +1,6 @@
-"""Filling on a cluster: as one machine fills, whatever becomes of the workers."""
+"""A cluster fills as one machine does, whatever happens to its workers."""
 
 import asyncio
-import functools
 import os
 import pickle
 import signal
@@ -20,19 +19,22 @@ import distributed
 import numpy as np
 import pytest
 import xarray as xr
+from fill_files import fill
 from tornado.ioloop import IOLoop
 from typer.testing import CliRunner
 
 from geogan.cli import app
+from geogan.fields.field import Field
+from geogan.filling import FillOptions, Job, fill_field
 from geogan.filling import cluster as clusters
-from geogan.filling import fill as fill_field
-from geogan.filling import plan as cutting
-from geogan.filling.cluster import SlabWorker
-from geogan.filling.job import Filler, Job
+from geogan.filling.append_plan import Start, product_digest
+from geogan.filling.cluster import TaskWorker
+from geogan.filling.job import OpenJob
+from geogan.filling.plan import TaskSizes
 from geogan.io import open_field
-from geogan.model.model_file import digest, save_model
+from geogan.model import digest, save_model
 from geogan.operators.errors import InputError
-from geogan.pipelines.fill import fill
+from geogan.pipelines.fill import Selection
 from geogan.product import Product
 
 
@@ -56,10 +58,16 @@ def cluster():
         yield made.scheduler_address
 
 
-@pytest.fixture
-def short(monkeypatch):
-    """Slabs of three dates."""
-    monkeypatch.setattr(cutting, "DATES", 3)
+# Tasks of three dates.
+SHORT = {"sizes": TaskSizes(dates=3)}
+
+
+def job_of(run, *data, **options):
+    return Job(tuple(map(str, data)), str(run), digest(run), options=FillOptions(**options))
+
+
+def worker_of(job, opened, out, weights=b""):
+    return TaskWorker(job, opened.plan, opened.storages, out=out, digest="digest", weights=weights)
 
 
 def stored(path):
@@ -68,44 +76,52 @@ def stored(path):
     return {str(name): content for name, content in found.items() if name.name != "zarr.json"}
 
 
-def test_a_cluster_fills_as_threads_do(run, data, cluster, short, tmp_path):
-    one = fill(data, run, tmp_path / "one.zarr", threads=2, members=2)
-    many = fill(data, run, tmp_path / "many.zarr", scheduler=cluster, members=2)
+class _Worker:
+    address = "tcp://here:1"
+
+
+def test_a_cluster_fills_as_threads_do(run, data, cluster, tmp_path):
+    one = fill(data, run, tmp_path / "one.zarr", threads=2, members=2, **SHORT)
+    many = fill(data, run, tmp_path / "many.zarr", scheduler=cluster, members=2, **SHORT)
     assert stored(one) == stored(many)
     assert {path.name for path in tmp_path.iterdir()} == {"one.zarr", "many.zarr"}
 
 
-def test_local_workers_and_netcdf(run, data, short, tmp_path):
-    one = fill(data, run, tmp_path / "one.nc", time="2015-01-05/2015-01-20")
-    many = fill(data, run, tmp_path / "many.nc", time="2015-01-05/2015-01-20", workers=1)
+def test_local_workers_and_netcdf(run, data, tmp_path):
+    one = fill(data, run, tmp_path / "one.nc", time="2015-01-05/2015-01-20", **SHORT)
+    many = fill(data, run, tmp_path / "many.nc", time="2015-01-05/2015-01-20", workers=1, **SHORT)
     with xr.open_dataset(one) as first, xr.open_dataset(many) as second:
         xr.testing.assert_equal(first, second)
 
 
-def test_workers_need_not_see_the_model(run, data, cluster, tmp_path, monkeypatch):
-    """Not those that join later either: it comes with what each is given."""
-
-    def elsewhere(job, *rest):
-        return SlabWorker(replace(job, model="/nowhere"), *rest)
-
-    monkeypatch.setattr(clusters, "SlabWorker", elsewhere)
-    out = fill(data, run, tmp_path / "sent.zarr", scheduler=cluster)
-    assert stored(out) == stored(fill(data, run, tmp_path / "own.zarr"))
+def test_workers_need_not_see_the_model(run, data, tmp_path):
+    """It comes with the plugin, also to a worker that joins later."""
+    opened = OpenJob.open(job_of(run, data))
+    out, weights = tmp_path / "out.zarr", (run / "model.safetensors").read_bytes()
+    with Product.begin(out, opened.template(), chunks=opened.chunks(), digest="digest"):
+        worker = worker_of(replace(opened.job, model="/nowhere"), opened, out, weights)
+        worker.setup(_Worker())
+        written, expected = worker.fill(0), opened.fill(0)
+    assert written.number == 0 and written.names == tuple(expected.arrays)
+    np.testing.assert_array_equal(written.sums, expected.sums)
 
 
 def test_workers_with_another_geogan_are_one_sentence(run, data, cluster, tmp_path, monkeypatch):
-    out = tmp_path / "out.zarr"
-    with monkeypatch.context() as patch, pytest.raises(InputError, match="has geogan .* and this is 0.0.1; install"):
-        patch.setattr(clusters, "VERSION", "0.0.1")
-        fill(data, run, out, scheduler=cluster)
-    newer = type("Newer", (SlabWorker,), {"__module__": "geogan.filling.cluster"})
+    job = job_of(run, data)
+    opened = OpenJob.open(job)
+    plugin = worker_of(job, opened, tmp_path / "out.zarr")
+    plugin.version = "0.0.1"
+    newer = type("Newer", (TaskWorker,), {"__module__": "geogan.filling.cluster"})
     monkeypatch.setattr(clusters, "Newer", newer, raising=False)
-    monkeypatch.setattr(clusters, "SlabWorker", newer)
-    with pytest.raises(InputError, match=r"the workers cannot begin \(.*Newer.*\); they need this very geogan"):
-        fill(data, run, out, scheduler=cluster)
+    unknown = newer(job, opened.plan, opened.storages, out=tmp_path / "out.zarr", digest="digest", weights=b"")
+    with distributed.Client(cluster, set_as_default=False) as client:
+        with pytest.raises(InputError, match="has geogan .* and this is 0.0.1; install"):
+            clusters._equip(client, plugin)
+        with pytest.raises(InputError, match=r"the workers cannot begin \(.*Newer.*\); they need this very geogan"):
+            clusters._equip(client, unknown)
 
 
-def test_a_worker_killed_in_the_middle_is_survived(run, data, cluster, short, tmp_path):
+def test_a_worker_killed_in_the_middle_is_survived(run, data, cluster, tmp_path):
     out = tmp_path / "filled.zarr"
     record = tmp_path / ".filled.zarr.partial" / "done.jsonl"
     with distributed.Client(cluster, set_as_default=False) as client:
@@ -119,11 +135,11 @@ def test_a_worker_killed_in_the_middle_is_survived(run, data, cluster, short, tm
 
         killer = threading.Thread(target=kill)
         killer.start()
-        fill(data, run, out, scheduler=cluster)
+        fill(data, run, out, scheduler=cluster, **SHORT)
         killer.join()
         client.wait_for_workers(2, timeout=30)
         assert victim not in client.run(os.getpid).values()
-    assert stored(out) == stored(fill(data, run, tmp_path / "undisturbed.zarr"))
+    assert stored(out) == stored(fill(data, run, tmp_path / "undisturbed.zarr", **SHORT))
 
 
 def test_tasks_and_jobs_do_not_grow_with_the_grid(run, gappy, data, cluster, tmp_path, monkeypatch):
@@ -138,13 +154,12 @@ def test_tasks_and_jobs_do_not_grow_with_the_grid(run, gappy, data, cluster, tmp
     assert 0 < max(sizes) < 400
     small = tmp_path / "small.zarr"
     gappy[:, :8, :9].to_dataset().to_zarr(small, consolidated=False)
-    jobs = [Job((str(path),), str(run), digest(run)) for path in (data, small)]
-    whole, part = (len(pickle.dumps(SlabWorker(job, Filler.open(job).cut, Path("x"), "digest", b""))) for job in jobs)
+    opened = [OpenJob.open(job_of(run, path)) for path in (data, small)]
+    whole, part = (len(pickle.dumps(worker_of(each.job, each, Path("x")))) for each in opened)
     assert abs(whole - part) < 200
 
 
-def test_few_slabs_are_on_their_way_at_a_time(run, data, cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr(cutting, "DATES", 1)
+def test_few_tasks_are_submitted_at_a_time(run, data, cluster, tmp_path, monkeypatch):
     known, submit = [], distributed.Client.submit
 
     def count(client, *task, **named):
@@ -152,33 +167,31 @@ def test_few_slabs_are_on_their_way_at_a_time(run, data, cluster, tmp_path, monk
         return submit(client, *task, **named)
 
     monkeypatch.setattr(distributed.Client, "submit", count)
-    fill(data, run, tmp_path / "a.zarr", scheduler=cluster)
+    fill(data, run, tmp_path / "a.zarr", scheduler=cluster, sizes=TaskSizes(dates=1))
     assert len(known) == 30 and max(known) <= 2 * clusters.AHEAD
-
-
-class _Worker:
-    address = "tcp://here:1"
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"data": ("/nowhere.zarr",)}, "worker tcp://here:1 cannot begin: '/nowhere.zarr' does not exist"),
-        ({"out": "elsewhere.zarr"}, "does not see .*elsewhere.zarr.partial; give an output in a folder that all"),
+        (
+            {"out": "elsewhere.zarr"},
+            "does not see the partial product of .*elsewhere.zarr; give an output in",
+        ),
         ({"version": "0.0.1"}, "has geogan .* and this is 0.0.1; install one version"),
     ],
 )
 def test_what_a_worker_cannot_see_is_one_sentence(run, data, tmp_path, change, words):
-    job = Job(change.get("data", (str(data),)), str(run), digest(run))
-    filler = Filler.open(Job((str(data),), str(run), digest(run)))
-    out = tmp_path / "out.zarr"
-    with Product.begin(out, filler.template(), chunks=filler.chunks(), digest="p"):
-        weights = (run / "model.safetensors").read_bytes()
-        worker = SlabWorker(job, filler.cut, tmp_path / change.get("out", "out.zarr"), "p", weights)
+    opened = OpenJob.open(job_of(run, data))
+    job = replace(opened.job, data=change.get("data", opened.job.data))
+    out, weights = tmp_path / "out.zarr", (run / "model.safetensors").read_bytes()
+    with Product.begin(out, opened.template(), chunks=opened.chunks(), digest="digest"):
+        worker = worker_of(job, opened, tmp_path / change.get("out", "out.zarr"), weights)
         worker.version = change.get("version", worker.version)
         worker.setup(_Worker())
         with pytest.raises(InputError, match=words):
-            worker.make(0)
+            worker.fill(0)
 
 
 @pytest.mark.parametrize(
@@ -195,17 +208,16 @@ def test_what_a_worker_cannot_see_is_one_sentence(run, data, tmp_path, change, w
         ({"workers": 2, "threads": 2}, "leave --threads out"),
     ],
 )
-def test_a_refusal_leaves_nothing(run, data, tmp_path, monkeypatch, options, words):
-    monkeypatch.setattr(clusters, "ANSWER", 1)
+def test_a_refusal_leaves_nothing(run, data, tmp_path, options, words):
     with pytest.raises(InputError, match=words):
-        fill(data, run, tmp_path / "out.zarr", **options)
+        fill(data, run, tmp_path / "out.zarr", answer=1, **options)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_the_package(run, data, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.delitem(sys.modules, "geogan.filling.cluster")
-    monkeypatch.delattr("geogan.filling.cluster", raising=False)
+    monkeypatch.delattr(sys.modules["geogan.filling"], "cluster", raising=False)
     with pytest.raises(InputError, match=r"is not installed .*pip install 'geogan\[distributed\]'"):
         fill(data, run, tmp_path / "out.zarr", workers=2)
     assert list(tmp_path.iterdir()) == []
@@ -229,56 +241,53 @@ def loop():
     thread.join()
 
 
-def test_a_scheduler_without_workers(monkeypatch, loop):
-    monkeypatch.setattr(clusters, "APPEAR", 0.5)
-    monkeypatch.setattr(clusters, "Client", functools.partial(distributed.Client, loop=loop))
+def test_a_scheduler_without_workers(loop):
     with (
         distributed.LocalCluster(
             n_workers=0, processes=False, dashboard_address=None, silence_logs=50, loop=loop
         ) as empty,
         pytest.raises(InputError, match="has no worker; start some with: dask worker"),
-        clusters.connect(empty.scheduler_address),
+        clusters.connect(empty.scheduler_address, appear=0.5),
     ):
         pass
 
 
-def test_a_scheduler_that_goes_is_one_sentence_and_what_is_done_is_kept(run, data, short, tmp_path, monkeypatch, loop):
-    monkeypatch.setattr(clusters, "ANSWER", 0.5)
-    monkeypatch.setattr(clusters, "Client", functools.partial(distributed.Client, loop=loop))
-    out, recorded = tmp_path / "out.zarr", []
+def test_a_scheduler_that_goes_is_one_sentence_and_what_is_done_is_kept(run, data, tmp_path, loop):
+    opened, out = OpenJob.open(job_of(run, data, **SHORT)), tmp_path / "out.zarr"
+    start = Start(opened, product_digest(opened), None, {})
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
         distributed.LocalCluster(
             n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50, loop=loop
         ) as going,
+        distributed.Client(going, loop=loop, set_as_default=False, timeout=0.5) as client,
+        Product.begin(out, opened.template(), chunks=opened.chunks(), digest=start.digest) as product,
     ):
-        record = Product.record
-
-        def stop(product, *args, **named):
-            record(product, *args, **named)
-            recorded.append(1)
-            if len(recorded) == 2:
-                going.sync(going.scheduler.close)
-
-        monkeypatch.setattr(Product, "record", stop)
+        done = 0
         with pytest.raises(InputError, match="the scheduler is gone; what is done is kept, so start it again"):
-            fill(data, run, out, scheduler=going.scheduler_address)
-    assert len((tmp_path / ".out.zarr.partial" / "done.jsonl").read_text().splitlines()) >= 2
+            for written in clusters.fill_on(client, start, range(opened.plan.total), out=out):
+                product.record(opened.box(written.number), written.names, sums=written.sums)
+                done += 1
+                if done == 2:
+                    going.sync(going.scheduler.close)
+    begun = []
+    assert fill(data, run, out, begin=begun.append, **SHORT) == out
+    assert len(begun) <= opened.plan.total - 2
+    assert stored(out) == stored(fill(data, run, tmp_path / "whole.zarr", **SHORT))
 
 
-def test_lazily_on_a_cluster_the_model_is_one_key(run, model, data, cluster, monkeypatch):
-    monkeypatch.setattr(cutting, "DATES", 24)
+def test_lazily_on_a_cluster_the_model_is_one_key(model, data, cluster):
     field = open_field(data).chunk(time=5)
-    eager, sizes = fill_field(model, field.compute()), []
-    for dates in (15, 2):
-        monkeypatch.setattr(cutting, "DATES", dates)
-        sizes.append(len(cloudpickle.dumps(fill_field(model, field)["sst"].data.dask)))
+
+    def lazy(dates):
+        return fill_field(model, Field.of(field), FillOptions(sizes=TaskSizes(dates=dates)))
+
+    sizes = [len(cloudpickle.dumps(lazy(dates)["sst"].data.dask)) for dates in (15, 2)]
     weights = sum(part.numel() * 4 for part in model.network.parameters())
     assert sizes[1] - sizes[0] < weights < sizes[0]
-    monkeypatch.setattr(cutting, "DATES", 24)
-    lazy = fill_field(model, field)
+    eager = fill_field(model, Field.of(field.compute()), FillOptions(sizes=TaskSizes(dates=24)))
     with distributed.Client(cluster, set_as_default=False) as client:
-        there = client.compute(lazy).result()
+        there = client.compute(lazy(24)).result()
     for name in eager.data_vars:
         np.testing.assert_array_equal(there[name].values, eager[name].values)
 
@@ -286,13 +295,15 @@ def test_lazily_on_a_cluster_the_model_is_one_key(run, model, data, cluster, mon
 def test_on_the_command_line(monkeypatch):
     fake, given = types.ModuleType("geogan.pipelines.fill"), {}
     fake.fill = lambda *args, **named: given.update(named) or Path("made")
+    fake.Selection = Selection
     monkeypatch.setitem(sys.modules, fake.__name__, fake)
     words = ["fill", "--data", "a.zarr", "--model", "runs/x", "--out", "b.zarr"]
-    assert CliRunner().invoke(app, [*words, "--scheduler", "tcp://a:1", "--append", "--no-refill"]).exit_code == 0
-    assert (given["scheduler"], given["workers"], given["append"], given["refill"]) == ("tcp://a:1", None, True, False)
+    assert CliRunner().invoke(app, [*words, "--scheduler", "tcp://a:1", "--append"]).exit_code == 0
+    assert (given["workers"].scheduler, given["workers"].workers, given["mode"]) == ("tcp://a:1", None, "append")
     assert CliRunner().invoke(app, [*words, "--workers", "3", "--skip-bad"]).exit_code == 0
-    assert (given["scheduler"], given["workers"], given["append"], given["refill"]) == (None, 3, False, True)
-    assert given["skip_bad"] is True
+    assert (given["workers"].scheduler, given["workers"].workers, given["mode"]) == (None, 3, "new")
+    assert given["selection"].skip_bad is True
+    assert CliRunner().invoke(app, [*words, "--append", "--overwrite"]).exit_code == 2
 
 
 def listening(own):

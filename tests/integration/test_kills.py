@@ -9,40 +9,52 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from fill_files import fill
 
 from geogan.files.tensor_file import read_tensors
-from geogan.filling import plan as cutting
-from geogan.filling.job import Filler, Job
-from geogan.model.model_file import digest, save_model
+from geogan.filling import Job
+from geogan.filling.job import OpenJob
+from geogan.filling.plan import TaskSizes
+from geogan.model import digest, save_model
 from geogan.operators.errors import InputError
-from geogan.pipelines.fill import fill
 from geogan.product import Product
 from geogan.product.chunk_store import ChunkStore
 
-# A process that has imported all and computed nothing: its children begin at once, each from the same state.
+# A process that has imported all and computed nothing: its children begin at once, each from the same state. A child
+# may be killed before any of its changes of files; the parent prints how it ended, and how many changes it made.
 SERVER = """
-import json, os, resource, signal, sys, time
+import json, os, resource, signal, sys
 from pathlib import Path
 import torch, torch._dynamo
-from geogan.filling import plan as cutting
-from geogan.filling import fill as filling
-from geogan.prior.gaussian import GaussianPrior
+sys.path.insert(0, sys.argv[1])
+from fill_files import fill
+from geogan.filling.plan import TaskSizes
+from geogan.prior import GaussianPrior
 from geogan.settings import DataConfig, Settings
 from geogan.operators.errors import InputError
-from geogan.pipelines.fill import fill
 from geogan.pipelines.train import resume, train
 
-cutting.DATES, cutting.MARGIN = 2, 2
 torch.set_num_threads(1)
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"}
+changes = 0
+
+def kill_before(number):
+    def hook(event, args):
+        global changes
+        writes = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
+        if event in CHANGES or writes:
+            changes += 1
+            if changes == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
 
 def refill(data, model, out, **options):
-    return fill(data, Path(model), Path(out), threads=1, **options)
+    return fill(data, Path(model), Path(out), threads=1, sizes=TaskSizes(dates=2, margin=2), **options)
 
 def retrain(data, out, **options):
     # Before its first state was saved too, and without leave to overwrite what a kill left.
@@ -59,9 +71,11 @@ def retrain(data, out, **options):
 
 for line in sys.stdin:
     call = json.loads(line)
-    moment = call.pop("moment")
+    number = call.pop("change")
+    receive, send = os.pipe()
     pid = os.fork()
     if pid == 0:
+        kill_before(number)
         largest = call.pop("largest", None)
         if largest:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -71,49 +85,48 @@ for line in sys.stdin:
         except InputError as error:
             print(error, file=sys.stderr, flush=True)
             os._exit(2)
+        os.write(send, str(changes).encode())
         os._exit(0)
-    moment, ended, status = time.monotonic() + (moment or 1e9), 0, None
-    while not ended and time.monotonic() < moment:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        time.sleep(0.002)
-    if not ended:
-        os.kill(pid, signal.SIGKILL)
-        status = os.waitpid(pid, 0)[1]
-    print(status, flush=True)
+    os.close(send)
+    made = os.read(receive, 100).decode() or "0"
+    os.close(receive)
+    print(os.waitpid(pid, 0)[1], made, flush=True)
 """
 
 
 @pytest.fixture(scope="module")
 def server():
-    process = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    words = [sys.executable, "-c", SERVER, str(Path(__file__).parents[1])]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     yield process
     process.stdin.close()
     process.wait()
     process.stdout.close()
 
 
-def ends(server, moment=None, **call):
-    """How a verb ends that is killed after so many seconds: with 0, or that signal."""
+def ends(server, change=0, **call):
+    """How a verb ends that is killed before one of its changes of files: 0 or the signal; and how many it made."""
     words = {name: str(word) if isinstance(word, Path) else word for name, word in call.items()}
-    server.stdin.write(json.dumps(words | {"moment": moment}) + "\n")
+    server.stdin.write(json.dumps(words | {"change": change}) + "\n")
     server.stdin.flush()
-    return int(server.stdout.readline())
+    status, made = map(int, server.stdout.readline().split())
+    return status, made
 
 
-def kill_and_go_on(server, finished, restart, *, kills=12, **call):
-    """Kill a verb at moments of an undisturbed run's length, again and again; then let it end."""
-    began = time.perf_counter()
-    assert ends(server, **call) == 0
-    length, moments, killed = time.perf_counter() - began, random.Random(4), 0
+def kill_and_go_on(server, finished, restart, *, kills=5, **call):
+    """Kill a verb before changes of files of an undisturbed run, again and again; then let it end."""
+    status, changes = ends(server, **call)
+    assert status == 0 and changes > 20
+    numbers, killed = random.Random(4), 0
     restart()
     while killed < kills:
-        status = ends(server, moments.uniform(0, length), **call)
+        status, _ = ends(server, numbers.randint(1, changes), **call)
         assert status in (0, signal.SIGKILL)
         killed += status == signal.SIGKILL
         if finished():
             restart()
-    assert ends(server, **call) == 0
+    assert ends(server, **call)[0] == 0
 
 
 @pytest.fixture(scope="module")
@@ -149,23 +162,22 @@ def test_fill(server, run, data, tmp_path):
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
 def test_fill_of_an_archive_that_is_revised_between_kills(server, run, data, gappy, tmp_path, ending):
     """However often it is killed and the archive is written anew, the end is a fill of what the archive holds then."""
-    out, own, rng, moments = tmp_path / f"filled.{ending}", tmp_path / "own.nc", random.Random(2), random.Random(5)
-    field, began = gappy[:12].copy(deep=True), time.perf_counter()
+    out, own, numbers = tmp_path / f"filled.{ending}", tmp_path / "own.nc", random.Random(2)
+    field = gappy[:12].copy(deep=True)
     shutil.copy(data, own)
     call = {"verb": "fill", "data": own, "model": run, "out": out, "overwrite": True}
-    assert ends(server, **call) == 0
-    length, killed = time.perf_counter() - began, 0
-    while killed < 8:
-        date = rng.randrange(12)
-        field[date] += 1
+    (status, changes), killed = ends(server, **call), 0
+    assert status == 0
+    while killed < 4:
+        field[numbers.randrange(12)] += 1
         field.to_netcdf(tmp_path / "next.nc")
         (tmp_path / "next.nc").replace(own)
-        status = ends(server, moments.uniform(0, length), **call)
+        status, _ = ends(server, numbers.randint(1, changes), **call)
         assert status in (0, signal.SIGKILL)
         killed += status == signal.SIGKILL
-    assert ends(server, **call) == 0
+    assert ends(server, **call)[0] == 0
     whole, opened = tmp_path / f"whole.{ending}", xr.open_zarr if ending == "zarr" else xr.open_dataset
-    assert ends(server, **(call | {"out": whole})) == 0
+    assert ends(server, **(call | {"out": whole}))[0] == 0
     with opened(out) as found, opened(whole) as expected:
         xr.testing.assert_equal(found.load(), expected.load())
 
@@ -194,13 +206,13 @@ def test_train(server, data, tmp_path):
     assert steps == sorted(set(steps)) and steps[0] == 0 and steps[-1] == 12
 
 
-def test_append(server, run, data, gappy, tmp_path, monkeypatch):
+def test_append(server, run, data, gappy, tmp_path):
     """At no moment is there less than there was."""
-    monkeypatch.setattr(cutting, "DATES", 2)
-    monkeypatch.setattr(cutting, "MARGIN", 2)
+    sizes = TaskSizes(dates=2, margin=2)
     short, out, turns = tmp_path / "short.nc", tmp_path / "filled.zarr", []
     gappy[:10].to_netcdf(short)
-    old, whole = fill(short, run, tmp_path / "old.zarr"), fill(data, run, tmp_path / "whole.zarr")
+    old = fill(short, run, tmp_path / "old.zarr", sizes=sizes)
+    whole = fill(data, run, tmp_path / "whole.zarr", sizes=sizes)
     shutil.copytree(old, out)
 
     def finished():
@@ -213,13 +225,13 @@ def test_append(server, run, data, gappy, tmp_path, monkeypatch):
         out.rename(tmp_path / f"turn{len(turns)}.zarr")
         shutil.copytree(old, out)
 
-    kill_and_go_on(server, finished, restart, kills=8, verb="fill", data=data, model=run, out=out, append=True)
+    kill_and_go_on(server, finished, restart, verb="fill", data=data, model=run, out=out, append=True)
     assert finished() and not (tmp_path / ".filled.zarr.partial").exists()
 
 
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
 def test_a_disk_that_is_full_in_the_middle(run, data, tmp_path, monkeypatch, ending):
-    monkeypatch.setattr(cutting, "DATES", 4)
+    sizes = TaskSizes(dates=4)
     out, write, count = tmp_path / f"filled.{ending}", ChunkStore.write, []
 
     def full(store, *args):
@@ -233,12 +245,12 @@ def test_a_disk_that_is_full_in_the_middle(run, data, tmp_path, monkeypatch, end
         pytest.raises(InputError, match="the disk is full; free some space; what is"),
     ):
         patch.setattr(ChunkStore, "write", full)
-        fill(data, run, out, threads=1)
+        fill(data, run, out, threads=1, sizes=sizes)
     assert not out.exists()
     record = tmp_path / f".filled.{ending}.partial" / "done.jsonl"
     assert len(record.read_text().splitlines()) == 2
-    fill(data, run, out, threads=1)
-    whole = fill(data, run, tmp_path / f"whole.{ending}", threads=1)
+    fill(data, run, out, threads=1, sizes=sizes)
+    whole = fill(data, run, tmp_path / f"whole.{ending}", threads=1, sizes=sizes)
     opened = xr.open_zarr if ending == "zarr" else xr.open_dataset
     with opened(out) as found, opened(whole) as expected:
         xr.testing.assert_equal(found, expected)
@@ -247,9 +259,9 @@ def test_a_disk_that_is_full_in_the_middle(run, data, tmp_path, monkeypatch, end
 def test_a_file_larger_than_the_disk_takes(server, run, data, tmp_path):
     """The limit is the system's own, and hits wherever it hits."""
     out = tmp_path / "filled.zarr"
-    assert ends(server, verb="fill", data=data, model=run, out=out, largest=3000) == 2 << 8
+    assert ends(server, verb="fill", data=data, model=run, out=out, largest=3000)[0] == 2 << 8
     assert not out.exists()
-    assert ends(server, verb="fill", data=data, model=run, out=out) == 0
+    assert ends(server, verb="fill", data=data, model=run, out=out)[0] == 0
     assert fill(data, run, tmp_path / "whole.zarr").exists()
     with xr.open_zarr(out) as found, xr.open_zarr(tmp_path / "whole.zarr") as expected:
         np.testing.assert_array_equal(found["sst_source"], expected["sst_source"])
@@ -257,8 +269,8 @@ def test_a_file_larger_than_the_disk_takes(server, run, data, tmp_path):
 
 def test_the_second_process_refuses(run, data, tmp_path):
     out = tmp_path / "filled.zarr"
-    filler = Filler.open(Job((str(data),), str(run), digest(run)))
-    with Product.begin(out, filler.template(), chunks=filler.chunks(), digest="first"):
+    opened = OpenJob.open(Job((str(data),), str(run), digest(run)))
+    with Product.begin(out, opened.template(), chunks=opened.chunks(), digest="first"):
         with pytest.raises(InputError, match=rf"is being written by another process \(pid {os.getpid()}\); wait"):
             fill(data, run, out)
         assert not out.exists()

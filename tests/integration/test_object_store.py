@@ -13,14 +13,14 @@ import fsspec
 import numpy as np
 import pytest
 import xarray as xr
+from fill_files import fill
 from runs import train
 
 from geogan.archive import archive as module_archive
-from geogan.archive.survey import check_field
+from geogan.archive import check_field
 from geogan.fields.field import Field
 from geogan.io import open_field
 from geogan.operators.errors import InputError
-from geogan.pipelines.fill import fill
 
 s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed (pip install 'geogan[cloud]')")
 

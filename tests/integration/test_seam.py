@@ -6,26 +6,27 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from fill_files import fill as fill_files
 from runs import QUICK, make_reconstructor, train
 from scipy.ndimage import gaussian_filter
 
 import geogan
-from geogan.archive.archive import Archive
+from geogan.archive import Archive
 from geogan.fields.field import Field
-from geogan.filling import plan as cutting
-from geogan.filling.fill import fill, prepared
-from geogan.filling.task import fill_slab
+from geogan.filling import FillOptions, estimate, fill_field, plan_tasks
+from geogan.filling.plan import TaskSizes
 from geogan.io import open_field
+from geogan.model import prepare_archive
 from geogan.operators.errors import InputError
-from geogan.pipelines.fill import fill as fill_files
 from geogan.pipelines.info import info
-from geogan.prior.archive_covariance import ArchivePrior
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import ArchivePrior, GaussianPrior
 from geogan.training import run, setup
 from geogan.training.judge import Judge, Selection
 
 LONGITUDES = np.arange(3.75, 360, 7.5)  # 48
 HALF = len(LONGITUDES) // 2
+# Values of a task that holds no whole map, so that it has half the columns of a date.
+CUT = 16 * 48 - 1
 
 
 def globe(dates: int = 14, rows: int = 16, seed: int = 0, longitudes: np.ndarray = LONGITUDES) -> xr.DataArray:
@@ -91,67 +92,59 @@ def close(one: xr.Dataset, other: xr.Dataset, tolerance: float) -> None:
 def test_one_tile_from_another_meridian_on(model, gappy, by, lazy):
     # The model was trained on the field as it was: it knows where the turned one lies.
     other = turned(gappy, by).chunk(lon=7) if lazy else turned(gappy, by)
-    here, there = fill(model, Field.of(gappy), members=4), fill(model, Field.of(other), members=4)
+    here, there = (fill_field(model, Field.of(field), FillOptions(members=4)) for field in (gappy, other))
     close(turned(there.compute(), -by), here, 5e-3)
 
 
 def test_the_same_longitudes_counted_otherwise(model, gappy):
     west = gappy.assign_coords(lon=(gappy.lon + 180) % 360 - 180).sortby("lon")
-    here, there = fill(model, Field.of(gappy)), fill(model, Field.of(west))
+    here, there = fill_field(model, Field.of(gappy)), fill_field(model, Field.of(west))
     there = there.assign_coords(lon=there.lon % 360).sortby("lon")
     close(there, here, 5e-3)
 
 
 def test_the_seam_is_like_any_column(model, gappy):
     """Without what was special at the seam: predicted errors there are those of the interior."""
-    flat = fill(model, Field.of(gappy.drop_vars("lon")))
-    round_ = fill(model, Field.of(gappy))
+    flat = fill_field(model, Field.of(gappy.drop_vars("lon")))
+    round_ = fill_field(model, Field.of(gappy))
     differ = np.nanmax(np.abs(flat.sst.values - round_.sst.values), (0, 1))
     assert differ[[0, -1]].max() > 10 * differ[HALF - 4 : HALF + 4].max()
 
 
-@pytest.mark.parametrize("panel", [None, 24])
-def test_many_tiles_and_panels(model, gappy, monkeypatch, panel):
-    monkeypatch.setattr(cutting, "TILE", 12)
-    monkeypatch.setattr(cutting, "HALO", 8)
-    if panel:
-        monkeypatch.setattr(cutting, "panel_size", lambda shape, **_: (6, shape[0], panel))
-    whole = fill(model, Field.of(gappy), members=4)
-    tiles = cutting.plan(model, Archive.of(Field.of(gappy, domain=model.domain), model.standardiser)).columns
-    assert [tile.read.stop - tile.read.start for tile in tiles] == [28] * 4
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_many_tiles_and_tasks(model, gappy, is_cut):
+    sizes = TaskSizes(tile=12, halo=8, dates=6, values=4 * CUT if is_cut else 10**9, read_values=10**9)
+    options, archive = FillOptions(members=4, sizes=sizes), prepare_archive(model, Field.of(gappy))
+    whole = fill_field(model, Field.of(gappy), options)
+    plan = plan_tasks(model, archive, members=4, sizes=sizes)
+    assert [tile.read.stop - tile.read.start for tile in plan.tile_columns] == [28] * 4
+    assert (len(plan.columns) > 1) == is_cut
     # By a whole tile, all that is computed is the same.
-    close(turned(fill(model, Field.of(turned(gappy, 12)), members=4), -12), whole, 2e-3)
+    close(turned(fill_field(model, Field.of(turned(gappy, 12)), options), -12), whole, 2e-3)
     # Cut elsewhere, a halo of 8 cells is not all that counts.
-    by_half_a_tile = turned(fill(model, Field.of(turned(gappy, 4))), -4)
+    by_half_a_tile = turned(fill_field(model, Field.of(turned(gappy, 4)), options), -4)
     off = by_half_a_tile.sst.values - whole.sst.values
     at_the_seam, inside = np.nanstd(off[..., [-2, -1, 0, 1]]), np.nanstd(off)
     assert at_the_seam < 2 * inside < 0.2
 
 
-def test_panels_agree_with_the_whole_to_the_last_bit(model, gappy, monkeypatch):
-    monkeypatch.setattr(cutting, "TILE", 12)
-    monkeypatch.setattr(cutting, "HALO", 4)
-    archive = Archive.of(Field.of(gappy, domain=model.domain), model.standardiser)
-    archive = dataclasses.replace(archive, covariates=model.covariates)
-    found = []
-    for panel in (48, 24, 12):
-        monkeypatch.setattr(cutting, "panel_size", lambda shape, panel=panel, **_: (24, shape[0], panel))
-        cut = cutting.plan(model, archive, members=3)
-        assert len(cut.across) == 48 // panel
-        slabs = [cut.at(number) for number in range(cut.total)]
-        parts = [fill_slab(model, archive, slab, cut, panel=place, members=3) for slab, place in slabs]
-        found.append([np.concatenate(each, -1) for each in zip(*parts, strict=True)])
-    for other in found[1:]:
-        assert [np.array_equal(a, b, equal_nan=True) for a, b in zip(found[0][:1], other[:1])] == [True]
-        for a, b in zip(found[0], other, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+def test_tasks_agree_with_the_whole_to_the_last_bit(model, gappy):
+    archive, found = prepare_archive(model, Field.of(gappy)), []
+    for values, parts in ((10**9, 1), (3 * CUT, 2)):
+        sizes = TaskSizes(tile=12, halo=4, dates=1, values=values, read_values=10**9)
+        plan = plan_tasks(model, archive, dates=slice(6, 7), members=3, sizes=sizes)
+        assert (plan.size, len(plan.rows), len(plan.columns)) == (1, 1, parts)
+        estimates = [estimate(model, archive, task, plan, members=3) for task in plan.tasks]
+        found.append([np.concatenate(each, -1) for each in zip(*estimates, strict=True)])
+    for whole, joined in zip(*found, strict=True):
+        np.testing.assert_array_equal(joined, whole)
 
 
 def test_a_part_of_the_globe(model, gappy):
     # It has edges, wherever it lies: a part across the seam is what it would be anywhere.
     part = turned(gappy).isel(lon=slice(10, 38))
     assert part.lon.values[0] > part.lon.values[-1]
-    across = fill(model, Field.of(part))
+    across = fill_field(model, Field.of(part))
     assert not Archive.of(
         Field.of(part, domain=np.ones((16, 28), bool)), model.standardiser.part(slice(None), slice(0, 28))
     ).is_periodic
@@ -164,15 +157,15 @@ def test_a_part_of_the_globe(model, gappy):
         covariates=dataclasses.replace(model.covariates, maps=np.roll(model.covariates.maps, HALF, -1)),
         x=np.roll(model.x, HALF),
     )
-    close(across, fill(moved, Field.of(part)), 1e-6)
+    close(across, fill_field(moved, Field.of(part)), 1e-6)
 
 
 def test_longitudes_off_the_models_are_refused(model, gappy):
     with pytest.raises(InputError, match="lon of sst .* is not part of the model's grid"):
-        fill(model, Field.of(gappy.assign_coords(lon=gappy.lon + 2.0)))
+        fill_field(model, Field.of(gappy.assign_coords(lon=gappy.lon + 2.0)))
     backwards = gappy.isel(lon=slice(None, None, -1))
     with pytest.raises(InputError, match="is not part of the model's grid"):
-        fill(model, Field.of(backwards))
+        fill_field(model, Field.of(backwards))
 
 
 @pytest.mark.parametrize("memory", [None, 40_000, 16_000])
@@ -223,7 +216,7 @@ def test_files_are_read_alike(tmp_path, model, gappy):
     gappy.to_dataset().to_netcdf(tmp_path / "sst.nc")
     turned(gappy).to_dataset().to_zarr(tmp_path / "sst.zarr")
     a, b = (open_field(str(tmp_path / name)) for name in ("sst.nc", "sst.zarr"))
-    close(turned(fill(model, Field.of(b)).compute()), fill(model, Field.of(a)).compute(), 5e-3)
+    close(turned(fill_field(model, Field.of(b)).compute()), fill_field(model, Field.of(a)).compute(), 5e-3)
 
 
 def test_on_two_dimensional_longitudes(model, gappy):
@@ -232,11 +225,11 @@ def test_on_two_dimensional_longitudes(model, gappy):
     maps = flat.assign_coords(
         lat=(("y", "x"), lat, {"units": "degrees_north"}), lon=(("y", "x"), lon, {"units": "degrees_east"})
     )
-    here, there = fill(model, Field.of(gappy)), fill(model, Field.of(maps))
+    here, there = fill_field(model, Field.of(gappy)), fill_field(model, Field.of(maps))
     for name in here.data_vars:
         np.testing.assert_array_equal(here[name].values, there[name].values)
     other = maps.roll(x=HALF, roll_coords=True)
-    np.testing.assert_allclose(fill(model, Field.of(other)).sst.roll(x=-HALF).values, here.sst.values, atol=5e-3)
+    np.testing.assert_allclose(fill_field(model, Field.of(other)).sst.roll(x=-HALF).values, here.sst.values, atol=5e-3)
 
 
 def test_the_archives_covariance_reaches_across_the_seam():
@@ -261,7 +254,7 @@ def test_the_judge_does_not_know_where_the_seam_is(model, gappy):
         # All of the grid; and, of a larger one, the cells around what is withheld.
         judges = []
         for field in (gappy, turned(gappy)):
-            archive = prepared(model, Field.of(field), withheld=True)
+            archive = prepare_archive(model, Field.of(field), withheld=True)
             judge = Judge.of(archive, model.operator, model.prior, frames=3, draws=2, selection=Selection(side=side))
             assert judge.is_periodic == (side == 128)
             judges.append(judge)
@@ -273,26 +266,22 @@ def test_the_judge_does_not_know_where_the_seam_is(model, gappy):
 
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
 def test_the_command_line(tmp_path, monkeypatch, gappy, suffix):
-    """Train, fill in panels and in one piece, from another meridian on; a finished product says that it goes round."""
+    """Train, fill in parts and in one piece, from another meridian on; a finished product says that it is periodic."""
     monkeypatch.chdir(tmp_path)
     gappy.to_dataset().to_netcdf("sst.nc")
     turned(gappy).to_dataset().to_netcdf("turned.nc")
     train("sst.nc", operator="cloud_mask:scale=4", steps=3, width=4, out="run", threads=1, precision="float32", **QUICK)
     products = {}
-    for name, panel in (("sst", None), ("turned", None), ("panels", 24)):
-        with monkeypatch.context() as patch:
-            if panel:
-                patch.setattr(cutting, "TILE", 12)
-                patch.setattr(cutting, "HALO", 8)
-                patch.setattr(cutting, "panel_size", lambda shape, **_: (6, shape[0], 24))
-            out = f"{name}-filled.{suffix}"
-            fill_files("turned.nc" if name == "turned" else "sst.nc", model="run", out=out, threads=1)
+    parts = TaskSizes(tile=12, halo=8, dates=6, values=CUT, read_values=10**9)
+    for name, sizes in (("sst", TaskSizes()), ("turned", TaskSizes()), ("parts", parts)):
+        out = f"{name}-filled.{suffix}"
+        fill_files("turned.nc" if name == "turned" else "sst.nc", "run", out, threads=1, sizes=sizes)
         product = xr.open_dataset(out) if suffix == "nc" else xr.open_zarr(out, consolidated=False)
         assert '"is_periodic": true' in product.attrs["geogan_fill"]
         products[name] = product.load()
     close(turned(products["turned"])[["sst", "sst_std"]], products["sst"][["sst", "sst_std"]], 5e-3)
     observed = np.isfinite(gappy.values)
-    for product in (products["sst"], products["panels"]):
+    for product in (products["sst"], products["parts"]):
         np.testing.assert_array_equal(product.sst.values[observed], gappy.values[observed])
-    assert np.nanstd(products["panels"].sst.values - products["sst"].sst.values) < 0.1
+    assert np.nanstd(products["parts"].sst.values - products["sst"].sst.values) < 0.1
     assert info("sst.nc")["grid"]["is_periodic"] is True

@@ -90,7 +90,7 @@ def test_many_files_have_the_dates_of_their_names(tmp_path, suffix):
         "observed_gaps", window=1, width=4, crop=8, batch=2, steps=1, precision="float32", **QUICK
     )
     model.fit(source.field).save(tmp_path / "run")
-    from geogan.pipelines.fill import fill
+    from fill_files import fill
 
     out = fill(str(tmp_path / "*.tif"), tmp_path / "run", tmp_path / f"filled.{suffix}")
     raw = xr.open_dataset(out, engine="zarr" if suffix == "zarr" else None, decode_cf=False)

@@ -13,15 +13,14 @@ from safetensors.torch import save_file
 from geogan.fields.field import Field
 from geogan.files.run_folder import is_run
 from geogan.files.tensor_file import read_tensors, write_tensors
-from geogan.filling.fill import fill, prepared
-from geogan.model.model_file import digest, load_model, save_model
+from geogan.filling import fill_field
+from geogan.model import digest, load_model, prepare_archive, save_model
 from geogan.model.networks import Discriminator, UNet
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
-from geogan.prior.archive_covariance import ArchivePrior
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import ArchivePrior, GaussianPrior
 from geogan.training.state import TrainState
 from geogan.training.state_file import load_state, save_state
 
@@ -74,14 +73,14 @@ def test_models_of_all_kinds(model, tmp_path, changes):
 
 
 def test_an_archive_prior_comes_back(model, gappy, tmp_path):
-    archive = prepared(model, Field.of(gappy))
+    archive = prepare_archive(model, Field.of(gappy))
     film = archive.read(slice(None))
     prior = ArchivePrior.fit(film.values * film.mask, film.mask, film.domain, GaussianPrior(length=4.0))
     changed = dataclasses.replace(model, prior=prior)
     save_model(tmp_path, changed)
     loaded = load_model(tmp_path)
     assert same(loaded.prior, prior) and same(loaded, changed)
-    xr.testing.assert_identical(fill(loaded, Field.of(gappy[:6])), fill(changed, Field.of(gappy[:6])))
+    xr.testing.assert_identical(fill_field(loaded, Field.of(gappy[:6])), fill_field(changed, Field.of(gappy[:6])))
 
 
 def test_a_description_that_lacks_an_entry_is_refused(model, tmp_path):
@@ -102,7 +101,7 @@ def test_a_gap_library_comes_back(model, gappy, domain, tmp_path):
 
 def test_a_loaded_model_fills_the_same(model, gappy, tmp_path):
     save_model(tmp_path, model)
-    again, expected = fill(load_model(tmp_path), Field.of(gappy)), fill(model, Field.of(gappy))
+    again, expected = fill_field(load_model(tmp_path), Field.of(gappy)), fill_field(model, Field.of(gappy))
     # Loaded weights have another memory layout, so that the last bits may differ.
     np.testing.assert_allclose(again["sst"].values, expected["sst"].values, rtol=1e-5)
     np.testing.assert_array_equal(again["sst_source"].values, expected["sst_source"].values)

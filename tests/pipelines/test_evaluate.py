@@ -14,9 +14,8 @@ from geogan.evaluation import Scoring, score_methods
 from geogan.evaluation.methods import DEFAULT_METHODS
 from geogan.fields.field import Field
 from geogan.files.run_folder import ABLATION
-from geogan.filling.fill import prepared
 from geogan.io import open_field
-from geogan.model.model_file import load_model, save_model
+from geogan.model import load_model, prepare_archive, save_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.evaluate import Inputs, Outputs, evaluate
 from geogan.pipelines.train import resume
@@ -58,7 +57,7 @@ def test_the_table_holds_the_scores(data, run, tmp_path):
     console = Console(record=True, width=120)
     rows = evaluate(data, run, outputs=Outputs(json=tmp_path / "scores.json", console=console), ablation=False)
     model = load_model(run)
-    assert rows == score_methods({"model": model}, prepared(model, Field.of(open_field(data)), withheld=True))
+    assert rows == score_methods({"model": model}, prepare_archive(model, Field.of(open_field(data)), withheld=True))
     written = json.loads((tmp_path / "scores.json").read_text())
     assert [row["rmse"] for row in written["rows"]] == [row.score.rmse for row in rows]
     assert written["units"] == "degree_Celsius" and "withheld clouds" in written["cells"]

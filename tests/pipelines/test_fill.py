@@ -8,27 +8,30 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from fill_files import fill, job_and_workers
 from rich.console import Console
 from runs import QUICK, train
 
+from geogan.fields.field import Field
 from geogan.files.attributes import FILL, INPUTS
-from geogan.filling import fill as fill_field
-from geogan.filling import plan as cutting
-from geogan.filling.job import Filler
-from geogan.filling.reader import SlabReader
+from geogan.filling import fill_field
+from geogan.filling.job import OpenJob
+from geogan.filling.plan import TaskSizes
+from geogan.filling.reader import TaskReader
+from geogan.filling.write import check_archive
 from geogan.io import open_field
 from geogan.io.damage import GuardedVariable
-from geogan.model.model_file import save_model
+from geogan.model import save_model
 from geogan.operators.errors import InputError
-from geogan.pipelines import fill as module
 from geogan.pipelines.corrupt import CorruptOptions, corrupt
-from geogan.pipelines.fill import fill
 from geogan.product import Product
 
+EIGHT = {"sizes": TaskSizes(dates=8)}
 PACKED = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 15.0, "_FillValue": -32768}
 
 
@@ -82,23 +85,21 @@ def test_floats_come_back_bit_for_bit_and_the_rest_as_in_memory(run, model, gapp
     assert found.dtype == dtype
     seen = field.notnull().values
     np.testing.assert_array_equal(found.values[seen], field.values[seen])
-    np.testing.assert_allclose(found.values, fill_field(model, field)["sst"].values, rtol=1e-5)
+    np.testing.assert_allclose(found.values, fill_field(model, Field.of(field))["sst"].values, rtol=1e-5)
 
 
-def test_some_dates_are_filled_as_in_the_whole(run, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(cutting, "DATES", 8)
-    whole = raw(fill(data, run, tmp_path / "whole.zarr"))
+def test_some_dates_are_filled_as_in_the_whole(run, data, tmp_path):
+    whole = raw(fill(data, run, tmp_path / "whole.zarr", **EIGHT))
     for number, time in enumerate(("2015-01-10/2015-01-28", "2015-01-06", "2015-02")):
-        part = raw(fill(data, run, tmp_path / f"part{number}.nc", time=time))
+        part = raw(fill(data, run, tmp_path / f"part{number}.nc", time=time, **EIGHT))
         chosen = whole.sel(time=slice(*time.split("/")) if "/" in time else time)
         assert 0 < part.sizes["time"] < 30
         for name in ("sst", "sst_source"):
             np.testing.assert_array_equal(part[name].values, chosen[name].values.reshape(part[name].shape))
 
 
-def test_threads_make_no_difference(run, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(cutting, "DATES", 8)
-    one, three = (raw(fill(data, run, tmp_path / f"{count}.zarr", threads=count)) for count in (1, 3))
+def test_threads_make_no_difference(run, data, tmp_path):
+    one, three = (raw(fill(data, run, tmp_path / f"{count}.zarr", threads=count, **EIGHT)) for count in (1, 3))
     np.testing.assert_array_equal(one["sst"].values, three["sst"].values)
 
 
@@ -119,142 +120,98 @@ def test_estimates_everywhere_on_demand(run, data, tmp_path):
     assert (raw(out)["sst"].values[seen] != raw(data)["sst"].values[seen]).mean() > 0.9
 
 
-def test_a_stopped_fill_goes_on_with_what_is_missing(run, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(cutting, "DATES", 8)
-    whole = fill(data, run, tmp_path / "whole.zarr")
-    real, done = Filler.arrays, []
+def stop_at(begun, count):
+    """Stop a fill before it begins a task, so many of which have been begun."""
 
-    def third_fails(filler, number):
-        if len(done) == 2:
+    def begin(number):
+        if len(begun) == count:
             raise KeyboardInterrupt
-        done.append(number)
-        return real(filler, number)
+        begun.append(number)
 
-    monkeypatch.setattr(Filler, "arrays", third_fails)
-    out = tmp_path / "filled.zarr"
+    return begin
+
+
+def test_a_stopped_fill_goes_on_with_what_is_missing(run, data, tmp_path):
+    whole = fill(data, run, tmp_path / "whole.zarr", **EIGHT)
+    out, first, rest = tmp_path / "filled.zarr", [], []
     with pytest.raises(KeyboardInterrupt):
-        fill(data, run, out, threads=1)
+        fill(data, run, out, threads=1, begin=stop_at(first, 2), **EIGHT)
     assert not out.exists() and (tmp_path / ".filled.zarr.partial").exists()
-    first, done = done.copy(), []
-    monkeypatch.setattr(Filler, "arrays", lambda filler, number: (done.append(number), real(filler, number))[1])
-    fill(data, run, out, threads=1)
-    assert len(first) == 2 and len(done) == 2 and not set(first) & set(done)
+    fill(data, run, out, threads=1, begin=rest.append, **EIGHT)
+    assert len(first) == 2 and len(rest) == 2 and not set(first) & set(rest)
     xr.testing.assert_equal(raw(out), raw(whole))
     assert not (tmp_path / ".filled.zarr.partial").exists()
 
 
 KILLED = """
-import sys
+import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from geogan.filling import plan as cutting
-from geogan.filling import fill as filling
-from geogan.filling.job import Filler, Job
-from geogan.pipelines.corrupt import corrupt
-from geogan.pipelines.fill import fill
-from geogan.product import Product
-cutting.DATES = 8
-real, count = Filler.arrays, 0
-def slow(*args):
-    global count
-    count += 1
-    if count == 3:
-        print("here", flush=True)
-        import time; time.sleep(60)
-    return real(*args)
-Filler.arrays = slow
-fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), threads=1)
+sys.path.insert(0, sys.argv[4])
+begun = []
+def begin(number):
+    begun.append(number)
+    if len(begun) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), threads=1, sizes=TaskSizes(dates=8), begin=begin)
 """
 
 
-def test_a_killed_fill_ends_equal(run, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(cutting, "DATES", 8)
-    out = tmp_path / "filled.nc"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(data), str(run), str(out)], text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
-    assert process.stdout.readline() == "here\n", process.stderr.read()
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not out.exists()
+def test_a_killed_fill_ends_equal(run, data, tmp_path):
+    out, helpers = tmp_path / "filled.nc", str(Path(__file__).parents[1])
+    words = [sys.executable, "-c", KILLED, str(data), str(run), str(out), helpers]
+    ended = subprocess.run(words, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+    assert ended.returncode == -signal.SIGKILL and not out.exists()
     done = (tmp_path / ".filled.nc.partial" / "done.jsonl").read_text().splitlines()
     assert len(done) == 2 and json.loads(done[0])["names"] == ["sst", "sst_source", "sst_std"]
-    count = []
-    real = Filler.arrays
-    monkeypatch.setattr(Filler, "arrays", lambda *args: (count.append(1), real(*args))[1])
-    fill(data, run, out, threads=1)
-    assert len(count) == 2
-    xr.testing.assert_equal(raw(out), raw(fill(data, run, tmp_path / "whole.nc", threads=1)))
+    begun = []
+    fill(data, run, out, threads=1, begin=begun.append, **EIGHT)
+    assert len(begun) == 2
+    xr.testing.assert_equal(raw(out), raw(fill(data, run, tmp_path / "whole.nc", threads=1, **EIGHT)))
 
 
-@pytest.fixture
-def stopped(run, data, monkeypatch):
-    """Begins a fill that stops after one of its four regions; then counts those that are computed."""
-    monkeypatch.setattr(cutting, "DATES", 8)
-    real, made = Filler.arrays, []
-
-    def counts(filler, number):
-        made.append(number)
-        return real(filler, number)
-
-    def fails(filler, number):
-        if made:
-            raise KeyboardInterrupt
-        return counts(filler, number)
-
-    def begin(out, *, data=data, **options):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(Filler, "arrays", fails)
-            fill(data, run, out, threads=1, **options)
-        monkeypatch.setattr(Filler, "arrays", counts)
-        made.clear()
-        return made
-
-    return begin
+def stop_after_one(data, run, out, **options):
+    """Begin a fill that stops after one of its four tasks."""
+    with pytest.raises(KeyboardInterrupt):
+        fill(data, run, out, threads=1, begin=stop_at([], 1), **(EIGHT | options))
 
 
-def test_another_model_does_not_go_on_with_it(run, model, data, tmp_path, stopped):
+def test_another_model_does_not_go_on_with_it(run, model, data, tmp_path):
     other = save_model(tmp_path / "other", dataclasses.replace(model, network=None))
-    made, out = stopped(tmp_path / "a.zarr"), tmp_path / "a.zarr"
+    out, begun = tmp_path / "a.zarr", []
+    stop_after_one(data, run, out)
     for options in ({"model": other}, {"model": run, "seed": 1}):
         with pytest.raises(InputError, match="and 1 of its regions are finished; give that command again to go on wi"):
-            fill(data, out=out, threads=1, **options)
-    fill(data, other, out, threads=1, overwrite=True)
-    assert len(made) == 4
+            fill(data, out=out, threads=1, **options, **EIGHT)
+    fill(data, other, out, threads=1, overwrite=True, begin=begun.append, **EIGHT)
+    assert len(begun) == 4
 
 
-def test_what_makes_no_difference_is_no_reason_to_begin_anew(run, gappy, tmp_path, monkeypatch, stopped):
-    """The data named from another folder; a line in their history; a date that no slab looks at."""
+def test_what_makes_no_difference_is_no_reason_to_begin_anew(run, gappy, tmp_path, monkeypatch):
+    """The data named from another folder; a line in their history; a date that no task reads."""
     field, out = gappy.to_dataset().assign_attrs(history="born"), tmp_path / "filled.zarr"
     field[["sst"]].isel(time=slice(29)).to_netcdf(tmp_path / "gappy.nc")
-    monkeypatch.setattr(cutting, "MARGIN", 4)
-    made = stopped(out, data=tmp_path / "gappy.nc", time="/2015-01-24")
+    options, begun = {"sizes": TaskSizes(dates=8, margin=4), "time": "/2015-01-24"}, []
+    stop_after_one(tmp_path / "gappy.nc", run, out, **options)
     (tmp_path / "gappy.nc").unlink()
     field.assign_attrs(history="born\nlooked at").to_netcdf(tmp_path / "gappy.nc")
     monkeypatch.chdir(tmp_path)
-    fill("gappy.nc", run, "filled.zarr", time="/2015-01-24", threads=1)
-    assert len(made) == 2 and 0 not in made
-    whole = fill(tmp_path / "gappy.nc", run, tmp_path / "whole.zarr", time="/2015-01-24", threads=1)
+    fill("gappy.nc", run, "filled.zarr", threads=1, begin=begun.append, **options)
+    assert len(begun) == 2 and 0 not in begun
+    whole = fill(tmp_path / "gappy.nc", run, tmp_path / "whole.zarr", threads=1, **options)
     xr.testing.assert_equal(raw(out), raw(whole))
 
 
-def publish(product, **options):
-    """Give a product its name, without the removal of its partial folder."""
-    product.publish(**options)
-    return product.path
-
-
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
-def test_a_finished_fill_says_so(run, data, tmp_path, monkeypatch, ending):
-    said, out = Console(file=io.StringIO(), width=300), tmp_path / f"filled.{ending}"
-    with monkeypatch.context() as patch:
-        # A kill between the renaming of the product and the removal of its partial folder leaves this.
-        patch.setattr(Product, "finish", publish)
-        fill(data, run, out, time="2015-01")
-    made = []
-    monkeypatch.setattr(Filler, "arrays", lambda filler, number: made.append(number))
-    assert fill(data, run, out, time="2015-01", console=said) == out and not made
+def test_a_finished_fill_says_so(run, data, tmp_path, ending):
+    said, out, begun = Console(file=io.StringIO(), width=300), tmp_path / f"filled.{ending}", []
+    fill(data, run, out, time="2015-01")
+    # As a kill leaves it that comes when the product has its name.
+    partial = tmp_path / f".filled.{ending}.partial"
+    partial.mkdir()
+    (partial / "lock").write_text("pid 1")
+    assert fill(data, run, out, time="2015-01", console=said, begin=begun.append) == out and not begun
     assert f"{out} is finished already" in said.file.getvalue()
     assert not list(tmp_path.glob(".*"))
     with pytest.raises(InputError, match="exists; give another name, or overwrite it"):
@@ -302,24 +259,24 @@ def test_the_data_are_not_touched(run, data, tmp_path):
     assert data.read_bytes() == before
 
 
-def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path, stopped):
+def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path):
     """A partial product of what the file held before is not mixed with what it holds now."""
     (tmp_path / "later").mkdir()
     path, out = tmp_path / "gappy.nc", tmp_path / "filled.zarr"
     gappy.to_netcdf(path)
-    stopped(out, data=path)
+    stop_after_one(path, run, out)
     (gappy + 1).assign_attrs(gappy.attrs).to_netcdf(tmp_path / "later" / "gappy.nc")
     (tmp_path / "later" / "gappy.nc").replace(path)
     said = Console(file=io.StringIO(), width=300)
-    fill(path, run, out, threads=1, console=said)
+    fill(path, run, out, threads=1, console=said, **EIGHT)
     assert "16 of 16 dates that were read so far changed since; 1 of the 1 regions" in said.file.getvalue()
-    xr.testing.assert_equal(raw(out), raw(fill(path, run, tmp_path / "anew.zarr", threads=1)))
+    xr.testing.assert_equal(raw(out), raw(fill(path, run, tmp_path / "anew.zarr", threads=1, **EIGHT)))
 
 
 @pytest.mark.parametrize("where", [{}, {"workers": 1}])
-def test_a_chunk_that_cannot_be_read(run, gappy, domain, tmp_path, monkeypatch, where):
+def test_a_chunk_that_cannot_be_read(run, gappy, domain, tmp_path, where):
     """It stops the fill, or is a gap, flagged and counted, in a run that was stopped too."""
-    monkeypatch.setattr(cutting, "DATES", 8)
+    where = where | EIGHT
     whole, bad, out = tmp_path / "whole.zarr", tmp_path / "bad.zarr", tmp_path / "filled.zarr"
     lost = (slice(12, 16), slice(0, 10), slice(12, 24))
     for path in (whole, bad):
@@ -331,11 +288,11 @@ def test_a_chunk_that_cannot_be_read(run, gappy, domain, tmp_path, monkeypatch, 
     (bad / "sst" / "c" / "3" / "0" / "1").write_bytes(b"nothing of the kind")
     dates = " to ".join(str(gappy.time.values[date].astype("M8[D]")) for date in (12, 15))
     with pytest.raises(InputError, match=f"'sst' of .*bad.zarr cannot be read, {dates}, lat 0 to 9, lon 12 to 23:"):
-        fill(bad, run, out)
+        fill(bad, run, out, **EIGHT)
     assert not out.exists()
     said = Console(file=io.StringIO())
     fill(bad, run, out, skip_bad=True, console=said, **where)
-    found, expected = raw(out), raw(fill(whole, run, tmp_path / "expected.zarr"))
+    found, expected = raw(out), raw(fill(whole, run, tmp_path / "expected.zarr", **EIGHT))
     np.testing.assert_array_equal(found["sst"].values, expected["sst"].values)
     np.testing.assert_array_equal(found["sst_std"].values, expected["sst_std"].values)
     place = np.zeros(gappy.shape, bool)
@@ -348,37 +305,38 @@ def test_a_chunk_that_cannot_be_read(run, gappy, domain, tmp_path, monkeypatch, 
     assert found["sst_source"].attrs["flag_meanings"].split()[4] == "unreadable"
 
 
-def test_badly_chunked_archives_are_told_so_and_large_ones_are_not_read_twice(run, gappy, tmp_path, monkeypatch):
-    monkeypatch.setattr(cutting, "DATES", 3)
-    monkeypatch.setattr(SlabReader.__init__, "__kwdefaults__", {"kept": 1000})
+def test_a_badly_chunked_archive_is_named(run, gappy, tmp_path):
     gappy.to_dataset().to_zarr(tmp_path / "a.zarr", encoding={"sst": {"chunks": (15, 20, 24)}}, consolidated=False)
-    said, looked = Console(file=io.StringIO(), width=300), []
-    check = module.check_field
-
-    def look_at(field, axes, **more):
-        looked.append(field.sizes["time"])
-        return check(field, axes, **more)
-
-    monkeypatch.setattr(module, "check_field", look_at)
-    fill(tmp_path / "a.zarr", run, tmp_path / "b.zarr", console=said, threads=1)
-    monkeypatch.setattr(module, "IN_MEMORY", 1000)
-    monkeypatch.setattr(module, "LOOKED_AT", 5)
-    fill(tmp_path / "a.zarr", run, tmp_path / "c.zarr", threads=1)
-    assert looked == [30, 5]
-    words = r"each byte of the archive is read \d+ times: its chunks hold 15 dates; rechunk it to \(8, 512, 512\)"
+    said, sizes = Console(file=io.StringIO(), width=300), TaskSizes(dates=3, kept_bytes=1000)
+    fill(tmp_path / "a.zarr", run, tmp_path / "b.zarr", console=said, threads=1, sizes=sizes)
+    words = r"each byte of the archive is read about 5 times: its chunks hold 15 dates; rechunk it to \(8, 512, 512\)"
     assert re.search(words, said.file.getvalue())
-    assert raw(tmp_path / "b.zarr").equals(raw(tmp_path / "c.zarr"))
 
 
-def test_an_infinite_value_that_no_first_look_saw_is_met_in_time(run, gappy, tmp_path, monkeypatch):
+def test_of_a_long_archive_some_dates_are_checked(run, gappy, tmp_path):
+    """The values of those dates alone are read before the fill."""
+    gappy.to_dataset().to_zarr(tmp_path / "a.zarr", encoding={"sst": {"chunks": (1, 20, 24)}}, consolidated=False)
+    opened = OpenJob.open(job_and_workers(tmp_path / "a.zarr", run)[0])
+    read = []
+    field = opened.field.copy(data=opened.field.data.map_blocks(lambda block: (read.append(len(block)), block)[1]))
+    opened = dataclasses.replace(opened, source=opened.source._replace(field=field))
+    read.clear()
+    check_archive(opened, opened.plan.task(0).dates, dates=5, in_memory=1000)
+    assert sum(read) == 5
+    read.clear()
+    check_archive(opened, opened.plan.task(0).dates)
+    assert sum(read) == 30
+
+
+def test_an_infinite_value_that_no_check_met_is_met_in_time(run, gappy, tmp_path):
     field = gappy.copy(deep=True)
-    field.values[13][np.isfinite(field.values[13])] = np.inf
+    # Of 30 dates 24 are checked before the fill, and not this one.
+    field.values[4][np.isfinite(field.values[4])] = np.inf
     field.to_dataset().to_zarr(tmp_path / "a.zarr", consolidated=False)
-    monkeypatch.setattr(cutting, "DATES", 8)
-    monkeypatch.setattr(module, "IN_MEMORY", 1000)
-    monkeypatch.setattr(module, "LOOKED_AT", 3)
-    with pytest.raises(InputError, match=r"variable 'sst' of .*a.zarr, in dates 8 to 15, holds infinite values"):
-        fill(tmp_path / "a.zarr", run, tmp_path / "b.zarr", threads=1)
+    with pytest.raises(InputError, match=r"variable 'sst' of .*a.zarr, in dates 4 to 7, holds infinite values"):
+        fill(
+            tmp_path / "a.zarr", run, tmp_path / "b.zarr", threads=1, sizes=TaskSizes(dates=4), more={"in_memory": 1000}
+        )
     assert not (tmp_path / "b.zarr").exists()
 
 
@@ -410,13 +368,15 @@ def stored(field, folder, kind):
 
 
 @pytest.fixture
-def small(monkeypatch):
-    """Four regions of 8 dates, which look at 4 more on either side; the numbers of those that are computed."""
-    monkeypatch.setattr(cutting, "DATES", 8)
-    monkeypatch.setattr(cutting, "MARGIN", 4)
-    real, made = Filler.arrays, []
-    monkeypatch.setattr(Filler, "arrays", lambda filler, number: (made.append(number), real(filler, number))[1])
-    return made
+def small():
+    """Fill four tasks of 8 dates, which read 4 more on either side; ``made`` has the numbers of filled tasks."""
+    made = []
+
+    def fill_small(*args, **options):
+        return fill(*args, sizes=TaskSizes(dates=8, margin=4), begin=made.append, **options)
+
+    fill_small.made = made
+    return fill_small
 
 
 @pytest.fixture(scope="module")
@@ -430,15 +390,15 @@ def guess(model, tmp_path_factory):
 def test_a_revised_archive_is_not_finished_already(guess, gappy, tmp_path, small, kind, ending):
     """All but the dates that a check of the first, the middle and the last one would look at."""
     data, out = stored(gappy, tmp_path, kind), tmp_path / f"out.{ending}"
-    fill(data, guess, out)
+    small(data, guess, out)
     before = raw(out)
     dates = np.setdiff1d(np.arange(30), [0, 15, 29])
     stored(revise(gappy, dates), tmp_path, kind)
     with pytest.raises(InputError, match=r"but 27 of 30 dates changed since; give --overwrite to fill the 4 of 4 regi"):
-        fill(data, guess, out)
+        small(data, guess, out)
     xr.testing.assert_identical(raw(out), before)
-    fill(data, guess, out, overwrite=True)
-    xr.testing.assert_equal(raw(out), raw(fill(data, guess, tmp_path / f"whole.{ending}")))
+    small(data, guess, out, overwrite=True)
+    xr.testing.assert_equal(raw(out), raw(small(data, guess, tmp_path / f"whole.{ending}")))
     assert not list(tmp_path.glob(".*"))
 
 
@@ -448,17 +408,17 @@ def test_a_revised_archive_is_not_finished_already(guess, gappy, tmp_path, small
 )
 def test_only_regions_that_read_what_changed_are_filled_again(guess, gappy, tmp_path, small, kind, options, ending):
     data, out = stored(gappy, tmp_path, kind), tmp_path / f"out.{ending}"
-    fill(data, guess, out, members=2)
+    small(data, guess, out, members=2)
     # In the margin of the third region, and in the fourth.
     stored(revise(gappy, [26]), tmp_path, kind)
-    small.clear()
+    small.made.clear()
     said = Console(file=io.StringIO(), width=300)
-    fill(data, guess, out, members=2, console=said, **{options: True})
-    assert sorted(small) == [2, 3] and "1 of 30 dates changed since" in said.file.getvalue()
-    assert raw(out).drop_attrs().equals(raw(fill(data, guess, tmp_path / f"whole.{ending}", members=2)).drop_attrs())
-    small.clear()
-    fill(data, guess, out, members=2, console=said)
-    assert f"{out} is finished already" in said.file.getvalue() and not small
+    small(data, guess, out, members=2, console=said, **{options: True})
+    assert sorted(small.made) == [2, 3] and "1 of 30 dates changed since" in said.file.getvalue()
+    assert raw(out).drop_attrs().equals(raw(small(data, guess, tmp_path / f"whole.{ending}", members=2)).drop_attrs())
+    small.made.clear()
+    small(data, guess, out, members=2, console=said)
+    assert f"{out} is finished already" in said.file.getvalue() and not small.made
 
 
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
@@ -499,34 +459,34 @@ def test_an_append_fills_all_again_where_every_region_reads_a_date_that_changed(
 @pytest.mark.parametrize("kind", ["zarr3", "nc", "many"])
 def test_an_archive_copied_over_with_equal_values_is_finished_already(guess, gappy, tmp_path, small, kind):
     data, out = stored(gappy, tmp_path, kind), tmp_path / "out.zarr"
-    fill(data, guess, out)
+    small(data, guess, out)
     stored(gappy.assign_attrs(gappy.attrs | {"comment": "copied"}), tmp_path, kind)
-    small.clear()
+    small.made.clear()
     said = Console(file=io.StringIO(), width=300)
-    fill(data, guess, out, console=said)
-    fill(data, guess, out, append=True, console=said)
-    assert not small
+    small(data, guess, out, console=said)
+    small(data, guess, out, append=True, console=said)
+    assert not small.made
     assert "is finished already" in said.file.getvalue() and "has all 30 dates already" in said.file.getvalue()
 
 
 @pytest.mark.parametrize("append", [False, True])
 def test_nothing_is_read_of_an_archive_that_did_not_change(guess, gappy, tmp_path, small, monkeypatch, append):
     data, out = stored(gappy, tmp_path, "zarr3"), tmp_path / "out.nc"
-    fill(data, guess, out)
+    small(data, guess, out)
 
     def never(*_):
         raise AssertionError("values were read")
 
-    monkeypatch.setattr(SlabReader, "hold", never)
+    monkeypatch.setattr(TaskReader, "hold", never)
     monkeypatch.setattr(GuardedVariable, "__getitem__", never)
-    assert fill(data, guess, out, append=append) == out
+    assert small(data, guess, out, append=append) == out
 
 
 def test_a_fill_reads_each_chunk_once(guess, gappy, tmp_path, small, monkeypatch):
     """Checksums are those of what was read for the regions; the first look at a small archive is another pass."""
-    data, read, real = stored(gappy, tmp_path, "zarr3"), [], SlabReader._read
-    monkeypatch.setattr(SlabReader, "_read", lambda *args: (read.append(args[1]), real(*args))[1])
-    fill(data, guess, tmp_path / "out.zarr", threads=1)
+    data, read, real = stored(gappy, tmp_path, "zarr3"), [], TaskReader._read
+    monkeypatch.setattr(TaskReader, "_read", lambda *args: (read.append(args[1].dates), real(*args))[1])
+    small(data, guess, tmp_path / "out.zarr", threads=1)
     assert sorted(part.start for part in read) == [0, 5, 10, 15, 20, 25]
 
 
@@ -539,14 +499,14 @@ def test_the_errors_of_observations_count_too(gappy, domain, tmp_path, small):
         tmp_path / "a.nc", variable="sst", error_variable="err", out=tmp_path / "run", operator=["cloud_mask:scale=5"],
         **settings, **QUICK,
     )  # fmt: skip
-    out = fill(tmp_path / "a.nc", run, tmp_path / "out.zarr")
+    out = small(tmp_path / "a.nc", run, tmp_path / "out.zarr")
     errors[3] = errors[3] * 2
     (tmp_path / "a.nc").unlink()
     both.to_netcdf(tmp_path / "a.nc")
     with pytest.raises(InputError, match=r"but 1 of 30 dates changed since; give --overwrite to fill the 1 of 4 reg"):
-        fill(tmp_path / "a.nc", run, out)
-    fill(tmp_path / "a.nc", run, out, overwrite=True)
-    xr.testing.assert_equal(raw(out), raw(fill(tmp_path / "a.nc", run, tmp_path / "whole.zarr")))
+        small(tmp_path / "a.nc", run, out)
+    small(tmp_path / "a.nc", run, out, overwrite=True)
+    xr.testing.assert_equal(raw(out), raw(small(tmp_path / "a.nc", run, tmp_path / "whole.zarr")))
 
 
 def test_a_single_map_that_changed(guess, gappy, tmp_path):
@@ -575,41 +535,38 @@ def test_an_archive_that_is_revised_while_it_is_filled(guess, gappy, tmp_path, s
     said = Console(file=io.StringIO(), width=300)
     with monkeypatch.context() as patch:
         patch.setattr(Product, "record", revising)
-        fill(data, guess, out, console=said, **(where or {"threads": 1}))
+        small(data, guess, out, console=said, **(where or {"threads": 1}))
     assert "the archive was written to while it was filled" in said.file.getvalue()
     assert "6 of 30 dates that were read so far changed since; 2 of the 4 regions" in said.file.getvalue() or where
-    whole = fill(data, guess, tmp_path / "whole.zarr", **where)
+    whole = small(data, guess, tmp_path / "whole.zarr", **where)
     xr.testing.assert_equal(raw(out), raw(whole))
-    small.clear()
-    assert fill(data, guess, out) == out and not small
+    small.made.clear()
+    assert small(data, guess, out) == out and not small.made
 
 
-def test_an_archive_that_never_rests_is_refused_and_what_is_done_stays(guess, gappy, tmp_path, small, monkeypatch):
+def test_an_archive_that_never_rests_is_refused_and_what_is_done_stays(guess, gappy, tmp_path, small):
     data, out, states = stored(gappy, tmp_path, "nc"), tmp_path / "out.zarr", iter("abcdefgh")
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "describe", lambda paths: next(states))
-        with pytest.raises(InputError, match="was written to 3 times while it was filled; run again when it is comp"):
-            fill(data, guess, out)
+    with pytest.raises(InputError, match="was written to 3 times while it was filled; run again when it is comp"):
+        small(data, guess, out, more={"state_of": lambda job: next(states)})
     assert not out.exists()
-    small.clear()
-    fill(data, guess, out)
-    assert not small
+    small.made.clear()
+    small(data, guess, out)
+    assert not small.made
 
 
-def test_what_the_storage_does_not_tell_is_found_in_the_values(guess, gappy, tmp_path, small, monkeypatch):
+def test_what_the_storage_does_not_tell_is_found_in_the_values(guess, gappy, tmp_path, small):
     """As behind a web server that gives files neither a tag nor a time."""
-    monkeypatch.setattr(module, "describe", lambda paths: None)
-    data, out = stored(gappy, tmp_path, "nc"), tmp_path / "out.zarr"
-    fill(data, guess, out)
-    small.clear()
-    assert fill(data, guess, out) == out and not small
+    data, out, unknown = stored(gappy, tmp_path, "nc"), tmp_path / "out.zarr", {"state_of": lambda job: None}
+    small(data, guess, out, more=unknown)
+    small.made.clear()
+    assert small(data, guess, out, more=unknown) == out and not small.made
     stored(revise(gappy, [17]), tmp_path, "nc")
     with pytest.raises(InputError, match="but 1 of 30 dates changed since"):
-        fill(data, guess, out)
+        small(data, guess, out, more=unknown)
 
 
 def test_a_product_that_is_data_does_not_hand_on_what_it_was_made_from(guess, gappy, tmp_path, small):
     data = stored(gappy, tmp_path, "nc")
-    first = fill(data, guess, tmp_path / "first.zarr")
+    first = small(data, guess, tmp_path / "first.zarr")
     corrupt([first], tmp_path / "again.nc", CorruptOptions("remove_pixel:p=0.5", variable="sst"))
-    assert {FILL, INPUTS} <= raw(first).attrs.keys() and not {FILL, INPUTS} & raw(tmp_path / "again.nc").attrs.keys()
+    assert {INPUTS, FILL} <= raw(first).attrs.keys() and not {INPUTS, FILL} & raw(tmp_path / "again.nc").attrs.keys()

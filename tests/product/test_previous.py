@@ -6,13 +6,12 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
+from fill_files import fill as fill_files
 
 from geogan.files.attributes import FILL
-from geogan.filling import plan as cutting
-from geogan.filling.job import Filler
-from geogan.model.model_file import save_model
+from geogan.filling.plan import TaskSizes
+from geogan.model import save_model
 from geogan.operators.errors import InputError
-from geogan.pipelines.fill import fill
 from geogan.product import Product
 
 PACKED = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 15.0, "_FillValue": -32768}
@@ -24,9 +23,9 @@ def run(model, tmp_path_factory):
     return save_model(tmp_path_factory.mktemp("model") / "run", dataclasses.replace(model, network=None))
 
 
-@pytest.fixture(autouse=True)
-def short(monkeypatch):
-    monkeypatch.setattr(cutting, "DATES", 4)
+def fill(*args, margin=8, **options):
+    """Fill in tasks of four dates."""
+    return fill_files(*args, sizes=TaskSizes(dates=4, margin=margin), **options)
 
 
 @pytest.fixture
@@ -47,23 +46,16 @@ def raw(path):
         return dataset.load()
 
 
-@pytest.fixture
-def made(monkeypatch):
-    """Numbers of the slabs that are computed."""
-    numbers, real = [], Filler.arrays
-    monkeypatch.setattr(Filler, "arrays", lambda filler, number: (numbers.append(number), real(filler, number))[1])
-    return numbers
-
-
 @pytest.mark.parametrize(
     ("steps", "ending"), [((17, 30), "nc"), ((20, 21, 23, 30), "zarr"), ((18, 29), "zarr"), ((2, 30), "zarr")]
 )
-def test_appended_is_filled_at_once_bit_for_bit(run, grown, tmp_path, made, steps, ending):
-    """Wherever the old end lies between chunks and slabs."""
+def test_appended_is_filled_at_once_bit_for_bit(run, grown, tmp_path, steps, ending):
+    """Wherever the old end lies between chunks and tasks."""
+    made = []
     out = fill(grown(steps[0]), run, tmp_path / f"out.{ending}", members=2)
     for dates in steps[1:]:
         made.clear()
-        assert fill(grown(dates), run, out, members=2, append=True) == out
+        assert fill(grown(dates), run, out, members=2, append=True, begin=made.append) == out
     if steps[0] > 12:
         assert 0 not in made
     whole = fill(grown(steps[-1]), run, tmp_path / f"whole.{ending}", members=2)
@@ -86,21 +78,8 @@ def test_a_product_of_floats_grows_whatever_stands_for_missing(run, gappy, tmp_p
     for dates in (12, 16):
         encoding = {"sst": {"dtype": "float32", "_FillValue": np.float32(missing)}}
         gappy[:dates].to_netcdf(tmp_path / "gappy.nc", encoding=encoding)
-        out = fill(tmp_path / "gappy.nc", run, tmp_path / "out.nc", append=dates > 12, refill=False)
+        out = fill(tmp_path / "gappy.nc", run, tmp_path / "out.nc", append=dates > 12)
     xr.testing.assert_equal(raw(out)["time"], raw(tmp_path / "gappy.nc")["time"])
-
-
-@pytest.mark.parametrize("ending", ["zarr", "nc"])
-def test_without_refilling_all_that_is_there_stays(run, grown, tmp_path, ending):
-    out = fill(grown(18), run, tmp_path / f"out.{ending}")
-    before = raw(out)
-    fill(grown(30), run, out, append=True, refill=False)
-    after = raw(out)
-    for name in ("sst", "sst_source", "sst_std"):
-        np.testing.assert_array_equal(after[name][:18].values, before[name].values)
-    whole = raw(fill(grown(30), run, tmp_path / f"whole.{ending}"))
-    np.testing.assert_array_equal(after["sst"][18:].values, whole["sst"][18:].values)
-    assert (after["sst"].values != whole["sst"].values).any()
 
 
 def test_a_part_of_the_dates_grows_too(run, grown, tmp_path):
@@ -111,72 +90,65 @@ def test_a_part_of_the_dates_grows_too(run, grown, tmp_path):
 
 
 @pytest.mark.parametrize(("day", "kept"), [(26, {0, 1, 2, 3, 4}), (17, {0, 1, 2})])
-def test_days_that_were_revised_are_filled_anew(run, gappy, grown, tmp_path, monkeypatch, made, day, kept):
+def test_days_that_were_revised_are_filled_anew(run, gappy, grown, tmp_path, day, kept):
     """Archives in near real time issue their last days again."""
-    monkeypatch.setattr(cutting, "MARGIN", 4)
-    out, later = fill(grown(28), run, tmp_path / "out.zarr"), gappy.copy(deep=True)
+    out, later, made = fill(grown(28), run, tmp_path / "out.zarr", margin=4), gappy.copy(deep=True), []
     later[day] = later[day].shift(lon=1) + 0.5
     later.to_netcdf(tmp_path / "later.nc", encoding={"sst": PACKED})
-    made.clear()
-    fill(tmp_path / "later.nc", run, out, append=True)
+    fill(tmp_path / "later.nc", run, out, append=True, margin=4, begin=made.append)
     assert set(range(8)) - set(made) == kept
-    xr.testing.assert_equal(raw(out), raw(fill(tmp_path / "later.nc", run, tmp_path / "whole.zarr")))
+    xr.testing.assert_equal(raw(out), raw(fill(tmp_path / "later.nc", run, tmp_path / "whole.zarr", margin=4)))
 
 
-def test_dates_of_another_spacing_ask_for_another_margin(run, model, gappy, tmp_path, made):
-    """Then no slab is what it was, and all are filled again."""
+def test_dates_of_another_spacing_ask_for_another_margin(run, model, gappy, tmp_path):
+    """Then all tasks are filled again."""
     dates = gappy.time.values.copy()
     dates[6:] = dates[6] + np.arange(24) * np.timedelta64(5, "D")
     field = gappy.assign_coords(time=dates)
     field[:6].to_netcdf(tmp_path / "a.nc")
     field.to_netcdf(tmp_path / "b.nc")
     out = fill(tmp_path / "a.nc", run, tmp_path / "out.zarr")
-    made.clear()
-    fill(tmp_path / "b.nc", run, out, append=True)
+    made = []
+    fill(tmp_path / "b.nc", run, out, append=True, begin=made.append)
     assert sorted(made) == list(range(8))
     xr.testing.assert_equal(raw(out), raw(fill(tmp_path / "b.nc", run, tmp_path / "whole.zarr")))
 
 
-def stopped(monkeypatch, *args, after=2, **options):
-    """A fill that is interrupted after so many slabs."""
-    real, count = Filler.arrays, []
+def stopped(*args, after=2, **options):
+    """Begin a fill that stops after so many tasks."""
+    begun = []
 
-    def fails(*slab):
-        count.append(1)
-        if len(count) > after:
+    def begin(number):
+        if len(begun) == after:
             raise KeyboardInterrupt
-        return real(*slab)
+        begun.append(number)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Filler, "arrays", fails)
-        with pytest.raises(KeyboardInterrupt):
-            fill(*args, threads=1, **options)
+    with pytest.raises(KeyboardInterrupt):
+        fill(*args, threads=1, begin=begin, **options)
 
 
-def test_a_stopped_append_leaves_the_old_one_and_goes_on(run, grown, tmp_path, monkeypatch):
-    out = fill(grown(18), run, tmp_path / "out.zarr")
+def test_a_stopped_append_leaves_the_old_one_and_goes_on(run, grown, tmp_path):
+    out, made = fill(grown(18), run, tmp_path / "out.zarr"), []
     before = raw(out)
-    stopped(monkeypatch, grown(30), run, out, append=True)
+    stopped(grown(30), run, out, append=True)
     xr.testing.assert_identical(raw(out), before)
-    real, count = Filler.arrays, []
-    monkeypatch.setattr(Filler, "arrays", lambda *args: (count.append(1), real(*args))[1])
-    fill(grown(30), run, out, append=True, threads=1)
+    fill(grown(30), run, out, append=True, threads=1, begin=made.append)
     whole = fill(grown(30), run, tmp_path / "whole.zarr", threads=1)
     xr.testing.assert_equal(raw(out), raw(whole))
-    # Two of eight slabs are kept, two were done before the stop.
-    assert len(count) == 8 + (8 - 2 - 2)
+    # Two of eight tasks are kept, two were done before the stop.
+    assert len(made) == 8 - 2 - 2
 
 
-def test_an_archive_may_grow_again_after_an_append_was_stopped(run, grown, tmp_path, monkeypatch):
+def test_an_archive_may_grow_again_after_an_append_was_stopped(run, grown, tmp_path):
     out = fill(grown(18), run, tmp_path / "out.zarr")
-    stopped(monkeypatch, grown(26), run, out, append=True)
+    stopped(grown(26), run, out, append=True)
     fill(grown(30), run, out, append=True)
     xr.testing.assert_equal(raw(out), raw(fill(grown(30), run, tmp_path / "whole.zarr")))
 
 
-def test_what_is_done_of_a_product_made_otherwise_is_not_lost_to_an_append(run, grown, tmp_path, monkeypatch):
+def test_what_is_done_of_a_product_made_otherwise_is_not_lost_to_an_append(run, grown, tmp_path):
     out = fill(grown(18), run, tmp_path / "out.zarr")
-    stopped(monkeypatch, grown(30), run, out, overwrite=True, members=2)
+    stopped(grown(30), run, out, overwrite=True, members=2)
     with pytest.raises(InputError, match=r"2 of its regions are .* or remove .*\.out\.zarr\.partial to append"):
         fill(grown(30), run, out, append=True)
     fill(grown(30), run, out, overwrite=True, members=2)
@@ -198,15 +170,15 @@ def publish(product, **options):
     return product.path
 
 
-def test_an_append_without_new_dates_removes_what_a_kill_left(run, grown, tmp_path, monkeypatch, made):
+def test_an_append_without_new_dates_removes_what_a_kill_left(run, grown, tmp_path, monkeypatch):
     out = fill(grown(18), run, tmp_path / "out.zarr")
     with monkeypatch.context() as patch:
         patch.setattr(Product, "finish", publish)
         fill(grown(30), run, out, append=True)
     assert (tmp_path / ".out.zarr.partial").exists()
     after = raw(out)
-    made.clear()
-    fill(grown(30), run, out, append=True)
+    made = []
+    fill(grown(30), run, out, append=True, begin=made.append)
     xr.testing.assert_identical(raw(out), after)
     assert not made and not (tmp_path / ".out.zarr.partial").exists()
     # Between the two moves of a file system that cannot let names change places.
@@ -241,7 +213,6 @@ def test_what_cannot_be_appended_to_is_refused(run, model, gappy, grown, tmp_pat
         (tmp_path / "part.nc", time, "has another grid than sst now has"),
         (tmp_path / "shifted.nc", time, "the dates of sst do not begin with the 6 of"),
         (data, {"time": "2015-01-05/2015-01-07"}, "the dates of sst do not begin with the 6 of"),
-        (data, {"overwrite": True}, "either appended to or overwritten"),
     ]:
         with pytest.raises(InputError, match=words):
             fill(source, options.pop("model", run), out, append=True, **options)
@@ -271,10 +242,10 @@ def test_a_product_of_floats_grows_with_an_archive_that_is_packed_now(run, gappy
     out = fill(tmp_path / "floats.nc", run, tmp_path / "out.nc")
     before = raw(out)
     assert before["sst"].dtype == np.float64
-    fill(grown(30), run, out, append=True, refill=False)
+    fill(grown(30), run, out, append=True)
     after, archive = raw(out)["sst"], xr.open_dataset(grown(30)).sst
     assert after.dtype == np.float64
-    np.testing.assert_array_equal(after[:18], before["sst"])
+    np.testing.assert_array_equal(after[:8], before["sst"][:8])
     seen = archive.notnull().values
     np.testing.assert_array_equal(after.values[seen], archive.values[seen])
     packed = fill(grown(18), run, tmp_path / "packed.zarr")
@@ -283,6 +254,6 @@ def test_a_product_of_floats_grows_with_an_archive_that_is_packed_now(run, gappy
     with xr.open_dataset(grown(30)) as dataset:
         dataset.load().drop_encoding().to_netcdf(tmp_path / "longer.nc")
     with pytest.raises(InputError, match="sst of .*packed.zarr has another packing than the archive now has"):
-        fill(tmp_path / "longer.nc", run, packed, append=True, refill=False)
+        fill(tmp_path / "longer.nc", run, packed, append=True)
     xr.testing.assert_identical(raw(packed), before)
     assert not list(tmp_path.glob(".*"))

@@ -7,11 +7,9 @@ import pytest
 import torch
 import xarray as xr
 
-from geogan.archive.archive import Archive
-from geogan.archive.standardiser import Standardiser
+from geogan.archive import Archive, Standardiser
 from geogan.fields.field import Field
-from geogan.filling.fill import prepared
-from geogan.model.calibration import Calibration
+from geogan.model import Calibration, prepare_archive
 from geogan.model.networks import ErrorNet
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
@@ -26,7 +24,7 @@ CLOUDS = CloudMask()
 
 @pytest.fixture
 def archive(model, gappy):
-    return prepared(model, Field.of(gappy), withheld=True)
+    return prepare_archive(model, Field.of(gappy), withheld=True)
 
 
 def test_without_a_guess_the_error_is_that_of_the_climatology(archive):

@@ -12,7 +12,7 @@ from geogan.evaluation.baselines.ambientgan import GeneratorTraining, LatentSear
 from geogan.evaluation.baselines.deep_image_prior import NetworkFit
 from geogan.evaluation.baselines.interface import BaselineInput, prepare_baseline
 from geogan.fields.field import Field
-from geogan.filling.fill import prepared
+from geogan.model import prepare_archive
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.pixels import RemovePixel
@@ -32,7 +32,7 @@ SLOW = [name for name, baseline in BASELINES.items() if baseline.is_slow]
 
 @pytest.fixture
 def archive(model, gappy):
-    return prepared(model, Field.of(gappy), withheld=True)
+    return prepare_archive(model, Field.of(gappy), withheld=True)
 
 
 def prepare(name, given):
@@ -111,7 +111,7 @@ def test_images_stay_within_their_limits_and_have_bands(model):
         units="",
         variable="image",
     )
-    archive = prepared(images, Field.of(gappy))
+    archive = prepare_archive(images, Field.of(gappy))
     assert archive.is_image and np.ravel(archive.limits).tolist() == [-1, -1, 1, 1]
     for name in SLOW:
         filled = prepare(name, input_of(archive, images, dates=np.arange(6)))(slice(0, 6))

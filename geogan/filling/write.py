@@ -1,0 +1,403 @@
+"""Fill a job into a product: the tasks that are missing, again where the archive changes meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from geogan.archive import check_field, gap_sentences
+from geogan.archive.archive import IN_MEMORY
+from geogan.compute.extent import Extent
+from geogan.compute.streaming import reading_hint
+from geogan.compute.threads import side_by_side
+from geogan.fields.field import Field
+from geogan.fields.observation_error import error_checker
+from geogan.files.attributes import FILL
+from geogan.files.disk import writing
+from geogan.filling.append_plan import (
+    Mode,
+    Start,
+    by_place,
+    changed_share,
+    described,
+    differing,
+    product_digest,
+    start_of,
+)
+from geogan.filling.job import Job, OpenJob
+from geogan.filling.regime import Regime
+from geogan.filling.tiles import Span
+from geogan.operators.errors import InputError
+from geogan.product import Product, check_output, describe_source, inputs_text
+from geogan.settings import check_settings
+
+Message = Callable[[str], None]
+# Numbers of tasks that are recorded, and of all tasks.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Which processes fill.
+
+    Attributes
+    ----------
+    threads : int, optional
+        Tasks computed at a time by this process; by default one a core.
+    scheduler : str, optional
+        Address of a dask.distributed scheduler, whose workers fill instead of this process. They must see the archive
+        and the product's folder under the same names.
+    workers : int, optional
+        Number of local processes that fill instead of this one. Python starts them anew, so a script that asks for them
+        needs ``if __name__ == "__main__":``.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    answer, appear : float
+        Seconds that a scheduler has to answer, and its first worker to appear.
+
+    Raises
+    ------
+    InputError
+        If the three contradict each other.
+    """
+
+    threads: int | None = None
+    scheduler: str | None = None
+    workers: int | None = None
+    device: str = "auto"
+    answer: float = 10.0
+    appear: float = 300.0
+
+    def __post_init__(self) -> None:
+        check_settings({"threads": self.threads, "workers": self.workers})
+        if self.scheduler is not None and self.workers is not None:
+            raise InputError(
+                f"the workers are either those of {self.scheduler} or {self.workers} of this machine; leave "
+                "--scheduler or --workers out"
+            )
+        if self.is_cluster and self.threads is not None:
+            raise InputError(
+                f"threads are those of one process, but {self.threads} were asked of workers; leave --threads out"
+            )
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether other processes fill."""
+        return self.scheduler is not None or self.workers is not None
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What a fill tells its caller.
+
+    Attributes
+    ----------
+    message : callable
+        Called with sentences.
+    progress : callable
+        Called with the number of recorded tasks and of all tasks: at the beginning, and after each task.
+    begin : callable
+        Called with the number of each task that this process fills, before it is filled. An exception that it raises
+        stops the fill; the recorded tasks are kept.
+    """
+
+    message: Message = lambda sentence: None
+    progress: Progress = lambda done, total: None
+    begin: Callable[[int], None] = lambda number: None
+
+
+def fill_product(
+    job: Job,
+    out: Path,
+    mode: Mode = "new",
+    *,
+    workers: Workers | None = None,
+    reports: Reports | None = None,
+    state_of: Callable[[Job], str | None] | None = None,
+    in_memory: int = IN_MEMORY,
+    rounds: int = 3,
+) -> Path:
+    """Fill a job into a Zarr store or a NetCDF file.
+
+    A run that was stopped goes on where it was: tasks that are safely on disk are not computed again, unless the
+    archive has changed since.
+
+    Parameters
+    ----------
+    job : Job
+    out : Path
+        Absolute name of the product, ``.zarr`` or ``.nc``.
+    mode : {"new", "overwrite", "append"}
+        As in `geogan.filling.append_plan.start_of`.
+    workers : Workers, optional
+    reports : Reports, optional
+    state_of : callable, optional
+        Describes the state of the archive's files, or returns None where that is unknown.
+    in_memory : int
+        Values of an archive that is checked whole before it is filled. Of a longer one some dates are checked, because
+        it would be read twice.
+    rounds : int
+        Times that tasks are filled again because the archive changed meanwhile.
+
+    Returns
+    -------
+    Path
+        The product.
+
+    Raises
+    ------
+    InputError
+        If something cannot be used. Nothing is written under the name ``out`` then.
+    """
+    workers, reports, state_of = workers or Workers(), reports or Reports(), state_of or archive_state
+    state = state_of(job)
+    start = start_of(OpenJob.open(job), out, mode, state=state, message=reports.message)
+    if start is None:
+        return out
+    check_output(out, overwrite=mode != "new")
+    with _cluster(workers) as cluster:
+        _describe_job(start, in_memory, reports.message)
+        with Product.begin(
+            out,
+            _template(start.opened),
+            chunks=start.opened.chunks(),
+            digest=start.digest,
+            overwrite=mode != "new",
+            growing=start.opened.axes.time,
+            after=None if start.older is None else start.older.mark,
+        ) as product:
+            writer = _Writer(product, start, workers, cluster, reports)
+            if state is None or product.source != state:
+                writer.compare()
+            product.confirm(state)
+            writer.take_over(out)
+            read = writer.fill_all(state, state_of, rounds)
+            finished, notes = product.finish(inputs=read), product.notes
+    for note in [*notes, f"{finished} is ready"]:
+        reports.message(note)
+    return finished
+
+
+def archive_state(job: Job) -> str | None:
+    """Describe the state of an archive's files and how they are read; one file may hold several groups."""
+    state = describe_source(job.data)
+    return state if state is None or not job.reading.plain else f"{state} {job.reading.plain}"
+
+
+@dataclass
+class _Writer:
+    """A product that was begun, and what fills it."""
+
+    product: Product
+    start: Start
+    workers: Workers
+    cluster: Any
+    reports: Reports
+
+    @property
+    def missing(self) -> list[int]:
+        """Tasks that are not on disk yet."""
+        opened = self.start.opened
+        return [number for number in range(opened.plan.total) if self.product.missing([opened.box(number)])]
+
+    def compare(self) -> None:
+        """Compare what the recorded tasks read with the archive as it is now; forget those for which it changed."""
+        product, opened, missing = self.product, self.start.opened, set(self.missing)
+        done = [number for number in range(opened.plan.total) if number not in missing]
+        if not done:
+            return
+        now = opened.checksums(done, threads=self.workers.threads)
+        recorded = {number: product.sums(opened.box(number)) for number in done}
+        before = {
+            number: sums for number, sums in recorded.items() if sums is not None and sums.shape == now[number].shape
+        }
+        stale, changed = differing(opened.plan, before, now)
+        stale |= set(done) - before.keys()
+        if not stale:
+            return
+        product.forget(opened.box(number) for number in stale)
+        read = {date for (_, date), _ in by_place(opened.plan, now)}
+        self.reports.message(
+            f"{changed_share(opened, changed, read)} that were read so far changed since; {len(stale)} of the "
+            f"{len(done)} regions that were done are filled again"
+        )
+
+    def take_over(self, out: Path) -> None:
+        """Take tasks over from an older product, and report what is done already."""
+        opened, older, product = self.start.opened, self.start.older, self.product
+        missing, total = self.missing, opened.plan.total
+        if len(missing) < total:
+            self.reports.message(f"going on: {total - len(missing)} of {total} regions are there already")
+        if older is None:
+            return
+        if not older.is_current():
+            raise InputError(f"{out} has been changed by another process meanwhile; run again")
+        taken = [number for number in missing if number in self.start.kept]
+        if taken:
+            with writing(out, kept=product.partial):
+                older.copy_to(product.store, [opened.box(number) for number in taken])
+        for number in taken:
+            product.record(opened.box(number), older.names, sums=self.start.kept[number])
+
+    def fill_all(self, state: str | None, state_of: Callable[[Job], str | None], rounds: int) -> str | None:
+        """Fill all missing tasks, again where the archive changes meanwhile.
+
+        Returns
+        -------
+        read : str or None
+            The product's attribute that says from what it was made.
+
+        Raises
+        ------
+        InputError
+            If the archive goes on changing, or has become another one; what is done is kept.
+        """
+        product, job = self.product, self.start.opened.job
+        for _ in range(rounds):
+            self.fill_missing()
+            opened, now = self.start.opened, state_of(job)
+            if state is None or now is None or now == state:
+                sums = [product.sums(opened.box(number)) for number in range(opened.plan.total)]
+                known = [values for values in sums if values is not None]
+                return inputs_text(state if now == state else None, known) if len(known) == len(sums) else None
+            self.reports.message(
+                "the archive was written to while it was filled, so what was read is compared with what it holds"
+            )
+            opened, state = OpenJob.open(job, storages=opened.storages), now
+            if product_digest(opened) != self.start.digest:
+                raise InputError(
+                    f"{job.data[0]} became another archive while it was filled; run again to fill what it is now"
+                )
+            self.start = replace(self.start, opened=opened)
+            self.compare()
+            product.confirm(state)
+        raise InputError(
+            f"{job.data[0]} was written to {rounds} times while it was filled; run again when it is complete"
+        )
+
+    def fill_missing(self) -> None:
+        """Fill and record all missing tasks, in this process or on a cluster."""
+        product, opened, missing = self.product, self.start.opened, self.missing
+        total = opened.plan.total
+        done = total - len(missing)
+        self.reports.progress(done, total)
+
+        def fill(number: int) -> None:
+            self.reports.begin(number)
+            result = opened.fill(number)
+            product.write(opened.box(number), result.arrays, notes=result.notes, sums=result.sums)
+
+        if self.cluster is None:
+            finished: Iterable[Any] = side_by_side(fill, missing, threads=self.workers.threads)
+        else:
+            finished = self._on_cluster(missing) if missing else ()
+        for count, _ in enumerate(finished, done + 1):
+            self.reports.progress(count, total)
+
+    def _on_cluster(self, numbers: list[int]) -> Iterator[None]:
+        for written in self.cluster(self.start, numbers, out=self.product.path):
+            box = self.start.opened.box(written.number)
+            self.product.record(box, written.names, notes=written.notes, sums=written.sums)
+            yield
+
+
+@contextmanager
+def _cluster(workers: Workers) -> Iterator[Any]:
+    """Yield what fills on a cluster, `geogan.filling.cluster.fill_on` without its first argument; None for threads."""
+    if not workers.is_cluster:
+        yield None
+        return
+    try:
+        from geogan.filling import cluster
+    except ImportError as error:
+        raise InputError(
+            f"--scheduler and --workers need a package that is not installed ({error}); pip install "
+            "'geogan[distributed]'"
+        ) from error
+    with cluster.connect(workers.scheduler, workers.workers, answer=workers.answer, appear=workers.appear) as client:
+        yield partial(cluster.fill_on, client)
+
+
+def _describe_job(start: Start, in_memory: int, message: Message) -> None:
+    """Check the archive, and report how it is read and how the product is stored."""
+    opened, tasks = start.opened, start.opened.plan
+    for note in opened.source.notes:
+        message(note)
+    first = next(number for number in range(tasks.total) if number not in start.kept)
+    for sentence in check_archive(opened, tasks.task(first).dates, in_memory=in_memory):
+        message(sentence)
+    if opened.field.name != opened.model.variable:
+        message(
+            f"the model was trained on {opened.model.variable}, and fills {opened.field.name}: right only if they are "
+            "one quantity"
+        )
+    for name, storage in zip(opened.names, opened.storages, strict=True):
+        if storage.reason:
+            message(storage.sentence(name))
+    cells = max((y.read.stop - y.read.start) * (x.read.stop - x.read.start) for y in tasks.rows for x in tasks.columns)
+    kept = opened.job.options.sizes.kept_bytes
+    hint = reading_hint(opened.filler.archive.field, dates=tasks.size, cells=cells, kept=kept)
+    if hint is not None and opened.axes.time is not None:
+        message(hint)
+
+
+def check_archive(opened: OpenJob, first: Span, *, dates: int = 24, in_memory: int = IN_MEMORY) -> list[str]:
+    """Refuse an archive that cannot be filled, and return sentences about it.
+
+    Parameters
+    ----------
+    opened : OpenJob
+    first : Span
+        Dates of the first task to fill; earlier dates are not checked.
+    dates : int
+        Dates that are checked of an archive with more than ``in_memory`` values: enough to meet an unreadable chunk, an
+        infinite value or another regime before the fill begins.
+    in_memory : int
+
+    Raises
+    ------
+    InputError
+    """
+    field, archive, time = opened.field, opened.filler.archive, opened.axes.time
+    if time is not None:
+        chosen: slice | np.ndarray = slice(first.read.start, None)
+        if field.isel({time: chosen}).size > in_memory and (np.diff(archive.days) > 0).all():
+            numbers = np.arange(field.sizes[time])[chosen]
+            chosen = numbers[np.unique(np.linspace(0, len(numbers) - 1, min(len(numbers), dates)).astype(int))]
+        field = field.isel({time: chosen})
+        error = archive.error[chosen] if isinstance(archive.error, xr.DataArray) else archive.error
+        phase = None if archive.phase is None else archive.phase[chosen]
+        archive = replace(archive, field=archive.field[chosen], days=archive.days[chosen], phase=phase, error=error)
+    bands = opened.model.bands if opened.model.band_units else ()
+    known = Field(field, opened.axes, error=archive.error)
+    regime, check_errors = Regime(archive, str(field.name), bands), error_checker(known)
+
+    def look(region: Extent, values: np.ndarray) -> None:
+        check_errors(region, values)
+        regime.add(region, values)
+
+    survey = check_field(known, look=look)
+    where = "" if field.size == opened.field.size else ", on the dates that were looked at"
+    survey = survey._replace(gaps={rule: count for rule, count in survey.gaps.items() if rule == "condition"})
+    return [*(f"{sentence}{where}" for sentence in gap_sentences(survey, known)), *regime.sentences()]
+
+
+def _template(opened: OpenJob) -> xr.Dataset:
+    """Return the product without its values, with its global attributes."""
+    template, attrs, trained = opened.template(), opened.source.attrs, opened.model.variable
+    template.attrs = {"title": f"{opened.field.attrs.get('long_name', trained)}, gaps filled", **attrs}
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    line = f"{now} geogan {version('geogan')}: gaps of {trained} filled with the model {opened.job.digest}"
+    template.attrs["history"] = f"{line}\n{attrs.get('history', '')}".strip()
+    template.attrs[FILL] = json.dumps(described(opened))
+    return template
