@@ -36,7 +36,7 @@ from geogan.training.block_pool import BlockPool
 from geogan.training.blocks import BlockContent, BlockMaker, block_dates
 from geogan.training.checkpoint import Saver
 from geogan.training.loop import train
-from geogan.training.state import TrainState
+from geogan.training.state import RATE_ERROR, TrainState
 from geogan.training.state_file import save_state
 from geogan.training.step import Problem
 from geogan.training.windows import WindowSampler
@@ -192,10 +192,13 @@ def two(sea, gappy, tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     told = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    path = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))  # for runs.py
     started = [
         subprocess.Popen(
             [sys.executable, __file__, folder],
-            env=os.environ | told | {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            env=os.environ
+            | told
+            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -217,8 +220,8 @@ def assert_close(a, b):
     assert mine.keys() == other.keys() and step == again
     assert torch.equal(mine["random"], other["random"])
     off = torch.cat([(mine[name].double() - other[name].double()).abs().flatten() for name in mine])
-    # Adam makes a whole step of a gradient that is nothing but rounding: a few weights may differ by some rates.
-    assert float(off.mean()) < 1e-5 and float(off.max()) < 5e-3
+    # Adam makes a whole step of a gradient that is only rounding: a few weights may differ by several rates.
+    assert float(off.mean()) < 1e-5 and float(off.max()) < 5 * RATE_ERROR
 
 
 @pytest.mark.parametrize("name", CASES)
