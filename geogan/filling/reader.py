@@ -54,7 +54,9 @@ class TaskReader:
 
     def __init__(self, archive: Archive, plan: Plan | None = None, *, sizes: TaskSizes | None = None) -> None:
         self.archive, self.sizes = archive, sizes or TaskSizes()
-        codes = Codes.of(archive.field.encoding) if archive.streamed else "in memory"
+        encoding = archive.field.encoding
+        # With _Unsigned the fill value is one of another type than the codes.
+        codes = Codes.of(encoding) if archive.streamed and "_Unsigned" not in encoding else "not held as codes"
         small = isinstance(codes, Codes) and codes.dtype.itemsize < archive.field.dtype.itemsize
         self._codes = codes if isinstance(codes, Codes) and small and codes.fill is not None else None
         if plan is not None and plan.has_whole_maps and archive.streamed:

@@ -14,7 +14,7 @@ from geogan.evaluation import Scoring, score_methods
 from geogan.fields.field import Field
 from geogan.fields.transforms import Transform
 from geogan.fields.variables import is_repeated, own_bands, repeat_bands
-from geogan.filling import fill_field
+from geogan.filling import FillOptions, fill_field
 from geogan.io import as_field
 from geogan.model import prepare_archive
 from geogan.operators.errors import InputError
@@ -210,7 +210,7 @@ def test_directions_beside_other_variables(angles, gappy, domain, tmp_path):
     rows = score_methods({"model": fitted.model_}, archive, Scoring("climatology,model"), threads=1)
     assert [row.variable for row in rows] == ["speed", "speed", "wdir", "wdir"]
     with pytest.raises(InputError, match="one number for each of speed, wdir"):
-        fill_field(fitted.model_, Field.of(field), max_error=[1.0, 2.0, 3.0])
+        fill_field(fitted.model_, Field.of(field), FillOptions(max_error=[1.0, 2.0, 3.0]))
 
 
 def test_errors_of_directions(angles, domain):
