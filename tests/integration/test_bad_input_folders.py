@@ -76,10 +76,10 @@ CASES = [
     case("train-around-overwrite", f"train {SMALL} --data model/sst.nc --out model --overwrite", AROUND,
          make=lambda: shutil.copy("sst.nc", "model/sst.nc")),
     case("train-in-model", f"train {SMALL} --data sst.nc --out model/again", "which is a run"),
-    case("evaluate-json-is-data", f"evaluate {ON} --data sst.nc --json sst.nc", "so it stays"),
+    case("evaluate-json-is-data", f"evaluate {ON} --data sst.nc --json sst.nc", "so it is kept"),
     case("evaluate-json-inside", f"evaluate {ON} --data sea.zarr --json sea.zarr/table.json", INSIDE, make=store),
     case("evaluate-json-in-model", f"evaluate {ON} --data sst.nc --json model/table.json", "inside --model 'model'"),
-    case("evaluate-json-is-truth", f"evaluate {ON} --data sst.nc --truth truth.nc --json ./truth.nc", "so it stays"),
+    case("evaluate-json-is-truth", f"evaluate {ON} --data sst.nc --truth truth.nc --json ./truth.nc", "so it is kept"),
     case("evaluate-figures-inside", f"evaluate {ON} --data sea.zarr --figures sea.zarr/maps", INSIDE, make=store),
     case("evaluate-figures-in-model", f"evaluate {ON} --data sst.nc --figures model/maps", "inside --model 'model'"),
     case("plot-inside", "plot sea.zarr --out sea.zarr/map.png", INSIDE, make=store),
@@ -117,6 +117,6 @@ def test_a_product_is_accepted_as_data_on_request(folder, ending):
         result = run(line)
         assert result.exit_code == 0, (line, result.output, result.exception)
     # It is accepted, but has no observations to score and no gaps to learn from.
-    for line, words in ((EVALUATE, "nothing"), (TRAIN, "gaps")):
+    for line, words in ((EVALUATE, "no cell to score"), (TRAIN, "gaps")):
         result = run(f"{line} full.{ending} --allow-product")
         assert result.exit_code == 2 and words in result.stderr and "allow-product" not in result.stderr
