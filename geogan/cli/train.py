@@ -85,6 +85,9 @@ def train(
     paths = given_data(data, data_option, is_needed=False)
     if not paths and resume is None:
         raise InputError("training needs a field or a run, got neither; give DATA or --resume RUN")
+    if given.get("steps") == 0:
+        # Python accepts 0 for a model without a trained network, which no verb needs.
+        raise InputError("--steps must be at least 1, got 0; give a larger number")
     screening: Any = screen if screen_threshold is None else screen_threshold
     config = pick(DataConfig, given, data=paths)
     changes = {name: value for name, value in given.items() if name not in vars(config)}
