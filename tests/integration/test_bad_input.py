@@ -323,7 +323,7 @@ OUTPUTS = [
          make=lambda: Path("notes.zarr.png").mkdir()),
     case("json-without-folder", f"{EVALUATE} sst.nc --json nowhere/table.json", "nowhere/table.json", "make it first"),
     case("json-on-a-folder", f"{EVALUATE} sst.nc --json notes", "notes is a folder", "--json"),
-    case("json-on-data", f"{EVALUATE} sst.nc --json truth.nc", "truth.nc exists and is not a table of geogan", "--json"),
+    case("json-on-data", f"{EVALUATE} sst.nc --json truth.nc", "truth.nc exists and is not a table of geogan"),
     case("json-on-a-run", f"{EVALUATE} sst.nc --json model/run.json", "run.json exists and is not a table of geogan"),
 ]  # fmt: skip
 
