@@ -66,7 +66,14 @@ def test_on_a_slope_the_climatology_is_a_plane():
     assert prepared.scale * prepared.model.standardiser.scale[0] < 0.6
 
 
-def test_a_plane_that_is_far_off_in_a_large_gap_is_refused():
+@pytest.fixture
+def quick(prior, monkeypatch):
+    """Leave out the search for the prior's parameters, which takes seconds."""
+    monkeypatch.setattr(scene, "fit_prior", lambda films, **settings: prior)
+    monkeypatch.setattr(preparation, "fit_prior", lambda films, **settings: prior)
+
+
+def test_a_plane_that_is_far_off_in_a_large_gap_is_refused(quick):
     said = []
     prepared = prepare(labelled(COAST + noise(0), CORNER), message=said.append)
     assert prepared.model.standardiser.note == "mean of the scene"
