@@ -247,6 +247,9 @@ def _equip(client: Client, plugin: TaskWorker) -> None:
     except Exception as error:
         if client.status != "running":
             raise
+        # The scheduler would hand it to every worker that joins, and none could start.
+        with suppress(Exception):
+            client.unregister_worker_plugin(plugin.name)
         # The worker's exception arrives as text.
         raise InputError(f"the workers cannot begin ({error}); they need this very geogan, {VERSION}") from error
 

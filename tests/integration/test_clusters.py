@@ -119,6 +119,8 @@ def test_workers_with_another_geogan_are_one_sentence(run, data, cluster, tmp_pa
             clusters._equip(client, plugin)
         with pytest.raises(InputError, match=r"the workers cannot begin \(.*Newer.*\); they need this very geogan"):
             clusters._equip(client, unknown)
+        # A worker that joins later would fail with it.
+        assert unknown.name not in client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
 
 
 def test_a_worker_killed_in_the_middle_is_survived(run, data, cluster, tmp_path):
