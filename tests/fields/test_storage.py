@@ -72,6 +72,23 @@ def same_bits(first, second):
     return first.dtype == second.dtype and first.tobytes() == second.tobytes()
 
 
+@pytest.mark.parametrize(
+    ("fill", "plausible", "room"),
+    [
+        (-1, (10.0, 30.0), (0.0, 63.5)),
+        (100, (10.0, 49.5), (-64.0, 49.5)),
+        (100, (10.0, 50.0), None),
+        (-128, (-63.5, 63.5), (-63.5, 63.5)),
+        (127, (-64.0, 63.0), (-64.0, 63.0)),
+        (127, (-64.0, 63.5), None),
+    ],
+)
+def test_predictions_stay_on_one_side_of_the_fill_code(fill, plausible, room):
+    """Bytes in steps of 0.5 hold -64 to 63.5; the code for a gap ends what may be predicted."""
+    field = opened(np.int8([[[20, 40]]]), {"dtype": np.dtype("int8"), "scale_factor": 0.5, "_FillValue": np.int8(fill)})
+    assert choose_storage(field, plausible, is_proven=True).room == room
+
+
 @EXAMPLES
 @given(encodings(), st.data(), st.sampled_from(["zarr", "netcdf"]))
 def test_observed_values_come_back_and_predictions_within_half_a_step(encoding, data, container):
