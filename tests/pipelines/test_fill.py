@@ -321,7 +321,8 @@ def test_of_a_long_archive_some_dates_are_checked(run, gappy, tmp_path):
     opened = OpenJob.open(job_and_workers(tmp_path / "a.zarr", run)[0])
     read = []
     dates = opened.field.data.rechunk({0: 1})
-    field = opened.field.copy(data=dates.map_blocks(lambda block: (read.append(len(block)), block)[1], dtype=dates.dtype))
+    watched = dates.map_blocks(lambda block: (read.append(len(block)), block)[1], dtype=dates.dtype)
+    field = opened.field.copy(data=watched)
     opened = dataclasses.replace(opened, source=opened.source._replace(field=field))
     read.clear()
     check_archive(opened, opened.plan.task(0).dates, dates=5, in_memory=1000)
