@@ -16,7 +16,8 @@ import xarray as xr
 from rich.console import Console
 
 from geogan.evaluation import Scoring
-from geogan.pipelines.evaluate import Inputs, Outputs, evaluate
+from geogan.pipelines.evaluate import Inputs, evaluate
+from geogan.pipelines.score_outputs import Outputs
 from geogan.pipelines.train import train
 from geogan.settings import DataConfig, Settings, TrainConfig
 

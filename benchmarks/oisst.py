@@ -16,7 +16,8 @@ from rich.console import Console
 
 from geogan.evaluation import Scoring
 from geogan.pipelines.corrupt import CorruptOptions, corrupt
-from geogan.pipelines.evaluate import Inputs, Outputs, evaluate
+from geogan.pipelines.evaluate import Inputs, evaluate
+from geogan.pipelines.score_outputs import Outputs
 from geogan.pipelines.train import train
 from geogan.settings import DataConfig, Settings
 

@@ -21,7 +21,8 @@ from oisst import CLOUDS
 from geogan.evaluation import Scoring
 from geogan.io import open_field
 from geogan.pipelines.corrupt import CorruptOptions, corrupt
-from geogan.pipelines.evaluate import Inputs, Outputs, evaluate
+from geogan.pipelines.evaluate import Inputs, evaluate
+from geogan.pipelines.score_outputs import Outputs
 
 
 def rmse(filled: np.ndarray, truth: np.ndarray, gappy: np.ndarray) -> float:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from geogan.compute.device import find_device
 from geogan.evaluation import LeagueTable, Row, Scoring, match_truth, score_methods, scored_archive
 from geogan.fields.field import Field
-from geogan.files.disk import writing
-from geogan.files.places import check_apart
 from geogan.files.run_folder import ABLATION, RUN, holds, read_run
 from geogan.files.user_path import user_path
 from geogan.filling import FillOptions, adapt_model
@@ -25,6 +21,7 @@ from geogan.model import Model, load_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.ablation import ablated, can_be_ablated
 from geogan.pipelines.fill import reading_of
+from geogan.pipelines.score_outputs import Outputs, check_outputs, report_scores
 from geogan.settings import check_settings
 
 
@@ -57,25 +54,6 @@ class Inputs:
     truth_variable: str | None = None
     allow_product: bool = False
     screen: bool | None = None
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where scores are written.
-
-    Attributes
-    ----------
-    json : Path, optional
-        JSON file, or ``-`` for standard output; only an earlier table is replaced.
-    figures : Path, optional
-        Folder for figures: reliability and, for ensembles, rank histogram and power spectra.
-    console : Console, optional
-        Where the table and the progress are shown; None for silence.
-    """
-
-    json: Path | None = None
-    figures: Path | None = None
-    console: Console | None = None
 
 
 def evaluate(
@@ -119,7 +97,7 @@ def evaluate(
     check_settings({"threads": threads})
     if not data:
         raise InputError("evaluate needs the data that the model was trained on, got none; give DATA")
-    outputs = _checked_outputs(outputs, {"--data": data, "--model": model, "--truth": inputs.truth})
+    outputs = check_outputs(outputs, {"--data": data, "--model": model, "--truth": inputs.truth})
     if inputs.truth_variable is not None and inputs.truth is None:
         raise InputError(f"--truth-variable {inputs.truth_variable!r} needs --truth; give the file of the truth")
     for paths in [data] if inputs.truth is None else [data, inputs.truth]:
@@ -155,7 +133,7 @@ def evaluate(
             progress=progress,
             message=(lambda sentence: None) if console is None else console.print,
         )
-    _report(LeagueTable.of(rows, trained, archive, has_truth=has_truth), outputs)
+    report_scores(LeagueTable.of(rows, trained, archive, has_truth=has_truth), outputs)
     return rows
 
 
@@ -181,60 +159,3 @@ def _open(
         opened = open_source(inputs.truth, variable=variable, reading=reading.beside())
         truth = match_truth(Field.of(opened.field), Field.of(source.field))
     return source, error, truth
-
-
-def _report(table: LeagueTable, outputs: Outputs) -> None:
-    """Print and write a table, and draw its figures."""
-    if outputs.console is not None:
-        table.print(outputs.console)
-    # Before the figures: a figure that fails must not lose the numbers.
-    if outputs.json is not None:
-        table.write(outputs.json)
-    if outputs.figures is not None:
-        drawn = [file for variable in table.variables for file in _draw(table, variable, outputs.figures)]
-        if outputs.console is not None:
-            sentence = f"{outputs.figures}/ holds {', '.join(drawn)}"
-            outputs.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
-
-
-def _draw(table: LeagueTable, variable: str, folder: Path) -> list[str]:
-    """Write the figures of a variable, and return their names."""
-    from geogan.plotting import plot_ranks, plot_reliability, plot_spectra
-
-    rows, figures = {LeagueTable.title(row.method): row for row in table.rows_of(variable)}, {}
-    prefix = f"{variable}_" if variable else ""
-    laws = {name: row.law for name, row in rows.items() if row.law is not None}
-    ensembles = {name: row.members for name, row in rows.items() if row.members is not None}
-    spectra = {name: row.spectrum for name, row in rows.items() if row.spectrum is not None}
-    spectra |= {f"{name}, one member": row.member_spectrum for name, row in rows.items() if row.member_spectrum}
-    if laws:
-        figures[f"{prefix}reliability.png"] = plot_reliability(laws)
-    if ensembles:
-        figures[f"{prefix}ranks.png"] = plot_ranks(ensembles)
-    if spectra:
-        figures[f"{prefix}spectra.png"] = plot_spectra(spectra, units=table.units[variable])
-    if not figures:
-        raise InputError("no method predicts its error, so there is nothing to draw; omit --figures")
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in figures.items():
-            figure.savefig(folder / name, dpi=150)
-    return list(figures)
-
-
-def _checked_outputs(outputs: Outputs, inputs: Mapping[str, Any]) -> Outputs:
-    """Return the outputs as paths, after a check before the long computation that they can be written."""
-    json, figures = outputs.json, outputs.figures
-    if json is not None and str(json) != "-":
-        json = user_path(json)
-        LeagueTable.check_file(json)
-        check_apart(json, inputs, what="the table")
-    if figures is not None:
-        figures = user_path(figures)
-        check_apart(figures, inputs, what="the folder of figures", holds=True)
-        existing = next(part for part in (figures, *figures.absolute().parents) if part.exists())
-        if not existing.is_dir():
-            raise InputError(f"{existing} is a file, but --figures needs a folder; give another --figures")
-        if not os.access(existing, os.W_OK | os.X_OK):
-            raise InputError(f"{existing} is not writable, so {figures} cannot be made; give another --figures")
-    return Outputs(json, figures, outputs.console)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import xarray as xr
 from rich.console import Console
 
 from geogan.compute.processes import Ranks
-from geogan.fields.axes import find_axes, squeezed
-from geogan.fields.covariates import MADE, named
 from geogan.files.lock import locked
 from geogan.files.places import check_apart
 from geogan.files.run_folder import (
@@ -28,21 +25,10 @@ from geogan.files.run_folder import (
     read_run,
 )
 from geogan.files.user_path import user_path
-from geogan.io import (
-    PLAIN,
-    Reading,
-    check_measured,
-    choose_variable,
-    find_domain,
-    find_paths,
-    open_maps,
-    open_masks,
-    open_source,
-    span_of,
-    variable_names,
-)
+from geogan.io import find_paths
 from geogan.operators.errors import InputError
 from geogan.pipelines.train_progress import TrainingProgress
+from geogan.pipelines.training_inputs import OpenedInputs, open_inputs
 from geogan.reconstructor import Reconstructor
 from geogan.settings import DataConfig, Settings
 from geogan.training import Checkpoint, RunLog, saved_step, settings_json
@@ -164,62 +150,6 @@ def resume(
     return _fit(reconstructor, opened, checkpoint, is_new=False, console=console)
 
 
-@dataclass
-class OpenedInputs:
-    """Fields that a training reads, and the description of where they come from."""
-
-    field: xr.DataArray
-    beside: dict[str, Any]  # keyword arguments of Reconstructor.fit
-    description: dict[str, Any]  # content of run.json
-    notes: Sequence[str]
-
-
-def open_inputs(data: DataConfig, settings: Settings, *, dates: str | None, begins: bool) -> OpenedInputs:
-    """Open the field and what goes with it.
-
-    Parameters
-    ----------
-    data : DataConfig
-    settings : Settings
-    dates : str, optional
-        First and last date of the run that is resumed, in place of the dates of the configuration.
-    begins : bool
-        Whether training begins, and so needs domain and static maps: later on they are in the model.
-    """
-    reading = Reading.of(data.group, data.dims, data.where)
-    static = [name for name in settings.covariates if name not in MADE] if begins else []
-    maps = open_maps(data.data, static, reading=reading) if static else None
-    variable = data.variable or _measured_variable(data, static, maps, reading)
-    source = open_source(data.data, variable=variable, time=dates or data.time, reading=reading)
-    reading = source.reading
-    if not data.allow_product:
-        check_measured(source)
-    mask: xr.DataArray | xr.Dataset | str | None = None
-    if begins and data.domain is not None:
-        mask = find_domain(data.data, data.domain, source.field, reading=reading)
-    elif begins and not find_axes(source.field).independent:
-        mask = open_masks(data.data, source.field, reading=reading)
-    errors = None
-    if data.error_variable is not None:
-        plain = reading.unconditional()
-        errors = open_source(data.data, variable=data.error_variable, time=dates or data.time, reading=plain).field
-    clean = None
-    if data.clean:
-        clean = open_clean(data.clean, str(source.field.name), data.time, reading.beside())
-    description = {
-        "data": [str(path) for path in source.paths],
-        "variable": str(source.field.name),
-        "domain": data.domain,
-        "time": data.time,
-        "dates": span_of(source.field),
-        "error_variable": data.error_variable,
-        "clean": find_paths(data.clean) if data.clean else [],
-        **reading.plain,
-    }
-    beside = {"domain": mask, "clean": clean, "covariates": maps, "error": errors}
-    return OpenedInputs(source.field, beside, description, source.notes)
-
-
 def _fit(
     reconstructor: Reconstructor,
     opened: OpenedInputs,
@@ -251,24 +181,6 @@ def _fit(
             raise
         report.summarise(reconstructor.model_.scores, resumed_at)
     return out
-
-
-def open_clean(data: Sequence[str | Path], variable: str, time: str | None, reading: Reading = PLAIN) -> xr.DataArray:
-    """Return the variable of that name where clean data have it, or the several; else their only one."""
-    name = variable if "," in variable or variable in variable_names(data, reading=reading) else None
-    return open_source(data, variable=name, time=time, reading=reading).field
-
-
-def _measured_variable(
-    data: DataConfig, static: Sequence[str], maps: xr.Dataset | None, reading: Reading
-) -> str | None:
-    """Return the variable to fill, where others of the data are covariates or errors; None where there are none."""
-    if maps is None and data.error_variable is None:
-        return None
-    every = open_maps(data.data, (), reading=reading) if maps is None else maps
-    beside = [name for name in static if name in every and squeezed(every[name], roles="yx").ndim == 2]
-    rest = every.drop_vars([*beside, *named(data.error_variable or ())], errors="ignore")
-    return choose_variable(rest, label=find_paths(data.data)[0]) if rest else None
 
 
 def _begun_again(out: Path, described: Mapping[str, Any], device: str) -> Reconstructor:

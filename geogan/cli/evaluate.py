@@ -102,8 +102,9 @@ def evaluate(
 ) -> None:
     """Score a model and simpler methods on the same hidden cells."""
     from geogan.evaluation import Scoring
-    from geogan.pipelines.evaluate import Inputs, Outputs
+    from geogan.pipelines.evaluate import Inputs
     from geogan.pipelines.evaluate import evaluate as run
+    from geogan.pipelines.score_outputs import Outputs
 
     run(
         given_data(data, data_option),

@@ -17,7 +17,8 @@ from geogan.files.run_folder import ABLATION
 from geogan.io import open_field
 from geogan.model import load_model, prepare_archive, save_model
 from geogan.operators.errors import InputError
-from geogan.pipelines.evaluate import Inputs, Outputs, evaluate
+from geogan.pipelines.evaluate import Inputs, evaluate
+from geogan.pipelines.score_outputs import Outputs
 from geogan.pipelines.train import resume
 
 SMALL = {"window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "first_guess": False, "precision": "float32",
