@@ -151,14 +151,13 @@ class DatasetAccessor:
         names the variables with the error of each observation, or holds them; a model that was trained with such
         errors finds them under the names that they had.
         """
-        from geogan.io import measured_variables
         from geogan.reconstructor import Reconstructor
 
         reconstructor = Reconstructor.load(model, device=device)
         stated = reconstructor.model_.observation_error
         if error is None and isinstance(stated, str):
             error = self._names_present(stated)
-        if variable is None and len(measured_variables(self._dataset)) > 1:
+        if variable is None:
             variable = self._names_present(reconstructor.model_.variable)
         chosen: dict[str, Any] = {} if screen is None else {"screen": screen}
         return reconstructor.fill(
@@ -207,7 +206,8 @@ class DatasetAccessor:
 
     def _field(self, variable: str | Sequence[str] | None) -> xr.DataArray:
         """Return one variable, or several joined into one field; by default the only measured variable."""
-        from geogan.io import as_field, choose_variable
+        from geogan.fields.measured import choose_variable
+        from geogan.io import as_field
 
         return as_field(self._dataset, choose_variable(self._dataset) if variable is None else variable).array
 

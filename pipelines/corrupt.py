@@ -12,12 +12,12 @@ import xarray as xr
 from geogan.archive import check_field
 from geogan.corruption import corrupt as make_gappy
 from geogan.fields.codes import Container
-from geogan.fields.field import Field
 from geogan.fields.storage import choose_storage
 from geogan.fields.variables import split_variables
 from geogan.files.attributes import FILL
 from geogan.files.places import check_apart
-from geogan.io import Data, Reading, Source, open_masks, open_source
+from geogan.files.user_path import Data
+from geogan.io import Reading, Source, open_masks, open_source
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse, remarks
 from geogan.product import check_output, container_of, write_dataset
@@ -108,11 +108,11 @@ def corrupt(
     operator = parse(options.operator)
     reading = Reading.of(options.group, options.dims, options.where)
     source = open_source(data, variable=options.variable, time=options.time, reading=reading)
-    field = Field.of(source.field)
+    field = source.field
     check_field(field)
-    gappy = make_gappy(source.field, operator, seed=options.seed)
+    gappy = make_gappy(field.array, operator, seed=options.seed)
     dataset = _with_storage(gappy, source, operator, container=container_of(target))
-    dataset = dataset.assign(open_masks(data, source.field, reading=source.reading).data_vars)
+    dataset = dataset.assign(open_masks(data, field, reading=source.reading).data_vars)
     # The provenance that a filled product carries does not hold for its corrupted copy.
     dataset.attrs = {key: value for key, value in source.attrs.items() if key != FILL}
     dataset.attrs["history"] = _history(source, operator, target, options)
@@ -129,7 +129,7 @@ def corrupt(
 def _with_storage(gappy: xr.DataArray, source: Source, operator: Operator, container: Container) -> xr.Dataset:
     """Return the variables; without blur or noise, values that stay are packed as in the source."""
     variables = split_variables(gappy)
-    for variable, original in zip(variables, split_variables(source.field), strict=True):
+    for variable, original in zip(variables, split_variables(source.field.array), strict=True):
         if operator.exact:
             storage = choose_storage(original, None, container=container, is_proven=True)
             variable.encoding, variable.attrs = storage.encoding, storage.attrs

@@ -12,11 +12,10 @@ from rich.progress import Progress, TaskID
 
 from geogan.compute.device import find_device
 from geogan.evaluation import LeagueTable, Row, Scoring, match_truth, score_methods, scored_archive
-from geogan.fields.field import Field
 from geogan.files.run_folder import ABLATION, RUN, holds, read_run
 from geogan.files.user_path import user_path
 from geogan.filling import FillOptions, adapt_model
-from geogan.io import Source, check_measured, find_paths, open_source
+from geogan.io import Source, find_paths, open_source
 from geogan.model import Model, load_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.ablation import ablated, can_be_ablated
@@ -107,7 +106,7 @@ def evaluate(
     place = find_device(device)
     described = read_run(run) if holds(run, RUN) else {"variable": trained.variable, "time": None}
     source, error, truth = _open(data, run, trained, described, inputs)
-    archive, sentences = scored_archive(trained, Field.of(source.field), scoring, error=error, has_truth=has_truth)
+    archive, sentences = scored_archive(trained, source.field, scoring, error=error, has_truth=has_truth)
     if console is not None:
         for sentence in (*source.notes, *sentences):
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
@@ -149,13 +148,13 @@ def _open(
     source = open_source(data, variable=inputs.variable or described["variable"], time=time, reading=reading)
     reading = source.reading
     if not inputs.allow_product:
-        check_measured(source)
+        source.check_measured()
     error = truth = None
     if isinstance(model.observation_error, str):
         unconditional = reading.unconditional()
-        error = open_source(data, variable=model.observation_error, time=time, reading=unconditional).field
+        error = open_source(data, variable=model.observation_error, time=time, reading=unconditional).field.array
     if inputs.truth is not None:
         variable = inputs.truth_variable or described["variable"]
         opened = open_source(inputs.truth, variable=variable, reading=reading.beside())
-        truth = match_truth(Field.of(opened.field), Field.of(source.field))
+        truth = match_truth(opened.field, source.field)
     return source, error, truth

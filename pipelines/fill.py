@@ -13,15 +13,12 @@ from rich.progress import Progress
 from geogan.compute.threads import steady_memory
 from geogan.files.places import check_apart
 from geogan.files.run_folder import RUN, holds, read_run
-from geogan.files.user_path import user_path
+from geogan.files.user_path import Data, user_path
 from geogan.filling import FillOptions, Job, Reports, Workers, fill_product
 from geogan.io import Reading, find_paths
-from geogan.io.files import is_zarr
-from geogan.io.images import are_images
 from geogan.model import digest
 from geogan.product import check_output
 
-Data = str | Path | Sequence[str | Path]
 Mode = Literal["new", "overwrite", "append"]
 
 
@@ -127,7 +124,7 @@ def job_of(data: Data, model: str | Path, options: FillOptions, selection: Selec
     InputError
     """
     variable = selection.variable
-    job = Job(
+    return Job(
         data=tuple(find_paths(data)),
         model=str(user_path(model)),
         digest=digest(model),
@@ -139,11 +136,6 @@ def job_of(data: Data, model: str | Path, options: FillOptions, selection: Selec
         allow_product=selection.allow_product,
         device=device,
     )
-    for path in job.data:
-        # A folder that is not a store is refused by its name, before its files are read.
-        if "://" not in path and not are_images([path]):
-            is_zarr(path)
-    return job
 
 
 def reading_of(

@@ -13,8 +13,8 @@ from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
 from geogan.fields.variables import is_joined, variables_of
 from geogan.files.run_folder import RUN, STATE, holds, is_run, read_run
-from geogan.files.user_path import user_path
-from geogan.io import Data, Reading, Source, find_domain, open_masks, open_source
+from geogan.files.user_path import Data, user_path
+from geogan.io import Reading, Source, find_domain, open_masks, open_source
 from geogan.operators.errors import InputError
 from geogan.pipelines.info_report import print_report
 from geogan.pipelines.next_command import next_command
@@ -92,33 +92,33 @@ def info(
 
 def _data(paths: Sequence[str | Path], source: Source, selection: Mapping[str, str]) -> dict[str, Any]:
     """Describe a field or a filled product; ``selection`` holds the options that were given."""
-    field = Field.of(source.field)
+    field = source.field
     chosen, domain = None, selection.get("domain")
     if domain is not None:
-        chosen = named_domain(field, find_domain(paths, domain, source.field, reading=source.reading))
-    outliers = Outliers(source.field.size, independent=field.axes.independent)
+        chosen = named_domain(field, find_domain(paths, domain, field, reading=source.reading))
+    outliers = Outliers(field.array.size, independent=field.axes.independent)
     within = None if chosen is None else chosen.cells
     survey = check_field(field, within=within, look=outliers.add)
     if chosen is None:
-        masks = _masks(paths, source, field) if domain is None else domain
+        masks = _masks(paths, source) if domain is None else domain
         chosen = known_domain(field, masks, survey.domain, is_scene=len(survey.seen_share) == 1)
     variables = [(field, survey)]
-    if is_joined(source.field):
+    if is_joined(field.array):
         variables = [(part, check_field(part)) for part in variables_of(field)]
     described = describe_field(field, survey, variables, chosen)
     described["grid"]["fill_reads_each_byte"] = _times_read(field)
     return {
         "kind": "data",
         **described,
-        **describe_outliers(str(source.field.name), outliers),
+        **describe_outliers(str(field.array.name), outliers),
         **({"reading": {"notes": list(source.notes)}} if source.notes else {}),
         "next": next_command(paths, source, survey, variables, selection),
     }
 
 
-def _masks(paths: Data, source: Source, field: Field) -> xr.Dataset:
+def _masks(paths: Data, source: Source) -> xr.Dataset:
     """Return the masks among which a training would choose its domain; images have none."""
-    return xr.Dataset() if field.axes.independent else open_masks(paths, source.field, reading=source.reading)
+    return xr.Dataset() if source.field.axes.independent else open_masks(paths, source.field, reading=source.reading)
 
 
 def _run(path: Path) -> dict[str, Any]:

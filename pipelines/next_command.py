@@ -4,11 +4,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import xarray as xr
+
 from geogan.archive import Survey
 from geogan.fields.field import Field
 from geogan.fields.quantities import proposed_transform
 from geogan.fields.variables import is_joined
-from geogan.io import Reading, Source, open_domain, open_masks, variable_names
+from geogan.io import Reading, Source, find_domain, open_masks, variable_names
 from geogan.operators.errors import InputError
 
 Variables = Sequence[tuple[Field, Survey]]
@@ -37,17 +39,17 @@ def next_command(
         ``variable``, ``time`` and ``domain``, if the user gave them.
     """
     field, reading = source.field, source.reading
-    has_samples = variables[0][0].axes.independent
+    has_samples = field.axes.independent
     data, first = shlex.join(map(str, paths)), str(variables[0][0].array.name)
     if f"{first}_source" in variable_names(paths, reading=reading):
-        needs_variable = is_joined(field) or "variable" in selection
+        needs_variable = is_joined(field.array) or "variable" in selection
         return f"geogan plot {data}{_options({'variable': first} if needs_variable else {}, reading)} --out map.png"
     chosen = _options({name: selection[name] for name in ("variable", "time") if name in selection}, reading)
     if survey.gap_free:
         operator = "remove_pixel:p=0.9" if has_samples else "cloud_mask"
         return f"geogan corrupt {data}{chosen} --operator {operator} --out gappy.zarr"
     # Clouds hide all bands of a cell; variables have gaps of their own.
-    operator = "observed_gaps" if has_samples or is_joined(field) else "cloud_mask"
+    operator = "observed_gaps" if has_samples or is_joined(field.array) else "cloud_mask"
     domain = selection.get("domain") or _fitting_mask(paths, source, survey)
     chosen += f" --domain {shlex.quote(domain)}" if domain else ""
     return f"geogan train {data}{chosen}{_transform_option(variables)} --operator {operator}"
@@ -68,9 +70,9 @@ def _fitting_mask(paths: Sequence[str | Path], source: Source, survey: Survey) -
     """Return the name of the first mask that is 1 in every cell that was ever observed; an empty text if none is."""
     for name in open_masks(paths, source.field, reading=source.reading):
         try:
-            cells = open_domain(paths, str(name), source.field, reading=source.reading)
+            cells = find_domain(paths, str(name), source.field, reading=source.reading)
         except InputError:
             continue  # a flag variable with other values than 0 and 1
-        if cells[survey.domain].all():
+        if isinstance(cells, xr.DataArray) and cells.values[survey.domain].all():
             return str(name)
     return ""

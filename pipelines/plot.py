@@ -15,8 +15,8 @@ from geogan.fields.variables import is_joined, split_variables
 from geogan.files.metrics import error_units, read_metrics
 from geogan.files.places import check_apart
 from geogan.files.run_folder import is_run
-from geogan.files.user_path import user_path
-from geogan.io import Data, Reading, find_domain, open_source, variable_names
+from geogan.files.user_path import Data, user_path
+from geogan.io import Reading, find_domain, open_source, variable_names
 from geogan.operators.errors import InputError
 from geogan.plotting import (
     figure_path,
@@ -135,7 +135,7 @@ def _plot_data(data: Sequence[str | Path], out: Path, options: PlotOptions) -> t
     """Draw a product or a field; return how it was read."""
     given = Reading.of(options.group, options.dims, options.where)
     opened = open_source(data, variable=options.variable, reading=given)
-    field, reading = opened.field, opened.reading
+    field, reading = opened.field.array, opened.reading
     if is_joined(field):
         choices = " or ".join(f"--variable {variable.name}" for variable in split_variables(field))
         raise InputError(f"a figure shows one variable, got {options.variable!r}; give {choices}")
@@ -151,7 +151,7 @@ def _plot_data(data: Sequence[str | Path], out: Path, options: PlotOptions) -> t
             with explain_read_errors(str(path), str(part.name)):
                 select_date(part, options.date).load()
     if source is None and truth is None and observed is None:
-        domain = _domain(data, options.domain, field, reading)
+        domain = _domain(data, options.domain, opened.field, reading)
         plot_field(select_band(select_date(field, options.date), options.band), domain=domain, path=out)
         return opened.notes
     if observed is None:
@@ -166,7 +166,7 @@ def _part_of_product(data: Data, name: str, reading: Reading) -> xr.DataArray | 
     """Open a variable of a filled product; None if the data have no such variable."""
     if name not in variable_names(data, reading=reading):
         return None
-    return open_source(data, variable=name, reading=reading.unconditional()).field
+    return open_source(data, variable=name, reading=reading.unconditional()).field.array
 
 
 def _same_variable(path: str | Path | None, field: xr.DataArray, reading: Reading) -> xr.DataArray | None:
@@ -175,21 +175,20 @@ def _same_variable(path: str | Path | None, field: xr.DataArray, reading: Readin
         return None
     reading = reading.beside()
     name = str(field.name) if str(field.name) in variable_names(path, reading=reading) else None
-    return open_source(path, variable=name, reading=reading).field
+    return open_source(path, variable=name, reading=reading).field.array
 
 
-def _domain(data: Data, name: str | None, field: xr.DataArray, reading: Reading) -> xr.DataArray | None:
+def _domain(data: Data, name: str | None, field: Field, reading: Reading) -> xr.DataArray | None:
     """Return the cells of the domain that ``--domain`` names, shape (y, x)."""
     if name is None:
         return None
-    known = Field.of(field)
-    axes = known.axes
-    domain = named_domain(known, find_domain(data, name, field, reading=reading))
+    array, axes = field.array, field.axes
+    domain = named_domain(field, find_domain(data, name, field, reading=reading))
     if domain is None:
-        cells = field.notnull().any([dim for dim in field.dims if dim not in (axes.y, axes.x)]).values
+        cells = array.notnull().any([dim for dim in array.dims if dim not in (axes.y, axes.x)]).values
     else:
         cells = domain.cells
-    coords = {dim: field[dim] for dim in (axes.y, axes.x) if dim in field.coords}
+    coords = {dim: array[dim] for dim in (axes.y, axes.x) if dim in array.coords}
     return xr.DataArray(cells, dims=(axes.y, axes.x), coords=coords)
 
 

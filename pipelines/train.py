@@ -172,7 +172,7 @@ def _fit(
             report.message(note)
         try:
             reconstructor.fit(
-                opened.field, **opened.beside, checkpoint=checkpoint, progress=report.show, message=report.message
+                opened.field.array, **opened.beside, checkpoint=checkpoint, progress=report.show, message=report.message
             )
         except Exception:
             # A failure leaves nothing behind; a kill leaves what the run can be begun again with.

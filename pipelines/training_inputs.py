@@ -9,21 +9,10 @@ from typing import Any
 
 import xarray as xr
 
-from geogan.fields.axes import find_axes, squeezed
 from geogan.fields.covariates import MADE, named
-from geogan.io import (
-    PLAIN,
-    Reading,
-    check_measured,
-    choose_variable,
-    find_domain,
-    find_paths,
-    open_maps,
-    open_masks,
-    open_source,
-    span_of,
-    variable_names,
-)
+from geogan.fields.field import Field
+from geogan.fields.time_range import span_of
+from geogan.io import Reading, find_domain, find_paths, open_maps, open_masks, open_source, variable_names
 from geogan.settings import DataConfig, Settings
 
 
@@ -31,7 +20,7 @@ from geogan.settings import DataConfig, Settings
 class OpenedInputs:
     """Fields that a training reads, and the description of where they come from."""
 
-    field: xr.DataArray
+    field: Field
     beside: dict[str, Any]  # keyword arguments of Reconstructor.fit
     description: dict[str, Any]  # content of run.json
     notes: Sequence[str]
@@ -52,26 +41,27 @@ def open_inputs(data: DataConfig, settings: Settings, *, dates: str | None, begi
     reading = Reading.of(data.group, data.dims, data.where)
     static = [name for name in settings.covariates if name not in MADE] if begins else []
     maps = open_maps(data.data, static, reading=reading) if static else None
-    variable = data.variable or _measured_variable(data, static, maps, reading)
-    source = open_source(data.data, variable=variable, time=dates or data.time, reading=reading)
+    besides = (*static, *named(data.error_variable or ()))
+    source = open_source(data.data, variable=data.variable, time=dates or data.time, besides=besides, reading=reading)
     reading = source.reading
     if not data.allow_product:
-        check_measured(source)
+        source.check_measured()
     mask: xr.DataArray | xr.Dataset | str | None = None
     if begins and data.domain is not None:
         mask = find_domain(data.data, data.domain, source.field, reading=reading)
-    elif begins and not find_axes(source.field).independent:
+    elif begins and not source.field.axes.independent:
         mask = open_masks(data.data, source.field, reading=reading)
     errors = None
     if data.error_variable is not None:
         plain = reading.unconditional()
-        errors = open_source(data.data, variable=data.error_variable, time=dates or data.time, reading=plain).field
+        opened = open_source(data.data, variable=data.error_variable, time=dates or data.time, reading=plain)
+        errors = opened.field.array
     clean = None
     if data.clean:
-        clean = open_clean(data.clean, str(source.field.name), data.time, reading.beside())
+        clean = open_clean(data.clean, str(source.field.array.name), data.time, reading.beside())
     description = {
         "data": [str(path) for path in source.paths],
-        "variable": str(source.field.name),
+        "variable": str(source.field.array.name),
         "domain": data.domain,
         "time": data.time,
         "dates": span_of(source.field),
@@ -83,19 +73,9 @@ def open_inputs(data: DataConfig, settings: Settings, *, dates: str | None, begi
     return OpenedInputs(source.field, beside, description, source.notes)
 
 
-def open_clean(data: Sequence[str | Path], variable: str, time: str | None, reading: Reading = PLAIN) -> xr.DataArray:
+def open_clean(
+    data: Sequence[str | Path], variable: str, time: str | None, reading: Reading = Reading()
+) -> xr.DataArray:
     """Return the variable of that name where clean data have it, or the several; else their only one."""
     name = variable if "," in variable or variable in variable_names(data, reading=reading) else None
-    return open_source(data, variable=name, time=time, reading=reading).field
-
-
-def _measured_variable(
-    data: DataConfig, static: Sequence[str], maps: xr.Dataset | None, reading: Reading
-) -> str | None:
-    """Return the variable to fill, where others of the data are covariates or errors; None where there are none."""
-    if maps is None and data.error_variable is None:
-        return None
-    every = open_maps(data.data, (), reading=reading) if maps is None else maps
-    beside = [name for name in static if name in every and squeezed(every[name], roles="yx").ndim == 2]
-    rest = every.drop_vars([*beside, *named(data.error_variable or ())], errors="ignore")
-    return choose_variable(rest, label=find_paths(data.data)[0]) if rest else None
+    return open_source(data, variable=name, time=time, reading=reading).field.array

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import xarray as xr
 
-from geogan.io.images import open_images
+from geogan.io import open_field
 from geogan.operators.errors import InputError
 from geogan.settings import NetworkConfig
 
@@ -164,9 +164,11 @@ def reduced(data: str, variable: str | None, size: int, images: int | None) -> x
     Raises
     ------
     InputError
-        If the images are not square, or their sides are not multiples of ``size``.
+        If the data are not images, or the images are not square, or their sides are not multiples of ``size``.
     """
-    image = open_images([data], variable)
+    image = open_field(data, variable=variable)
+    if "sample" not in image.dims:
+        raise InputError(f"{data} holds no images; give a folder of PNG or JPEG files, or a NumPy array of images")
     image = image.isel(sample=slice(images)).astype(np.float32)
     factors = image.sizes["y"] / size, image.sizes["x"] / size
     if size < 16 or factors[0] != factors[1] or factors[0] != int(factors[0]) or factors[0] < 1:

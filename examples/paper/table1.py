@@ -46,7 +46,7 @@ def table1(
     Parameters
     ----------
     data : path
-        Clean images, as :func:`geogan.io.images.open_images` opens them. They are measured once, by number and seed;
+        Clean images, as :func:`geogan.io.open_field` opens them. They are measured once, by number and seed;
         only the paired and the unpaired variant, and the score, use the clean images.
     out : Path
         Folder for ``cells/``, ``table.csv``, ``table.md`` and ``figure.png``.

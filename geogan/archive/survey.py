@@ -13,8 +13,8 @@ from geogan.fields.field import Field
 from geogan.fields.geography import check_columns
 from geogan.fields.grids import places_of
 from geogan.fields.marks import GAP_RULES, count_gaps, is_unreadable
+from geogan.fields.measured import check_finite, check_numbers, file_label
 from geogan.fields.variables import is_joined, is_repeated, own_bands
-from geogan.io.measured import check_finite, check_numbers, label_of
 from geogan.operators.errors import InputError
 
 
@@ -99,7 +99,7 @@ def check_labels(field: Field) -> pd.Index | None:
         If the field is not numeric, has no cell, has dates out of order or twice, or has the first column of a periodic
         grid twice.
     """
-    axes, name = field.axes, label_of(field.array)
+    axes, name = field.axes, file_label(field.array)
     check_numbers(field.array, name)
     places_of(field)
     check_columns(field.array, axes)
@@ -149,7 +149,7 @@ def check_field(
     >>> survey.cells, survey.observed, survey.gap_free
     (1, 2, True)
     """
-    name, times = label_of(field.array), check_labels(field)
+    name, times = file_label(field.array), check_labels(field)
     count, bands, *grid = field.shape
     # Directions have two bands each, whose gaps are counted once.
     single = own_bands(field.array) if is_repeated(field.array) else slice(None)

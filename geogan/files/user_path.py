@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from geogan.operators.errors import InputError
+
+Data = str | Path | Sequence[str | Path]
+"""Names of data: files, folders, globs or URLs."""
 
 # Largest sizes of one name and of a path on Linux and macOS, in bytes.
 _NAME_BYTES, _PATH_BYTES = 255, 4095

@@ -63,7 +63,7 @@ def start_of(opened: OpenJob, out: Path, mode: Mode, *, state: str | None, messa
         filled. ``"overwrite"``: a product of another fill is replaced; of the same fill, only tasks that read revised
         dates are filled.
     state : str or None
-        State of the archive's files, as `geogan.product.describe_source` returns it.
+        State of the archive's files, as `geogan.io.describe_source` returns it.
     message : callable
         Called with sentences about what is found.
 
@@ -100,12 +100,12 @@ def start_of(opened: OpenJob, out: Path, mode: Mode, *, state: str | None, messa
 
 def _start_append(opened: OpenJob, out: Path, state: str | None, message: Message) -> Start | None:
     older, time = PreviousProduct.open(out, clear=True), opened.axes.time
-    dates = older.check_continued(described(opened), opened.chosen, opened.axes)
+    dates = older.check_continued(described(opened), opened.chosen)
     assert time is not None
     same = _same_tasks(opened, older.settings, dates)
     kept, revised = _still_same(opened, older, dates, same, state)
     known = max((opened.box(number)[time].stop for number in same), default=0)
-    added = opened.chosen.sizes[time] - dates
+    added = opened.chosen.shape[0] - dates
     if added or revised:
         again = f"; the last {dates - known} of those there are filled again, now that dates follow them"
         revision = (
@@ -202,7 +202,7 @@ def _still_same(
         # A product without checksums: its observed values tell whether the archive changed.
         time, first = opened.axes.time, opened.dates.start
         stop = max(opened.box(number)[time].stop for number in numbers)  # type: ignore[index]
-        changed = {first + date for date in older.revised(opened.chosen, opened.axes, slice(0, stop))}
+        changed = {first + date for date in older.revised(opened.chosen, slice(0, stop))}
         kept = opened.checksums([number for number in numbers if not changed & _dates_read(now, number)])
     else:
         parts = [divmod(number, len(now.dates)) for number in numbers]
@@ -309,7 +309,7 @@ def product_digest(opened: OpenJob) -> str:
     """Return a digest of how a product is made: products of one digest agree where what they read agrees."""
     job, options, reading = opened.job, opened.job.options, opened.job.reading
     # Absolute paths, so that the digest does not depend on the folder.
-    identity = [job.digest, *job.anywhere().data, str(opened.field.name), str(tuple(opened.chosen.shape))]
+    identity = [job.digest, *job.anywhere().data, str(opened.field.name), str(opened.chosen.array.shape)]
     identity += [str(opened.dates), str(opened.filler.acceptance.keep_observed), str(options.members)]
     identity += [str(options.max_error), str(options.seed), str(opened.plan), _labels(opened), _meaning(opened.field)]
     identity += [str(reading.plain)] if reading.plain else []

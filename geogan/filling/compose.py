@@ -12,11 +12,11 @@ from geogan.archive import Archive
 from geogan.fields.codes import Container
 from geogan.fields.field import Field
 from geogan.fields.marks import is_screened, is_unreadable
+from geogan.fields.measured import check_finite
 from geogan.fields.quantities import is_direction
 from geogan.fields.storage import Storage, choose_storage, coordinate_encoding, value_type
 from geogan.fields.variables import is_joined, split_variables, variables_of
 from geogan.filling.task import Estimate
-from geogan.io import check_finite
 from geogan.model import Model
 from geogan.operators.errors import InputError
 

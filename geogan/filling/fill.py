@@ -18,7 +18,9 @@ from geogan.archive import Archive
 from geogan.archive.screening import THRESHOLD
 from geogan.compute.threads import side_by_side
 from geogan.fields.field import Field
+from geogan.fields.measured import file_label
 from geogan.fields.storage import Storage, value_type
+from geogan.fields.time_range import shown_date
 from geogan.fields.variables import split_variables
 from geogan.filling.compose import Acceptance, choose_storages, compose, error_limits, product_of, room_of
 from geogan.filling.plan import Plan, Task, TaskSizes, plan_tasks
@@ -26,8 +28,6 @@ from geogan.filling.reader import TaskReader
 from geogan.filling.regime import RegimeWarning
 from geogan.filling.task import Estimate, estimate
 from geogan.filling.tiles import moved
-from geogan.io import label_of
-from geogan.io.dates import shown_date
 from geogan.model import Model, prepare_archive
 from geogan.operators.errors import InputError
 from geogan.settings import Settings, check_settings
@@ -227,7 +227,7 @@ class Filler:
         raw = held.field[here.dates.core, :, y, x]
         raw = raw if raw.chunks is None else raw.compute(scheduler="synchronous")
         # The label of the whole archive: the array in memory no longer carries the file name.
-        label, dates = label_of(self.archive.field), task.dates.core
+        label, dates = file_label(self.archive.field), task.dates.core
         check_estimate(made, held.domain[y, x], archive=self.archive, dates=dates, name=label)
         parts = compose(
             raw.variable,

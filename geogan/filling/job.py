@@ -20,12 +20,13 @@ from geogan.fields.axes import Axes
 from geogan.fields.codes import Container
 from geogan.fields.field import Field
 from geogan.fields.storage import Storage, value_type
+from geogan.fields.time_range import select_time
 from geogan.fields.variables import split_variables
 from geogan.filling.compose import REFUSED, SCREENED, UNREADABLE, check_held, choose_storages, product_of
 from geogan.filling.fill import Filler, FillOptions
 from geogan.filling.plan import Plan, Task
 from geogan.filling.tiles import Span
-from geogan.io import PLAIN, Reading, Source, check_measured, open_source, select_time
+from geogan.io import Reading, Source, open_source
 from geogan.model import Model, digest, load_model
 from geogan.operators.errors import InputError
 from geogan.product import date_checksums
@@ -63,7 +64,7 @@ class Job:
     variable: str | tuple[str, ...] | None = None
     time: str | None = None
     options: FillOptions = field(default_factory=FillOptions)
-    reading: Reading = PLAIN
+    reading: Reading = Reading()
     skip_bad: bool = False
     allow_product: bool = False
     device: str = "auto"
@@ -92,20 +93,18 @@ class OpenJob:
     job : Job
     source : Source
         The whole archive, lazy.
-    chosen : DataArray
+    chosen : Field
         The dates of it that are written.
     dates : slice
         These dates, counted in the archive.
-    axes : Axes
     filler : Filler
         The same tasks as those of `geogan.filling.fill.fill_field`.
     """
 
     job: Job
     source: Source
-    chosen: xr.DataArray
+    chosen: Field
     dates: slice
-    axes: Axes
     filler: Filler
 
     @classmethod
@@ -129,22 +128,26 @@ class OpenJob:
         model = _load(job, folder or job.model)
         source = _open_archive(job, model.variable)
         if not job.allow_product:
-            check_measured(source)
+            source.check_measured()
         stated, error = model.observation_error, None
         if isinstance(stated, str):
             reading = source.reading.unconditional()
-            error = open_source(job.data, variable=stated, skip_bad=job.skip_bad, reading=reading).field
-        known = Field.of(source.field)
+            error = open_source(job.data, variable=stated, skip_bad=job.skip_bad, reading=reading).field.array
         chosen = source.field if job.time is None else select_time(source.field, job.time)
-        dates = _chosen_dates(source.field, chosen, known.axes.time)
-        filler = Filler.of(model, known, job.options, error=error, dates=dates, device=device, storages=())
-        opened = cls(job, source, chosen, dates, known.axes, filler.on(device))
+        dates = _chosen_dates(source.field, chosen)
+        filler = Filler.of(model, source.field, job.options, error=error, dates=dates, device=device, storages=())
+        opened = cls(job, source, chosen, dates, filler.on(device))
         return opened.stored(opened.storages_in("zarr") if storages is None else storages)
 
     @property
     def field(self) -> xr.DataArray:
         """The whole archive."""
-        return self.source.field
+        return self.source.field.array
+
+    @property
+    def axes(self) -> Axes:
+        """Names of the dimensions."""
+        return self.source.field.axes
 
     @property
     def model(self) -> Model:
@@ -164,7 +167,7 @@ class OpenJob:
     @property
     def names(self) -> list[str]:
         """The filled variables."""
-        return [str(variable.name or self.model.variable) for variable in split_variables(self.chosen)]
+        return [str(variable.name or self.model.variable) for variable in split_variables(self.chosen.array)]
 
     def storages_in(self, container: Container, *, as_floats: str = "") -> tuple[Storage, ...]:
         """Choose how each variable is stored in a container; as floats where a reason for floats is given."""
@@ -196,7 +199,7 @@ class OpenJob:
         parts = self.filler.arrays(
             self.plan.task(number), look=lambda held, task: sums.append(self._checksums(held, task))
         )
-        field = Field(self.chosen.isel(self.box(number)), self.axes)
+        field = self.chosen.with_array(self.chosen.array.isel(self.box(number)))
         product = product_of(self.model, field, self.storages, [field.unstacked(part) for part in parts])
         arrays = {str(name): array.values for name, array in product.data_vars.items()}
         for name, storage in zip(self.names, self.storages, strict=True):
@@ -263,19 +266,19 @@ class OpenJob:
         if not isinstance(limits, np.ndarray):
             return source == REFUSED
         limit = limits[self.names.index(name) if len(limits) == len(self.names) else slice(None)]
-        shape = [-1 if dim == self.axes.band else 1 for dim in self.chosen.dims if dim in self._dims]
+        shape = [-1 if dim == self.axes.band else 1 for dim in self.chosen.array.dims if dim in self._dims]
         return (source == REFUSED) & (arrays[f"{name}_std"] <= limit.reshape(shape))
 
     @cached_property
     def _dims(self) -> list[str]:
         """Dimensions of each filled variable."""
-        return [str(dim) for dim in split_variables(self.chosen)[0].dims]
+        return [str(dim) for dim in split_variables(self.chosen.array)[0].dims]
 
     def _where(self, number: int, cells: np.ndarray) -> str:
         """Return the dates of some cells of a task in words, and the task's rows and columns where the grid is cut."""
         where = "the map"
         if self.axes.time is not None:
-            dates = self.chosen[self.axes.time].values[self.box(number)[self.axes.time]]
+            dates = self.chosen.array[self.axes.time].values[self.box(number)[self.axes.time]]
             others = tuple(axis for axis, dim in enumerate(self._dims) if dim != self.axes.time)
             first, last = dates[cells.any(others)][[0, -1]]
             where = f"{first} to {last}".replace("T00:00:00.000000000", "")
@@ -287,10 +290,10 @@ class OpenJob:
 
     def template(self) -> xr.Dataset:
         """Return the product without its values."""
-        shape = tuple(self.chosen.sizes[dim] for dim in self.axes.dims)
+        shape = tuple(self.chosen.array.sizes[dim] for dim in self.axes.dims)
         kinds = [(value_type(self.field.dtype), 0), *self.filler.kinds[1:]]
         empty = [da.empty((count, *shape) if count else shape, dtype=kind) for kind, count in kinds]
-        return product_of(self.model, Field(self.chosen, self.axes), self.storages, empty)
+        return product_of(self.model, self.chosen, self.storages, empty)
 
     def chunks(self) -> dict[str, int]:
         """Return the stored chunk along each dimension, such that tasks are whole chunks, also of a longer archive."""
@@ -339,11 +342,10 @@ def _open_archive(job: Job, name: str) -> Source:
     return open_source(job.data, skip_bad=job.skip_bad, reading=job.reading)
 
 
-def _chosen_dates(field: xr.DataArray, chosen: xr.DataArray, time: str | None) -> slice:
+def _chosen_dates(field: Field, chosen: Field) -> slice:
     """Return which dates of a field were chosen."""
-    if time is None:
-        return slice(0, 1)
-    if chosen.sizes[time] == field.sizes[time]:
-        return slice(0, field.sizes[time])
-    first = int(np.flatnonzero(field[time].values == chosen[time].values[0])[0])
-    return slice(first, first + chosen.sizes[time])
+    time, (count, *_), (wanted, *_) = field.axes.time, field.shape, chosen.shape
+    if time is None or wanted == count:
+        return slice(0, count)
+    first = int(np.flatnonzero(field.array[time].values == chosen.array[time].values[0])[0])
+    return slice(first, first + wanted)

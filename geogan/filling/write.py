@@ -37,8 +37,9 @@ from geogan.filling.append_plan import (
 from geogan.filling.job import Job, OpenJob
 from geogan.filling.regime import Regime
 from geogan.filling.tiles import Span
+from geogan.io import describe_source
 from geogan.operators.errors import InputError
-from geogan.product import Product, check_output, describe_source, inputs_text
+from geogan.product import Product, check_output
 from geogan.settings import check_settings
 
 Message = Callable[[str], None]
@@ -267,9 +268,8 @@ class _Writer:
             self.fill_missing()
             opened, now = self.start.opened, state_of(job)
             if state is None or now is None or now == state:
-                sums = [product.sums(opened.box(number)) for number in range(opened.plan.total)]
-                known = [values for values in sums if values is not None]
-                return inputs_text(state if now == state else None, known) if len(known) == len(sums) else None
+                boxes = (opened.box(number) for number in range(opened.plan.total))
+                return product.inputs(boxes, state if now == state else None)
             self.reports.message(
                 "the archive was written to while it was filled, so what was read is compared with what it holds"
             )

@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 
 from geogan.fields.marks import can_be_unreadable, unreadable_mark
+from geogan.fields.time_range import shown_date
 from geogan.fields.written_dates import holds_dates
-from geogan.io.dates import shown_date
 from geogan.operators.errors import InputError
 
 

@@ -14,21 +14,19 @@ from weakref import WeakValueDictionary
 
 import xarray as xr
 
-from geogan.files.user_path import user_path
+from geogan.fields.measured import measured_variables
+from geogan.files.user_path import Data, user_path
 from geogan.io.downloads import copy_pieces, download, remove_at_end
 from geogan.io.geotiff import is_geotiff, open_geotiff
 from geogan.io.groups import chosen_group, group_with_coordinates, netcdf_groups, zarr_groups
 from geogan.io.http_store import HttpStore
 from geogan.io.images import are_images, open_images
 from geogan.io.labels import with_coordinates
-from geogan.io.measured import measured_variables
 from geogan.io.missing import decoded_dataset
 from geogan.io.reading import PLAIN, Reading
 from geogan.io.sizes import check_dimensions
 from geogan.io.web import PIECE
 from geogan.operators.errors import InputError
-
-Data = str | Path | Sequence[str | Path]
 
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
 

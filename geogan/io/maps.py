@@ -10,15 +10,16 @@ from geogan.fields.axes import find_axes, squeezed
 from geogan.fields.domains import WORDS
 from geogan.fields.field import Field
 from geogan.fields.grids import difference
+from geogan.fields.measured import choose_variable, file_label, is_gridded, is_mask
 from geogan.fields.variables import is_joined
-from geogan.io.files import Data, find_paths, open_dataset
+from geogan.files.user_path import Data
+from geogan.io.files import find_paths, open_dataset
 from geogan.io.images import are_images
-from geogan.io.measured import choose_variable, is_gridded, is_mask, label_of
 from geogan.io.reading import PLAIN, Reading
 from geogan.operators.errors import InputError
 
 
-def find_domain(data: Data, text: str, like: xr.DataArray, *, reading: Reading = PLAIN) -> xr.DataArray | str:
+def find_domain(data: Data, text: str, like: Field, *, reading: Reading = PLAIN) -> xr.DataArray | str:
     """Return the mask that a text names, or the text itself where it is a word that needs no mask.
 
     Parameters
@@ -28,7 +29,7 @@ def find_domain(data: Data, text: str, like: xr.DataArray, *, reading: Reading =
     text : str
         A variable that is 1 where the quantity exists; with ``not:`` before it, one that is 0 there; or a word of
         `geogan.fields.domains.WORDS`, several with ``+`` between. A variable of that name comes before the word.
-    like : DataArray, shape ([time,] [band,] y, x)
+    like : Field
         The field that the mask must match.
     reading : Reading
         How the files are read.
@@ -44,12 +45,12 @@ def find_domain(data: Data, text: str, like: xr.DataArray, *, reading: Reading =
         datasets = (
             []
             if are_images(paths)
-            else [open_dataset(path, reading) for path in (paths if is_joined(like) else paths[:1])]
+            else [open_dataset(path, reading) for path in (paths if is_joined(like.array) else paths[:1])]
         )
         if not any(_is_map(dataset, text) for dataset in datasets):
             return text
-    cells, axes = open_domain(data, name, like, is_inverse=name != text, reading=reading), find_axes(like)
-    return xr.DataArray(cells, dims=(axes.y, axes.x), name=text)
+    cells = open_domain(data, name, like, is_inverse=name != text, reading=reading)
+    return xr.DataArray(cells, dims=(like.axes.y, like.axes.x), name=text)
 
 
 def _is_map(dataset: xr.Dataset, name: str) -> bool:
@@ -57,7 +58,7 @@ def _is_map(dataset: xr.Dataset, name: str) -> bool:
 
 
 def open_domain(
-    data: Data, name: str, like: xr.DataArray, *, is_inverse: bool = False, reading: Reading = PLAIN
+    data: Data, name: str, like: Field, *, is_inverse: bool = False, reading: Reading = PLAIN
 ) -> np.ndarray:
     """Read a mask that is 1 at sea and 0 on land.
 
@@ -67,7 +68,7 @@ def open_domain(
         As in `open_field`; of several files the first is read, of those of several variables the first that has it.
     name : str
         Name of the mask variable.
-    like : DataArray, shape ([time,] [band,] y, x)
+    like : Field
         The field the mask must match.
     is_inverse : bool
         The mask is 0 at sea and 1 on land.
@@ -85,23 +86,23 @@ def open_domain(
         If there is no such variable, its grid differs, it holds other values than 0 and 1, or it is all land.
     """
     paths = find_paths(data)
-    datasets = {path: open_dataset(path, reading) for path in (paths if is_joined(like) else paths[:1])}
+    datasets = {path: open_dataset(path, reading) for path in (paths if is_joined(like.array) else paths[:1])}
     path = next((path for path, dataset in datasets.items() if name in dataset.variables), paths[0])
     dataset = datasets[path]
     choose_variable(dataset, name, label=path)
-    mask, field = squeezed(dataset[name]), Field.of(like)
+    mask = squeezed(dataset[name])
     if mask.ndim != 2:
         raise InputError(
             f"variable {name!r} of {path} has the dimensions {mask.dims}, where a mask of "
-            f"({field.axes.y}, {field.axes.x}) is expected; name a variable without time"
+            f"({like.axes.y}, {like.axes.x}) is expected; name a variable without time"
         )
     axes = find_axes(mask)
     mask = mask.transpose(*axes.dims)
-    apart = difference(Field(mask, axes), field)
+    apart = difference(Field(mask, axes), like)
     if apart:
         raise InputError(
             f"variable {name!r} of {path} is on a grid of {mask.shape}, which is not the grid of "
-            f"{label_of(like)}, {field.grid} ({apart}); bring both to one grid and one order of rows"
+            f"{file_label(like.array)}, {like.grid} ({apart}); bring both to one grid and one order of rows"
         )
     with explain_read_errors(path, name):
         values = mask.values
@@ -159,14 +160,14 @@ def open_maps(data: Data, names: Sequence[str], *, reading: Reading = PLAIN) -> 
     return found
 
 
-def open_masks(data: Data, like: xr.DataArray, *, reading: Reading = PLAIN) -> xr.Dataset:
+def open_masks(data: Data, like: Field, *, reading: Reading = PLAIN) -> xr.Dataset:
     """Masks of land and sea that come with a field: maps without time, on its dimensions.
 
     Parameters
     ----------
     data : str, Path or a sequence of them
         As in `open_field`; of several files those of the first.
-    like : DataArray, shape ([time,] [band,] y, x)
+    like : Field
         The field, opened from the same data.
     reading : Reading
         How the files are read.
@@ -187,16 +188,15 @@ def open_masks(data: Data, like: xr.DataArray, *, reading: Reading = PLAIN) -> x
     >>> folder = tempfile.TemporaryDirectory()
     >>> sea = xr.Dataset({"sst": (("y", "x"), np.ones((3, 2))), "sea_mask": (("y", "x"), np.ones((3, 2), "i1"))})
     >>> sea.to_netcdf(f"{folder.name}/sea.nc")
-    >>> list(open_masks(f"{folder.name}/sea.nc", sea.sst))
+    >>> list(open_masks(f"{folder.name}/sea.nc", Field.of(sea.sst)))
     ['sea_mask']
     """
-    dataset, field = open_dataset(find_paths(data)[0], reading), Field.of(like)
-    axes = field.axes
+    dataset, axes = open_dataset(find_paths(data)[0], reading), like.axes
     masks = {}
     for name, array in dataset.data_vars.items():
         mask = squeezed(array) if is_gridded(array) and is_mask(array) else None
-        if mask is None or set(mask.dims) != {axes.y, axes.x} or name in (like.name, *field.band_names):
+        if mask is None or set(mask.dims) != {axes.y, axes.x} or name in (like.array.name, *like.band_names):
             continue
-        if all(mask.sizes[dim] == like.sizes[dim] for dim in mask.dims):
+        if all(mask.sizes[dim] == like.array.sizes[dim] for dim in mask.dims):
             masks[name] = mask.transpose(axes.y, axes.x).drop_vars(mask.coords)
     return xr.Dataset(masks)

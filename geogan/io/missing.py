@@ -18,9 +18,9 @@ from xarray.core import indexing
 
 from geogan.fields.axes import SAMPLES
 from geogan.fields.marks import GAP_RULES, rule_mark
+from geogan.fields.measured import MASK_WORDS, file_label, has_physical_units
 from geogan.fields.variables import is_joined
 from geogan.io.attributes import Attributes, stored_numbers
-from geogan.io.measured import MASK_WORDS, has_physical_units, label_of
 from geogan.operators.errors import InputError
 
 # Positions in GAP_RULES. The last rule, the user's condition, is applied in `geogan.io.open`.
@@ -314,7 +314,11 @@ def mark_gaps(field: xr.DataArray) -> xr.DataArray:
         return field
     attrs, encoding = field.attrs, field.encoding
     source = str(encoding.get("source", ""))
-    options: dict[str, Any] = {"name": field.name, "label": label_of(field), "store_fill": encoding.get("fill_value")}
+    options: dict[str, Any] = {
+        "name": field.name,
+        "label": file_label(field),
+        "store_fill": encoding.get("fill_value"),
+    }
     options["netcdf"] = bool(source) and not source.rstrip("/").endswith(".zarr") and "dtype" in encoding
     is_stored = any(key in attrs for key in _DECODING) or field.dtype.kind in "iu"
     if is_stored:
@@ -371,7 +375,7 @@ def _check_packing(field: xr.DataArray) -> None:
     trivial = {"scale_factor": 1, "add_offset": 0}
     if field.dtype.kind == "f" and any(not np.all(value == trivial[key]) for key, value in stated.items()):
         raise InputError(
-            f"{label_of(field)} has {' and '.join(stated)} among its attributes and values of type {field.dtype}, so "
+            f"{file_label(field)} has {' and '.join(stated)} among its attributes and values of type {field.dtype}, so "
             "whether they were applied is not known; apply them with xarray.decode_cf, or delete the attributes"
         )
 
@@ -382,7 +386,7 @@ def _check_types(field: xr.DataArray) -> None:
         dtype = getattr(field.attrs.get(key), "dtype", None)
         if dtype is not None and field.dtype.kind == "f" and dtype.kind in "iu" and dtype.itemsize < 8:
             raise InputError(
-                f"{label_of(field)} has values of type {field.dtype}, but its {key} is of type {dtype}, as of packed "
+                f"{file_label(field)} has values of type {field.dtype}, but its {key} is of type {dtype}, as of packed "
                 f"numbers, and the packing is not known; give {key} in the field's units, or delete it with "
                 f"field.attrs.pop({key!r})"
             )

@@ -1,7 +1,7 @@
 """Open fields lazily: Zarr, NetCDF, GeoTIFF, several files, URLs, images."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,17 +14,18 @@ from geogan.fields.axes import Axes, find_axes, squeezed
 from geogan.fields.dates import dated
 from geogan.fields.field import Field
 from geogan.fields.grids import check_sides, still
+from geogan.fields.measured import check_numbers, choose_variable, measured_variables
+from geogan.fields.time_range import select_time
 from geogan.fields.units import check_units
 from geogan.fields.variables import join_variables, named_variables
 from geogan.files.attributes import FILL
+from geogan.files.user_path import Data
 from geogan.io.absent_chunks import check_chunks
 from geogan.io.conditions import kept
 from geogan.io.damage import GuardedVariable
-from geogan.io.dates import select_time
-from geogan.io.files import Data, find_paths, is_zarr, open_dataset
+from geogan.io.files import find_paths, is_zarr, open_dataset
 from geogan.io.images import are_images, open_images
 from geogan.io.labels import with_coordinates
-from geogan.io.measured import check_numbers, choose_variable, measured_variables
 from geogan.io.missing import mark_gaps
 from geogan.io.reading import PLAIN, Reading
 from geogan.io.series import join_files
@@ -33,7 +34,6 @@ from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
 
 _CHUNK_BYTES = 8 * 2**20  # size of a Dask chunk: reads are efficient, and many chunks fit in memory
-_MOST_CHUNKS = 2**14  # of an array; the graph of more would take gigabytes
 
 
 class Source(NamedTuple):
@@ -41,8 +41,8 @@ class Source(NamedTuple):
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
-        Lazy; CF decoded, NaN where not observed; coordinates, attributes and encoding as in the file.
+    field : Field
+        Its array is lazy, CF decoded, NaN where not observed; coordinates, attributes and encoding as in the file.
     attrs : dict
         Global attributes of the (first) file.
     paths : tuple of str
@@ -55,12 +55,25 @@ class Source(NamedTuple):
         How it was read, with the group that was found.
     """
 
-    field: xr.DataArray
+    field: Field
     attrs: dict[str, Any]
     paths: tuple[str, ...]
     notes: tuple[str, ...] = ()
     products: tuple[str, ...] = ()
     reading: Reading = PLAIN
+
+    def check_measured(self) -> None:
+        """Refuse filled products of geogan: their estimates would count as observations.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.products:
+            raise InputError(
+                f"{self.products[0]} is a product of geogan, whose gaps hold estimates; give the data that it was made "
+                "from, or --allow-product (allow_product in Python) to take the estimates for observations"
+            )
 
 
 def open_field(
@@ -119,7 +132,7 @@ def open_field(
     >>> dict(open_field(f"{folder.name}/sst.nc").sizes)
     {'time': 2, 'lat': 4, 'lon': 3}
     """
-    return open_source(data, variable=variable, time=time, reading=Reading.of(group, dims, where)).field
+    return open_source(data, variable=variable, time=time, reading=Reading.of(group, dims, where)).field.array
 
 
 def open_source(
@@ -127,6 +140,7 @@ def open_source(
     *,
     variable: str | Sequence[str] | None = None,
     time: str | None = None,
+    besides: Collection[str] = (),
     skip_bad: bool = False,
     reading: Reading = PLAIN,
 ) -> Source:
@@ -136,6 +150,9 @@ def open_source(
     ----------
     data, variable, time
         As in `open_field`.
+    besides : collection of str
+        Variables that accompany the field, such as static covariates: without ``variable`` they are not the field, if
+        there are others.
     skip_bad : bool
         Chunks that cannot be read become gaps, marked as in `geogan.fields.marks.is_unreadable`.
     reading : Reading
@@ -153,7 +170,7 @@ def open_source(
     paths = find_paths(data)
     if are_images(paths):
         name = variable if variable is None or isinstance(variable, str) else ",".join(variable)
-        field = open_images(paths, name)
+        field = Field.of(open_images(paths, name))
         return Source(field if time is None else select_time(field, time), {}, tuple(paths))
     wanted = () if variable is None else named_variables(variable)
     first = open_dataset(paths[0], reading, wanted=wanted)
@@ -162,32 +179,18 @@ def open_source(
         reading = replace(reading, group=first.encoding["group"])
         notes[f"the group {reading.group!r} of {paths[0]} is read, the only one that holds the field"] = None
     datasets = [first, *(open_dataset(path, reading) for path in paths[1:])]
-    for name, files in _files_of(variable, datasets, paths, reading).items():
+    for name, files in _files_of(variable, datasets, paths, reading, besides).items():
         products |= dict.fromkeys(paths[file] for file in files if _is_filled(datasets[file], name))
         pieces = [_piece(datasets[file], name, paths[file], skip_bad, reading) for file in files]
         names = [paths[file] for file in files]
-        check_units(pieces, names)
+        check_units([piece.array for piece in pieces], names)
         field, dated_by = join_files(pieces, names, [datasets[file].attrs for file in files])
         notes |= dict.fromkeys(dated_by)
         fields.append(field if time is None else select_time(field, time))
-    field = fields[0] if len(fields) == 1 else join_variables(fields)
+    field = _joined(fields)
     if reading.where is not None:
         notes[f"cells where {reading.where} does not hold, or is not known, are gaps"] = None
     return Source(field, dict(datasets[0].attrs), tuple(paths), tuple(notes), tuple(products), reading)
-
-
-def check_measured(source: Source) -> None:
-    """Refuse filled products of geogan: their estimates would count as observations.
-
-    Raises
-    ------
-    InputError
-    """
-    if source.products:
-        raise InputError(
-            f"{source.products[0]} is a product of geogan, whose gaps hold estimates; give the data that it was made "
-            "from, or --allow-product (allow_product in Python) to take the estimates for observations"
-        )
 
 
 def _is_filled(dataset: xr.Dataset, name: str) -> bool:
@@ -231,11 +234,20 @@ def as_field(data: xr.DataArray | xr.Dataset, variable: str | Sequence[str] | No
     else:
         names = [choose_variable(data, name) for name in named_variables(variable)]
     fields = [_labelled(mark_gaps(data[name])) for name in names]
+    return _joined(fields)
+
+
+def _joined(fields: Sequence[Field]) -> Field:
+    """Return one field of several variables."""
     return fields[0] if len(fields) == 1 else Field.of(join_variables([field.array for field in fields]))
 
 
 def _files_of(
-    variable: str | Sequence[str] | None, datasets: Sequence[xr.Dataset], paths: Sequence[str], reading: Reading
+    variable: str | Sequence[str] | None,
+    datasets: Sequence[xr.Dataset],
+    paths: Sequence[str],
+    reading: Reading,
+    besides: Collection[str],
 ) -> dict[str, list[int]]:
     """Return the indices of the files of each variable; a single variable must be in all files."""
     # The name of a single variable may contain a comma.
@@ -247,6 +259,8 @@ def _files_of(
         if name is None:
             # Variables of a condition are not the field.
             among = among.drop_vars([condition.name for condition in reading.conditions], errors="ignore")
+            others = among.drop_vars([name for name in besides if name in among.data_vars])
+            among = others if others.data_vars else among
         return {choose_variable(among, name, label=paths[0]): list(range(len(paths)))}  # type: ignore[arg-type]
     every = sorted({str(name) for dataset in datasets for name in dataset.data_vars})
     names = [matching(name, every) or name for name in names]
@@ -264,11 +278,12 @@ def _files_of(
     return found
 
 
-def _piece(dataset: xr.Dataset, name: str, path: str, skip_bad: bool, reading: Reading) -> xr.DataArray:
+def _piece(dataset: xr.Dataset, name: str, path: str, skip_bad: bool, reading: Reading) -> Field:
     """Return a variable of a file, lazy, with gaps where a condition fails."""
-    array = _gridded(dataset, name, path, skip_bad)
+    field = _gridded(dataset, name, path, skip_bad)
     if not reading.conditions:
-        return array
+        return field
+    array = field.array
     holds = None
     for condition in reading.conditions:
         if condition.name not in dataset.variables:
@@ -277,7 +292,7 @@ def _piece(dataset: xr.Dataset, name: str, path: str, skip_bad: bool, reading: R
                 f"{path} has no variable {condition.name!r}, which the condition {reading.where!r} needs; it has "
                 f"{names}, choose among them with --where, or leave it out"
             )
-        other = _gridded(dataset, condition.name, path, False)
+        other = _gridded(dataset, condition.name, path, False).array
         if any(array.sizes.get(dim) != size for dim, size in other.sizes.items()):
             raise InputError(
                 f"{condition.name!r} of {path} has the dimensions {dict(other.sizes)} and {name!r} "
@@ -290,10 +305,10 @@ def _piece(dataset: xr.Dataset, name: str, path: str, skip_bad: bool, reading: R
     dtype = array.dtype if array.dtype.kind == "f" else np.result_type(array.dtype, np.float32)
     result = array.copy(data=dask.array.map_blocks(kept, array.data, holds.data.rechunk(array.chunks), dtype=dtype))
     result.encoding["condition"] = reading.where
-    return result
+    return field.with_array(result)
 
 
-def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) -> xr.DataArray:
+def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) -> Field:
     """Return a variable of a file in the order (time, band, y, x), in Dask chunks, without other dimensions."""
     if name not in dataset.variables:
         raise InputError(
@@ -312,13 +327,14 @@ def _gridded(dataset: xr.Dataset, name: str, path: str, skip_bad: bool = False) 
     if "://" not in path and is_zarr(path):
         check_chunks(str(Path(path) / dataset.encoding.get("group", "")), name, raw)
     array = dated(still(array, axes), axes)
-    chunks = _dask_chunks(array, axes)
+    chunks = dask_chunks(array, axes)
     guarded = GuardedVariable(array, path, skip=skip_bad)
     array = array.copy(data=guarded.dask(tuple(chunks[str(dim)] for dim in array.dims)))
     array = array.transpose(*axes.dims)
     array.encoding["source"] = path
-    check_sides(Field(array, axes))
-    return array
+    field = Field(array, axes)
+    check_sides(field)
+    return field
 
 
 def _labelled(array: xr.DataArray) -> Field:
@@ -327,12 +343,20 @@ def _labelled(array: xr.DataArray) -> Field:
     return Field(dated(array, axes), axes)
 
 
-def _dask_chunks(array: xr.DataArray, axes: Axes) -> dict[str, int]:
-    """Return the size of Dask chunks: stored chunks merged along x, then y, bands and time, up to _CHUNK_BYTES."""
+def dask_chunks(array: xr.DataArray, axes: Axes, *, most_chunks: int = 2**14) -> dict[str, int]:
+    """Return the size of Dask chunks: stored chunks merged along x, then y, bands and time, up to 8 MiB.
+
+    Parameters
+    ----------
+    array : DataArray
+    axes : Axes
+    most_chunks : int
+        Chunks are larger if there would be more of them; the graph of more would take gigabytes.
+    """
     stored: Mapping[Any, int] = array.encoding.get("preferred_chunks") or {}
     order = axes.dims[::-1]
     chunks = {dim: min(int(stored.get(dim, 1)), array.sizes[dim]) for dim in order}
-    largest = max(_CHUNK_BYTES // array.dtype.itemsize, array.size // _MOST_CHUNKS)
+    largest = max(_CHUNK_BYTES // array.dtype.itemsize, array.size // most_chunks)
     for dim in order:
         others = math.prod(size for other, size in chunks.items() if other != dim)
         multiple = max(largest // (others * chunks[dim]), 1)

@@ -10,19 +10,19 @@ from geogan.fields.dates import calendar_of
 from geogan.fields.field import Field
 from geogan.fields.grids import difference
 from geogan.fields.storage import shared_storage
-from geogan.io.dates import shown_date
+from geogan.fields.time_range import shown_date
 from geogan.io.file_dates import dates_of_files
 from geogan.operators.errors import InputError
 
 
 def join_files(
-    pieces: Sequence[xr.DataArray], paths: Sequence[str], attrs: Sequence[Mapping[str, Any]]
-) -> tuple[xr.DataArray, list[str]]:
+    pieces: Sequence[Field], paths: Sequence[str], attrs: Sequence[Mapping[str, Any]]
+) -> tuple[Field, list[str]]:
     """Join the same variable of several files along time, in the order of the dates.
 
     Parameters
     ----------
-    pieces : sequence of DataArray, shape ([time,] [band,] y, x)
+    pieces : sequence of Field
         The variable of each file, lazy. Without a time in any file, dates come from global attributes or file names.
     paths : sequence of str
         The files, for messages and their names.
@@ -31,7 +31,8 @@ def join_files(
 
     Returns
     -------
-    array : DataArray, shape (time, [band,] y, x)
+    field : Field
+        With a time dimension; a single file as it is.
     notes : list of str
         Sentences on where the dates come from, if files have no time.
 
@@ -40,7 +41,7 @@ def join_files(
     InputError
         If files differ in grid or calendar, one has no date that others have, or two have the same date.
     """
-    fields, notes = [Field.of(piece) for piece in pieces], []
+    fields, notes = list(pieces), []
     if len(fields) > 1 and not any(field.axes.time or _scalar_time(field.array) for field in fields):
         dates, note = dates_of_files(paths, attrs)
         fields = [
@@ -49,7 +50,7 @@ def join_files(
         ]
         notes.append(note)
     if len(fields) == 1:
-        return fields[0].array, notes
+        return fields[0], notes
     name = fields[0].axes.time or _scalar_time(fields[0].array)
     if name is None:
         raise InputError(f"{paths[0]} has no time, which other files have, so they cannot be put in order; add one")
@@ -63,7 +64,7 @@ def join_files(
     if not times.is_unique:
         repeated = shown_date(times[times.duplicated()][0])
         raise InputError(f"{repeated} is found in more than one of the {len(paths)} files; leave one of them out")
-    return array if times.is_monotonic_increasing else array.sortby(name), notes
+    return Field.of(array if times.is_monotonic_increasing else array.sortby(name)), notes
 
 
 def _scalar_time(array: xr.DataArray) -> str | None:

@@ -5,8 +5,7 @@ from geogan.product.dataset import write_dataset
 from geogan.product.output import check_output, container_of, has_digest
 from geogan.product.partial import is_finished, is_resumable, open_partial
 from geogan.product.previous import PreviousProduct
-from geogan.product.product import Product, inputs_text
-from geogan.product.source_state import describe_source
+from geogan.product.product import Product
 
 __all__ = [
     "PreviousProduct",
@@ -14,9 +13,7 @@ __all__ = [
     "check_output",
     "container_of",
     "date_checksums",
-    "describe_source",
     "has_digest",
-    "inputs_text",
     "is_finished",
     "is_resumable",
     "open_partial",

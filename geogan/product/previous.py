@@ -16,12 +16,11 @@ import xarray as xr
 import zarr
 
 from geogan.compute.streaming import PART_VALUES
-from geogan.fields.axes import Axes
 from geogan.fields.dates import days
 from geogan.fields.field import Field
 from geogan.fields.grids import difference
 from geogan.fields.storage import Storage
-from geogan.fields.variables import is_joined, split_variables
+from geogan.fields.variables import split_variables, variables_of
 from geogan.files.attributes import FILL, INPUTS, PRODUCT
 from geogan.files.plain_file import parse_json
 from geogan.files.schema import FillText, check
@@ -58,7 +57,7 @@ class PreviousProduct:
     names : tuple of str
         Its variables.
     source : str or None
-        State of the archive that it was made from, as `geogan.product.describe_source` returns it.
+        State of the archive that it was made from, as `geogan.io.describe_source` returns it.
     sums : ndarray of uint32 or None
         Checksums of the dates that its regions read, region after region; None if it does not store them.
     """
@@ -126,16 +125,15 @@ class PreviousProduct:
             return None
         return dict(enumerate(np.split(self.sums, stops[:-1])))
 
-    def check_continued(self, settings: Mapping[str, Any], chosen: xr.DataArray, axes: Axes) -> int:
+    def check_continued(self, settings: Mapping[str, Any], chosen: Field) -> int:
         """Check that a longer product continues this one, and return the number of dates in this one.
 
         Parameters
         ----------
         settings : mapping
             Settings of the longer product's fill.
-        chosen : DataArray, shape (time, [band,] y, x)
+        chosen : Field
             Dates of the archive that the longer product is to hold.
-        axes : Axes
 
         Returns
         -------
@@ -146,43 +144,40 @@ class PreviousProduct:
         InputError
             If model, settings, variable or grid differ, or if the dates do not begin with those of this product.
         """
+        array, axes = chosen.array, chosen.axes
         if axes.time is None:
-            raise InputError(f"{chosen.name} has no dates, so nothing can be appended; leave --append out")
+            raise InputError(f"{array.name} has no dates, so nothing can be appended; leave --append out")
         for name, words in _EQUAL_SETTINGS.items():
             if self.settings.get(name) != settings.get(name):
                 then, now = (words.format(values.get(name, "none")) for values in (self.settings, settings))
                 raise InputError(
                     f"{self.path} was filled {then}, and not {now}; give the same, or fill it anew with --overwrite"
                 )
-        fields = split_variables(chosen)
-        variable_axes = axes._replace(band=None) if is_joined(chosen) else axes
+        variable = variables_of(chosen)[0]
         with _opened(self.path) as dataset:
             filled_name = next(name for name in self.names if f"{name}_source" in self.names)
             sample = dataset[filled_name]
-            if set(sample.dims) != set(fields[0].dims) or difference(
-                Field(sample, variable_axes), Field(fields[0], variable_axes)
-            ):
+            if set(sample.dims) != set(variable.array.dims) or difference(variable.with_array(sample), variable):
                 raise InputError(
-                    f"{self.path} has another grid than {chosen.name} now has; give the same grid, or another output"
+                    f"{self.path} has another grid than {array.name} now has; give the same grid, or another output"
                 )
-            old_days, new_days = days(sample, axes), days(chosen, axes)
+            old_days, new_days = days(sample, axes), chosen.days
             if len(old_days) > len(new_days) or np.abs(old_days - new_days[: len(old_days)]).max() > 1e-6:
                 raise InputError(
-                    f"the dates of {chosen.name} do not begin with the {len(old_days)} of {self.path}; give the "
+                    f"the dates of {array.name} do not begin with the {len(old_days)} of {self.path}; give the "
                     "archive that has grown, or fill it anew with --overwrite"
                 )
             return len(old_days)
 
-    def revised(self, chosen: xr.DataArray, axes: Axes, dates: slice) -> list[int]:
+    def revised(self, chosen: Field, dates: slice) -> list[int]:
         """Return the dates whose observations have changed since this product was filled.
 
         For a product without checksums, as earlier versions of geogan wrote it.
 
         Parameters
         ----------
-        chosen : DataArray, shape (time, [band,] y, x)
+        chosen : Field
             Dates of the archive that the longer product is to hold.
-        axes : Axes
         dates : slice
             Dates to compare.
 
@@ -191,20 +186,21 @@ class PreviousProduct:
         InputError
             If the product does not store the observations either.
         """
-        revised = set[int]()
+        revised, time = set[int](), chosen.axes.time
+        assert time is not None
         if not self.settings["keep_observed"]:
             raise InputError(
                 f"{self.path} stores neither checksums nor observations of its archive, so whether the archive has "
                 "changed since is unknown; fill it anew with --overwrite"
             )
         with _opened(self.path) as dataset:
-            for field in split_variables(chosen):
+            for field in split_variables(chosen.array):
                 if field.name not in self.names:
                     continue
-                size = max(1, PART_VALUES // (field.size // field.sizes[axes.time]))
+                size = max(1, PART_VALUES // (field.size // field.sizes[time]))
                 for start in range(dates.start, dates.stop, size):
-                    part = {axes.time: slice(start, min(start + size, dates.stop))}
-                    now = field.isel(part).transpose(axes.time, ...).compute(scheduler="synchronous")
+                    part = {time: slice(start, min(start + size, dates.stop))}
+                    now = field.isel(part).transpose(time, ...).compute(scheduler="synchronous")
                     then = dataset[[field.name, f"{field.name}_source"]].isel(part).transpose(*now.dims)
                     was_observed = then[f"{field.name}_source"].values == 0
                     is_same = np.isclose(now.values, then[field.name].values) | ~was_observed
@@ -275,7 +271,7 @@ class PreviousProduct:
 
 
 def _parse_inputs(text: Any) -> tuple[str | None, np.ndarray | None]:
-    """Decode what `geogan.product.product.inputs_text` encoded; (None, None) if it is damaged."""
+    """Decode what `geogan.product.product.Product.inputs` encoded; (None, None) if it is damaged."""
     try:
         inputs = parse_json(text)
         source = inputs["source"]

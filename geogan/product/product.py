@@ -187,7 +187,7 @@ class Product:
         Parameters
         ----------
         source : str or None
-            As `geogan.product.describe_source` returns it.
+            As `geogan.io.describe_source` returns it.
         """
         with writing(self.path, kept=self.partial):
             write_text(self.partial / SOURCE, json.dumps({"source": source}))
@@ -261,6 +261,25 @@ class Product:
         with writing(self.path, kept=self.partial):
             self._done.append(region, names, notes=notes, sums=sums)
 
+    def inputs(self, regions: Iterable[Region], source: str | None) -> str | None:
+        """Encode what the product was computed from; `geogan.product.PreviousProduct` decodes it.
+
+        Parameters
+        ----------
+        regions : iterable of mapping
+            All regions, in order.
+        source : str or None
+            State of the source, as `geogan.io.describe_source` returns it.
+
+        Returns
+        -------
+        str or None
+            None if the checksums of a region are not recorded.
+        """
+        sums = [self.sums(region) for region in regions]
+        known = [values for values in sums if values is not None]
+        return json.dumps({"source": source, "sums": to_text(known)}) if len(known) == len(sums) else None
+
     def finish(self, *, inputs: str | None = None) -> Path:
         """Give the product its final name, remove the partial folder and release the lock.
 
@@ -277,7 +296,7 @@ class Product:
         Parameters
         ----------
         inputs : str, optional
-            Value of the global attribute ``geogan_read``, made by `inputs_text`.
+            Value of the global attribute ``geogan_read``, made by `inputs`.
 
         Raises
         ------
@@ -316,19 +335,6 @@ class Product:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def inputs_text(source: str | None, sums: Iterable[np.ndarray]) -> str:
-    """Encode what a product was computed from; `geogan.product.previous.PreviousProduct` decodes it.
-
-    Parameters
-    ----------
-    source : str or None
-        State of the source, as `geogan.product.describe_source` returns it.
-    sums : iterable of ndarray of uint32
-        Checksums of the dates that each region read, in the order of the regions.
-    """
-    return json.dumps({"source": source, "sums": to_text(sums)})
 
 
 def _new_state(

@@ -14,7 +14,7 @@ from geogan.cli import app
 from geogan.fields.coastlines import land_cells
 from geogan.fields.domains import known_domain, named_domain, surface
 from geogan.fields.field import Field
-from geogan.io import find_domain, open_domain, open_field, open_masks
+from geogan.io import find_domain, open_field, open_masks
 from geogan.model.model_file import load_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.info import info
@@ -221,11 +221,11 @@ def test_a_variable_comes_before_a_word(tmp_path):
     sea = surface(Field.of(grid(*STRAIT)), "sea")
     wet = (("lat", "lon"), (sea & (np.arange(33) > 2)).astype("i1"))
     film(sea, None).assign(sea=wet).to_netcdf(tmp_path / "a.nc")
-    like = open_field(tmp_path / "a.nc", variable="sst")
+    like = Field.of(open_field(tmp_path / "a.nc", variable="sst"))
     mask = find_domain(tmp_path / "a.nc", "sea", like)
     assert mask.name == "sea" and int(mask.sum()) < sea.sum()
     assert find_domain(tmp_path / "a.nc", "land", like) == "land"
-    np.testing.assert_array_equal(open_domain(tmp_path / "a.nc", "sea", like, is_inverse=True), ~mask.values)
+    np.testing.assert_array_equal(find_domain(tmp_path / "a.nc", "not:sea", like), ~mask.values)
 
 
 def test_runs_of_earlier_versions_go_on(tmp_path):
@@ -275,7 +275,7 @@ def test_ten_days_of_the_alboran_sea():
     observed = check_field(Field.of(field)).domain
     sea = surface(Field.of(field), "sea")
     assert (sea & ~observed).sum() == 1012
-    mask = known_domain(Field.of(field), open_masks(ALBORAN, field), observed)
+    mask = known_domain(Field.of(field), open_masks(ALBORAN, Field.of(field)), observed)
     assert mask.sentence(observed).startswith("domain: mask of the data, 22,186 cells; 18 cells outside it")
     assert (mask.cells == sea).mean() > 0.98
     named = known_domain(Field.of(field.assign_attrs(standard_name="sea_surface_temperature")), "auto", observed)

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 import geogan
 from geogan.archive.survey import check_field, gap_sentences
 from geogan.cli import app
-from geogan.fields.field import Field
 from geogan.io import open_field, open_source
 from geogan.io.conditions import Condition, kept, parse_conditions
 from geogan.operators.errors import InputError
@@ -124,12 +123,12 @@ def test_cells_that_fail_are_gaps(tmp_path, granules, container):
     with dask.config.set(scheduler=lambda *_, **__: pytest.fail("computed while opening")):
         source = open_source(data, variable="sst", reading=geogan.io.Reading.of(where=where))
     good = (granules.quality_level >= 3) & ((granules.l2p_flags & 4) == 0)
-    np.testing.assert_array_equal(source.field.values, whole.where(good).values)
-    assert source.field.dtype == whole.dtype and source.field.attrs == whole.attrs
-    survey = check_field(Field.of(source.field))
+    np.testing.assert_array_equal(source.field.array.values, whole.where(good).values)
+    assert source.field.array.dtype == whole.dtype and source.field.array.attrs == whole.attrs
+    survey = check_field(source.field)
     lost = int((~good & whole.notnull()).sum())
     assert survey.gaps["condition"] == lost
-    assert f"{lost:,} values of sst are gaps by condition ({where})" in gap_sentences(survey, Field.of(source.field))
+    assert f"{lost:,} values of sst are gaps by condition ({where})" in gap_sentences(survey, source.field)
 
 
 def test_a_map_without_time_is_a_condition_too(tmp_path, granules):

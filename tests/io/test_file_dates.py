@@ -30,8 +30,8 @@ def test_dates_of_attributes_come_first(tmp_path, suffix, key):
         )
     source = open_source(str(tmp_path / f"*.{suffix}"))
     wanted = np.datetime64("2001-01-01T00:30", "ns") + np.arange(3) * np.timedelta64(1, "D")
-    assert source.field.time.values.tolist() == wanted.tolist()
-    assert np.nanmean(source.field[2]) == pytest.approx(
+    assert source.field.array.time.values.tolist() == wanted.tolist()
+    assert np.nanmean(source.field.array[2]) == pytest.approx(
         np.nanmean(np.random.default_rng(2).normal(3, 0.2, (9, 10))), abs=0.05
     )
     (note,) = source.notes
@@ -46,7 +46,7 @@ def test_dates_of_names(tmp_path):
     for number in range(3):
         chlorophyll(tmp_path, number, f"A200100{3 - number}.L3m_DAY_CHL.nc", title="chlorophyll")
     source = open_source(str(tmp_path / "*.nc"))
-    assert source.field.time.dt.day.values.tolist() == [1, 2, 3]
+    assert source.field.array.time.dt.day.values.tolist() == [1, 2, 3]
     assert "their dates are those in their names (YYYYDDD), 2001-01-01 to 2001-01-03" in source.notes[0]
 
 

@@ -84,12 +84,12 @@ def test_many_files_have_the_dates_of_their_names(tmp_path, suffix):
     for number in range(6):
         raster(tmp_path, f"ndvi_2001{number + 1:02d}17.tif", seed=number)
     source = open_source(str(tmp_path / "*.tif"))
-    assert source.field.sizes["time"] == 6 and source.field.time.dt.month.values.tolist() == [1, 2, 3, 4, 5, 6]
+    assert source.field.shape[0] == 6 and source.field.array.time.dt.month.values.tolist() == [1, 2, 3, 4, 5, 6]
     assert "in their names (YYYYMMDD)" in source.notes[0]
     model = make_reconstructor(
         "observed_gaps", window=1, width=4, crop=8, batch=2, steps=1, precision="float32", **QUICK
     )
-    model.fit(source.field).save(tmp_path / "run")
+    model.fit(source.field.array).save(tmp_path / "run")
     from fill_files import fill
 
     out = fill(str(tmp_path / "*.tif"), tmp_path / "run", tmp_path / f"filled.{suffix}")

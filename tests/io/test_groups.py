@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 import geogan
 from geogan.cli import app
-from geogan.io import open_domain, open_field, open_source
+from geogan.io import open_field, open_source
+from geogan.io.maps import open_domain
 from geogan.io.reading import Reading
 from geogan.operators.errors import InputError
 
@@ -47,11 +48,11 @@ def kind(request):
 def test_the_only_group_with_fields_is_read_and_said(tmp_path, kind, group):
     path = write(tmp_path / "a", {"sensor": xr.Dataset({"gain": ("band", [1.0, 2.0])}), group: film()}, kind)
     source = open_source(path)
-    xr.testing.assert_equal(source.field.compute(), film().sst)
+    xr.testing.assert_equal(source.field.array.compute(), film().sst)
     assert source.notes == (f"the group {group!r} of {path} is read, the only one that holds the field",)
     assert source.reading.group == group
     asked = open_source(path, reading=Reading.of(group=f"/{group}/"))
-    xr.testing.assert_equal(asked.field.compute(), film().sst)
+    xr.testing.assert_equal(asked.field.array.compute(), film().sst)
     assert asked.notes == ()
 
 

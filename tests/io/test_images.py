@@ -44,7 +44,7 @@ def test_the_same_images_however_they_are_stored(tmp_path, bands):
     assert open_field(folder).file.values.tolist()[:2] == ["000.png", "001.png"]
     assert open_field([folder / "003.png", folder / "001.png"]).file.values.tolist() == ["003.png", "001.png"]
     assert check_field(Field.of(field)).gap_free
-    assert variable_names(folder) == ["image"] and not open_masks(folder, field).data_vars
+    assert variable_names(folder) == ["image"] and not open_masks(folder, Field.of(field)).data_vars
 
 
 def test_every_kind_of_eight_bits(tmp_path):

@@ -409,7 +409,7 @@ def test_maps_and_errors_are_read_by_the_same_rules(tmp_path):
         error.valid_min = F4(0)
         error[:] = np.where(WHERE, -9, 1)
     assert open_maps(path, ["depth"]).depth.isnull().sum() == 1
-    np.testing.assert_array_equal(open_source(path, variable="sst_error").field.isnull().values, WHERE)
+    np.testing.assert_array_equal(open_source(path, variable="sst_error").field.array.isnull().values, WHERE)
 
 
 def test_rules_travel_to_other_processes(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from geogan.compute.device import find_device
 from geogan.fields.covariates import Covariates
 from geogan.fields.field import Field
-from geogan.io import choose_variable
+from geogan.fields.measured import choose_variable
 from geogan.operators.choices import choice, matching, suggestion
 from geogan.operators.errors import InputError
 from geogan.operators.parse import parse

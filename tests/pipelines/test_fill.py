@@ -323,7 +323,8 @@ def test_of_a_long_archive_some_dates_are_checked(run, gappy, tmp_path):
     dates = opened.field.data.rechunk({0: 1})
     watched = dates.map_blocks(lambda block: (read.append(len(block)), block)[1], dtype=dates.dtype)
     field = opened.field.copy(data=watched)
-    opened = dataclasses.replace(opened, source=opened.source._replace(field=field))
+    source = opened.source._replace(field=opened.source.field.with_array(field))
+    opened = dataclasses.replace(opened, source=source)
     read.clear()
     check_archive(opened, opened.plan.task(0).dates, dates=5, in_memory=1000)
     assert sum(read) == 5

@@ -18,9 +18,9 @@ def test_round_trip(tmp_path, suffix, packed):
     out = write_product(tmp_path / f"out{suffix}", field)
     assert [p.name for p in tmp_path.iterdir()] == [out.name]
     source = open_source(out)
-    xr.testing.assert_allclose(source.field.compute(), field, rtol=0, atol=1e-9)
-    assert source.field.attrs == field.attrs
-    assert source.field.lat.attrs == field.lat.attrs
+    xr.testing.assert_allclose(source.field.array.compute(), field, rtol=0, atol=1e-9)
+    assert source.field.array.attrs == field.attrs
+    assert source.field.array.lat.attrs == field.lat.attrs
     assert source.attrs["Conventions"] == "CF-1.8"
     raw = xr.open_dataset(out, decode_cf=False, engine="zarr" if suffix == ".zarr" else "netcdf4")
     assert raw.sst.dtype == ("int16" if packed else "float64")

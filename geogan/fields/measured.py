@@ -162,7 +162,7 @@ def check_finite(label: str, values: np.ndarray) -> None:
         )
 
 
-def label_of(field: xr.DataArray) -> str:
+def file_label(field: xr.DataArray) -> str:
     """Return the words for a field in messages: its name and, if known, its file."""
     label = f"variable {str(field.name)!r}" if field.name is not None else "the field"
     source = field.encoding.get("source")

@@ -3,7 +3,8 @@
 import pytest
 import xarray as xr
 
-from geogan.io import choose_variable, open_field
+from geogan.fields.measured import choose_variable
+from geogan.io import open_field
 from geogan.operators.errors import InputError
 
 

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from geogan.compute.threads import side_by_side
+from geogan.io.files import is_zarr
+from geogan.io.http_store import HttpStore
+from geogan.io.images import are_images
 
 # Line that stands for a chunk that a store does not have.
 _ABSENT = "absent"
@@ -40,6 +43,11 @@ def describe_source(paths: Sequence[str]) -> str | None:
     description : str or None
         None if the storage gives too little information; then only the values can be compared.
 
+    Raises
+    ------
+    InputError
+        If a folder is neither a store nor holds images alone; its files are not listed then, because there may be many.
+
     Examples
     --------
     >>> import tempfile
@@ -53,6 +61,8 @@ def describe_source(paths: Sequence[str]) -> str | None:
     """
     summary = hashlib.sha256()
     for path in paths:
+        if "://" not in path and not are_images([path]):
+            is_zarr(path)
         for line in _lines(path):
             if line is None:
                 return None
@@ -105,8 +115,6 @@ def _keys(url: str, *, most: int = 20_000) -> list[str] | None:
     each), or cannot be opened.
     """
     import zarr
-
-    from geogan.io.http_store import HttpStore
 
     try:
         group = zarr.open_group(HttpStore(url), mode="r")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from geogan.product import describe_source
+from geogan.io import describe_source
 
 
 @pytest.fixture

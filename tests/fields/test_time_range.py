@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from geogan.io import open_field, select_time, span_of
+from geogan.fields.field import Field
+from geogan.fields.time_range import select_time, span_of
+from geogan.io import open_field
 from geogan.operators.errors import InputError
 
 
@@ -33,8 +35,9 @@ def test_a_span_selects_its_dates_again(film, calendar):
     """To the second: of four dates a day none is added."""
     times = np.datetime64("2001-06-28", "ns") + np.arange(12) * np.timedelta64(6, "h")
     whole = in_calendar(film(12).assign_coords(time=times), calendar).sst
-    assert list(select_time(whole, span_of(whole[2:5])).time.values) == list(whole.time.values[2:5])
-    assert span_of(whole[0]) is None
+    selected = select_time(Field.of(whole), span_of(Field.of(whole[2:5])))
+    assert list(selected.array.time.values) == list(whole.time.values[2:5])
+    assert span_of(Field.of(whole[0])) is None
 
 
 def test_time_that_selects_nothing_says_what_there_is(tmp_path, film):
