@@ -16,7 +16,7 @@ import xarray as xr
 
 import geogan
 from geogan.archive import Archive, Screen, Standardiser
-from geogan.archive.screening import THRESHOLD, count_suspicious
+from geogan.archive.screening import count_suspicious
 from geogan.fields.axes import find_axes
 from geogan.fields.field import Field
 from geogan.fields.marks import is_screened
@@ -40,7 +40,7 @@ def masked_share(path: str, variable: str) -> str:
     axes = find_axes(field)
     domain = field.notnull().any([dim for dim in field.dims if dim not in (axes.y, axes.x)]).values
     archive = Archive.of(Field.of(field, domain=domain), Standardiser.fit(Field.of(field, domain=domain)))
-    screen = Screen.fit([_every(archive, 5)], independent=archive.independent, threshold=THRESHOLD)
+    screen = Screen.fit([_every(archive, 5)], independent=archive.independent, threshold=Screen.threshold_of(True))
     values = replace(archive, screen=screen).screened().field.values
     masked, observed = int(is_screened(values).sum()), int(np.isfinite(archive.field.values).sum())
     found, looked = count_suspicious(archive.field.values[:200])

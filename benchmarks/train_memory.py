@@ -24,13 +24,12 @@ from fill_throughput import gappy_archive
 TRAIN = """
 import sys
 from pathlib import Path
-from geogan.archive import archive
 from geogan.prior import GaussianPrior
 from geogan.pipelines.train import train
 from geogan.settings import DataConfig, Settings
-archive.IN_MEMORY = int(sys.argv[3])
 first_guess = sys.argv[5] == "True" and GaussianPrior(length=10.0, persistence=5.0, noise=0.15)
-settings = Settings(first_guess=first_guess, training={"steps": int(sys.argv[4]), "threads": 1})
+training = {"steps": int(sys.argv[4]), "threads": 1, "memory": 4 * int(sys.argv[3])}
+settings = Settings(first_guess=first_guess, training=training)
 train(DataConfig(data=sys.argv[1]), settings, out=sys.argv[2])
 print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])
 """

@@ -490,6 +490,13 @@ class TrainConfig:
     )
     blocks: int = setting(12, partial(whole_number, least=1, most=10_000), "Blocks that windows are drawn from.")
     replace_every: int = setting(8, _count, "Interval between replacements of the oldest block.", unit="steps")
+    memory: int = setting(
+        2**28,
+        partial(whole_number, least=0, most=2**63 - 1),
+        "Size up to which a field on disk is loaded for training; a larger one is read in groups of chunks, each of at "
+        "most a quarter of it.",
+        unit="bytes of float32",
+    )
     validate_every: int = setting(
         100, _count, "Interval between validations on the withheld observations.", unit="steps"
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from geogan.archive import Outliers, check_field, describe_field, describe_outliers
+from geogan.archive import Outliers, check_field, describe_field
 from geogan.compute.streaming import reading_hint
 from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
@@ -105,12 +105,11 @@ def _data(paths: Sequence[str | Path], source: Source, selection: Mapping[str, s
     variables = [(field, survey)]
     if is_joined(field.array):
         variables = [(part, check_field(part)) for part in variables_of(field)]
-    described = describe_field(field, survey, variables, chosen)
+    described = describe_field(field, survey, variables, chosen, outliers)
     described["grid"]["fill_reads_each_byte"] = _times_read(field)
     return {
         "kind": "data",
         **described,
-        **describe_outliers(str(field.array.name), outliers),
         **({"reading": {"notes": list(source.notes)}} if source.notes else {}),
         "next": next_command(paths, source, survey, variables, selection),
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from dataclasses import field as field_
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -13,9 +13,9 @@ import torch
 import xarray as xr
 
 from geogan.archive.observed import MaskCache, ObservedMasks
-from geogan.archive.screening import CELLS, DATES, Screen, Screened, hide, with_neighbours
+from geogan.archive.screening import Screen, Screened, read_screened
 from geogan.archive.standardiser import Standardiser
-from geogan.archive.withheld import Withheld, withhold
+from geogan.archive.withheld import Withheld, turns, withhold
 from geogan.compute.chunk_groups import ChunkGroups, plan_groups
 from geogan.compute.extent import Extent
 from geogan.compute.streaming import read_values, stored_chunks
@@ -28,10 +28,7 @@ from geogan.fields.valid_range import valid_limits
 from geogan.fields.variables import split_variables
 from geogan.operators.errors import InputError
 from geogan.prior import Film
-
-# Archives of up to this many values (256 MiB) are loaded into memory for training. Larger ones are read in groups of
-# chunks, each of at most a quarter of it.
-IN_MEMORY = 2**26
+from geogan.settings import TrainConfig
 
 
 class Loaded(NamedTuple):
@@ -85,7 +82,8 @@ class Archive:
     screen : Screen, optional
         Decides which observations are left out when the archive is read.
     memory : int
-        Values that may be in memory: a larger archive is read in groups of chunks, of at most a quarter of it each.
+        Bytes of float32 that may be in memory: a larger archive is read in groups of chunks, of at most a quarter of it
+        each.
     masks : ObservedMasks
         Observed cells of the field.
     """
@@ -103,7 +101,7 @@ class Archive:
     error: xr.DataArray | float | None = None
     is_periodic: bool = False
     screen: Screen | None = None
-    memory: int = field_(default_factory=lambda: IN_MEMORY)
+    memory: int = TrainConfig.memory
     masks: ObservedMasks = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -112,7 +110,7 @@ class Archive:
             object.__setattr__(self, "masks", ObservedMasks(self.field, self.domain))
 
     @classmethod
-    def of(cls, field: Field, standardiser: Standardiser, *, memory: int | None = None) -> Archive:
+    def of(cls, field: Field, standardiser: Standardiser, *, memory: int = TrainConfig.memory) -> Archive:
         """Return the archive of a field with its domain and known error.
 
         Raises
@@ -136,7 +134,7 @@ class Archive:
             limits=_limits(field.array, field.bands),
             error=field.error,
             is_periodic=field.is_periodic,
-            memory=IN_MEMORY if memory is None else memory,
+            memory=memory,
         )
 
     @property
@@ -154,9 +152,14 @@ class Archive:
         """Whether films are read from the store of the archive."""
         return self.field.chunks is not None
 
+    @property
+    def most_values(self) -> int:
+        """Number of values that may be in memory."""
+        return self.memory // 4
+
     def held(self) -> Archive:
         """Return the archive loaded into memory, if it is small enough."""
-        if not self.streamed or is_too_large(self.field, self.memory):
+        if not self.streamed or self.field.size > self.most_values:
             return self
         error = _loaded(self.error) if isinstance(self.error, xr.DataArray) else self.error
         return replace(self, field=_loaded(self.field), error=error)
@@ -187,15 +190,28 @@ class Archive:
 
     def _screened_values(self) -> np.ndarray:
         """Return the screened values of a field in memory, computed for some dates at a time."""
-        height, width = self.domain.shape
-        count, rows = len(self.field), slice(0, height)
-        columns, inside = with_neighbours(slice(0, width), width, CELLS, is_periodic=self.is_periodic)
-        parts, step = [], max(1, (self.memory // 4) // self.field[0].size)
-        for start in range(0, count, step):
-            dates, inner = with_neighbours(slice(start, min(start + step, count)), count, DATES)
-            values = taken(np.asarray(self.field[dates].values), rows, columns)
-            parts.append(hide(values, self.suspicious(values, dates, rows, columns))[inner, ..., inside])
-        return np.concatenate(parts)
+        count, (height, width) = len(self.field), self.domain.shape
+        step = max(1, (self.most_values // 4) // self.field[0].size)
+
+        def read(t: slice, y: slice, x: slice) -> np.ndarray:
+            return taken(np.asarray(self.field[t].values), y, x)
+
+        dates = (slice(start, min(start + step, count)) for start in range(0, count, step))
+        return np.concatenate([self.read_screened(t, slice(0, height), slice(0, width), read) for t in dates])
+
+    def read_screened(
+        self, t: slice, y: slice, x: slice, read: Callable[[slice, slice, slice], np.ndarray]
+    ) -> np.ndarray:
+        """Return the values of a part without the observations that the screen leaves out, (t, C, h, w).
+
+        Parameters
+        ----------
+        t, y, x : slice
+        read : callable
+            ``read(t, y, x)`` returns the values of a part in units of the field; it is called with a larger part,
+            because neighbours decide too. On a periodic grid that part may go beyond either end.
+        """
+        return read_screened(read, self.suspicious, (t, y, x), self.field.shape, is_periodic=self.is_periodic)
 
     def errors(self, dates: slice) -> np.ndarray | float:
         """Return the standard deviation of the observation errors, in units of the field; 0 if it is not known."""
@@ -211,6 +227,14 @@ class Archive:
     def seen(self, date: int) -> np.ndarray:
         """Return the observed cells of a date, withheld or not, (C, H, W) bool."""
         return self.masks.at(date)
+
+    def hidden_by_turning(self) -> list[np.ndarray]:
+        """Return the observed cells that a single scene's own gaps hide when they are turned, each (C, H, W) bool.
+
+        One array for each turn that hides something; without the turn that withholds cells, and without those cells.
+        """
+        hidden, withheld = turns(self.seen(0), self.withheld), self.hidden(0)
+        return hidden if withheld is None else [cells & ~withheld for cells in hidden]
 
     def hidden(self, date: int) -> np.ndarray | None:
         """Return the withheld cells of a date, (C, H, W) bool, or None if there are none."""
@@ -245,7 +269,7 @@ class Archive:
         """Return groups of chunks that hold ``least`` dates, rows and columns; None if the archive is in memory."""
         if self.field.chunks is None:
             return None
-        chunks, most = stored_chunks(self.field), (self.memory // 4) // self.bands
+        chunks, most = stored_chunks(self.field), (self.most_values // 4) // self.bands
         return plan_groups(chunks, least, most=most, is_periodic=self.is_periodic)
 
     def load(self, t: slice | np.ndarray, y: slice, x: slice) -> Loaded:
@@ -335,11 +359,6 @@ class Archive:
             covariates=covariates,
             uncertainty=uncertainty,
         )
-
-
-def is_too_large(field: xr.DataArray, memory: int | None = None) -> bool:
-    """Return whether a field is on disk and has more values than may be in memory."""
-    return field.chunks is not None and field.size > (IN_MEMORY if memory is None else memory)
 
 
 def _limits(source: xr.DataArray, bands: int) -> tuple[np.ndarray, np.ndarray] | None:

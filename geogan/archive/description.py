@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from geogan.archive.screening import MANY, Outliers, suspicion
+from geogan.archive.screening import Outliers, outlier_advice
 from geogan.archive.survey import Survey
 from geogan.fields.domains import Domain
 from geogan.fields.field import Field
@@ -16,9 +16,13 @@ Section = dict[str, Any]
 
 
 def describe_field(
-    field: Field, survey: Survey, variables: Sequence[tuple[Field, Survey]], domain: Domain
+    field: Field,
+    survey: Survey,
+    variables: Sequence[tuple[Field, Survey]],
+    domain: Domain,
+    outliers: Outliers | None = None,
 ) -> dict[str, Section]:
-    """Return sections on variables, grid, dates, coverage and gaps of a field.
+    """Return sections on variables, grid, dates, coverage and gaps of a field, and on its outliers if they are many.
 
     Parameters
     ----------
@@ -28,6 +32,8 @@ def describe_field(
     variables : sequence of (Field, Survey)
         The variables of which the field was joined, each with its own survey; a single variable is the field itself.
     domain : Domain
+    outliers : Outliers, optional
+        Of the field.
 
     Returns
     -------
@@ -53,19 +59,16 @@ def describe_field(
     else:
         described = {"variable": _variable(field, survey)}
     domain_text = domain.sentence(survey.domain).removeprefix("domain: ")
+    share = 0.0 if outliers is None else outliers.share
+    advice = outlier_advice(str(field.array.name), share)
+    found = {} if advice is None else {"outliers": {"suspicious_share": share, "advice": advice}}
     return described | {
         "grid": _grid(field),
         "samples" if field.axes.independent else "time": _time(field, survey),
         "coverage": {"domain": domain_text} | _coverage(field, survey),
         "gaps": _gaps(survey),
+        **found,
     }
-
-
-def describe_outliers(name: str, outliers: Outliers) -> dict[str, Section]:
-    """Return a section on suspicious observations; none if they are few."""
-    if outliers.share <= MANY:
-        return {}
-    return {"outliers": {"suspicious_share": outliers.share, "advice": suspicion(name, outliers.share)}}
 
 
 def _variable(field: Field, survey: Survey) -> Section:

@@ -53,6 +53,17 @@ class Screen:
     local: tuple[float, ...]
     threshold: float | None = None
 
+    @staticmethod
+    def threshold_of(screen: bool | float) -> float | None:
+        """Return the threshold that the setting ``screen`` asks for; None if it asks for no screen.
+
+        Examples
+        --------
+        >>> Screen.threshold_of(True), Screen.threshold_of(False), Screen.threshold_of(4.0)
+        (5.0, None, 4.0)
+        """
+        return THRESHOLD if screen is True else screen or None
+
     @classmethod
     def fit(
         cls, pieces: Sequence[np.ndarray], *, independent: bool = False, threshold: float | None = None
@@ -163,6 +174,39 @@ def with_neighbours(part: slice, size: int, by: int, *, is_periodic: bool = Fals
     return wide, slice(start - wide.start, stop - wide.start)
 
 
+def read_screened(
+    read: Callable[[slice, slice, slice], np.ndarray],
+    find: Callable[[np.ndarray, slice, slice, slice], np.ndarray],
+    part: tuple[slice, slice, slice],
+    shape: Sequence[int],
+    *,
+    is_periodic: bool = False,
+) -> np.ndarray:
+    """Return the values of a part, (t, C, h, w), with NaN for suspicious ones; it is read with its neighbours.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(t, y, x)`` returns the values of a part.
+    find : callable
+        ``find(values, t, y, x)`` returns the suspicious cells of a part.
+    part : (slice, slice, slice)
+        Dates, rows and columns.
+    shape : sequence of int
+        Shape of the field, (T, C, H, W).
+    is_periodic : bool
+        Whether the last column touches the first.
+    """
+    (t, dates), (y, rows), (x, columns) = (
+        with_neighbours(side, size, by, is_periodic=wraps)
+        for side, size, by, wraps in zip(
+            part, (shape[0], *shape[2:]), (DATES, CELLS, CELLS), (False, False, is_periodic), strict=True
+        )
+    )
+    values = read(t, y, x)
+    return hide(values, find(values, t, y, x))[dates, :, rows, columns]
+
+
 class Screened:
     """A lazy array (T, C, H, W) whose suspicious values are NaN; parts are read with their neighbours.
 
@@ -187,22 +231,20 @@ class Screened:
 
     def __getitem__(self, key: tuple[Any, ...]) -> np.ndarray:
         numbers = [np.atleast_1d(np.arange(size)[part]) for size, part in zip(self.shape, key, strict=True)]
-        sides = [slice(int(part.min()), int(part.max()) + 1) for part in numbers]
-        by, around = (DATES, 0, CELLS, CELLS), (False, False, False, self.is_periodic)
-        t, _, y, x = (
-            with_neighbours(side, size, more, is_periodic=wraps)[0]
-            for side, size, more, wraps in zip(sides, self.shape, by, around, strict=True)
-        )
-        # Chunks are computed in parallel already, on threads or on a cluster. All bands are read, for `find`.
+        t, _, y, x = (slice(int(part.min()), int(part.max()) + 1) for part in numbers)
+        values = read_screened(self._read, self.find, (t, y, x), self.shape, is_periodic=self.is_periodic)
+        starts = (t.start, 0, y.start, x.start)
+        values = values[np.ix_(*(part - start for part, start in zip(numbers, starts, strict=True)))]
+        return values[tuple(0 if isinstance(part, int | np.integer) else slice(None) for part in key)]
+
+    def _read(self, t: slice, y: slice, x: slice) -> np.ndarray:
+        """Return the values of a part with all bands; columns beyond an end are those of the other side."""
+        # Chunks are computed in parallel already, on threads or on a cluster.
         read = [
             np.asarray(self.array[t, :, y, part].compute(scheduler="synchronous"))
             for part in stretches(x, self.shape[-1])
         ]
-        values = read[0] if len(read) == 1 else np.concatenate(read, -1)
-        values = hide(values, self.find(values, t, y, x))
-        starts = (t.start, 0, y.start, x.start)
-        values = values[np.ix_(*(part - start for part, start in zip(numbers, starts, strict=True)))]
-        return values[tuple(0 if isinstance(part, int | np.integer) else slice(None) for part in key)]
+        return read[0] if len(read) == 1 else np.concatenate(read, -1)
 
 
 def count_suspicious(values: np.ndarray, *, independent: bool = False) -> tuple[int, int]:
@@ -268,8 +310,10 @@ class Outliers:
         return self._found / max(1, self._observed)
 
 
-def suspicion(name: str, share: float) -> str:
-    """Return the warning about a field with a share of suspicious values."""
+def outlier_advice(name: str, share: float) -> str | None:
+    """Return the warning about a field with a share of suspicious values; None if they are few."""
+    if share <= MANY:
+        return None
     return (
         f"{name}: {share:.2%} of the observations lie more than {THRESHOLD:g} robust standard deviations from the "
         "climatology and have hardly a neighbour near them; if they are errors, leave them out with --screen"

@@ -12,6 +12,7 @@ from geogan.fields.band_transforms import nonlinear_bands, sine_bands, transform
 from geogan.fields.circle import taken
 from geogan.fields.field import Field
 from geogan.fields.transforms import Transform
+from geogan.fields.variables import is_repeated, repeat_bands
 from geogan.operators.errors import InputError
 
 
@@ -199,6 +200,12 @@ class Standardiser:
         for bands, transform in nonlinear_bands(self.transforms):
             values[:, bands] = transform.clipped(values[:, bands])
         return values
+
+    def as_inside(self, field: Field) -> Field:
+        """Return a field with two bands for each direction, as in the standardiser; itself if it has them."""
+        texts = [self.transforms[band] for band in self.field_bands]
+        circular = [band for band, text in enumerate(texts) if Transform.parse(text).is_angle]
+        return repeat_bands(field, circular) if circular and not is_repeated(field.array) else field
 
     @property
     def field_bands(self) -> list[int]:

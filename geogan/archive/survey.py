@@ -4,16 +4,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from geogan.compute.extent import Extent
 from geogan.compute.streaming import read_parts
 from geogan.fields.field import Field
-from geogan.fields.geography import check_columns
-from geogan.fields.grids import places_of
+from geogan.fields.labels import check_labels
 from geogan.fields.marks import GAP_RULES, count_gaps, is_unreadable
-from geogan.fields.measured import check_finite, check_numbers, file_label
+from geogan.fields.measured import check_finite, file_label
 from geogan.fields.variables import is_joined, is_repeated, own_bands
 from geogan.operators.errors import InputError
 
@@ -53,24 +51,23 @@ class Survey(NamedTuple):
     gap_free: bool
     gaps: dict[str, int]
 
+    def gap_sentences(self, field: Field) -> list[str]:
+        """Return a sentence for each rule other than ``_FillValue`` by which values of a field are missing.
 
-def gap_sentences(survey: Survey, field: Field) -> list[str]:
-    """Return a sentence for each rule other than ``_FillValue`` by which values of a field are missing.
-
-    Examples
-    --------
-    >>> from geogan.io.missing import mark_gaps
-    >>> maps = xr.DataArray([[1.0, 2.0, -99.0]], dims=("y", "x"), name="sst", attrs={"valid_min": -2.0})
-    >>> field = Field.of(mark_gaps(maps))
-    >>> gap_sentences(check_field(field), field)
-    ['1 value of sst is a gap by valid_range (valid_min -2)']
-    """
-    sentences = []
-    for rule, count in survey.gaps.items():
-        if count and rule in GAP_RULES:
-            are = "value of {} is a gap" if count == 1 else "values of {} are gaps"
-            sentences.append(f"{count:,} {are.format(field.name)} by {rule}{_attributes(rule, field.array)}")
-    return sentences
+        Examples
+        --------
+        >>> from geogan.io import as_field
+        >>> maps = xr.DataArray([[1.0, 2.0, -99.0]], dims=("y", "x"), name="sst", attrs={"valid_min": -2.0})
+        >>> field = as_field(maps)
+        >>> check_field(field).gap_sentences(field)
+        ['1 value of sst is a gap by valid_range (valid_min -2)']
+        """
+        sentences = []
+        for rule, count in self.gaps.items():
+            if count and rule in GAP_RULES:
+                are = "value of {} is a gap" if count == 1 else "values of {} are gaps"
+                sentences.append(f"{count:,} {are.format(field.name)} by {rule}{_attributes(rule, field.array)}")
+        return sentences
 
 
 def _attributes(rule: str, field: xr.DataArray) -> str:
@@ -83,33 +80,6 @@ def _attributes(rule: str, field: xr.DataArray) -> str:
             numbers = " ".join(f"{part:g}" if isinstance(part, np.number) else str(part) for part in np.ravel(value))
             texts.append(numbers if key == rule else f"{key} {numbers}")
     return f" ({', '.join(texts)[:60]})" if texts else ""
-
-
-def check_labels(field: Field) -> pd.Index | None:
-    """Check the labels of a field without reading its values.
-
-    Returns
-    -------
-    pandas.Index or None
-        Its dates, increasing; None if there are none, or if the samples are independent.
-
-    Raises
-    ------
-    InputError
-        If the field is not numeric, has no cell, has dates out of order or twice, or has the first column of a periodic
-        grid twice.
-    """
-    axes, name = field.axes, file_label(field.array)
-    check_numbers(field.array, name)
-    places_of(field)
-    check_columns(field.array, axes)
-    times = field.array.indexes.get(axes.time) if axes.time and not axes.independent else None
-    if times is not None and not (times.is_monotonic_increasing and times.is_unique):
-        raise InputError(
-            f"the times of {name} do not increase from one to the next; sort them with "
-            f"field.sortby({axes.time!r}) and drop doubles with field.drop_duplicates({axes.time!r})"
-        )
-    return times
 
 
 def check_field(

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive import Archive
-from geogan.archive.screening import THRESHOLD
+from geogan.archive import Archive, Screen
 from geogan.compute.threads import side_by_side
 from geogan.fields.field import Field
 from geogan.fields.measured import file_label
@@ -97,8 +96,7 @@ def adapt_model(model: Model, options: FillOptions) -> Model:
             "the model has no statistics of its anomalies, so it cannot screen observations; train it again with "
             "--screen"
         )
-    threshold = None if screen is False else THRESHOLD if screen is True else screen
-    return replace(model, screen=replace(model.screen, threshold=threshold))
+    return replace(model, screen=replace(model.screen, threshold=Screen.threshold_of(screen)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,6 @@ import numpy as np
 import xarray as xr
 
 from geogan.archive import Archive
-from geogan.archive.screening import CELLS, DATES, hide, with_neighbours
 from geogan.compute.streaming import stored_chunks
 from geogan.fields.circle import columns, stretches, taken
 from geogan.fields.codes import Codes, decoded
@@ -116,14 +115,9 @@ class TaskReader:
 
     def _screened(self, box: _Box) -> xr.DataArray:
         """Read a part without the observations that the screen leaves out, which depends on cells around them."""
-        field = self.archive.field
-        wide_t, dates = with_neighbours(box.dates, field.shape[0], DATES)
-        wide_y, rows = with_neighbours(box.rows, field.shape[2], CELLS)
-        wide_x, inside = with_neighbours(box.columns, field.shape[3], CELLS, is_periodic=self.archive.is_periodic)
-        wide = self._field(_Box(wide_t, wide_y, wide_x))
-        values = np.asarray(wide.values)
-        values = hide(values, self.archive.suspicious(values, wide_t, wide_y, wide_x))
-        return wide.copy(data=values)[dates, :, rows, inside]
+        dates, y, x = box
+        values = self.archive.read_screened(dates, y, x, lambda *part: np.asarray(self._field(_Box(*part)).values))
+        return self.archive.field[dates, :, y, columns(x, self.archive.domain.shape[1])].copy(data=values)
 
     @cached_property
     def _readable(self) -> xr.DataArray | None:

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from geogan.archive import check_field, gap_sentences
-from geogan.archive.archive import IN_MEMORY
+from geogan.archive import check_field
 from geogan.compute.extent import Extent
 from geogan.compute.streaming import reading_hint
 from geogan.compute.threads import side_by_side
@@ -40,7 +39,7 @@ from geogan.filling.tiles import Span
 from geogan.io import describe_source
 from geogan.operators.errors import InputError
 from geogan.product import Product, check_output
-from geogan.settings import check_settings
+from geogan.settings import TrainConfig, check_settings
 
 Message = Callable[[str], None]
 # Numbers of tasks that are recorded, and of all tasks.
@@ -125,7 +124,7 @@ def fill_product(
     workers: Workers | None = None,
     reports: Reports | None = None,
     state_of: Callable[[Job], str | None] | None = None,
-    in_memory: int = IN_MEMORY,
+    memory: int = TrainConfig.memory,
     rounds: int = 3,
 ) -> Path:
     """Fill a job into a Zarr store or a NetCDF file.
@@ -144,9 +143,9 @@ def fill_product(
     reports : Reports, optional
     state_of : callable, optional
         Describes the state of the archive's files, or returns None where that is unknown.
-    in_memory : int
-        Values of an archive that is checked whole before it is filled. Of a longer one some dates are checked, because
-        it would be read twice.
+    memory : int
+        Bytes of float32 of an archive that is checked whole before it is filled. Of a longer one some dates are
+        checked, because it would be read twice.
     rounds : int
         Times that tasks are filled again because the archive changed meanwhile.
 
@@ -167,7 +166,7 @@ def fill_product(
         return out
     check_output(out, overwrite=mode != "new")
     with _cluster(workers) as cluster:
-        _describe_job(start, in_memory, reports.message)
+        _describe_job(start, memory, reports.message)
         with Product.begin(
             out,
             _template(start.opened),
@@ -328,13 +327,13 @@ def _cluster(workers: Workers) -> Iterator[Any]:
         yield partial(cluster.fill_on, client)
 
 
-def _describe_job(start: Start, in_memory: int, message: Message) -> None:
+def _describe_job(start: Start, memory: int, message: Message) -> None:
     """Check the archive, and report how it is read and how the product is stored."""
     opened, tasks = start.opened, start.opened.plan
     for note in opened.source.notes:
         message(note)
     first = next(number for number in range(tasks.total) if number not in start.kept)
-    for sentence in check_archive(opened, tasks.task(first).dates, in_memory=in_memory):
+    for sentence in check_archive(opened, tasks.task(first).dates, memory=memory):
         message(sentence)
     if opened.field.name != opened.model.variable:
         message(
@@ -351,7 +350,7 @@ def _describe_job(start: Start, in_memory: int, message: Message) -> None:
         message(hint)
 
 
-def check_archive(opened: OpenJob, first: Span, *, dates: int = 24, in_memory: int = IN_MEMORY) -> list[str]:
+def check_archive(opened: OpenJob, first: Span, *, dates: int = 24, memory: int = TrainConfig.memory) -> list[str]:
     """Refuse an archive that cannot be filled, and return sentences about it.
 
     Parameters
@@ -360,9 +359,10 @@ def check_archive(opened: OpenJob, first: Span, *, dates: int = 24, in_memory: i
     first : Span
         Dates of the first task to fill; earlier dates are not checked.
     dates : int
-        Dates that are checked of an archive with more than ``in_memory`` values: enough to meet an unreadable chunk, an
+        Dates that are checked of an archive larger than ``memory``: enough to meet an unreadable chunk, an
         infinite value or another regime before the fill begins.
-    in_memory : int
+    memory : int
+        Bytes of float32.
 
     Raises
     ------
@@ -371,7 +371,7 @@ def check_archive(opened: OpenJob, first: Span, *, dates: int = 24, in_memory: i
     field, archive, time = opened.field, opened.filler.archive, opened.axes.time
     if time is not None:
         chosen: slice | np.ndarray = slice(first.read.start, None)
-        if field.isel({time: chosen}).size > in_memory and (np.diff(archive.days) > 0).all():
+        if field.isel({time: chosen}).size > memory // 4 and (np.diff(archive.days) > 0).all():
             numbers = np.arange(field.sizes[time])[chosen]
             chosen = numbers[np.unique(np.linspace(0, len(numbers) - 1, min(len(numbers), dates)).astype(int))]
         field = field.isel({time: chosen})
@@ -389,7 +389,7 @@ def check_archive(opened: OpenJob, first: Span, *, dates: int = 24, in_memory: i
     survey = check_field(known, look=look)
     where = "" if field.size == opened.field.size else ", on the dates that were looked at"
     survey = survey._replace(gaps={rule: count for rule, count in survey.gaps.items() if rule == "condition"})
-    return [*(f"{sentence}{where}" for sentence in gap_sentences(survey, known)), *regime.sentences()]
+    return [*(f"{sentence}{where}" for sentence in survey.gap_sentences(known)), *regime.sentences()]
 
 
 def _template(opened: OpenJob) -> xr.Dataset:

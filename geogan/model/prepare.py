@@ -6,16 +6,23 @@ from dataclasses import replace
 
 import xarray as xr
 
-from geogan.archive import Archive, as_inside, check_labels
+from geogan.archive import Archive
 from geogan.fields.circle import taken
 from geogan.fields.field import Field
+from geogan.fields.labels import check_labels
 from geogan.fields.observation_error import observation_error
 from geogan.model.model import Model
 from geogan.operators.errors import InputError
+from geogan.settings import TrainConfig
 
 
 def prepare_archive(
-    model: Model, field: Field, *, error: xr.DataArray | None = None, withheld: bool = False
+    model: Model,
+    field: Field,
+    *,
+    error: xr.DataArray | None = None,
+    withheld: bool = False,
+    memory: int = TrainConfig.memory,
 ) -> Archive:
     """Return the archive of a field as a model fills it; its grid may be a part of the model's grid.
 
@@ -28,6 +35,8 @@ def prepare_archive(
         Standard deviation of the observations' errors, for a model that was trained with it.
     withheld : bool
         Hide the observations that were withheld from training; the field must then be the training archive.
+    memory : int
+        Bytes of float32 that may be in memory, as in :class:`geogan.archive.Archive`.
 
     Returns
     -------
@@ -48,13 +57,13 @@ def prepare_archive(
             f"the model was trained on dates of the calendar {model.calendar}, and those of {field.name} have "
             f"{calendar}; convert them with field.convert_calendar({model.calendar!r}), or train on this calendar"
         )
-    field = as_inside(field, model.standardiser)
+    field = model.standardiser.as_inside(field)
     if error is not None:
-        error = as_inside(Field.of(error), model.standardiser).array
+        error = model.standardiser.as_inside(Field.of(error)).array
     known = known_error(model, field, error)
     y, x = model.place(field)
     field = field.with_domain(taken(model.domain, y, x)).with_error(known)
-    archive = Archive.of(field, model.standardiser.part(y, x))
+    archive = Archive.of(field, model.standardiser.part(y, x), memory=memory)
     covariates = None if model.covariates is None else model.covariates.part(field, y, x)
     screen = None if model.screen is None or model.screen.threshold is None else model.screen
     if screen is not None and field.array.dtype.kind != "f":

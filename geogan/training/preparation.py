@@ -11,9 +11,17 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive import Archive, ClimatologySums, Screen, Standardiser, Survey, Withheld, check_field, withhold
-from geogan.archive.archive import is_too_large
-from geogan.archive.screening import MANY, THRESHOLD, suspicion
+from geogan.archive import (
+    Archive,
+    ClimatologySums,
+    Screen,
+    Standardiser,
+    Survey,
+    Withheld,
+    check_field,
+    outlier_advice,
+    withhold,
+)
 from geogan.compute.extent import Extent
 from geogan.fields.band_transforms import transforms
 from geogan.fields.circle import taken
@@ -40,7 +48,7 @@ from geogan.prior import (
     fit_prior,
     hidden_error,
 )
-from geogan.settings import Settings
+from geogan.settings import Settings, TrainConfig
 from geogan.training.blocks import random_samples, random_slice
 from geogan.training.single_scene import Scene, fit_scene, hiding
 
@@ -77,6 +85,7 @@ def read_once(
     within: np.ndarray | None = None,
     transform: str,
     error: xr.DataArray | None = None,
+    memory: int = TrainConfig.memory,
     message: Callable[[str], None],
 ) -> tuple[Survey, ClimatologySums | None]:
     """The survey of a field, and of one that is too long for memory also what its climatology is fitted to.
@@ -89,6 +98,8 @@ def read_once(
     transform : str
     error : DataArray, of the field's shape, optional
         Standard deviation of each observation's error, checked in the same pass.
+    memory : int
+        Bytes of float32 that may be in memory.
     message : callable
         Called with how far it is, where it takes long.
 
@@ -99,7 +110,8 @@ def read_once(
     """
     each = transforms(transform, field.bands)
     check = error_checker(field.with_error(observation_error(field, error=error)))
-    if not is_too_large(field.array) or field.is_image or set(each) == {"identity"}:
+    is_held = not field.is_lazy or field.array.size <= memory // 4
+    if is_held or field.is_image or set(each) == {"identity"}:
         return check_field(field, within=within, look=check, message=message), None
     sums = ClimatologySums(field, each, level=np.median)
 
@@ -149,7 +161,7 @@ def prepare_model(
     check_size(field, has_first_guess=settings.first_guess is not False)
     domain = field.domain
     assert domain is not None
-    threshold = (THRESHOLD if settings.screen is True else settings.screen) or None
+    threshold = Screen.threshold_of(settings.screen)
     frames = frames_of(settings.window, len(survey.seen_share), independent=field.axes.independent, message=message)
     covariates = Covariates.of(settings.covariates, field, maps)
     known = observation_error(field, noise=settings.noise, error=error)
@@ -157,14 +169,15 @@ def prepare_model(
     share = share_seen(survey, domain)
     screened_field = field
     if threshold is not None:
-        screened_field, sums = _screened(field, transform=settings.transform, threshold=threshold), None
-    archive = _withheld(screened_field, share, settings.seed, message)
+        screened_field, sums = _screened(field, settings, threshold), None
+    archive = _withheld(screened_field, share, settings, message)
     standardiser, scene = _climatology(screened_field, archive, operator, settings, sums, message)
     archive, withheld, screen = replace(archive, standardiser=standardiser), archive.withheld, None
     if threshold is not None:
         # Screen again, with the climatology that the fill will screen by.
         screen = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=threshold)
-        archive = replace(Archive.of(field, standardiser), screen=screen).screened().held()
+        archive = Archive.of(field, standardiser, memory=settings.training.memory)
+        archive = replace(archive, screen=screen).screened().held()
         archive = archive.withholding(share, seed=settings.seed)
         withheld = archive.withheld or withheld
         archive.find_hidden()
@@ -176,8 +189,9 @@ def prepare_model(
     prior, scale = None, 1.0
     if settings.first_guess is not False:
         films, prior, found = _fitted_films(archive, scene, operator, share, settings, screen)
-        if threshold is None and found.share > MANY:
-            message(suspicion(field.name, found.share))
+        advice = outlier_advice(field.name, found.share) if threshold is None else None
+        if advice is not None:
+            message(advice)
         screen = screen or found.screen
         scale = hidden_error(prior, films)
         prior = prior.around(False)
@@ -197,11 +211,12 @@ def prepare_model(
     return Prepared(model, replace(archive, covariates=covariates), share, scale)
 
 
-def _withheld(field: Field, share: np.ndarray, seed: int, message: Callable[[str], None]) -> Archive:
+def _withheld(field: Field, share: np.ndarray, settings: Settings, message: Callable[[str], None]) -> Archive:
     """Return the archive of a field with observations withheld: before all else, so that nothing is fitted to them."""
     assert field.domain is not None
-    archive = Archive.of(field, Standardiser.identity(field.bands, field.domain))
-    archive = archive.held().withholding(share, seed=seed)
+    standardiser = Standardiser.identity(field.bands, field.domain)
+    archive = Archive.of(field, standardiser, memory=settings.training.memory)
+    archive = archive.held().withholding(share, seed=settings.seed)
     dates, count = "samples" if archive.independent else "dates", len(archive.days)
     losing = 0 if archive.withheld is None else len(archive.withheld.dates)
     message(f"withheld: what other {dates}' gaps hide on {losing} of {count} {dates}")
@@ -361,15 +376,10 @@ def _supported(pieces: list[Film], rule: Screen | None, *, independent: bool) ->
     return supported, _Support(screen, share)
 
 
-def _screened(
-    field: Field,
-    *,
-    transform: str,
-    threshold: float,
-) -> Field:
+def _screened(field: Field, settings: Settings, threshold: float) -> Field:
     """Return the field without what a first climatology, fitted to all of it, and neighbours do not support."""
-    standardiser = Standardiser.fit(field, transform=transform)
-    archive = Archive.of(field, standardiser).held()
+    standardiser = Standardiser.fit(field, transform=settings.transform)
+    archive = Archive.of(field, standardiser, memory=settings.training.memory).held()
     screen = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=threshold)
     archive = replace(archive, screen=screen).screened()
     array = field.array.transpose(*field.axes.dims)

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-from geogan.archive import Archive, as_inside, check_field, directed, gap_sentences
+from geogan.archive import Archive, check_field
 from geogan.compute.processes import Ranks
 from geogan.compute.threads import workers
 from geogan.fields.alignment import aligned
 from geogan.fields.band_transforms import transforms
+from geogan.fields.directions import directed
 from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
 from geogan.fields.units import check_units
@@ -160,10 +161,10 @@ def prepare_training(
     transforms(settings.transform, inputs.field.bands)
     begun, domain = None, ""
     if ranks.first and run is not None:
-        begun = _prepared_before(inputs, run, say)
+        begun = _prepared_before(inputs, run, settings, say)
     elif ranks.first:
         begun, domain = _prepared(inputs, settings, say)
-    first, archive, seen, scale = _shared(begun, ranks, inputs)
+    first, archive, seen, scale = _shared(begun, ranks, inputs, settings)
     if run is not None:
         _check_same(settings, first, run)
     # A run that is resumed keeps the description of its operator, whose open parameters were fitted to its archive.
@@ -216,12 +217,12 @@ def check_shares(settings: Settings, processes: int) -> None:
         )
 
 
-def _prepared_before(inputs: Inputs, run: Path, message: Callable[[str], None]) -> Prepared:
+def _prepared_before(inputs: Inputs, run: Path, settings: Settings, message: Callable[[str], None]) -> Prepared:
     """Return what a run that is resumed started from."""
     first, field = load_model(run), inputs.field
     # A domain on another grid is refused by prepare_archive, in words.
     survey = check_field(field, within=first.domain if first.domain.shape == field.grid else None, message=message)
-    archive = prepare_archive(first, field, error=inputs.error, withheld=True).held()
+    archive = prepare_archive(first, field, error=inputs.error, withheld=True, memory=settings.training.memory).held()
     return Prepared(first, archive, share_seen(survey, archive.domain), 1.0)
 
 
@@ -237,9 +238,10 @@ def _prepared(inputs: Inputs, settings: Settings, message: Callable[[str], None]
         within=None if asked is None else asked.cells,
         transform=inside.transform,
         error=error,
+        memory=settings.training.memory,
         message=message,
     )
-    for sentence in gap_sentences(survey, field):
+    for sentence in survey.gap_sentences(field):
         message(sentence)
     if asked is None:
         assert not isinstance(inputs.domain, np.ndarray | xr.DataArray)
@@ -261,7 +263,7 @@ def _prepared(inputs: Inputs, settings: Settings, message: Callable[[str], None]
     return begun, asked.name
 
 
-def _shared(begun: Prepared | None, ranks: Ranks, inputs: Inputs) -> Prepared:
+def _shared(begun: Prepared | None, ranks: Ranks, inputs: Inputs, settings: Settings) -> Prepared:
     """Return on every process what the first one prepared."""
     if ranks.size == 1:
         assert begun is not None
@@ -273,7 +275,8 @@ def _shared(begun: Prepared | None, ranks: Ranks, inputs: Inputs) -> Prepared:
     (scale,) = ranks.from_first([1.0 if begun is None else begun.scale])
     if begun is not None:
         return begun
-    archive = prepare_archive(first, inputs.field, error=inputs.error, withheld=True).held()
+    memory = settings.training.memory
+    archive = prepare_archive(first, inputs.field, error=inputs.error, withheld=True, memory=memory).held()
     return Prepared(first, archive, share, scale)
 
 
@@ -326,7 +329,9 @@ def _clean_archive(inputs: Inputs, settings: Settings, archive: Archive, frames:
     if clean is None:
         return None
     is_paired = not settings.objective.clean_unrelated
-    whole = Archive.of(as_inside(clean.with_domain(archive.domain), archive.standardiser), archive.standardiser)
+    standardiser = archive.standardiser
+    inside = standardiser.as_inside(clean.with_domain(archive.domain))
+    whole = Archive.of(inside, standardiser, memory=settings.training.memory)
     ours, theirs = archive.field.shape, whole.field.shape
     if theirs[1:] != ours[1:]:
         raise InputError(

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from geogan.archive import Archive, Standardiser
-from geogan.archive.withheld import turns
 from geogan.fields.circle import taken
 from geogan.operators.errors import InputError
 from geogan.prior import Film, GaussianPrior, fit_prior, hidden_error
@@ -71,12 +70,8 @@ def fit_scene(
     Scene or None
         None where its gaps, turned round, hide nothing that could be predicted from the rest.
     """
-    own, withheld = archive.seen(0), archive.hidden(0)
-    hidden = turns(own, archive.withheld)
-    if withheld is not None:
-        hidden = [gaps & ~withheld for gaps in hidden]
-    most = PIECE_VALUES // archive.bands
-    parts = list(places(hidden, most, seed=seed, is_periodic=archive.is_periodic))
+    own, most = archive.seen(0), PIECE_VALUES // archive.bands
+    parts = list(places(archive.hidden_by_turning(), most, seed=seed, is_periodic=archive.is_periodic))
     # All pieces are of one size.
     fit: Callable[..., GaussianPrior]
     is_periodic = all(archive.spans(x) for _, (_, x) in parts)

@@ -261,9 +261,8 @@ def test_a_task_too_large_for_memory_is_screened_the_same(learned, files):
     np.testing.assert_array_equal(one.sst.values, other.sst.values)
 
 
-def test_archives_on_disk_are_screened_when_they_are_read(files, spoilt, domain, monkeypatch):
-    monkeypatch.setattr("geogan.archive.archive.IN_MEMORY", 1000)
-    run_folder = train("sst.zarr", out=files / "streamed", domain="sea_mask", screen=True, **SMALL | QUICK)
+def test_archives_on_disk_are_screened_when_they_are_read(files, spoilt, domain):
+    run_folder = train("sst.zarr", out=files / "streamed", domain="sea_mask", screen=True, memory=4000, **SMALL | QUICK)
     filled = Reconstructor.load(run_folder).fill(spoilt[0])
     np.testing.assert_array_equal(filled.sst_source.values == SCREENED, spoilt[1])
 

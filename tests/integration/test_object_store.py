@@ -16,7 +16,6 @@ import xarray as xr
 from fill_files import fill
 from runs import train
 
-from geogan.archive import archive as module_archive
 from geogan.archive import check_field
 from geogan.fields.field import Field
 from geogan.io import open_field
@@ -165,10 +164,10 @@ def test_a_field_is_read_from_a_bucket(archive, store):
     assert_same(field.compute(), open_field(archive).compute())
 
 
-def test_training_and_filling_from_a_bucket_equal_those_from_a_disk(archive, monkeypatch, tmp_path):
+def test_training_and_filling_from_a_bucket_equal_those_from_a_disk(archive, tmp_path):
     """The archive is read region by region, as one that does not fit into memory."""
-    monkeypatch.setattr(module_archive, "IN_MEMORY", 1000)
     small = {"first_guess": False, "window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32"}
+    small["memory"] = 4000
     filled = []
     for data, name in ((archive, "disk"), ("s3://bucket/sea.zarr", "bucket")):
         run = train(data, out=tmp_path / name, **small)

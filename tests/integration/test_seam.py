@@ -20,6 +20,7 @@ from geogan.model import prepare_archive
 from geogan.operators.errors import InputError
 from geogan.pipelines.info import info
 from geogan.prior import ArchivePrior, GaussianPrior
+from geogan.settings import TrainConfig
 from geogan.training import run, setup
 from geogan.training.judge import Judge, Selection
 
@@ -169,7 +170,7 @@ def test_longitudes_off_the_models_are_refused(model, gappy):
         fill_field(model, Field.of(backwards))
 
 
-@pytest.mark.parametrize("memory", [None, 40_000, 16_000])
+@pytest.mark.parametrize("memory", [None, 160_000, 64_000])
 def test_training_sees_across_the_seam(gappy, memory):
     """Chunk groups as wide as the globe and narrower, in memory and from disk; windows on both sides of the seam."""
     read: list[slice] = []
@@ -185,7 +186,6 @@ def test_training_sees_across_the_seam(gappy, memory):
         patch.setattr(run, "BLOCK_SIDE", 16)
         field = gappy
         if memory:
-            patch.setattr("geogan.archive.archive.IN_MEMORY", memory)
             field = geogan.corrupt(globe(dates=56), "cloud_mask:coverage=0.4,scale=4", seed=1).chunk(time=4, lon=8)
         fitted = make_reconstructor(
             "cloud_mask:scale=4",
@@ -196,6 +196,7 @@ def test_training_sees_across_the_seam(gappy, memory):
             steps=60,
             precision="float32",
             threads=1,
+            memory=memory or TrainConfig.memory,
             **QUICK,
         ).fit(field)
     assert fitted.model_.network is not None

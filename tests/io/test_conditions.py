@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import geogan
-from geogan.archive.survey import check_field, gap_sentences
+from geogan.archive import check_field
 from geogan.cli import app
 from geogan.io import open_field, open_source
 from geogan.io.conditions import Condition, kept, parse_conditions
@@ -128,7 +128,7 @@ def test_cells_that_fail_are_gaps(tmp_path, granules, container):
     survey = check_field(source.field)
     lost = int((~good & whole.notnull()).sum())
     assert survey.gaps["condition"] == lost
-    assert f"{lost:,} values of sst are gaps by condition ({where})" in gap_sentences(survey, source.field)
+    assert f"{lost:,} values of sst are gaps by condition ({where})" in survey.gap_sentences(source.field)
 
 
 def test_a_map_without_time_is_a_condition_too(tmp_path, granules):

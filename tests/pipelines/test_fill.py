@@ -326,7 +326,7 @@ def test_of_a_long_archive_some_dates_are_checked(run, gappy, tmp_path):
     source = opened.source._replace(field=opened.source.field.with_array(field))
     opened = dataclasses.replace(opened, source=source)
     read.clear()
-    check_archive(opened, opened.plan.task(0).dates, dates=5, in_memory=1000)
+    check_archive(opened, opened.plan.task(0).dates, dates=5, memory=4000)
     assert sum(read) == 5
     read.clear()
     check_archive(opened, opened.plan.task(0).dates)
@@ -339,9 +339,7 @@ def test_an_infinite_value_that_no_check_met_is_met_in_time(run, gappy, tmp_path
     field.values[4][np.isfinite(field.values[4])] = np.inf
     field.to_dataset().to_zarr(tmp_path / "a.zarr", consolidated=False)
     with pytest.raises(InputError, match=r"variable 'sst' of .*a.zarr, in dates 4 to 7, holds infinite values"):
-        fill(
-            tmp_path / "a.zarr", run, tmp_path / "b.zarr", threads=1, sizes=TaskSizes(dates=4), more={"in_memory": 1000}
-        )
+        fill(tmp_path / "a.zarr", run, tmp_path / "b.zarr", threads=1, sizes=TaskSizes(dates=4), more={"memory": 4000})
     assert not (tmp_path / "b.zarr").exists()
 
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 import xarray as xr
 
-from geogan.archive import archive as module_archive
 from geogan.archive import observed as masks
 from geogan.archive.archive import Archive
 from geogan.archive.survey import check_field
@@ -87,10 +86,9 @@ def test_the_search_does_not_see_what_is_withheld(gappy, domain, prior):
 
 
 @pytest.fixture
-def on_disk(gappy, domain, monkeypatch):
+def on_disk(gappy, domain):
     """Prepared from an archive that is not held in memory, in regions that are parts of it."""
-    monkeypatch.setattr(module_archive, "IN_MEMORY", 6000)
-    return prepare(gappy.chunk(time=5, lat=6, lon=8), domain, CloudMask())
+    return prepare(gappy.chunk(time=5, lat=6, lon=8), domain, CloudMask(), memory=24_000)
 
 
 def blocks_on_disk(prepared, *, seed=0, archive=None, side=8):
@@ -164,11 +162,10 @@ def test_withheld_observations_are_in_no_block_of_an_archive_on_disk(on_disk):
 
 
 @pytest.mark.parametrize("transform", ["none", "log"])
-def test_an_archive_on_disk_is_prepared_alike_and_read_once(gappy, domain, monkeypatch, transform):
+def test_an_archive_on_disk_is_prepared_alike_and_read_once(gappy, domain, transform):
     """All of it once, and then the few dates that withholding and the operator look at."""
     measured = (gappy if transform == "none" else np.exp(gappy / 10)).where(domain, -3.0)
     expected = prepare(measured, domain, CloudMask(), transform=transform)
-    monkeypatch.setattr(module_archive, "IN_MEMORY", 10)
     read = np.zeros(gappy.shape, int)
     numbers = xr.DataArray(np.arange(gappy.size, dtype=float).reshape(gappy.shape), dims=gappy.dims)
 
@@ -180,10 +177,11 @@ def test_an_archive_on_disk_is_prepared_alike_and_read_once(gappy, domain, monke
     lazy = measured.chunk(time=5, lat=6)
     places = numbers.chunk(time=5, lat=6)
     lazy = lazy.copy(data=dask.array.map_blocks(count, lazy.data, places.data, dtype=float, meta=np.empty((0,) * 3)))
-    survey, sums = read_once(Field.of(lazy), transform=transform, message=print)
+    survey, sums = read_once(Field.of(lazy), transform=transform, memory=40, message=print)
     assert (read == 1).all()
     known = Field.of(lazy, domain=domain)
-    settings = Settings(operator=CloudMask(), window=1, transform=transform, first_guess=False)
+    training = {"memory": 40}
+    settings = Settings(operator=CloudMask(), window=1, transform=transform, first_guess=False, training=training)
     found = prepare_model(known, survey, settings, sums=sums)
     # In so short a record all chunks have dates that lend gaps, that lose something, and that the operator looks at.
     assert read.max() <= 4

@@ -5,7 +5,6 @@ import pytest
 import torch
 import xarray as xr
 
-from geogan.archive import archive
 from geogan.archive.survey import check_field
 from geogan.fields.field import Field
 from geogan.operators.cloud import CloudMask
@@ -129,13 +128,12 @@ def test_a_piece_does_not_know_what_it_hides_nor_what_is_withheld(fitted, monkey
     assert ratio.std() < 1e-3 * ratio.mean() and ratio.mean() < 1
 
 
-def test_a_scene_on_disk_is_prepared_alike(fitted, monkeypatch):
+def test_a_scene_on_disk_is_prepared_alike(fitted):
     field = labelled(SLOPE + noise(0), clouds())
     expected, pieces = fitted(field)
-    monkeypatch.setattr(archive, "IN_MEMORY", 10)
     lazy = field.chunk(y=7, x=9)
-    survey, sums = read_once(Field.of(lazy), transform="none", message=print)
-    prepared, others = fitted(lazy, survey=survey, sums=sums)
+    survey, sums = read_once(Field.of(lazy), transform="none", memory=40, message=print)
+    prepared, others = fitted(lazy, survey=survey, sums=sums, memory=40)
     assert prepared.archive.streamed and sums is not None
     np.testing.assert_allclose(
         prepared.model.standardiser.coefficients, expected.model.standardiser.coefficients, rtol=1e-6

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from geogan.archive import Archive
-from geogan.archive.archive import IN_MEMORY
 from geogan.compute.threads import side_by_side
 from geogan.evaluation.baselines import BASELINES
 from geogan.model import Model
@@ -75,7 +74,7 @@ class BaselineInput:
         return None if self.archive.phase is None else self.archive.phase[dates]
 
 
-def prepare_baseline(name: str, given: BaselineInput, *, most_values: int = IN_MEMORY) -> DateFiller:
+def prepare_baseline(name: str, given: BaselineInput) -> DateFiller:
     """Return the function by which a baseline fills dates; a slow baseline is fitted now.
 
     Parameters
@@ -83,18 +82,17 @@ def prepare_baseline(name: str, given: BaselineInput, *, most_values: int = IN_M
     name : str
         One of :data:`~geogan.evaluation.baselines.BASELINES`.
     given : BaselineInput
-    most_values : int
-        Largest record that a slow baseline may hold in memory, in values.
+        Its archive says how many values a slow baseline may hold in memory.
 
     Raises
     ------
     InputError
         If the record is too large for memory, or the method cannot be used on it.
     """
-    size = given.archive.field.size
-    if BASELINES[name].is_slow and size > most_values:
+    size, most = given.archive.field.size, given.archive.most_values
+    if BASELINES[name].is_slow and size > most:
         raise InputError(
-            f"{name} needs the record in memory, which has {size:,} values, more than {most_values:,}; name other "
+            f"{name} needs the record in memory, which has {size:,} values, more than {most:,}; name other "
             "methods, or evaluate a part of the record"
         )
     return import_module(f"geogan.evaluation.baselines.{name}").prepare(given)

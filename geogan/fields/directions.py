@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 import xarray as xr
 
-from geogan.archive.standardiser import Standardiser
 from geogan.fields.band_transforms import transforms
 from geogan.fields.field import Field
 from geogan.fields.quantities import full_turn, is_direction
 from geogan.fields.transforms import Transform
-from geogan.fields.variables import is_joined, is_repeated, repeat_bands, split_variables
+from geogan.fields.variables import is_joined, repeat_bands, split_variables
 from geogan.operators.errors import InputError
 
 
@@ -99,17 +98,3 @@ def directed(field: Field, transform: str) -> Directed:
     if not circular:
         return Directed(field, transform)
     return Directed(repeat_bands(field, circular), ",".join(repeated), tuple(dict.fromkeys(remarks)), circular)
-
-
-def as_inside(field: Field, standardiser: Standardiser) -> Field:
-    """Return a field with the bands of a standardiser, two for each direction; the field itself if it has them.
-
-    Parameters
-    ----------
-    field : Field
-    standardiser : Standardiser
-        Standardiser of a model that was fitted to such a field.
-    """
-    texts = [standardiser.transforms[band] for band in standardiser.field_bands]
-    circular = [band for band, text in enumerate(texts) if Transform.parse(text).is_angle]
-    return repeat_bands(field, circular) if circular and not is_repeated(field.array) else field

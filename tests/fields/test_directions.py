@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from runs import QUICK, make_reconstructor, train
 
 from geogan import Reconstructor
-from geogan.archive import Standardiser, as_inside, directed
+from geogan.archive import Standardiser
 from geogan.evaluation import Scoring, score_methods
+from geogan.fields.directions import directed
 from geogan.fields.field import Field
 from geogan.fields.transforms import Transform
 from geogan.fields.variables import is_repeated, own_bands, repeat_bands
@@ -232,8 +233,8 @@ def test_a_scene_of_directions(angles):
 
 def test_a_model_knows_its_bands_again(angles, domain):
     model = small().fit(angles[0], domain=domain).model_
-    twice = as_inside(Field.of(angles[0]), model.standardiser)
-    assert twice.bands == 2 and as_inside(twice, model.standardiser) is twice
+    twice = model.standardiser.as_inside(Field.of(angles[0]))
+    assert twice.bands == 2 and model.standardiser.as_inside(twice) is twice
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])
