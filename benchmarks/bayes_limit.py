@@ -19,7 +19,7 @@ import torch
 import xarray as xr
 
 from geogan import Reconstructor
-from geogan.evaluation import EnsembleTally
+from geogan.evaluation.ensembles import EnsembleTally
 from geogan.operators.operator import Operator, add_noise
 from geogan.operators.parse import parse
 from geogan.presets import PRESETS

@@ -25,7 +25,7 @@ from geogan.fields.measurement import measure
 from geogan.filling import Task, Workers, plan_tasks
 from geogan.filling.tiles import Span
 from geogan.io import open_field
-from geogan.model import Model, Networks, grid_of, prepare_archive, reconstruct, save_model
+from geogan.model import Model, Networks, prepare_archive, reconstruct, save_model
 from geogan.model.networks import ErrorNet, UNet
 from geogan.operators.cloud import CloudMask
 from geogan.pipelines.fill import fill
@@ -53,22 +53,16 @@ def untrained(field: xr.DataArray, precision: str) -> Model:
     domain = np.isfinite(field.values).any(0)
     network = UNet(frames=5, width=32).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     torch.nn.init.normal_(network.leave.weight, std=1e-3)
-    y, x = grid_of(Field.of(field))
-
     return Model(
         network=network,
         prior=GaussianPrior(length=10.0, persistence=5.0, noise=0.15),
         operator=CloudMask(),
         standardiser=Standardiser.fit(Field.of(field, domain=domain)),
-        domain=domain,
         withheld=Withheld(np.full((field.sizes["time"], 1), -1, np.int32)),
         frames=5,
-        variable="sst",
-        units="degree_Celsius",
-        y=y,
-        x=x,
         precision=precision,
         error=ErrorNet(frames=5).eval().requires_grad_(False).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        **Model.labels_of(Field.of(field, domain=domain)),
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from geogan import Reconstructor
-from geogan.evaluation import EnsembleTally
+from geogan.evaluation.ensembles import EnsembleTally
 from geogan.fields.field import Field
 from geogan.filling import FillOptions, fill_field
 from geogan.model import Model

@@ -123,7 +123,8 @@ def _masks(paths: Data, source: Source) -> xr.Dataset:
 def _run(path: Path) -> dict[str, Any]:
     """Describe a run: its model, the data it was trained on, and whether it can be resumed."""
     # Describing a field takes a third of the time without torch.
-    from geogan.model import describe_model, load_model
+    from geogan.model import load_model
+    from geogan.pipelines.describe_model import describe_model
     from geogan.training import read_state_text
 
     found: dict[str, Any] = {"kind": "run"} | describe_model(load_model(path))

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geogan.evaluation.ensembles import EnsembleScore, EnsembleTally
+    from geogan.evaluation.ensembles import EnsembleScore
     from geogan.evaluation.evaluate_field import evaluate, scored_archive
     from geogan.evaluation.league import score_methods
     from geogan.evaluation.methods import METHODS
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "METHODS": "methods",
     "EnsembleScore": "ensembles",
-    "EnsembleTally": "ensembles",
     "LeagueTable": "tables",
     "Row": "rows",
     "Scoring": "scoring",
@@ -32,7 +31,6 @@ _HOMES = {
 __all__ = [
     "METHODS",
     "EnsembleScore",
-    "EnsembleTally",
     "LeagueTable",
     "Row",
     "Scoring",

@@ -11,7 +11,7 @@ import numpy as np
 from geogan.evaluation.categories import Category
 from geogan.evaluation.ensembles import EnsembleScore, EnsembleTally
 from geogan.evaluation.errors import Score, Tally
-from geogan.model import Spectrum, SpectrumTally
+from geogan.fields.spectra import Spectrum, SpectrumTally
 
 
 class Part(NamedTuple):

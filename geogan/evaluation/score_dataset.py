@@ -11,7 +11,7 @@ import xarray as xr
 from geogan.evaluation.ensembles import LEVELS
 from geogan.evaluation.rows import Row
 from geogan.evaluation.tables import LeagueTable
-from geogan.model import Spectrum
+from geogan.fields.spectra import Spectrum
 
 # Long names; those of the first group have the units of the field.
 _ERRORS = {

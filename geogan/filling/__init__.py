@@ -4,11 +4,10 @@ from geogan.filling.fill import FillOptions, adapt_model, fill_field
 from geogan.filling.job import Job
 from geogan.filling.plan import Plan, Task, plan_tasks
 from geogan.filling.regime import Regime
-from geogan.filling.task import Estimate, estimate
+from geogan.filling.task import estimate
 from geogan.filling.write import Reports, Workers, fill_product
 
 __all__ = [
-    "Estimate",
     "FillOptions",
     "Job",
     "Plan",

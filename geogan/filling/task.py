@@ -14,7 +14,7 @@ from geogan.archive import Archive
 from geogan.filling.blend import TaskAxis
 from geogan.filling.plan import Plan, Task
 from geogan.filling.tiles import Span, moved
-from geogan.model import Model, Reconstruction, draws_at, fill_film, spread_factor
+from geogan.model import Model, Reconstruction, spread_factor
 from geogan.prior import Film
 
 
@@ -69,17 +69,11 @@ def estimate(
             continue
         on_grid = tuple(moved(span.read, start) for span, start in zip((row, column), plan.origin))
         film, is_periodic = _read_film(model, archive, task.dates.read, *part), archive.spans(part[1])
-        noise = None
-        if members > 1:
-            pairs, width = -(-members // 2), model.domain.shape[1]
-            noise = torch.from_numpy(
-                draws_at(film.days.numpy(), *on_grid, bands=archive.bands, pairs=pairs, seed=seed, width=width)
-            )
-        tile = fill_film(
-            model.networks,
-            model.prior_of(*on_grid, is_periodic=is_periodic),
+        tile = model.fill(
             film,
-            noise=noise,
+            *on_grid,
+            members=members,
+            seed=seed,
             device=device,
             dates=task.network_dates,
             is_periodic=is_periodic,

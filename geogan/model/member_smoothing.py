@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from geogan.fields.circle import around
-from geogan.model.spectra import SpectrumTally
+from geogan.fields.spectra import SpectrumTally
+from geogan.model.member_spread import spread_factor
 from geogan.prior import Film
 
 # Largest number of smoothing steps, and reach of a step in cells: together they are less than the halo of a tile.
@@ -104,7 +105,6 @@ def fit_smoothing(
     ensembles: Iterable[Ensemble],
     *,
     blur: Callable[[Tensor], Tensor],
-    apart: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     seed: int = 0,
     is_periodic: bool = False,
 ) -> int:
@@ -124,9 +124,6 @@ def fit_smoothing(
         Independent films; iterated once.
     blur : callable
         Returns the measurement of members (M, T, C, h, w) without gaps and noise.
-    apart : callable
-        Returns the factor of the deviations from the predicted error, the spread and the gaps, each (T, C, h, w):
-        :func:`geogan.model.member_spread.spread_factor`.
     seed : int
         Seed of the noise.
     is_periodic : bool
@@ -138,7 +135,7 @@ def fit_smoothing(
         0 to :data:`MOST`; 0 if withheld clouds are too few or too small for a choice.
     """
     random = torch.Generator().manual_seed(seed)
-    tallies = [_powers(ensemble, blur, apart, random, is_periodic=is_periodic) for ensemble in ensembles]
+    tallies = [_powers(ensemble, blur, random, is_periodic=is_periodic) for ensemble in ensembles]
     for number, length in enumerate(LENGTHS):
         known = [lengths[number] for lengths in tallies if lengths[number][0].segments]
         if len(known) >= ENOUGH:
@@ -152,7 +149,6 @@ def fit_smoothing(
 def _powers(
     ensemble: Ensemble,
     blur: Callable[[Tensor], Tensor],
-    apart: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     random: torch.Generator,
     *,
     is_periodic: bool,
@@ -173,7 +169,8 @@ def _powers(
     if is_periodic:
         smoother = around(smoother, REACH)
     for _ in range(MOST + 1):
-        factor = apart(std, deviations.square().mean(0).sqrt().cpu().numpy(), gaps)
+        spread = deviations.square().mean(0).sqrt().cpu().numpy()
+        factor = spread_factor(std, spread, gaps, is_periodic=is_periodic)
         members = blur(field + torch.from_numpy(factor).to(field.device) * deviations) + added
         for tallies, length in zip(found, LENGTHS, strict=True):
             tally = SpectrumTally(length).add(reference, members.cpu().numpy(), where, is_periodic=is_periodic)

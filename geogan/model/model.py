@@ -13,14 +13,17 @@ import xarray as xr
 from geogan.archive import Screen, Standardiser, Withheld
 from geogan.fields.covariates import Covariates
 from geogan.fields.field import Field
+from geogan.fields.geography import geographic_kind
 from geogan.fields.grids import Misfit, part_around, part_of, places_of, span
 from geogan.fields.units import same_units
+from geogan.fields.variables import is_joined
 from geogan.model.calibration import Calibration
+from geogan.model.member_noise import draws_at
 from geogan.model.networks import ErrorNet, Generator
-from geogan.model.reconstruct import Networks
+from geogan.model.reconstruct import Networks, Reconstruction, fill_film
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
-from geogan.prior import GaussianPrior, Prior
+from geogan.prior import Film, GaussianPrior, Prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +138,46 @@ class Model:
             return None if self.prior is None else self.prior.around(is_periodic)
         return self.prior.part(y, x, (self.domain.shape[0], self.domain.shape[1]))
 
+    def fill(
+        self,
+        film: Film,
+        y: slice,
+        x: slice,
+        *,
+        members: int = 1,
+        seed: int = 0,
+        device: torch.device | None = None,
+        dates: slice = slice(None),
+        is_periodic: bool = False,
+    ) -> Reconstruction:
+        """Fill a film on some rows and columns of the grid.
+
+        Parameters
+        ----------
+        film : Film
+            As in :func:`geogan.model.reconstruct.fill_film`.
+        y, x : slice
+            Rows and columns of the grid; columns may lie beyond either end of a periodic grid.
+        members : int
+            Ensemble members: 1 for none, else they come in antithetic pairs, one more for an odd number.
+        seed : int
+            Seed of the members' noise, which depends only on seed, cell and date.
+        device : torch.device, optional
+            Device of the networks.
+        dates : slice
+            Frames to fill.
+        is_periodic : bool
+            Whether the last of these columns touches the first.
+        """
+        noise = None
+        if members > 1:
+            bands, pairs, width = film.values.shape[1], -(-members // 2), self.domain.shape[1]
+            noise = torch.from_numpy(
+                draws_at(film.days.numpy(), y, x, bands=bands, pairs=pairs, seed=seed, width=width)
+            )
+        prior = self.prior_of(y, x, is_periodic=is_periodic)
+        return fill_film(self.networks, prior, film, noise=noise, device=device, dates=dates, is_periodic=is_periodic)
+
     def check_finite(self) -> None:
         """Refuse a model with parameters that are not finite, which would fill every gap with NaN.
 
@@ -166,6 +209,27 @@ class Model:
             raise InputError(f"the model holds numbers that are not finite, in {shown}; train it again")
         if not (self.standardiser.scale > 0).all():
             raise InputError("the model holds a standardiser.scale that is not positive; train it again")
+
+    @staticmethod
+    def labels_of(field: Field) -> dict[str, Any]:
+        """Return what a model keeps of the labels of a field, by attribute: names, units, coordinates and domain."""
+        array, axes = field.array, field.axes
+        sides = {
+            side: geographic_kind(array[dim]) for side, dim in (("y", axes.y), ("x", axes.x)) if dim in array.coords
+        }
+        kinds = {side: kind for side, kind in sides.items() if kind is not None}
+        return {
+            "domain": field.domain,
+            "variable": str(array.name or "field"),
+            "units": str(array.attrs.get("units", "")),
+            "y": _numbers(array, axes.y),
+            "x": _numbers(array, axes.x),
+            "bands": field.band_names,
+            "band_units": field.band_units if is_joined(array) else (),
+            "calendar": field.calendar,
+            "kinds": kinds,
+            "places": {kind: at for kind, at in places_of(field).items() if kind not in ("y", "x", *kinds.values())},
+        }
 
     def place(self, source: Field) -> tuple[slice, slice]:
         """Return the rows and columns of the model's grid that a field covers.
@@ -255,8 +319,3 @@ def _numbers(source: xr.DataArray, name: str) -> np.ndarray | None:
     if name not in source.coords or source[name].dtype.kind not in "fiu":
         return None
     return source[name].values.astype(np.float64)
-
-
-def grid_of(source: Field) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the coordinates of a field's grid along y and x, if there are any."""
-    return _numbers(source.array, source.axes.y), _numbers(source.array, source.axes.x)

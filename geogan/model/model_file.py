@@ -35,7 +35,6 @@ from geogan.model.networks import GENERATORS, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
 from geogan.prior import ArchivePrior, GaussianPrior, Prior
-from geogan.prior.archive_covariance import MOST_CELLS
 
 # Tensors of an operator: the packed gaps of `geogan.operators.observed.ObservedGaps.state`.
 _OPERATOR_NAME = re.compile(r"operator\.(\d{1,2}\.)?(packed|runs|width)")
@@ -259,8 +258,10 @@ def _expected_header(text: Mapping[str, Any], header: Mapping[str, Entry]) -> di
     prior = text["prior"]
     if prior is not None and "steady" in prior:
         cells = rows * columns
-        if cells > MOST_CELLS:
-            raise ValueError(f"prior has a covariance of {cells:,} cells, where {MOST_CELLS:,} are the most")
+        if cells > ArchivePrior.most_cells:
+            raise ValueError(
+                f"prior has a covariance of {cells:,} cells, where {ArchivePrior.most_cells:,} are the most"
+            )
         expected["prior.covariance"] = Entry("F32", (bands, cells, cells))
     parts: dict[str, Any] = {"network": text["network"], "error": text["error"]}
     for part, plan in parts.items():

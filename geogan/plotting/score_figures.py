@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from geogan.evaluation import EnsembleScore
-    from geogan.model import Spectrum
+    from geogan.fields.spectra import Spectrum
 
 
 def plot_ranks(scores: Mapping[str, EnsembleScore]) -> Figure:
@@ -95,7 +95,7 @@ def plot_spectra(
 
     Examples
     --------
-    >>> from geogan.model import SpectrumTally
+    >>> from geogan.fields.spectra import SpectrumTally
     >>> field = np.random.default_rng(0).normal(size=(40, 64)).cumsum(1)
     >>> spectrum = SpectrumTally(16).add(field, 0.9 * field).score()
     >>> [ax.get_ylabel() for ax in plot_spectra({"mean": spectrum}, units="K").axes]

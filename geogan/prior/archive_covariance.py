@@ -24,9 +24,6 @@ from geogan.fields.circle import columns
 from geogan.operators.errors import InputError
 from geogan.prior.gaussian import GaussianPrior
 
-# Largest grid: the covariance is a dense matrix, and every iteration multiplies by it.
-MOST_CELLS = 4096
-
 
 @dataclass(frozen=True, eq=False)
 class ArchivePrior:
@@ -58,6 +55,8 @@ class ArchivePrior:
 
     # A training window must be the whole grid, and not mirrored.
     stationary: ClassVar[bool] = False
+    # Largest grid: the covariance is a dense matrix, and every iteration multiplies by it.
+    most_cells: ClassVar[int] = 4096
 
     covariance: Tensor
     persistence: float = 40.0
@@ -137,10 +136,10 @@ class ArchivePrior:
         True
         """
         _, bands, height, width = values.shape
-        if height * width > MOST_CELLS:
+        if height * width > cls.most_cells:
             raise InputError(
-                f"the covariance of {height} x {width} cells is too large; give {MOST_CELLS} cells at most, or use the "
-                "Gaussian field"
+                f"the covariance of {height} x {width} cells is too large; give {cls.most_cells} cells at most, or use "
+                "the Gaussian field"
             )
         if not bool(mask.any()):
             raise InputError("the archive has no observation, so it has no covariance; give its observations")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from geogan.archive import Archive
-from geogan.model import Calibration, Model, fit_smoothing, spread_factor
+from geogan.model import Calibration, Model, fit_smoothing
 from geogan.training.arithmetic import Arithmetic
 from geogan.training.judge import Judge
 from geogan.training.state import TrainState
@@ -108,6 +107,5 @@ def with_calibration(model: Model, judge: Judge | None) -> Model:
         seen.std, seen.error, clusters=seen.film, observation_error=seen.noise, level=seen.level
     )
     ensembles = judge.ensembles(model.network, model.error, calibration, precision=precision)
-    apart = partial(spread_factor, is_periodic=judge.is_periodic)
-    smoothing = fit_smoothing(ensembles, blur=judge.operator.blur, apart=apart, is_periodic=judge.is_periodic)
+    smoothing = fit_smoothing(ensembles, blur=judge.operator.blur, is_periodic=judge.is_periodic)
     return replace(model, calibration=calibration, smoothing=smoothing)

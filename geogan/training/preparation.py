@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,12 +28,9 @@ from geogan.fields.circle import taken
 from geogan.fields.covariates import Covariates
 from geogan.fields.durations import duration
 from geogan.fields.field import Field
-from geogan.fields.geography import geographic_kind
-from geogan.fields.grids import places_of
 from geogan.fields.marks import is_screened
 from geogan.fields.observation_error import error_checker, observation_error
-from geogan.fields.variables import is_joined
-from geogan.model import Model, grid_of
+from geogan.model import Model
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
@@ -206,7 +203,7 @@ def prepare_model(
         covariates=covariates,
         observation_error=known if known is None or isinstance(known, float) else str(known.name or "error"),
         screen=screen,
-        **_labels(field),
+        **Model.labels_of(field),
     )
     return Prepared(model, replace(archive, covariates=covariates), share, scale)
 
@@ -304,26 +301,6 @@ def _describe_first_guess(prior: Prior, scale: float, archive: Archive) -> str:
     lasting = "" if archive.independent else f"persistence {duration(prior.persistence)}, "
     error = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
     return f"first guess: {reach}, {lasting}noise {prior.noise:.2f}; error {error} on hidden clouds"
-
-
-def _labels(field: Field) -> dict[str, Any]:
-    """Return what a model keeps of the labels of a field: names, units, coordinates and domain."""
-    array, axes = field.array, field.axes
-    y, x = grid_of(field)
-    sides = {side: geographic_kind(array[dim]) for side, dim in (("y", axes.y), ("x", axes.x)) if dim in array.coords}
-    kinds = {side: kind for side, kind in sides.items() if kind is not None}
-    return {
-        "domain": field.domain,
-        "variable": str(array.name or "field"),
-        "units": str(array.attrs.get("units", "")),
-        "y": y,
-        "x": x,
-        "bands": field.band_names,
-        "band_units": field.band_units if is_joined(array) else (),
-        "calendar": field.calendar,
-        "kinds": kinds,
-        "places": {kind: at for kind, at in places_of(field).items() if kind not in ("y", "x", *kinds.values())},
-    }
 
 
 def check_size(field: Field, *, has_first_guess: bool) -> None:

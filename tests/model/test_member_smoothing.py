@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from geogan.model import spread_factor
 from geogan.model.member_smoothing import ENOUGH, MOST, Ensemble, fit_smoothing, smoothed
 from geogan.prior import Film
 
@@ -89,7 +88,7 @@ def ensembles(steps, *, count=24, noise=0.0, known=0.0, side=30, seed=0):
 
 
 def found(*args, **settings):
-    return fit_smoothing(ensembles(*args, **settings), blur=lambda x: x, apart=spread_factor)
+    return fit_smoothing(ensembles(*args, **settings), blur=lambda x: x)
 
 
 @pytest.mark.parametrize("steps", [0, 2, 5])

@@ -9,7 +9,7 @@ import xarray as xr
 
 from geogan.fields.field import Field
 from geogan.fields.variables import join_variables
-from geogan.model.model import grid_of
+from geogan.model import Model
 from geogan.operators.errors import InputError
 
 
@@ -64,7 +64,8 @@ def test_other_units_are_refused(kelvins):
 
 
 def test_the_grid_of_a_field():
-    y, x = grid_of(Field.of(field(3, 2, y=[3, 2, 1], x=["a", "b"])))
+    labels = Model.labels_of(Field.of(field(3, 2, y=[3, 2, 1], x=["a", "b"])))
+    y, x = labels["y"], labels["x"]
     assert y.tolist() == [3.0, 2.0, 1.0] and y.dtype == np.float64 and x is None
 
 

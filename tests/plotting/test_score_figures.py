@@ -10,7 +10,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from geogan.evaluation.ensembles import LEVELS, EnsembleTally
-from geogan.model.spectra import SpectrumTally
+from geogan.fields.spectra import SpectrumTally
 from geogan.operators.errors import InputError
 from geogan.plotting import plot_ranks, plot_reliability, plot_spectra
 

@@ -19,7 +19,7 @@ from geogan.model import Model
 from geogan.model.networks import Discriminator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, add_noise, dated_generator, each_tensor
-from geogan.training import objective
+from geogan.training import prior_discriminator, prior_generator
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -319,14 +319,14 @@ class _Trainer:
             scores = self.discriminator(
                 torch.cat([values[chosen], measured.values.detach()]), torch.cat([mask[chosen], measured.mask])
             )
-        discriminator_loss = objective.prior_discriminator(scores[:batch], scores[batch:])
+        discriminator_loss = prior_discriminator(scores[:batch], scores[batch:])
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         discriminator_loss.backward()
         self.discriminator_optimiser.step()
 
         self.discriminator.requires_grad_(False)
         with cast:
-            generator_loss = objective.prior_generator(self.discriminator(*measured))
+            generator_loss = prior_generator(self.discriminator(*measured))
         self.discriminator.requires_grad_(True)
         self.generator_optimiser.zero_grad(set_to_none=True)
         generator_loss.backward()

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from geogan.model.model import Model
+from geogan.model import Model
 from geogan.operators.parse import describe
 from geogan.settings import flattened
 

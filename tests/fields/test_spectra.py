@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geogan.model.spectra import Spectrum, SpectrumTally
+from geogan.fields.spectra import Spectrum, SpectrumTally
 from geogan.operators.errors import InputError
 
 
