@@ -26,7 +26,8 @@ from geogan.filling import Task, Workers, plan_tasks
 from geogan.filling.tiles import Span
 from geogan.io import open_field
 from geogan.model import Model, Networks, prepare_archive, reconstruct, save_model
-from geogan.model.networks import ErrorNet, UNet
+from geogan.model.networks import ErrorNet
+from geogan.model.networks.unet import UNet
 from geogan.operators.cloud import CloudMask
 from geogan.pipelines.fill import fill
 from geogan.prior import Film, GaussianPrior

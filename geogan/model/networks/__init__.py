@@ -19,7 +19,4 @@ __all__ = [
     "Discriminator",
     "ErrorNet",
     "Generator",
-    "SaganDiscriminator",
-    "SaganGenerator",
-    "UNet",
 ]
