@@ -41,7 +41,7 @@ def plot_ranks(scores: Mapping[str, EnsembleScore]) -> Figure:
 
     Examples
     --------
-    >>> from geogan.evaluation import EnsembleTally
+    >>> from geogan.evaluation.ensembles import EnsembleTally
     >>> random = np.random.default_rng(0)
     >>> members, truth = random.normal(size=(9, 500)), random.normal(size=500)
     >>> score = EnsembleTally().add_members(members, truth, np.array(True)).score()
@@ -177,7 +177,7 @@ def plot_reliability(scores: Mapping[str, EnsembleScore]) -> Figure:
 
     Examples
     --------
-    >>> from geogan.evaluation import EnsembleTally
+    >>> from geogan.evaluation.ensembles import EnsembleTally
     >>> truth = np.random.default_rng(0).normal(size=500)
     >>> score = EnsembleTally().add_normal(0 * truth, 0 * truth + 1, truth, np.array(True)).score()
     >>> plot_reliability({"model": score}).axes[0].get_xlabel()

@@ -17,8 +17,9 @@ from geogan.evaluation import Scoring
 from geogan.fields.field import Field
 from geogan.fields.observation_error import observation_error
 from geogan.filling.plan import TaskSizes
-from geogan.model import Networks, fill_film
+from geogan.model import Networks
 from geogan.model.networks import ErrorNet, UNet
+from geogan.model.reconstruct import fill_film
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise

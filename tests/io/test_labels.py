@@ -7,7 +7,8 @@ from runs import QUICK, make_reconstructor
 
 from geogan.archive.survey import check_field
 from geogan.fields.field import Field
-from geogan.io import as_field, choose_variable, open_field
+from geogan.fields.measured import choose_variable
+from geogan.io import as_field, open_field
 from geogan.io.labels import with_coordinates
 from geogan.operators.errors import InputError
 
