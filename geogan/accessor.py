@@ -84,7 +84,7 @@ class FieldAccessor:
         from geogan.plotting import plot_field, select_band, select_date
 
         return plot_field(
-            select_band(select_date(as_field(self._field).array, date), band),
+            select_band(select_date(as_field(self._field), date), band).array,
             ax=ax,
             cmap=cmap,
             limits=limits,

@@ -135,47 +135,55 @@ def _plot_data(data: Sequence[str | Path], out: Path, options: PlotOptions) -> t
     """Draw a product or a field; return how it was read."""
     given = Reading.of(options.group, options.dims, options.where)
     opened = open_source(data, variable=options.variable, reading=given)
-    field, reading = opened.field.array, opened.reading
-    if is_joined(field):
-        choices = " or ".join(f"--variable {variable.name}" for variable in split_variables(field))
+    field, reading, name = opened.field, opened.reading, opened.field.array.name
+    if is_joined(field.array):
+        choices = " or ".join(f"--variable {variable.name}" for variable in split_variables(field.array))
         raise InputError(f"a figure shows one variable, got {options.variable!r}; give {choices}")
-    source = _part_of_product(data, f"{field.name}_source", reading)
-    std = _part_of_product(data, f"{field.name}_std", reading)
-    truth = _same_variable(options.truth, field, reading)
-    observed = _same_variable(options.observed, field, reading)
+    source = _part_of_product(data, f"{name}_source", reading)
+    std = _part_of_product(data, f"{name}_std", reading)
+    truth = _same_variable(options.truth, str(name), reading)
+    observed = _same_variable(options.observed, str(name), reading)
     label = " ".join(map(str, data))
     parts = [(label, field), (label, source), (label, std), (options.truth, truth), (options.observed, observed)]
     for path, part in parts:
         if part is not None:
             # Reading here lets the error name the damaged file.
-            with explain_read_errors(str(path), str(part.name)):
-                select_date(part, options.date).load()
+            with explain_read_errors(str(path), str(part.array.name)):
+                select_date(part, options.date).array.load()
     if source is None and truth is None and observed is None:
-        domain = _domain(data, options.domain, opened.field, reading)
-        plot_field(select_band(select_date(field, options.date), options.band), domain=domain, path=out)
+        domain = _domain(data, options.domain, field, reading)
+        plot_field(select_band(select_date(field, options.date), options.band).array, domain=domain, path=out)
         return opened.notes
-    if observed is None:
-        observed = field if source is None else observed_part(field, source)
+    measured = field.array if observed is None else observed.array
+    if observed is None and source is not None:
+        measured = observed_part(field.array, source.array)
     plot_reconstruction(
-        observed, field, truth=truth, source=source, std=std, date=options.date, band=options.band, path=out
+        measured,
+        field.array,
+        truth=None if truth is None else truth.array,
+        source=None if source is None else source.array,
+        std=None if std is None else std.array,
+        date=options.date,
+        band=options.band,
+        path=out,
     )
     return opened.notes
 
 
-def _part_of_product(data: Data, name: str, reading: Reading) -> xr.DataArray | None:
+def _part_of_product(data: Data, name: str, reading: Reading) -> Field | None:
     """Open a variable of a filled product; None if the data have no such variable."""
     if name not in variable_names(data, reading=reading):
         return None
-    return open_source(data, variable=name, reading=reading.unconditional()).field.array
+    return open_source(data, variable=name, reading=reading.unconditional()).field
 
 
-def _same_variable(path: str | Path | None, field: xr.DataArray, reading: Reading) -> xr.DataArray | None:
-    """Open the variable with the field's name in another file, or the only variable of that file."""
+def _same_variable(path: str | Path | None, name: str, reading: Reading) -> Field | None:
+    """Open the variable of this name in another file, or the only variable of that file."""
     if path is None:
         return None
     reading = reading.beside()
-    name = str(field.name) if str(field.name) in variable_names(path, reading=reading) else None
-    return open_source(path, variable=name, reading=reading).field.array
+    found = name if name in variable_names(path, reading=reading) else None
+    return open_source(path, variable=found, reading=reading).field
 
 
 def _domain(data: Data, name: str | None, field: Field, reading: Reading) -> xr.DataArray | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from geogan.fields.field import Field
 from geogan.fields.quantities import full_turn, is_direction
 from geogan.operators.errors import InputError
 from geogan.plotting.captions import (
@@ -59,7 +60,7 @@ def plot_reconstruction(
         The nearest date is drawn; for samples, their number. By default, of up to twenty dates, the one whose
         observed share is nearest to one half.
     band : str or int, optional
-        As in :func:`select_band`.
+        Name of the band, or its number. By default red, green and blue together, or the first of other bands.
     path : str or Path, optional
         Save the figure to this file: PNG, PDF or SVG.
 
@@ -87,9 +88,10 @@ def plot_reconstruction(
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     target = None if path is None else figure_path(path)
-    fields = {"filled": filled, "observed": observed, "truth": truth, "source": source, "std": std}
-    given = select_common_date({name: field for name, field in fields.items() if field is not None}, date)
-    given = {name: select_band(field, band, like=given["filled"]) for name, field in given.items()}
+    arrays = {"filled": filled, "observed": observed, "truth": truth, "source": source, "std": std}
+    fields = {name: Field.of(array) for name, array in arrays.items() if array is not None}
+    fields = select_common_date(fields, date)
+    given = {name: select_band(field, band, like=fields["filled"]).array for name, field in fields.items()}
     filled, observed = given["filled"], given["observed"]
     _check_units(given)
     maps = _map_arrays(given)

@@ -3,9 +3,7 @@
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from geogan.fields.axes import Axes, find_axes
 from geogan.fields.field import Field
 from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
@@ -15,20 +13,20 @@ from geogan.plotting.captions import display_name, format_date, is_image
 _CANDIDATES = 20
 
 
-def select_date(field: xr.DataArray, date: str | float | np.datetime64 | None = None) -> xr.DataArray:
+def select_date(field: Field, date: str | float | np.datetime64 | None = None) -> Field:
     """Return the map of one date, or one sample.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
-        NaN in gaps.
+    field : Field
     date : str, float or datetime64, optional
         The nearest date is selected; for samples, their number, counted from 0. By default, of up to twenty dates,
         the one whose observed share is nearest to one half.
 
     Returns
     -------
-    field : DataArray, shape ([band,] y, x)
+    field : Field
+        Without time.
 
     Raises
     ------
@@ -38,34 +36,32 @@ def select_date(field: xr.DataArray, date: str | float | np.datetime64 | None = 
     Examples
     --------
     >>> from geogan.fields.synthetic import synthetic_sst
-    >>> select_date(synthetic_sst(days=4, size=24)["sst"], "2015-01-03").time.dt.day.item()
+    >>> select_date(Field.of(synthetic_sst(days=4, size=24)["sst"]), "2015-01-03").array.time.dt.day.item()
     3
     """
-    axes = find_axes(field)
-    if axes.time is None:
+    if field.axes.time is None:
         if date is not None:
             raise InputError(f"date {date} cannot be selected: the field is a single map; leave date out")
         return field
-    return _entry(field, axes, _half_observed(field, field) if date is None else _nearest(field, axes, date))
+    return _entry(field, _half_observed(field, field) if date is None else _nearest(field, date))
 
 
-def select_band(
-    field: xr.DataArray, band: str | int | None = None, *, like: xr.DataArray | None = None
-) -> xr.DataArray:
+def select_band(field: Field, band: str | int | None = None, *, like: Field | None = None) -> Field:
     """Return one band of a field; a field without bands as it is.
 
     Parameters
     ----------
-    field : DataArray, shape ([time,] [band,] y, x)
+    field : Field
     band : str or int, optional
         Name of the band, or its number, counted from 0. By default red, green and blue together, or the first
         of other bands.
-    like : DataArray, optional
+    like : Field, optional
         Field that names the bands, if this one does not.
 
     Returns
     -------
-    field : DataArray, shape ([time,] y, x), or ([time,] band, y, x) of red, green and blue
+    field : Field
+        Without bands, or of red, green and blue.
 
     Raises
     ------
@@ -74,11 +70,12 @@ def select_band(
 
     Examples
     --------
+    >>> import xarray as xr
     >>> optics = xr.DataArray(np.zeros((2, 3, 4)), dims=("band", "y", "x"), coords={"band": ["red", "nir"]})
-    >>> select_band(optics, "nir").band.item(), select_band(optics).band.item()
-    ('nir', 'red')
+    >>> [select_band(Field.of(optics), band).array.band.item() for band in ("nir", None)]
+    ['nir', 'red']
     """
-    axes = find_axes(field)
+    array, axes = field.array, field.axes
     if axes.band is None:
         if band is not None:
             raise InputError(f"band {band} cannot be selected: the field has no bands; leave band out")
@@ -86,28 +83,26 @@ def select_band(
     if band is None and _is_rgb(field if like is None else like):
         return field
     band = 0 if band is None else band
-    names, count = Field(field, axes).band_names, field.sizes[axes.band]
+    names, count = field.band_names, field.bands
     name = matching(band, names)
     # Python refuses to convert very long digit strings, and no field has 10**9 bands.
     number = int(band) if str(band).isascii() and str(band).isdecimal() and len(str(band)) < 10 else count
     index = number if name is None else list(names).index(name)
     if index < count:
-        title = {"long_name": f"{display_name(field)}, {names[index]}"} if names else {}
-        return field.isel({axes.band: index}).assign_attrs(title)
+        title = {"long_name": f"{display_name(array)}, {names[index]}"} if names else {}
+        return Field(array.isel({axes.band: index}).assign_attrs(title), axes._replace(band=None))
     known = f"{', '.join(names)}, or " if names else ""
     raise InputError(
         f"band must be {known}a number from 0 to {count - 1}, got {band!r}; choose one of them{suggestion(band, names)}"
     )
 
 
-def select_common_date(
-    fields: dict[str, xr.DataArray], date: str | float | np.datetime64 | None
-) -> dict[str, xr.DataArray]:
+def select_common_date(fields: dict[str, Field], date: str | float | np.datetime64 | None) -> dict[str, Field]:
     """Return the map of one date of each field.
 
     Parameters
     ----------
-    fields : dict of DataArray
+    fields : dict of Field
         By name; ``filled`` and ``observed`` must be there. The date is one of ``filled``.
     date : str, float or datetime64, optional
         As in :func:`select_date`.
@@ -118,57 +113,58 @@ def select_common_date(
         If a field has no map of that date.
     """
     filled, observed = fields["filled"], fields["observed"]
-    axes = find_axes(filled)
-    time: Any = None
-    if axes.time is None:
+    dim, time = filled.axes.time, None
+    if dim is None:
         if date is not None:
             raise InputError(f"date {date} cannot be selected: filled is a single map; leave date out")
     elif date is not None:
-        time = filled[axes.time].values[_nearest(filled, axes, date)]
+        time = filled.array[dim].values[_nearest(filled, date)]
     else:
-        has_same_dates = axes.time in observed.dims and observed.sizes[axes.time] == filled.sizes[axes.time]
-        time = filled[axes.time].values[_half_observed(observed, filled) if has_same_dates else 0]
+        has_same_dates = observed.axes.time == dim and observed.shape[0] == filled.shape[0]
+        time = filled.array[dim].values[_half_observed(observed, filled) if has_same_dates else 0]
     return {name: _map_at(field, time, name) for name, field in fields.items()}
 
 
-def _map_at(field: xr.DataArray, time: Any, name: str) -> xr.DataArray:
+def _map_at(field: Field, time: Any, name: str) -> Field:
     """Return the map of exactly one time; a field without time is returned as it is."""
-    axes = find_axes(field)
-    if axes.time is None:
+    if field.axes.time is None:
         return field
     if time is None:
-        if field.sizes[axes.time] == 1:
-            return field.isel({axes.time: 0})
+        if field.shape[0] == 1:
+            return _entry(field, 0)
         raise InputError(f"{name} has many dates and filled has none; select one date of {name} first")
-    index = np.flatnonzero(field[axes.time].values == time)
+    index = np.flatnonzero(field.array[field.axes.time].values == time)
     if not index.size:
         raise InputError(f"{name} has no map of {format_date(time)}, which filled has; select common dates")
-    return _entry(field, axes, int(index[0]))
+    return _entry(field, int(index[0]))
 
 
-def _entry(field: xr.DataArray, axes: Axes, index: int) -> xr.DataArray:
+def _entry(field: Field, index: int) -> Field:
     """Return the map at an index; a sample keeps its number as a coordinate."""
-    entry = field.isel({axes.time: index})
-    needs_number = axes.independent and axes.time not in entry.coords
-    return entry.assign_coords({axes.time: index}) if needs_number else entry
+    axes = field.axes
+    entry = field.array.isel({axes.time: index})
+    if axes.independent and axes.time not in entry.coords:
+        entry = entry.assign_coords({axes.time: index})
+    return Field(entry, axes._replace(time=None, independent=False))
 
 
-def _half_observed(observed: xr.DataArray, filled: xr.DataArray) -> int:
+def _half_observed(observed: Field, filled: Field) -> int:
     """Return the index of the date, of up to twenty, whose observed share is nearest to one half."""
-    axes = find_axes(filled)
-    candidates = np.unique(np.linspace(0, filled.sizes[axes.time] - 1, _CANDIDATES).round().astype(int))
-    counts = observed.isel({axes.time: candidates}).notnull().sum([d for d in filled.dims if d != axes.time]).values
+    time = filled.axes.time
+    candidates = np.unique(np.linspace(0, filled.shape[0] - 1, _CANDIDATES).round().astype(int))
+    seen = observed.array.isel({time: candidates}).notnull()
+    counts = seen.sum([dim for dim in filled.array.dims if dim != time]).values
     if filled is observed:
         complete = max(int(counts.max()), 1)
     else:
-        complete = max(int(filled.isel({axes.time: int(candidates[0])}).notnull().sum()), 1)
+        complete = max(int(filled.array.isel({time: int(candidates[0])}).notnull().sum()), 1)
     return int(candidates[np.argmin(np.abs(counts / complete - 0.5))])
 
 
-def _nearest(field: xr.DataArray, axes: Axes, date: str | float | np.datetime64) -> int:
+def _nearest(field: Field, date: str | float | np.datetime64) -> int:
     """Return the index of the nearest date, within the record plus one time step; or the number of a sample."""
-    times = field[axes.time].values
-    if axes.independent:
+    times = field.array[field.axes.time].values
+    if field.axes.independent:
         if str(date).isdecimal() and int(str(date)) < len(times):
             return int(str(date))
         raise InputError(
@@ -208,10 +204,10 @@ def _as_days(step: Any) -> float:
     return step.total_seconds() / 86400 if hasattr(step, "total_seconds") else float(step)
 
 
-def _is_rgb(field: xr.DataArray) -> bool:
+def _is_rgb(field: Field) -> bool:
     """Return whether the bands are red, green and blue, by their names or because an image has three."""
-    axes = find_axes(field)
-    if axes.band is None or field.sizes[axes.band] != 3:
+    band = field.axes.band
+    if band is None or field.bands != 3:
         return False
-    names = tuple(name.lower() for name in Field(field, axes).band_names)
-    return names in (("red", "green", "blue"), ("r", "g", "b")) or is_image(field) or axes.band.lower() == "rgb"
+    names = tuple(name.lower() for name in field.band_names)
+    return names in (("red", "green", "blue"), ("r", "g", "b")) or is_image(field.array) or band.lower() == "rgb"

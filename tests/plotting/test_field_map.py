@@ -4,6 +4,7 @@ import matplotlib
 import numpy as np
 import pytest
 
+from geogan.fields.field import Field
 from geogan.operators.errors import InputError
 from geogan.plotting import plot_field, plot_reconstruction, select_date
 from geogan.plotting.colours import GAP_OF_IMAGES
@@ -31,7 +32,7 @@ def test_errors(a_field):
 
 
 def test_an_image_is_drawn_in_colour_with_the_first_row_on_top(pictures):
-    image = select_date(pictures(), "2")
+    image = select_date(Field.of(pictures()), "2").array
     gappy = image.where(~((image.y == 0) & (image.x == 0)))
     ax = plot_field(gappy)
     (mesh,) = ax.collections
@@ -43,6 +44,6 @@ def test_an_image_is_drawn_in_colour_with_the_first_row_on_top(pictures):
 
 def test_gaps_of_grey_images_are_not_grey(pictures):
     grey = pictures(bands=1)
-    ax = plot_field(select_date(grey.where(grey.x > 3), 0))
+    ax = plot_field(select_date(Field.of(grey.where(grey.x > 3)), 0).array)
     assert matplotlib.colors.to_hex(ax.get_facecolor()) == GAP_OF_IMAGES
     assert ax.collections[0].get_clim() == (-1, 1) and ax.collections[0].get_cmap().name == "gray"

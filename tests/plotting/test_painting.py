@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from geogan.fields.field import Field
 from geogan.plotting import plot_field, select_date
 from geogan.plotting.colours import GAP
 
@@ -42,7 +43,7 @@ def test_an_empty_map_and_a_large_one(a_field):
 
 
 def test_a_missing_colour_band_has_the_shade_of_a_gap(pictures):
-    image = select_date(pictures(), 1)
+    image = select_date(Field.of(pictures()), 1).array
     (mesh,) = plot_field(image.where((image.band != "green") | (image.x > 5))).collections
     grey = matplotlib.colors.to_rgb(GAP)[1]
     assert (mesh.get_array()[:, :6, 1] == grey).all() and (mesh.get_array()[:, :6, 3] == 1).all()
