@@ -10,6 +10,7 @@ import xarray as xr
 from geogan.archive.archive import Archive
 from geogan.archive.standardiser import Standardiser
 from geogan.fields.field import Field
+from geogan.settings import TrainConfig
 
 
 def assert_equal(film, other):
@@ -17,7 +18,7 @@ def assert_equal(film, other):
     assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
-def archive_of(field, domain, *, seed=5, memory=None):
+def archive_of(field, domain, *, seed=5, memory=TrainConfig.memory):
     field = Field.of(field, domain=domain)
     archive = Archive.of(field, Standardiser.fit(field), memory=memory)
     cells = domain.sum() * archive.bands
@@ -69,7 +70,7 @@ def test_a_lazy_archive_reads_the_same_and_stays_lazy(gappy, domain, archive):
     assert_equal(lazy.read(slice(2, 20), slice(1, 18)), archive.read(slice(2, 20), slice(1, 18)))
     assert lazy.field.chunks is not None and lazy.held().field.chunks is None
     assert archive.held() is archive
-    large = archive_of(gappy.chunk(time=4, lat=7), domain, memory=10)
+    large = archive_of(gappy.chunk(time=4, lat=7), domain, memory=40)
     assert large.held() is large
 
 
@@ -123,7 +124,7 @@ def test_samples_are_read_by_their_numbers(gappy, domain):
 
 
 def test_a_film_within_a_loaded_part_is_the_same_film(gappy, domain, archive):
-    lazy = archive_of(gappy.chunk(time=4, lat=7), domain, memory=10).held()
+    lazy = archive_of(gappy.chunk(time=4, lat=7), domain, memory=40).held()
     t, y, x = slice(4, 25), slice(2, 19), slice(1, 24)
     loaded = lazy.load(t, y, x)
     assert loaded.values.dtype == np.float32

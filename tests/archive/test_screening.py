@@ -112,7 +112,7 @@ def test_the_result_does_not_depend_on_chunks(spoilt, domain):
     whole = archive.screened().field.values
     assert is_screened(whole).sum() > 20
     for chunks in ({"time": 1}, {"time": 7, "lat": 5, "lon": 9}, {"lat": 3}):
-        lazy = Archive.of(Field.of(field.chunk(chunks), domain=domain), archive.standardiser, memory=10)
+        lazy = Archive.of(Field.of(field.chunk(chunks), domain=domain), archive.standardiser, memory=40)
         lazy = dataclasses.replace(lazy, screen=screen).screened().field
         assert lazy.chunks is not None
         np.testing.assert_array_equal(is_screened(lazy.values), is_screened(whole))
@@ -134,7 +134,7 @@ def test_neighbours_are_found_across_the_seam(spoilt):
         screen = Screen((0.0,), (0.5,), (0.25,), threshold=5.0)
         archive = dataclasses.replace(Archive.of(Field.of(one, domain=domain), standardiser), screen=screen)
         assert archive.is_periodic
-        lazy = Archive.of(Field.of(one.chunk(lon=7, time=4), domain=domain), standardiser, memory=10)
+        lazy = Archive.of(Field.of(one.chunk(lon=7, time=4), domain=domain), standardiser, memory=40)
         lazy = dataclasses.replace(lazy, screen=screen)
         rows, columns = (Span(slice(0, size), slice(0, size)) for size in (20, 24))
         dates = Span(slice(3, 9), slice(2, 11))
