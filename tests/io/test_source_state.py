@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from geogan.io import describe_source
+from geogan.operators.errors import InputError
 
 
 @pytest.fixture
@@ -31,6 +32,13 @@ def rewrite(path):
     path.write_bytes(bytes(content))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
+
+def test_a_folder_that_is_no_store_is_refused_before_its_files_are_listed(tmp_path, monkeypatch):
+    (tmp_path / "notes.txt").write_text("")
+    monkeypatch.setattr(os, "walk", lambda *args, **options: pytest.fail("the folder is listed"))
+    with pytest.raises(InputError, match="is a folder but not a Zarr store"):
+        describe_source([str(tmp_path)])
 
 
 def test_a_file_rewritten_in_place_with_its_size_and_time_is_noticed(file):
