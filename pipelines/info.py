@@ -122,7 +122,7 @@ def _masks(paths: Data, source: Source) -> xr.Dataset:
 
 def _run(path: Path) -> dict[str, Any]:
     """Describe a run: its model, the data it was trained on, and whether it can be resumed."""
-    # Describing a field takes a third of the time without torch.
+    # A field is described without the modules of models and training, which take long to import.
     from geogan.model import load_model
     from geogan.pipelines.describe_model import describe_model
     from geogan.training import read_state_text
