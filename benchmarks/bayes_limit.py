@@ -25,7 +25,7 @@ from geogan.operators.parse import parse
 from geogan.presets import PRESETS
 from geogan.prior import GaussianPrior
 from geogan.settings import by_object
-from geogan.training.checkpoint import Checkpoint
+from geogan.training import Checkpoint
 
 SIDE, TEST, MEMBERS = 32, 256, 8
 CLOUDS = "cloud_mask:coverage=0.5,spread=0.1,scale=4"

@@ -8,7 +8,7 @@ from dataclasses import fields
 from geogan import Reconstructor
 from geogan.pipelines import train as pipeline
 from geogan.presets import preset_settings
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import GaussianPrior
 from geogan.settings import DataConfig, by_object
 
 PRIOR = GaussianPrior(length=6.0, persistence=8.0, noise=0.05)

@@ -6,16 +6,14 @@ import pytest
 import xarray as xr
 
 import geogan
-from geogan.archive.standardiser import Standardiser
-from geogan.archive.withheld import Withheld
+from geogan.archive import Standardiser, Withheld
 from geogan.corruption import corrupt
 from geogan.coverage import coverage
 from geogan.fields.synthetic import synthetic_sst
-from geogan.model.model import Model
-from geogan.model.model_file import save_model
+from geogan.model import Model, save_model
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import GaussianPrior
 
 
 @pytest.fixture(scope="module")

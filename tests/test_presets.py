@@ -17,8 +17,8 @@ from geogan.operators.errors import InputError
 from geogan.operators.pixels import RemovePixel
 from geogan.presets import PRESETS, preset, preset_settings
 from geogan.settings import Objective, Settings
+from geogan.training import Inputs, prepare_training
 from geogan.training.run import block_pool
-from geogan.training.setup import Inputs, prepare_training
 from geogan.training.start import start_state
 
 

@@ -17,13 +17,12 @@ from geogan import Reconstructor
 from geogan.compute.device import find_device
 from geogan.compute.processes import ALONE
 from geogan.files.lock import locked
-from geogan.model.model_file import load_model
+from geogan.model import load_model
 from geogan.operators.errors import InputError
 from geogan.presets import PRESETS
 from geogan.settings import NetworkConfig, TrainConfig
-from geogan.training import run
+from geogan.training import Checkpoint, run
 from geogan.training import step as step_module
-from geogan.training.checkpoint import Checkpoint
 from geogan.training.judge import Selection
 from geogan.training.loop import CollapseWatch
 from geogan.training.start import start_state

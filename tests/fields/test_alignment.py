@@ -11,7 +11,7 @@ from geogan.fields.observation_error import observation_error
 from geogan.io import as_field
 from geogan.operators.errors import InputError
 from geogan.presets import PRESETS
-from geogan.training.checkpoint import Checkpoint
+from geogan.training import Checkpoint
 
 
 def small(**more):

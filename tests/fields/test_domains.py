@@ -9,13 +9,13 @@ import xarray as xr
 from runs import QUICK, make_reconstructor
 from typer.testing import CliRunner
 
-from geogan.archive.survey import check_field
+from geogan.archive import check_field
 from geogan.cli import app
 from geogan.fields.coastlines import land_cells
 from geogan.fields.domains import known_domain, named_domain, surface
 from geogan.fields.field import Field
 from geogan.io import find_domain, open_field, open_masks
-from geogan.model.model_file import load_model
+from geogan.model import load_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.info import info
 

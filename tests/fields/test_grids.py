@@ -11,7 +11,7 @@ import geogan
 from geogan.fields.field import Field
 from geogan.fields.grids import Misfit, difference, part_of, places_of
 from geogan.fields.observation_error import observation_error
-from geogan.model.model_file import load_model, save_model
+from geogan.model import load_model, save_model
 from geogan.operators.errors import InputError
 
 LAT, LON = np.linspace(40.0, 43.8, 20), np.linspace(0.0, 4.6, 24)

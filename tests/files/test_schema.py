@@ -6,9 +6,9 @@ import pytest
 
 from geogan.files.schema import DoneLine, FillText, MetricsLine, ModelText, PartialText, RunText, check
 from geogan.files.tensor_header import read_header
-from geogan.model.model_file import save_model
+from geogan.model import save_model
 from geogan.settings import Settings
-from geogan.training.setup import settings_json
+from geogan.training import settings_json
 
 
 def test_every_setting_passes_and_no_other_entry_does():

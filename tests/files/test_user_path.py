@@ -7,7 +7,7 @@ import pytest
 import geogan
 from geogan.files.user_path import user_path
 from geogan.io import open_field
-from geogan.model.model_file import load_model, save_model
+from geogan.model import load_model, save_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.plot import plot
 from geogan.product import write_dataset

@@ -17,8 +17,7 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.operator import Observation, Operator, Theta, add_noise
-from geogan.prior import Film
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import Film, GaussianPrior
 from geogan.settings import Objective, TrainConfig
 from geogan.training import objective
 from geogan.training.recorruption import RECORRUPTION

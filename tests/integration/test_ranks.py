@@ -16,20 +16,19 @@ import xarray as xr
 from runs import make_reconstructor
 
 import geogan.training.loop
-from geogan.archive.archive import Archive
-from geogan.archive.standardiser import Standardiser
+from geogan.archive import Archive, Standardiser
 from geogan.cli import app, main
 from geogan.compute.device import find_device
 from geogan.compute.processes import SUM_LIMIT, Ranks, joined
 from geogan.fields.field import Field
 from geogan.files.tensor_file import read_tensors
 from geogan.io import open_field
-from geogan.model.model_file import load_model
+from geogan.model import load_model
 from geogan.model.networks import Discriminator, ErrorNet, SaganGenerator, UNet
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import GaussianPrior
 from geogan.settings import Objective, TrainConfig
 from geogan.training import preparation
 from geogan.training.block_pool import BlockPool

@@ -9,9 +9,7 @@ from geogan.model.networks import Discriminator, ErrorNet, SaganDiscriminator, S
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
-from geogan.prior import Film
-from geogan.prior.gaussian import GaussianPrior
-from geogan.prior.nearness import ASPECTS
+from geogan.prior import ASPECTS, Film, GaussianPrior
 from geogan.settings import TrainConfig
 from geogan.training.state import TrainState
 from geogan.training.step import Problem, train_step

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from runs import QUICK, make_reconstructor
 
-from geogan.archive.survey import check_field
+from geogan.archive import check_field
 from geogan.fields.field import Field
 from geogan.fields.measured import choose_variable
 from geogan.io import as_field, open_field

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from runs import QUICK, make_reconstructor
 
 import geogan
-from geogan.archive.survey import check_field
+from geogan.archive import check_field
 from geogan.fields.field import Field
 from geogan.fields.marks import GAP_RULES, count_gaps
 from geogan.io import as_field, open_field, open_maps, open_source

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from geogan.archive.survey import check_field
+from geogan.archive import check_field
 from geogan.fields.axes import find_axes
 from geogan.fields.field import Field
 from geogan.io import open_field, open_source

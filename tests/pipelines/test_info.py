@@ -8,16 +8,14 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from geogan.archive.standardiser import Standardiser
-from geogan.archive.withheld import Withheld
+from geogan.archive import Standardiser, Withheld
 from geogan.corruption import corrupt
 from geogan.fields.synthetic import synthetic_sst
-from geogan.model.model import Model
-from geogan.model.model_file import save_model
+from geogan.model import Model, save_model
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.pipelines.info import info
-from geogan.prior.gaussian import GaussianPrior
+from geogan.prior import GaussianPrior
 
 
 @pytest.fixture(scope="module")

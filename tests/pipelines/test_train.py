@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from geogan.files.run_folder import METRICS
 from geogan.files.tensor_file import read_tensors
-from geogan.model.model_file import load_model
+from geogan.model import load_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.train import resume
 from geogan.reconstructor import Reconstructor

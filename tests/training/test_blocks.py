@@ -8,8 +8,7 @@ import pytest
 import torch
 import xarray as xr
 
-from geogan.archive.archive import Archive
-from geogan.archive.standardiser import Standardiser
+from geogan.archive import Archive, Standardiser
 from geogan.fields.field import Field
 from geogan.operators.cloud import CloudMask
 from geogan.operators.convolve import ConvolveNoise

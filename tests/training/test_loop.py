@@ -9,8 +9,7 @@ import torch
 from small_training import ALL, CROP, FRAMES, PLAIN, Identity, same, state_of, weights
 from torch import nn
 
-from geogan.archive.archive import Archive
-from geogan.archive.standardiser import Standardiser
+from geogan.archive import Archive, Standardiser
 from geogan.fields.field import Field
 from geogan.model.networks import ErrorNet, UNet
 from geogan.operators.cloud import CloudMask

@@ -10,9 +10,8 @@ import pytest
 import torch
 import xarray as xr
 
+from geogan.archive import Archive, check_field
 from geogan.archive import observed as masks
-from geogan.archive.archive import Archive
-from geogan.archive.survey import check_field
 from geogan.fields.field import Field
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose

@@ -5,7 +5,7 @@ import pytest
 import torch
 import xarray as xr
 
-from geogan.archive.survey import check_field
+from geogan.archive import check_field
 from geogan.fields.field import Field
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
