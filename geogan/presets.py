@@ -8,7 +8,7 @@ from typing import Any
 from geogan.operators.choices import choice
 from geogan.settings import Settings, by_object
 
-# Descent, apart from what is descended.
+# Settings of the paper's optimisers, without its objective.
 OPTIMISER: dict[str, Any] = {
     "rate_generator": 1e-4,
     "rate_discriminator": 4e-4,

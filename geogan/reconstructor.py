@@ -1,4 +1,4 @@
-"""Reconstructor: train on a gappy field, fill it, save what was learned."""
+"""Reconstructor: train on a gappy field, fill it, save the model."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from geogan.model import Model, load_model, save_model
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse
+from geogan.operators.wording import counted
 from geogan.prior import GaussianPrior
 from geogan.settings import GROUP_OF, GROUPS, NetworkConfig, Objective, Settings, TrainConfig
 from geogan.training import Checkpoint, Inputs, Progress, claimed, prepare_training, train_model
@@ -195,7 +196,7 @@ class Reconstructor:
         if not hasattr(self, "model_"):
             return "not fitted"
         scores = self.model_.scores
-        words = f"fitted to {self.model_.variable}, {scores.get('steps') or 0} steps"
+        words = f"fitted to {self.model_.variable}, {counted(scores.get('steps') or 0, 'step')}"
         if scores.get("withheld") is None:
             return f"{words}, no error on withheld observations"
         units = scores.get("units", "")
@@ -241,7 +242,7 @@ class Reconstructor:
             Called with a :class:`~geogan.training.loop.Progress` now and then, and with what turns its scores
             from anomalies into the field's units.
         message : callable, optional
-            Called with sentences about what was found and decided.
+            Called with one sentence for each result and decision.
 
         Returns
         -------
@@ -296,7 +297,7 @@ class Reconstructor:
         screen: bool | float | None = None,
         message: Callable[[str], None] | None = None,
     ) -> xr.Dataset:
-        """Fill the gaps of a field; lazily where it is lazy.
+        """Fill the gaps of a field; a lazy field gives a lazy product.
 
         Parameters
         ----------
@@ -338,7 +339,7 @@ class Reconstructor:
         )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write what was learned into a folder.
+        """Write the model and its settings into a folder.
 
         Parameters
         ----------

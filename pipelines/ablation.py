@@ -12,6 +12,7 @@ from rich.console import Console
 
 from geogan.files.run_folder import ABLATION, is_run
 from geogan.model import Model, load_model
+from geogan.operators.wording import counted
 from geogan.pipelines.train import train
 from geogan.settings import DataConfig, Objective, Settings, flattened
 
@@ -55,7 +56,7 @@ def ablated(
         return load_model(path)
     if console is not None:
         steps, seconds = model.scores["steps"], model.scores["seconds"]
-        console.print(f"training without the prior term, once, {steps} steps (at most {seconds:.0f} s)")
+        console.print(f"training without the prior term, once, {counted(steps, 'step')} (at most {seconds:.0f} s)")
     config: dict[str, Any] = {each.name: described.get(each.name) for each in fields(DataConfig)}
     config |= {
         "data": data,

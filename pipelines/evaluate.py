@@ -26,7 +26,7 @@ from geogan.settings import check_settings
 
 @dataclass(frozen=True)
 class Inputs:
-    """How the data are read, and what they are compared with.
+    """Options of the reading, and the truth to compare with.
 
     Attributes
     ----------

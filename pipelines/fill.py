@@ -24,23 +24,23 @@ Mode = Literal["new", "overwrite", "append"]
 
 @dataclass(frozen=True)
 class Selection:
-    """What is read of the data, and how.
+    """Options that select and read the data.
 
     Attributes
     ----------
     variable : str or sequence of str, optional
-        By default the model's variables where the data have them, else the data's only one. Several variables are each
-        written with source flags and predicted error.
+        By default the model's variables if the data have them, else the only variable of the data. Several variables
+        are written, each with source flags and predicted error.
     time : str, optional
         Dates to write; the dates around them are read too.
     group, dims, where : optional
-        How the data are read, as in `geogan.io.open_field`; by default as in the training. An empty text
+        Options of the reading, as in `geogan.io.open_field`; by default those of the training. An empty text
         stands for none.
     skip_bad : bool
-        Take chunks of the data that cannot be read for gaps; their cells are flagged as unreadable, and counted at the
-        end. Otherwise the first of them stops the fill.
+        Treat unreadable chunks of the data as gaps; their cells are flagged and counted at the end. Otherwise the
+        first unreadable chunk stops the fill.
     allow_product : bool
-        Accept a filled product of geogan as the data, and take its estimates for observations.
+        Accept a filled product of geogan as the data; its estimates count as observations.
     """
 
     variable: str | Sequence[str] | None = None
@@ -78,14 +78,13 @@ def fill(
     options : FillOptions, optional
     selection : Selection, optional
     mode : {"new", "overwrite", "append"}
-        ``"overwrite"`` replaces an earlier product of geogan, and what is done of one that was begun with other
-        options. Where the archive has changed since the same fill was finished, only regions that read changed dates
-        are filled.
-        ``"append"``: ``out`` is a finished product whose dates are the first of the archive's, and only regions that
-        read new or changed dates are filled. The old product stays in its place until the longer one is finished.
+        ``"overwrite"`` replaces an earlier product of geogan, and an unfinished one with other options. If the archive
+        has changed since the same fill was finished, only tasks that read changed dates are filled.
+        ``"append"``: ``out`` is a finished product whose dates are the first of the archive's, and only tasks that
+        read new or changed dates are filled. The old product stays in place until the longer one is finished.
     workers : Workers, optional
     console : Console, optional
-        Where to show messages and progress; None for silence.
+        Console for messages and progress; None for silence.
 
     Returns
     -------
@@ -95,7 +94,7 @@ def fill(
     Raises
     ------
     InputError
-        If something cannot be used. Nothing is written under the name ``out`` then.
+        If an input cannot be used; nothing is then written under the name ``out``.
     """
     workers = workers or Workers()
     place = check_output(out, overwrite=True)
@@ -141,7 +140,7 @@ def job_of(data: Data, model: str | Path, options: FillOptions, selection: Selec
 def reading_of(
     model: str | Path, *, group: str | None, dims: str | Mapping[str, str] | None, where: str | None
 ) -> Reading:
-    """Return how data are read: as asked for, else as in the training of a model."""
+    """Return the options of the reading: those given, else those of the training of a model."""
     run = read_run(Path(model)) if holds(Path(model), RUN) else {}
     trained = Reading.of(run.get("group"), run.get("dims"), run.get("where"))
     trained = replace(trained, is_beside=not (group or dims))

@@ -80,14 +80,14 @@ def info(
         given = ", ".join(name for name, value in options.items() if value is not None)
         if given:
             raise InputError(f"{paths[0]} is a run, which records how its data are read; leave {given} out")
-        found = _run(user_path(paths[0]))
+        description = _run(user_path(paths[0]))
     else:
         source = open_source(paths, variable=variable, time=time, reading=reading)
         selection = {"variable": variable, "time": time, "domain": domain}
-        found = _data(paths, source, {name: value for name, value in selection.items() if value is not None})
+        description = _data(paths, source, {name: value for name, value in selection.items() if value is not None})
     if console is not None:
-        print_report(found, console)
-    return found
+        print_report(description, console)
+    return description
 
 
 def _data(paths: Sequence[str | Path], source: Source, selection: Mapping[str, str]) -> dict[str, Any]:
@@ -127,19 +127,19 @@ def _run(path: Path) -> dict[str, Any]:
     from geogan.pipelines.describe_model import describe_model
     from geogan.training import read_state_text
 
-    found: dict[str, Any] = {"kind": "run"} | describe_model(load_model(path))
+    description: dict[str, Any] = {"kind": "run"} | describe_model(load_model(path))
     record = read_run(path) if holds(path, RUN) else {}
     data = record.get("data")
-    found["trained_on"] = {"data": data, **found["trained_on"]}
-    found["trained_on"] |= {name: record.get(name) for name in ("domain", "time")}
+    description["trained_on"] = {"data": data, **description["trained_on"]}
+    description["trained_on"] |= {name: record.get(name) for name in ("domain", "time")}
     is_resumable = holds(path, STATE)
     if is_resumable:
         state = read_state_text(path)
-        found["training"] |= {"steps": state["step"], "minutes": state["seconds"] / 60}
-    found["training"]["can_be_resumed"] = is_resumable
+        description["training"] |= {"steps": state["step"], "minutes": state["seconds"] / 60}
+    description["training"]["can_be_resumed"] = is_resumable
     names = " ".join(shlex.quote(str(name)) for name in data or ["DATA"])
-    found["next"] = f"geogan fill {names} --model {shlex.quote(str(path))} --out filled.zarr"
-    return found
+    description["next"] = f"geogan fill {names} --model {shlex.quote(str(path))} --out filled.zarr"
+    return description
 
 
 def _times_read(field: Field) -> str:

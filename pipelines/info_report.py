@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 _IN_DAYS = ("median_step_days", "persistence_days")
 
 
-def print_report(found: Mapping[str, Any], console: "Console") -> None:
+def print_report(description: Mapping[str, Any], console: "Console") -> None:
     """Print one table for each section, then the next command."""
-    for title, section in found.items():
+    for title, section in description.items():
         if isinstance(section, dict):
             console.print(_table(title, section))
             console.print()
     console.print("next", style="bold", highlight=False)
-    console.print(found["next"], markup=False, highlight=False, soft_wrap=True)
+    console.print(description["next"], markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(title: str, section: dict[str, Any]) -> "Table":

@@ -49,9 +49,10 @@ def train(
     Parameters
     ----------
     data : DataConfig
-        The archive and what goes with it. The domain is a word or a variable, as in :func:`geogan.io.find_domain`; by
-        default a mask of the data that holds the observed cells, else what the standard name tells, as in
-        :func:`geogan.fields.domains.known_domain`. Clean fields have a variable of the same name, or one only.
+        The archive, with its domain, errors and clean fields. The domain is a word or a variable, as in
+        :func:`geogan.io.find_domain`; by default a mask of the data that holds the observed cells, else sea or land by
+        the standard name, as in :func:`geogan.fields.domains.known_domain`. Clean fields have a variable of the same
+        name, or one only.
     settings : Settings, optional
         Parameters of :class:`geogan.reconstructor.Reconstructor`.
     out : str or Path, optional
@@ -76,7 +77,7 @@ def train(
     """
     if not data.data:
         raise InputError("training needs a field, got none; give its path or --data FIELD")
-    # A missing file is named first: a run of the default name would hide it.
+    # Check the paths first: the error about an existing run of the default name would hide a missing file.
     find_paths(data.data)
     if data.clean:
         find_paths(data.clean)
@@ -87,7 +88,7 @@ def train(
         check_free(
             out,
             overwrite=overwrite,
-            ways=f"go on with --resume {out}, replace it with --overwrite, or give --out",
+            ways=f"resume it with --resume {out}, replace it with --overwrite, or give another --out",
             other="--out",
         )
     reconstructor = Reconstructor(**vars(settings or Settings()), device=device)
@@ -115,7 +116,7 @@ def resume(
     changes : mapping, optional
         New values of ``steps``, ``minutes`` and ``threads``, by name.
     data : sequence of path or URL
-        The archive, where it is no longer in its place.
+        The archive, if its path has changed.
     device : str
     save_every : float
         Interval between two saves, in seconds.
@@ -130,7 +131,7 @@ def resume(
     Raises
     ------
     InputError
-        If the folder is no run, its archive has changed, or a file is damaged.
+        If the folder is not a run, its archive has changed, or a file is damaged.
     """
     out = user_path(run)
     check_files(out)
@@ -175,7 +176,7 @@ def _fit(
                 opened.field.array, **opened.beside, checkpoint=checkpoint, progress=report.show, message=report.message
             )
         except Exception:
-            # A failure leaves nothing behind; a kill leaves what the run can be begun again with.
+            # After a failure the folder is removed; after a kill, run.json allows the run to be started again.
             if is_new:
                 discard_begun(out)
             raise
@@ -184,17 +185,17 @@ def _fit(
 
 
 def _begun_again(out: Path, described: Mapping[str, Any], device: str) -> Reconstructor:
-    """Return what trains a run that was killed before its first state was saved, under the run's settings.
+    """Return a new `Reconstructor` for a run that was killed before its first state was saved.
 
     Raises
     ------
     InputError
-        If the model is a trained one, and only its state is gone.
+        If the run has a trained model, and only its state is missing.
     """
     settings = described.get("settings")
     if settings is None or (is_run(out) and not is_just_begun(out)):
         raise InputError(
-            f"{out} cannot be gone on with: it has no {STATE}; train it again with --overwrite, or give another --out"
+            f"{out} cannot be resumed: it has no {STATE}; train it again with --overwrite, or give another --out"
         )
     return Reconstructor(**settings, device=device)
 

@@ -9,7 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 
+from geogan.operators.wording import counted
 from geogan.reconstructor import Reconstructor
 from geogan.training import Progress, RunLog
 
@@ -30,14 +32,15 @@ class TrainingProgress:
         self._losses: dict[str, float] = {}
         self._score = float("nan")
         self._bar: Bar | None = None
-        # A log file would get empty lines of a bar.
+        # In a log file, a bar would leave empty lines.
         if console is not None and console.is_terminal:
             self._bar = Bar(
                 SpinnerColumn(),
                 TextColumn("[bold]{task.description}"),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[text]}"),
+                BarColumn(bar_width=10),
                 TimeRemainingColumn(compact=True),
+                # The last column, so that long scores are wrapped and the time left stays visible at any width.
+                TextColumn("{task.fields[text]}", table_column=Column(overflow="fold")),
                 console=console,
                 transient=True,
             )
@@ -64,9 +67,9 @@ class TrainingProgress:
         ----------
         report : Progress
         unit : float
-            What turns scores into the field's units.
+            Factor from scores to the units of the field.
         """
-        # Only training finds out which domain it is, where none is given.
+        # A domain that is not given is determined by the preparation of the training.
         self.log.description["domain"] = getattr(self.reconstructor, "domain_", self.log.description["domain"])
         self.log.write(report, unit)
         if report.score is not None:
@@ -85,20 +88,17 @@ class TrainingProgress:
             description="training",
             completed=done,
             total=total,
-            # Losses have a line of their own: one line would not fit into a hundred characters.
-            text=f"step {report.step}  {score}{report.steps_per_second:.1f}/s\nlosses: {losses}",
+            text=f"step {report.step}  {report.steps_per_second:.1f}/s  {score}\nlosses: {losses}",
         )
 
     def summarise(self, scores: Mapping[str, Any], resumed_at: int) -> None:
         """Print the error of the model."""
         out = self.log.folder
         if scores["steps"] == resumed_at:
-            self.message(f"{out} was trained for {resumed_at} steps already; give more --steps or --minutes to go on")
-        error = "no error on withheld observations"
+            self.message(f"{out} was trained for {counted(resumed_at, 'step')} already; give more --steps or --minutes")
+        error, units = "no error on withheld observations", f" {scores['units']}" if scores["units"] else ""
         if scores["withheld"] is not None:
-            error = (
-                f"withheld error {scores['withheld']:.4g} {scores['units']} (first guess {scores['first_guess']:.4g})"
-            )
+            error = f"withheld error {scores['withheld']:.4g}{units} (first guess {scores['first_guess']:.4g})"
         elif scores["judged"] is not None:
-            error = f"estimated error of what the noise hides: {scores['judged']:.4g} {scores['units']}".rstrip()
-        self.message(f"{error} after {scores['steps']} steps; {out} is ready")
+            error = f"estimated error of the field under the noise: {scores['judged']:.4g}{units}"
+        self.message(f"{error} after {counted(scores['steps'], 'step')}; {out} is ready")

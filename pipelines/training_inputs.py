@@ -18,7 +18,7 @@ from geogan.settings import DataConfig, Settings
 
 @dataclass
 class OpenedInputs:
-    """Fields that a training reads, and the description of where they come from."""
+    """Fields that a training reads, and the description of their sources."""
 
     field: Field
     beside: dict[str, Any]  # keyword arguments of Reconstructor.fit
@@ -27,7 +27,7 @@ class OpenedInputs:
 
 
 def open_inputs(data: DataConfig, settings: Settings, *, dates: str | None, begins: bool) -> OpenedInputs:
-    """Open the field and what goes with it.
+    """Open the field with its domain, errors, covariates and clean fields.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def open_inputs(data: DataConfig, settings: Settings, *, dates: str | None, begi
     dates : str, optional
         First and last date of the run that is resumed, in place of the dates of the configuration.
     begins : bool
-        Whether training begins, and so needs domain and static maps: later on they are in the model.
+        Whether training begins. A new training needs domain and static maps; a resumed one has them in the model.
     """
     reading = Reading.of(data.group, data.dims, data.where)
     static = [name for name in settings.covariates if name not in MADE] if begins else []
@@ -76,6 +76,6 @@ def open_inputs(data: DataConfig, settings: Settings, *, dates: str | None, begi
 def open_clean(
     data: Sequence[str | Path], variable: str, time: str | None, reading: Reading = Reading()
 ) -> xr.DataArray:
-    """Return the variable of that name where clean data have it, or the several; else their only one."""
+    """Return the variable, or the variables, of that name in clean data; else their only variable."""
     name = variable if "," in variable or variable in variable_names(data, reading=reading) else None
     return open_source(data, variable=name, time=time, reading=reading).field.array

@@ -142,5 +142,5 @@ def test_clean_fields_that_cannot_be_used(images, gappy, preset):
             chosen.fit(gappy, clean=images[:20])
     else:
         chosen.fit(gappy, clean=images[:20])
-    with pytest.raises(InputError, match="of no use to this training"):
+    with pytest.raises(InputError, match="this training does not use clean fields"):
         small().fit(gappy, clean=images)

@@ -295,7 +295,7 @@ def test_what_cannot_be_trained_on(truth, gappy, domain, tmp_path):
         (gappy * 0 + 3, "is 3 wherever it is observed"),
         (gappy.where(False), "holds no value at all"),
         (gappy[::-1], "do not increase"),
-        (gappy[:, 8:13], "the network needs at least 8 each way"),
+        (gappy[:, 8:13], "where a network needs 8 x 8 or more"),
     ):
         with pytest.raises(InputError, match=words):
             small(first_guess=False).fit(field, checkpoint=Checkpoint(tmp_path / "run"))
@@ -398,12 +398,12 @@ def test_images_are_learned_as_they_are():
     gappy, said = geogan.corrupt(images, "remove_pixel:p=0.5"), []
     fitted = small("remove_pixel:p=0.5").fit(gappy, message=said.append)
     assert fitted.model_.frames == 1 and fitted.model_.standardiser.note == "values as they are: images"
-    assert any("samples have nothing to do with each other" in sentence for sentence in said)
+    assert any("samples are independent" in sentence for sentence in said)
     filled = fitted.fill(gappy)["image"]
     seen = gappy.notnull()
     assert filled.notnull().all() and (filled == gappy).where(seen, True).all() and abs(filled).max() <= 1
     assert float(((filled - images).where(~seen) ** 2).mean()) < 0.5 * float((images.where(~seen) ** 2).mean())
-    with pytest.raises(InputError, match="has 6 x 17 cells, the network needs at least 8 each way"):
+    with pytest.raises(InputError, match="has 6 x 17 cells, where a network needs 8 x 8 or more"):
         small("remove_pixel:p=0.5").fit(gappy[:, :6])
 
 
@@ -415,7 +415,9 @@ def test_fit_does_not_replace_a_run_unasked(gappy, domain, tmp_path):
     first = make_reconstructor("cloud_mask:scale=5", **SHORT).fit(gappy, domain=domain, checkpoint=Checkpoint(path))
     before = (path / "model.safetensors").read_bytes()
     again = make_reconstructor("cloud_mask:scale=5", **SHORT | {"seed": 1})
-    with pytest.raises(InputError, match="holds a run already; go on with resume=True, replace it with overwrite=True"):
+    with pytest.raises(
+        InputError, match="holds a run already; resume it with resume=True, replace it with overwrite=True"
+    ):
         again.fit(gappy, domain=domain, checkpoint=Checkpoint(path))
     assert (path / "model.safetensors").read_bytes() == before and not hasattr(again, "model_")
     again.fit(gappy, domain=domain, checkpoint=Checkpoint(path, overwrite=True))

@@ -24,7 +24,7 @@ from geogan.settings import by_object
 from geogan.training import Checkpoint
 
 Answer = tuple[np.ndarray, dict[str, Any]]
-"""Reconstructed test images, and what is recorded of the training."""
+"""Reconstructed test images, and the record of the training."""
 
 System = Callable[[Cell, Operator, xr.DataArray, xr.DataArray, xr.DataArray, Path], Answer]
 """Function of the cell, the operator, measured and clean training images, measured test images, and the folder."""
@@ -69,7 +69,7 @@ def training_settings(cell: Cell) -> dict[str, Any]:
     elif cell.row in ("paired", "unpaired"):
         settings |= PRESETS[cell.row]
     if cell.generator == "sagan":
-        # The paper's networks are trained with its optimisers, whatever the objective.
+        # The paper's networks are trained with its optimisers for every objective.
         settings |= {name: paper[name] for name in networks} | OPTIMISER
     if cell.row == "gaussian":
         settings |= {"steps": 0}  # an untrained generator returns the first guess

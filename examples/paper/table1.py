@@ -183,7 +183,7 @@ def _scored(
 
 
 def _announce(cells: Sequence[Cell], todo: Sequence[Cell], jobs: int, console: Console | None) -> None:
-    """Print the number of cells, and an estimate of the time for those that are missing."""
+    """Print the number of cells, and an estimate of the time for the missing ones."""
     if console is None:
         return
     existing = len(cells) - len(todo)

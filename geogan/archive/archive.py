@@ -49,7 +49,7 @@ class Loaded(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Archive:
-    """A gappy field with what is needed to read standardised films of it.
+    """A gappy field, and the means to read standardised films of it.
 
     Attributes
     ----------
@@ -317,7 +317,7 @@ class Archive:
         *,
         within: Loaded | None = None,
     ) -> Film:
-        """Return the film at ``t``, ``y``, ``x``: values, mask, withheld, domain, days and what is known beside them.
+        """Return the film at ``t``, ``y``, ``x``: values, mask, withheld cells, domain, days, errors and covariates.
 
         Parameters
         ----------

@@ -18,6 +18,7 @@ from geogan.fields.durations import duration
 from geogan.fields.field import Field
 from geogan.fields.transforms import Transform
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 
 # Harmonics of the year at most: the annual and the semi-annual cycle.
 HARMONICS = 2
@@ -103,7 +104,7 @@ class ClimatologySums:
         self._add(*extent, raw, sign=1)
 
     def leave_out(self, field: xr.DataArray, dates: Iterable[int], hidden: Callable[[int], np.ndarray | None]) -> None:
-        """Subtract what is hidden on some dates of the field (T, C, H, W) that was added."""
+        """Subtract the hidden cells on some dates of the field (T, C, H, W) that was added."""
         for group in group_dates(field, dates, most=max(1, PART_VALUES // field[0].size)):
             masks = [hidden(date) for date in group]
             for y, x, part in read_dates(field, group):
@@ -347,7 +348,7 @@ def _note(sums: ClimatologySums, terms: int) -> str:
     if len(sums.days) == 1:
         return "mean of the scene"
     if terms > 1:
-        return f"mean and {(terms - 1) // 2} harmonics of the year in every cell"
+        return f"mean and {counted((terms - 1) // 2, 'harmonic')} of the year in every cell"
     if sums.independent:
         return "mean of every cell"
     if len(sums.order) > 1:

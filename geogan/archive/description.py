@@ -53,8 +53,10 @@ def describe_field(
     """
     if len(variables) > 1:
         described = {
-            f"variable {part.name}": _variable(part, own) | _coverage(part, own) | {"gaps": _gaps(own)}
-            for part, own in variables
+            f"variable {part.name}": _variable(part, part_survey)
+            | _coverage(part, part_survey)
+            | {"gaps": _gaps(part_survey)}
+            for part, part_survey in variables
         }
     else:
         described = {"variable": _variable(field, survey)}

@@ -66,13 +66,13 @@ class Screen:
 
     @classmethod
     def fit(
-        cls, pieces: Sequence[np.ndarray], *, independent: bool = False, threshold: float | None = None
+        cls, films: Sequence[np.ndarray], *, independent: bool = False, threshold: float | None = None
     ) -> Screen | None:
         """Estimate center and scales robustly: one outlier in twenty hardly changes them.
 
         Parameters
         ----------
-        pieces : sequence of ndarray, shape (T, C, h, w)
+        films : sequence of ndarray, shape (T, C, h, w)
             Unitless anomalies of consecutive dates, NaN where not observed.
         independent : bool
             Whether the dates are independent samples.
@@ -86,12 +86,12 @@ class Screen:
         """
         sample = 20_000  # cells of each band that are used
         bands = []
-        for band in range(pieces[0].shape[1] if pieces else 0):
+        for band in range(films[0].shape[1] if films else 0):
             anomalies, deviations = [], []
-            for piece in pieces:
-                part = piece[:, band : band + 1]
+            for film in films:
+                part = film[:, band : band + 1]
                 cells = np.argwhere(np.isfinite(part))
-                cells = cells[:: max(1, len(cells) * len(pieces) // sample)]
+                cells = cells[:: max(1, len(cells) * len(films) // sample)]
                 neighbours, values = _neighbours(part, cells, independent), part[tuple(cells.T)]
                 anomalies.append(values)
                 deviations.append((values - _median(neighbours))[np.isfinite(neighbours).sum(1) >= FEWEST])
@@ -276,8 +276,8 @@ def count_suspicious(values: np.ndarray, *, independent: bool = False) -> tuple[
     if len(values) > 2 * FEWEST and not independent:
         anomaly -= _median(anomaly.reshape(len(values), -1).T).reshape(anomaly.shape[1:])
     screen = Screen.fit([anomaly], independent=independent)
-    found = 0 if screen is None else int(screen.suspicious(anomaly, independent=independent).sum())
-    return found, int(seen.sum())
+    count = 0 if screen is None else int(screen.suspicious(anomaly, independent=independent).sum())
+    return count, int(seen.sum())
 
 
 class Outliers:
@@ -297,11 +297,11 @@ class Outliers:
         self._parts, self._found, self._observed = 0, 0, 0
 
     def add(self, extent: Extent, values: np.ndarray) -> None:
-        """Examine a part that was read, (t, C, h, w)."""
+        """Count suspicious values of a part, (t, C, h, w)."""
         self._parts += 1
         if self._parts % self._every == 1 % self._every:
-            found, observed = count_suspicious(values, independent=self._independent)
-            self._found += found
+            suspicious, observed = count_suspicious(values, independent=self._independent)
+            self._found += suspicious
             self._observed += observed
 
     @property

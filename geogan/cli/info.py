@@ -21,8 +21,8 @@ def info(
     from geogan.pipelines.info import info as run
 
     paths = given_data(data, data_option)
-    found = run(paths, **given, console=None if as_json else make_console(results=True))
+    description = run(paths, **given, console=None if as_json else make_console(results=True))
     if as_json:
         import json
 
-        echo(json.dumps(found, indent=2))
+        echo(json.dumps(description, indent=2))

@@ -3,7 +3,7 @@
 The options of settings objects are made from the fields of `geogan.settings`: a verb is decorated with the classes
 whose parameters it takes, and receives the values that were given, by flat name, in its parameter ``given``::
 
-    @takes(DataConfig, FillConfig, leave_out=("clean",))
+    @takes(DataConfig, TrainConfig, leave_out=("clean",))
     def fill(data: DataArgument = None, data_option: DataOption = None, *, given: Given, out: Product) -> None:
         paths = given_data(data, data_option)
         config = pick(DataConfig, given, data=paths)

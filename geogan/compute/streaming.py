@@ -15,6 +15,7 @@ from geogan.compute.chunk_groups import partition
 from geogan.compute.extent import Extent
 from geogan.compute.threads import side_by_side, workers
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 
 # Values of a part, if chunks allow it.
 PART_VALUES = 2**22
@@ -37,9 +38,9 @@ def read_parts(
     field : DataArray, shape (T, C, H, W)
         Lazy or not; a field in memory comes in groups of dates.
     most : int
-        Values of a part, unless a single chunk or date has more.
+        Largest number of values of a part, unless a single chunk or date has more.
     what : str
-        What is done, for the reports.
+        Name of the work in progress messages.
     message : callable
         Called with a report of progress if the pass takes long.
     report_every : float
@@ -86,7 +87,7 @@ def read_parts(
         if now - reported > report_every:
             reported, share = now, done / field.size
             left = (now - started) * (1 - share) / share / 60
-            message(f"{what}: {share:.0%}, about {left:.0f} minutes left")
+            message(f"{what}: {share:.0%}, about {counted(round(left), 'minute')} left")
 
 
 def stored_chunks(field: xr.DataArray) -> list[list[int]]:
@@ -135,8 +136,8 @@ def reading_hint(field: xr.DataArray, *, dates: int, cells: int, kept: int = 64 
     stored, size = max(stored_chunks(field)[0]), np.dtype(field.encoding.get("dtype", field.dtype)).itemsize
     if stored <= 2 * dates or stored * cells * field.shape[1] * size <= kept:
         return None
-    times = f"each byte of the archive is read about {stored / dates:.0f} times"
-    return f"{times}: its chunks hold {stored} dates; rechunk it to (8, 512, 512)"
+    times = f"each byte of the archive is read about {counted(round(stored / dates), 'time')}"
+    return f"{times}: its chunks hold {counted(stored, 'date')}; rechunk it to (8, 512, 512)"
 
 
 def _split(length: int, begins_within: bool, size: int) -> list[int]:

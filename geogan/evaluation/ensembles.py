@@ -66,7 +66,7 @@ class EnsembleScore(NamedTuple):
 
 @dataclass(frozen=True)
 class EnsembleTally:
-    """Sums from which an :class:`EnsembleScore` follows, so that an archive can be scored block by block.
+    """Running sums of an :class:`EnsembleScore`, so that an archive can be scored block by block.
 
     Tallies are added with ``+``. The result does not depend on split or order beyond the rounding of float64 sums,
     and no random numbers are drawn. There are two kinds of prediction:

@@ -106,7 +106,7 @@ def evaluate(
 def scored_archive(
     model: Model, field: Field, scoring: Scoring, *, error: xr.DataArray | None, has_truth: bool
 ) -> tuple[Archive, list[str]]:
-    """Return a field as methods are scored on it, and warnings about values that the model does not expect.
+    """Return the field for scoring, and warnings about values that the model does not expect.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def scored_archive(
     Raises
     ------
     InputError
-        If the model cannot fill the field, or what is to be scored does not exist.
+        If the model cannot fill the field, or there is nothing to score.
     """
     archive = prepare_archive(model, field, error=error, withheld=not has_truth)
     check_scoring(scoring, model, archive)

@@ -223,13 +223,13 @@ class Gaps:
 
     def dates(self, tasks: Sequence[Task]) -> np.ndarray:
         """Return the dates with a cell to score, in order."""
-        found = [np.zeros(0, int)]
+        dates = [np.zeros(0, int)]
         for core in (task.dates.core for task in tasks):
             _, where = self.read(core)
-            found.append(core.start + np.flatnonzero(where.any((1, 2, 3))))
-        if not sum(map(len, found)):
+            dates.append(core.start + np.flatnonzero(where.any((1, 2, 3))))
+        if not sum(map(len, dates)):
             raise InputError(_NOTHING)
-        return np.unique(np.concatenate(found))
+        return np.unique(np.concatenate(dates))
 
     def categories(self, dates: slice, by: Sequence[str]) -> list[Category]:
         """Return the classes of the cells of some dates."""

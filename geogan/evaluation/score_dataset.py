@@ -82,12 +82,12 @@ def _variable_dataset(rows: Sequence[Row], units: str) -> xr.Dataset:
             coords["level"] = list(LEVELS)
     spectra = {"power_ratio": "spectrum", "member_power_ratio": "member_spectrum"}
     for name, attribute in spectra.items():
-        found: list[Spectrum | None] = [getattr(row, attribute) for row in rows]
-        first = next((spectrum for spectrum in found if spectrum is not None), None)
+        scored: list[Spectrum | None] = [getattr(row, attribute) for row in rows]
+        first = next((spectrum for spectrum in scored if spectrum is not None), None)
         if first is not None:
             coords["wavelength"] = ("wavelength", first.wavelength, {"units": "cells"})
             empty = np.full(len(first.wavelength), np.nan)
-            ratios = [empty if spectrum is None else spectrum.ratio for spectrum in found]
+            ratios = [empty if spectrum is None else spectrum.ratio for spectrum in scored]
             add(name, ratios, "power over the power of the truth", dim="wavelength")
     for category in rows[0].parts:
         _add_category(add, coords, rows, category)

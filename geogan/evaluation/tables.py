@@ -20,6 +20,7 @@ from geogan.files.plain_file import read_json
 from geogan.files.run_folder import ABLATION
 from geogan.model import Model
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +99,7 @@ class LeagueTable:
         """Return the sentence above the rows of a variable: name, cells and units."""
         counts = [round(row.score.cells / row.score.share) for row in self.rows_of(variable) if row.score.share > 0]
         units = f", in {self.units[variable]}" if self.units[variable] else ""
-        return f"{variable or self.variable}: error on {self.cells} ({max(counts, default=0):,} values){units}"
+        return f"{variable or self.variable}: error on {self.cells} ({counted(max(counts, default=0), 'value')}){units}"
 
     def print(self, console: Console) -> None:
         """Print the scores, by category as well, and sentences on the power spectra."""

@@ -47,11 +47,11 @@ def _check_same_cells(field: Field, truth: Field) -> None:
     for units, others in zip(field.band_units, truth.band_units, strict=True):
         if not same_units(units, others):
             raise InputError(f"the truth is in {others or 'no units'}, the data in {units or 'no units'}; convert it")
-    apart = difference(field, truth)
-    if apart:
+    mismatch = difference(field, truth)
+    if mismatch:
         raise InputError(
-            f"the truth has other coordinates along {apart.kind} ({apart.second}) than the data ({apart.first}); give "
-            "the same dates on the same grid"
+            f"the truth has other coordinates along {mismatch.kind} ({mismatch.second}) than the data "
+            f"({mismatch.first}); give the same dates on the same grid"
         )
     days, truth_days = field.days, truth.days
     # Times may differ by rounding: by a hundredth of the shortest interval.

@@ -1,1 +1,1 @@
-"""Labelled fields: axes, dates, places, variables, and what is known beside them."""
+"""Labelled fields: axes, dates, grids, variables, domains, errors and covariates."""

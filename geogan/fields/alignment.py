@@ -135,11 +135,11 @@ def _renamed(array: xr.DataArray, field: xr.DataArray, dims: Sequence[str]) -> x
 def _same(array: xr.DataArray, field: xr.DataArray, dim: str) -> bool:
     if dim not in array.coords or dim not in field.coords:
         return True
-    own, theirs = array[dim].values, field[dim].values
-    if own.dtype.kind in "iuf" and theirs.dtype.kind in "iuf":
-        return bool(np.allclose(own, theirs))
+    ours, theirs = array[dim].values, field[dim].values
+    if ours.dtype.kind in "iuf" and theirs.dtype.kind in "iuf":
+        return bool(np.allclose(ours, theirs))
     try:
-        return bool(np.all(own == theirs))
+        return bool(np.all(ours == theirs))
     except TypeError:  # dates of two calendars
         return False
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from geogan.fields.transforms import Transform, parse_transforms
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 
 
 def transforms(text: str, bands: int) -> tuple[str, ...]:
@@ -25,7 +26,10 @@ def transforms(text: str, bands: int) -> tuple[str, ...]:
     if len(texts) == 1:
         return texts * bands
     if len(texts) != bands:
-        raise InputError(f"transform names {len(texts)} bands, the field has {bands}; give one for all, or one a band")
+        raise InputError(
+            f"transform names {counted(len(texts), 'band')}, the field has {bands}; give one for all bands, or one "
+            "for each"
+        )
     return texts
 
 

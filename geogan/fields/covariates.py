@@ -16,6 +16,7 @@ from geogan.fields.field import Field
 from geogan.fields.grids import difference
 from geogan.operators.choices import suggestion
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 
 MADE = ("day_of_year", "latitude", "distance_to_coast")
 """Covariates that are computed from the field; any other is a static map of the user."""
@@ -219,11 +220,11 @@ def _static(name: str, given: Mapping[Hashable, xr.DataArray] | xr.Dataset, fiel
             "expected; reduce it to one map, or leave it out"
         )
     layer = Field.of(static)
-    apart = difference(layer, field)
-    if apart:
+    mismatch = difference(layer, field)
+    if mismatch:
         raise InputError(
             f"covariate {name!r} ({_extent(layer)}) is on another grid than {field.name} "
-            f"({_extent(field)}): {apart}; interpolate it to that grid"
+            f"({_extent(field)}): {mismatch}; interpolate it to that grid"
         )
     return np.asarray(static.transpose(*layer.axes.dims).values, np.float64)
 
@@ -233,8 +234,8 @@ def _standardised(name: str, values: np.ndarray, domain: np.ndarray) -> np.ndarr
     missing = int((~np.isfinite(inside)).sum())
     if missing:
         raise InputError(
-            f"covariate {name!r} has no value on {missing} of the {inside.size} cells of the domain; fill its gaps, or "
-            "take those cells out of the domain"
+            f"covariate {name!r} has no value on {missing} of {counted(inside.size, 'cell')} of the domain; fill its "
+            "gaps, or take those cells out of the domain"
         )
     if np.ptp(inside) == 0:
         raise InputError(f"covariate {name!r} is the same in the whole domain; leave it out")

@@ -14,6 +14,7 @@ from geogan.fields.grids import places_of
 from geogan.fields.quantities import surface_of
 from geogan.fields.variables import split_variables
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 
 WORDS = ("observed", "all", "sea", "land")
 # Smallest share of the observed cells inside a mask that is used as domain; a few cells may lie outside.
@@ -53,12 +54,11 @@ class Domain(NamedTuple):
         observed : ndarray of bool, shape (H, W)
             Where a value was ever observed.
         """
-        text = f"domain: {self.origin}, {int(self.cells.sum()):,} cells"
+        text = f"domain: {self.origin}, {counted(int(self.cells.sum()), 'cell')}"
         text += f" ({self.remark})" if self.remark else ""
         outside = int((observed & ~self.cells).sum())
         if outside:
-            were = "cell outside it was" if outside == 1 else "cells outside it were"
-            text += f"; {outside:,} {were} observed, and nothing is learned from or filled there"
+            text += f"; training and filling ignore {counted(outside, 'observed cell')} outside it"
         return text
 
 
@@ -173,9 +173,9 @@ def known_domain(
         return _joined(field, next(word for word in domain.split("+") if word != "observed"), observed)
     if isinstance(domain, xr.Dataset) or domain == "auto":
         masks = domain if isinstance(domain, xr.Dataset) else xr.Dataset()
-        found = _fitting_mask(masks, field, observed, is_scene=is_scene) or _of_quantity(field, observed)
-        if found is not None:
-            return found
+        fitting = _fitting_mask(masks, field, observed, is_scene=is_scene) or _of_quantity(field, observed)
+        if fitting is not None:
+            return fitting
     # isinstance first: comparing a Dataset with a text compares each of its variables.
     if is_scene and not (isinstance(domain, str) and domain == "observed"):
         return Domain(
@@ -193,7 +193,7 @@ def _joined(field: Field, word: str, observed: np.ndarray) -> Domain:
     outside = int((observed & ~cells).sum())
     if not outside:
         return Domain(word, cells, f"{word} from the coastlines")
-    origin = f"{word} from the coastlines and {outside:,} cells beyond them that were observed"
+    origin = f"{word} from the coastlines and {counted(outside, 'observed cell')} beyond them"
     return Domain(f"{word}+observed", cells | observed, origin)
 
 

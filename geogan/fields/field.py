@@ -1,4 +1,4 @@
-"""A gridded field with its axes: what is derived from its coordinates once and needed in many places."""
+"""A gridded field with its axes and everything else that is derived from its coordinates once."""
 
 from __future__ import annotations
 

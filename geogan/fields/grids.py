@@ -16,6 +16,7 @@ from geogan.fields.axes import Axes, role_of
 from geogan.fields.field import Field
 from geogan.fields.geography import geographic_kind, goes_round
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 
 Places = Mapping[str, np.ndarray]
 """Coordinates of cells by kind, each (H, 1), (1, W) or (H, W): ``y`` and ``x`` are the coordinates that index the
@@ -101,7 +102,7 @@ def check_sides(field: Field) -> None:
 
 
 def _coordinates(field: xr.DataArray, axes: Axes) -> Iterator[tuple[xr.DataArray, list[str]]]:
-    """Yield the numeric coordinates of cells with their kinds; those that index a dimension come first."""
+    """Yield the numeric coordinates of cells with their kinds, dimension coordinates first."""
     sides = {axes.y: "y", axes.x: "x"}
     for name in sorted(field.coords, key=lambda name: name not in sides):
         coordinate = field.coords[name]
@@ -327,9 +328,9 @@ def _check_finite(coordinate: xr.DataArray, values: np.ndarray, field: xr.DataAr
         label = "the field" if field.name is None else f"variable {str(field.name)!r}"
         source = field.encoding.get("source")
         raise InputError(
-            f"coordinate {str(coordinate.name)!r} of {label}{f' of {source}' if source else ''} is not a finite number "
-            f"at {lacking} of {values.size} places, where each cell needs a place; give the missing coordinates, or "
-            "leave those cells out"
+            f"coordinate {str(coordinate.name)!r} of {label}{f' of {source}' if source else ''} is not a finite "
+            f"number at {lacking} of {counted(values.size, 'cell')}, where each cell needs coordinates; give the "
+            "missing ones, or leave out those cells"
         )
 
 
@@ -369,8 +370,8 @@ def _step(values: np.ndarray) -> float:
     if values.size in values.shape:
         return float(np.abs(np.diff(values.ravel())).min())
     steps = [np.abs(np.diff(values, axis=axis)) for axis in (0, 1)]
-    found = [float(np.median(part[np.isfinite(part)])) for part in steps if np.isfinite(part).any()]
-    return max(found, default=1.0)
+    medians = [float(np.median(part[np.isfinite(part)])) for part in steps if np.isfinite(part).any()]
+    return max(medians, default=1.0)
 
 
 def _is_same(pair: _Pair, *, step: float | None = None) -> bool:
@@ -398,5 +399,5 @@ def _nearest(pairs: list[_Pair], shape: tuple[int, int], size: tuple[int, int]) 
     )
     if not np.isfinite(gaps).any():
         return -1, -1
-    there = np.unravel_index(np.nanargmin(gaps), shape)
-    return max(-1, int(there[0] - row)), max(-1, int(there[1] - column))
+    cell = np.unravel_index(np.nanargmin(gaps), shape)
+    return max(-1, int(cell[0] - row)), max(-1, int(cell[1] - column))

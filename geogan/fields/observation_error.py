@@ -17,8 +17,9 @@ from geogan.fields.marks import hide_unreadable
 from geogan.fields.stacking import stacked
 from geogan.fields.units import same_units, units_of
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 
-SLAB = 8_000_000
+CHECKED_VALUES = 8_000_000
 """Number of values that are checked at a time, which bounds the memory for temporary arrays."""
 
 
@@ -57,33 +58,33 @@ def observation_error(
     >>> observation_error(field, error=error).shape
     (1, 1, 1, 2)
     """
-    own = units_of(field.array)
+    units = units_of(field.array)
     if noise is not None and error is not None:
         raise InputError("the observations' error is given twice, as noise and as a variable; leave one of them out")
     if noise is not None and not (noise >= 0 and math.isfinite(noise)):
         raise InputError(
             f"noise is a standard deviation in the units of the field, got {noise}; give a positive number"
         )
-    if noise and len(set(own)) > 1:
+    if noise and len(set(units)) > 1:
         raise InputError(
-            f"noise is one number, but {field.name} has several units ({', '.join(own)}); give an error variable"
+            f"noise is one number, but {field.name} has several units ({', '.join(units)}); give an error variable"
         )
     if error is None:
         return noise or None
     called = str(error.name or "the error variable")
     error = aligned(_ordered(error, field.array), field, called=called, remedy="give one error for each observation")
     theirs = units_of(error)
-    has_same_units = len(own) == len(theirs) and all(map(same_units, own, theirs))
+    has_same_units = len(units) == len(theirs) and all(map(same_units, units, theirs))
     if any(theirs) and not has_same_units:
         raise InputError(
             f"{called} is in {', '.join(theirs) or 'no units'}, {field.name} in "
-            f"{', '.join(own) or 'no units'}; convert it"
+            f"{', '.join(units) or 'no units'}; convert it"
         )
     error, values = stacked(error, field.axes), field.stacked
     if error.chunks is None and values.chunks is None:
-        slab = max(1, SLAB // int(np.prod(values.shape[1:])))
-        for start in range(0, len(values), slab):
-            dates = slice(start, start + slab)
+        step = max(1, CHECKED_VALUES // int(np.prod(values.shape[1:])))
+        for start in range(0, len(values), step):
+            dates = slice(start, start + step)
             check_errors(values[dates].values, error[dates].values, called=called, name=field.name)
     return error
 
@@ -112,8 +113,8 @@ def check_errors(values: np.ndarray, errors: np.ndarray, *, called: str, name: s
     missing = int((~np.isfinite(stated)).sum())
     if missing:
         raise InputError(
-            f"{called} has no value at {missing} of {is_observed.sum()} observations of {name}; give their error, or "
-            "leave those observations out"
+            f"{called} has no value at {missing} of {counted(int(is_observed.sum()), 'observation')} of {name}; give "
+            "their error, or leave those observations out"
         )
     if (stated < 0).any():
         raise InputError(
@@ -151,7 +152,7 @@ def _ordered(error: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
     if VARIABLE not in field.coords or VARIABLE not in error.dims or VARIABLE not in error.coords:
         return error
     variables, errors = ([str(name) for name in array[VARIABLE].values] for array in (field, error))
-    matches = [[number for number, name in enumerate(errors) if name.startswith(own)] for own in variables]
+    matches = [[number for number, name in enumerate(errors) if name.startswith(variable)] for variable in variables]
     if any(len(numbers) != 1 for numbers in matches) or len({numbers[0] for numbers in matches}) < len(errors):
         return error
     return error.isel({VARIABLE: [numbers[0] for numbers in matches]})

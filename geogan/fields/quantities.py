@@ -143,7 +143,9 @@ def _words(field: xr.DataArray) -> set[str]:
 def _valid_range(field: xr.DataArray) -> tuple[float, float] | None:
     """Return the valid range of a field, unpacked; None if it has none."""
     stated = np.ravel(field.attrs.get("valid_range", [field.attrs.get(name) for name in ("valid_min", "valid_max")]))
-    scale, offset = (field.encoding.get(name, usual) for name, usual in (("scale_factor", 1.0), ("add_offset", 0.0)))
+    scale, offset = (
+        field.encoding.get(name, default) for name, default in (("scale_factor", 1.0), ("add_offset", 0.0))
+    )
     if stated.dtype.kind not in "iu":
         scale, offset = 1.0, 0.0  # only limits that are whole numbers are packed
     try:

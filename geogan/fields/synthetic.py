@@ -234,6 +234,6 @@ def _slope(values: np.ndarray, axis: int) -> np.ndarray:
 
 def _bumps(positions: np.ndarray, centres: np.ndarray, radii: np.ndarray, period: float) -> np.ndarray:
     """Return periodic Gaussians, shape (eddies, positions); the product of two of them is a circular eddy."""
-    apart = positions[None, :] - centres[:, None]
-    images = (np.exp(-0.5 * ((apart + shift) / radii[:, None]) ** 2) for shift in (-period, 0.0, period))
+    distances = positions[None, :] - centres[:, None]
+    images = (np.exp(-0.5 * ((distances + shift) / radii[:, None]) ** 2) for shift in (-period, 0.0, period))
     return np.sum(list(images), axis=0)

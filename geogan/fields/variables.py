@@ -248,10 +248,10 @@ def _check_same_grid(first: Field, other: Field) -> None:
             f"{pair} have different dimensions, ({', '.join(axes.dims)}) and ({', '.join(other.axes.dims)}); choose "
             "variables that have the same"
         )
-    apart = difference(first, other)
-    if apart:
-        dim = {"y": axes.y, "x": axes.x}.get(apart.kind)
-        words = str(apart) if dim is None else f"{_span(first.array, dim)}, and {_span(other.array, dim)}"
+    mismatch = difference(first, other)
+    if mismatch:
+        dim = {"y": axes.y, "x": axes.x}.get(mismatch.kind)
+        words = str(mismatch) if dim is None else f"{_span(first.array, dim)}, and {_span(other.array, dim)}"
         raise InputError(f"{pair} are on different grids: {words}; bring both to one grid")
     if axes.time is not None:
         _check_same_dates(first.array, other.array, axes.time, pair)

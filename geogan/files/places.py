@@ -1,4 +1,4 @@
-"""Refuse an output that would overwrite or mix with an input, under whatever name."""
+"""Refuse an output that would overwrite an input or mix with it, also through links and other names."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def is_run(path: str | Path) -> bool:
 
 
 def holds(path: Path, name: str) -> bool:
-    """Return whether a folder has an entry of this name, of any kind: its reader refuses what is not a file."""
+    """Return whether a folder has an entry of this name, also one that is not a file (its reader refuses it)."""
     try:
         return os.path.lexists(user_path(path) / name)
     except (OSError, ValueError):

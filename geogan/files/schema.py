@@ -186,11 +186,11 @@ class Scores(Strict):
 
 def _settings(content: Any) -> Any:
     """Check stored settings as the objects that they become; beside them a training stores what it found."""
-    found = {name: content[name] for name in ("dates", "threads_used") if name in content}
-    for name, value in found.items():
+    results = {name: content[name] for name in ("dates", "threads_used") if name in content}
+    for name, value in results.items():
         whole_number(name, value, least=0, most=MOST_COUNT)
     known = [each.name for each in fields(settings.Settings)]
-    for name in content.keys() - found.keys():
+    for name in content.keys() - results.keys():
         if name not in known:
             raise InputError(f"{name} is not known; another geogan wrote it, train again")
     settings.Settings.stored(content)

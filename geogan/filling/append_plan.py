@@ -1,4 +1,4 @@
-"""Decide what a fill computes: all tasks, or only those that an earlier product of the archive does not have yet."""
+"""Decide which tasks a fill computes: all, or those that an earlier product of the archive lacks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from geogan.fields.variables import split_variables
 from geogan.filling.job import OpenJob
 from geogan.filling.plan import Plan, plan_tasks
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 from geogan.product import (
     PreviousProduct,
     container_of,
@@ -31,7 +32,7 @@ Mode = Literal["new", "overwrite", "append"]
 
 @dataclass(frozen=True)
 class Start:
-    """What a fill begins with.
+    """The state from which a fill begins.
 
     Attributes
     ----------
@@ -42,16 +43,19 @@ class Start:
         The product from which tasks are taken over.
     kept : dict of ndarray of uint32
         Checksums of what these tasks read, by the task's number.
+    note : str
+        Sentence about new and revised dates, to be reported once the fill is sure to begin; empty for none.
     """
 
     opened: OpenJob
     digest: str
     older: PreviousProduct | None
     kept: dict[int, np.ndarray]
+    note: str = ""
 
 
 def start_of(opened: OpenJob, out: Path, mode: Mode, *, state: str | None, message: Message) -> Start | None:
-    """Find out which tasks are to be filled; None where the product is finished.
+    """Return the tasks to fill; None if the product is complete.
 
     Parameters
     ----------
@@ -88,14 +92,14 @@ def start_of(opened: OpenJob, out: Path, mode: Mode, *, state: str | None, messa
     sentence = f"{changed_share(opened, changed, opened.dates_read)} changed since"
     if mode != "overwrite":
         raise InputError(
-            f"{out} was filled from this archive, but {sentence}; give --overwrite to fill the {count - len(kept)} of "
-            f"{count} regions that read them again, or another name"
+            f"{out} was filled from this archive, but {sentence}; give --overwrite to refill {count - len(kept)} of "
+            f"{counted(count, 'task')}, or another name"
         )
     if len(kept) in (0, count) or is_resumable(out, digest):
         # All tasks are filled, or the product that a stopped run began is continued.
         return Start(opened, digest, None, {})
-    message(f"{sentence}; {count - len(kept)} of {count} regions are filled again")
-    return Start(opened, digest, older, kept)
+    note = f"{sentence}; refilling {count - len(kept)} of {counted(count, 'task')}"
+    return Start(opened, digest, older, kept, note)
 
 
 def _start_append(opened: OpenJob, out: Path, state: str | None, message: Message) -> Start | None:
@@ -106,18 +110,19 @@ def _start_append(opened: OpenJob, out: Path, state: str | None, message: Messag
     kept, revised = _still_same(opened, older, dates, same, state)
     known = max((opened.box(number)[time].stop for number in same), default=0)
     added = opened.chosen.shape[0] - dates
-    if added or revised:
-        again = f"; the last {dates - known} of those there are filled again, now that dates follow them"
-        revision = (
-            f"; {len(revised)} of {dates} dates changed since, and the {len(same) - len(kept)} regions that read "
-            "them are filled again"
+    notes = [f"appending {counted(added, 'date')}"] if added else []
+    if added and known < dates:
+        notes.append(f"refilling the last {counted(dates - known, 'date')}, whose estimates depend on the new dates")
+    if revised:
+        notes.append(
+            f"refilling {counted(len(same) - len(kept), 'task')}, because {len(revised)} of {counted(dates, 'date')} "
+            "changed since"
         )
-        message(f"{added} dates are new{again * (known < dates)}{revision * bool(revised)}")
     opened = _stored_for(opened, out, older)
     if len(kept) == opened.plan.total:
-        message(f"{out} has all {dates} dates already")
+        message(f"{out} is finished already: it has all dates of the archive ({dates:,})")
         return None
-    return Start(opened, product_digest(opened), older, kept)
+    return Start(opened, product_digest(opened), older, kept, "; ".join(notes))
 
 
 def _stored_for(opened: OpenJob, out: Path, older: PreviousProduct | None = None) -> OpenJob:
@@ -135,7 +140,7 @@ def _unchanged(opened: OpenJob, older: PreviousProduct, state: str | None) -> tu
     numbers = range(opened.plan.total)
     before = older.region_sums([task.dates.read for task in opened.plan.tasks])
     if before is None:
-        # Without checksums nothing tells that it is the product of this archive.
+        # Without checksums the archive of the product is unknown.
         return {}, set(opened.dates_read)
     if state is not None and older.source == state:
         return before, set()
@@ -144,7 +149,7 @@ def _unchanged(opened: OpenJob, older: PreviousProduct, state: str | None) -> tu
     return {number: now[number] for number in numbers if number not in stale}, changed
 
 
-def _same_tasks(opened: OpenJob, told: Mapping[str, Any], dates: int) -> set[int]:
+def _same_tasks(opened: OpenJob, described: Mapping[str, Any], dates: int) -> set[int]:
     """Return the tasks that read the same dates when the archive ended earlier.
 
     There are none if dates were added before the first, if the spacing of the dates now asks for another margin, or if
@@ -153,27 +158,30 @@ def _same_tasks(opened: OpenJob, told: Mapping[str, Any], dates: int) -> set[int
     Parameters
     ----------
     opened : OpenJob
-    told : mapping
-        Attribute of the earlier product that says how it was filled.
+    described : mapping
+        Attribute of the earlier product that describes its fill.
     dates : int
-        Dates of that product.
+        Number of dates of that product.
     """
-    now, before = opened.plan, _plan_before(opened, told, dates)
-    if int(told["first_date"]) != opened.dates.start or told["slab_and_margin"] != [before.size, before.margin]:
+    now, before = opened.plan, _plan_before(opened, described, dates)
+    if int(described["first_date"]) != opened.dates.start or described["slab_and_margin"] != [
+        before.size,
+        before.margin,
+    ]:
         return set()
-    if (now.rows, now.columns) != (before.rows, before.columns) or told.get("panel") != _task_cells(now):
+    if (now.rows, now.columns) != (before.rows, before.columns) or described.get("panel") != _task_cells(now):
         return set()
-    if told.get("is_periodic", False) != now.is_periodic:
+    if described.get("is_periodic", False) != now.is_periodic:
         return set()
     same = [number for number, (span, other) in enumerate(zip(now.dates, before.dates)) if span == other]
     return {first + number for first in range(0, now.total, len(now.dates)) for number in same}
 
 
-def _plan_before(opened: OpenJob, told: Mapping[str, Any], dates: int) -> Plan:
-    """Return the plan of an earlier product of this archive with so many dates."""
-    first, options = int(told["first_date"]), opened.job.options
+def _plan_before(opened: OpenJob, described: Mapping[str, Any], dates: int) -> Plan:
+    """Return the plan of an earlier product of this archive, with the given number of dates."""
+    first, options = int(described["first_date"]), opened.job.options
     archive = opened.filler.archive
-    shorter = replace(archive, days=archive.days[: int(told["dates_of_archive"])])
+    shorter = replace(archive, days=archive.days[: int(described["dates_of_archive"])])
     chosen = slice(first, first + dates)
     return plan_tasks(opened.model, shorter, dates=chosen, members=options.members, sizes=options.sizes)
 
@@ -199,7 +207,7 @@ def _still_same(
     numbers, count = sorted(same), len(before.dates)
     recorded = older.region_sums([task.dates.read for task in before.tasks])
     if recorded is None:
-        # A product without checksums: its observed values tell whether the archive changed.
+        # The product has no checksums, so its observed values are compared with the archive.
         time, first = opened.axes.time, opened.dates.start
         stop = max(opened.box(number)[time].stop for number in numbers)  # type: ignore[index]
         changed = {first + date for date in older.revised(opened.chosen, slice(0, stop))}
@@ -220,8 +228,8 @@ def _still_same(
         name, times = opened.field.name, opened.field[opened.axes.time].values
         first_date = str(times[min(changed)]).removesuffix("T00:00:00.000000000")
         raise InputError(
-            f"{name} of {len(changed)} {date_words(opened)}, the first of them {first_date}, is not what it was when "
-            f"{older.path} was filled; fill it anew with --overwrite"
+            f"{name} differs on {counted(len(changed), date_word(opened))}, from {first_date} on, from the data that "
+            f"{older.path} was filled from; fill it anew with --overwrite"
         )
     return kept, changed
 
@@ -274,13 +282,13 @@ def by_place(tasks: Plan, sums: Mapping[int, np.ndarray]) -> list[tuple[tuple[in
 
 
 def changed_share(opened: OpenJob, changed: Collection[int], read: Collection[int]) -> str:
-    """Return in words how many of the dates that were read changed."""
-    return "the map" if opened.axes.time is None else f"{len(changed)} of {len(read)} {date_words(opened)}"
+    """Return in words how many dates changed of those in ``read``."""
+    return "the map" if opened.axes.time is None else f"{len(changed)} of {counted(len(read), date_word(opened))}"
 
 
-def date_words(opened: OpenJob) -> str:
-    """Return what the entries along the first axis are called."""
-    return "samples" if opened.axes.independent else "dates"
+def date_word(opened: OpenJob) -> str:
+    """Return the noun for an entry along the first axis."""
+    return "sample" if opened.axes.independent else "date"
 
 
 def described(opened: OpenJob) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from geogan.filling.append_plan import Start
 from geogan.filling.job import Job, OpenJob
 from geogan.filling.plan import Plan
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 from geogan.product import open_partial
 
 VERSION = version("geogan")
@@ -171,7 +172,7 @@ def connect(
         ) from error
     except TypeError as error:
         raise InputError(
-            f"the scheduler at {scheduler} asks for certificates, and Dask's configuration names none; set "
+            f"the scheduler at {scheduler} requires certificates, and Dask's configuration has none; set "
             "distributed.comm.tls there, or give a tcp:// address"
         ) from error
     with client:
@@ -216,17 +217,17 @@ def fill_on(client: Client, start: Start, numbers: Sequence[int], *, out: Path) 
         yield from _bounded(client, plugin.name, numbers)
     except KilledWorker as error:
         raise InputError(
-            f"a region of {opened.plan.size} dates has ended {error.allowed_failures + 1} workers, most likely for "
-            "want of memory; give them more"
+            f"a task of {counted(opened.plan.size, 'date')} killed {counted(error.allowed_failures + 1, 'worker')}, "
+            "most likely for lack of memory; give the workers more memory"
         ) from error
     except InputError:
         raise
     except Exception as error:
-        # A lost connection raises different exceptions, depending on what was waited for.
+        # A lost connection raises different exceptions, depending on the pending call.
         if not isinstance(error, CancelledError) and client.status == "running":
             raise
         raise InputError(
-            "the scheduler is gone; what is done is kept, so start it again, and run again to go on"
+            "the scheduler is gone and finished tasks are kept; start it again, and run again to resume"
         ) from error
     finally:
         # A scheduler or worker that is gone must not hide the first exception.
@@ -237,10 +238,10 @@ def fill_on(client: Client, start: Start, numbers: Sequence[int], *, out: Path) 
 def _equip(client: Client, plugin: TaskWorker) -> None:
     """Register the plugin with all workers, which must have this version of geogan."""
     try:
-        found = client.run(version, "geogan")
+        versions = client.run(version, "geogan")
     except ModuleNotFoundError as error:
         raise InputError(f"the workers have no geogan; install geogan {VERSION} there") from error
-    for address, theirs in found.items():
+    for address, theirs in versions.items():
         _check_version(address, theirs, plugin.version)
     try:
         client.register_plugin(plugin)

@@ -19,6 +19,7 @@ from geogan.fields.variables import is_joined, split_variables, variables_of
 from geogan.filling.task import Estimate
 from geogan.model import Model
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 
 OBSERVED, FILLED, LAND, REFUSED, UNREADABLE, SCREENED = 0, 1, 2, 3, 4, 5
 _MEANINGS = ("observed", "filled", "land", "refused", "unreadable", "screened")
@@ -75,7 +76,7 @@ class Acceptance(NamedTuple):
 def compose(
     raw: np.ndarray | xr.Variable, filled: Estimate, acceptance: Acceptance, *, name: str = "the field"
 ) -> Parts:
-    """Combine what was observed with what was estimated.
+    """Combine observed and estimated values.
 
     Parameters
     ----------
@@ -104,11 +105,11 @@ def compose(
     whole = Parts(values, source, filled.std, filled.members)
     # A date at a time: intermediate arrays of all dates would take more memory than the task.
     for date in range(len(raw)):
-        one = slice(date, date + 1)
-        estimate = Estimate(*(None if part is None else part[..., one, :, :, :] for part in filled))  # type: ignore[arg-type]
-        for target, part in zip(whole, _compose_date(np.asarray(raw[one]), estimate, acceptance, name), strict=True):
+        frame = slice(date, date + 1)
+        estimate = Estimate(*(None if part is None else part[..., frame, :, :, :] for part in filled))  # type: ignore[arg-type]
+        for target, part in zip(whole, _compose_date(np.asarray(raw[frame]), estimate, acceptance, name), strict=True):
             if target is not None and part is not None:
-                target[..., one, :, :, :] = part
+                target[..., frame, :, :, :] = part
     return whole
 
 
@@ -248,9 +249,9 @@ def product_of(model: Model, field: Field, storages: Sequence[Storage], parts: S
     if is_joined(array):
         products = []
         for band, variable in enumerate(variables_of(field)):
-            own = [part[..., band, :, :] for part in parts]
-            own[0] = own[0].astype(value_type(variable.array.dtype))
-            products.append(product_of(model, variable, [storages[band]], own))
+            band_parts = [part[..., band, :, :] for part in parts]
+            band_parts[0] = band_parts[0].astype(value_type(variable.array.dtype))
+            products.append(product_of(model, variable, [storages[band]], band_parts))
         return xr.merge(products, combine_attrs="override")
     name = str(array.name or model.variable)
     template = array.transpose(*dims)
@@ -326,7 +327,7 @@ def error_limits(model: Model, max_error: float | str | Sequence[float] | None, 
     if not limits.size or not ((limits > 0) & np.isfinite(limits)).all():
         raise InputError(f"max_error must be positive, in the units of the field, got {max_error}; give a larger one")
     if len(limits) not in ({count} if model.band_units else {1, count}):
-        named = ", ".join(model.bands[band] for band in own if model.bands) or f"{count} band{'s' * (count > 1)}"
+        named = ", ".join(model.bands[band] for band in own if model.bands) or counted(count, "band")
         raise InputError(
             f"max_error must be one number for each of {named}, in its units, got {max_error}; write them with commas "
             "between"

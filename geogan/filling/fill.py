@@ -36,7 +36,7 @@ Look = Callable[[Archive, Task], None]
 
 @dataclass(frozen=True)
 class FillOptions:
-    """What a fill computes.
+    """Options that decide what a fill computes.
 
     Attributes
     ----------

@@ -29,6 +29,7 @@ from geogan.filling.tiles import Span
 from geogan.io import Reading, Source, open_source
 from geogan.model import Model, digest, load_model
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 from geogan.product import date_checksums
 
 
@@ -246,17 +247,19 @@ class OpenJob:
             source = arrays[f"{name}_source"]
             is_lost, is_screened = source == UNREADABLE, source == SCREENED
             if is_lost.any():
-                notes.append(f"{name}, {self._where(number, is_lost)}: {is_lost.sum():,} cells could not be read")
+                notes.append(
+                    f"{name}, {self._where(number, is_lost)}: {counted(int(is_lost.sum()), 'cell')} could not be read"
+                )
             if is_screened.any():
-                where, count = self._where(number, is_screened), is_screened.sum()
-                notes.append(f"{name}, {where}: {count:,} observations were screened and estimated")
+                where, count = self._where(number, is_screened), int(is_screened.sum())
+                notes.append(f"{name}, {where}: screened and replaced {counted(count, 'observation')}")
             is_beyond = self._beyond(name, source, arrays) if storage.room is not None else is_lost[:0]
             if is_beyond.any():
                 low, high = (f"{end:g}" for end in storage.room or ())
                 notes.append(
-                    f"{name}, {self._where(number, is_beyond)}: {is_beyond.sum():,} cells are left empty and flagged "
-                    f"as refused, because their predictions lie outside {low} to {high}, which is what "
-                    f"{storage.source} holds here"
+                    f"{name}, {self._where(number, is_beyond)}: {counted(int(is_beyond.sum()), 'cell')} left empty "
+                    f"and flagged as refused, because predictions lie outside {low} to {high}, the range of "
+                    f"{storage.source} here"
                 )
         return notes
 

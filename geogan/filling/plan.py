@@ -21,7 +21,7 @@ from geogan.model import Model
 
 # The generator's coarser levels start at multiples of this number of cells, and so do tiles.
 LEVELS = 4
-# A task of a cut grid has whole multiples of so many tiles a side, so that stored chunks are not smaller.
+# On a grid that is cut, the tiles a side of a task are a multiple of this number, so that stored chunks are not small.
 UNIT = 2
 
 
@@ -215,10 +215,10 @@ def _candidates(length: int, sizes: TaskSizes, *, is_periodic: bool) -> list[_Ca
 
 
 def task_size(grid: Grid, sizes: TaskSizes) -> tuple[int, int, int]:
-    """Return the dates, rows and columns of a task that bound its memory at the least work.
+    """Return the number of dates, rows and columns of a task with bounded memory and least work.
 
-    Work is what is computed for each value that is kept: dates before and after the task, and tiles beside it. A grid
-    is not cut where the whole grid fits for all dates of a task.
+    Work is the number of values computed for each value that is kept, because dates and tiles around the task are
+    computed too. A grid is not cut if the whole grid fits for all dates of a task.
 
     Parameters
     ----------

@@ -183,7 +183,7 @@ class TaskReader:
         return values if packed is None else packed
 
     def _chunk(self, box: _Box) -> np.ndarray:
-        """Return the values of whole chunks in time, from those that are kept where they are there."""
+        """Return the values of whole chunks in time, from the cache if it has them."""
         key = (box.dates.start, box.rows.start, box.columns.start)
         with self._guard:
             if key in self._kept:

@@ -70,7 +70,7 @@ class Regime:
         phase = None if self.archive.phase is None else self.archive.phase[dates]
         standardiser = self.archive.standardiser.part(*(_every(part, step) for part in (y, x)))
         seen = np.isfinite(raw) & self.archive.domain[y, x][rows, columns]
-        # Values outside the domain of a transform are refused where they are read; they do not tell the season.
+        # Values outside the domain of a transform are refused when they are read for a fill.
         with np.errstate(all="ignore"):
             try:
                 anomaly = standardiser.forward(np.where(seen, raw, standardiser.neutral), phase)
@@ -93,10 +93,10 @@ class Regime:
             expected = np.median(archive.standardiser.inverse(nothing, phase)[0, band][archive.domain])
             name = self.bands[band] if band < len(self.bands) else self.name
             sentences.append(
-                f"{name} lies {np.median(np.abs(anomaly)):.1f} standard deviations off the model's climatology in the "
-                f"median (values about {np.median(np.concatenate(values)):.4g}, expected about {expected:.4g}): "
-                "another quantity, unit, place or season than it was trained on, so what is filled will be wrong; "
-                "convert the field, or train a model on it"
+                f"{name} is {np.median(np.abs(anomaly)):.1f} standard deviations off the model's climatology in the "
+                f"median (values about {np.median(np.concatenate(values)):.4g}, expected about {expected:.4g}), so "
+                "filled values will be wrong: quantity, unit, location or season differ from the training; convert "
+                "the field, or train a model on it"
             )
         return sentences
 

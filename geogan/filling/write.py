@@ -38,6 +38,7 @@ from geogan.filling.regime import Regime
 from geogan.filling.tiles import Span
 from geogan.io import describe_source
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 from geogan.product import Product, check_output
 from geogan.settings import TrainConfig, check_settings
 
@@ -98,7 +99,7 @@ class Workers:
 
 @dataclass(frozen=True)
 class Reports:
-    """What a fill tells its caller.
+    """Callbacks by which a fill reports to its caller.
 
     Attributes
     ----------
@@ -176,6 +177,8 @@ def fill_product(
             growing=start.opened.axes.time,
             after=None if start.older is None else start.older.mark,
         ) as product:
+            if start.note:
+                reports.message(start.note)
             writer = _Writer(product, start, workers, cluster, reports)
             if state is None or product.source != state:
                 writer.compare()
@@ -228,20 +231,20 @@ class _Writer:
         product.forget(opened.box(number) for number in stale)
         read = {date for (_, date), _ in by_place(opened.plan, now)}
         self.reports.message(
-            f"{changed_share(opened, changed, read)} that were read so far changed since; {len(stale)} of the "
-            f"{len(done)} regions that were done are filled again"
+            f"{changed_share(opened, changed, read)} that were read so far changed since; refilling {len(stale)} of "
+            f"{counted(len(done), 'finished task')}"
         )
 
     def take_over(self, out: Path) -> None:
-        """Take tasks over from an older product, and report what is done already."""
+        """Take tasks over from an older product, and report the number of finished tasks."""
         opened, older, product = self.start.opened, self.start.older, self.product
         missing, total = self.missing, opened.plan.total
         if len(missing) < total:
-            self.reports.message(f"going on: {total - len(missing)} of {total} regions are there already")
+            self.reports.message(f"resuming: {total - len(missing)} of {counted(total, 'task')} finished already")
         if older is None:
             return
         if not older.is_current():
-            raise InputError(f"{out} has been changed by another process meanwhile; run again")
+            raise InputError(f"{out} was changed by another process meanwhile; run again")
         taken = [number for number in missing if number in self.start.kept]
         if taken:
             with writing(out, kept=product.partial):
@@ -250,7 +253,7 @@ class _Writer:
             product.record(opened.box(number), older.names, sums=self.start.kept[number])
 
     def fill_all(self, state: str | None, state_of: Callable[[Job], str | None], rounds: int) -> str | None:
-        """Fill all missing tasks, again where the archive changes meanwhile.
+        """Fill all missing tasks; repeat tasks whose data changed meanwhile.
 
         Returns
         -------
@@ -260,7 +263,7 @@ class _Writer:
         Raises
         ------
         InputError
-            If the archive goes on changing, or has become another one; what is done is kept.
+            If the archive keeps changing, or has become another one; finished tasks are kept.
         """
         product, job = self.product, self.start.opened.job
         for _ in range(rounds):
@@ -270,18 +273,19 @@ class _Writer:
                 boxes = (opened.box(number) for number in range(opened.plan.total))
                 return product.inputs(boxes, state if now == state else None)
             self.reports.message(
-                "the archive was written to while it was filled, so what was read is compared with what it holds"
+                "the archive changed during the fill; comparing the values that were read with its present values"
             )
             opened, state = OpenJob.open(job, storages=opened.storages), now
             if product_digest(opened) != self.start.digest:
                 raise InputError(
-                    f"{job.data[0]} became another archive while it was filled; run again to fill what it is now"
+                    f"the grid, dates or packing of {job.data[0]} changed during the fill; run again to fill it as it "
+                    "is now"
                 )
             self.start = replace(self.start, opened=opened)
             self.compare()
             product.confirm(state)
         raise InputError(
-            f"{job.data[0]} was written to {rounds} times while it was filled; run again when it is complete"
+            f"{job.data[0]} changed {counted(rounds, 'time')} during the fill; run again when it is complete"
         )
 
     def fill_missing(self) -> None:
@@ -387,7 +391,7 @@ def check_archive(opened: OpenJob, first: Span, *, dates: int = 24, memory: int 
         regime.add(region, values)
 
     survey = check_field(known, look=look)
-    where = "" if field.size == opened.field.size else ", on the dates that were looked at"
+    where = "" if field.size == opened.field.size else ", on the dates that were checked"
     survey = survey._replace(gaps={rule: count for rule, count in survey.gaps.items() if rule == "condition"})
     return [*(f"{sentence}{where}" for sentence in survey.gap_sentences(known)), *regime.sentences()]
 

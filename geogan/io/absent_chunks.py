@@ -12,6 +12,7 @@ import zarr
 from geogan.compute.streaming import explain_read_errors
 from geogan.io.missing import is_missing
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 
 
 def check_chunks(path: str, name: str, field: xr.DataArray) -> None:
@@ -46,7 +47,9 @@ def check_chunks(path: str, name: str, field: xr.DataArray) -> None:
     if absent == 0:
         return
     if not present:
-        raise InputError(f"variable {name!r} of {path} has none of its {total} chunks on disk; copy the store again")
+        raise InputError(
+            f"variable {name!r} of {path} has none of its {counted(total, 'chunk')} on disk; copy the store again"
+        )
     sizes = array.shards or array.chunks
     # The neighbours of an absent chunk are the most likely ones to hold its value; reading four chunks is cheap.
     on_disk = set(present)
@@ -57,7 +60,7 @@ def check_chunks(path: str, name: str, field: xr.DataArray) -> None:
             if np.any(np.asarray(chunk) == fill):
                 return
     raise InputError(
-        f"variable {name!r} of {path} lacks {absent} of its {total} chunk files, which would be read as "
+        f"variable {name!r} of {path} lacks {absent} of its {counted(total, 'chunk file')}, which would be read as "
         f"measured values of {fill.item()}; copy the store again, or write it with write_empty_chunks=True"
     )
 

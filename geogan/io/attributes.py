@@ -51,33 +51,33 @@ class Attributes:
         """Return the numbers of an attribute, also if they are written as text."""
         if key not in self.attrs or self.attrs[key] is None:
             return []
-        found: list[int | float] = []
+        numbers: list[int | float] = []
         for value in np.ravel(np.asarray(self.attrs[key])):
             if isinstance(value, bytes | str):
-                found += self._parsed(key, value.decode("latin-1") if isinstance(value, bytes) else str(value))
+                numbers += self._parsed(key, value.decode("latin-1") if isinstance(value, bytes) else str(value))
             elif isinstance(value, np.number | int | float) and not isinstance(value, complex | np.complexfloating):
-                found.append(value.item() if isinstance(value, np.generic) else value)
+                numbers.append(value.item() if isinstance(value, np.generic) else value)
             else:
                 raise InputError(f"{key} of {self.label} is {self._shown(key)}, where numbers are expected; correct it")
-        return found
+        return numbers
 
     def _parsed(self, key: str, text: str) -> list[int | float]:
         """Return the numbers in a text, which may have the suffixes of ncdump (-999.f, 254UB)."""
         if text.strip().strip("\0").lower() in _NO_NUMBER:
             return []
-        found: list[int | float] = []
+        numbers: list[int | float] = []
         for part in re.split(r"[\s,;]+|\bto\b", text.strip().strip("\0")):
             if not part:
                 continue
             bare = re.sub(r"(?<=[0-9.])(u?[bsl]{1,2}|[fd])$", "", part, flags=re.IGNORECASE)
             try:
-                found.append(int(bare) if re.fullmatch(r"[+-]?\d+", bare) else float(bare))
+                numbers.append(int(bare) if re.fullmatch(r"[+-]?\d+", bare) else float(bare))
             except ValueError:
                 raise InputError(
                     f"{key} of {self.label} is the text {self._shown(key)}, where numbers are expected; write numbers "
                     "of the variable's type, or delete it"
                 ) from None
-        return found
+        return numbers
 
     def _shown(self, key: str) -> str:
         return repr(str(self.attrs[key])[:60])

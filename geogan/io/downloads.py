@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from geogan.io.web import PATIENT, Patience, answered, content_length, is_refused_connection, may_pass, pieces
+from geogan.io.web import PATIENT, Patience, answered, content_length, is_refused_connection, may_pass, read_parts
 from geogan.operators.errors import InputError
 
 # Bytes of the disk that a copy leaves free for other programs.
@@ -60,7 +60,7 @@ def download(url: str, file: Path, *, patience: Patience = PATIENT, spare: int =
                 room, size = _room(file, spare), content_length(answer)
                 if size is not None and size > room:
                     raise _no_room(url, file, f"{size:,} bytes", room)
-                copy_pieces(pieces(answer, most=room, patience=patience), opened, url, spare=spare)
+                copy_parts(read_parts(answer, most=room, patience=patience), opened, url, spare=spare)
                 return
         except (OSError, http.client.HTTPException) as error:
             if wait is None or is_refused_connection(error) or not may_pass(error):
@@ -68,8 +68,8 @@ def download(url: str, file: Path, *, patience: Patience = PATIENT, spare: int =
             time.sleep(wait)
 
 
-def copy_pieces(content: Iterable[bytes], file: BinaryIO, url: str, *, spare: int = _SPARE) -> None:
-    """Write pieces to a file while the disk has room.
+def copy_parts(content: Iterable[bytes], file: BinaryIO, url: str, *, spare: int = _SPARE) -> None:
+    """Write parts of a download to a file while the disk has room.
 
     Raises
     ------
@@ -77,12 +77,12 @@ def copy_pieces(content: Iterable[bytes], file: BinaryIO, url: str, *, spare: in
         If the disk has no more room.
     """
     path = Path(file.name)
-    for piece in content:
+    for part in content:
         room = _room(path, spare)
-        if room < len(piece):
+        if room < len(part):
             raise _no_room(url, path, "more", room)
         try:
-            file.write(piece)
+            file.write(part)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise _no_room(url, path, "more", room) from error

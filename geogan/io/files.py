@@ -1,4 +1,4 @@
-"""What the name of data stands for: files, stores and URLs, found and opened."""
+"""Find and open the files, stores and URLs that a name of data stands for."""
 
 import glob
 import shutil
@@ -16,7 +16,7 @@ import xarray as xr
 
 from geogan.fields.measured import measured_variables
 from geogan.files.user_path import Data, user_path
-from geogan.io.downloads import copy_pieces, download, remove_at_end
+from geogan.io.downloads import copy_parts, download, remove_at_end
 from geogan.io.geotiff import is_geotiff, open_geotiff
 from geogan.io.groups import chosen_group, group_with_coordinates, netcdf_groups, zarr_groups
 from geogan.io.http_store import HttpStore
@@ -25,19 +25,19 @@ from geogan.io.labels import with_coordinates
 from geogan.io.missing import decoded_dataset
 from geogan.io.reading import PLAIN, Reading
 from geogan.io.sizes import check_dimensions
-from geogan.io.web import PIECE
+from geogan.io.web import PART_BYTES
 from geogan.operators.errors import InputError
 
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
 
 
 def find_paths(data: Data) -> list[str]:
-    """Files, stores and URLs that ``data`` names; a glob is expanded and sorted.
+    """Return the files, stores and URLs that ``data`` names; a glob is expanded and sorted.
 
     Raises
     ------
     InputError
-        If a path does not exist, a glob finds nothing, or nothing is named.
+        If a path does not exist, a glob matches nothing, or ``data`` is empty.
     """
     if not isinstance(data, (str, Path)):
         paths = [path for part in data for path in find_paths(part)]
@@ -56,35 +56,41 @@ def find_paths(data: Data) -> list[str]:
     if path.exists():
         return [str(path)]
     if any(sign in text for sign in "*?["):
-        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns too)
-        if not found:
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns too)
+        if not matches:
             raise InputError(f"no file matches {text!r}; check the folder and the pattern")
-        return found
+        return matches
     hint = f"; the folder {path.parent} does not exist either" if not path.parent.exists() else ""
     raise InputError(f"{text!r} does not exist{hint}; give a Zarr store, a NetCDF file, a glob or a URL")
 
 
 def _check_url(text: str) -> None:
-    """Refuse an address that names no server, before anything waits for it."""
+    """Refuse an address without a server before a request is sent."""
     try:
         parts = urllib.parse.urlsplit(text)
-        named = bool(parts.netloc) and (parts.scheme not in ("http", "https") or bool(parts.hostname))
-        assert parts.port is None or parts.port >= 0  # a port that is no number is refused when it is read
+        has_server = bool(parts.netloc) and (parts.scheme not in ("http", "https") or bool(parts.hostname))
+        assert parts.port is None or parts.port >= 0  # reading an invalid port raises ValueError
     except ValueError as error:
-        raise InputError(f"{text!r} is no address ({error}); give one such as https://server/sst.zarr") from error
-    if not named or not parts.scheme or any(character.isspace() or not character.isprintable() for character in text):
-        raise InputError(f"{text!r} is no address; give one such as https://server/sst.zarr or s3://bucket/sst.zarr")
+        raise InputError(f"{text!r} is not a valid URL ({error}); give one such as https://server/sst.zarr") from error
+    if (
+        not has_server
+        or not parts.scheme
+        or any(character.isspace() or not character.isprintable() for character in text)
+    ):
+        raise InputError(
+            f"{text!r} is not a valid URL; give one such as https://server/sst.zarr or s3://bucket/sst.zarr"
+        )
 
 
 def variable_names(data: Data, *, reading: Reading = PLAIN) -> list[str]:
-    """Names of all variables, coordinates apart; of several files those of the first.
+    """Return the names of all data variables of the first file.
 
     Parameters
     ----------
     data : str, Path or a sequence of them
         As in `open_field`.
     reading : Reading
-        How the files are read.
+        Options of the reading.
 
     Returns
     -------
@@ -93,7 +99,7 @@ def variable_names(data: Data, *, reading: Reading = PLAIN) -> list[str]:
     Raises
     ------
     InputError
-        If nothing is found, or the file cannot be read.
+        If there is no such file, or it cannot be read.
 
     Examples
     --------
@@ -107,28 +113,33 @@ def variable_names(data: Data, *, reading: Reading = PLAIN) -> list[str]:
 
 
 def open_dataset(path: str, reading: Reading = PLAIN, *, wanted: Sequence[str] = ()) -> xr.Dataset:
-    """Open anything readable without dask, so that chunks can be chosen from those stored.
+    """Open a file, a store or a URL as a dataset without dask arrays; the caller chooses chunks from the stored ones.
 
     Parameters
     ----------
     path : str
     reading : Reading
-        The group and the names of the dimensions.
+        Group and names of the dimensions.
     wanted : sequence of str
-        Variables by which a group is found, where none is given and the root has none of them.
+        Variables that the group must hold if no group is given and the root has none of them.
 
     Returns
     -------
     dataset : Dataset
-        Its encoding has the ``group`` that was opened, where it is not the root.
+        Its encoding has the opened ``group``, unless that is the root.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or there is no such group.
     """
     if are_images([path]):
         return open_images([path]).to_dataset()
     try:
         with warnings.catch_warnings():
-            # Bounds or grid mappings named but absent are common, and no concern of a gap filler.
+            # Attributes often name bounds or grid mappings that are absent; geogan does not use them.
             warnings.simplefilter("ignore")
-            return _of_group(_File.of(path), reading, wanted)
+            return _open_group(_File.of(path), reading, wanted)
     except InputError:
         raise
     except ImportError as error:
@@ -137,18 +148,18 @@ def open_dataset(path: str, reading: Reading = PLAIN, *, wanted: Sequence[str] =
             "for object stores: pip install 'geogan[cloud]'"
         ) from error
     except PermissionError as error:
-        raise InputError(f"{path} may not be read; check its permissions") from error
+        raise InputError(f"permission to read {path} is denied; check its permissions") from error
     except Exception as error:
-        # Readers raise whatever they like for a damaged file (OSError, RuntimeError, KeyError...).
+        # Readers raise many kinds of exceptions for a damaged file (OSError, RuntimeError, KeyError...).
         text = " ".join(str(error).split()) or type(error).__name__
         if "decode time" in text or "decoding_times" in text or "calendar" in text:
             raise InputError(
-                f"the times of {path} cannot be decoded; its time needs units such as "
+                f"the times of {path} cannot be decoded; give its time units such as "
                 "'days since 1970-01-01' and a CF calendar"
             ) from error
         if "redentials" in text:
             raise InputError(
-                f"{path} asks for credentials and finds none ({text[:100]}); set AWS_ACCESS_KEY_ID and "
+                f"{path} needs credentials, and none were found ({text[:100]}); set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or GOOGLE_APPLICATION_CREDENTIALS"
             ) from error
         if is_opendap(path):
@@ -166,7 +177,7 @@ def open_dataset(path: str, reading: Reading = PLAIN, *, wanted: Sequence[str] =
 
 
 class _File(NamedTuple):
-    """A file or a store, found and checked, of which groups can be opened."""
+    """A checked file or store with methods that open its groups."""
 
     path: str
     opened: Any
@@ -174,6 +185,7 @@ class _File(NamedTuple):
 
     @classmethod
     def of(cls, path: str) -> "_File":
+        """Check a path or URL, and copy a remote NetCDF file."""
         if is_geotiff(path):
             return cls(path, path, "geotiff")
         if is_opendap(path):
@@ -185,7 +197,7 @@ class _File(NamedTuple):
         return cls(path, local, "netcdf4")
 
     def open(self, group: str | None) -> xr.Dataset:
-        """A group as it is stored; None for the root."""
+        """Open a group without decoding it; None opens the root."""
         if self.kind == "geotiff":
             return open_geotiff(self.path)
         source: Any = self.opened
@@ -194,18 +206,19 @@ class _File(NamedTuple):
         return xr.open_dataset(source, engine=self.kind, group=group, chunks=None, decode_cf=False)
 
     def groups(self) -> list[str]:
+        """Return the names of all groups."""
         if self.kind == "geotiff":
             return []
         return netcdf_groups(self.opened) if self.kind == "netcdf4" else zarr_groups(self.opened)
 
 
-# NetCDF files that are open, by what tells one state of a file from another; they close with the last array that reads
-# them. The NetCDF library may crash where a file whose texts were read is opened once more.
+# Open NetCDF files by device, inode, size, time and path; a file closes with the last array that reads it. The NetCDF
+# library may crash when a file with text variables is opened twice.
 _OPEN: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
 
 
 def _netcdf_store(path: str, group: str | None) -> Any:
-    """A group of a local NetCDF file, through the open file that is in use where there is one."""
+    """Return a group of a local NetCDF file, from the file that is already open if there is one."""
     state = Path(path).stat()
     key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, str(Path(path).absolute()))
     opened = _OPEN.get(key)
@@ -216,8 +229,8 @@ def _netcdf_store(path: str, group: str | None) -> Any:
     return store
 
 
-def _of_group(file: _File, reading: Reading, wanted: Sequence[str]) -> xr.Dataset:
-    """The group that is asked for, else the root, else the only group with fields."""
+def _open_group(file: _File, reading: Reading, wanted: Sequence[str]) -> xr.Dataset:
+    """Open the group of ``reading``, else the root, else the only group with fields."""
     groups: list[str] = []
     group = reading.group
     if group is None:
@@ -230,8 +243,11 @@ def _of_group(file: _File, reading: Reading, wanted: Sequence[str]) -> xr.Datase
         # A store behind a web server may not list its groups.
         if group not in groups and (groups or file.kind != "zarr"):
             if not reading.is_beside:
-                there = f"it has {', '.join(map(repr, groups[:20]))}, choose one of them" if groups else "it has none"
-                raise InputError(f"{file.path} has no group {group!r}; {there} with --group, or leave it out")
+                known = ", ".join(map(repr, groups[:20])) or "none"
+                raise InputError(
+                    f"{file.path} has no group {group!r}; its groups are {known}: choose one with --group, "
+                    "or leave it out"
+                )
             group = None
         root = file.open(None)
     dataset = root if group is None else group_with_coordinates(group, groups, file.open)
@@ -242,20 +258,20 @@ def _of_group(file: _File, reading: Reading, wanted: Sequence[str]) -> xr.Datase
 
 
 def _fields_of(stored: xr.Dataset, reading: Reading, wanted: Sequence[str]) -> list[str]:
-    """Names of the fields of a dataset that is not decoded: those wanted, or all that are measured."""
+    """Return the names of fields in an undecoded dataset: those in ``wanted``, or all measured variables."""
     if wanted:
         return [name for name in wanted if name in stored.variables]
     return [str(name) for name in measured_variables(with_coordinates(reading.beside().renamed(stored, "")))]
 
 
 def _decoded(stored: xr.Dataset, path: str, *, netcdf: bool = False) -> xr.Dataset:
-    """Return a dataset whose gridded variables are decoded by one set of rules, and all else by xarray."""
+    """Decode a dataset: gridded variables by the rules of :mod:`geogan.io.missing`, all others by xarray."""
     gridded = decoded_dataset(stored, path, netcdf=netcdf)
     return with_coordinates(xr.decode_cf(gridded, decode_timedelta=False, decode_coords="all"))
 
 
 def is_opendap(path: str) -> bool:
-    """Whether an address is read in parts through OPeNDAP rather than copied.
+    """Return whether a URL is read in parts through OPeNDAP instead of copied.
 
     Examples
     --------
@@ -267,14 +283,14 @@ def is_opendap(path: str) -> bool:
     if not path.startswith(("http://", "https://")):
         return False
     address = urllib.parse.urlparse(path).path
-    # Hyrax gives whole files under names with a second suffix; ERDDAP has no suffix for OPeNDAP.
+    # Hyrax serves whole files under names with a second suffix; ERDDAP uses no suffix for OPeNDAP.
     is_copy = address.endswith((".nc.nc4", ".nc4.nc4", ".nc.nc", ".h5.nc4", ".hdf.nc4"))
-    served = any(part in address for part in ("/dodsC/", "/opendap/")) and not is_copy
-    return served or ("/griddap/" in address and "." not in address.rsplit("/", 1)[-1])
+    is_served = any(part in address for part in ("/dodsC/", "/opendap/")) and not is_copy
+    return is_served or ("/griddap/" in address and "." not in address.rsplit("/", 1)[-1])
 
 
 def _opendap_url(path: str) -> str:
-    """The address as the NetCDF library takes it."""
+    """Return the URL in the form that the NetCDF library expects."""
     scheme, _, rest = path.partition("://")
     if scheme == "dap4":
         return f"http://{rest}#mode=dap4"
@@ -282,6 +298,13 @@ def _opendap_url(path: str) -> str:
 
 
 def is_zarr(path: str) -> bool:
+    """Return whether a path is a Zarr store.
+
+    Raises
+    ------
+    InputError
+        If it is another kind of folder, or a Zarr array instead of a group.
+    """
     if is_geotiff(path) or is_opendap(path):
         return False
     if "://" in path:
@@ -290,12 +313,12 @@ def is_zarr(path: str) -> bool:
     if not folder.is_dir():
         return False
     if not any((folder / name).exists() for name in _ZARR_FILES):
-        hint = "give the folder that has them"
+        hint = "give a folder that has them"
         if any(folder.glob("*.nc")):
-            hint = f"for the NetCDF files in it give {str(folder / '*.nc')!r}"
+            hint = f"to read the NetCDF files in it, give {str(folder / '*.nc')!r}"
         raise InputError(
-            f"{path} is a folder but not a Zarr store: it has no zarr.json or .zgroup, nor PNG or JPEG images "
-            f"alone; {hint}"
+            f"{path} is a folder without zarr.json or .zgroup, where a Zarr store or a folder of PNG or JPEG images "
+            f"alone is expected; {hint}"
         )
     if (folder / ".zarray").exists():
         raise InputError(f"{path} is one Zarr array, where a group with named variables is expected; give its parent")
@@ -303,6 +326,7 @@ def is_zarr(path: str) -> bool:
 
 
 def _check_netcdf(path: str, shown: str) -> None:
+    """Refuse a file that is empty, not NetCDF, too large or truncated; messages call it ``shown``."""
     if Path(path).stat().st_size == 0:
         raise InputError(f"{shown} is empty; copy or write it again")
     with Path(path).open("rb") as file:
@@ -311,8 +335,8 @@ def _check_netcdf(path: str, shown: str) -> None:
         hint = (
             "convert GRIB to NetCDF first, for example with cfgrib" if magic.startswith(b"GRIB") else "give one of them"
         )
-        raise InputError(f"{shown} is neither a Zarr store nor a NetCDF file; {hint}")
-    # Before xarray reads the coordinates of a dimension, however long it claims to be.
+        raise InputError(f"{shown} is not a Zarr store or a NetCDF file; {hint}")
+    # Check sizes before xarray reads the coordinates: the header may claim any length.
     store = xr.backends.NetCDF4DataStore.open(path)
     try:
         sizes = dict(store.get_dimensions())
@@ -320,7 +344,7 @@ def _check_netcdf(path: str, shown: str) -> None:
         store.close()
     check_dimensions(shown, sizes)
     if magic.startswith((b"CDF\x01", b"CDF\x02")):
-        # The NetCDF library reads garbage past the end of a classic file; scipy maps it, and notices.
+        # The NetCDF library reads garbage past the end of a truncated classic file; scipy maps the file and raises.
         from scipy.io import netcdf_file
 
         with warnings.catch_warnings():
@@ -328,15 +352,15 @@ def _check_netcdf(path: str, shown: str) -> None:
             try:
                 netcdf_file(path, mmap=True).close()
             except Exception as error:
-                # Its frames hold the file, which would complain beyond this filter when they go.
+                # The traceback keeps the file open; closing it later would warn outside this filter.
                 raise error.with_traceback(None) from None
 
 
 def _fetch_netcdf(url: str) -> str:
-    """Copy a remote NetCDF file, which cannot be read in parts, to a folder that lasts as long as this process."""
+    """Copy a remote NetCDF file, which cannot be read in parts, to a folder that is removed with this process."""
     folder = Path(tempfile.mkdtemp(prefix="geogan-"))
     remove_at_end(folder)
-    # A name of the server's may be too long, or mean another folder; its ending is all that counts.
+    # The server's file name may be too long or contain a path, so it is not used.
     copy = folder / "data.nc"
     try:
         if url.startswith(("http://", "https://")):
@@ -345,7 +369,7 @@ def _fetch_netcdf(url: str) -> str:
             import fsspec
 
             with fsspec.open(url, "rb") as remote, copy.open("wb") as file:
-                copy_pieces(iter(lambda: remote.read(PIECE), b""), file, url)
+                copy_parts(iter(lambda: remote.read(PART_BYTES), b""), file, url)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -62,14 +62,16 @@ def chosen_group(
     InputError
         If several groups hold fields.
     """
-    found = {name: fields for name in groups if (fields := list(fields_of(open_one(name))))}
-    if len(found) > 1:
-        listed = [f"{name!r} ({', '.join(fields[:4])}{', ...' * (len(fields) > 4)})" for name, fields in found.items()]
+    with_fields = {name: fields for name in groups if (fields := list(fields_of(open_one(name))))}
+    if len(with_fields) > 1:
+        listed = [
+            f"{name!r} ({', '.join(fields[:4])}{', ...' * (len(fields) > 4)})" for name, fields in with_fields.items()
+        ]
         listed = listed[:8] + ["..."] * (len(listed) > 8)
         raise InputError(
             f"{path} has its fields in groups, {', '.join(listed)}; choose one with --group (group= in Python)"
         )
-    return next(iter(found), None)
+    return next(iter(with_fields), None)
 
 
 def group_with_coordinates(group: str, groups: Sequence[str], open_one: Open) -> xr.Dataset:

@@ -13,7 +13,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from geogan.files.plain_file import parse_json
-from geogan.io.web import PATIENT, Patience, answered, is_refused_connection, may_pass, pieces, status_of
+from geogan.io.web import PATIENT, Patience, answered, is_refused_connection, may_pass, read_parts, status_of
 
 _METADATA = ("zarr.json", ".zmetadata", ".zarray", ".zattrs", ".zgroup")
 
@@ -148,7 +148,7 @@ class HttpStore(Store):
             # A server without ranges sends the whole content.
             is_part = answer.status == http.HTTPStatus.PARTIAL_CONTENT
             limit = min(length, most) if is_part else most
-            content = b"".join(pieces(answer, most=limit, patience=self.patience))
+            content = b"".join(read_parts(answer, most=limit, patience=self.patience))
             return content if is_part else content[part]
 
     def _most(self, key: str) -> int:

@@ -1,4 +1,4 @@
-"""Images as fields: a folder of PNG or JPEG files, or an array of NumPy's, scaled to [-1, 1]."""
+"""Open images as fields: PNG or JPEG files, or NumPy arrays, scaled to [-1, 1]."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,17 +14,17 @@ from geogan.operators.choices import matching
 from geogan.operators.errors import InputError
 
 NAME = "image"
-"""What images are called that have no name of their own."""
+"""Name of images that have none."""
 
 _FILES, _ARRAYS = (".png", ".jpg", ".jpeg"), (".npy", ".npz")
 _FIELD_FILES = (".nc", ".nc4", ".cdf", ".h5", ".hdf", ".tif", ".tiff", *_ARRAYS)
 _GREY, _COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "P", "CMYK", "YCbCr")
 _BANDS = ("red", "green", "blue")
-_BLOCK_VALUES = 2_000_000  # of a dask chunk
+_CHUNK_VALUES = 2_000_000  # largest number of values in a dask chunk
 
 
 def are_images(paths: Sequence[str]) -> bool:
-    """Whether these paths are image files, folders of them, or arrays of NumPy's.
+    """Return whether one of the paths is an image file, a folder of images or a NumPy array.
 
     Examples
     --------
@@ -35,26 +35,27 @@ def are_images(paths: Sequence[str]) -> bool:
 
 
 def open_images(paths: Sequence[str], variable: str | None = None) -> xr.DataArray:
-    """Open images as a field of independent samples; nothing but their headers is read.
+    """Open images as a field of independent samples; only headers are read.
 
     Parameters
     ----------
     paths : sequence of str
         PNG and JPEG files, or folders of them, in the order of their names; or one ``.npy`` or ``.npz`` file with an
-        array (N, H, W) or (N, H, W, 3): uint8, or floats within [-1, 1] or [0, 1], which are looked at once. NaN are
-        gaps.
+        array (N, H, W) or (N, H, W, 3) of uint8, or of floats within [-1, 1] or [0, 1]. Floats are read once to find
+        their range. NaN marks a gap.
     variable : str, optional
-        The array of an ``.npz`` file; by default its first with three or four dimensions.
+        Name of the array in an ``.npz`` file; by default the first with three or four dimensions.
 
     Returns
     -------
     image : DataArray of float32, shape (sample, [band,] y, x)
-        Lazy; 0 to 255, or 0 to 1, have become -1 to 1. Named as ``variable``, else ``image``.
+        Lazy; values from 0 to 255 or from 0 to 1 are scaled to [-1, 1]. Its name is ``variable``, else ``image``.
 
     Raises
     ------
     InputError
-        If a file cannot be read, sizes differ, grey images are mixed with coloured ones, or an array is no images.
+        If a file cannot be read, sizes differ, grey and coloured images are mixed, or the shape or range of
+        an array does not match.
 
     Examples
     --------
@@ -68,7 +69,10 @@ def open_images(paths: Sequence[str], variable: str | None = None) -> xr.DataArr
     arrays = [path for path in paths if Path(path).suffix.lower() in _ARRAYS]
     if arrays:
         if len(paths) > 1:
-            raise InputError(f"{arrays[0]} is one of {len(paths)} paths, where an array goes alone; put them into one")
+            raise InputError(
+                f"{len(paths)} paths are given, one of them the array {arrays[0]}, where an array alone is expected; "
+                "join them in one file"
+            )
         array = _array(arrays[0], variable)
         names, shape, read = None, array.shape, _reader(array, f"the array of {arrays[0]}")
     else:
@@ -106,13 +110,15 @@ def _listed(path: str) -> list[Path]:
 
 
 def _array(path: str, variable: str | None) -> np.ndarray:
-    """The array of a file; that of an ``.npy`` stays on disk."""
+    """Return the array of a file; an ``.npy`` array stays on disk."""
     try:
-        # Never pickles: they run what they hold.
+        # Loading a pickle would execute code from the file.
         opened = np.load(path, mmap_mode="r" if path.lower().endswith(".npy") else None, allow_pickle=False)
         if isinstance(opened, np.ndarray):
             if variable not in (None, NAME):
-                raise InputError(f"{path} holds one array, which has no name {variable!r}; leave variable out")
+                raise InputError(
+                    f"{path} holds one array without a name, where {variable!r} is asked for; leave out the variable"
+                )
             array = opened
         else:
             with opened:
@@ -122,43 +128,43 @@ def _array(path: str, variable: str | None) -> np.ndarray:
     except Exception as error:
         text = " ".join(str(error).split())[:150]
         raise InputError(
-            f"{path} cannot be read: it is damaged or holds no plain array ({text}); save it again"
+            f"{path} cannot be read: it is damaged or holds Python objects ({text}); save a plain array"
         ) from error
     if array.ndim not in (3, 4) or 0 in array.shape or (array.ndim == 4 and array.shape[3] not in (1, 3)):
         raise InputError(
             f"the array of {path} has shape {array.shape}, where images (N, H, W) or (N, H, W, 3) are expected; "
-            "transpose or select it so"
+            "transpose the array, or select a part"
         )
     return array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else array
 
 
 def _choose(opened: Any, variable: str | None, path: str) -> str:
-    """Name of an array in an ``.npz`` file."""
+    """Return the name of the array to read from an ``.npz`` file."""
     names = list(opened.files)
-    meant = None if variable is None else matching(variable, names)
-    if meant is not None:
-        return meant
-    # A run remembers what its images were called, which is also the name of those that had none.
+    match = None if variable is None else matching(variable, names)
+    if match is not None:
+        return match
+    # A run stores the name of its images, which is NAME if they had none.
     if variable in (None, NAME):
         for name in names:
             if opened[name].ndim in (3, 4):
                 return name
     raise InputError(
-        f"{path} has no {f'array {variable!r}' if variable else 'array of images'}; it has "
-        f"{', '.join(names) or 'none'}, choose one with --variable (variable= in Python)"
+        f"{path} has no {f'array {variable!r}' if variable else 'array of images'}; its arrays are "
+        f"{', '.join(names) or 'none'}: choose one with --variable (variable= in Python)"
     )
 
 
 def _reader(array: np.ndarray, label: str) -> Callable[[int, int], np.ndarray]:
-    """What reads a stretch of an array as float32 within [-1, 1]."""
+    """Return a function that reads a range of images as float32 within [-1, 1]."""
     if array.dtype == np.uint8:
         return lambda start, stop: _scaled(array[start:stop])
     if array.dtype.kind != "f":
         raise InputError(
-            f"{label} has values of type {array.dtype}, where uint8 or floats within [-1, 1] are expected; convert it"
+            f"{label} has the type {array.dtype}, where uint8 or floats within [-1, 1] are expected; convert it"
         )
-    step = max(1, _BLOCK_VALUES // int(np.prod(array.shape[1:])))
-    # Not min and max, which NaN would take.
+    step = max(1, _CHUNK_VALUES // int(np.prod(array.shape[1:])))
+    # fmin and fmax ignore NaN, unlike min and max.
     lows, highs = (
         [float(extreme.reduce(array[start : start + step], axis=None)) for start in range(0, len(array), step)]
         for extreme in (np.fmin, np.fmax)
@@ -175,34 +181,37 @@ def _reader(array: np.ndarray, label: str) -> Callable[[int, int], np.ndarray]:
 
 
 def _scaled(pixels: np.ndarray) -> np.ndarray:
-    """0 to 255 become -1 to 1."""
+    """Scale values from 0 to 255 to [-1, 1]."""
     return pixels.astype(np.float32) / np.float32(127.5) - 1
 
 
 def _common_shape(files: Sequence[Path]) -> tuple[int, ...]:
-    """Height, width and, of coloured images, 3; the same of all files."""
+    """Return height and width, and 3 for coloured images; all files must agree."""
     first: tuple[int, int, bool] | None = None
     for file in files:
         with _opened(file) as image:
             if image.mode not in _GREY + _COLOUR:
-                raise InputError(f"{file} has pixels of the kind {image.mode}; save it with 8 bits a colour")
-            own = (image.height, image.width, image.mode in _COLOUR)
-        first = first or own
-        if own[:2] != first[:2]:
+                raise InputError(
+                    f"{file} has pixels of the mode {image.mode}, where 8 bits a colour are expected; convert it"
+                )
+            shape = (image.height, image.width, image.mode in _COLOUR)
+        first = first or shape
+        if shape[:2] != first[:2]:
             raise InputError(
-                f"{file} is {own[1]} x {own[0]} pixels, {files[0].name} is {first[1]} x {first[0]}; "
+                f"{file} has {shape[1]} x {shape[0]} pixels, where {files[0].name} has {first[1]} x {first[0]}; "
                 "bring all images to one size"
             )
-        if own[2] != first[2]:
+        if shape[2] != first[2]:
             kinds = ("grey", "coloured")
             raise InputError(
-                f"{file} is {kinds[own[2]]}, {files[0].name} is {kinds[first[2]]}; make all images one or the other"
+                f"{file} is {kinds[shape[2]]}, where {files[0].name} is {kinds[first[2]]}; convert one of them"
             )
     assert first is not None
     return (*first[:2], 3) if first[2] else first[:2]
 
 
 def _pixels(file: Path, *, colour: bool) -> np.ndarray:
+    """Decode an image: uint8, shape (H, W), or (H, W, 3) in colour."""
     with _opened(file) as image:
         try:
             return np.asarray(image.convert("RGB" if colour else "L"))
@@ -220,24 +229,24 @@ def _opened(file: Path) -> Any:
 
 
 def _unreadable(file: Path, error: Exception) -> InputError:
-    # Decoders raise whatever they like for a damaged file.
+    # Decoders raise many kinds of exceptions for a damaged file.
     text = " ".join(str(error).split())[:150]
     return InputError(f"{file} cannot be read as an image ({text}); save it again, or leave it out")
 
 
 def _lazy(read: Callable[[int, int], np.ndarray], count: int, frame: tuple[int, ...], coloured: bool) -> Any:
-    """Images read by the chunk, bands before rows."""
-    step = min(count, max(1, _BLOCK_VALUES // int(np.prod(frame))))
+    """Return a dask array that reads images chunk by chunk, with bands before rows."""
+    step = min(count, max(1, _CHUNK_VALUES // int(np.prod(frame))))
 
-    def block(start: int, stop: int) -> np.ndarray:
+    def chunk(start: int, stop: int) -> np.ndarray:
         images = read(start, stop)
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if coloured else images
 
-    delayed = dask.delayed(block, pure=False)
-    parts = [
+    delayed = dask.delayed(chunk, pure=False)
+    chunks = [
         dask.array.from_delayed(
             delayed(start, min(start + step, count)), (min(step, count - start), *frame), np.float32
         )
         for start in range(0, count, step)
     ]
-    return dask.array.concatenate(parts)
+    return dask.array.concatenate(chunks)

@@ -1,4 +1,4 @@
-"""Maps without time that come with a field: its domain, its masks, what its covariates are."""
+"""Read maps without time that belong to a field: its domain, masks and static covariates."""
 
 from collections.abc import Sequence
 
@@ -20,19 +20,19 @@ from geogan.operators.errors import InputError
 
 
 def find_domain(data: Data, text: str, like: Field, *, reading: Reading = PLAIN) -> xr.DataArray | str:
-    """Return the mask that a text names, or the text itself where it is a word that needs no mask.
+    """Return the mask that ``text`` names, or ``text`` itself if it is a word that needs no mask.
 
     Parameters
     ----------
     data : str, Path or a sequence of them
         As in `open_field`.
     text : str
-        A variable that is 1 where the quantity exists; with ``not:`` before it, one that is 0 there; or a word of
-        `geogan.fields.domains.WORDS`, several with ``+`` between. A variable of that name comes before the word.
+        Name of a variable that is 1 where the quantity exists, or ``not:`` and the name of one that is 0 there; or
+        words of `geogan.fields.domains.WORDS` joined by ``+``. A variable takes precedence over a word.
     like : Field
         The field that the mask must match.
     reading : Reading
-        How the files are read.
+        Options of the reading.
 
     Raises
     ------
@@ -54,6 +54,7 @@ def find_domain(data: Data, text: str, like: Field, *, reading: Reading = PLAIN)
 
 
 def _is_map(dataset: xr.Dataset, name: str) -> bool:
+    """Return whether a dataset has a variable of that name without time."""
     return name in dataset.variables and squeezed(dataset[name], roles="yx").ndim == 2
 
 
@@ -65,15 +66,15 @@ def open_domain(
     Parameters
     ----------
     data : str, Path or a sequence of them
-        As in `open_field`; of several files the first is read, of those of several variables the first that has it.
+        As in `open_field`. The first file is read; if the files hold several variables, the first file with the mask.
     name : str
         Name of the mask variable.
     like : Field
-        The field the mask must match.
+        The field that the mask must match.
     is_inverse : bool
-        The mask is 0 at sea and 1 on land.
+        Whether the mask is 0 at sea and 1 on land.
     reading : Reading
-        How the files are read.
+        Options of the reading.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def open_domain(
     Raises
     ------
     InputError
-        If there is no such variable, its grid differs, it holds other values than 0 and 1, or it is all land.
+        If there is no such variable, its grid differs, it holds values other than 0 and 1, or it is all land.
     """
     paths = find_paths(data)
     datasets = {path: open_dataset(path, reading) for path in (paths if is_joined(like.array) else paths[:1])}
@@ -93,48 +94,50 @@ def open_domain(
     mask = squeezed(dataset[name])
     if mask.ndim != 2:
         raise InputError(
-            f"variable {name!r} of {path} has the dimensions {mask.dims}, where a mask of "
+            f"variable {name!r} of {path} has the dimensions {mask.dims}, where "
             f"({like.axes.y}, {like.axes.x}) is expected; name a variable without time"
         )
     axes = find_axes(mask)
     mask = mask.transpose(*axes.dims)
-    apart = difference(Field(mask, axes), like)
-    if apart:
+    mismatch = difference(Field(mask, axes), like)
+    if mismatch:
         raise InputError(
-            f"variable {name!r} of {path} is on a grid of {mask.shape}, which is not the grid of "
-            f"{file_label(like.array)}, {like.grid} ({apart}); bring both to one grid and one order of rows"
+            f"variable {name!r} of {path} is on a grid of {mask.shape}, where the grid of {file_label(like.array)}, "
+            f"{like.grid}, is expected ({mismatch}); bring both to one grid and one order of rows"
         )
     with explain_read_errors(path, name):
         values = mask.values
     values = np.where(np.isnan(values), is_inverse, values) if values.dtype.kind == "f" else values
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
-        raise InputError(f"variable {name!r} of {path} must hold 1 at sea and 0 on land, and holds other values")
+        raise InputError(
+            f"variable {name!r} of {path} holds values other than 1 (sea) and 0 (land); give a mask of 0 and 1"
+        )
     sea = values == (0 if is_inverse else 1)
     if not sea.any():
-        ours, other = (0, name) if is_inverse else (1, f"not:{name}")
+        sea_value, opposite = (0, name) if is_inverse else (1, f"not:{name}")
         raise InputError(
-            f"variable {name!r} of {path} is {1 - ours} everywhere, where {ours} marks the sea; invert it, or write "
-            f"--domain {other}"
+            f"variable {name!r} of {path} is {1 - sea_value} everywhere, where {sea_value} marks the sea; invert it, "
+            f"or give --domain {opposite}"
         )
     return sea
 
 
 def open_maps(data: Data, names: Sequence[str], *, reading: Reading = PLAIN) -> xr.Dataset:
-    """All variables of the data's first file, lazy but for the static maps among those named, which are read.
+    """Open all variables of the first file; named static maps are read, all others stay lazy.
 
     Parameters
     ----------
     data : str, Path or a sequence of them
-        As in `open_field`; what the first file lacks is looked for in the others.
+        As in `open_field`; maps that the first file lacks are read from the other files.
     names : sequence of str
-        What is not there is left out.
+        Names of static maps; a name without a variable is ignored.
     reading : Reading
-        How the files are read.
+        Options of the reading.
 
     Raises
     ------
     InputError
-        If nothing is found, or a file cannot be read.
+        If there is no such file, or it cannot be read.
 
     Examples
     --------
@@ -147,7 +150,7 @@ def open_maps(data: Data, names: Sequence[str], *, reading: Reading = PLAIN) -> 
     paths = find_paths(data)
     if are_images(paths):
         return xr.Dataset()
-    found = open_dataset(paths[0], reading)
+    opened = open_dataset(paths[0], reading)
     for name in names:
         for path in paths:
             dataset = open_dataset(path, reading)
@@ -155,32 +158,32 @@ def open_maps(data: Data, names: Sequence[str], *, reading: Reading = PLAIN) -> 
                 continue
             if squeezed(dataset[name], roles="yx").ndim == 2:
                 with explain_read_errors(path, name):
-                    found[name] = dataset[name].load()
+                    opened[name] = dataset[name].load()
             break
-    return found
+    return opened
 
 
 def open_masks(data: Data, like: Field, *, reading: Reading = PLAIN) -> xr.Dataset:
-    """Masks of land and sea that come with a field: maps without time, on its dimensions.
+    """Return the masks of land and sea stored with a field: maps without time on its dimensions.
 
     Parameters
     ----------
     data : str, Path or a sequence of them
-        As in `open_field`; of several files those of the first.
+        As in `open_field`; only the first file is read.
     like : Field
         The field, opened from the same data.
     reading : Reading
-        How the files are read.
+        Options of the reading.
 
     Returns
     -------
     masks : Dataset
-        Each (y, x), as stored; without coordinates, for those are the field's. Empty where there is none.
+        Masks (y, x) as stored, without coordinates (they are those of the field); empty if there is none.
 
     Raises
     ------
     InputError
-        If nothing is found, or the file cannot be read.
+        If there is no such file, or it cannot be read.
 
     Examples
     --------

@@ -181,10 +181,10 @@ def open_source(
     datasets = [first, *(open_dataset(path, reading) for path in paths[1:])]
     for name, files in _files_of(variable, datasets, paths, reading, besides).items():
         products |= dict.fromkeys(paths[file] for file in files if _is_filled(datasets[file], name))
-        pieces = [_piece(datasets[file], name, paths[file], skip_bad, reading) for file in files]
+        parts = [_read_variable(datasets[file], name, paths[file], skip_bad, reading) for file in files]
         names = [paths[file] for file in files]
-        check_units([piece.array for piece in pieces], names)
-        field, dated_by = join_files(pieces, names, [datasets[file].attrs for file in files])
+        check_units([part.array for part in parts], names)
+        field, dated_by = join_files(parts, names, [datasets[file].attrs for file in files])
         notes |= dict.fromkeys(dated_by)
         fields.append(field if time is None else select_time(field, time))
     field = _joined(fields)
@@ -264,21 +264,25 @@ def _files_of(
         return {choose_variable(among, name, label=paths[0]): list(range(len(paths)))}  # type: ignore[arg-type]
     every = sorted({str(name) for dataset in datasets for name in dataset.data_vars})
     names = [matching(name, every) or name for name in names]
-    found = {name: [file for file, dataset in enumerate(datasets) if name in dataset.variables] for name in names}
-    for name, files in found.items():
+    files_by_name = {
+        name: [file for file, dataset in enumerate(datasets) if name in dataset.variables] for name in names
+    }
+    for name, files in files_by_name.items():
         if not files:
             label = f"{paths[0]} has no" if len(paths) == 1 else f"none of the {len(paths)} files has a"
             raise InputError(
                 f"{label} variable {name!r}; there are {', '.join(every) or 'none'}, choose among them"
                 f"{suggestion(name, every)}"
             )
-    unused = set(range(len(paths))).difference(*found.values())
+    unused = set(range(len(paths))).difference(*files_by_name.values())
     if unused:
-        raise InputError(f"{paths[min(unused)]} has none of the variables {', '.join(found)}; leave this file out")
-    return found
+        raise InputError(
+            f"{paths[min(unused)]} has none of the variables {', '.join(files_by_name)}; leave this file out"
+        )
+    return files_by_name
 
 
-def _piece(dataset: xr.Dataset, name: str, path: str, skip_bad: bool, reading: Reading) -> Field:
+def _read_variable(dataset: xr.Dataset, name: str, path: str, skip_bad: bool, reading: Reading) -> Field:
     """Return a variable of a file, lazy, with gaps where a condition fails."""
     field = _gridded(dataset, name, path, skip_bad)
     if not reading.conditions:

@@ -16,13 +16,13 @@ from geogan.operators.errors import InputError
 
 
 def join_files(
-    pieces: Sequence[Field], paths: Sequence[str], attrs: Sequence[Mapping[str, Any]]
+    parts: Sequence[Field], paths: Sequence[str], attrs: Sequence[Mapping[str, Any]]
 ) -> tuple[Field, list[str]]:
     """Join the same variable of several files along time, in the order of the dates.
 
     Parameters
     ----------
-    pieces : sequence of Field
+    parts : sequence of Field
         The variable of each file, lazy. Without a time in any file, dates come from global attributes or file names.
     paths : sequence of str
         The files, for messages and their names.
@@ -41,7 +41,7 @@ def join_files(
     InputError
         If files differ in grid or calendar, one has no date that others have, or two have the same date.
     """
-    fields, notes = list(pieces), []
+    fields, notes = list(parts), []
     if len(fields) > 1 and not any(field.axes.time or _scalar_time(field.array) for field in fields):
         dates, note = dates_of_files(paths, attrs)
         fields = [
@@ -81,18 +81,18 @@ def _on_one_grid(fields: Sequence[Field], name: str, paths: Sequence[str]) -> li
         key: coord.variable for key, coord in first.array.coords.items() if coord.dims and {*coord.dims} <= {*sides}
     }
     for field, path in zip(fields, paths):
-        piece, others = field.array, (field.axes.y, field.axes.x)
+        array, others = field.array, (field.axes.y, field.axes.x)
         if others != sides:
-            apart: object = f"dimensions ({', '.join(others)}), and ({', '.join(sides)})"
+            mismatch: object = f"dimensions ({', '.join(others)}), and ({', '.join(sides)})"
         else:
-            apart = None if field is first else difference(field, first)
-        if apart:
-            raise InputError(f"{path} is on another grid than {paths[0]} ({apart}); give files of one grid")
+            mismatch = None if field is first else difference(field, first)
+        if mismatch:
+            raise InputError(f"{path} is on another grid than {paths[0]} ({mismatch}); give files of one grid")
         if field is not first:
             # One copy of the grid for all files: a copy for each would take gigabytes.
-            piece = piece.drop_vars([key for key in piece.coords if {*others} & {*piece[key].dims}])
-            piece = piece.assign_coords(grid)
-        film = piece.expand_dims(name) if field.axes.time is None and name in piece.coords else piece
+            array = array.drop_vars([key for key in array.coords if {*others} & {*array[key].dims}])
+            array = array.assign_coords(grid)
+        film = array.expand_dims(name) if field.axes.time is None and name in array.coords else array
         if name not in film.dims or name not in film.coords:
             raise InputError(f"{path} has no {name!r} coordinate, so the files cannot be put in order; add one")
         films.append(film)

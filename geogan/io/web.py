@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-PIECE = 2**18
+PART_BYTES = 2**18
 """Bytes that are read at a time."""
 
 
@@ -60,7 +60,7 @@ def answered(
     Yields
     ------
     answer : HTTPResponse
-        Read its content with :func:`pieces`.
+        Read its content with :func:`read_parts`.
 
     Raises
     ------
@@ -85,8 +85,8 @@ def answered(
         yield answer
 
 
-def pieces(answer: http.client.HTTPResponse, *, most: int, patience: Patience = PATIENT) -> Iterator[bytes]:
-    """Yield the content of an answer piece by piece.
+def read_parts(answer: http.client.HTTPResponse, *, most: int, patience: Patience = PATIENT) -> Iterator[bytes]:
+    """Yield the content of an answer in parts.
 
     Parameters
     ----------
@@ -104,14 +104,14 @@ def pieces(answer: http.client.HTTPResponse, *, most: int, patience: Patience = 
     if length is not None and length > most:
         raise Refused(f"it has {length:,} bytes, where at most {most:,} are expected")
     begin, received = time.monotonic(), 0
-    while piece := answer.read1(PIECE):
-        received += len(piece)
+    while part := answer.read1(PART_BYTES):
+        received += len(part)
         if received > most:
             raise Refused(f"it has more bytes than the {most:,} that are expected at most")
         elapsed = time.monotonic() - begin
         if elapsed > patience.seconds + received / patience.rate:
             raise Refused(f"it arrives too slowly: {received:,} bytes in {elapsed:.0f} s")
-        yield piece
+        yield part
     if length is not None and received < length:
         raise OSError(f"it ends after {received:,} of {length:,} bytes")
 

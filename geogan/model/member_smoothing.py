@@ -164,7 +164,7 @@ def _powers(
     added = noise * torch.randn(deviations.shape, generator=random, dtype=field.dtype).to(field.device)
     where = (hidden > 0).expand(deviations.shape).cpu().numpy()
     reference = observed.expand(deviations.shape).cpu().numpy()
-    found: list[list[SpectrumTally]] = [[] for _ in LENGTHS]
+    by_length: list[list[SpectrumTally]] = [[] for _ in LENGTHS]
     smoother: Callable[..., Tensor] = partial(smoothed, steps=1)
     if is_periodic:
         smoother = around(smoother, REACH)
@@ -172,11 +172,11 @@ def _powers(
         spread = deviations.square().mean(0).sqrt().cpu().numpy()
         factor = spread_factor(std, spread, gaps, is_periodic=is_periodic)
         members = blur(field + torch.from_numpy(factor).to(field.device) * deviations) + added
-        for tallies, length in zip(found, LENGTHS, strict=True):
+        for tallies, length in zip(by_length, LENGTHS, strict=True):
             tally = SpectrumTally(length).add(reference, members.cpu().numpy(), where, is_periodic=is_periodic)
             tallies.append(tally)
         deviations = smoother(deviations, film.domain)
-    return found
+    return by_length
 
 
 def _fewest(observed: np.ndarray, members: np.ndarray) -> int:

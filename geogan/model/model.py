@@ -23,6 +23,7 @@ from geogan.model.networks import ErrorNet, Generator
 from geogan.model.reconstruct import Networks, Reconstruction, fill_film
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
+from geogan.operators.wording import counted
 from geogan.prior import Film, GaussianPrior, Prior
 
 
@@ -186,10 +187,10 @@ class Model:
         InputError
             Names these parameters.
         """
-        found = []
+        names = []
         for name, network in (("network", self.network), ("error", self.error)):
             if network is not None:
-                found += [f"{name}.{key}" for key, value in network.state_dict().items() if not _is_finite(value)]
+                names += [f"{name}.{key}" for key, value in network.state_dict().items() if not _is_finite(value)]
         inside = self.standardiser.coefficients[..., self.domain]
         numbers: dict[str, Any] = {
             "standardiser.coefficients": inside,
@@ -203,9 +204,9 @@ class Model:
             numbers |= {f"{name}.{entry.name}": getattr(part, entry.name) for entry in fields(part)}
         if self.covariates is not None:
             numbers["covariates"] = self.covariates.maps[..., self.domain]
-        found += [name for name, value in numbers.items() if not _is_finite(value)]
-        if found:
-            shown = ", ".join(found[:3]) + f" and {len(found) - 3} more" * (len(found) > 3)
+        names += [name for name, value in numbers.items() if not _is_finite(value)]
+        if names:
+            shown = ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3)
             raise InputError(f"the model holds numbers that are not finite, in {shown}; train it again")
         if not (self.standardiser.scale > 0).all():
             raise InputError("the model holds a standardiser.scale that is not positive; train it again")
@@ -267,18 +268,18 @@ class Model:
         ours = self._places()
         theirs, shape = places_of(source), (self.domain.shape[0], self.domain.shape[1])
         size = source.grid
-        found = part_of(ours, shape, theirs, size)
-        if isinstance(found, Misfit):
+        part = part_of(ours, shape, theirs, size)
+        if isinstance(part, Misfit):
             turned = part_around(ours, shape, theirs, size)
-            found = found if isinstance(turned, Misfit) else turned
-        if not isinstance(found, Misfit):
-            return found
-        kind, axis = found
+            part = part if isinstance(turned, Misfit) else turned
+        if not isinstance(part, Misfit):
+            return part
+        kind, axis = part
         dim = (axes.y, axes.x)[axis]
         if kind == "size":
             raise InputError(
-                f"the model's grid has {shape[axis]} cells along {dim}, but {source.name} has {size[axis]}; fill the "
-                "grid it was trained on, or train on this one"
+                f"the model's grid has {counted(shape[axis], 'cell')} along {dim}, but {source.name} has "
+                f"{size[axis]}; fill the grid it was trained on, or train on this one"
             )
         if kind == "other":
             raise InputError(
@@ -290,18 +291,19 @@ class Model:
             other = next(values for values in theirs.values() if values.size == values.shape[axis])
         name = {"y": axes.y, "x": axes.x}.get(kind, kind)
         raise InputError(
-            f"{name} of {source.name} ({span(other)}, {size[axis]} cells) is not part of the model's grid "
-            f"({span(ours[kind])}, {shape[axis]} cells); fill the grid it was trained on, or train on this one"
+            f"{name} of {source.name} ({span(other)}, {counted(size[axis], 'cell')}) is not part of the model's grid "
+            f"({span(ours[kind])}, {counted(shape[axis], 'cell')}); fill the grid it was trained on, or train on this "
+            "one"
         )
 
     def _places(self) -> dict[str, np.ndarray]:
         """Return the coordinates of the grid by kind."""
-        found = dict(self.places)
+        places = dict(self.places)
         for side, values in (("y", self.y), ("x", self.x)):
             if values is not None:
                 column = values[:, None] if side == "y" else values[None]
-                found |= {kind: column for kind in (side, self.kinds.get(side)) if kind is not None}
-        return found
+                places |= {kind: column for kind in (side, self.kinds.get(side)) if kind is not None}
+        return places
 
 
 def _is_finite(value: Any) -> bool:

@@ -13,6 +13,7 @@ from geogan.fields.labels import check_labels
 from geogan.fields.observation_error import observation_error
 from geogan.model.model import Model
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 from geogan.settings import TrainConfig
 
 
@@ -76,16 +77,17 @@ def prepare_archive(
         return archive
     if len(model.withheld.sources) != len(archive.days) or archive.domain.shape != model.domain.shape:
         raise InputError(
-            f"the model withheld observations of a record of {len(model.withheld.sources)} dates on a grid of "
-            f"{model.domain.shape[0]} x {model.domain.shape[1]} cells, but {field.name} has {len(archive.days)} dates "
-            f"on {archive.domain.shape[0]} x {archive.domain.shape[1]}; evaluate on the archive it was trained on"
+            f"the model withheld observations of a record of {counted(len(model.withheld.sources), 'date')} on a grid "
+            f"of {model.domain.shape[0]} x {model.domain.shape[1]} cells, but {field.name} has "
+            f"{counted(len(archive.days), 'date')} on {archive.domain.shape[0]} x {archive.domain.shape[1]}; give "
+            "the archive that it was trained on"
         )
     # Withheld cells are the gaps of other dates, after screening, as in training.
     return replace(archive.screened(), withheld=model.withheld)
 
 
 def known_error(model: Model, field: Field, error: xr.DataArray | None) -> xr.DataArray | float | None:
-    """Return what is known of the observations' errors, as in training.
+    """Return the known errors of the observations, as in training.
 
     Raises
     ------

@@ -349,11 +349,11 @@ Prior = GaussianPrior | ArchivePrior
 
 
 def _fold(x: Tensor, domain: Tensor) -> Tensor:
-    """(B, T, C, H, W) -> (B, C, T, H * W), 0 outside the domain."""
+    """Reshape (B, T, C, H, W) to (B, C, T, H * W), with 0 outside the domain."""
     inside = domain if domain.ndim == 2 else domain[:, None, None]
     return (x * inside.to(x)).transpose(1, 2).flatten(3)
 
 
 def _unfold(x: Tensor, like: Tensor) -> Tensor:
-    """(B, C, T, H * W) -> (B, T, C, H, W)."""
+    """Reshape (B, C, T, H * W) to (B, T, C, H, W)."""
     return x.unflatten(-1, like.shape[-2:]).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""A film: consecutive dates of a gappy field as tensors, with what is known about them."""
+"""Films: consecutive dates of a gappy field as tensors, with masks, errors and other companions."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Film:
 
     @property
     def hidden(self) -> Tensor:
-        """1 where an observation is hidden under a gap that was added: neither shown nor isolated."""
+        """1 where an observation is hidden under an added gap; isolated hidden observations are excluded."""
         hidden = self.mask - self.kept
         return hidden if self.single is None else hidden - self.single
 

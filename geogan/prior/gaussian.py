@@ -371,7 +371,7 @@ class _Problem(NamedTuple):
         )
 
     def with_frames_as_entries(self) -> _Problem:
-        """Return the problem with every frame as a batch entry of its own."""
+        """Return the problem with every frame as a separate batch entry."""
         domain = self.domain if self.domain.ndim == 2 else self.domain.repeat_interleave(self.values.shape[1], 0)
         return _Problem(
             self.values.flatten(0, 1)[:, None],
@@ -392,12 +392,12 @@ class _Stop(NamedTuple):
 
 
 def _fold(x: Tensor) -> Tensor:
-    """(B, T, C, H, W) -> (B * C, T, H, W)."""
+    """Reshape (B, T, C, H, W) to (B * C, T, H, W)."""
     return x.transpose(1, 2).flatten(0, 1)
 
 
 def _unfold(x: Tensor, shape: torch.Size) -> Tensor:
-    """(B * C, T, H, W) -> (B, T, C, H, W)."""
+    """Reshape (B * C, T, H, W) to (B, T, C, H, W)."""
     return x.unflatten(0, (shape[0], shape[2])).transpose(1, 2)
 
 

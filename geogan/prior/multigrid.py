@@ -371,7 +371,7 @@ class Workspace(NamedTuple):
 
 
 def workspaces(system: System, right: Tensor) -> list[Workspace]:
-    """Return a workspace for each grid; that of the finest grid has no right-hand side of its own."""
+    """Return a workspace for each grid; the finest grid uses the caller's right-hand side."""
     spaces = []
     for level, grid in enumerate(system.grids):
         shape = (*right.shape[:2], *grid.domain.shape[-2:])

@@ -27,8 +27,8 @@ def date_checksums(field: xr.DataArray, error: xr.DataArray | None = None) -> np
     Returns
     -------
     sums : ndarray of uint32, shape (T,)
-        CRC-32 of the decoded values in the byte order of this machine. Equal values have equal checksums, whatever
-        their storage.
+        CRC-32 of the decoded values in the byte order of this machine. Equal values have equal checksums in
+        any storage.
 
     Examples
     --------

@@ -93,7 +93,7 @@ def is_resumable(path: Path, digest: str) -> bool:
 
 
 def is_finished(path: Path, digest: str, *, overwrite: bool = False) -> bool:
-    """Return whether a product is complete, and remove what a killed process left beside it.
+    """Return whether a product is complete, and remove remains of a killed process.
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ def is_finished(path: Path, digest: str, *, overwrite: bool = False) -> bool:
     digest : str
         As in `geogan.product.Product.begin`.
     overwrite : bool
-        The product is to be made again: a complete product then counts only if a kill interrupted the removal of its
-        partial folder.
+        Whether the product is made again: a complete product then counts only if a kill interrupted the removal of
+        its partial folder.
 
     Raises
     ------

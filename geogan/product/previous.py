@@ -1,4 +1,4 @@
-"""A finished product as the beginning of a longer one.
+"""Use a finished product as the beginning of a longer one.
 
 The longer product is written beside the finished one. Regions that are equal in both are taken over: chunk files of a
 Zarr store are shared, not copied. The finished product is neither moved nor changed until the longer one replaces it.
@@ -45,7 +45,7 @@ _EQUAL_SETTINGS = {
 
 @dataclass(frozen=True)
 class PreviousProduct:
-    """A finished product that is to be continued.
+    """A finished product that an append continues.
 
     Attributes
     ----------

@@ -20,6 +20,7 @@ from geogan.files.lock import take_lock
 from geogan.files.plain_file import read_json
 from geogan.files.swap import flush, replace, write_text
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 from geogan.product.checksums import to_text
 from geogan.product.chunk_store import Region
 from geogan.product.done_record import DoneRecord, count_done
@@ -141,7 +142,7 @@ class Product:
                 state = _resumable_state(path, wanted)
                 if state is None:
                     _check_discardable(path, overwrite=overwrite, after=after)
-                    # The random suffix tells apart products of one digest that are made from different data.
+                    # The random suffix separates products of one digest that are made from different data.
                     state = wanted | {"mark": f"{digest}.{uuid.uuid4().hex[:16]}"}
                     _create(path, template, state)
                 product = cls(path, state, overwrite=overwrite)
@@ -384,8 +385,8 @@ def _check_discardable(path: Path, *, overwrite: bool, after: str | None) -> Non
             else "--overwrite to begin anew"
         )
         raise InputError(
-            f"{path} was begun from other data, with another model or with other options, and {count} of its regions "
-            f"are finished; give that command again to resume it, or {remedy}"
+            f"{path} was begun from other data, with another model or with other options, with "
+            f"{counted(count, 'finished task')}; give that command again to resume it, or {remedy}"
         )
 
 

@@ -14,6 +14,7 @@ import torch
 
 from geogan.compute.processes import processes_here
 from geogan.compute.threads import workers
+from geogan.operators.wording import counted
 from geogan.settings import TrainConfig
 
 # Instructions of x86 processors that multiply numbers of bfloat16.
@@ -33,7 +34,7 @@ class Arithmetic:
         return getattr(torch, self.precision)
 
     def __str__(self) -> str:
-        return f"{self.precision} on {self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.precision} on {counted(self.threads, 'thread')}"
 
 
 def choose_arithmetic(
@@ -70,8 +71,8 @@ def choose_arithmetic(
         threads = min(recorded.threads, most)
         if threads < recorded.threads:
             message(
-                f"the run was trained on {recorded.threads} threads, and this machine has cores for {most} beside the "
-                "one that prepares blocks; the result may differ in the last digits"
+                f"the run was trained on {counted(recorded.threads, 'thread')}, and this machine has cores for {most} "
+                "beside the one that prepares blocks; the result may differ in the last digits"
             )
     return Arithmetic(precision, threads or min(training.batch, most))
 

@@ -13,7 +13,7 @@ from geogan.prior import Film
 
 
 class BlockPool:
-    """The blocks that windows of a step are drawn from.
+    """The blocks from which the windows of a step are drawn.
 
     Which blocks serve a step depends only on the step, so a training that is resumed draws from the same.
 

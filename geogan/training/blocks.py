@@ -31,7 +31,7 @@ Place = tuple[slice | np.ndarray, slice, slice]
 
 @dataclass(frozen=True)
 class BlockContent:
-    """What blocks hold beside measurements: what the terms of the objective need.
+    """Parts of a block that the terms of the objective need besides the measurements.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class BlockMaker:
         return extent
 
     def _read(self, number: int, random: np.random.Generator) -> tuple[Place, Film]:
-        """Return a random place in which something was seen, and what was measured there."""
+        """Return a random extent with observations, and its film."""
         archive = self.archive
         within = None if self._buffer is None else self._buffer.at(number)
         whole = Extent(*(slice(0, length) for length in (len(archive.days), *archive.domain.shape)))
@@ -148,7 +148,7 @@ class BlockMaker:
             t: slice | np.ndarray = part(bounds.t, self.dates)
             if archive.independent:
                 t = random_samples(archive, random, bounds.t)
-            # A region that does not go round the globe may itself lie across the seam.
+            # A region that does not span the globe may lie across the seam.
             y, x = part(bounds.y, self.side), part(bounds.x, self.side, is_periodic=archive.spans(bounds.x))
             if is_worth_reading(archive, self.share_seen, t, y, x):
                 film = archive.read(t, y, x, within=within)
@@ -254,7 +254,7 @@ def is_worth_reading(archive: Archive, share_seen: np.ndarray, t: slice | np.nda
 def added_gaps(
     operator: Operator, shape: tuple[int, int, int, int, int], coverage: float, *, generator: torch.Generator
 ) -> Tensor:
-    """Return a pattern that hides more of what was observed: 1 where still shown, shape (B, T, C, H, W).
+    """Return a mask with additional hidden observations: 1 where still shown, shape (B, T, C, H, W).
 
     Windows must resemble those that are filled later, which keep all their observations. So where gaps cover much,
     only cells are hidden that are under the gaps of several draws of theta.
@@ -279,14 +279,14 @@ def describe_reading(groups: ChunkGroups, stored: Sequence[Sequence[int]]) -> st
         Lengths of the stored chunks along each axis.
     """
     shape = " x ".join(str(max(stop - start for start, stop in axis)) for axis in groups)
-    sentence = f"the archive stays where it is: regions of {shape} values are read ahead"
+    sentence = f"the archive is read from disk during training, in regions of {shape} values"
     times = decoding_ratio(groups, stored)
     if times < 1.5:
         return sentence
     chunks = " x ".join(str(max(axis)) for axis in stored)
     return (
-        f"{sentence}; as its chunks have {chunks}, {times:.1f} times as much is decoded: chunks of that size or "
-        "smaller would be read faster"
+        f"{sentence}; its chunks have {chunks} values, so each value is decoded {times:.1f} times: rechunk it to "
+        "regions of that size or smaller"
     )
 
 

@@ -99,7 +99,7 @@ def claimed(checkpoint: Checkpoint | None, field: xr.DataArray) -> Iterator[None
         check_free(
             folder,
             overwrite=checkpoint.overwrite,
-            ways="go on with resume=True, replace it with overwrite=True, or give another folder",
+            ways="resume it with resume=True, replace it with overwrite=True, or give another folder",
             other="folder",
         )
     with nullcontext() if is_claimed else locked(folder, folder):

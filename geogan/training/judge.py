@@ -45,25 +45,26 @@ class Residuals(NamedTuple):
 
 @dataclass(frozen=True)
 class Selection:
-    """Which withheld observations a judge reads, and how much around them.
+    """Selection of the withheld observations that a judge reads, and of the cells around them.
 
     Attributes
     ----------
     side : int
-        Cells read on each side of a withheld one; of a grid of up to ``4 * side**2`` cells all are read.
+        Cells read on each side of a withheld one; a grid of up to ``4 * side**2`` cells is read whole.
     margin : int
         Dates read on each side of a run of withheld dates, for its first guess; never less than a window's.
     films, most_films : int
-        Runs read at least, and at most, where there are as many: enough for a reliable error, few enough to be quick.
+        Smallest and largest number of runs of withheld dates that are read: enough for a reliable error, few enough
+        to be fast.
     values : int
-        Between these limits, values read in all.
+        Total number of values read, between these limits.
     samples, samples_in_film : int
-        Independent samples read, and those of one film.
+        Number of independent samples read, and of samples in one film.
     enough : int
-        Runs from which on they are divided among judges, see :func:`is_divided`.
+        Number of runs from which they are divided between two judges, see :func:`is_divided`.
     choosing : int
-        Every so-many-th of them then chooses. Two networks are compared on the same clouds, so few tell them apart;
-        clouds differ in difficulty by a third, so calibration needs the larger part.
+        One run in this many then chooses the best weights. Networks are compared on the same clouds, so a few clouds
+        are enough; the difficulty of clouds differs by a third, so calibration gets the larger part.
     """
 
     side: int = 128
@@ -120,7 +121,7 @@ class Judge:
         draws: int = 0,
         selection: Selection = Selection(),
     ) -> Judge:
-        """Return the judge of an archive that withholds something, or is noisy and hides nothing.
+        """Return the judge of an archive with withheld observations, or of a noisy archive without gaps.
 
         Parameters
         ----------
@@ -207,11 +208,11 @@ class Judge:
     def residuals(
         self, network: Generator | None, error: ErrorNet, *, precision: torch.dtype = torch.float32
     ) -> Residuals:
-        """Return errors on the withheld cells, and what was predicted of them.
+        """Return errors on the withheld cells, and their predicted standard deviations.
 
-        Predicted errors are learned on observations that the generator learned from too, and may be too small. The
-        spread of the posterior is not learned, and known in all gaps; the ratio of the errors of generator and first
-        guess is known well from few clouds. Together they give the level that predicted errors should have.
+        Predicted errors are learned on observations that also trained the generator, so they may be too small. The
+        spread of the posterior is not learned, and is known in all gaps; the ratio of the errors of generator and first
+        guess is known well from a few clouds. Together they give the level of the predicted errors.
         """
         residuals = list(self._residuals(network, error, precision))
         films = np.repeat(np.arange(len(residuals)), [len(residual.error) for residual in residuals])
@@ -383,7 +384,7 @@ class _Reader:
 
 
 def is_divided(archive: Archive, selection: Selection = Selection()) -> bool:
-    """Return whether withheld clouds are so many that some choose the best weights, and others calibrate errors."""
+    """Return whether there are enough withheld clouds to choose weights with some and calibrate with the others."""
     withheld = archive.withheld
     if withheld is None:
         return False

@@ -201,9 +201,9 @@ class Clock:
 
 @dataclass
 class CollapseWatch:
-    """Refuses to go on once losses are not finite, or the discriminator has collapsed.
+    """Check that stops a training when losses are not finite or the discriminator has collapsed.
 
-    A discriminator whose loss stays near 0 tells y from y_hat with certainty, and G learns nothing from it.
+    A discriminator whose loss stays near 0 separates y and y_hat with certainty, and gives G no gradient.
 
     Attributes
     ----------
@@ -219,7 +219,7 @@ class CollapseWatch:
     records: int = 0
 
     def check(self, losses: dict[str, float], step: int) -> None:
-        """Take note of the losses of a step.
+        """Check the losses of a step.
 
         Raises
         ------
@@ -229,7 +229,7 @@ class CollapseWatch:
         if not all(math.isfinite(value) for value in losses.values()):
             raise InputError(
                 f"training stopped at step {step}: a loss is not finite ({losses}); the best weights so far are kept; "
-                "train anew with --precision float32, or with another --seed"
+                "train again with --precision float32, or with another --seed"
             )
         if losses.get("discriminator", math.inf) >= self.least:
             self.records, self.first = 0, None

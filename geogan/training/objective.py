@@ -53,7 +53,7 @@ def withheld(reconstruction: Tensor, values: Tensor, hidden: Tensor, scale: Tens
     """Return the withheld term: the weighted mean square error on observations hidden from the generator.
 
     Not in the paper. Hidden observations are real measurements, under a gap that was drawn independently of them. So in
-    every cell the best reconstruction is the conditional mean, whatever the weights.
+    every cell the best reconstruction is the conditional mean, for any weights.
 
     Parameters
     ----------
@@ -156,8 +156,8 @@ def error_likelihood(
 def confidence(kept: Tensor) -> Tensor:
     """Return weights for the withheld term that grow with the share of cells shown nearby, over all frames of a window.
 
-    Deep in a large gap the error is large whatever the network does, and hides what can be learned near the rim.
-    Weights like an inverse variance leave the optimum where it is and make the gradient far less noisy.
+    Deep in a large gap the error is large for every network, and its noise dominates the gradient. Weights like an
+    inverse variance do not move the optimum and reduce the noise of the gradient.
 
     Parameters
     ----------

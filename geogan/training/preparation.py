@@ -1,4 +1,4 @@
-"""What is found out about a gappy field before a network is trained on it."""
+"""Preparation of a training: withhold observations; fit the climatology, the operator and the first guess."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse, remarks
+from geogan.operators.wording import counted
 from geogan.prior import (
     ArchivePrior,
     Film,
@@ -47,33 +48,45 @@ from geogan.prior import (
 )
 from geogan.settings import Settings, TrainConfig
 from geogan.training.blocks import random_samples, random_slice
-from geogan.training.single_scene import Scene, fit_scene, hiding
+from geogan.training.single_scene import Scene, fit_scene, hide_cells
 
-# The first guess is fitted on pieces of so many dates and cells a side, so many values together.
-FIT_DATES, FIT_SIDE, FIT_VALUES, MOST_PIECES = 20, 192, 600_000, 12
-# Pieces of independent samples that it is fitted on: there is no time to look along.
+# The first guess is fitted to films of at most FIT_DATES dates and FIT_SIDE cells a side: several persistence times and
+# length scales. FIT_VALUES bounds the values of all films, hence the time of the search; FIT_FILMS bounds their number.
+FIT_DATES, FIT_SIDE, FIT_VALUES, FIT_FILMS = 20, 192, 600_000, 12
+# Number of films for archives of independent samples; there is no persistence to estimate, so a few are enough.
 FIT_SAMPLES = 3
-# Share of a piece's dates that are hidden under other dates' gaps.
+# Share of the dates of a film that are hidden under the gaps of other dates; the other dates stay to predict them from.
 FIT_HIDDEN = 0.34
-# And of the observations left so many, one by one.
+# Share of the remaining observations that are hidden one by one; isolated cells determine the noise.
 FIT_SINGLE = 0.05
-# What hides instead, where an archive has no gaps of its own.
-DRAWN = CloudMask(coverage=0.3, spread=0.1, scale=4.0, persistence=0.0)
-# Dates of gaps that an operator is fitted to; fewer of large grids, of so many values together.
+# Simulated gaps for archives that have none (operators that only blur or add noise).
+SUBSTITUTE_GAPS = CloudMask(coverage=0.3, spread=0.1, scale=4.0, persistence=0.0)
+# Largest number of dates, and of mask values, from which an operator is fitted to the gaps; they are held in memory.
 GAP_DATES, GAP_VALUES = 256, 2**28
-# Consecutive dates that the scales of a screen are estimated from at a time.
+# Dates of each film from which the scales of a screen are estimated; a date is compared with its neighbours.
 SCREEN_DATES = 5
-# Cells that a network needs each way; a thinner grid, such as a transect, is filled by the prior alone.
-SMALLEST = 8
+# Cells a side that a network needs; a thinner grid, such as a transect, is filled by the prior alone.
+SMALLEST_SIDE = 8
 
 
 class Prepared(NamedTuple):
-    """A model without a network (its first guess alone), and the archive it will be trained on."""
+    """A model without networks, and the archive that it is trained on.
+
+    Attributes
+    ----------
+    model : Model
+        Climatology, operator and first guess.
+    archive : Archive
+    share_seen : ndarray, shape (T,)
+        Share of the domain observed on each date.
+    scale : float
+        Root-mean-square error of the first guess under hidden clouds, in anomalies; 1 without a first guess.
+    """
 
     model: Model
     archive: Archive
-    share_seen: np.ndarray  # (T,): share of the domain seen on each date
-    scale: float  # error of the first guess on hidden clouds, in anomalies; 1 for none
+    share_seen: np.ndarray
+    scale: float
 
 
 def read_once(
@@ -85,38 +98,45 @@ def read_once(
     memory: int = TrainConfig.memory,
     message: Callable[[str], None],
 ) -> tuple[Survey, ClimatologySums | None]:
-    """The survey of a field, and of one that is too long for memory also what its climatology is fitted to.
+    """Read a field once: check it, and sum up what the climatology of a field larger than memory is fitted to.
 
     Parameters
     ----------
     field : Field
     within : ndarray of bool, shape (y, x), optional
-        The domain, where it is known.
+        The domain, if it is known.
     transform : str
+        Transform of the values, see `geogan.settings.Settings`.
     error : DataArray, of the field's shape, optional
         Standard deviation of each observation's error, checked in the same pass.
     memory : int
         Bytes of float32 that may be in memory.
     message : callable
-        Called with how far it is, where it takes long.
+        Called with the progress of a long reading.
+
+    Returns
+    -------
+    survey : Survey
+    sums : ClimatologySums or None
+        None if the field fits into memory, is an image or has no transform; the climatology then needs no sums.
 
     Raises
     ------
     InputError
-        Where :func:`geogan.io.check_field` refuses the field, or the errors do not fit its observations.
+        If :func:`geogan.archive.check_field` refuses the field, or the errors do not match its observations.
     """
-    each = transforms(transform, field.bands)
+    band_transforms = transforms(transform, field.bands)
     check = error_checker(field.with_error(observation_error(field, error=error)))
     is_held = not field.is_lazy or field.array.size <= memory // 4
-    if is_held or field.is_image or set(each) == {"identity"}:
+    if is_held or field.is_image or set(band_transforms) == {"identity"}:
         return check_field(field, within=within, look=check, message=message), None
-    sums = ClimatologySums(field, each, level=np.median)
+    sums = ClimatologySums(field, band_transforms, level=np.median)
 
-    def look(region: Extent, part: np.ndarray) -> None:
-        check(region, part)
-        sums.add(region, part)
+    def check_and_add(extent: Extent, values: np.ndarray) -> None:
+        check(extent, values)
+        sums.add(extent, values)
 
-    return check_field(field, within=within, look=look, message=message), sums
+    return check_field(field, within=within, look=check_and_add, message=message), sums
 
 
 def prepare_model(
@@ -129,24 +149,24 @@ def prepare_model(
     sums: ClimatologySums | None = None,
     message: Callable[[str], None] = lambda sentence: None,
 ) -> Prepared:
-    """Withhold observations; fit climatology, operator and first guess to the others.
+    """Withhold observations, and fit the climatology, the operator and the first guess to the others.
 
     Parameters
     ----------
     field : Field
         With its domain.
     survey : Survey
-        Of the field, from :func:`geogan.archive.survey.check_field`.
+        Result of :func:`read_once` for the field.
     settings : Settings
-        Open parameters of the operator are fitted to the gaps of the field.
+        Parameters of the operator that are not set are estimated from the gaps of the field.
     maps : mapping of DataArray, shape (y, x), or Dataset, optional
         Static covariates, see :meth:`geogan.fields.covariates.Covariates.of`.
     error : DataArray, of the field's shape, optional
         Standard deviation of each observation's error.
     sums : ClimatologySums, optional
-        What the climatology is fitted to, if the whole field was read before, see :func:`read_once`.
+        Sums from which the climatology is fitted, see :func:`read_once`.
     message : callable, optional
-        Called with sentences about what was found.
+        Called with one sentence for each result.
 
     Raises
     ------
@@ -185,11 +205,11 @@ def prepare_model(
         message(sentence)
     prior, scale = None, 1.0
     if settings.first_guess is not False:
-        films, prior, found = _fitted_films(archive, scene, operator, share, settings, screen)
-        advice = outlier_advice(field.name, found.share) if threshold is None else None
+        films, prior, support = _fitted_films(archive, scene, operator, share, settings, screen)
+        advice = outlier_advice(field.name, support.share) if threshold is None else None
         if advice is not None:
             message(advice)
-        screen = screen or found.screen
+        screen = screen or support.screen
         scale = hidden_error(prior, films)
         prior = prior.around(False)
         message(_describe_first_guess(prior, scale, archive))
@@ -209,16 +229,16 @@ def prepare_model(
 
 
 def _withheld(field: Field, share: np.ndarray, settings: Settings, message: Callable[[str], None]) -> Archive:
-    """Return the archive of a field with observations withheld: before all else, so that nothing is fitted to them."""
+    """Return the archive of a field with observations withheld; this comes first, so that nothing is fitted to them."""
     assert field.domain is not None
     standardiser = Standardiser.identity(field.bands, field.domain)
     archive = Archive.of(field, standardiser, memory=settings.training.memory)
     archive = archive.held().withholding(share, seed=settings.seed)
-    dates, count = "samples" if archive.independent else "dates", len(archive.days)
-    losing = 0 if archive.withheld is None else len(archive.withheld.dates)
-    message(f"withheld: what other {dates}' gaps hide on {losing} of {count} {dates}")
+    entry, count = "sample" if archive.independent else "date", len(archive.days)
+    withheld_dates = 0 if archive.withheld is None else len(archive.withheld.dates)
+    message(f"withheld: observations under the gaps of other {entry}s, on {withheld_dates} of {counted(count, entry)}")
     if archive.is_periodic:
-        message("grid: longitudes go once round the globe, so the last column is the neighbour of the first")
+        message("grid: the longitudes span the globe, so the last column is the neighbour of the first")
     archive.find_hidden()
     return archive
 
@@ -231,7 +251,7 @@ def _climatology(
     sums: ClimatologySums | None,
     message: Callable[[str], None],
 ) -> tuple[Standardiser, Scene | None]:
-    """Return the climatology of the observations that are not withheld; of a single scene also its first guess."""
+    """Return the climatology of the observations that are not withheld, and the first guess of a single scene."""
     transform = settings.transform
     if sums is not None:
         dates = [] if archive.withheld is None else archive.withheld.dates.tolist()
@@ -249,7 +269,7 @@ def _climatology(
             evaluations=settings.training.prior_evaluations,
         )
     if scene is not None:
-        message(f"climatology: {scene.standardiser.note}{scene.why}")
+        message(f"climatology: {scene.standardiser.note}{scene.reason}")
         return scene.standardiser, scene
     standardiser = Standardiser.fit(field, transform=transform, hidden=archive.hidden, sums=sums, message=message)
     message(f"climatology: {standardiser.note}")
@@ -269,13 +289,14 @@ def _fitted_films(
     settings: Settings,
     screen: Screen | None,
 ) -> tuple[list[Film], Prior, _Support]:
-    """Return films with hidden observations, the prior fitted to them, and what they say of suspicious observations."""
+    """Return films with hidden observations, the prior fitted to them, and the screen estimated from them."""
     ready, support = _ready_prior(settings), _Support(screen, 0.0)
     fitted: Prior | None = None
     if scene is not None:
-        films, fitted = scene.pieces, scene.prior
+        films, fitted = scene.films, scene.prior
     else:
-        films, places = _hidden_pieces(archive, None if operator.masks else DRAWN, share, seed=settings.seed)
+        substitute = None if operator.masks else SUBSTITUTE_GAPS
+        films, dates = _hidden_films(archive, substitute, share, seed=settings.seed)
         films, support = _supported(films, screen, independent=archive.independent)
     if ready is not None:
         return films, ready, support
@@ -288,7 +309,7 @@ def _fitted_films(
         )
         return (
             films,
-            fit_amplitude(_with_covariance(markov, archive, films, places), films, seed=settings.seed),
+            fit_amplitude(_with_covariance(markov, archive, films, dates), films, seed=settings.seed),
             support,
         )
     return films, fit_amplitude(fitted, films, seed=settings.seed), support
@@ -297,10 +318,10 @@ def _fitted_films(
 def _describe_first_guess(prior: Prior, scale: float, archive: Archive) -> str:
     """Return a sentence about a prior and its error on hidden clouds, in anomalies or in the field's unit."""
     unit, units = archive.standardiser.error_unit("")
-    reach = f"length {prior.length:.1f} cells" if prior.stationary else "the archive's own covariance"
-    lasting = "" if archive.independent else f"persistence {duration(prior.persistence)}, "
+    extent = f"length {prior.length:.1f} cells" if prior.stationary else "the archive's own covariance"
+    persistence = "" if archive.independent else f"persistence {duration(prior.persistence)}, "
     error = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
-    return f"first guess: {reach}, {lasting}noise {prior.noise:.2f}; error {error} on hidden clouds"
+    return f"first guess: {extent}, {persistence}noise {prior.noise:.2f}; error {error} on hidden clouds"
 
 
 def check_size(field: Field, *, has_first_guess: bool) -> None:
@@ -314,47 +335,47 @@ def check_size(field: Field, *, has_first_guess: bool) -> None:
     if not is_thin(field.domain) or (has_first_guess and not field.axes.independent):
         return
     height, width = field.domain.shape
-    instead = "leave --no-first-guess out to fill it by that alone"
+    advice = "give larger images" if field.axes.independent else "leave out --no-first-guess, which fills it alone"
     raise InputError(
-        f"{field.name} has {height} x {width} cells, the network needs at least {SMALLEST} each way; "
-        f"{'give larger images' if field.axes.independent else instead}"
+        f"{field.name} has {height} x {width} cells, where a network needs {SMALLEST_SIDE} x {SMALLEST_SIDE} or more; "
+        f"{advice}"
     )
 
 
 class _Support(NamedTuple):
-    """What pieces of an archive say of suspicious observations."""
+    """Scales of a screen, and the share of observations that it finds suspicious."""
 
     screen: Screen | None
     share: float
 
 
-def _supported(pieces: list[Film], rule: Screen | None, *, independent: bool) -> tuple[list[Film], _Support]:
-    """Return pieces without suspicious observations, which would make the first guess's scales those of outliers."""
-    anomalies = [np.where((piece.kept + piece.hidden > 0).numpy(), piece.values.numpy(), np.nan) for piece in pieces]
+def _supported(films: list[Film], rule: Screen | None, *, independent: bool) -> tuple[list[Film], _Support]:
+    """Return films without suspicious observations, which would determine the scales of the first guess."""
+    anomalies = [np.where((film.kept + film.hidden > 0).numpy(), film.values.numpy(), np.nan) for film in films]
     screen = rule or Screen.fit(anomalies, independent=independent)
     if screen is None:
-        return pieces, _Support(None, 0.0)
-    found = [screen.suspicious(anomaly, independent=independent) for anomaly in anomalies]
+        return films, _Support(None, 0.0)
+    suspicious = [screen.suspicious(anomaly, independent=independent) for anomaly in anomalies]
     observed = sum(int(np.isfinite(anomaly).sum()) for anomaly in anomalies)
-    share = sum(int(each.sum()) for each in found) / max(1, observed)
+    share = sum(int(cells.sum()) for cells in suspicious) / max(1, observed)
     supported = []
-    for piece, suspicious in zip(pieces, found, strict=True):
-        if not suspicious.any():
-            supported.append(piece)
+    for film, cells in zip(films, suspicious, strict=True):
+        if not cells.any():
+            supported.append(film)
             continue
-        good = torch.from_numpy(~suspicious).to(piece.values.dtype)
-        single = None if piece.single is None else piece.single * good
+        good = torch.from_numpy(~cells).to(film.values.dtype)
+        single = None if film.single is None else film.single * good
         supported.append(
-            replace(piece, values=piece.values * good, mask=piece.mask * good, kept=piece.kept * good, single=single)
+            replace(film, values=film.values * good, mask=film.mask * good, kept=film.kept * good, single=single)
         )
-    # Hidden observations are needed in each piece.
-    if any(not piece.hidden.any() for piece in supported):
-        return pieces, _Support(screen, share)
+    # The fit needs hidden observations in each film.
+    if any(not film.hidden.any() for film in supported):
+        return films, _Support(screen, share)
     return supported, _Support(screen, share)
 
 
 def _screened(field: Field, settings: Settings, threshold: float) -> Field:
-    """Return the field without what a first climatology, fitted to all of it, and neighbours do not support."""
+    """Return the field without observations that neither their neighbours nor a first climatology support."""
     standardiser = Standardiser.fit(field, transform=settings.transform)
     archive = Archive.of(field, standardiser, memory=settings.training.memory).held()
     screen = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=threshold)
@@ -364,24 +385,24 @@ def _screened(field: Field, settings: Settings, threshold: float) -> Field:
 
 
 def _anomalies(archive: Archive) -> list[np.ndarray]:
-    """Return anomalies of some stretches of consecutive dates, withheld or not, NaN where nothing was observed."""
+    """Return anomalies of some films of consecutive dates, withheld or not, NaN where nothing was observed."""
     count, (height, width) = len(archive.days), archive.domain.shape
     cells = archive.bands * min(FIT_SIDE, height) * min(FIT_SIDE, width)
     dates = min(count, SCREEN_DATES)
-    stretches = int(np.clip(FIT_VALUES // (dates * cells), 1, MOST_PIECES))
+    films = int(np.clip(FIT_VALUES // (dates * cells), 1, FIT_FILMS))
     y, x = (slice((size - min(FIT_SIDE, size)) // 2, (size + min(FIT_SIDE, size)) // 2) for size in (height, width))
-    found = []
-    for start in np.unique(np.linspace(0, count - dates, stretches).astype(int)).tolist():
+    anomalies = []
+    for start in np.unique(np.linspace(0, count - dates, films).astype(int)).tolist():
         film = archive.read(slice(start, start + dates), y, x)
-        found.append(np.where((film.mask + film.withheld > 0).numpy(), film.values.numpy(), np.nan))
-    return found
+        anomalies.append(np.where((film.mask + film.withheld > 0).numpy(), film.values.numpy(), np.nan))
+    return anomalies
 
 
 def _left_out(archive: Archive, threshold: float) -> str:
-    """Return the sentence about what a screen leaves out."""
+    """Return a sentence about the observations that a screen leaves out."""
     rule = (
-        f"observations more than {threshold:g} robust standard deviations from the climatology that no neighbours "
-        "support are left out"
+        f"observations more than {threshold:g} robust standard deviations from the climatology are left out unless "
+        "their neighbours support them"
     )
     if archive.field.chunks is not None:
         return f"screen: {rule}"
@@ -391,71 +412,80 @@ def _left_out(archive: Archive, threshold: float) -> str:
 
 
 def frames_of(window: int, dates: int, *, independent: bool, message: Callable[[str], None]) -> int:
-    """Frames of a training window: as many as the record has at most.
+    """Return the number of frames of a training window, at most the number of dates.
 
     Raises
     ------
     InputError
-        Where no date has so many before or after it.
+        If no date has ``window`` dates before or after it.
 
     Examples
     --------
     >>> frames_of(2, 30, independent=False, message=print)
     5
     >>> frames_of(2, 4, independent=False, message=print)
-    window 2 asks for 5 dates and the record has 4: all of them are seen together
+    window 2 needs 5 dates and the record has 4: each window holds all dates
     4
     """
     if window == 0:
         return 1
     if independent:
-        message("samples have nothing to do with each other: each is reconstructed from itself alone (window 0)")
+        message("samples are independent: each is reconstructed without the others (window 0)")
         return 1
     if dates == 1:
-        message("a single scene: it is reconstructed from itself alone (window 0)")
+        message("a single scene: it has no other dates to use (window 0)")
         return 1
     if window >= dates:
         raise InputError(
-            f"window {window} asks for {window} dates on each side of one, but the record has {dates} in all; give "
-            f"--window {dates - 1} at most"
+            f"window {window} needs {counted(window, 'date')} before or after a date, and the record has {dates} in "
+            f"all; give --window {dates - 1} at most"
         )
     if 2 * window + 1 > dates:
         message(
-            f"window {window} asks for {2 * window + 1} dates and the record has {dates}: all of them are seen together"
+            f"window {window} needs {counted(2 * window + 1, 'date')} and the record has {dates}: each window holds "
+            "all dates"
         )
     return min(2 * window + 1, dates)
 
 
 def is_thin(domain: np.ndarray) -> bool:
-    """Whether a grid is too thin for a network.
+    """Return whether a grid is too thin for a network.
 
     Examples
     --------
     >>> is_thin(np.ones((1, 40), bool)), is_thin(np.ones((8, 8), bool))
     (True, False)
     """
-    return min(domain.shape) < SMALLEST
+    return min(domain.shape) < SMALLEST_SIDE
 
 
 def share_seen(survey: Survey, domain: np.ndarray) -> np.ndarray:
-    """Share of the domain seen on each date."""
+    """Return the share of the domain observed on each date, (T,)."""
     cells = max(1, int(domain.sum()))
     return np.minimum(1.0, survey.seen_share * survey.cells / cells)
 
 
 def check_gaps(field: Field, survey: Survey, operator: Operator) -> None:
-    """Refuse what could never be trained on: gaps and operator must belong together."""
+    """Refuse a domain without observations, and an operator that does not match the gaps of the field.
+
+    Raises
+    ------
+    InputError
+    """
     name, domain = field.name, field.domain
     assert domain is not None
     if domain.shape != survey.domain.shape:
-        raise InputError(f"the domain has shape {domain.shape}, {name} has {survey.domain.shape}; give one on its grid")
+        raise InputError(
+            f"the domain has the shape {domain.shape}, where {survey.domain.shape} is expected, that of {name}; give a "
+            "mask on the same grid"
+        )
     if not (survey.domain & domain).any():
         raise InputError(f"{name} has no value inside the domain; give the mask whose 1 is where {name} exists")
     gap_free = survey.gap_free and not (domain & ~survey.domain).any()
     if gap_free and operator.masks:
         raise InputError(
-            f"{name} has no gaps, but the operator {describe(operator)} makes gaps, so real and simulated measurements "
-            "could never look alike; make a gappy archive of it first with geogan corrupt"
+            f"{name} has no gaps, but the operator {describe(operator)} makes gaps, so simulated measurements could "
+            "never match the real ones; add gaps first with geogan corrupt"
         )
     if not gap_free and not operator.masks:
         raise InputError(
@@ -464,13 +494,13 @@ def check_gaps(field: Field, survey: Survey, operator: Operator) -> None:
         )
 
 
-def _without(sums: ClimatologySums, field: Field, transform: str, hidden: np.ndarray, plane: bool) -> Standardiser:
-    """The climatology of a single scene without what is hidden of it, (C, H, W) bool."""
-    return Standardiser.fit(field, transform=transform, plane=plane, sums=sums.without(hidden))
+def _without(sums: ClimatologySums, field: Field, transform: str, hidden: np.ndarray, is_plane: bool) -> Standardiser:
+    """Return the climatology of a single scene without its hidden cells, (C, H, W) bool."""
+    return Standardiser.fit(field, transform=transform, plane=is_plane, sums=sums.without(hidden))
 
 
 def _gaps(archive: Archive) -> np.ndarray:
-    """Masks of some runs of dates, for an operator to be fitted to: (N, H, W), or (N, C, H, W) of several bands."""
+    """Return masks of some runs of dates, to fit an operator to: (N, H, W), or (N, C, H, W) with several bands."""
     count = len(archive.days)
     run, most = min(count, 16), min(GAP_DATES, GAP_VALUES // (archive.bands * archive.domain.size))
     starts = np.unique(np.linspace(0, count - run, max(1, most // run)).astype(int)) if count > most else [0]
@@ -480,83 +510,92 @@ def _gaps(archive: Archive) -> np.ndarray:
     return gaps if archive.bands > 1 else gaps[:, 0]
 
 
-def _hidden_pieces(
-    archive: Archive, drawn: Operator | None, share: np.ndarray, *, seed: int
+def _hidden_films(
+    archive: Archive, substitute: Operator | None, share: np.ndarray, *, seed: int
 ) -> tuple[list[Film], list[slice | np.ndarray]]:
-    """Pieces of the archive in which other dates' gaps (or ``drawn``, if there are none) hide what was seen.
+    """Return films of the archive in which the gaps of other dates, or of a substitute, hide observations.
 
-    Whole gaps, as large as they come: in small ones any first guess is good, and the search would forget
-    that time must carry it through the large ones. Beside them the dates that each is of.
+    Gaps are used whole. Any first guess is good in small gaps, so a search on small gaps would not learn the
+    persistence that large gaps need.
+
+    Returns
+    -------
+    films : list of Film
+    dates : list of slice or ndarray
+        Dates of each film.
     """
     generator = np.random.default_rng([seed, 0xF17])
     count, (height, width) = len(archive.days), archive.domain.shape
     size = min(FIT_DATES, count) * archive.bands * min(FIT_SIDE, height) * min(FIT_SIDE, width)
-    wanted = int(np.clip(FIT_VALUES // size, 2, MOST_PIECES))
+    wanted = int(np.clip(FIT_VALUES // size, 2, FIT_FILMS))
     if archive.independent:
         wanted = FIT_SAMPLES
-    pieces: list[Film] = []
-    places: list[slice | np.ndarray] = []
+    films: list[Film] = []
+    film_dates: list[slice | np.ndarray] = []
     for attempt in range(4 * wanted):
         t, y = random_slice(count, FIT_DATES, generator), random_slice(height, FIT_SIDE, generator)
         x = random_slice(width, FIT_SIDE, generator, is_periodic=archive.is_periodic)
         dates = np.arange(count)[t]
         if archive.independent:
             dates = random_samples(archive, generator)
-        piece = archive.read(dates if archive.independent else t, y, x)
-        observed = piece.mask.numpy()
+        film = archive.read(dates if archive.independent else t, y, x)
+        observed = film.mask.numpy()
         hidden = np.zeros_like(observed)
-        if drawn is None:
-            here = (observed + piece.withheld.numpy()) > 0
-            for date, under in _hidden_dates(
-                _seen(archive, dates, here), share[dates], archive, seed=seed + 1 + attempt
+        if substitute is None:
+            observed_here = (observed + film.withheld.numpy()) > 0
+            for date, cells in _hidden_dates(
+                _seen(archive, dates, observed_here), share[dates], archive, seed=seed + 1 + attempt
             ):
-                hidden[date] = under if archive.streamed else taken(under, y, x)
+                hidden[date] = cells if archive.streamed else taken(cells, y, x)
         else:
             ones = torch.ones(observed.shape)
-            film = ones[:, None] if archive.independent else ones[None]
-            drawn = drawn.around(archive.spans(x))
-            theta = drawn.sample(tuple(film.shape), generator=torch.Generator().manual_seed(seed + attempt))  # type: ignore[arg-type]
-            hidden = 1 - drawn.apply(film, theta).mask.view_as(ones).numpy()
+            batch = ones[:, None] if archive.independent else ones[None]
+            substitute = substitute.around(archive.spans(x))
+            theta = substitute.sample(tuple(batch.shape), generator=torch.Generator().manual_seed(seed + attempt))  # type: ignore[arg-type]
+            hidden = 1 - substitute.apply(batch, theta).mask.view_as(ones).numpy()
         hidden = hidden * observed
         if not hidden.any():
             continue
-        # Those that stand alone tell what is noise: in clouds there is nothing near to tell it by.
-        alone = np.random.default_rng([seed, 0x51, attempt]).random(hidden.shape) < FIT_SINGLE
-        single = alone * (observed - hidden)
-        pieces.append(hiding(piece, hidden, single=single.astype(hidden.dtype)))
-        places.append(dates if archive.independent else t)
-        if len(pieces) == wanted:
+        # Isolated hidden cells determine the noise; inside a cloud no observation is near enough for that.
+        is_single = np.random.default_rng([seed, 0x51, attempt]).random(hidden.shape) < FIT_SINGLE
+        single = is_single * (observed - hidden)
+        films.append(hide_cells(film, hidden, single=single.astype(hidden.dtype)))
+        film_dates.append(dates if archive.independent else t)
+        if len(films) == wanted:
             break
-    return pieces, places
+    return films, film_dates
 
 
 def _with_covariance(
-    markov: GaussianPrior, archive: Archive, pieces: Sequence[Film], places: Sequence[slice | np.ndarray]
+    markov: GaussianPrior, archive: Archive, films: Sequence[Film], film_dates: Sequence[slice | np.ndarray]
 ) -> Prior:
-    """The archive's own covariance, where the grid is small, the dates are many, and it is better."""
+    """Return the archive's own covariance if the grid is small, there are many dates, and its error is smaller."""
     is_worth = ArchivePrior.is_worth_fitting(archive.domain.size, len(archive.days))
     if not is_worth or max(archive.domain.shape) > FIT_SIDE:
         return markov
     whole = archive.read(slice(0, len(archive.days)))
     searched = whole.mask.clone()
-    for piece, place in zip(pieces, places, strict=True):
-        searched[place] *= piece.kept
-    return fit_archive_prior(markov, pieces, whole.values * whole.mask, whole.mask, searched, whole.domain)
+    for film, dates in zip(films, film_dates, strict=True):
+        searched[dates] *= film.kept
+    return fit_archive_prior(markov, films, whole.values * whole.mask, whole.mask, searched, whole.domain)
 
 
-def _seen(archive: Archive, dates: np.ndarray, here: np.ndarray) -> Callable[[int], np.ndarray]:
-    """What was seen on dates, each counted from the first of a piece: all over the grid, or of what is on disk here."""
-    return here.__getitem__ if archive.streamed else lambda date: archive.seen(int(dates[date]))
+def _seen(archive: Archive, dates: np.ndarray, observed: np.ndarray) -> Callable[[int], np.ndarray]:
+    """Return a function from the number of a date in a film to its mask.
+
+    The mask covers the whole grid, or the cells of the film (``observed``) if the archive is read from disk.
+    """
+    return observed.__getitem__ if archive.streamed else lambda date: archive.seen(int(dates[date]))
 
 
 def _hidden_dates(
     seen: Callable[[int], np.ndarray], share: np.ndarray, archive: Archive, *, seed: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """What to hide of some of the dates that are seen, (C, H, W) bool."""
+    """Yield the number of some dates with their cells to hide, (C, H, W) bool."""
     if len(archive.days) == 1:
-        # Turned round, an image's own gaps hide what is withheld already; mirrored, they hide something else.
-        own = seen(0)
-        yield 0, own & ~(own[:, ::-1] if seed % 2 else own[:, :, ::-1])
+        # An image's gaps rotated by 180 degrees hide the withheld cells already; mirrored, they hide other cells.
+        observed = seen(0)
+        yield 0, observed & ~(observed[:, ::-1] if seed % 2 else observed[:, :, ::-1])
         return
     rule = withhold(seen, share, seed=seed, share=FIT_HIDDEN, independent=archive.independent)
     for date in rule.dates:

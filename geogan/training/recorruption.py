@@ -1,7 +1,8 @@
-"""Noise on top of noisy measurements, so that a second, independent noise can be withheld.
+"""Add noise to noisy measurements, so that a measurement with independent noise can be withheld.
 
-Of ``y = F(x) + epsilon`` the generator is shown ``y + alpha n`` and asked for ``y - n / alpha``, with ``n`` drawn like
-``epsilon``: the errors of both are uncorrelated (Pang, Zheng, Quan, Ji 2021, "Recorrupted-to-Recorrupted").
+For ``y = F(x) + epsilon`` the input of the generator is ``y + alpha n`` and its target ``y - n / alpha``, with ``n``
+drawn like ``epsilon``: the errors of input and target are uncorrelated (Pang, Zheng, Quan, Ji 2021,
+"Recorrupted-to-Recorrupted").
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from torch import Tensor
 
 from geogan.operators.operator import Operator
 
-# alpha: 0.5 disturbs what is shown by a quarter of the noise's variance, and what is asked for by four times as much.
+# alpha: 0.5 adds a quarter of the noise variance to the input, and four times the noise variance to the target.
 RECORRUPTION = 0.5
-# Standard deviation of the error of what is shown, and of what is asked for, over that of the measurement.
+# Standard deviations of the errors of input and target, relative to the error of the measurement.
 SHOWN_ERROR, ASKED_ERROR = math.hypot(1, RECORRUPTION), math.hypot(1, 1 / RECORRUPTION)
 
 

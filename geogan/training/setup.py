@@ -26,19 +26,20 @@ from geogan.files.run_folder import MODEL, is_just_begun
 from geogan.model import Model, load_model, prepare_archive, save_model
 from geogan.operators.errors import InputError
 from geogan.operators.parse import describe, parse
+from geogan.operators.wording import counted
 from geogan.settings import Settings, flattened
 from geogan.training.blocks import BLOCK_SIDE
 from geogan.training.checkpoint import Checkpoint
 from geogan.training.preparation import Prepared, is_thin, prepare_model, read_once, share_seen
 
 Domain = np.ndarray | xr.DataArray | xr.Dataset | str | None
-# Settings that may change when a run is resumed: they decide how long and how training goes, not what is learned.
+# Settings that may change when a run is resumed: duration, threads and reports, which do not change the objective.
 MAY_CHANGE = ("steps", "minutes", "threads", "report_every")
 
 
 @dataclass
 class Inputs:
-    """A field to train on, and what is known beside it.
+    """A field to train on, with its error, covariate maps and clean fields.
 
     Attributes
     ----------
@@ -85,9 +86,9 @@ class Training:
         How the domain was chosen, see :class:`geogan.fields.domains.Domain`; empty in a resumed training.
     is_resumed : bool
     message : callable
-        Called with sentences about what was found and decided.
+        Called with one sentence for each result and decision.
     model : Model, optional
-        The model with the best weights so far, where training was interrupted.
+        The model with the best weights so far, if training was interrupted.
     """
 
     settings: Settings
@@ -142,7 +143,7 @@ def prepare_training(
     device : torch.device
     checkpoint : Checkpoint, optional
     message : callable, optional
-        Called with sentences about what was found and decided.
+        Called with one sentence for each result and decision.
 
     Raises
     ------
@@ -196,7 +197,7 @@ def _check_inputs(inputs: Inputs, settings: Settings) -> None:
     if needs_clean and inputs.clean is None:
         raise InputError("the paired and unpaired presets learn from clean fields; give them with --clean")
     if inputs.clean is not None and not needs_clean:
-        raise InputError("clean fields are of no use to this training; give --preset paired or unpaired")
+        raise InputError("this training does not use clean fields; give --preset paired or unpaired")
 
 
 def check_shares(settings: Settings, processes: int) -> None:
@@ -204,16 +205,16 @@ def check_shares(settings: Settings, processes: int) -> None:
     batch, members = settings.training.batch, settings.members
     if batch % processes:
         raise InputError(
-            f"{processes} processes cannot share a batch of {batch} windows evenly; give --batch "
-            f"{-(-batch // processes) * processes}, or go on with another number of processes"
+            f"{processes} processes cannot share a batch of {counted(batch, 'window')} evenly; give --batch "
+            f"{-(-batch // processes) * processes}, or start another number of processes"
         )
     # Each process trains the ensembles of one of its windows or more.
     least = processes * members
     if max(1, batch // least) * processes != max(1, batch // members):
         raise InputError(
             f"{processes} processes cannot share the ensembles of {members} members in a batch of "
-            f"{batch} windows evenly; give --batch {-(-batch // least) * least}, or go on with another "
-            "number of processes"
+            f"{counted(batch, 'window')} evenly; give --batch {-(-batch // least) * least}, or start another number of "
+            "processes"
         )
 
 
@@ -223,7 +224,18 @@ def _prepared_before(inputs: Inputs, run: Path, settings: Settings, message: Cal
     # A domain on another grid is refused by prepare_archive, in words.
     survey = check_field(field, within=first.domain if first.domain.shape == field.grid else None, message=message)
     archive = prepare_archive(first, field, error=inputs.error, withheld=True, memory=settings.training.memory).held()
+    if len(first.withheld.dates) and not any(_has_withheld(archive, date) for date in first.withheld.dates.tolist()):
+        raise InputError(
+            f"{field.name} has none of the observations that {run} withheld from training, so it is not the field that "
+            "the run was trained on; give that field"
+        )
     return Prepared(first, archive, share_seen(survey, archive.domain), 1.0)
+
+
+def _has_withheld(archive: Archive, date: int) -> bool:
+    """Return whether an observation of a date is withheld."""
+    hidden = archive.hidden(date)
+    return hidden is not None and bool(hidden.any())
 
 
 def _prepared(inputs: Inputs, settings: Settings, message: Callable[[str], None]) -> tuple[Prepared, str]:
@@ -313,7 +325,7 @@ def _check_same(settings: Settings, first: Model, run: Path) -> None:
     ]
     if differing:
         raise InputError(
-            f"{run} cannot be gone on with under other settings ({', '.join(differing)}); give the run's own, as "
+            f"{run} cannot be resumed with other settings ({', '.join(differing)}); give the run's own, as "
             "Reconstructor.load does, or another path"
         )
 
@@ -340,11 +352,14 @@ def _clean_archive(inputs: Inputs, settings: Settings, archive: Archive, frames:
         )
     if is_paired and theirs[0] != ours[0]:
         raise InputError(
-            f"there are {theirs[0]} clean fields for {ours[0]} measurements; pairs need one for each, in their "
-            "order, or use --preset unpaired"
+            f"there are {counted(theirs[0], 'clean field')} for {counted(ours[0], 'measurement')}, where one for "
+            "each, in the same order, is expected; give as many, or use --preset unpaired"
         )
     if not whole.independent and theirs[0] < frames:
-        raise InputError(f"a window has {frames} dates, and there are {theirs[0]} clean fields; give more of them")
+        raise InputError(
+            f"a window has {counted(frames, 'date')}, and there are {counted(theirs[0], 'clean field')}; give more "
+            "clean fields, or a smaller --window"
+        )
     if is_paired:
         aligned(clean.array, inputs.field, called=str(clean.array.name or "the clean field"))
     seen = share_seen(check_field(clean), archive.domain)

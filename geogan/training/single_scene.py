@@ -1,4 +1,4 @@
-"""A single scene: what its own gaps, turned round, hide of it chooses its climatology and fits its first guess."""
+"""Climatology and first guess of a single scene, chosen by predicting cells that its own mirrored gaps hide."""
 
 from __future__ import annotations
 
@@ -17,24 +17,36 @@ from geogan.operators.errors import InputError
 from geogan.prior import Film, GaussianPrior, fit_prior, hidden_error
 from geogan.training.blocks import random_slice
 
-# Values of a piece at most: a scene of no more is looked at whole.
-PIECE_VALUES = 600_000
-# A plane must lower the error on what each piece hides by this share: carried on it may do far more harm than good.
-WORTH = 0.03
-# Places that are tried for something to hide.
-TRIES = 8
+# Largest crop, in values (cells times bands), that a first guess is fitted to; a smaller scene is used whole. The
+# search solves for each film some fifty times, so this bounds its time and memory.
+CROP_VALUES = 600_000
+# Smallest relative gain, in every film, for which a plane replaces the mean. A plane extrapolated into a large gap may
+# be far off, so a small gain is not worth the risk.
+LEAST_GAIN = 0.03
+# Random crops tried in a large scene before a pattern of gaps that hides nothing is given up.
+CROP_TRIES = 8
 
 Climatology = Callable[[np.ndarray, bool], Standardiser]
-"""The climatology of a scene without some of its observations, (C, H, W) bool: their mean, or a plane through them."""
+"""``climatology(hidden, is_plane)``: mean of a scene, or plane through it, without hidden cells, (C, H, W) bool."""
 
 
 class Scene(NamedTuple):
-    """What is found out about a single scene."""
+    """Climatology and first guess of a single scene, with the films that they were fitted to.
+
+    Attributes
+    ----------
+    standardiser : Standardiser
+    prior : GaussianPrior
+    films : list of Film
+        Crops of the scene in which its mirrored gaps hide observations.
+    reason : str
+        Errors of plane and mean on hidden cells, in words; empty if only one of them could be fitted.
+    """
 
     standardiser: Standardiser
     prior: GaussianPrior
-    pieces: list[Film]
-    why: str  # what its climatology was chosen by, in words
+    films: list[Film]
+    reason: str
 
 
 def fit_scene(
@@ -47,98 +59,115 @@ def fit_scene(
 ) -> Scene | None:
     """Choose the climatology of a single scene, and fit its first guess.
 
-    Of mean and plane that one is taken whose best first guess predicts hidden observations better. Each piece has a
-    climatology fitted without what the piece hides, and each climatology a prior of its own: carried on into a large
-    gap at one side a plane may be far off, and a prior that is not fitted does not tell (chlorophyll off California,
-    logarithm: 0.67 with a plane and 0.98 with the mean before the search, 0.53 and 0.42 after it).
+    The climatology is the mean or a plane, whichever predicts hidden observations better together with a prior fitted
+    to its anomalies. The climatology of each film is fitted without the observations that the film hides. A prior is
+    fitted to each climatology because the ranking may change: for log chlorophyll off California the errors are 0.67
+    (plane) and 0.98 (mean) before the search, 0.53 and 0.42 after it.
 
     Parameters
     ----------
     archive : Archive
-        Of one date. Nothing is fitted to what is withheld of it.
+        Archive of one date. Withheld observations are not used.
     climatology : callable
-        ``climatology(hidden, plane)``, without what is hidden and what is withheld.
+        ``climatology(hidden, is_plane)`` returns a `Standardiser` fitted without hidden and withheld cells.
     seed : int
-        Decides where the pieces of a large scene are.
+        Seed of the crops of a large scene.
     prior : GaussianPrior, optional
-        A ready first guess, used as it is instead of a search.
+        A ready first guess, used without a search.
     evaluations : int
-        Of the search for the first guess's parameters.
+        Number of evaluations in the search for the parameters of the first guess.
 
     Returns
     -------
     Scene or None
-        None where its gaps, turned round, hide nothing that could be predicted from the rest.
+        None if the mirrored gaps hide no observation that could be predicted from the others.
     """
-    own, most = archive.seen(0), PIECE_VALUES // archive.bands
-    parts = list(places(archive.hidden_by_turning(), most, seed=seed, is_periodic=archive.is_periodic))
-    # All pieces are of one size.
+    observed, most = archive.seen(0), CROP_VALUES // archive.bands
+    crops = list(choose_crops(archive.hidden_by_turning(), most, seed=seed, is_periodic=archive.is_periodic))
+    # All crops have one size, so all of them span the circle or none does.
     fit: Callable[..., GaussianPrior]
-    is_periodic = all(archive.spans(x) for _, (_, x) in parts)
+    is_periodic = all(archive.spans(x) for _, (_, x) in crops)
     fit = partial(fit_prior, evaluations=evaluations, temporal=False, is_periodic=is_periodic)
     if prior is not None:
         fit = partial(_ready, prior)
 
-    def pieces(plane: bool, scale: np.ndarray) -> list[Film]:
-        """With anomalies in units of ``scale``; none of what leaves nothing to fit a climatology to."""
-        found = []
-        for gaps, (y, x) in parts:
+    def hidden_films(is_plane: bool, scale: np.ndarray) -> list[Film]:
+        """Return films of anomalies in units of ``scale``, without crops that leave nothing to fit a climatology to."""
+        films = []
+        for gaps, (y, x) in crops:
             try:
-                without = replace(climatology(gaps, plane), scale=scale)
+                standardiser = replace(climatology(gaps, is_plane), scale=scale)
             except InputError:
                 continue
-            film = replace(archive, standardiser=without).read(slice(0, 1), y, x)
-            found.append(hiding(film, taken(gaps[None], y, x)))
-        return found
+            film = replace(archive, standardiser=standardiser).read(slice(0, 1), y, x)
+            films.append(hide_cells(film, taken(gaps[None], y, x)))
+        return films
 
-    mean = climatology(np.zeros_like(own), False)
-    flat = pieces(False, mean.scale)
-    if not flat:
+    nothing = np.zeros_like(observed)
+    mean = climatology(nothing, False)
+    mean_films = hidden_films(False, mean.scale)
+    if not mean_films:
         return None
-    prior = fit(flat)
-    chosen = Scene(mean, prior, flat, "")
-    plane = _plane(climatology, np.zeros_like(own))
-    sloped = [] if plane is None else pieces(True, mean.scale)
-    if plane is not None and len(sloped) == len(flat):
-        other = fit(sloped)
-        gains = [hidden_error(other, [b]) / hidden_error(prior, [a]) for a, b in zip(flat, sloped)]
-        errors = [error * mean.error_unit("")[0] for error in (hidden_error(other, sloped), hidden_error(prior, flat))]
-        why = "; error on hidden clouds {:.4g} with a plane, {:.4g} with the mean".format(*errors)
-        chosen = chosen._replace(why=why)
-        if max(gains) < 1 - WORTH:
-            # Where errors are known the amplitude is not 1, and in the units of the anomalies.
-            other = replace(other, amplitude=other.amplitude * float(np.mean(mean.scale / plane.scale)))
-            chosen = Scene(plane, other, pieces(True, plane.scale), why)
-    further = fit(chosen.pieces, start=chosen.prior)
-    better = hidden_error(further, chosen.pieces) < hidden_error(chosen.prior, chosen.pieces)
-    return chosen._replace(prior=further) if better else chosen
+    mean_prior = fit(mean_films)
+    chosen = Scene(mean, mean_prior, mean_films, "")
+    plane = _plane(climatology, nothing)
+    plane_films = [] if plane is None else hidden_films(True, mean.scale)
+    if plane is not None and len(plane_films) == len(mean_films):
+        plane_prior = fit(plane_films)
+        ratios = [
+            hidden_error(plane_prior, [film]) / hidden_error(mean_prior, [other])
+            for other, film in zip(mean_films, plane_films)
+        ]
+        unit = mean.error_unit("")[0]
+        errors = [hidden_error(plane_prior, plane_films) * unit, hidden_error(mean_prior, mean_films) * unit]
+        reason = "; error on hidden clouds {:.4g} with a plane, {:.4g} with the mean".format(*errors)
+        chosen = chosen._replace(reason=reason)
+        if max(ratios) < 1 - LEAST_GAIN:
+            # If observation errors are known, the amplitude differs from 1 and is in units of the anomalies.
+            ratio = float(np.mean(mean.scale / plane.scale))
+            plane_prior = replace(plane_prior, amplitude=plane_prior.amplitude * ratio)
+            chosen = Scene(plane, plane_prior, hidden_films(True, plane.scale), reason)
+    refined = fit(chosen.films, start=chosen.prior)
+    is_better = hidden_error(refined, chosen.films) < hidden_error(chosen.prior, chosen.films)
+    return chosen._replace(prior=refined) if is_better else chosen
 
 
-def _ready(prior: GaussianPrior, pieces: Sequence[Film], start: GaussianPrior | None = None) -> GaussianPrior:
-    """Return a prior that needs no search, in place of a fitted one."""
+def _ready(prior: GaussianPrior, films: Sequence[Film], start: GaussianPrior | None = None) -> GaussianPrior:
+    """Return a ready prior unchanged, with the parameters of a function that fits one."""
     return prior
 
 
 def _plane(climatology: Climatology, nothing: np.ndarray) -> Standardiser | None:
-    """The plane through a scene; None where it has none, or lies on one without an error."""
+    """Return the plane through a scene, or None if it cannot be fitted or leaves no residual."""
     try:
-        found = climatology(nothing, True)
+        standardiser = climatology(nothing, True)
     except InputError:
         return None
-    return found if found.note == "a plane" else None
+    return standardiser if standardiser.note == "a plane" else None
 
 
-def places(
+def choose_crops(
     hidden: Sequence[np.ndarray], most: int, *, seed: int = 0, is_periodic: bool = False
 ) -> Iterator[tuple[np.ndarray, tuple[slice, slice]]]:
-    """Rows and columns, of ``most`` cells at most, in which something is hidden: of each that hides, (C, H, W) bool.
+    """Yield each pattern of hidden cells with rows and columns of a crop that has some of them.
+
+    Parameters
+    ----------
+    hidden : sequence of ndarray of bool, shape (C, H, W)
+        Patterns of hidden cells.
+    most : int
+        Largest number of cells of a crop.
+    seed : int
+        Seed of the crops of scenes with more than ``most`` cells.
+    is_periodic : bool
+        Whether a crop may lie across the seam of a global grid.
 
     Examples
     --------
     >>> scene = np.ones((1, 6, 8), bool)
-    >>> [place for _, place in places([scene], 48)]
+    >>> [crop for _, crop in choose_crops([scene], 48)]
     [(slice(0, 6, None), slice(0, 8, None))]
-    >>> [(y.stop - y.start, x.stop - x.start) for _, (y, x) in places([scene], 20)]
+    >>> [(y.stop - y.start, x.stop - x.start) for _, (y, x) in choose_crops([scene], 20)]
     [(4, 5)]
     """
     random = np.random.default_rng([seed, 0xF17])
@@ -146,15 +175,24 @@ def places(
         height, width = gaps.shape[1:]
         rows = min(height, max(math.isqrt(most), most // width))
         columns = min(width, most // rows)
-        for _ in range(TRIES):
+        for _ in range(CROP_TRIES):
             y, x = random_slice(height, rows, random), random_slice(width, columns, random, is_periodic=is_periodic)
             if taken(gaps, y, x).any():
                 yield gaps, (y, x)
                 break
 
 
-def hiding(film: Film, hidden: np.ndarray, *, single: np.ndarray | None = None) -> Film:
-    """Return a film in which observations are hidden, and others as isolated ones; 1 or True there, (T, C, H, W)."""
+def hide_cells(film: Film, hidden: np.ndarray, *, single: np.ndarray | None = None) -> Film:
+    """Return a film in which some observations are hidden.
+
+    Parameters
+    ----------
+    film : Film
+    hidden : ndarray, shape (T, C, H, W)
+        1 or True where an observation is hidden under an added gap.
+    single : ndarray, shape (T, C, H, W), optional
+        1 or True where an isolated observation is hidden.
+    """
     isolated = None if single is None else torch.from_numpy(single)
     kept = film.mask - torch.from_numpy(hidden) * film.mask
     return replace(film, kept=kept if isolated is None else kept - isolated, single=isolated)

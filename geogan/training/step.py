@@ -220,7 +220,7 @@ def what_is_shown(step: Step, where: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def reconstruct(step: Step, shown: tuple[Tensor, Tensor]) -> Tensor:
-    """Return ``x_hat = G(y)``, third line of Algorithm 1, of what is shown of y."""
+    """Return ``x_hat = G(y)``, third line of Algorithm 1, from the observations shown."""
     windows = step.windows
     return step.generate(*shown, windows.guess, windows.domain, extra=windows.covariates)
 

@@ -59,7 +59,7 @@ class WindowSampler:
 
     def generator(self, step: int) -> torch.Generator:
         """Return the random numbers of a step."""
-        stream = 5.0  # tells these numbers from others that are drawn with the seed
+        stream = 5.0  # separates these random numbers from others of the same seed
         return dated_generator(self.seed, step, stream)
 
     def draw(

@@ -239,7 +239,7 @@ def test_the_option_of_training_holds_for_filling_and_evaluation(files, spoilt):
     for data, out in (("sst.nc", "a.zarr"), ("sst.zarr", "b.nc")):
         result = run(f"fill --data {data} --model run --out {out} --threads 1")
         assert result.exit_code == 0, result.output
-        assert "observations were screened" in " ".join(result.stderr.split())
+        assert "screened and replaced" in " ".join(result.stderr.split())
         filled = xr.open_zarr(out, consolidated=False) if out.endswith("zarr") else xr.open_dataset(out)
         np.testing.assert_array_equal(filled.sst_source.values == SCREENED, wrong)
     result = run("fill --data sst.nc --model run --out c.nc --threads 1 --no-screen")

@@ -88,7 +88,7 @@ def test_rows_and_columns_in_another_order_are_one_map(gappy, domain, depth, cov
     [
         ("depth", lambda d: d[:, 1:], "'depth' .20 cells along lat .* 23 cells along lon .* on another grid than sst"),
         ("depth", lambda d: d[::-1], "'depth' .* is on another grid than sst .*; interpolate it to that grid"),
-        ("depth", lambda d: d.where(d > 400), r"no value on \d+ of the \d+ cells of the domain; fill its gaps, or"),
+        ("depth", lambda d: d.where(d > 400), r"no value on \d+ of \d+ cells of the domain; fill its gaps, or"),
         ("depth", lambda d: d.expand_dims(time=3), r"'depth' has the dimensions \(time, .*static map .* are expected"),
         ("depth", lambda d: d.astype(str), "'depth' has type .*, where numbers on a static map"),
         ("depth", lambda d: 0 * d, "'depth' is the same in the whole domain; leave it out"),

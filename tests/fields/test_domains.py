@@ -94,7 +94,7 @@ def test_a_mask_is_aligned_by_its_names():
     observed = sea.copy()
     observed[0] = True
     outside = int((observed & ~sea).sum())
-    assert f"; {outside} cells outside it were observed" in found.sentence(observed)
+    assert f"training and filling ignore {outside} observed cells outside it" in found.sentence(observed)
 
 
 def known(field, observed, masks="auto", **options):
@@ -110,7 +110,11 @@ def test_the_standard_name_tells():
     beside = observed.copy()
     beside[~sea] = np.arange((~sea).sum()) < 3
     more = known(grid(*STRAIT, standard_name="sea_surface_temperature"), beside)
-    assert more.name == "sea+observed" and more.cells.sum() == sea.sum() + 3 and "3 cells beyond them" in more.origin
+    assert (
+        more.name == "sea+observed"
+        and more.cells.sum() == sea.sum() + 3
+        and "3 observed cells beyond them" in more.origin
+    )
     np.testing.assert_array_equal(known(grid(*STRAIT), beside, "sea+observed").cells, more.cells)
     land = known(grid(*STRAIT, standard_name="land_surface_temperature"), ~sea)
     np.testing.assert_array_equal(land.cells, ~sea)
@@ -276,7 +280,9 @@ def test_ten_days_of_the_alboran_sea():
     sea = surface(Field.of(field), "sea")
     assert (sea & ~observed).sum() == 1012
     mask = known_domain(Field.of(field), open_masks(ALBORAN, Field.of(field)), observed)
-    assert mask.sentence(observed).startswith("domain: mask of the data, 22,186 cells; 18 cells outside it")
+    assert mask.sentence(observed).startswith(
+        "domain: mask of the data, 22,186 cells; training and filling ignore 18 observed cells outside it"
+    )
     assert (mask.cells == sea).mean() > 0.98
     named = known_domain(Field.of(field.assign_attrs(standard_name="sea_surface_temperature")), "auto", observed)
     assert named.name == "sea+observed" and not (sea & ~named.cells).any()

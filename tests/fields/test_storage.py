@@ -444,10 +444,8 @@ def test_predictions_that_a_packing_cannot_hold_are_left_empty_and_counted(
     assert same_bits(values[seen], before[seen]) and (flags[seen] == 0).all()
     assert (np.isin(flags, (0, 1, 3)) == domain).all()
     text = " ".join(said.file.getvalue().split())
-    assert (
-        f"{refused.sum():,} cells are left empty and flagged as refused, because their predictions lie outside" in text
-    )
-    assert "which is what uint8 holds here" in text
+    assert f"{refused.sum():,} cells left empty and flagged as refused, because predictions lie outside" in text
+    assert "the range of uint8 here" in text
 
 
 def test_attributes_in_packed_units_follow_the_packing():

@@ -56,7 +56,7 @@ def test_other_numbers_are_left_alone(values, units):
 
 
 def test_units_that_promise_dates_are_held_to_it():
-    with pytest.raises(InputError, match="has the units 'YYYYMMDD', but 20010230 is no such date"):
+    with pytest.raises(InputError, match="has the units 'YYYYMMDD', but 20010230 is not such a date"):
         decode(np.array([20010228, 20010230]), units="YYYYMMDD")
     with pytest.raises(InputError, match="has missing dates"):
         decode(np.array([20010228, np.nan]), units="day as %Y%m%d.%f")

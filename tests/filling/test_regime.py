@@ -23,7 +23,7 @@ def test_python_warns_once(reconstructor, gappy, shift, lazy):
             assert len([each for each in caught if WORDS in str(each.message)]) == 1
         filled.sst.compute()
     (text,) = [str(each.message) for each in caught if WORDS in str(each.message)]
-    assert "\n" not in text and "sst lies " in text and "train a model on it" in text
+    assert "\n" not in text and "sst is " in text and "train a model on it" in text
     assert float(text.split("values about ")[1].split(",")[0]) == pytest.approx(float(other.median()), abs=0.5)
 
 
@@ -42,7 +42,7 @@ def test_the_command_line_says_so(folder, line):
     result = run(line)
     assert result.exit_code == 0, result.output
     said = " ".join((result.stderr + result.stdout).split())
-    assert WORDS in said and "sst lies " in said
+    assert WORDS in said and "sst is " in said
     assert WORDS not in " ".join(run(line.replace("bad.nc", "sst.nc").replace("filled", "other")).stderr.split())
 
 
@@ -52,7 +52,7 @@ def test_one_of_several_variables_is_named(gappy):
     fitted = make_reconstructor("observed_gaps", window=0, width=4, crop=16, batch=2, steps=1, threads=1, **QUICK).fit(
         both
     )
-    with pytest.warns(UserWarning, match="^ssh lies ") as caught:
+    with pytest.warns(UserWarning, match="^ssh is ") as caught:
         fitted.fill(both.assign(ssh=(both.ssh + 30).assign_attrs(both.ssh.attrs)))
     assert not any("sst lies" in str(each.message) for each in caught)
 

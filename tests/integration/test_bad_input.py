@@ -122,8 +122,8 @@ def foreign_partial():
 FIELDS = [
     *every_reader("missing", "nowhere.nc", "'nowhere.nc' does not exist", "give a Zarr store, a NetCDF file"),
     *every_reader("empty-glob", "no_*.nc", "'no_*.nc'", "check the folder and the pattern"),
-    *every_reader("neither-zarr-nor-netcdf", "bad.nc", "bad.nc is neither a Zarr store nor a NetCDF file", make=text),
-    *every_reader("folder", "notes", "notes is a folder but not a Zarr store", "zarr.json"),
+    *every_reader("neither-zarr-nor-netcdf", "bad.nc", "bad.nc is not a Zarr store or a NetCDF file", make=text),
+    *every_reader("folder", "notes", "notes is a folder without zarr.json or .zgroup", "zarr.json"),
     *every_reader("truncated", "bad.nc", "bad.nc cannot be read", "copy or write it again", make=truncated),
     *every_reader("truncated-classic", "bad.nc", "bad.nc cannot be read", "copy", make=truncated_classic),
     *every_reader("lost-chunk", "bad.zarr", "bad.zarr lacks 1 of its 3 chunk", "copy the store again", make=lost_chunk),
@@ -192,7 +192,7 @@ TRAININGS = [
              half=(("lat2", "lon2"), np.ones((12, 12))), lat2=np.arange(12.0), lon2=np.arange(12.0),
          ).assign_coords(lat2=("lat2", np.arange(12.0), {"units": "degrees_north"}),
                          lon2=("lon2", np.arange(12.0), {"units": "degrees_east"})))),
-    case("domain-of-other-values", f"{TRAIN} bad.nc --domain depth", "'depth' of bad.nc must hold 1 at sea",
+    case("domain-of-other-values", f"{TRAIN} bad.nc --domain depth", "'depth' of bad.nc holds values other than 1",
          make=changed(lambda sea: sea.assign(depth=100.0 * sea.sea_mask))),
     case("domain-of-land", f"{TRAIN} bad.nc --domain sea_mask", "'sea_mask' of bad.nc is 0 everywhere", "invert it",
          make=changed(lambda sea: sea.assign(sea_mask=0 * sea.sea_mask))),
@@ -209,12 +209,12 @@ TRAININGS = [
     case("no-number", f"{TRAIN} sst.nc --seed x", "--seed", "integer", "geogan train --help"),
     case("crop", f"{TRAIN} sst.nc --crop 4", "crop must be at least 8, got 4"),
     case("weights", f"{TRAIN} sst.nc --weight-prior 0 --weight-likelihood 0 --weight-withheld 0", "all weights"),
-    case("window", f"{TRAIN} sst.nc --window 24", "asks for 24 dates on each side", "has 24 in all", "--window 23"),
+    case("window", f"{TRAIN} sst.nc --window 24", "needs 24 dates before or after", "has 24 in all", "--window 23"),
     case("error-unknown", f"{TRAIN} sst.nc --error-variable sst_error", "has no variable 'sst_error'", "choose one"),
     case("noise-negative", f"{TRAIN} sst.nc --noise -0.1", "got -0.1", "give a positive number"),
     case("covariate-unknown", f"{TRAIN} sst.nc --covariate slope", "'slope'", "day_of_year, latitude", "sea_mask"),
     case("covariate-of-time", f"{TRAIN} sst.nc --variable sst --covariate sst", "'sst' has the dimensions (time, lat"),
-    case("covariate-gaps", f"{TRAIN} bad.nc --covariate depth", "'depth' has no value on 1 of the", "fill its gaps",
+    case("covariate-gaps", f"{TRAIN} bad.nc --covariate depth", "'depth' has no value on 1 of", "fill its gaps",
          make=changed(lambda sea: sea.assign(depth=depth_of(sea).where(lambda depth: depth < depth.max())))),
     case("covariate-grid", f"{TRAIN} bad.nc --covariate depth", "'depth' (24 cells along latitude", "another grid",
          make=changed(lambda sea: sea.assign(depth=depth_of(sea).assign_coords(lat=sea.lat.values + 1)
@@ -266,7 +266,7 @@ MODELS = [
         ("other-weights", "sst.nc", ("model is a damaged geogan model", "train it again"), model_with_other_weights),
     )
 ] + [
-    case("shorter", f"{EVALUATE} shorter.nc", "24 dates", "20 dates", "evaluate on the archive it was trained on",
+    case("shorter", f"{EVALUATE} shorter.nc", "24 dates", "20 dates", "give the archive that it was trained on",
          make=data_of_another_day),
     case("method", f"{EVALUATE} sst.nc --method kriging", "'kriging'", "climatology"),
     case("no-truth", f"{EVALUATE} sst.nc --truth nowhere.nc", "'nowhere.nc' does not exist"),

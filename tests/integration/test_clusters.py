@@ -204,7 +204,7 @@ def test_what_a_worker_cannot_see_is_one_sentence(run, data, tmp_path, change, w
             "no scheduler answers at tcp://127.0.0.1:9; start one with dask",
         ),
         ({"scheduler": "nonsense://"}, "no scheduler answers at nonsense://"),
-        ({"scheduler": "tls://127.0.0.1:9"}, "the scheduler at tls://127.0.0.1:9 asks for certificates"),
+        ({"scheduler": "tls://127.0.0.1:9"}, "the scheduler at tls://127.0.0.1:9 requires certificates"),
         ({"scheduler": "tcp://a:1", "workers": 2}, "leave --scheduler or --workers out"),
         ({"workers": 0}, "workers must be at least 1, got 0"),
         ({"workers": 2, "threads": 2}, "leave --threads out"),
@@ -266,7 +266,7 @@ def test_a_scheduler_that_goes_is_one_sentence_and_what_is_done_is_kept(run, dat
         Product.begin(out, opened.template(), chunks=opened.chunks(), digest=start.digest) as product,
     ):
         done = 0
-        with pytest.raises(InputError, match="the scheduler is gone; what is done is kept, so start it again"):
+        with pytest.raises(InputError, match="the scheduler is gone and finished tasks are kept; start it again"):
             for written in clusters.fill_on(client, start, range(opened.plan.total), out=out):
                 product.record(opened.box(written.number), written.names, sums=written.sums)
                 done += 1

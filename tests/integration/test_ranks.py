@@ -173,7 +173,7 @@ def work(folder: Path) -> None:
 def patch(monkeypatch=None):
     """The search for the first guess's parameters takes seconds."""
     patch = setattr if monkeypatch is None else monkeypatch.setattr
-    patch(preparation, "fit_prior", lambda pieces, **_: PRIOR)
+    patch(preparation, "fit_prior", lambda films, **_: PRIOR)
 
 
 @pytest.fixture(scope="module")

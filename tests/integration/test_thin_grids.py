@@ -63,7 +63,7 @@ def test_what_is_said_and_kept(tmp_path):
     line = f"train --data {tmp_path}/a.nc --operator observed_gaps --steps 2 --out {tmp_path}/run"
     result = CliRunner().invoke(app, line.split())
     assert result.exit_code == 0, result.output
-    assert "the grid has 1 x 24 cells, fewer than a network needs each way" in result.stderr
+    assert "the grid has 1 x 24 cells, fewer than a network needs" in result.stderr
     for line in (
         f"fill --data {tmp_path}/a.nc --model {tmp_path}/run --out {tmp_path}/filled.zarr",
         f"fill --data {tmp_path}/a.nc --model {tmp_path}/run --out {tmp_path}/members.nc --members 4",
@@ -78,7 +78,7 @@ def test_what_is_said_and_kept(tmp_path):
 
 def test_without_a_first_guess_nothing_could_fill_it():
     field, *_ = transect(3, 24)
-    with pytest.raises(InputError, match="has 3 x 24 cells, the network needs at least 8 each way"):
+    with pytest.raises(InputError, match="has 3 x 24 cells, where a network needs 8 x 8 or more"):
         fitted(field, first_guess=False)
 
 

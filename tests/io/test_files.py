@@ -30,10 +30,10 @@ def test_files_that_are_something_else(tmp_path, film, to_store):
     (tmp_path / "folder").mkdir()
     film().to_netcdf(tmp_path / "folder" / "a.nc")
     for name, words in [
-        ("a.nc", "neither a Zarr store nor a NetCDF file; give one of them$"),
+        ("a.nc", "is not a Zarr store or a NetCDF file; give one of them$"),
         ("e.nc", "is empty; copy"),
         ("g.grib", "convert GRIB to NetCDF first"),
-        ("folder", r"is a folder but not a Zarr store.*for the NetCDF files in it give '.*/folder/\*\.nc'"),
+        ("folder", r"is a folder without zarr.json.*to read the NetCDF files in it, give '.*/folder/\*\.nc'"),
     ]:
         with pytest.raises(InputError, match=words):
             open_field(tmp_path / name)

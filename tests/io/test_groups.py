@@ -63,7 +63,7 @@ def test_of_several_groups_one_is_asked_for(tmp_path, kind):
     ):
         open_field(path)
     assert str(open_field(path, group="deep/night").time.values[0])[:10] == "2001-01-09"
-    with pytest.raises(InputError, match="has no group 'night'; it has 'day', 'deep', 'deep/night'"):
+    with pytest.raises(InputError, match="has no group 'night'; its groups are 'day', 'deep', 'deep/night'"):
         open_field(path, group="night")
 
 
@@ -81,7 +81,7 @@ def test_a_file_with_fields_at_its_root_is_read_there(tmp_path, kind):
 
 def test_a_file_without_groups_has_none_to_choose(tmp_path):
     film().to_netcdf(tmp_path / "a.nc")
-    with pytest.raises(InputError, match="has no group 'Grid'; it has none"):
+    with pytest.raises(InputError, match="has no group 'Grid'; its groups are none"):
         open_field(tmp_path / "a.nc", group="Grid")
 
 

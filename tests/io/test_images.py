@@ -112,23 +112,27 @@ def broken(tmp_path):
 @pytest.mark.parametrize(
     ("data", "variable", "words"),
     [
-        ("empty", None, "is a folder but not a Zarr store: it has no zarr.json or .zgroup, nor PNG or JPEG images"),
-        ("sizes", None, r"b.png is 10 x 10 pixels, a.png is 12 x 9; bring all images to one size"),
-        ("kinds", None, "b.png is coloured, a.png is grey; make all images one or the other"),
-        ("deep", None, "a.png has pixels of the kind I;16; save it with 8 bits a colour"),
+        (
+            "empty",
+            None,
+            "is a folder without zarr.json or .zgroup",
+        ),
+        ("sizes", None, r"b.png has 10 x 10 pixels, where a.png has 12 x 9; bring all images to one size"),
+        ("kinds", None, "b.png is coloured, where a.png is grey; convert one of them"),
+        ("deep", None, "a.png has pixels of the mode I;16, where 8 bits a colour are expected"),
         ("text", None, "a.png cannot be read as an image"),
         ("sizes", "red", "which have no variable 'red'; leave variable out"),
         ("flat.npy", None, r"has shape \(9, 9\), where images \(N, H, W\) or \(N, H, W, 3\) are expected"),
         ("torch.npy", None, r"has shape \(4, 3, 9, 9\)"),
         ("wide.npy", None, r"floats from 200 to 200, where \[-1, 1\] or \[0, 1\] is expected"),
-        ("long.npy", None, "values of type int64"),
-        ("long.npy", "red", "holds one array, which has no name 'red'"),
-        ("objects.npy", None, "it is damaged or holds no plain array"),
-        ("labels.npz", None, "has no array of images; it has labels, choose one with --variable"),
-        ("named.npz", "faces", "has no array 'faces'; it has pictures"),
+        ("long.npy", None, "the type int64"),
+        ("long.npy", "red", "holds one array without a name, where 'red' is asked for"),
+        ("objects.npy", None, "it is damaged or holds Python objects"),
+        ("labels.npz", None, "has no array of images; its arrays are labels: choose one with --variable"),
+        ("named.npz", "faces", "has no array 'faces'; its arrays are pictures"),
         ("cut.npz", None, "cannot be read"),
         ("cut.npy", None, "cannot be read"),
-        (["flat.npy", "wide.npy"], None, "is one of 2 paths, where an array goes alone"),
+        (["flat.npy", "wide.npy"], None, "2 paths are given, one of them the array"),
     ],
 )
 def test_what_is_no_set_of_images(tmp_path, data, variable, words):
@@ -150,5 +154,5 @@ def test_a_figure_beside_other_data_is_no_set_of_images(tmp_path):
     assert are_images([str(tmp_path)])
     (tmp_path / "sst.nc").touch()
     assert not are_images([str(tmp_path)])
-    with pytest.raises(InputError, match="PNG or JPEG images alone; for the NetCDF files in it give"):
+    with pytest.raises(InputError, match="PNG or JPEG images alone is expected; to read the NetCDF files in it, give"):
         open_field(tmp_path)

@@ -164,7 +164,7 @@ def test_what_cannot_be_evaluated(data, run, gappy, model, tmp_path):
     with pytest.raises(InputError, match="--truth-variable 'sst' needs --truth"):
         evaluate(data, run, inputs=Inputs(truth_variable="sst"))
     gappy[2:].to_netcdf(tmp_path / "part.nc")
-    with pytest.raises(InputError, match="evaluate on the archive it was trained on"):
+    with pytest.raises(InputError, match="give the archive that it was trained on"):
         evaluate(tmp_path / "part.nc", run)
     with pytest.raises(InputError, match="scores.json could not be written"):
         evaluate(data, run, outputs=Outputs(json=tmp_path / "nowhere" / "scores.json"))

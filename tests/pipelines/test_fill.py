@@ -184,7 +184,7 @@ def test_another_model_does_not_go_on_with_it(run, model, data, tmp_path):
     out, begun = tmp_path / "a.zarr", []
     stop_after_one(data, run, out)
     for options in ({"model": other}, {"model": run, "seed": 1}):
-        with pytest.raises(InputError, match="and 1 of its regions are finished; give that command again to resume it"):
+        with pytest.raises(InputError, match="with 1 finished task; give that command again to resume it"):
             fill(data, out=out, threads=1, **options, **EIGHT)
     fill(data, other, out, threads=1, overwrite=True, begin=begun.append, **EIGHT)
     assert len(begun) == 4
@@ -271,7 +271,7 @@ def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path):
     (tmp_path / "later" / "gappy.nc").replace(path)
     said = Console(file=io.StringIO(), width=300)
     fill(path, run, out, threads=1, console=said, **EIGHT)
-    assert "16 of 16 dates that were read so far changed since; 1 of the 1 regions" in said.file.getvalue()
+    assert "16 of 16 dates that were read so far changed since; refilling 1 of 1 finished task" in said.file.getvalue()
     xr.testing.assert_equal(raw(out), raw(fill(path, run, tmp_path / "anew.zarr", threads=1, **EIGHT)))
 
 
@@ -397,7 +397,9 @@ def test_a_revised_archive_is_not_finished_already(guess, gappy, tmp_path, small
     before = raw(out)
     dates = np.setdiff1d(np.arange(30), [0, 15, 29])
     stored(revise(gappy, dates), tmp_path, kind)
-    with pytest.raises(InputError, match=r"but 27 of 30 dates changed since; give --overwrite to fill the 4 of 4 regi"):
+    with pytest.raises(
+        InputError, match=r"but 27 of 30 dates changed since; give --overwrite to refill 4 of 4 tasks, or"
+    ):
         small(data, guess, out)
     xr.testing.assert_identical(raw(out), before)
     small(data, guess, out, overwrite=True)
@@ -412,7 +414,7 @@ def test_a_revised_archive_is_not_finished_already(guess, gappy, tmp_path, small
 def test_only_regions_that_read_what_changed_are_filled_again(guess, gappy, tmp_path, small, kind, options, ending):
     data, out = stored(gappy, tmp_path, kind), tmp_path / f"out.{ending}"
     small(data, guess, out, members=2)
-    # In the margin of the third region, and in the fourth.
+    # In the margin of the third task, and in the fourth.
     stored(revise(gappy, [26]), tmp_path, kind)
     small.made.clear()
     said = Console(file=io.StringIO(), width=300)
@@ -431,7 +433,7 @@ def test_another_group_of_the_same_file_is_not_there_already(guess, gappy, tmp_p
     revise(gappy, slice(None)).to_netcdf(data, group="night", mode="a")
     fill(data, guess, out, group="day")
     before = raw(out)
-    with pytest.raises(InputError, match="is not what it was when"):
+    with pytest.raises(InputError, match="sst differs on .* from the data that .* was filled from"):
         fill(data, guess, out, group="night", append=True)
     with pytest.raises(InputError, match="exists; give another name, or overwrite it"):
         fill(data, guess, out, group="night")
@@ -439,22 +441,24 @@ def test_another_group_of_the_same_file_is_not_there_already(guess, gappy, tmp_p
     said = Console(file=io.StringIO(), width=300)
     fill(data, guess, out, group="day", console=said)
     fill(data, guess, out, group="day", append=True, console=said)
-    assert "is finished already" in said.file.getvalue() and "has all 30 dates already" in said.file.getvalue()
+    assert (
+        "is finished already" in said.file.getvalue() and "it has all dates of the archive (30)" in said.file.getvalue()
+    )
 
 
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
 def test_an_append_fills_all_again_where_every_region_reads_a_date_that_changed(guess, gappy, tmp_path, ending):
-    """One region holds all dates; most of them are what they were, so it is the same archive."""
+    """One task holds all dates; most of them are unchanged, so it is the same archive."""
     data, out = stored(gappy, tmp_path, "nc"), tmp_path / f"out.{ending}"
     fill(data, guess, out)
     stored(revise(gappy, [7]), tmp_path, "nc")
     said = Console(file=io.StringIO(), width=300)
     fill(data, guess, out, append=True, console=said)
-    assert "0 dates are new; 1 of 30 dates changed since" in said.file.getvalue()
+    assert "refilling 1 task, because 1 of 30 dates changed since" in said.file.getvalue()
     assert raw(out).drop_attrs().equals(raw(fill(data, guess, tmp_path / f"whole.{ending}")).drop_attrs())
     before = raw(out)
     stored(revise(gappy, slice(None)), tmp_path, "nc")
-    with pytest.raises(InputError, match="sst of [23][0-9] dates, the first of them .*, is not what it was when"):
+    with pytest.raises(InputError, match="sst differs on [23][0-9] dates, from .* on, from the data that"):
         fill(data, guess, out, append=True)
     xr.testing.assert_identical(raw(out), before)
 
@@ -469,7 +473,9 @@ def test_an_archive_copied_over_with_equal_values_is_finished_already(guess, gap
     small(data, guess, out, console=said)
     small(data, guess, out, append=True, console=said)
     assert not small.made
-    assert "is finished already" in said.file.getvalue() and "has all 30 dates already" in said.file.getvalue()
+    assert (
+        "is finished already" in said.file.getvalue() and "it has all dates of the archive (30)" in said.file.getvalue()
+    )
 
 
 @pytest.mark.parametrize("append", [False, True])
@@ -486,7 +492,7 @@ def test_nothing_is_read_of_an_archive_that_did_not_change(guess, gappy, tmp_pat
 
 
 def test_a_fill_reads_each_chunk_once(guess, gappy, tmp_path, small, monkeypatch):
-    """Checksums are those of what was read for the regions; the first look at a small archive is another pass."""
+    """Checksums are those of the values that tasks read; the check of a small archive is another pass."""
     data, read, real = stored(gappy, tmp_path, "zarr3"), [], TaskReader._read
     monkeypatch.setattr(TaskReader, "_read", lambda *args: (read.append(args[1].dates), real(*args))[1])
     small(data, guess, tmp_path / "out.zarr", threads=1)
@@ -506,7 +512,7 @@ def test_the_errors_of_observations_count_too(gappy, domain, tmp_path, small):
     errors[3] = errors[3] * 2
     (tmp_path / "a.nc").unlink()
     both.to_netcdf(tmp_path / "a.nc")
-    with pytest.raises(InputError, match=r"but 1 of 30 dates changed since; give --overwrite to fill the 1 of 4 reg"):
+    with pytest.raises(InputError, match=r"but 1 of 30 dates changed since; give --overwrite to refill 1 of 4 tasks"):
         small(tmp_path / "a.nc", run, out)
     small(tmp_path / "a.nc", run, out, overwrite=True)
     xr.testing.assert_equal(raw(out), raw(small(tmp_path / "a.nc", run, tmp_path / "whole.zarr")))
@@ -525,7 +531,7 @@ def test_a_single_map_that_changed(guess, gappy, tmp_path):
 
 @pytest.mark.parametrize("where", [{}, {"workers": 1}])
 def test_an_archive_that_is_revised_while_it_is_filled(guess, gappy, tmp_path, small, monkeypatch, where):
-    """What was read before is compared at the end; no region is left that mixes both."""
+    """Checksums are compared at the end, and no task mixes old and new values."""
     data, out, record = stored(gappy, tmp_path, "zarr3"), tmp_path / "out.zarr", Product.record
     later, count = revise(gappy, slice(6, 12)), []
 
@@ -539,8 +545,11 @@ def test_an_archive_that_is_revised_while_it_is_filled(guess, gappy, tmp_path, s
     with monkeypatch.context() as patch:
         patch.setattr(Product, "record", revising)
         small(data, guess, out, console=said, **(where or {"threads": 1}))
-    assert "the archive was written to while it was filled" in said.file.getvalue()
-    assert "6 of 30 dates that were read so far changed since; 2 of the 4 regions" in said.file.getvalue() or where
+    assert "the archive changed during the fill" in said.file.getvalue()
+    assert (
+        "6 of 30 dates that were read so far changed since; refilling 2 of 4 finished tasks" in said.file.getvalue()
+        or where
+    )
     whole = small(data, guess, tmp_path / "whole.zarr", **where)
     xr.testing.assert_equal(raw(out), raw(whole))
     small.made.clear()
@@ -549,7 +558,7 @@ def test_an_archive_that_is_revised_while_it_is_filled(guess, gappy, tmp_path, s
 
 def test_an_archive_that_never_rests_is_refused_and_what_is_done_stays(guess, gappy, tmp_path, small):
     data, out, states = stored(gappy, tmp_path, "nc"), tmp_path / "out.zarr", iter("abcdefgh")
-    with pytest.raises(InputError, match="was written to 3 times while it was filled; run again when it is comp"):
+    with pytest.raises(InputError, match="changed 3 times during the fill; run again when it is comp"):
         small(data, guess, out, more={"state_of": lambda job: next(states)})
     assert not out.exists()
     small.made.clear()

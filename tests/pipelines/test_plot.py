@@ -83,7 +83,7 @@ def test_a_refused_figure_leaves_the_old_file(folder, tmp_path):
         ({"date": "2040-01-01"}, "must lie within 2015-01-01 to 2015-01-04"),
         ({"date": "someday"}, "write it as 2015-01-31"),
         ({"variable": "salt"}, "has no variable 'salt'"),
-        ({"domain": "sst"}, "a mask of"),
+        ({"domain": "sst"}, "where .* is expected; name a variable without time"),
     ]:
         with pytest.raises(InputError, match=words):
             plot(folder / "gappy.nc", out, PlotOptions(**options), overwrite=True)

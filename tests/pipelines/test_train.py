@@ -220,7 +220,9 @@ def test_a_run_is_replaced_only_when_told(data, tmp_path):
     out = tmp_path / "x"
     run(data, out, steps=3)
     before = (out / "model.safetensors").read_bytes()
-    with pytest.raises(InputError, match=r"holds a run already; go on with --resume .*, replace it with --overwrite"):
+    with pytest.raises(
+        InputError, match=r"holds a run already; resume it with --resume .*, replace it with --overwrite"
+    ):
         run(data, out)
     with pytest.raises(InputError, match="no operator is named"):
         run(data, out, operator=["fog"], overwrite=True)
@@ -275,11 +277,11 @@ def test_a_field_without_gaps_is_sent_to_corrupt(sea, tmp_path):
 
 def test_a_tiny_grid_and_a_long_window(gappy, domain, tmp_path):
     gappy[:, 10:16, :20].to_netcdf(tmp_path / "tiny.nc")
-    with pytest.raises(InputError, match="sst has 6 x 20 cells, the network needs at least 8 each way"):
+    with pytest.raises(InputError, match="sst has 6 x 20 cells, where a network needs 8 x 8 or more"):
         run(tmp_path / "tiny.nc", tmp_path / "x", domain=None)
     assert not (tmp_path / "x").exists()
     gappy[:5].to_netcdf(tmp_path / "short.nc")
-    with pytest.raises(InputError, match="window 9 asks for 9 dates on each side of one, but the record has 5 in all"):
+    with pytest.raises(InputError, match="window 9 needs 9 dates before or after a date, and the record has 5 in all"):
         run(tmp_path / "short.nc", tmp_path / "y", domain=None, window=9)
     assert load_model(run(tmp_path / "short.nc", tmp_path / "short", domain=None, window=4)).frames == 5
 
@@ -296,7 +298,7 @@ def test_what_cannot_be_gone_on_with(data, tmp_path):
     (out / "run.json").write_text("{")
     with pytest.raises(InputError, match="run.json (cannot be read|is damaged)"):
         resume(out, {"steps": 3})
-    with pytest.raises(InputError, match="evaluate on the archive it was trained on|is not part of the model's grid"):
+    with pytest.raises(InputError, match="give the archive that it was trained on|is not part of the model's grid"):
         (out / "run.json").write_text(json.dumps({"data": [str(data)], "variable": "sst", "domain": None,
                                                   "time": "2015-01-01/2015-01-20"}))  # fmt: skip
         resume(out, {"steps": 3})

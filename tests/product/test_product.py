@@ -86,7 +86,7 @@ def test_finished_regions_of_another_product_are_discarded_only_on_request(tmp_p
             product.write(region, part(field, region))
     for write in (lambda: begin(out, field, digest="b"), lambda: write_dataset(field.to_dataset(), out)):
         with pytest.raises(
-            InputError, match="and 2 of its regions are finished; give that command again to resume it, or --overwrite"
+            InputError, match="with 2 finished tasks; give that command again to resume it, or --overwrite"
         ):
             write()
     with begin(out, field) as product:

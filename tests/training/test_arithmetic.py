@@ -31,7 +31,7 @@ def test_a_resumed_run_computes_as_recorded():
     used = choose_arithmetic(TrainConfig(), CPU, recorded=Arithmetic(other, 1), message=said.append)
     assert used == Arithmetic(other, 1) and not said
     used = choose_arithmetic(TrainConfig(), CPU, recorded=Arithmetic(other, 4096), message=said.append)
-    assert used.threads == max(1, cores() - 1) and "trained on 4096 threads" in said[0]
+    assert used.threads == max(1, cores() - 1) and "trained on 4,096 threads" in said[0]
 
 
 @pytest.mark.parametrize(

@@ -49,14 +49,14 @@ def test_what_is_found_is_said(gappy, domain, prior):
 
 
 def test_the_first_guess_is_fitted_to_this_field(truth, domain, gappy, monkeypatch):
-    """Parameters that are found hide less error than those the search starts from."""
+    """The fitted parameters have a smaller error on hidden cells than the first parameters of the search."""
     found = {}
     real = preparation.fit_prior
 
-    def few(pieces, **_):
-        found["before"] = preparation.hidden_error(real(pieces, evaluations=1), pieces)
-        fitted = real(pieces, evaluations=12)
-        found["after"] = preparation.hidden_error(fitted, pieces)
+    def few(films, **_):
+        found["before"] = preparation.hidden_error(real(films, evaluations=1), films)
+        fitted = real(films, evaluations=12)
+        found["after"] = preparation.hidden_error(fitted, films)
         return fitted
 
     monkeypatch.setattr(preparation, "fit_prior", few)
@@ -66,7 +66,7 @@ def test_the_first_guess_is_fitted_to_this_field(truth, domain, gappy, monkeypat
 
 
 def test_the_search_does_not_see_what_is_withheld(gappy, domain, prior):
-    """Nor does any value of it reach the pieces the first guess is fitted on."""
+    """The films of the first guess hold no withheld value."""
     prepared = prepare(gappy, domain, CloudMask(), first_guess=prior)
     archive = prepared.archive
     poisoned = archive.field.copy(deep=True)
@@ -74,19 +74,19 @@ def test_the_search_does_not_see_what_is_withheld(gappy, domain, prior):
         poisoned.values[date][archive.withheld.hidden(date, archive.seen)] = 1e6
     wild = dataclasses.replace(archive, field=poisoned)
     for mine, other in zip(
-        preparation._hidden_pieces(archive, None, prepared.share_seen, seed=0)[0],
-        preparation._hidden_pieces(wild, None, prepared.share_seen, seed=0)[0],
+        preparation._hidden_films(archive, None, prepared.share_seen, seed=0)[0],
+        preparation._hidden_films(wild, None, prepared.share_seen, seed=0)[0],
         strict=True,
     ):
-        for piece in (mine, other):
-            assert (piece.hidden * piece.kept == 0).all() and piece.hidden.any()
+        for film in (mine, other):
+            assert (film.hidden * film.kept == 0).all() and film.hidden.any()
         assert all((a * (mine.kept + mine.hidden) == b * (mine.kept + mine.hidden)).all()
                    for a, b in ((mine.values, other.values),))  # fmt: skip
 
 
 @pytest.fixture
 def on_disk(gappy, domain):
-    """Prepared from an archive that is not held in memory, in regions that are parts of it."""
+    """Return what is prepared from an archive read from disk."""
     return prepare(gappy.chunk(time=5, lat=6, lon=8), domain, CloudMask(), memory=24_000)
 
 
@@ -114,7 +114,7 @@ def test_blocks_of_an_archive_on_disk_are_functions_of_seed_and_number(on_disk):
 
 
 def test_blocks_of_an_archive_on_disk_are_those_of_its_regions(on_disk, monkeypatch):
-    """Each is the very piece that the archive in memory has there; a region is read for several of them."""
+    """Each is the very film that the archive in memory has there; a region is read for several of them."""
     whole = dataclasses.replace(on_disk.archive, field=on_disk.archive.field.compute())
     loaded = []
     real = Archive.load
@@ -135,16 +135,16 @@ def test_blocks_of_an_archive_on_disk_are_those_of_its_regions(on_disk, monkeypa
     monkeypatch.setattr(Archive, "read", note)
     for number in range(12):
         block = make(number)
-        piece = real_read(whole, *places[-1])
-        assert torch.equal(block.values, piece.values * piece.mask)
-        assert torch.equal(block.mask, piece.mask)
+        film = real_read(whole, *places[-1])
+        assert torch.equal(block.values, film.values * film.mask)
+        assert torch.equal(block.mask, film.mask)
     assert len(loaded) < 12
 
 
 def test_what_reading_costs_is_said(on_disk):
     whole = dataclasses.replace(on_disk.archive, field=on_disk.archive.field.chunk(-1))
     for archive, words in (
-        (on_disk.archive, "regions of 15 x 12 x 8 values are read ahead$"),
+        (on_disk.archive, "in regions of 15 x 12 x 8 values$"),
         (whole, "have 30 x 20 x 24, .* times as much is decoded: chunks of that size or smaller would be read faster$"),
     ):
         assert re.search(words, blocks_on_disk(on_disk, archive=archive).reading)
@@ -193,19 +193,19 @@ def test_an_archive_on_disk_is_prepared_alike_and_read_once(gappy, domain, trans
 
 
 def test_the_first_guess_is_fitted_to_pieces_of_an_archive_on_disk(on_disk, monkeypatch):
-    """Only the pieces themselves are read for it."""
+    """Nothing but the films is read."""
     read = []
     real = masks.read_values
     monkeypatch.setattr(masks, "read_values", lambda *place: read.append(place) or real(*place))
-    pieces, _ = preparation._hidden_pieces(on_disk.archive, None, on_disk.share_seen, seed=0)
-    assert pieces and not read
-    for piece in pieces:
-        assert (piece.hidden * piece.kept == 0).all() and piece.hidden.any()
+    films, _ = preparation._hidden_films(on_disk.archive, None, on_disk.share_seen, seed=0)
+    assert films and not read
+    for film in films:
+        assert (film.hidden * film.kept == 0).all() and film.hidden.any()
 
 
 def test_fewer_dates_than_the_window(gappy, domain):
     assert prepare(gappy[:4], domain, CloudMask(), window=3).model.frames == 4
-    with pytest.raises(InputError, match="window 4 asks for 4 dates on each side .* has 4 in all; give --window 3 at"):
+    with pytest.raises(InputError, match="window 4 needs 4 dates before or after .* has 4 in all; give --window 3 at"):
         prepare(gappy[:4], domain, CloudMask(), window=4)
     assert prepare(gappy[3].drop_vars("time"), domain, CloudMask(), window=2).model.frames == 1
 
@@ -226,11 +226,11 @@ def test_gaps_and_operator_must_belong_together(truth, gappy, domain):
 
 
 def test_domains_that_cannot_be(gappy, domain):
-    with pytest.raises(InputError, match=r"the domain has shape \(19, 24\), sst has \(20, 24\)"):
+    with pytest.raises(InputError, match=r"the domain has the shape \(19, 24\), where \(20, 24\) is expected"):
         prepare(gappy, domain[1:], CloudMask())
     with pytest.raises(InputError, match="sst has no value inside the domain"):
         prepare(gappy, ~domain, CloudMask())
-    with pytest.raises(InputError, match="sst has 7 x 24 cells, the network needs at least 8 each way"):
+    with pytest.raises(InputError, match="sst has 7 x 24 cells, where a network needs 8 x 8 or more"):
         prepare(gappy[:, 8:15], domain[8:15], CloudMask())
 
 

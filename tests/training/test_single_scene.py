@@ -1,4 +1,4 @@
-"""A single scene: hidden under its own gaps, whole, its climatology chosen by what is hidden."""
+"""Climatology and first guess of a single scene, chosen by predicting cells that its own mirrored gaps hide."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from geogan.settings import Settings
 from geogan.training import preparation
 from geogan.training import single_scene as scene
 from geogan.training.preparation import prepare_model, read_once
-from geogan.training.single_scene import places
+from geogan.training.single_scene import choose_crops
 
 SHAPE = (28, 36)
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -25,7 +25,7 @@ def noise(seed):
 
 
 def clouds(seed=1):
-    """What is seen under clouds all over a scene."""
+    """Return the observed cells of a scene under scattered clouds."""
     rough = np.random.default_rng(seed).random((7, 9)) < 0.65
     return rough.repeat(4, 0).repeat(4, 1)
 
@@ -42,10 +42,10 @@ def prepare(field, **options):
 
 
 def guess_error(prepared, values, where):
-    """Of the first guess made of all that is not withheld, in the field's units."""
-    piece, model = prepared.archive.read(slice(0, 1)), prepared.model
-    shown = piece.values * piece.mask
-    guess = model.prior.map(shown[None], piece.mask[None], piece.domain, piece.days)[0].double().numpy()
+    """Return the error of the first guess from all observations that are not withheld, in the field's units."""
+    film, model = prepared.archive.read(slice(0, 1)), prepared.model
+    shown = film.values * film.mask
+    guess = model.prior.map(shown[None], film.mask[None], film.domain, film.days)[0].double().numpy()
     error = (model.standardiser.inverse(guess, None)[0, 0] - values)[where]
     return np.sqrt((error**2).mean())
 
@@ -78,9 +78,9 @@ def test_a_plane_that_is_far_off_in_a_large_gap_is_refused(quick):
     assert prepared.model.standardiser.note == "mean of the scene"
     plane, mean = (float(words.split(" with")[0]) for words in said[1].split("clouds ")[1].split(", "))
     assert plane > mean
-    # What it was spared.
+    # The same with the plane enforced.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scene, "WORTH", -9.0)
+        patch.setattr(scene, "LEAST_GAIN", -9.0)
         forced = prepare(labelled(COAST + noise(0), CORNER))
     assert forced.model.standardiser.note == "a plane"
     hidden = prepared.archive.hidden(0)[0]
@@ -89,48 +89,48 @@ def test_a_plane_that_is_far_off_in_a_large_gap_is_refused(quick):
 
 @pytest.fixture
 def fitted(quick, monkeypatch):
-    """What a scene was prepared to, and the pieces its first guess was fitted to."""
+    """Return a function that prepares a scene and returns the result and the films of the first guess."""
     taken, real = [], preparation.fit_amplitude
 
-    def note(prior, pieces, *, seed):
-        taken.append(pieces)
-        return real(prior, pieces, seed=seed)
+    def note(prior, films, *, seed):
+        taken.append(films)
+        return real(prior, films, seed=seed)
 
     monkeypatch.setattr(preparation, "fit_amplitude", note)
     return lambda field, **options: (prepare(field, **options), taken[-1])
 
 
-def test_pieces_are_the_whole_scene_hidden_in_all_ways_but_one(fitted):
+def test_films_are_the_whole_scene_under_all_reflections_but_the_withheld_one(fitted):
     seen = clouds()
-    prepared, pieces = fitted(labelled(SLOPE + noise(0), seen))
+    prepared, films = fitted(labelled(SLOPE + noise(0), seen))
     withheld = prepared.archive.hidden(0)[0]
     np.testing.assert_array_equal(withheld, seen & ~seen[::-1, ::-1])
-    for piece, gaps in zip(pieces, (~seen[::-1], ~seen[:, ::-1]), strict=True):
-        np.testing.assert_array_equal(piece.hidden[0, 0] > 0, seen & ~withheld & gaps)
-        np.testing.assert_array_equal(piece.kept[0, 0] > 0, seen & ~withheld & ~gaps)
+    for film, gaps in zip(films, (~seen[::-1], ~seen[:, ::-1]), strict=True):
+        np.testing.assert_array_equal(film.hidden[0, 0] > 0, seen & ~withheld & gaps)
+        np.testing.assert_array_equal(film.kept[0, 0] > 0, seen & ~withheld & ~gaps)
 
 
 @pytest.mark.parametrize("kind", ["a plane", "mean of the scene"])
-def test_a_piece_does_not_know_what_it_hides_nor_what_is_withheld(fitted, monkeypatch, kind):
-    monkeypatch.setattr(scene, "WORTH", -9.0 if kind == "a plane" else 1.0)
+def test_the_climatology_of_a_film_uses_neither_hidden_nor_withheld_cells(fitted, monkeypatch, kind):
+    monkeypatch.setattr(scene, "LEAST_GAIN", -9.0 if kind == "a plane" else 1.0)
     values, seen = SLOPE + noise(0), clouds()
-    prepared, pieces = fitted(labelled(values, seen))
+    prepared, films = fitted(labelled(values, seen))
     assert prepared.model.standardiser.note == kind
     withheld = prepared.archive.hidden(0)[0]
     wild = fitted(labelled(np.where(withheld, 1e3, values), seen))[1]
-    for piece, other in zip(pieces, wild, strict=True):
-        for where in (piece.kept, piece.hidden):
-            assert where.any() and torch.equal(piece.values * where, other.values * where)
-    other = fitted(labelled(np.where(pieces[0].hidden[0, 0], values + 9, values), seen))[1][0]
-    # Anomalies are in units of the scene's own, which is another; by nothing else do they differ.
-    shown = pieces[0].kept > 0
-    ratio = other.values[shown] / pieces[0].values[shown]
+    for film, other in zip(films, wild, strict=True):
+        for where in (film.kept, film.hidden):
+            assert where.any() and torch.equal(film.values * where, other.values * where)
+    other = fitted(labelled(np.where(films[0].hidden[0, 0], values + 9, values), seen))[1][0]
+    # The climatology is the same, and only the unit of the anomalies differs.
+    shown = films[0].kept > 0
+    ratio = other.values[shown] / films[0].values[shown]
     assert ratio.std() < 1e-3 * ratio.mean() and ratio.mean() < 1
 
 
 def test_a_scene_on_disk_is_prepared_alike(fitted):
     field = labelled(SLOPE + noise(0), clouds())
-    expected, pieces = fitted(field)
+    expected, films = fitted(field)
     lazy = field.chunk(y=7, x=9)
     survey, sums = read_once(Field.of(lazy), transform="none", memory=40, message=print)
     prepared, others = fitted(lazy, survey=survey, sums=sums, memory=40)
@@ -138,33 +138,32 @@ def test_a_scene_on_disk_is_prepared_alike(fitted):
     np.testing.assert_allclose(
         prepared.model.standardiser.coefficients, expected.model.standardiser.coefficients, rtol=1e-6
     )
-    for piece, other in zip(pieces, others, strict=True):
-        assert torch.equal(piece.hidden, other.hidden)
-        assert (piece.values - other.values).abs().max() < 1e-4
+    for film, other in zip(films, others, strict=True):
+        assert torch.equal(film.hidden, other.hidden)
+        assert (film.values - other.values).abs().max() < 1e-4
 
 
 def test_known_errors_are_in_the_units_of_the_plane(fitted):
-    """Whichever climatology, an observation is off by as much."""
-    prepared, pieces = fitted(labelled(SLOPE + noise(0), clouds()), noise=0.3)
+    """The known error in units of the field does not depend on the climatology."""
+    prepared, films = fitted(labelled(SLOPE + noise(0), clouds()), noise=0.3)
     standardiser = prepared.model.standardiser
     assert standardiser.note == "a plane"
-    known = pieces[0].uncertainty[pieces[0].kept > 0]
+    known = films[0].uncertainty[films[0].kept > 0]
     np.testing.assert_allclose(known * standardiser.scale[0], 0.3, rtol=1e-5)
 
 
-def test_of_a_large_scene_pieces_are_parts(fitted, monkeypatch):
-    monkeypatch.setattr(scene, "PIECE_VALUES", 300)
+def test_the_films_of_a_large_scene_are_crops(fitted, monkeypatch):
+    monkeypatch.setattr(scene, "CROP_VALUES", 300)
     field = labelled(SLOPE + noise(0), clouds())
-    sizes = [piece.domain.shape for piece in fitted(field)[1]]
+    sizes = [film.domain.shape for film in fitted(field)[1]]
     assert sizes == [(17, 17)] * 2
     for size in ((4, 3000), (3000, 4), (40, 60)):
-        ((_, (y, x)),) = places([np.ones((1, *size), bool)], 600)
+        ((_, (y, x)),) = choose_crops([np.ones((1, *size), bool)], 600)
         cells = (y.stop - y.start) * (x.stop - x.start)
         assert 500 < cells <= 600
 
 
-def test_a_scene_whose_gaps_hide_nothing_is_fitted_as_before():
-    """Gaps that are the same any way round."""
+def test_a_scene_with_symmetric_gaps_is_refused():
     seen = np.ones(SHAPE, bool)
     seen[10:18, 12:24] = False
     with pytest.raises(InputError, match="no observation could be hidden"), pytest.MonkeyPatch.context() as patch:

@@ -19,6 +19,7 @@ from geogan.model import Model
 from geogan.model.networks import Discriminator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Observation, Operator, add_noise, dated_generator, each_tensor
+from geogan.operators.wording import counted
 from geogan.training import prior_discriminator, prior_generator
 
 Progress = Callable[[int, dict[str, float]], None]
@@ -447,8 +448,8 @@ def prepare(
     training = replace(training or training_like(model), bounded=archive.is_image)
     seconds = _seconds(model)
     given.message(
-        f"training ambientgan on {len(archive.days)} {given.entries} for {seconds:.0f} s, then searching the latents "
-        f"of {len(given.dates)}"
+        f"training ambientgan on {counted(len(archive.days), given.entry)} for {seconds:.0f} s, then searching the "
+        f"latents of {len(given.dates)}"
     )
     # The duration of the search is not known in advance: the progress bar gives it as much as the training.
     total, began = 2 * seconds, time.perf_counter()

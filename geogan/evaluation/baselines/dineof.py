@@ -11,6 +11,7 @@ import numpy as np
 from geogan.evaluation.baselines.arguments import check_days, check_maps
 from geogan.evaluation.baselines.interface import BaselineInput, DateFiller, filler_from_anomalies
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -242,7 +243,7 @@ def prepare(given: BaselineInput, truncation: Truncation = Truncation()) -> Date
     """Decompose the whole record, band by band, and return the function that fills dates."""
     archive = given.archive
     values, days = given.anomalies(slice(None)), None if archive.independent else archive.days
-    given.message(f"computing the modes of dineof from {len(values)} {given.entries}")
+    given.message(f"computing the modes of dineof from {counted(len(values), given.entry)}")
     filled = np.empty((len(given.dates), *values.shape[1:]), np.float32)
     for band in range(archive.bands):
         band_filled = dineof(values[:, band], domain=archive.domain, days=days, truncation=truncation)

@@ -14,6 +14,7 @@ from geogan.compute.threads import side_by_side
 from geogan.evaluation.baselines import BASELINES
 from geogan.model import Model
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 
 DateFiller = Callable[[slice], np.ndarray]
 """Function that fills some dates: (t, C, H, W) in the field's units, NaN where the method has no estimate."""
@@ -48,9 +49,9 @@ class BaselineInput:
     message: Callable[[str], None]
 
     @property
-    def entries(self) -> str:
-        """Plural noun for the entries of the archive."""
-        return "samples" if self.archive.independent else "dates"
+    def entry(self) -> str:
+        """Noun for an entry of the archive."""
+        return "sample" if self.archive.independent else "date"
 
     def anomalies(self, dates: slice | np.ndarray) -> np.ndarray:
         """Return standardised anomalies, (t, C, H, W); NaN where not observed, withheld or outside the domain."""
@@ -138,7 +139,7 @@ def fill_each_date(name: str, fill: Callable[[int], np.ndarray], given: Baseline
     """
 
     def computed() -> Iterable[tuple[int, np.ndarray]]:
-        given.message(f"fitting {name} to {len(given.dates)} {given.entries}, one at a time")
+        given.message(f"fitting {name} to {counted(len(given.dates), given.entry)}, one at a time")
         for row, filled in enumerate(side_by_side(fill, given.dates.tolist(), threads=given.threads)):
             yield row, filled
             given.progress(row + 1, len(given.dates))

@@ -68,7 +68,7 @@ class SaganGenerator(nn.Module):
         measurement may lie outside in training mode, where clipping would stop the gradient; in evaluation mode it is
         clipped.
     skip : {"none", "measurement", "guess"}
-        What is added to the output: nothing; the measurement, as in the paper if it lacks only a band or is blurred; or
+        Tensor added to the output: none; the measurement, as in the paper if it lacks only a band or is blurred; or
         the first guess, as in :class:`~geogan.model.networks.UNet`: then the correction starts at 0, has no tanh, and
         is 0 outside the domain.
     noise : {"none", "posterior", "white"}
