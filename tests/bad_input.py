@@ -40,9 +40,9 @@ def run(line):
 
 
 def everything():
-    """All that lies in the working folder, with what would change if it were written to.
+    """Return the state of all files in the working folder, which changes with every write.
 
-    Of folders the names only: a lock that was taken there and given back leaves another time behind, and nothing else.
+    Folders are compared by name only, because taking and releasing a lock changes their modification time.
     """
 
     def written(path):
@@ -52,7 +52,7 @@ def everything():
 
 
 def one_sentence(result, *words):
-    """The error's sentence, once its form is checked."""
+    """Return the sentence of an error after a check of its form."""
     assert result.exit_code == 2, (result.exit_code, result.output, result.exception)
     assert result.stdout == "" and isinstance(result.exception, SystemExit), result.exception
     # What a training has found out may come before it; what is wrong with the values shows only then.
@@ -68,7 +68,7 @@ def sea():
 
 
 def changed(change):
-    """Writes ``bad.nc``: the gappy sea, changed."""
+    """Return a function that writes the gappy sea, changed, to ``bad.nc``."""
 
     def make():
         change(sea()).to_netcdf("bad.nc")
@@ -90,7 +90,7 @@ def with_attrs(name, **attrs):
 
 @dataclass(frozen=True)
 class Case:
-    """A command that cannot work, what its error must name, and how its input is made."""
+    """A command that must fail, the words of its error, and a function that makes its input."""
 
     line: str
     words: tuple[str, ...]
@@ -102,7 +102,7 @@ def case(name, line, *words, make=lambda: None):
 
 
 def refused(case):
-    """Run a case in the working folder: one sentence that names the case's words, exit code 2, nothing written."""
+    """Check that a case ends in one sentence with its words and exit code 2, and writes nothing."""
     if case.make is not None:
         case.make()
     before = everything()
@@ -117,7 +117,7 @@ PLOT, INFO = "plot --out new.png", "info"
 
 
 def every_reader(name, data, *words, make=lambda: None, but=()):
-    """One bad field, given to every verb that reads one."""
+    """Return one case for each verb that reads a field."""
     verbs = {"train": TRAIN, "fill": FILL, "evaluate": EVALUATE, "corrupt": CORRUPT, "plot": PLOT, "info": INFO}
     return [
         case(f"{name}-{verb}", f"{line} {data}", *words, make=make) for verb, line in verbs.items() if verb not in but

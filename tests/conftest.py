@@ -1,4 +1,4 @@
-"""A small sea that several tests look at: unequal sides, a coast, an island, uneven dates, clouds that stay."""
+"""A small sea for many tests: unequal sides, a coast, an island, uneven dates, persistent clouds."""
 
 import dataclasses
 import json
@@ -30,7 +30,7 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def sea():
-    """Thirty uneven dates of 20 x 24 cells, no clouds; ``sst`` and ``sea_mask``."""
+    """Return thirty uneven dates of 20 x 24 cells without clouds: ``sst`` and ``sea_mask``."""
     dates = np.delete(np.arange(36), [3, 4, 11, 19, 20, 30])
     return synthetic_sst(days=36, size=(20, 24), seed=2).isel(time=dates)
 
@@ -57,7 +57,7 @@ def prior():
 
 @pytest.fixture(scope="session")
 def reconstructor(gappy, domain, prior):
-    """A few steps of training, then a last layer that is far from nothing, so that the network counts."""
+    """Return a model of a few training steps with a large last layer, so that the network contributes."""
     fitted = make_reconstructor(
         "cloud_mask:scale=5",
         window=1,
@@ -81,13 +81,13 @@ def model(reconstructor):
 
 @pytest.fixture(scope="session")
 def bare(model):
-    """The network without a first guess before it: what it says has a finite reach."""
+    """Return the network without a first guess, whose output has a finite reach."""
     return dataclasses.replace(model, prior=None)
 
 
 @pytest.fixture(scope="session")
 def film():
-    """Makes a dataset of some days of 5 x 7 cells with gaps, its latitudes falling, and a mask."""
+    """Return a function that makes a dataset of some days of 5 x 7 cells with gaps, decreasing latitudes and a mask."""
 
     def make(steps=6, *, start="2001-06-28"):
         values = np.random.default_rng(1).normal(15, 3, (steps, 5, 7)).round(2)
@@ -112,7 +112,7 @@ def film():
 
 @pytest.fixture(scope="session")
 def to_store():
-    """Writes a dataset as a Zarr store, without consolidated metadata."""
+    """Return a function that writes a dataset as a Zarr store without consolidated metadata."""
 
     def write(dataset, path, **options):
         dataset.to_zarr(path, **{"consolidated": False} | options)
@@ -123,7 +123,7 @@ def to_store():
 
 @pytest.fixture
 def no_network(monkeypatch):
-    """Whatever reaches for the network fails; figures are closed."""
+    """Refuse access to the network, and close figures."""
     import matplotlib
     import matplotlib.pyplot as plt
 
@@ -141,7 +141,7 @@ def no_network(monkeypatch):
 
 @pytest.fixture(scope="session")
 def a_field():
-    """Makes one smooth map, or some dates of it, on the longitudes and latitudes given."""
+    """Return a function that makes one smooth map, or some dates of it, on given longitudes and latitudes."""
 
     def make(latitude=None, longitude=None, dates=0):
         latitude = np.arange(40.0, 30.0, -0.5) if latitude is None else latitude
@@ -167,7 +167,7 @@ def a_field():
 
 @pytest.fixture(scope="session")
 def pictures():
-    """Makes some images of 9 x 12 cells, in colours or grey."""
+    """Return a function that makes images of 9 x 12 cells, in colour or grey."""
 
     def make(bands=3, count=4):
         values = np.random.default_rng(0).uniform(-1, 1, (count, bands, 9, 12))
@@ -180,7 +180,7 @@ def pictures():
 
 @pytest.fixture(scope="session")
 def texts():
-    """Says all that is written in a figure."""
+    """Return a function that lists the texts of a figure."""
     import matplotlib
     from cartopy.mpl.gridliner import Gridliner
 
@@ -196,7 +196,7 @@ def texts():
 
 @pytest.fixture(scope="session")
 def originals(tmp_path_factory):
-    """A gappy sea, its truth, a model of it, a product and a figure."""
+    """Return a folder with a gappy sea, its truth, a model of it, a product and a figure."""
     folder = tmp_path_factory.mktemp("originals")
     sea = synthetic_sst(days=24, size=24, seed=3)
     clouds = "cloud_mask:coverage=0.4,scale=5,persistence=2"
@@ -219,7 +219,7 @@ def originals(tmp_path_factory):
 
 @pytest.fixture
 def folder(originals, tmp_path, monkeypatch):
-    """The working folder of a test, with copies of its own."""
+    """Return the working folder of a test, with copies of the originals."""
     shutil.copytree(originals, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"

@@ -141,7 +141,7 @@ def test_a_field_of_stations(truth, domain):
 
 
 def test_an_image(gappy, domain):
-    """Its own crops are the archive, its own gaps what is hidden; the first guess is fitted to it too."""
+    """Windows are crops of the image, hidden under its own gaps; the first guess is fitted to it."""
     image = gappy[9].drop_vars("time")
     fitted = small(window=2, **BRIEF).fit(image, domain=domain)
     assert fitted.model_.frames == 1
@@ -194,7 +194,7 @@ def test_by_default_the_domain_is_where_anything_was_seen(gappy):
 
 
 def test_no_network_s_weights_are_worse_than_the_first_guess(gappy, domain):
-    """A ruinous learning rate: the best weights are those before the first step."""
+    """With a learning rate that is too large, the weights before the first step are kept."""
     fitted = small(rate_generator=1.0, averaging=0.0, steps=4).fit(gappy, domain=domain)
     scores = fitted.model_.scores
     assert scores["step"] == 0 and scores["withheld"] == pytest.approx(scores["first_guess"], rel=1e-4)
@@ -208,7 +208,7 @@ def test_unrelated_clean_fields_may_be_fewer_than_a_block_has(gappy, domain, sea
 
 
 def test_a_stop_in_the_middle_of_a_step_saves_no_half_of_it(gappy, domain, tmp_path, monkeypatch):
-    """Ctrl-C, or losses that are no numbers: what was saved between two steps is what is gone on with."""
+    """After Ctrl-C or a loss that is not finite, training resumes from the last complete step."""
     stops = [
         (step_module, "follow", KeyboardInterrupt(), 4),
         (CollapseWatch, "check", InputError("a loss is not finite"), 10),
@@ -231,7 +231,7 @@ def test_a_stop_in_the_middle_of_a_step_saves_no_half_of_it(gappy, domain, tmp_p
 
 
 def test_an_interrupted_training_leaves_its_best_weights(gappy, domain, monkeypatch):
-    """In Python, without a folder: what was learned is there, and the interrupt is heard of."""
+    """In Python without a folder the model is kept, and KeyboardInterrupt is raised."""
     real, said = step_module.follow, []
 
     def stopped(*args):
@@ -344,7 +344,7 @@ def test_devices():
 
 
 def test_a_blurred_noisy_field_without_gaps_is_learned_from(truth, domain):
-    """Nothing of it can be withheld but noise, which the weights are judged by; every value is reconstructed."""
+    """Only noise can be withheld, and chooses the weights; every value is reconstructed."""
     measured = geogan.corrupt(truth, "convolve_noise:l=3,sigma=0.2", seed=1)
     said = []
     fitted = small("convolve_noise:l=3,sigma=0.2", steps=3).fit(measured, domain=domain, message=said.append)
@@ -365,7 +365,7 @@ def test_without_gaps_or_noise_the_last_weights_are_kept(truth, domain):
 
 
 def two_bands(field):
-    """The sea, and the logarithm of something that grows with it elsewhere; gaps of their own."""
+    """Return the sea and the logarithm of a quantity that depends on it, each with gaps."""
     other = np.exp(0.3 * (field[:, ::-1].assign_coords(lat=field.lat) - 14))
     both = xr.concat([field, other], xr.Variable("band", ["sst", "chl"])).rename("sea")
     return both.transpose("time", "band", "lat", "lon").assign_attrs(units="mixed")

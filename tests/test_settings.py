@@ -1,4 +1,4 @@
-"""Settings: each has a type and a finite range, and what is refused is named with both."""
+"""Each setting has a type and a finite range; a refusal names both."""
 
 import inspect
 import math

@@ -1,4 +1,4 @@
-"""Names of methods and categories are found whatever their case, one by one or with commas between."""
+"""Names of methods and categories are matched in any case, singly or with commas between."""
 
 import pytest
 

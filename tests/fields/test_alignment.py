@@ -1,4 +1,4 @@
-"""What comes with a field is brought to its dimensions by name, and refused on other cells or dates."""
+"""Companions of a field are brought to its dimensions by name, and refused on other cells or dates."""
 
 import numpy as np
 import pytest

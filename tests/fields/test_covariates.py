@@ -25,7 +25,7 @@ NAMES = ("day_of_year", "latitude", "distance_to_coast", "depth")
 
 @pytest.fixture(scope="module")
 def depth(truth, domain):
-    """Deeper to the south-east; unknown on land."""
+    """Return a depth that grows to the south-east, unknown on land."""
     y, x = np.indices(domain.shape)
     values = np.where(domain, 100 + 30.0 * x + y**2, np.nan)
     return truth[0].drop_vars("time").copy(data=values).rename("depth")
@@ -113,7 +113,7 @@ def test_what_a_field_cannot_tell_is_refused(gappy, domain):
 
 
 def test_windows_are_shown_their_own_place_and_their_middle_day(gappy, domain, covariates):
-    """The maps tell where a window was cut, turned over or not: the domain there must be its own."""
+    """Static maps encode the cells of a window, mirrored or not, and must match its domain."""
     y, x = np.indices(domain.shape).astype(np.float32)
     where = Covariates(("day_of_year", "y", "x"), np.stack([y, x]))
     archive = dataclasses.replace(
@@ -151,7 +151,7 @@ def test_a_model_keeps_its_covariates(gappy, domain, depth, tmp_path):
 
 
 def test_without_covariates_nothing_changes(gappy, domain, depth, tmp_path):
-    """Not even where maps are given that nobody asked for; and what was saved before there were any is read."""
+    """Maps that are not asked for are ignored, and models without covariates are read."""
     plain, beside = (small().fit(gappy, domain=domain, covariates=maps) for maps in (None, {"depth": depth}))
     assert plain.model_.covariates is None and plain.model_.network.extras == 0
     for name, value in plain.model_.network.state_dict().items():
@@ -161,7 +161,7 @@ def test_without_covariates_nothing_changes(gappy, domain, depth, tmp_path):
 
 
 def test_a_static_variable_of_the_archive(gappy, domain, depth, tmp_path):
-    """It is told from the variable to be filled without naming that one; a run goes on with what it has."""
+    """A covariate in the data does not count as the variable to fill; a resumed run has it in its model."""
     dataset = xr.Dataset({"sst": gappy, "depth": depth, "sea": (depth.dims, domain.astype("i1"))})
     dataset.to_netcdf(tmp_path / "sea.nc")
     settings = {

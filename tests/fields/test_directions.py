@@ -33,7 +33,7 @@ def arc(a, b):
 
 @pytest.fixture(scope="module")
 def angles(gappy, truth):
-    """Directions that go through north, in degrees, gappy and whole."""
+    """Return directions that cross north, in degrees, with gaps and without."""
 
     def turned(field):
         return ((field - 14) * 40 % 360).rename("wdir").assign_attrs(WIND)
@@ -66,7 +66,7 @@ def test_components_and_back(low, turn, share, dtype):
 @settings(deadline=None, max_examples=25)
 @given(angle=st.floats(-180, 180), length=st.floats(0.05, 1.2), spread=st.floats(0.01, 1.5))
 def test_the_spread_is_that_of_draws(angle, length, spread):
-    """The circular standard deviation; where hardly anything is known it stays below that of any direction."""
+    """The circular standard deviation of draws; it never exceeds that of uniform directions."""
     turned = Transform("sine", 0, 360)
     mean = length * np.sin(np.deg2rad(angle)), length * np.cos(np.deg2rad(angle))
     random = np.random.default_rng(0)
@@ -174,7 +174,7 @@ def test_directions_are_filled_the_shortest_way(angles, domain, tmp_path, conven
 
 
 def test_scores_go_the_shortest_way(angles, domain):
-    """Turned by any angle a field has the same scores, whatever method fills it."""
+    """Scores do not change if all directions are rotated by an angle, for any method."""
     field, truth = angles
     rows = []
     for turn in (0.0, 140.0):

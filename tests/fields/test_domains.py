@@ -1,4 +1,4 @@
-"""Sea and land by coastlines, masks of the data, and what is chosen where nothing was asked for."""
+"""Sea and land by coastlines, masks of the data, and the default domain."""
 
 import json
 from pathlib import Path
@@ -165,7 +165,7 @@ def test_masks_of_the_data(name, attrs, change, chosen):
 
 
 def film(sea, standard_name="sea_surface_temperature", **more):
-    """Some dates of a sea in which a corner was never observed."""
+    """Return some dates of a sea with a corner that is never observed."""
     random = np.random.default_rng(0)
     values = 15 + random.standard_normal((12, 1, 1)) + random.standard_normal((12, *sea.shape)).cumsum(-1) / 5
     values = np.where(sea & (random.random(values.shape) < 0.7) & (np.arange(33) > 4), values, np.nan).astype("f4")
@@ -233,7 +233,7 @@ def test_a_variable_comes_before_a_word(tmp_path):
 
 
 def test_runs_of_earlier_versions_go_on(tmp_path):
-    """They keep no domain where none was given: what was observed."""
+    """A run without a stored domain uses the observed cells."""
     film(surface(Field.of(grid(*STRAIT)), "sea")).to_zarr(tmp_path / "sst.zarr")
     run = tmp_path / "run"
     command("train", "--data", tmp_path / "sst.zarr", "--out", run, *LINE.split(), "--domain", "observed")
@@ -274,7 +274,7 @@ def test_info_tells_the_domain(tmp_path):
 
 @pytest.mark.skipif(not ALBORAN.exists(), reason=f"{ALBORAN} is not there")
 def test_ten_days_of_the_alboran_sea():
-    """Coastlines, and the mask of the data, hold cells of sea that no day of ten showed."""
+    """Coastlines and mask include sea cells that were not observed on any of ten days."""
     field = open_field(ALBORAN)
     observed = check_field(Field.of(field)).domain
     sea = surface(Field.of(field), "sea")

@@ -1,4 +1,4 @@
-"""Durations are told in their own unit."""
+"""Durations are shown in a unit of their size."""
 
 import numpy as np
 import pytest

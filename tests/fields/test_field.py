@@ -1,4 +1,4 @@
-"""A field derives its axes once, and what follows from its coordinates when it is first needed."""
+"""A field derives its axes once, and other properties on first use."""
 
 import sys
 import threading

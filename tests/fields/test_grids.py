@@ -1,4 +1,4 @@
-"""Two grids are compared by where their cells are, whatever their dimensions are called."""
+"""Grids are compared by the coordinates of their cells, for any names of dimensions."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ NORTH, EAST = {"units": "degrees_north"}, {"units": "degrees_east"}
 
 
 def coordinates(kind, south=0.0, east=0.0):
-    """Coordinates of 20 x 24 cells on dimensions nj, ni."""
+    """Return coordinates of 20 x 24 cells on dimensions nj, ni."""
     lat, lon = LAT - south, LON + east
     if kind == "index":
         return {"nj": ("nj", lat), "ni": ("ni", lon)}

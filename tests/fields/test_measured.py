@@ -1,4 +1,4 @@
-"""The variable is told where there is but one, else asked for."""
+"""The variable is chosen if there is only one, and asked for otherwise."""
 
 import pytest
 import xarray as xr

@@ -65,7 +65,7 @@ def field() -> xr.DataArray:
 
 @pytest.fixture
 def images(field) -> xr.DataArray:
-    """Seven images of three bands, without dates."""
+    """Return seven images of three bands, without dates."""
     values = np.random.default_rng(5).uniform(-1, 1, (7, 3, 13, 18)).astype("float32")
     values[:, :, :4, :5] = np.nan
     return xr.DataArray(values, dims=("sample", "band", "y", "x"), coords={"sample": np.arange(10, 17)})

@@ -1,4 +1,4 @@
-"""Known errors of observations, from what is given to what is filled."""
+"""Known errors of observations, from the options to the filled values."""
 
 import dataclasses
 
@@ -36,7 +36,7 @@ from geogan.training.windows import WindowSampler
 
 @pytest.fixture(scope="module")
 def noisy(gappy, domain):
-    """The sea with errors that differ from cell to cell, and their standard deviations, nowhere else given."""
+    """Return the sea with errors that differ from cell to cell, and their standard deviations."""
     random = np.random.default_rng(4)
     std = np.where(random.random(gappy.shape) < 0.5, 0.1, 1.2).astype("f4")
     error = xr.DataArray(std, dims=gappy.dims, coords=gappy.coords, name="sst_error", attrs={"units": "degree_Celsius"})
@@ -81,7 +81,7 @@ def test_noise_is_no_more_than_one_positive_number(noisy):
 
 @pytest.mark.parametrize("transform", ["none", "log"])
 def test_pieces_carry_errors_in_anomalies(noisy, domain, transform):
-    """An observation moved by a small error is an anomaly moved by the piece's."""
+    """The known errors of a film are in anomalies, like its values."""
     field, error = noisy
     field = field + 10
     standardiser = Standardiser.fit(Field.of(field, domain=domain), transform=transform)
@@ -99,7 +99,7 @@ def test_pieces_carry_errors_in_anomalies(noisy, domain, transform):
 
 
 def dense(prior: GaussianPrior, days: torch.Tensor, domain: torch.Tensor) -> np.ndarray:
-    """Covariance of all cells of all frames, float64."""
+    """Return the covariance of all cells of all frames, float64."""
     space = prior.covariance(domain.double()).double().numpy()
     lag = np.abs(days.numpy()[:, None] - days.numpy())
     return np.kron(np.exp(-lag / prior.persistence), space)
@@ -147,7 +147,7 @@ def test_without_uncertainty_the_map_is_what_it_was_and_with_an_endless_one_it_i
 
 
 def test_the_noise_of_hidden_observations_is_not_the_priors_fault():
-    """Error and amplitude found are those of the field, however noisy a half of its observations is."""
+    """Fitted error and amplitude are those of the field, even if half of its observations are noisy."""
     prior = GaussianPrior(length=6.0, persistence=4.0, noise=0.05)
     days, domain = torch.arange(6, dtype=torch.float64), torch.ones(16, 20)
     random = torch.Generator().manual_seed(3)
@@ -217,7 +217,7 @@ def state_of() -> TrainState:
 
 
 def test_a_vanishing_error_teaches_on_hidden_cells_what_none_does():
-    """The terms on hidden cells are the same; what is shown need not be learned, but for the network's own error."""
+    """Terms on hidden cells are the same; shown cells matter only for the error network."""
     shape = (4, 3, 1, 16, 16)
     operator = CloudMask(coverage=0.3, scale=4.0)
     steps = []
@@ -356,7 +356,7 @@ def test_on_the_command_line_it_is_read_by_its_name(noisy, sea, truth, tmp_path)
 
 
 def test_noise_beside_gaps_asks_for_what_was_shown_without_its_noise(gappy, domain, prior):
-    """Blocks bring more noise; against what is asked, the truth under it is a better answer than what is shown."""
+    """With added noise in blocks, the true field has a smaller loss than the measurement shown."""
     operator = Compose((ConvolveNoise(l=1, sigma=0.4), CloudMask(coverage=0.3, scale=4.0)))
     archive = Archive.of(Field.of(gappy, domain=domain), Standardiser.fit(Field.of(gappy, domain=domain)))
     made = BlockMaker(archive, operator, prior, np.full(len(archive.days), 0.7), dates=16, side=24)(3)
@@ -375,7 +375,7 @@ def test_noise_beside_gaps_asks_for_what_was_shown_without_its_noise(gappy, doma
 
 
 class Counted:
-    """An array that counts what is read of it."""
+    """An array that counts the values that are read from it."""
 
     def __init__(self, values):
         self.values, self.shape, self.dtype, self.ndim, self.reads = (

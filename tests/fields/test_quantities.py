@@ -1,4 +1,4 @@
-"""What attributes say of a quantity, against what its values are."""
+"""Attributes of a quantity are compared with its values."""
 
 import numpy as np
 import pytest

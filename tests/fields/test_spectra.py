@@ -10,7 +10,7 @@ from geogan.operators.errors import InputError
 
 
 def power_law(slope, lines, cells, seed=0) -> np.ndarray:
-    """Periodic lines whose power falls as wavenumber ** -slope."""
+    """Return periodic lines whose power is proportional to wavenumber ** -slope."""
     random = np.random.default_rng(seed)
     wavenumber = np.fft.rfftfreq(cells)
     size = np.zeros(len(wavenumber))
@@ -140,7 +140,7 @@ def test_errors(call, words):
 
 
 def test_segments_lie_across_the_seam():
-    """The same rows written down from another column on have the same spectrum, gaps or not."""
+    """The spectrum of periodic rows does not depend on their first column, with or without gaps."""
     field = np.random.default_rng(0).normal(size=(6, 5, 48))
     gappy = np.where(np.random.default_rng(1).random(field.shape) < 0.03, np.nan, field)
     gappy[:, :, 20] = np.nan

@@ -16,7 +16,7 @@ def sea() -> xr.Dataset:
 
 @pytest.fixture(scope="module")
 def anomaly(sea):
-    """Deviations from each cell's mean and seasonal cycle, (time, lat, lon)."""
+    """Return deviations from each cell's mean and seasonal cycle, (time, lat, lon)."""
     values = sea["sst"].values.astype(float)
     day = sea["time"].dt.dayofyear.values - 1
     season = 3 * np.cos(2 * np.pi * (day - 228) / 365.25)[:, None] * (1 + 0.15 * np.linspace(-1, 1, 64))

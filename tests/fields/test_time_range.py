@@ -32,7 +32,7 @@ def test_time_is_selected_with_both_ends(tmp_path, time, days, calendar, film):
 
 @pytest.mark.parametrize("calendar", ["standard", "noleap"])
 def test_a_span_selects_its_dates_again(film, calendar):
-    """To the second: of four dates a day none is added."""
+    """A span with four dates a day selects exactly its dates."""
     times = np.datetime64("2001-06-28", "ns") + np.arange(12) * np.timedelta64(6, "h")
     whole = in_calendar(film(12).assign_coords(time=times), calendar).sst
     selected = select_time(Field.of(whole), span_of(Field.of(whole[2:5])))

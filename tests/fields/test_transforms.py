@@ -79,7 +79,7 @@ def test_values_and_back(text, share, dtype):
 @settings(deadline=None)
 @given(text=st.sampled_from(BOUNDED), dtype=st.sampled_from(["f2", "f4", "f8"]), size=st.floats(-60, 60))
 def test_nothing_leaves_the_bounds(text, dtype, size):
-    """In double precision too, where a bound is not a number of the type."""
+    """In double precision too, and for bounds that the type cannot represent."""
     transform = Transform.parse(text)
     found = transform.inverse(np.array([size, 0.0], dtype))
     assert found.dtype == dtype
@@ -107,7 +107,7 @@ def test_moments_are_those_of_draws(text, mean, std):
 
 @pytest.mark.parametrize("text", BOUNDED)
 def test_errors_go_there_and_back(text):
-    """Inside the bounds both are first order; at a bound an error stays a number, and an endless one endless."""
+    """First order inside the bounds; finite errors stay finite at a bound, infinite ones infinite."""
     transform = Transform.parse(text)
     low = transform.low if math.isfinite(transform.low) else transform.high - 2
     high = transform.high if math.isfinite(transform.high) else transform.low + 2
@@ -144,7 +144,7 @@ def small(transform, operator="cloud_mask:scale=5"):
 
 
 def ice(gappy):
-    """A share that is 0 in some cells and 1 in others."""
+    """Return a fraction that is 0 in some cells and 1 in others."""
     share = ((gappy - float(gappy.quantile(0.2))) / float(gappy.quantile(0.8) - gappy.quantile(0.2))).clip(0, 1)
     return share.rename("siconc").assign_attrs(units="1", standard_name="sea_ice_area_fraction").astype("f4")
 

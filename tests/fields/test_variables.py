@@ -1,4 +1,4 @@
-"""Variables joined into one field come back as they were, whatever their types, units and gaps."""
+"""Joined variables come back unchanged, for any types, units and gaps."""
 
 import json
 
@@ -41,7 +41,7 @@ def same(a, b):
     scale=st.sampled_from([np.float32(0.01), np.float64(0.01), 1]),
 )
 def test_what_is_joined_comes_back(types, lazy, scale):
-    """Values bit for bit, type, attributes and packing."""
+    """Values come back bit for bit, with type, attributes and packing."""
     before = [maps(f"v{i}", dtype=kind, units=f"u{i}", seed=i, valid_min=np.int16(i)) for i, kind in enumerate(types)]
     for field in before:
         field.encoding = {
@@ -182,7 +182,7 @@ TRAIN = ["--operator", "observed_gaps", "--window", "1", "--width", "4", "--crop
 
 @pytest.fixture(scope="module")
 def archive(sea, tmp_path_factory):
-    """Temperature packed as integers, and what grows where it is cold, in decades; each under clouds of its own."""
+    """Return temperature packed as integers and a quantity in decades that grows where it is cold, each with gaps."""
     folder, sst = tmp_path_factory.mktemp("two"), sea["sst"][:18]
     chl = np.exp(-0.4 * (sst - sst.mean())).astype("f8").rename("chl")
     chl.attrs = {"units": "mg m-3", "long_name": "chlorophyll"}

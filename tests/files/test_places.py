@@ -1,4 +1,4 @@
-"""An output that is, lies in or contains an input is refused, whatever its name."""
+"""An output that is, lies in or contains an input is refused, by any name."""
 
 import os
 from pathlib import Path

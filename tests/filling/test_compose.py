@@ -11,7 +11,7 @@ from geogan.operators.errors import InputError
 
 
 def map_of(*values, dtype=np.float32):
-    """One date of one band of one row."""
+    """Return one date of one band of one row."""
     return np.array([[[values]]], dtype)
 
 
@@ -45,7 +45,7 @@ def test_unreadable_cells_keep_their_flag_where_they_are_refused():
 
 @pytest.mark.parametrize("keep_observed", [True, False])
 def test_several_dates_are_composed_as_each_of_them(keep_observed):
-    """The estimate is overwritten; the observations are not."""
+    """Memory of the estimate is reused, that of the observations is not."""
     random = np.random.default_rng(0)
     raw, field, std = random.normal(size=(3, 3, 2, 5, 6)).astype(np.float32)
     raw[random.random(raw.shape) < 0.5] = np.nan
@@ -64,7 +64,7 @@ def test_several_dates_are_composed_as_each_of_them(keep_observed):
 
 
 def test_predictions_beyond_the_packing_are_refused_and_not_clipped():
-    """With their members; observed values are packed already."""
+    """Their members too; observed values are packed already."""
     raw = map_of(9.0, np.nan, np.nan, np.nan, unreadable_mark(np.dtype("f4")))
     field = map_of(1.0, 2.0, 4.5, -1.0, 9.0)
     members = np.ones((2, *field.shape), np.float32)

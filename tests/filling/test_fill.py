@@ -25,7 +25,7 @@ def filled_of(model, field, **options):
 
 
 def check(product, field, domain):
-    """What every product promises."""
+    """Check the promises of every product."""
     values, source, raw = (
         part.transpose(..., "lat", "lon").values for part in (product["sst"], product["sst_source"], field)
     )
@@ -81,7 +81,7 @@ def model_operator_with_noise():
 
 
 def test_lazily_the_model_is_moved_where_it_is_used(model, gappy):
-    """A graph that holds weights of an accelerator goes to no worker without one of that number."""
+    """A graph with weights on a GPU could not run on a worker without that GPU."""
     meta = torch.device("meta")  # a device of which no value can be read
     lazy = fill_field(model, Field.of(gappy.chunk(time=30)), device=meta)
     (shared,) = [part for key, part in dict(lazy.sst.data.dask).items() if str(key).startswith("geogan-model")]
@@ -107,7 +107,7 @@ def test_lazy_is_the_same_and_stays_lazy(model, gappy):
 
 @pytest.mark.parametrize("dates", [3, 5, 11])
 def test_tasks_of_any_length_are_the_same_without_a_first_guess(bare, gappy, dates):
-    """A window reaches two frames further: what a task reads beyond is enough."""
+    """A window needs two more frames on either side, which a task reads."""
     whole, sizes = filled_of(bare, gappy), TaskSizes(dates=dates)
     assert len(plan_tasks(bare, prepare_archive(bare, Field.of(gappy)), sizes=sizes).dates) == -(
         -gappy.sizes["time"] // dates
@@ -143,7 +143,7 @@ def test_a_part_of_the_dates_is_filled_as_in_the_whole(model, gappy):
 
 
 def test_a_part_of_the_grid(bare, model, gappy, domain):
-    """It has its own climatology, wherever it lies."""
+    """The climatology is that of the part, at any position."""
     y, x = slice(4, 18), slice(3, 24)
     part = gappy[:, y, x]
     product = fill_field(model, Field.of(part))
@@ -153,7 +153,7 @@ def test_a_part_of_the_grid(bare, model, gappy, domain):
 
 
 def test_one_date_few_dates_and_an_image(model, gappy, domain):
-    """Fewer than the window holds."""
+    """Fewer dates than the window has."""
     for field in (gappy[4:5], gappy[4:6], gappy[4], gappy[4].drop_vars("time")):
         product = fill_field(model, Field.of(field))
         check(product, field, domain)
@@ -226,7 +226,7 @@ def test_what_was_withheld_is_hidden_on_demand_and_on_its_own_record_alone(model
 
 
 def banded(model, field):
-    """The model for the field and for twice of it upside down, two bands; without a network."""
+    """Return a model of two bands without a network: the field, and twice the field upside down."""
     both = xr.concat([field, 2 * field[:, ::-1].assign_coords(lat=field.lat)], xr.Variable("band", ["up", "down"]))
     own = model.standardiser
     twice = dataclasses.replace(
@@ -331,7 +331,7 @@ def test_members_are_as_far_apart_as_the_error_that_is_predicted(model, gappy, d
 
 
 def test_smoother_members_are_as_far_apart(model, gappy, domain):
-    """Smoothing takes their shortest waves; the field and its error stay, and on the whole so do their sizes."""
+    """Smoothing removes the shortest waves of members and keeps field, error and mean deviation."""
     model = dataclasses.replace(model, smoothing=0)
     models = [dataclasses.replace(model, smoothing=steps) for steps in (0, 4)]
     rough, smooth = (fill_field(each, Field.of(gappy), FillOptions(members=8)) for each in models)
@@ -350,7 +350,7 @@ def test_smoother_members_are_as_far_apart(model, gappy, domain):
 
 
 def test_the_spread_of_the_first_guess_is_its_error(model, gappy, truth, domain):
-    """The field is nearly what the prior takes it for, and its length was fitted."""
+    """The field is nearly a draw of the prior, with a fitted length."""
     first = dataclasses.replace(model, network=None, error=None)
     product = fill_field(first, Field.of(gappy), FillOptions(members=8))
     gaps = gappy.isnull().values & domain
@@ -371,7 +371,7 @@ def test_what_cannot_be_said_is_refused(model, bare, gappy):
 
 
 def test_nothing_that_is_not_finite_is_written_and_its_dates_are_named(model, gappy):
-    """A value near the largest of single precision overflows; a model with NaN would make land of every gap."""
+    """Values near the largest float32 overflow; a model with NaN would turn gaps into land."""
     field = gappy.copy(deep=True)
     day, row, column = np.argwhere(field.notnull().values)[200]
     field[day, row, column] = 2e38
@@ -406,7 +406,7 @@ def test_predictions_and_members_lie_within_the_valid_range(model, gappy, domain
 
 @pytest.mark.parametrize("kept", ["zarr 2", "zarr 3", "sharded"])
 def test_what_is_filled_in_python_can_be_written_into_any_container(model, gappy, tmp_path, kept):
-    """Filters, codecs and shards of the source are none of the product's, those of its coordinates included."""
+    """Filters, codecs and shards of the source are not copied, also those of coordinates."""
     shape = gappy.shape
     chunks = {"chunks": (2, *shape[1:]), "shards": (shape[0] + shape[0] % 2, *shape[1:])} if kept == "sharded" else {}
     source = tmp_path / "source.zarr"

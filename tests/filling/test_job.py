@@ -10,7 +10,7 @@ from geogan.operators.errors import InputError
 
 
 def test_a_model_that_was_replaced_meanwhile_is_refused(model, gappy, tmp_path):
-    """A training may save a better model meanwhile: tasks of two models would be mixed in one product."""
+    """A training may save a better model during a fill; tasks of two models must not be mixed."""
     gappy.to_netcdf(tmp_path / "gappy.nc")
     run = save_model(tmp_path / "run", model)
     job = Job((str(tmp_path / "gappy.nc"),), str(run), digest(run))

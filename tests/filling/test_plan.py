@@ -25,7 +25,7 @@ from geogan.model import prepare_archive, save_model
 
 
 def read_lengths(length, size, sizes):
-    """Cells that the longest task reads, and those that it holds with its rim."""
+    """Return the number of cells that the longest task reads, and that it holds with its halo."""
     tasks = group_tiles(sizes.tiles(length, is_periodic=False), size, sizes.rim)
     wides = [widened(task.core, sizes.rim, length) for task in tasks]
     return max(t.read.stop - t.read.start for t in tasks), max(wide.stop - wide.start for wide in wides)
@@ -71,7 +71,7 @@ def test_tasks_are_never_more_work_than_few_dates_of_the_whole_grid(side):
 
 
 def small(values, *, dates=3, around=1):
-    """Sizes of tasks of whole tiles of 4 x 4 cells, in pairs; of parts of the grid where no map has so few values."""
+    """Return sizes of tasks of whole tiles of 4 x 4 cells, in pairs."""
     return TaskSizes(
         tile=4, halo=2, around=around, margin=3, dates=dates, values=values, small_values=10**9, read_values=10**9
     )
@@ -83,7 +83,7 @@ PARTS = 3 * 8 * 8
 
 @pytest.fixture(scope="module")
 def run(model, tmp_path_factory):
-    """The first guess and the prediction of its error, which is quick."""
+    """Return a model of the first guess and its predicted error, which is fast."""
     return save_model(tmp_path_factory.mktemp("model") / "run", dataclasses.replace(model, network=None))
 
 
@@ -111,7 +111,7 @@ def test_tasks_are_the_whole_bit_for_bit(model, gappy, members):
 
 
 def test_other_tasks_are_the_same_field(model, gappy):
-    """However many cells memory holds, with the same dates of a task."""
+    """For any number of cells in memory, with equal dates of a task."""
     model, found, plans = dataclasses.replace(model, network=None), [], set()
     for values in (PARTS, 2 * PARTS, 10**9):
         options = FillOptions(sizes=small(values))
@@ -150,7 +150,7 @@ def archive_of(field: xr.DataArray, path: Path) -> Path:
 
 @pytest.fixture
 def archives(gappy, tmp_path):
-    """An archive, and the same with three dates more."""
+    """Return an archive, and the same with three more dates."""
     return [archive_of(gappy[:dates, :, 4:20], tmp_path / f"{dates}.zarr") for dates in (9, 12)]
 
 

@@ -22,7 +22,7 @@ ROWS, COLUMNS = Span(slice(0, 20), slice(0, 20)), Span(slice(0, 24), slice(0, 24
 
 
 def tasks_of(dates, margin, count=30):
-    """Tasks of whole maps that read some dates more on either side."""
+    """Return tasks of whole maps that read more dates on either side."""
     spans = [
         Span(slice(start, start + dates), slice(max(0, start - margin), min(count, start + dates + margin)))
         for start in range(0, count, dates)
@@ -49,7 +49,7 @@ def packed(model, gappy, tmp_path):
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """Dates of everything that is read from the file."""
+    """Return the dates of all reads of the file."""
     dates, read = [], damage.GuardedVariable.__getitem__
 
     def count(guarded, key):
@@ -91,7 +91,7 @@ def test_a_packed_archive_is_held_as_integers(packed, kept):
 
 @pytest.mark.parametrize("lost", range(6))
 def test_a_chunk_with_unreadable_cells_is_held_decoded(packed, lost):
-    """An unreadable cell is NaN with a mark of its own, wherever it comes in a task."""
+    """An unreadable cell is a marked NaN at any position in a task."""
     values = packed.field.values.copy()
     values[5 * lost : 5 * lost + 2, 0, :4] = unreadable_mark(values.dtype)
     field = packed.field.copy(data=values).chunk(packed.field.chunksizes)
@@ -139,7 +139,7 @@ def test_a_filled_packed_archive_keeps_its_values(packed, model):
 
 
 def test_no_more_is_kept_than_tasks_share(archive, model, decoded):
-    """However long the archive is; each chunk is decoded once all the same."""
+    """For any length of the archive, and each chunk is decoded once."""
     plan = replace(plan_tasks(model, archive), dates=[task.dates for task in tasks_of(2, 1)])
     reader, most = TaskReader(archive, plan), 0
     for task in plan.tasks:

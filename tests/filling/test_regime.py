@@ -1,4 +1,4 @@
-"""A model that meets another quantity, unit, place or season says so, and fills all the same."""
+"""A fill warns about another quantity, unit, location or season than the model's, and continues."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong: one sentence with the remedy, exit code 2, and nothing is left behind."""
+"""Any bad input ends in one sentence with a remedy and exit code 2, and leaves nothing behind."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ from film_product import file_size_limit
 
 
 def depth_of(sea):
-    """Deeper from row to row and column to column."""
+    """Return a depth that grows from row to row and column to column."""
     return xr.DataArray(np.arange(24.0 * 24).reshape(24, 24), dims=("lat", "lon"), coords=sea.sea_mask.coords)
 
 

@@ -1,4 +1,4 @@
-"""Transforms and domains that cannot be: one sentence, exit code 2, nothing written."""
+"""Invalid transforms and domains: one sentence, exit code 2, nothing written."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Check that values that no product could hold, and models that are not finite, end in one sentence."""
+"""Values that no product could hold, and models that are not finite, end in one sentence."""
 
 import json
 
@@ -12,7 +12,7 @@ from geogan.files.run_folder import MODEL
 
 
 def one_value(value, dtype="f8"):
-    """Writes ``bad.nc``: the gappy sea in a type, with one observed value changed."""
+    """Return a function that writes the gappy sea to ``bad.nc`` in a type, with one observed value changed."""
 
     def make():
         field = sea().drop_encoding()
@@ -24,7 +24,7 @@ def one_value(value, dtype="f8"):
 
 
 def spoiled(tensor, value):
-    """Changes one number of the model in the working folder."""
+    """Return a function that changes one number of the model in the working folder."""
 
     def make():
         with safe_open(f"model/{MODEL}", "pt") as file:
@@ -43,7 +43,7 @@ def spoiled(tensor, value):
 
 
 def of_scale(value):
-    """Changes the scale of the model's standardiser."""
+    """Return a function that changes the scale of the model's standardiser."""
 
     def make():
         with safe_open(f"model/{MODEL}", "pt") as file:

@@ -1,4 +1,4 @@
-"""Check that attributes that leave open what is missing, and units that differ, end in one sentence."""
+"""Attributes that leave missing values undefined, and different units, end in one sentence."""
 
 import shutil
 
@@ -10,7 +10,7 @@ from bad_input import CORRUPT, EVALUATE, FILL, INFO, TRAIN, case, every_reader, 
 
 
 def stated(packed=None, **attrs):
-    """Writes ``bad.nc``: the gappy sea with attributes as they stand, packed as a type where one is given."""
+    """Return a function that writes the gappy sea to ``bad.nc`` with raw attributes, packed if a type is given."""
 
     def make():
         shutil.copy("sst.nc", "bad.nc")
@@ -26,7 +26,7 @@ def stated(packed=None, **attrs):
 
 
 def store(**attrs):
-    """Writes ``bad.zarr`` with attributes as they stand."""
+    """Return a function that writes ``bad.zarr`` with raw attributes."""
 
     def make():
         field = sea().drop_encoding()
@@ -38,7 +38,7 @@ def store(**attrs):
 
 
 def in_units(**units):
-    """Writes ``bad.nc`` in other units, and with other dates where it is to follow the first file."""
+    """Return a function that writes ``bad.nc`` in other units, and with later dates if it follows the first file."""
 
     def make():
         field = sea()
@@ -53,7 +53,7 @@ def in_units(**units):
 
 
 def error_in(units):
-    """Writes ``bad.nc`` with an error variable in some units."""
+    """Return a function that writes ``bad.nc`` with an error variable in the given units."""
 
     def make():
         field = sea()
@@ -68,7 +68,7 @@ def all_missing():
 
 
 def netcdf_fills(name):
-    """Writes a field whose every value is the default fill value."""
+    """Write a field whose values are all the default fill value."""
 
     def make():
         field = sea().drop_encoding()

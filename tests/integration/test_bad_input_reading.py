@@ -7,7 +7,7 @@ from bad_input import CORRUPT, EVALUATE, FILL, INFO, PLOT, SMALL, case, changed,
 
 
 def moved(lat, lon=0.0):
-    """A function that moves the sea, on 2-D coordinates of dimensions without coordinates."""
+    """Return a function that gives the sea 2-D coordinates, shifted."""
 
     def change(dataset):
         y, x = np.meshgrid(dataset.lat.values + lat, dataset.lon.values + lon, indexing="ij")
@@ -19,7 +19,7 @@ def moved(lat, lon=0.0):
 
 
 def two(change, first=lambda dataset: dataset):
-    """A function that writes ``bad_0.nc``, half of the dates, and ``bad_1.nc``, the other half changed."""
+    """Return a function that writes half of the dates to ``bad_0.nc`` and the other half, changed, to ``bad_1.nc``."""
 
     def make():
         first(sea().isel(time=slice(0, 12))).to_netcdf("bad_0.nc")
@@ -134,7 +134,7 @@ def test_one_sentence_and_nothing_written(folder, case):
 
 
 def test_the_inputs_are_fields_but_for_their_fault(folder):
-    """What is changed is the fault alone: the same files without it are read."""
+    """The same files without the fault are read."""
     moved(0)(sea()).to_netcdf("good.nc")
     with xr.open_dataset("good.nc") as good:
         assert good.sst.dims == ("time", "nj", "ni")

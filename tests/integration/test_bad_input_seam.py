@@ -1,4 +1,4 @@
-"""Global grids whose columns are not what they seem: one sentence, exit code 2, nothing written."""
+"""Global grids with ambiguous columns: one sentence, exit code 2, nothing written."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from bad_input import FILL, case, every_reader, refused
 
 
 def globe(longitudes, *, name="bad.nc", latitudes=24, **encoding):
-    """Writes a gappy global field on some longitudes, 1-D or 2-D."""
+    """Return a function that writes a gappy global field on the given longitudes, 1-D or 2-D."""
 
     def make():
         longitude = np.asarray(longitudes, float)

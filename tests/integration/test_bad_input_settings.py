@@ -9,7 +9,7 @@ from runs import QUICK, train
 
 
 def with_error(change):
-    """Writes ``bad.nc``: the gappy sea with an error of each observation, changed."""
+    """Return a function that writes the gappy sea to ``bad.nc`` with changed errors of the observations."""
 
     def add(sea):
         error = xr.full_like(sea.sst, 0.1)
@@ -72,7 +72,7 @@ def test_one_sentence_and_nothing_written(folder, case):
     ],
 )
 def test_an_error_variable_is_checked_before_a_fill_writes(folder, change, words):
-    """A model that was trained with errors meets an archive whose errors do not fit."""
+    """A model that was trained with errors fills an archive whose errors are not valid."""
     with_error(lambda error: error)()
     shutil.move("bad.nc", "trained.nc")
     train(

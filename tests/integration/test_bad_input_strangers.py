@@ -1,4 +1,4 @@
-"""Files that a stranger made, and options that nobody means: one sentence, exit code 2, nothing written."""
+"""Files from outside, and meaningless options: one sentence, exit code 2, nothing written."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from geogan.files.tensor_file import read_tensors, write_tensors
 
 
 def model_with(change, *, file=MODEL):
-    """Writes the model again, its tensors and text changed by ``change(tensors, text)``."""
+    """Return a function that rewrites the model with tensors and text changed by ``change(tensors, text)``."""
 
     def make():
         tensors, text = read_tensors(Path("model", file))
@@ -29,7 +29,7 @@ def model_with(change, *, file=MODEL):
 
 
 def entry(value, *names):
-    """Writes the model with another value of one entry of its description."""
+    """Return a function that rewrites the model with another value of one entry of its description."""
 
     def change(tensors, text):
         for name in names[:-1]:
@@ -53,7 +53,7 @@ def not_finite(tensor):
 
 
 def raw_text(text):
-    """Writes the model with that text for its description, whatever it is."""
+    """Return a function that rewrites the model with any text as its description."""
     from safetensors.torch import save_file
 
     def make():
@@ -71,7 +71,7 @@ def written(name, content):
 
 
 def grown(name):
-    """A file that says it has a terabyte, and takes no room."""
+    """Write a sparse file with the size of a terabyte."""
 
     def make():
         with Path("model", name).open("r+b") as file:
@@ -111,7 +111,7 @@ def long_header():
 
 
 def huge_tensor():
-    """A header that asks for 4 TiB, and a file that has them as a hole."""
+    """Write a sparse file whose header declares a tensor of 4 TiB."""
     entries = {"domain": {"dtype": "BOOL", "shape": [2**21, 2**21], "data_offsets": [0, 2**42]}}
     described = json.loads(Path("model/model.json").read_text())
     header = json.dumps({"__metadata__": {"geogan": json.dumps(described)}, **entries}).encode()
@@ -265,7 +265,7 @@ OPTIONS = [
 
 
 def claims(shape, *, coordinate=False, name="bad.nc"):
-    """Writes a file that claims a shape and holds one map of it."""
+    """Return a function that writes a file with a declared shape and data for one map only."""
 
     def make():
         if name.endswith(".zarr"):
@@ -285,7 +285,7 @@ def claims(shape, *, coordinate=False, name="bad.nc"):
 
 
 def with_raw_attribute(name, value):
-    """Writes the packed sea with an attribute that xarray itself would not write."""
+    """Return a function that writes the packed sea with an attribute that xarray would not write."""
 
     def make():
         field = xr.load_dataset("sst.nc")[["sst"]].drop_encoding()

@@ -1,4 +1,4 @@
-"""A cluster fills as one machine does, whatever happens to its workers."""
+"""A cluster fills like one machine, also if workers fail."""
 
 import asyncio
 import os
@@ -71,7 +71,7 @@ def worker_of(job, opened, out, weights=b""):
 
 
 def stored(path):
-    """Every file of a store but its metadata, which tells the time."""
+    """Return every file of a store except its metadata, which contain the time of writing."""
     found = {file.relative_to(path): file.read_bytes() for file in path.rglob("*") if file.is_file()}
     return {str(name): content for name, content in found.items() if name.name != "zarr.json"}
 
@@ -95,7 +95,7 @@ def test_local_workers_and_netcdf(run, data, tmp_path):
 
 
 def test_workers_need_not_see_the_model(run, data, tmp_path):
-    """It comes with the plugin, also to a worker that joins later."""
+    """The plugin carries the model, also to a worker that joins later."""
     opened = OpenJob.open(job_of(run, data))
     out, weights = tmp_path / "out.zarr", (run / "model.safetensors").read_bytes()
     with Product.begin(out, opened.template(), chunks=opened.chunks(), digest="digest"):
@@ -227,7 +227,7 @@ def test_without_the_package(run, data, tmp_path, monkeypatch):
 
 @pytest.fixture
 def loop():
-    """A running event loop, waited for: distributed fails where its own does not begin within ten seconds."""
+    """Start an event loop in advance: distributed fails if its own loop does not start within ten seconds."""
     began, found = threading.Event(), []
 
     async def live():
@@ -309,7 +309,7 @@ def test_on_the_command_line(monkeypatch):
 
 
 def listening(own):
-    """Addresses at which this process and its children listen."""
+    """Return the addresses at which this process and its children listen."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The method's contract, on every operator that has a name, and its error against the Bayes limit."""
+"""The method's contract for every named operator, and its error against the Bayes limit."""
 
 import copy
 from dataclasses import replace
@@ -92,7 +92,7 @@ def state_of(generator: nn.Module | None = None, *, rate: float = 1e-3, seed: in
 
 
 class Says(nn.Module):
-    """A generator that learns nothing: by default it says what it was shown."""
+    """A generator that returns a fixed function of its input, by default the input."""
 
     def __init__(self, answer: Tensor | None = None) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Says(nn.Module):
 
 
 class Spied:
-    """An operator, with a note of what it drew and what it measured; theta may be given to it."""
+    """An operator that records its draws and measurements; theta may be given."""
 
     def __init__(self, operator: Operator, theta: Theta | None = None) -> None:
         self.operator, self.theta = operator, theta
@@ -124,7 +124,7 @@ class Spied:
 
 
 def noted(network: nn.Module) -> list[tuple[list[Tensor], Tensor]]:
-    """What a network is given from now on, and what it says."""
+    """Record the inputs and outputs of a network from now on."""
     notes: list[tuple[list[Tensor], Tensor]] = []
 
     def note(_, given, said):
@@ -157,7 +157,7 @@ def test_the_identity_predicts_nothing_that_is_hidden(name):
 
 @hiding
 def test_a_fresh_theta_betrays_the_identity_and_a_shared_one_hides_it(name):
-    """Its likelihood is 0 under any theta: only D can tell, by the zeros seen through the gaps of another theta."""
+    """The identity has likelihood 0 under any theta; only D detects it, by zeros seen through other gaps."""
     operator, paper = built(name), weights(1.0, 2.0, 0.0)
     cases = [case_of(operator, seed, 16) for seed in range(5)]
     last: dict[bool, np.ndarray] = {}
@@ -184,7 +184,7 @@ def test_a_fresh_theta_betrays_the_identity_and_a_shared_one_hides_it(name):
 
 
 def test_where_nothing_is_hidden_fresh_noise_betrays_the_identity():
-    """Blurred and disturbed again it is no fixed point, and asked for another noise it is worse than the truth."""
+    """Blurring again changes the identity's output, and under another noise its error exceeds the truth's."""
     operator = built("convolve_noise")
     clean, _, windows = case_of(operator, batch=16)
     losses = step(state_of(Says()), windows, operator, weights(1.0, 2.0, 0.0))
@@ -268,7 +268,7 @@ def test_without_the_withheld_term_all_of_y_is_shown(name, withheld):
 @every
 @pytest.mark.parametrize("term", ["prior", "likelihood", "withheld", "paired"])
 def test_the_gradient_of_one_weight_is_that_of_its_term(name, term):
-    """Of the terms written out by hand, differentiated by autograd."""
+    """The reference is the term written out by hand, differentiated by autograd."""
     operator, state = built(name), state_of(rate=0.0)
     state.discriminator.eval()  # its singular vectors stay
     clean, _, windows = case_of(operator)
@@ -313,7 +313,7 @@ def test_the_gradient_of_one_weight_is_that_of_its_term(name, term):
 
 
 def test_recorrupted_is_as_good_as_the_truth_and_the_plain_square_is_not():
-    """A linear estimator, ``a y + b (mean of the cells around)``: its minimisers on 24 independent samples."""
+    """Minimisers of the linear estimator ``a y + b (mean of the cells around)`` on 24 independent samples."""
     operator, alpha = ConvolveNoise(l=3, sigma=0.8), RECORRUPTION
     random = torch.Generator().manual_seed(0)
 
@@ -324,7 +324,7 @@ def test_recorrupted_is_as_good_as_the_truth_and_the_plain_square_is_not():
         return avg_pool2d(values.flatten(0, 2), 5, 1, 2, count_include_pad=False).view(values.shape)
 
     def minimiser(loss) -> Tensor:
-        """Of a quadratic: one step of Newton's is exact."""
+        """Return the minimiser of a quadratic by one Newton step, which is exact."""
         start = torch.zeros(2, dtype=torch.float64, requires_grad=True)
         (gradient,) = torch.autograd.grad(loss(start), start)
         return -torch.linalg.solve(torch.autograd.functional.hessian(loss, start), gradient)
@@ -351,7 +351,7 @@ def test_recorrupted_is_as_good_as_the_truth_and_the_plain_square_is_not():
     taps = {name: torch.stack(each) for name, each in found.items()}
 
     def apart(name: str) -> Tensor:
-        """Difference from the minimiser of the clean error, in its own standard errors."""
+        """Return the difference from the minimiser of the clean error, in standard errors."""
         difference = taps[name] - taps["truth"]
         return (difference.mean(0) / (difference.std(0) / len(difference) ** 0.5)).abs().max()
 

@@ -1,4 +1,4 @@
-"""The whole way on the command line, as a user goes it."""
+"""The path of a user on the command line, from data to scores."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ UNSHOWN = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, Resourc
 
 
 def geogan(*arguments, folder, code=0):
-    """A verb in a process of its own."""
+    """Run a verb in a separate process."""
     result = subprocess.run(
         [sys.executable, "-m", "geogan", *map(str, arguments)],
         cwd=folder,
@@ -35,7 +35,7 @@ def geogan(*arguments, folder, code=0):
 
 
 def again(*arguments, folder, code=0):
-    """A verb without the seconds that a process takes to begin."""
+    """Run a verb in this process, without the seconds that a new process needs."""
     with contextlib.chdir(folder), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         result = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="geogan")
@@ -125,7 +125,7 @@ def test_images_go_the_same_way(tmp_path, kept):
 
 
 def test_crops_of_a_small_grid_are_recognised(tmp_path):
-    """An archive whose cells are of kinds: its own covariance is the first guess, is kept with the model, and fills."""
+    """The archive's own covariance is used as the first guess, stored with the model and used by the fill."""
     random = np.random.default_rng(0)
     kind = random.integers(0, 4, (12, 16))
     truth = random.normal(size=(90, 4))[:, kind] + 0.05 * random.normal(size=(90, 12, 16))

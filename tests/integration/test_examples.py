@@ -1,4 +1,4 @@
-"""Every notebook runs, of fewer dates and with a short training, and is stored without outputs."""
+"""Every notebook runs, and is stored without outputs."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_notebook_runs(path, tmp_path, monkeypatch):
 
 
 def test_the_archive_of_the_readme_says_which_cells_are_sea(tmp_path, monkeypatch):
-    """Coastlines do not know the land of a synthetic sea, so its own map has to come along."""
+    """Coastlines do not have the land of a synthetic sea, so the archive needs a mask."""
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (lines,) = [block.split("```")[0] for block in readme.split("```python\n") if "synthetic_sst" in block]
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Killed at any moment and run again, fill and train end as if nothing had happened."""
+"""After kills at any moment, fill and train end with the undisturbed result."""
 
 import dataclasses
 import errno
@@ -106,7 +106,7 @@ def server():
 
 
 def ends(server, change=0, **call):
-    """How a verb ends that is killed before one of its changes of files: 0 or the signal; and how many it made."""
+    """Return the exit code or signal of a verb killed before one of its changes of files, and their number."""
     words = {name: str(word) if isinstance(word, Path) else word for name, word in call.items()}
     server.stdin.write(json.dumps(words | {"change": change}) + "\n")
     server.stdin.flush()
@@ -115,7 +115,7 @@ def ends(server, change=0, **call):
 
 
 def kill_and_go_on(server, finished, restart, *, kills=5, **call):
-    """Kill a verb before changes of files of an undisturbed run, again and again; then let it end."""
+    """Kill a verb repeatedly before changes of files, then let it finish."""
     status, changes = ends(server, **call)
     assert status == 0 and changes > 20
     numbers, killed = random.Random(4), 0
@@ -161,7 +161,7 @@ def test_fill(server, run, data, tmp_path):
 
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
 def test_fill_of_an_archive_that_is_revised_between_kills(server, run, data, gappy, tmp_path, ending):
-    """However often it is killed and the archive is written anew, the end is a fill of what the archive holds then."""
+    """After any number of kills and revisions, the product equals a fill of the present archive."""
     out, own, numbers = tmp_path / f"filled.{ending}", tmp_path / "own.nc", random.Random(2)
     field = gappy[:12].copy(deep=True)
     shutil.copy(data, own)
@@ -207,7 +207,7 @@ def test_train(server, data, tmp_path):
 
 
 def test_append(server, run, data, gappy, tmp_path):
-    """At no moment is there less than there was."""
+    """The product on disk is complete at every moment."""
     sizes = TaskSizes(dates=2, margin=2)
     short, out, turns = tmp_path / "short.nc", tmp_path / "filled.zarr", []
     gappy[:10].to_netcdf(short)
@@ -257,7 +257,7 @@ def test_a_disk_that_is_full_in_the_middle(run, data, tmp_path, monkeypatch, end
 
 
 def test_a_file_larger_than_the_disk_takes(server, run, data, tmp_path):
-    """The limit is the system's own, and hits wherever it hits."""
+    """The limit is the system's file size limit, reached at any write."""
     out = tmp_path / "filled.zarr"
     assert ends(server, verb="fill", data=data, model=run, out=out, largest=3000)[0] == 2 << 8
     assert not out.exists()

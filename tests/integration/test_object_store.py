@@ -68,7 +68,7 @@ class Store(http.server.BaseHTTPRequestHandler):
         return self.answer(status, content, headers)
 
     def names(self, prefix, delimiter):
-        """Keys below a prefix, and folders."""
+        """Return keys below a prefix, and folders."""
         found = [key for key in sorted(self.objects) if key.startswith(prefix)]
         folders = {key[: key.index("/", len(prefix)) + 1] for key in found if delimiter and "/" in key[len(prefix) :]}
         return [key for key in found if not any(key.startswith(folder) for folder in folders)], sorted(folders)
@@ -112,7 +112,7 @@ class Store(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def running():
-    """One server for all: clients remember their sessions."""
+    """Start one server for all tests, because clients reuse their sessions."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -165,7 +165,7 @@ def test_a_field_is_read_from_a_bucket(archive, store):
 
 
 def test_training_and_filling_from_a_bucket_equal_those_from_a_disk(archive, tmp_path):
-    """The archive is read region by region, as one that does not fit into memory."""
+    """The archive is read in regions, like one larger than memory."""
     small = {"first_guess": False, "window": 1, "width": 4, "crop": 16, "batch": 2, "steps": 2, "precision": "float32"}
     small["memory"] = 4000
     filled = []

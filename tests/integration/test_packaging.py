@@ -1,4 +1,4 @@
-"""The wheel and the sdist hold everything, and nothing lands beside the package."""
+"""Wheel and sdist hold all files, and nothing is installed beside the package."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ print(geogan.__file__)
 
 
 def built(kind: str, source: Path, out: Path) -> Path:
-    """Build ``source`` with the tools that are here: nothing is fetched."""
+    """Build ``source`` with the installed tools; nothing is downloaded."""
     command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", str(out), str(source)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -35,7 +35,7 @@ def built(kind: str, source: Path, out: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """A wheel, made from the sdist, made from a copy of the tree."""
+    """Build a wheel from an sdist of a copy of the tree."""
     folder = tmp_path_factory.mktemp("packaging")
     tree = folder / "tree"
     tree.mkdir()

@@ -1,4 +1,4 @@
-"""Several processes train as one would: the same weights on each, any number may go on, none hangs when one dies."""
+"""Several processes train like one: equal weights on each, any number may resume, none hangs when one dies."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def state_after(
     network=None,
     has_deviation=False,
 ):
-    """Training itself, without the preparations; each process makes its own blocks only."""
+    """Return the state after training without preparation; each process makes only its own blocks."""
     field, domain = open_field(data, variable="sst"), xr.open_zarr(data, consolidated=False).sea_mask.values == 1
     archive = Archive.of(Field.of(field, domain=domain), Standardiser.fit(Field.of(field, domain=domain)))
     share = np.array([archive.seen(date).sum() / domain.sum() for date in range(len(archive.days))])
@@ -127,7 +127,7 @@ def state_after(
 
 
 def work(folder: Path) -> None:
-    """What each of the two processes does."""
+    """Run the part of one of the two processes."""
     data = folder / "field.zarr"
     with joined() as ranks:
         assert ranks.size == 2
@@ -171,14 +171,14 @@ def work(folder: Path) -> None:
 
 
 def patch(monkeypatch=None):
-    """The search for the first guess's parameters takes seconds."""
+    """Leave out the search for the first guess's parameters, which takes seconds."""
     patch = setattr if monkeypatch is None else monkeypatch.setattr
     patch(preparation, "fit_prior", lambda films, **_: PRIOR)
 
 
 @pytest.fixture(scope="module")
 def two(sea, gappy, tmp_path_factory):
-    """The folder that two processes have worked in, and what became of each."""
+    """Return the folder that two processes have written to, and the exit of each."""
     folder = tmp_path_factory.mktemp("ranks")
     data = folder / "field.zarr"
     xr.Dataset({"sst": gappy, "sea_mask": sea["sea_mask"]}).to_zarr(data, consolidated=False)
@@ -209,7 +209,7 @@ def two(sea, gappy, tmp_path_factory):
 
 
 def tensors(folder):
-    """All of a state but when it was saved, and what was best: where a run stops, it is judged once more."""
+    """Return all tensors of a state except save time and best weights, which an interruption evaluates once more."""
     found, text = read_tensors(folder / "state.safetensors")
     return {name: part for name, part in found.items() if "best" not in name}, text["step"]
 
@@ -293,7 +293,7 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path):
 
 
 def test_each_process_has_one_accelerator(monkeypatch):
-    """The same for what is computed as for what is exchanged, also where a launcher does not number by machines."""
+    """One device for computation and communication, also if a launcher does not number processes by machine."""
     told = {"RANK": "3", "WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}
     for name, value in told.items():
         monkeypatch.setenv(name, value)

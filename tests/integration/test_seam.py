@@ -1,4 +1,4 @@
-"""Global grids: what comes out does not depend on the meridian at which a file begins."""
+"""On global grids, results do not depend on the meridian at which a file begins."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ CUT = 16 * 48 - 1
 
 
 def globe(dates: int = 14, rows: int = 16, seed: int = 0, longitudes: np.ndarray = LONGITUDES) -> xr.DataArray:
-    """A smooth sea without a seam, and one land mass across it."""
+    """Return a smooth periodic sea with one land mass across the seam."""
     noise = np.random.default_rng(seed).normal(size=(dates, rows, len(longitudes)))
     values = gaussian_filter(noise, (2, 2, 2.5), mode=("nearest", "nearest", "wrap"))
     values = 15 + values / values.std()
@@ -47,7 +47,7 @@ def globe(dates: int = 14, rows: int = 16, seed: int = 0, longitudes: np.ndarray
 
 
 def turned(field: xr.DataArray | xr.Dataset, by: int = HALF) -> xr.DataArray | xr.Dataset:
-    """The same columns, written down from another meridian on."""
+    """Return the same columns from another meridian on."""
     return field.roll(lon=by, roll_coords=True)
 
 
@@ -58,7 +58,7 @@ def gappy():
 
 @pytest.fixture(scope="module")
 def model(gappy):
-    """A few steps of training, then last layers that are far from nothing, so that the networks count."""
+    """Return a model of a few training steps with large last layers, so that the networks contribute."""
     prior = GaussianPrior(length=6.0, persistence=8.0, noise=0.05, tilt=0.2, detail=0.6)
     fitted = make_reconstructor(
         "cloud_mask:scale=4",
@@ -105,7 +105,7 @@ def test_the_same_longitudes_counted_otherwise(model, gappy):
 
 
 def test_the_seam_is_like_any_column(model, gappy):
-    """Without what was special at the seam: predicted errors there are those of the interior."""
+    """Predicted errors at the seam are those of the interior."""
     flat = fill_field(model, Field.of(gappy.drop_vars("lon")))
     round_ = fill_field(model, Field.of(gappy))
     differ = np.nanmax(np.abs(flat.sst.values - round_.sst.values), (0, 1))
@@ -172,7 +172,7 @@ def test_longitudes_off_the_models_are_refused(model, gappy):
 
 @pytest.mark.parametrize("memory", [None, 160_000, 64_000])
 def test_training_sees_across_the_seam(gappy, memory):
-    """Chunk groups as wide as the globe and narrower, in memory and from disk; windows on both sides of the seam."""
+    """In memory and from disk, with chunk groups as wide as the globe and narrower, windows lie across the seam."""
     read: list[slice] = []
     original = Archive.read
 
@@ -268,7 +268,7 @@ def test_the_judge_does_not_know_where_the_seam_is(model, gappy):
 
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])
 def test_the_command_line(tmp_path, monkeypatch, gappy, suffix):
-    """Train, fill in parts and in one piece, from another meridian on; a finished product says that it is periodic."""
+    """Train, fill in tasks and as a whole, from another meridian on; the product is marked as periodic."""
     monkeypatch.chdir(tmp_path)
     gappy.to_dataset().to_netcdf("sst.nc")
     turned(gappy).to_dataset().to_netcdf("turned.nc")

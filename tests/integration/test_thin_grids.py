@@ -14,7 +14,7 @@ from geogan.operators.errors import InputError
 
 
 def transect(rows, columns, steps=12, seed=0, kind="f4"):
-    """A wave along the longer side, with moving gaps."""
+    """Return a wave along the longer side, with moving gaps."""
     random = np.random.default_rng(seed)
     y, x = np.arange(rows)[:, None], np.arange(columns)[None]
     wave = np.stack([15 + np.sin(0.4 * (x + y) + 0.2 * step) for step in range(steps)])

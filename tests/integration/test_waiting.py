@@ -1,4 +1,4 @@
-"""A training step never waits for the device: nothing in it reads a tensor's value."""
+"""A training step never waits for the device, because it reads no value of a tensor."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ WAITS = {
 
 
 class NoWaiting(TorchDispatchMode):
-    """Refuse whatever would wait; the calendar, float64 throughout, is the host's."""
+    """Refuse operations that wait for the device, except on the calendar, which is float64 on the host."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         host = isinstance(args[0], torch.Tensor) and args[0].dtype == torch.float64 if args else False

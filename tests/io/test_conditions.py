@@ -80,7 +80,7 @@ def test_other_values_are_kept_bit_for_bit(kind):
 
 @pytest.fixture(scope="module")
 def granules():
-    """Sea surface temperature with a quality level of each cell, flags, and a static mask."""
+    """Return sea surface temperature with a quality level of each cell, flags, and a static mask."""
     random = np.random.default_rng(0)
     quality = random.integers(0, 6, (8, 9, 10)).astype("i1")
     flags = random.integers(0, 8, (8, 9, 10)).astype("i2")

@@ -57,7 +57,7 @@ class Moody(http.server.BaseHTTPRequestHandler):
             self.plain()
 
     def broken(self):
-        """Send the beginning only, and everything when the request is repeated."""
+        """Send the beginning only, and the whole answer when the request is repeated."""
         if len(self.asked) > 1:
             self.plain()
             return
@@ -199,7 +199,7 @@ def test_chunks_are_bounded_by_their_array(server, tmp_path, monkeypatch, versio
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, None])
 def test_copies_are_removed_at_the_end(server, tmp_path, end):
-    """Also on a signal, after which the process ends as it would have without copies."""
+    """On a signal too, after which the process ends as it would without copies."""
     program = (
         "import sys, time; from geogan.io import open_field\n"
         f"field = open_field('{server}/plain.nc'); print('open', flush=True)\n" + ("time.sleep(60)" if end else "")

@@ -1,4 +1,4 @@
-"""Names lead to files, stores and URLs; what is something else is refused in one sentence."""
+"""Names lead to files, stores and URLs; other names are refused in one sentence."""
 
 import subprocess
 import sys
@@ -103,7 +103,7 @@ def test_an_opendap_address_without_a_server():
 
 
 def test_a_file_with_texts_is_opened_again_and_again(tmp_path, film):
-    """In a process of its own: the NetCDF library may end it where such a file is opened twice."""
+    """This runs in a separate process, because the NetCDF library may crash when such a file is opened twice."""
     dataset = film()
     texts = [f"day {date}" for date in range(dataset.sizes["time"])]
     dataset.assign_coords(label=("time", texts)).to_netcdf(tmp_path / "texts.nc")

@@ -29,7 +29,7 @@ def film(name="sst", start=0, steps=8):
 
 
 def write(path, groups, kind):
-    """Datasets by group, into one NetCDF file or Zarr store."""
+    """Write datasets by group into one NetCDF file or Zarr store."""
     xr.Dataset(attrs={"title": "a product in groups"}).to_netcdf(path) if kind == "nc" else None
     for group, dataset in groups.items():
         if kind == "nc":

@@ -1,4 +1,4 @@
-"""Images open as samples within [-1, 1], read when asked for; what is no set of images is refused in a sentence."""
+"""Images open lazily as samples within [-1, 1]; other files are refused in one sentence."""
 
 import numpy as np
 import pytest
@@ -88,7 +88,7 @@ def test_what_are_images(tmp_path):
 
 
 def broken(tmp_path):
-    """Everything that is no set of images, by its name."""
+    """Write files that are not a set of images, by name."""
     for name in ("empty", "sizes", "kinds", "deep", "text"):
         (tmp_path / name).mkdir()
     grey, colour = Image.fromarray(pictures(1, bands=1)[0]), Image.fromarray(pictures(1)[0])

@@ -1,4 +1,4 @@
-"""The maps that come with a field are on its grid."""
+"""Maps stored with a field are on its grid."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What is missing is decided by one set of rules, in every container, for one file and for many."""
+"""One set of rules decides which values are missing, in every container, for one file and for many."""
 
 import itertools
 import json
@@ -33,7 +33,7 @@ F4, F8 = np.float32, np.float64
 
 
 def as_json(value):
-    """What Zarr keeps of an attribute: it forgets the type of a number."""
+    """Return an attribute as Zarr stores it, without the type of a number."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
@@ -76,7 +76,7 @@ def write(path, kind, stored, attrs, *, first=0, name="sst"):
 
 
 def stored(kind, missing, places=(3, 17, 41)):
-    """Numbers from 0 to 59 of a type, some of them replaced."""
+    """Return numbers from 0 to 59 of a type, some of them replaced."""
     values = NUMBERS[kind].copy()
     values.flat[list(places)] = missing
     return values
@@ -139,7 +139,7 @@ WHERE = np.isin(np.arange(60), (3, 17, 41)).reshape(SHAPE)
 
 
 def expected(values, attrs, kind):
-    """Values as xarray decodes valid numbers: with a _FillValue, so that their type has room for NaN."""
+    """Return values as xarray decodes them with a _FillValue, so that their type can hold NaN."""
     if kind.startswith("zarr"):
         attrs = {key: as_json(value) for key, value in attrs.items()}
     if attrs.get("_Unsigned") == "true":
@@ -161,7 +161,7 @@ def check(found, name, kind):
 
 
 def writes(kind, name):
-    """Whether a container holds an attribute of that type."""
+    """Return whether a container can hold an attribute of that type."""
     values, attrs, _, _ = RULES[name]
     return not (kind == "NETCDF3_CLASSIC" and (values.dtype.kind == "u" or values.dtype.itemsize > 8))
 
@@ -185,7 +185,7 @@ def test_a_file(tmp_path, kind, name):
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_an_array_in_memory(tmp_path, kind, name):
-    """As xarray opens it, with masks and scales applied or not, lazily or not."""
+    """Arrays as xarray opens them, with masks and scales applied or not, lazily or not."""
     values, attrs, _, _ = RULES[name]
     path = write(tmp_path / "a", kind, values, attrs)
     options = {"engine": "zarr", "consolidated": False} if kind.startswith("zarr") else {}
@@ -454,7 +454,7 @@ types = st.sampled_from(["i1", "u1", "i2", "u2", "i4", "f4", "f8"])
 
 @st.composite
 def variables(draw):
-    """A stored variable whose rules netCDF4-python knows."""
+    """Draw a stored variable whose rules netCDF4-python applies too."""
     dtype = np.dtype(draw(types))
     low, high = (-1e6, 1e6) if dtype.kind == "f" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
     number = st.integers(int(low), int(high)).map(dtype.type)
@@ -601,7 +601,7 @@ def test_a_truth_is_read_by_the_same_rules(folder):
 
 
 def test_a_packed_dataset_in_memory_has_its_measured_variable():
-    """Values and flags as they are stored: the scale tells a measurement from a mask."""
+    """The values are packed; scale_factor distinguishes the measurement from its mask."""
     values, attrs, _, _ = RULES["flags"]
     ice = xr.DataArray(values.view("i1"), dims=("time", "y", "x"), attrs=attrs | {"_Unsigned": "true"})
     mask = xr.DataArray(np.ones(SHAPE[1:], "i1"), dims=("y", "x"))
@@ -618,7 +618,7 @@ def test_a_map_is_drawn_without_what_is_missing(no_network):
 
 @pytest.mark.parametrize("name", ["sm", "sm_uncertainty"])
 def test_real_files_with_a_valid_range_and_flags(name):
-    """Soil moisture of ESA CCI: what netCDF4-python masks, the same values, file by file."""
+    """geogan and netCDF4-python mask the same values of soil moisture files (ESA CCI)."""
     paths = sorted((DATA / "esa-cci-sm").glob("*.nc"))
     if not paths:
         pytest.skip("the shared data are not there")
@@ -632,7 +632,7 @@ def test_real_files_with_a_valid_range_and_flags(name):
 
 
 def test_a_real_file_with_two_fill_values():
-    """The Alboran Sea has a missing_value of another width than its values."""
+    """The file of the Alboran Sea has a missing_value of another width than its values."""
     path = DATA / "alboran-dineof" / "alboranSST_small.nc"
     if not path.exists():
         pytest.skip("the shared data are not there")
@@ -643,7 +643,7 @@ def test_a_real_file_with_two_fill_values():
 
 
 def test_a_file_like_oisst(tmp_path):
-    """Packed, a missing_value and no _FillValue: land and refused cells are gaps, as netCDF4-python reads them."""
+    """With missing_value and without _FillValue, land and refused cells are gaps, as netCDF4-python reads them."""
     attrs = {"missing_value": np.int16(-999), "scale_factor": F4(0.01), "add_offset": F4(0)}
     attrs |= {"valid_min": np.int16(-300), "valid_max": np.int16(4500), "units": "degrees C"}
     values = stored("i2", [-999, -999, 4501])
@@ -657,7 +657,7 @@ def test_a_file_like_oisst(tmp_path):
 
 @st.composite
 def untidy(draw):
-    """A stored variable as other tools write it: limits in units, texts, doubles, flags."""
+    """Draw a stored variable as other tools write it: limits in units, texts, doubles, flags."""
     dtype = np.dtype(draw(st.sampled_from(["i1", "u1", "i2", "i4", "f4"])))
     low, high = (-1000, 1000) if dtype.kind == "f" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
     whole = st.integers(max(low, -1000), min(high, 1000))
@@ -683,7 +683,7 @@ def untidy(draw):
 @given(untidy())
 @settings(max_examples=40, deadline=None)
 def test_a_file_and_an_array_have_the_same_gaps(tmp_path_factory, variable):
-    """Opened by geogan, or by xarray with or without its masks, one rule decides."""
+    """The gaps are the same whether geogan or xarray opens the file, with or without masks."""
     values, attrs = variable
     path = tmp_path_factory.getbasetemp() / f"u{next(counter)}"
     try:

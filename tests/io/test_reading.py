@@ -1,4 +1,4 @@
-"""Dimensions are found by the names that models and instruments give them, or as they are named with --dims."""
+"""Dimensions are recognised by the usual names of models and instruments, or named by --dims."""
 
 import json
 

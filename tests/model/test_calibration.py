@@ -149,7 +149,7 @@ def test_errors(std, error, words):
 
 
 def test_few_clouds_are_half_believed():
-    """Factor 1.5 on all clouds alike: of six half of its logarithm is taken, of hundreds all of it."""
+    """With an error ratio of 1.5, six clouds give half of the logarithmic correction, hundreds all of it."""
     random = np.random.default_rng(9)
     std = random.uniform(0.2, 1.0, 30_000)
     error = 1.5 * std * random.normal(size=std.shape)

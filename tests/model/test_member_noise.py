@@ -1,4 +1,4 @@
-"""Noise that belongs to places and dates: whoever asks for a part of it gets that part."""
+"""Noise depends on seed, cell and date only, so that parts of it agree."""
 
 import numpy as np
 import pytest

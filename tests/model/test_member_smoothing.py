@@ -1,4 +1,4 @@
-"""Waves are damped as they should be, coasts hold, and the smoothing that observations were given is found again."""
+"""Waves are damped by the expected factors, coasts hold, and the smoothing of observations is recovered."""
 
 import math
 
@@ -28,7 +28,7 @@ def test_waves_are_damped_by_the_filter(wavelength, steps):
 
 
 def test_coasts_hold():
-    """Two basins with a wall one cell thick, and a pond of one cell: none knows of the others, and levels stay."""
+    """Smoothing does not cross a wall one cell thick, and keeps the mean of each basin."""
     domain = torch.ones(12, 15)
     domain[:, 7] = domain[5:8, 10:13] = 0
     domain[6, 11] = 1
@@ -43,7 +43,7 @@ def test_coasts_hold():
 
 
 def test_a_step_reaches_two_cells():
-    """So a tile knows its inner cells as the whole grid does, to the last bit."""
+    """A tile with such a halo equals the whole grid, to the last bit."""
     field, land = white(2, 40, 48).float(), SEA.clone()
     land[10:20, 5:30] = 0
     whole, tile = smoothed(field * land, land, 3), smoothed((field * land)[:, 8:36, 4:40], land[8:36, 4:40], 3)
@@ -57,7 +57,7 @@ def test_opposites_stay_opposite():
 
 
 def field(count, seed):
-    """Rough fields with most power in long waves, (count, 1, 40, 48)."""
+    """Return rough fields with most power in long waves, (count, 1, 40, 48)."""
     wavenumber = np.hypot(np.fft.fftfreq(80)[:, None], np.fft.rfftfreq(96))
     size = torch.from_numpy((wavenumber**2 + 0.04**2) ** -0.9)
     made = torch.fft.irfft2(size * torch.fft.rfft2(white(count, 1, 80, 96, seed=seed)), (80, 96))[..., :40, :48]
@@ -65,7 +65,7 @@ def field(count, seed):
 
 
 def ensembles(steps, *, count=24, noise=0.0, known=0.0, side=30, seed=0):
-    """Observations are as rough as members after so many steps; of which part is in the field, part in what is left."""
+    """Return ensembles whose members need a known number of smoothing steps to match the observations."""
     hidden = torch.zeros(1, 1, 40, 48)
     hidden[..., 4 : 4 + side, 6 : 6 + side] = 1
     for number in range(count):
@@ -106,7 +106,7 @@ def test_too_few_or_too_small_clouds_say_nothing():
 
 
 def test_noise_smooths_no_members():
-    """Nobody knows of it: members keep what they have. Where it is known, the field's own smoothness is found."""
+    """Observation noise does not change the number of steps: unknown noise gives none, known noise the field's own."""
     assert found(4, noise=0.3) == 0
     assert 2 <= found(4, noise=0.3, known=0.3) <= 5
     assert found(0, noise=0.1) == 0

@@ -1,4 +1,4 @@
-"""A model knows where on its grid a field lies, and refuses what is not on it."""
+"""A model finds the position of a field on its grid, and refuses other grids."""
 
 import copy
 import dataclasses

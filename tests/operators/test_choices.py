@@ -1,4 +1,4 @@
-"""Names are found whatever their case; a misspelt one is refused with the nearest."""
+"""Names are matched in any case; for a misspelt name the nearest is suggested."""
 
 import pytest
 

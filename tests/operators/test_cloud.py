@@ -13,7 +13,7 @@ from geogan.operators.fractal import correlation, fields, half_distance, white
 
 
 def draw(operator: CloudMask, *shape: int, seed: int = 0) -> np.ndarray:
-    """Hidden cells (B, T, H, W)."""
+    """Return hidden cells (B, T, H, W)."""
     batch, frames, height, width = shape
     theta = operator.sample((batch, frames, 1, height, width), generator=torch.Generator().manual_seed(seed))
     assert isinstance(theta, torch.Tensor)
@@ -21,7 +21,7 @@ def draw(operator: CloudMask, *shape: int, seed: int = 0) -> np.ndarray:
 
 
 def together(a: np.ndarray, b: np.ndarray, mean: float) -> float:
-    """Correlation of two masks of known mean."""
+    """Return the correlation of two masks of known mean."""
     return float(((a - mean) * (b - mean)).mean() / (mean * (1 - mean)))
 
 
@@ -218,7 +218,7 @@ def test_sampling_is_quick():
 @pytest.mark.parametrize("persistence", [0.0, 3.0])
 @pytest.mark.parametrize("width", [36, 45])
 def test_clouds_lie_across_the_seam(width, persistence):
-    """On frames that go round, the last column is as like the first as any two neighbours are like each other."""
+    """On periodic frames the last column is as similar to the first as any two neighbouring columns."""
     shape = (60, 2, 1, 24, width)
     flat = CloudMask(coverage=0.4, spread=0.1, scale=6, persistence=persistence)
     shares = []

@@ -11,7 +11,7 @@ from geogan.operators.errors import InputError
 
 
 def filtered(x: np.ndarray, size: int) -> np.ndarray:
-    """The mean over the cells of the window that exist, cell by cell."""
+    """Return the mean over the existing cells of each window, cell by cell."""
     reach = size // 2
     result = np.empty_like(x)
     for i, j in np.ndindex(x.shape):

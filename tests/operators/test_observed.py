@@ -178,7 +178,7 @@ def test_sampling_is_quick(archive):
 
 
 def test_borrowed_gaps_are_turned_with_the_globe():
-    """Gaps of whole frames start at any meridian and go on across the seam; crops stay inside the frame."""
+    """Gaps of global frames are shifted by any number of columns across the seam; crops stay inside the frame."""
     observed = np.random.default_rng(0).random((12, 8, 20)) > 0.4
     gaps = ObservedGaps(flip=False).fitted(observed, np.ones((8, 20), bool)).around(True)
     theta = gaps.sample((40, 1, 1, 8, 20), generator=torch.Generator().manual_seed(0))[:, 0, 0].numpy()

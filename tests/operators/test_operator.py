@@ -1,4 +1,4 @@
-"""Promises that every operator keeps, and what they share."""
+"""Promises that every operator keeps, and their shared functions."""
 
 import subprocess
 import sys
@@ -52,13 +52,13 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def rows(operator: Operator) -> int:
-    """Rows that a frame needs before it can be measured."""
+    """Return the number of rows that a frame needs."""
     parts = operator.operators if isinstance(operator, Compose) else (operator,)
     return max(getattr(part, "h", 0) for part in parts)
 
 
 def channels(operator: Operator) -> int:
-    """How many channels a frame may have."""
+    """Return the number of channels of a frame."""
     return 3 if operator is CHANNEL_GAPS else 2
 
 
@@ -163,7 +163,7 @@ def test_nan_in_a_gap_stays_there(operator):
 
 
 def share_hidden(name: str) -> float:
-    """What the parameters say is hidden, on average over many frames of 24 rows."""
+    """Return the mean share that the parameters hide in frames of 24 rows."""
     operator = NAMED[name]
     return {
         "cloud_mask": lambda: operator.coverage,

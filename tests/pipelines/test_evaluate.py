@@ -46,7 +46,7 @@ def trained(data, tmp_path_factory):
 
 @pytest.fixture
 def run(trained, tmp_path):
-    """A copy that a test may change."""
+    """Return a copy that a test may change."""
     return shutil.copytree(trained, tmp_path / "run")
 
 
@@ -177,7 +177,7 @@ def test_a_model_saved_from_python_can_be_evaluated(data, model, tmp_path):
 
 
 def test_an_archive_that_has_grown_is_scored_on_the_dates_of_the_training(sea, gappy, tmp_path):
-    """These dates may be neither the first nor the last of the archive."""
+    """The dates of the training lie inside the archive."""
     archive = tmp_path / "a.nc"
 
     def archived(dates):

@@ -42,7 +42,7 @@ def run(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(gappy, tmp_path_factory):
-    """A NetCDF file packed as satellites' are."""
+    """Return a NetCDF file packed like satellite data."""
     path = tmp_path_factory.mktemp("data") / "gappy.nc"
     packed = gappy.to_dataset().assign_attrs(title="a sea", history="born")
     packed.to_netcdf(path, encoding={"sst": PACKED | {"zlib": True}})
@@ -50,7 +50,7 @@ def data(gappy, tmp_path_factory):
 
 
 def raw(path):
-    """The stored integers, not decoded."""
+    """Return the stored integers, not decoded."""
     opened = xr.open_zarr if path.suffix == ".zarr" else xr.open_dataset
     with opened(path, mask_and_scale=False) as dataset:
         return dataset.load()
@@ -121,7 +121,7 @@ def test_estimates_everywhere_on_demand(run, data, tmp_path):
 
 
 def stop_at(begun, count):
-    """Stop a fill before it begins a task, so many of which have been begun."""
+    """Return a callback that stops a fill before its task with this number in order."""
 
     def begin(number):
         if len(begun) == count:
@@ -191,7 +191,7 @@ def test_another_model_does_not_go_on_with_it(run, model, data, tmp_path):
 
 
 def test_what_makes_no_difference_is_no_reason_to_begin_anew(run, gappy, tmp_path, monkeypatch):
-    """The data named from another folder; a line in their history; a date that no task reads."""
+    """A path from another folder, another history attribute, or changes on dates that no task reads."""
     field, out = gappy.to_dataset().assign_attrs(history="born"), tmp_path / "filled.zarr"
     field[["sst"]].isel(time=slice(29)).to_netcdf(tmp_path / "gappy.nc")
     options, begun = {"sizes": TaskSizes(dates=8, margin=4), "time": "/2015-01-24"}, []
@@ -262,7 +262,7 @@ def test_the_data_are_not_touched(run, data, tmp_path):
 
 
 def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path):
-    """A partial product of what the file held before is not mixed with what it holds now."""
+    """A partial product of former values is not mixed with present ones."""
     (tmp_path / "later").mkdir()
     path, out = tmp_path / "gappy.nc", tmp_path / "filled.zarr"
     gappy.to_netcdf(path)
@@ -277,7 +277,7 @@ def test_other_data_of_the_same_name_do_not_go_on_with_it(run, gappy, tmp_path):
 
 @pytest.mark.parametrize("where", [{}, {"workers": 1}])
 def test_a_chunk_that_cannot_be_read(run, gappy, domain, tmp_path, where):
-    """It stops the fill, or is a gap, flagged and counted, in a run that was stopped too."""
+    """It stops the fill, or becomes a flagged and counted gap, also in a resumed fill."""
     where = where | EIGHT
     whole, bad, out = tmp_path / "whole.zarr", tmp_path / "bad.zarr", tmp_path / "filled.zarr"
     lost = (slice(12, 16), slice(0, 10), slice(12, 24))
@@ -344,14 +344,14 @@ def test_an_infinite_value_that_no_check_met_is_met_in_time(run, gappy, tmp_path
 
 
 def revise(field, dates, shift=5):
-    """An archive reprocessed: other values on some dates, the same gaps."""
+    """Return an archive with other values on some dates and the same gaps."""
     later = field.copy(deep=True)
     later[dates] = later[dates] + shift
     return later.assign_attrs(field.attrs)
 
 
 def stored(field, folder, kind):
-    """The field in a container, as the data of a fill; written anew in the same place, as archives are."""
+    """Write the field as the data of a fill, replacing earlier data of the same name."""
     if kind.startswith("zarr"):
         format_ = int(kind[-1])
         field.to_dataset().to_zarr(
@@ -384,14 +384,14 @@ def small():
 
 @pytest.fixture(scope="module")
 def guess(model, tmp_path_factory):
-    """The first guess and the prediction of its error."""
+    """Return a model of the first guess and its predicted error."""
     return save_model(tmp_path_factory.mktemp("guess") / "run", dataclasses.replace(model, network=None))
 
 
 @pytest.mark.parametrize("ending", ["zarr", "nc"])
 @pytest.mark.parametrize("kind", ["zarr2", "zarr3", "nc", "packed", "many"])
 def test_a_revised_archive_is_not_finished_already(guess, gappy, tmp_path, small, kind, ending):
-    """All but the dates that a check of the first, the middle and the last one would look at."""
+    """All dates are revised but the first, middle and last one."""
     data, out = stored(gappy, tmp_path, kind), tmp_path / f"out.{ending}"
     small(data, guess, out)
     before = raw(out)
@@ -567,7 +567,7 @@ def test_an_archive_that_never_rests_is_refused_and_what_is_done_stays(guess, ga
 
 
 def test_what_the_storage_does_not_tell_is_found_in_the_values(guess, gappy, tmp_path, small):
-    """As behind a web server that gives files neither a tag nor a time."""
+    """Like files behind a web server that sends neither ETag nor modification time."""
     data, out, unknown = stored(gappy, tmp_path, "nc"), tmp_path / "out.zarr", {"state_of": lambda job: None}
     small(data, guess, out, more=unknown)
     small.made.clear()

@@ -98,7 +98,7 @@ def test_a_run_gone_on_with_is_an_undisturbed_one(data, tmp_path):
 
 
 def test_a_run_is_gone_on_with_after_its_archive_has_grown(gappy, sea, tmp_path):
-    """On the dates that it was trained on, which may be neither the first nor the last any more."""
+    """The dates of the run lie inside the longer archive."""
     archive = tmp_path / "a.nc"
 
     def archived(dates):
@@ -151,7 +151,7 @@ def test_a_killed_run_goes_on_where_it_last_saved(data, tmp_path):
 
 
 def test_records_of_steps_that_are_done_again_are_left_out(data, tmp_path, monkeypatch):
-    """A model may be newer than the state that is gone on with: where a loss was not finite, or a process was lost."""
+    """A model may be newer than the resumed state, after a loss that is not finite or a lost process."""
     from geogan.training import loop as training
 
     out, check = run(data, tmp_path / "x", steps=5), training.CollapseWatch.check
@@ -190,7 +190,7 @@ def test_an_interrupted_run_is_kept(data, tmp_path, monkeypatch):
 
 
 def test_what_a_kill_left_of_a_run_that_was_begun_is_its_own(data, tmp_path):
-    """Killed while its first weights were written."""
+    """The kill comes while the first weights are written."""
     out = tmp_path / "x"
     out.mkdir()
     (out / ".model.safetensors.partial").touch()
@@ -337,7 +337,7 @@ train(DataConfig(data=sys.argv[1], variable="sst", domain="sea_mask"), settings,
 
 
 def killed_at(moment, data, out, *more):
-    """A training that is killed where it would first write its model, or its state."""
+    """Run a training that is killed before it first writes its model, or its state."""
     process = subprocess.run([sys.executable, "-c", BEGUN, str(data), str(out), moment, *more], capture_output=True,
                              env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)  # fmt: skip
     assert process.returncode == -signal.SIGKILL, process.stderr

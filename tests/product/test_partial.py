@@ -62,7 +62,7 @@ def test_after_a_kill_between_exchange_and_removal_the_previous_product_does_not
 
 
 class Killed(BaseException):
-    """Stands for the end of a killed process: no code catches it."""
+    """Marks the end of a killed process; no code catches it."""
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])
@@ -77,7 +77,7 @@ def test_a_kill_at_any_moment_of_the_removal_is_repaired(tmp_path, monkeypatch, 
             product.publish()
 
     def killed_after(calls):
-        """Remove the partial folder until the disk has been changed so many times; return whether a kill came."""
+        """Remove the partial folder up to a number of changes on disk; return whether the removal was cut short."""
         left = iter(range(calls, 0, -1))
 
         def dying(action):

@@ -19,7 +19,7 @@ PACKED = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 15.0, "_FillVal
 
 @pytest.fixture(scope="module")
 def run(model, tmp_path_factory):
-    """The first guess and the prediction of its error: quick, and exact is exact."""
+    """Return a model of the first guess and its predicted error: fast and deterministic."""
     return save_model(tmp_path_factory.mktemp("model") / "run", dataclasses.replace(model, network=None))
 
 
@@ -30,7 +30,7 @@ def fill(*args, margin=8, **options):
 
 @pytest.fixture
 def grown(gappy, tmp_path):
-    """The archive as it is after so many dates."""
+    """Return the archive with the given number of dates."""
 
     def upto(dates):
         path = tmp_path / f"gappy{dates}.nc"
@@ -50,7 +50,7 @@ def raw(path):
     ("steps", "ending"), [((17, 30), "nc"), ((20, 21, 23, 30), "zarr"), ((18, 29), "zarr"), ((2, 30), "zarr")]
 )
 def test_appended_is_filled_at_once_bit_for_bit(run, grown, tmp_path, steps, ending):
-    """Wherever the old end lies between chunks and tasks."""
+    """For any position of the old end among chunks and tasks."""
     made = []
     out = fill(grown(steps[0]), run, tmp_path / f"out.{ending}", members=2)
     for dates in steps[1:]:
@@ -91,7 +91,7 @@ def test_a_part_of_the_dates_grows_too(run, grown, tmp_path):
 
 @pytest.mark.parametrize(("day", "kept"), [(26, {0, 1, 2, 3, 4}), (17, {0, 1, 2})])
 def test_days_that_were_revised_are_filled_anew(run, gappy, grown, tmp_path, day, kept):
-    """Archives in near real time issue their last days again."""
+    """Near-real-time archives revise their last days."""
     out, later, made = fill(grown(28), run, tmp_path / "out.zarr", margin=4), gappy.copy(deep=True), []
     later[day] = later[day].shift(lon=1) + 0.5
     later.to_netcdf(tmp_path / "later.nc", encoding={"sst": PACKED})
@@ -115,7 +115,7 @@ def test_dates_of_another_spacing_ask_for_another_margin(run, model, gappy, tmp_
 
 
 def stopped(*args, after=2, **options):
-    """Begin a fill that stops after so many tasks."""
+    """Begin a fill that stops after the given number of tasks."""
     begun = []
 
     def begin(number):
@@ -236,7 +236,7 @@ def test_what_cannot_be_appended_to_is_refused(run, model, gappy, grown, tmp_pat
 
 
 def test_a_product_of_floats_grows_with_an_archive_that_is_packed_now(run, gappy, grown, tmp_path):
-    """Each goes on as it began, as long as it holds the values; another packing is refused before anything is made."""
+    """A product keeps its encoding if it holds the values; another packing is refused before anything is written."""
     with xr.open_dataset(grown(18)) as dataset:
         dataset.load().drop_encoding().to_netcdf(tmp_path / "floats.nc")
     out = fill(tmp_path / "floats.nc", run, tmp_path / "out.nc")

@@ -1,4 +1,4 @@
-"""The pages of the method and of what is read name functions and tests that exist."""
+"""The pages of the method and of the input name functions and tests that exist."""
 
 import ast
 import re

@@ -71,7 +71,7 @@ def test_what_is_in_a_block(archive, prior):
 
 
 def test_withheld_observations_are_in_no_block(archive, gappy, domain, prior):
-    """However large they are, no block would be another."""
+    """Blocks do not depend on withheld values."""
     poisoned = gappy.copy(deep=True)
     for date in archive.withheld.dates:
         poisoned.values[date][archive.withheld.hidden(date, archive.seen)[0]] = 1e6
@@ -115,7 +115,7 @@ def test_blocks_of_samples_are_random_ones(gappy, domain):
 
 
 def test_deviations_are_the_posteriors(archive, prior):
-    """Their mean square is its variance: next to nothing where observed, the field's own far from all observations."""
+    """Their mean square is the posterior variance: near 0 at observations, the field's variance far from them."""
     found = [block_of(archive, 0, prior, has_deviation=True, seed=seed) for seed in range(12)]
     plain = block_of(archive, 0, prior, seed=3)
     assert plain.deviation is None
@@ -130,7 +130,7 @@ def test_deviations_are_the_posteriors(archive, prior):
 
 
 def test_blocks_of_a_small_grid_are_longer():
-    """As many values as in 16 dates of a large one, but 64 dates at most, and at least a window's."""
+    """As many values as 16 dates of a large grid, at most 64 dates, at least a window."""
     for side, dates in ((8, 64), (50, 26), (64, 16), (500, 16)):
         grid = SimpleNamespace(bands=1, domain=np.ones((side, side)), days=np.arange(1000.0))
         assert block_dates(grid, 5) == dates and block_dates(grid, 99) == 99

@@ -54,7 +54,7 @@ def test_a_guess_and_a_network_are_judged_as_they_fill(archive, prior, model):
 
 
 def test_withheld_values_are_no_part_of_the_answer(archive, prior, model, gappy, domain):
-    """Shift them all: errors move by the shift, so no estimate did."""
+    """If all withheld values are shifted, errors move by the shift, so estimates do not."""
     moved = gappy.copy(deep=True)
     for date in archive.withheld.dates:
         moved.values[date][archive.withheld.hidden(date, archive.seen)[0]] += 1000 * archive.standardiser.scale
@@ -95,7 +95,7 @@ def test_nothing_withheld_is_said(archive):
 
 
 def test_what_was_withheld_is_compared_with_its_like(archive):
-    """Behind a blur, the field itself is a bad guess of what was withheld, and its blur a perfect one."""
+    """Behind a blur, the blurred field has no error, and the field itself a large one."""
     blur = ConvolveNoise(l=5, sigma=0.0)
     sharp = torch.randn(6, 1, 20, 24, generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(sharp)
@@ -115,7 +115,7 @@ def test_what_was_withheld_is_compared_with_its_like(archive):
 
 @pytest.fixture
 def noisy():
-    """Samples without gaps behind a blur and noise: the process, the clean ones and their archive."""
+    """Return the operator, clean samples, and the archive of their blurred, noisy measurements."""
     operator = ConvolveNoise(l=3, sigma=0.3)
     smooth = ConvolveNoise(l=5, sigma=0.0).blur(
         torch.randn(1, 40, 1, 20, 24, generator=torch.Generator().manual_seed(0))
@@ -129,7 +129,7 @@ def noisy():
 
 
 class Answer(torch.nn.Module):
-    """A network that gives the answers it has, whatever it is shown."""
+    """A network that returns given answers for any input."""
 
     frames, noise = 1, "none"
 
@@ -145,7 +145,7 @@ class Answer(torch.nn.Module):
 
 @pytest.mark.parametrize("error", [0.1, 0.3])
 def test_against_noise_the_error_is_that_against_the_truth(noisy, error):
-    """No clean value is seen, and the estimate is that of the blurred field's all the same."""
+    """The estimated error equals the error of the blurred field, without clean values."""
     operator, clean, archive = noisy
     judge = Judge.of(archive, operator, None, frames=1)
     off = torch.from_numpy(clean) + error * torch.randn(clean.shape, generator=torch.Generator().manual_seed(5))
@@ -155,7 +155,7 @@ def test_against_noise_the_error_is_that_against_the_truth(noisy, error):
 
 
 def test_against_noise_what_returns_the_measurement_is_punished(noisy):
-    """The measurement as it was shown has the error of its noise; nothing of its own target is in what is shown."""
+    """Returning the input has the error of its noise, which is independent of the target's."""
     operator, clean, archive = noisy
     plain = dataclasses.replace(operator, l=1)
     judge = Judge.of(archive, plain, None, frames=1)
@@ -190,7 +190,7 @@ def test_samples_are_judged_side_by_side(gappy, domain, prior):
 
 
 def test_ensembles_are_those_of_a_fill(archive, prior, model):
-    """Deviations are the posterior's draws, sizes the calibrated errors; what they are compared with is withheld."""
+    """Deviations are posterior draws scaled to calibrated errors, compared with withheld observations."""
     calibration = Calibration(factor=(2.0,))
     judge = Judge.of(archive, CLOUDS, prior, frames=3, draws=4)
     made = list(judge.ensembles(model.network, model.error, calibration))
@@ -205,7 +205,7 @@ def test_ensembles_are_those_of_a_fill(archive, prior, model):
 
 
 def test_the_level_comes_from_the_posterior_and_the_clouds(archive, prior, model):
-    """A predicted error that is half of the posterior's spread everywhere should be twice as large."""
+    """Predicted errors of half the posterior's spread are doubled."""
     judge = Judge.of(archive, CLOUDS, prior, frames=3, draws=4)
     gaps = [(each.mask == 0) & (each.domain > 0) for each in judge.films]
     spread = torch.cat([each.members.square().mean(0)[where] for each, where in zip(judge.films, gaps)]).mean().sqrt()

@@ -153,7 +153,7 @@ def test_learning_the_error_leaves_the_generator_alone(setting):
 
 
 def test_the_predicted_error_becomes_the_error(setting):
-    """An idle generator's errors are the anomalies themselves: their spread is what must be found."""
+    """A generator that returns 0 has errors equal to the anomalies, so their spread must be learned."""
     error = ErrorNet(frames=FRAMES, width=4)
     error.scale.fill_(5.0)
     state = state_of(Identity(), error=error)
@@ -168,7 +168,7 @@ def test_the_predicted_error_becomes_the_error(setting):
 
 
 def test_the_spread_becomes_the_posteriors(setting, prior):
-    """It is learned from draws, where nothing is hidden either; what the errors are over it is learned beside it."""
+    """The spread is learned from draws in all cells; the ratio of errors to the spread is learned separately."""
     error = ErrorNet(frames=FRAMES, width=8, spread=True)
     error.scale.fill_(2.0)
     state = state_of(Identity(), error=error)

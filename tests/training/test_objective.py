@@ -22,7 +22,7 @@ def test_the_prior_terms_are_those_of_the_paper():
 
 
 def test_one_score_for_all_cannot_beat_two_logarithms_of_two():
-    """So a D whose two inputs are the same can learn nothing."""
+    """A discriminator with equal inputs has the least loss 2 log 2."""
     for score in (-40.0, -1.0, 0.0, 2.0, 90.0):
         both = torch.tensor([score])
         assert float(objective.prior_discriminator(both, both)) >= 2 * math.log(2) - 1e-6
@@ -73,7 +73,7 @@ def test_confidence_is_high_where_much_is_shown_and_moves_no_optimum():
 
 
 def test_the_fair_score_of_two_members_is_that_of_many():
-    """Its mean does not depend on how many members there are (Ferro 2014)."""
+    """Its mean does not depend on the number of members (Ferro 2014)."""
     generator = torch.Generator().manual_seed(0)
     values = torch.randn((1, 1, 1, 200, 200), generator=generator)
     members = 0.3 + 1.4 * torch.randn((8, 1, 1, 1, 200, 200), generator=generator)

@@ -1,4 +1,4 @@
-"""What is found out before training: fitted to what may be seen, or refused in a sentence."""
+"""Preparation of a training: fitted to the observations shown, or refused in one sentence."""
 
 import dataclasses
 import re
@@ -114,7 +114,7 @@ def test_blocks_of_an_archive_on_disk_are_functions_of_seed_and_number(on_disk):
 
 
 def test_blocks_of_an_archive_on_disk_are_those_of_its_regions(on_disk, monkeypatch):
-    """Each is the very film that the archive in memory has there; a region is read for several of them."""
+    """Each block equals the film of the archive in memory; one region is read for several blocks."""
     whole = dataclasses.replace(on_disk.archive, field=on_disk.archive.field.compute())
     loaded = []
     real = Archive.load
@@ -162,7 +162,7 @@ def test_withheld_observations_are_in_no_block_of_an_archive_on_disk(on_disk):
 
 @pytest.mark.parametrize("transform", ["none", "log"])
 def test_an_archive_on_disk_is_prepared_alike_and_read_once(gappy, domain, transform):
-    """All of it once, and then the few dates that withholding and the operator look at."""
+    """The archive is read once, then only the few dates that withholding and the operator need."""
     measured = (gappy if transform == "none" else np.exp(gappy / 10)).where(domain, -3.0)
     expected = prepare(measured, domain, CloudMask(), transform=transform)
     read = np.zeros(gappy.shape, int)
@@ -235,6 +235,6 @@ def test_domains_that_cannot_be(gappy, domain):
 
 
 def test_a_domain_wider_than_what_was_seen_is_a_gap(truth, domain):
-    """Gap-free where it was seen, but the mask says that there is more."""
+    """The observed cells have no gaps, but the domain has more cells."""
     with pytest.raises(InputError, match="has gaps, but the operator convolve_noise"):
         prepare(truth, np.ones_like(domain), ConvolveNoise())

@@ -21,7 +21,7 @@ PIXELS = RemovePixel(0.4)
 
 
 class Noting(nn.Module):
-    """Any network, and what it was given."""
+    """A network that records its inputs."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Noting(nn.Module):
 
 
 class Spy(Operator):
-    """Any operator, and what it was asked."""
+    """An operator that records its calls."""
 
     def __init__(self, operator: Operator) -> None:
         self.operator, self.samples, self.applied = operator, [], []
@@ -56,7 +56,7 @@ class Spy(Operator):
 
 
 class Shared(Operator):
-    """The mistake: theta is the mask that y was measured with."""
+    """An operator with a deliberate error: theta is the mask that y was measured with."""
 
     def __init__(self, mask: Tensor) -> None:
         self.mask = mask > 0
@@ -76,7 +76,7 @@ def step(state, windows, operator=PIXELS, prior=None, weights=PAPER, **config):
 
 
 def test_with_a_shared_theta_the_identity_is_perfect():
-    """A likelihood of 0, and a D that sees the same twice: why theta must be fresh."""
+    """Its likelihood term is 0 and D sees equal inputs, hence theta must be fresh."""
     windows = windows_of()
     state = state_of(Identity(), Noting(Discriminator(frames=FRAMES, width=4)))
     for _ in range(20):
@@ -88,7 +88,7 @@ def test_with_a_shared_theta_the_identity_is_perfect():
 
 
 def test_with_a_fresh_theta_the_identity_is_bad():
-    """Its zeros are seen through the fresh gaps, D tells them, and what is withheld is not predicted."""
+    """D detects zeros seen through the fresh gaps, and withheld cells are not predicted."""
     state = state_of(Identity(), rate=3e-3)
     for seed in range(60):
         losses = step(state, windows_of(seed % 10, 16), PIXELS, None, ALL)

@@ -12,7 +12,7 @@ from geogan.training.windows import WindowSampler
 
 
 def block(first, frames=6, height=11, width=14):
-    """Every cell's value says where it is; every other part is a function of it."""
+    """Return a block in which values encode positions, and other parts are functions of the values."""
     values = first + torch.arange(frames * height * width, dtype=torch.float32).view(frames, 1, height, width)
     place = torch.arange(height * width, dtype=torch.float32).view(height, width)
     days = first + torch.arange(frames, dtype=torch.float64)
@@ -62,7 +62,7 @@ def test_the_generator_decides():
 
 @given(st.integers(1, 12), st.integers(1, 6), st.integers(1, 4), st.integers(0, 100))
 def test_shares_of_a_batch_are_the_batch(count, size, ranks, seed):
-    """And blocks of which none of its windows is cut need not be there."""
+    """Blocks from which a process draws no window may be absent."""
     batch, dealt = ranks * count, math.gcd(ranks * count, size)
     blocks = [block(10_000.0 * number) for number in range(size)]
 

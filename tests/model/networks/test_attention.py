@@ -92,7 +92,7 @@ class Sizes(TorchDispatchMode):
 
 @pytest.mark.parametrize("size", [(WINDOW, WINDOW), (WINDOW + 1, 3 * WINDOW // 2)])
 def test_the_weights_are_never_in_memory(size):
-    """Neither forward nor backward; the largest tensor is one of features."""
+    """In the forward and backward passes the largest tensor holds features."""
     x = field(8, *size, batch=1).requires_grad_()
     with Sizes() as sizes:
         layer(8)(x).sum().backward()

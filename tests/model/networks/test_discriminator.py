@@ -1,4 +1,4 @@
-"""The discriminator sees every frame of a measurement, its values and its gaps, and has a bounded slope."""
+"""The discriminator depends on values and gaps of every frame, and its slope is bounded."""
 
 import torch
 

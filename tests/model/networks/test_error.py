@@ -1,4 +1,4 @@
-"""What predicts the error: positive, of the first guess's size before it learns, the same in every tile."""
+"""The error network is positive, starts at the first guess's error, and does not depend on the tile."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def inputs(frames, channels, height, width, *, seed=0, dtype=torch.float32):
 
 
 def wild(frames=2, channels=1, *, dtype=torch.float64):
-    """Weights of which none is zero."""
+    """Return a network without zero weights."""
     torch.manual_seed(0)
     network = ErrorNet(frames=frames, channels=channels, width=3).to(dtype)
     for parameter in network.parameters():
@@ -50,7 +50,7 @@ def test_it_is_positive_and_bounded_whatever_comes():
 
 
 def test_units_of_the_scale():
-    """Twice the scale, twice the values: twice the error."""
+    """Twice the scale and twice the values give twice the error."""
     network = wild()
     values, mask, guess, field, domain = inputs(2, 1, 12, 12, dtype=torch.float64)
     one = network(values, mask, guess, field, domain)
@@ -80,7 +80,7 @@ def test_any_size(size):
 
 
 def test_the_spread_is_predicted_apart():
-    """What the error is over the posterior's spread is learned without moving what is said of the spread."""
+    """Learning the ratio of the error to the posterior's spread does not change the predicted spread."""
     torch.manual_seed(0)
     network = ErrorNet(frames=2, width=4, spread=True)
     network.scale.fill_(0.5)

@@ -32,7 +32,7 @@ def inputs(height=18, width=21, *, frames=2, channels=1, batch=3, seed=0, dtype=
 
 
 def generator(*, frames=2, width=4, seed=0, **settings):
-    """Weights of which none is zero, and attention that counts."""
+    """Return a generator without zero weights, whose attention contributes."""
     torch.manual_seed(seed)
     network = SaganGenerator(frames=frames, width=width, **settings)
     nn.init.constant_(network.attention.gamma, 0.5)
@@ -48,7 +48,7 @@ def discriminator(*, frames=2, width=4, **settings):
 
 
 def on_paper(network):
-    """Millions of parameters, and GFLOP for a colour image of 64 x 64; without any arithmetic."""
+    """Return millions of parameters and GFLOP for a colour image of 64 x 64, on the meta device."""
     image = torch.empty(1, 1, 3, 64, 64, device="meta")
     arguments = (image,) * 2 if isinstance(network, SaganDiscriminator) else (image, image, image, image[:, :, :1])
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -133,7 +133,7 @@ def test_a_correction_is_in_units_of_scale_and_ends_at_the_domain():
 
 
 def test_the_measurement_is_added():
-    """The same weights with and without: the difference is the measurement."""
+    """With the same weights, the outputs with and without the skip differ by the measurement."""
     parts = inputs()
     alone, added = (generator(skip=skip).eval() for skip in ("none", "measurement"))
     torch.testing.assert_close(added(*parts) - alone(*parts), parts[0])
@@ -201,7 +201,7 @@ def test_windows_of_a_batch_do_not_know_each_other_in_evaluation():
 
 
 def test_a_score_is_its_own_measurement_s_while_training_too():
-    """No batch norm in D: what is real in a batch does not colour what is not."""
+    """Without batch normalisation in D, a score does not depend on the other entries of the batch."""
     values, mask, *_ = inputs()
     judge = discriminator()
     with nn.utils.parametrize.cached():
@@ -209,7 +209,7 @@ def test_a_score_is_its_own_measurement_s_while_training_too():
 
 
 def test_evaluation_uses_running_statistics():
-    """Those of the last batch alone, once told so: then training and evaluation agree on it."""
+    """If the running statistics are those of the last batch, training and evaluation agree on it."""
     parts = inputs()
     network = generator()
     fresh = copy.deepcopy(network).eval()
@@ -226,7 +226,7 @@ def test_evaluation_uses_running_statistics():
 
 
 def test_reach_is_where_the_gradient_ends():
-    """Along a strip longer than a window, from a cell at its edge and from cells further in."""
+    """On a strip longer than a window, for a cell at its edge and for inner cells."""
     network = generator(frames=1, widths=(3, 3, 3, 3), width=3).double().eval()
     parts = [part.requires_grad_() for part in inputs(3, 176, frames=1, batch=1, dtype=torch.float64)]
     found, farthest = network(*parts)[0, 0, 0, 1], 0
@@ -268,7 +268,7 @@ NETWORKS = [
 
 @pytest.mark.parametrize("make, count", NETWORKS)
 def test_a_network_is_its_settings_and_its_state(make, count):
-    """Copied, or built again from its own attributes, with a state that went through safetensors."""
+    """A copy, and a network built from the attributes and a stored state, give the same results."""
     network, parts = make(), inputs()[:count]
     network(*parts)  # statistics and power iterations are a state too
     copied = copy.deepcopy(network)
@@ -300,7 +300,7 @@ def test_half_precision(make, count):
 
 
 def test_an_image_is_learned():
-    """A few dozen steps: the measurement hides half of an image, the network learns to say it all the same."""
+    """In a few dozen steps the network learns an image of which half is hidden."""
     torch.manual_seed(3)
     row, column = torch.linspace(-2, 2, 16)[:, None], torch.linspace(-3, 3, 16)
     image = (torch.sin(row * column) * torch.cos(column))[None, None, None]

@@ -1,4 +1,4 @@
-"""The generator starts at the first guess, and what it says of a cell does not depend on the tile."""
+"""The generator starts at the first guess, and its output at a cell does not depend on the tile."""
 
 from functools import partial
 
@@ -20,7 +20,7 @@ def inputs(frames, height, width, *, seed=0, dtype=torch.float32):
 
 
 def wild(frames=2, width=3, *, dtype=torch.float64):
-    """Weights of which none is zero."""
+    """Return a network without zero weights."""
     torch.manual_seed(0)
     network = UNet(frames=frames, width=width).to(dtype)
     for parameter in network.parameters():
@@ -38,7 +38,7 @@ def test_untrained_it_is_the_first_guess(frames, height, width, scale):
 
 
 def test_reach_is_where_the_gradient_ends():
-    """Measured for every position among the four cells that share a coarsest one."""
+    """For every position among the four cells that share a cell of the coarsest level."""
     network, size = wild(frames=1, width=2), 160
     values, mask, guess, domain = (part[:1].detach() for part in inputs(1, size, size, dtype=torch.float64))
     farthest = 0
@@ -54,7 +54,7 @@ def test_reach_is_where_the_gradient_ends():
 
 @pytest.mark.parametrize("start", [0, 4, 12, 36])
 def test_a_tile_s_inside_is_that_of_the_whole(start):
-    """Where the tile begins at a multiple of 4 and reads as far as the network reaches."""
+    """For tiles that begin at a multiple of 4, with a halo as wide as the reach."""
     network = wild()
     height, width, core = 112, 128, 8
     parts = inputs(2, height, width, dtype=torch.float64)
@@ -81,7 +81,7 @@ def test_gaps_and_land_say_nothing():
 
 
 def test_a_mask_is_not_a_value():
-    """0 is a valid anomaly: seen or not seen makes a difference."""
+    """0 is a valid anomaly, so the output depends on the mask."""
     network = wild(dtype=torch.float32)
     values, mask, guess, domain = inputs(2, 14, 17)
     none = torch.zeros_like(values)
@@ -121,7 +121,7 @@ def test_members_differ_by_their_noise_alone():
     "kind", [UNet, partial(SaganGenerator, show_mask=False), ErrorNet], ids=["unet", "sagan", "error"]
 )
 def test_covariates_are_channels_of_their_own(kind):
-    """They are heard where there are any, and one that was built without takes none."""
+    """Covariates change the output; a network built without them accepts none."""
     network = kind(frames=2, width=3, extras=2).eval()
     torch.nn.init.normal_(network.leave.weight, std=0.2)
     values, mask, guess, domain = inputs(2, 12, 12)
