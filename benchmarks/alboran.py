@@ -1,11 +1,10 @@
-"""DINEOF's own example, ten days of the Alboran Sea, 45 % of it under cloud: scored under clouds and on points.
+"""Score fills of ten days of the Alboran Sea (DINEOF's example, 45 % clouds) under clouds and at single points.
 
     python benchmarks/alboran.py DATA/alboranSST_small.nc [--out alboran] [--minutes 15]
 
-``clouds``: what is seen on day t is hidden under the cloud of day (t + 4) mod 10, but on days where 90 % or more of
-what is seen would be hidden. ``points``: 2,258 single observations, as in DINEOF's own cross-validation (which ones it
-took is not known). With ``--minutes 0`` the archives are only written: ``OUT/<case>_gappy.nc`` and
-``OUT/alboran_truth.nc``, to train, fill and evaluate by hand.
+``clouds``: observations of day t are hidden under the cloud of day (t + 4) mod 10, except on days where that would hide
+90 % or more of them. ``points``: 2,258 single observations, as many as in DINEOF's cross-validation (its choice is not
+known). With ``--minutes 0`` only the archives are written: ``OUT/<case>_gappy.nc`` and ``OUT/alboran_truth.nc``.
 """
 
 import argparse
@@ -29,7 +28,7 @@ KNOWN = {
 
 
 def hidden(case: str, seen: np.ndarray) -> np.ndarray:
-    """Observations to hide, (T, y, x) bool."""
+    """Return the observations to hide, (T, y, x) bool."""
     if case == "points":
         chosen = np.random.default_rng(0).choice(np.flatnonzero(seen), POINTS, replace=False)
         return np.isin(np.arange(seen.size), chosen).reshape(seen.shape)

@@ -1,12 +1,11 @@
-"""Error and CRPS over the Bayes limit while training, on Gaussian fields whose exact posterior is known.
+"""Compare error and CRPS with the Bayes limit during training, on Gaussian fields with a known posterior.
 
 python benchmarks/bayes_limit.py [--steps 100,300,900] [--minutes 4] [--length 12] [--noise 0.1] [--samples 512]
 
-Gaussian fields are drawn, measured once each with noise and under clouds, and learned from; others are filled. The
-limit is the error of kriging with the true covariance, and nothing can do better on average: the score is error /
-limit on the cells under cloud, against the fields without noise. In the same way the CRPS of the estimate with its
-predicted error, and of the members of an ensemble, stand over that of the exact posterior. Minutes are the budget of
-all trainings together.
+Gaussian fields are measured once each, with noise and under clouds. A model is trained on some of them and fills the
+others. The limit is the error of kriging with the true covariance, the least possible on average. The score is error /
+limit on the cells under clouds, against the fields without noise. The CRPS of the predicted distribution, and of
+ensemble members, is divided by that of the exact posterior. Minutes are the budget of all trainings together.
 """
 
 import argparse
@@ -40,7 +39,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def draw(truth: GaussianPrior, operator: Operator, count: int, random: torch.Generator) -> list[torch.Tensor]:
-    """Fields, their measurements and their masks, each (count, 1, 1, SIDE, SIDE)."""
+    """Return fields, their measurements and masks, each (count, 1, 1, SIDE, SIDE)."""
     shape = (count, 1, 1, SIDE, SIDE)
     none, day = torch.zeros(shape), torch.zeros(1, dtype=torch.float64)
     fields = truth.sample(none, none, torch.ones(SIDE, SIDE), day, generator=random, tolerance=1e-5)
@@ -49,12 +48,12 @@ def draw(truth: GaussianPrior, operator: Operator, count: int, random: torch.Gen
 
 
 def labelled(values: torch.Tensor, mask: torch.Tensor) -> xr.DataArray:
-    """Measurements as an archive of samples, NaN where unseen."""
+    """Return measurements as an archive of samples, NaN in gaps."""
     return xr.DataArray(np.where(mask > 0, values, np.nan)[:, 0, 0], dims=("sample", "y", "x"), name="field")
 
 
 def exact_std(truth: GaussianPrior, mask: torch.Tensor, random: torch.Generator, draws: int = 64) -> torch.Tensor:
-    """Standard deviation of the posterior in every cell, of the shape of ``mask``, from exact draws of it."""
+    """Return the posterior's standard deviation in every cell, of the shape of ``mask``, from exact draws."""
     domain, day = torch.ones(SIDE, SIDE), torch.zeros(1, dtype=torch.float64)
     noise = torch.randn((2, draws, *mask.shape), generator=random)
     _, deviations = truth.members(torch.zeros_like(mask), mask, domain, day, noise=noise, loose=1e-3)

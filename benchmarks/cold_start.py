@@ -1,9 +1,8 @@
-"""Cold start: ``geogan --help``, and ``geogan fill`` to its first written region; each a process of its own.
+"""Time ``geogan --help``, and ``geogan fill`` until its first region is on disk, in new processes.
 
     python benchmarks/cold_start.py [--days 48] [--side 128] [--rounds 3]
 
-The fill's clock stops when the first piece of the filled variable is on disk. The median of some rounds; files are in
-the page cache, interpreters start anew.
+Prints medians of some rounds. Files are in the page cache.
 """
 
 import argparse
@@ -21,20 +20,20 @@ from geogan.model import save_model
 
 
 def help_seconds() -> float:
-    """From the command to its answer."""
+    """Return the seconds from the command to its end."""
     began = time.perf_counter()
     subprocess.run([sys.executable, "-m", "geogan", "--help"], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
 
 
 def computed(pid: int) -> float:
-    """Processor seconds of a process so far (Linux)."""
+    """Return the processor seconds of a process so far (Linux)."""
     stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def region_seconds(data: Path, run: Path, out: Path) -> tuple[float, float]:
-    """From the command to the first piece of the filled variable in the store; by the clock, and of the processor."""
+    """Return wall and processor seconds from the command to the first chunk of the filled variable on disk."""
     command = [sys.executable, "-m", "geogan", "fill", "--data", data, "--model", run, "--out", out]
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -50,7 +49,7 @@ def region_seconds(data: Path, run: Path, out: Path) -> tuple[float, float]:
 
 
 def written(out: Path) -> list[Path]:
-    """Pieces of the filled variable below the folder that the store is written in, or beside it."""
+    """Return the chunk files of the filled variable in the store or in its partial folder."""
     return [
         Path(folder) / name
         for folder, _, names in os.walk(out.parent)

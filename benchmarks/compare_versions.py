@@ -2,10 +2,10 @@
 
     python benchmarks/compare_versions.py v0.1.0 [--only film,scene,images] [--keep FOLDER]
 
-Each version runs the same command lines in processes of its own, on one machine, one after the other: a short
-training in float32 on one thread, fills to Zarr and to NetCDF, ensemble members, an append and a league table, of a
-film archive, a single scene and a set of images. Digests kept in a file would hold on one kind of processor only, so
-both versions are run. Prints a row for each result that differs; the exit code is 1 where any does.
+Each version runs the same command lines in separate processes on this machine: a short training in float32 on one
+thread, fills to Zarr and to NetCDF, ensemble members, an append and a league table, for a film archive, a single scene
+and a set of images. Both versions are run because digests differ between kinds of processors. Prints a row for each
+result that differs; the exit code is 1 if there is one.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""What a covariate is worth where the field's variability depends on it.
+"""Measure the gain of a covariate on which the variability of the field depends.
 
 python benchmarks/covariates.py [--steps 400] [--seed 0]
 
-A made-up sea whose anomalies are smooth but for their size, which follows the depth of every place: what is seen beside
-a cloud says what is under it only to those who know the depths. It is filled with and without that covariate.
+The anomalies of a synthetic sea are smooth up to a factor that depends on depth, so observations beside a cloud predict
+the cells under it only together with the depth. The sea is filled with and without that covariate.
 """
 
 import argparse
@@ -18,7 +18,7 @@ DAYS, HEIGHT, WIDTH = 120, 48, 56
 
 
 def sea(seed: int) -> tuple[xr.DataArray, xr.DataArray]:
-    """The field, in degrees, and the logarithm of its depth."""
+    """Return the field, in degrees, and the logarithm of its depth."""
     random = np.random.default_rng(seed)
     smooth = gaussian_filter(random.standard_normal((DAYS + 20, HEIGHT, WIDTH)), (3, 5, 5), mode="wrap")[10:-10]
     relief = gaussian_filter(random.standard_normal((HEIGHT, WIDTH)), 1.0)
@@ -35,7 +35,7 @@ def sea(seed: int) -> tuple[xr.DataArray, xr.DataArray]:
 
 
 def main() -> None:
-    """One row without, one with."""
+    """Print one row without the covariate and one with it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)

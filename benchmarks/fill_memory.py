@@ -1,10 +1,10 @@
-"""Peak memory of ``geogan fill`` on an archive on disk, and on one so many times longer (Linux).
+"""Measure the peak memory of ``geogan fill`` on an archive on disk, and on one several times as long (Linux).
 
     python benchmarks/fill_memory.py [--days 192] [--side 256] [--times 16] [--chunks 8,256,256]
     python benchmarks/fill_memory.py --days 2000 --side 1024 --times 1 --chunks 8,256,256 --seconds 600
 
-Every fill runs in a process of its own; prints the peaks and their ratio. With ``--seconds`` a fill is stopped after so
-long: its peak is that of tasks at work, as many as there are threads, and all tasks are alike.
+Every fill runs in a separate process. Prints the peaks and their ratio. With ``--seconds`` a fill is stopped after that
+time: its peak is that of one task on each thread, and all tasks have one size.
 """
 
 import argparse
@@ -30,7 +30,7 @@ fill(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), workers=Workers(int(sys.
 
 
 def peak(data: Path, run: Path, out: Path, *, threads: int, seconds: float | None) -> float:
-    """Peak resident memory of a fill, in MiB."""
+    """Return the peak resident memory of a fill, in MiB."""
     began, found = time.monotonic(), 0.0
     with subprocess.Popen([sys.executable, "-c", FILL, data, run, out, str(threads)]) as child:
         while child.poll() is None:

@@ -34,7 +34,7 @@ from geogan.prior import Film, GaussianPrior
 
 
 def gappy_archive(days: int, side: int) -> xr.DataArray:
-    """A smooth moving field of any size under clouds, with a land border: cheap to make, dear to fill."""
+    """Return a smooth moving field of any size under clouds, with a land border."""
     y, x = np.mgrid[:side, :side] / 24.0
     t = np.arange(days)[:, None, None]
     values = 15 + np.sin(x + 0.1 * t) * np.cos(y - 0.07 * t) + 0.3 * np.sin(3.1 * x - 2.3 * y + 0.2 * t)
@@ -50,7 +50,7 @@ def gappy_archive(days: int, side: int) -> xr.DataArray:
 
 
 def untrained(field: xr.DataArray, precision: str) -> Model:
-    """A model of the default size: speed does not depend on what was learned."""
+    """Return a model of the default size with random weights, on which speed does not depend."""
     domain = np.isfinite(field.values).any(0)
     network = UNet(frames=5, width=32).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     torch.nn.init.normal_(network.leave.weight, std=1e-3)
@@ -80,7 +80,7 @@ class TileTensors(NamedTuple):
 def tile_tensors(
     archive: Archive, task: Task, row: Span, column: Span, device: str | torch.device = "cpu"
 ) -> TileTensors:
-    """One tile of an archive, in memory."""
+    """Return one tile of an archive, in memory."""
     film = archive.read(task.dates.read, row.read, column.read)
     parts = (film.values, film.mask, film.domain, film.days)
     return TileTensors(*(part.to(device) for part in parts), task.dates.inner)  # type: ignore[misc]

@@ -1,11 +1,11 @@
-"""Two local workers against one: the same fill, Zarr to Zarr, in turns.
+"""Compare several local workers with one: the same fill, Zarr to Zarr, in turns.
 
     python benchmarks/fill_workers.py [--days 96] [--side 256] [--rounds 3] [--workers 2]
 
-Prints seconds and one ratio: pixels a second of several workers / of one. Both clusters run all the time and have
-filled once before; one that is not asked for waits. The ratio needs as many free cores: how many there were is printed
-too, and the processors' time that the workers took, which does not depend on it: where several take no more than one
-does, they are as much quicker as there are of them.
+Prints seconds and one ratio: pixels a second of several workers / of one. Both clusters run all the time, and have
+filled once before; the idle one waits. The ratio needs one free core for each worker, so the number of free cores is
+printed. The processor time of the workers is printed too, because it does not depend on free cores: if it is equal,
+the speed is proportional to the number of workers.
 """
 
 import argparse
@@ -26,13 +26,13 @@ from geogan.pipelines.fill import fill
 
 
 def busy() -> tuple[int, int]:
-    """Ticks in which the cores worked, and all of them, since the machine started (Linux)."""
+    """Return the busy ticks of the cores and all ticks since the start of the machine (Linux)."""
     ticks = [int(part) for part in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
 def processors_time(client: Client) -> float:
-    """Seconds that the workers have computed so far, all together."""
+    """Return the processor seconds of all workers so far."""
     return sum(client.run(time.process_time).values())
 
 

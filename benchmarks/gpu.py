@@ -1,10 +1,9 @@
-"""What an accelerator does: the paper's training step, the first guess against the network, fill from Zarr to Zarr.
+"""Time a GPU: the paper's training step, the first guess against the network, and a fill from Zarr to Zarr.
 
     python benchmarks/gpu.py [--device cuda] [--batch 64] [--side 512] [--days 96]
 
-The peak is that of a product of two large bfloat16 matrices, measured; the step's operations are those of the
-networks' passes (convolutions, products, attention), counted. With ``--device cpu`` it runs on small sizes, so that the
-command is known to stand.
+The peak is measured with a product of two large bfloat16 matrices. The operations of a step are those of the networks'
+passes (convolutions, products, attention). With ``--device cpu`` it runs on small sizes, to test the command.
 """
 
 import argparse
@@ -29,7 +28,7 @@ from geogan.prior import Film
 
 
 def timer(device: torch.device, rounds: int) -> Callable[[Callable[[], Any]], float]:
-    """Median seconds of some rounds after one that does not count."""
+    """Return the median seconds of some rounds after a warm-up round."""
 
     def wait() -> None:
         if device.type == "cuda":

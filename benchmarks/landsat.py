@@ -1,13 +1,13 @@
-"""The stfit paper's benchmark, site B: 15 real gap patterns taken out of each of 20 complete Landsat images.
+"""Run the benchmark of the stfit paper, site B: 15 real gap patterns on each of 20 complete Landsat images.
 
     python benchmarks/landsat.py DATA/landsat106.nc DATA/landsat106_benchmark.nc [--minutes 15] [--members 1]
 
-Of every pair the pattern is removed from the image, every other image since 2000 stays as it is, and the RMSE is taken
-over the removed pixels; the score is the mean over the 300 pairs. Climatology, priors and network are fitted to the
-images since 2000 without those 20, so nothing that is removed was ever seen; a pair is then filled from all that the
-protocol leaves. With ``--minutes 0`` no network is trained.
+For every pair, the pattern is removed from the image and the other images since 2000 stay unchanged. The score is the
+mean over the 300 pairs of the RMSE over the removed pixels. Climatology, priors and network are fitted to the images
+since 2000 without those 20, so no removed pixel is used. A pair is then filled from all data that the protocol allows.
+With ``--minutes 0`` no network is trained.
 
-The first guess is what ``geogan train`` finds (:mod:`geogan.prior.archive_covariance`): its parameters are chosen by
+The first guess is that of ``geogan train`` (:mod:`geogan.prior.archive_covariance`): its parameters are chosen on
 hidden observations, not on complete images.
 """
 
@@ -32,12 +32,12 @@ IMAGE_MEAN = 161.5
 
 
 def around(archive: xr.DataArray, image: int) -> slice:
-    """The images near one, of those that hold anything."""
+    """Return the neighbouring images that have observations."""
     return slice(max(0, image - NEAR), image + NEAR + 1)
 
 
 def gaussian(prior: Prior, model: Model, archive: xr.DataArray, image: int, patterns: np.ndarray):
-    """The image filled under each pattern, (P, y, x)."""
+    """Return the image filled under each pattern, (P, y, x)."""
     field, near = Field.of(archive), around(archive, image)
     phase = field.day_of_year
     phase = None if phase is None else phase[near]
@@ -55,7 +55,7 @@ def gaussian(prior: Prior, model: Model, archive: xr.DataArray, image: int, patt
 
 
 def learned(trained: Reconstructor, archive: xr.DataArray, image: int, patterns: np.ndarray, members: int):
-    """The image filled by the trained model under each pattern, and its predicted error, both (P, y, x)."""
+    """Return the image filled by the trained model under each pattern, and its predicted error, both (P, y, x)."""
     near, name = around(archive, image), str(archive.name)
     here, found = image - near.start, []
     for pattern in patterns:
@@ -67,7 +67,7 @@ def learned(trained: Reconstructor, archive: xr.DataArray, image: int, patterns:
 
 
 def rmse(filled: np.ndarray, truth: np.ndarray, patterns: np.ndarray) -> list[float]:
-    """Over what each pattern removes."""
+    """Return the RMSE over the pixels that each pattern removes."""
     return [float(np.sqrt(((one - truth)[gone] ** 2).mean())) for one, gone in zip(filled, patterns, strict=True)]
 
 

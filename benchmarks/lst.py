@@ -1,10 +1,10 @@
-"""One MODIS scene of land surface temperature, 300 x 500, under the clouds of the next day: 42,740 pixels to score.
+"""Score fills of a MODIS scene of land surface temperature, 300 x 500, under the clouds of the next day.
 
     python benchmarks/lst.py DATA/modis_lst_20160804.nc [--minutes 15] [--members 40]
 
-``lst_masked`` is all there is to learn from, by ``geogan train`` as it is. Scores are those of Heaton et al. (2019), A
-case study competition among methods for analyzing large spatial data, whose rows are read from
-``published_scores.csv`` beside the data. With ``--minutes 0`` there is the first guess alone.
+The model is trained on ``lst_masked`` with the defaults of ``geogan train``, and scored on 42,740 pixels. Scores are
+those of Heaton et al. (2019), A case study competition among methods for analyzing large spatial data, whose rows are
+read from ``published_scores.csv`` beside the data. With ``--minutes 0`` only the first guess is scored.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def first_guess(model: Model, field: xr.DataArray, members: int) -> tuple[np.nda
 
 
 def row(name: str, mean: np.ndarray, std: np.ndarray, truth: np.ndarray, where: np.ndarray) -> str:
-    """A line of the table."""
+    """Return a line of the table."""
     tally = EnsembleTally().add_normal(mean, std, truth, where)
     score = tally.score()
     return (

@@ -1,11 +1,11 @@
-"""Ten years of daily sea-surface temperature under clouds, all hidden cells scored; then a year the model never saw.
+"""Score fills of ten years of daily sea surface temperature on all hidden cells, and of a year without training.
 
     python benchmarks/oisst.py DATA/oisst_tasman_1982_2005.nc [--out oisst] [--minutes 15] [--clouds persistent]
 
 hides 55 % of 1995 to 2004 under clouds that are new every day (``independent``) or stay for one to four days
-(``persistent``), trains on what is left, and scores every method on every hidden cell; then hides as much of 2005 and
-fills that with the same model. With ``--ablations`` the trainings without the prior term, the likelihood term, the
-withheld term, the first guess, and without time are scored beside it. What is there already is not made again.
+(``persistent``), trains on the remaining observations, and scores every method on every hidden cell. The same model
+then fills 2005 under the same share of clouds. ``--ablations`` adds trainings without the prior term, the likelihood
+term, the withheld term, the first guess, and without time. Existing results are not computed again.
 """
 
 import argparse

@@ -1,10 +1,11 @@
-"""What outliers cost a training and a fill, and what ``--screen`` gives back; how little it masks where there are none.
+"""Measure the cost of outliers in training and filling, and the gain of ``--screen``.
 
     python benchmarks/outliers.py [--steps 60] [--share 0.01] [--shift -15] [--data FILE VARIABLE ...]
 
 A synthetic sea of 48 days and 48 x 48 cells under clouds; 1 % of its observations are off by -15 standard deviations
-of the anomalies. Three models: of the clean observations, of those with outliers, and of those with outliers screened.
-The error is that of hidden cells, against the truth. With ``--data``, the share of a real field that the screen masks.
+of the anomalies. Three models are trained: on clean observations, on those with outliers, and on those with outliers
+screened. The error is that of hidden cells, against the truth. ``--data`` prints the share of a real field that the
+screen masks.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from geogan.fields.marks import is_screened
 
 
 def trained(field: xr.DataArray, domain: np.ndarray, steps: int, *, screen: bool) -> geogan.Reconstructor:
-    """A small model, and what its preparation said."""
+    """Return a small model, and the messages of its preparation."""
     training = {"crop": 32, "batch": 4, "steps": steps, "precision": "float32", "threads": 1}
     said: list[str] = []
     model = geogan.Reconstructor("cloud_mask", window=1, screen=screen, network={"width": 8}, training=training)
@@ -35,7 +36,7 @@ def trained(field: xr.DataArray, domain: np.ndarray, steps: int, *, screen: bool
 
 
 def masked_share(path: str, variable: str) -> str:
-    """Which share of the observations of a real field the screen masks, with the climatology of all of it."""
+    """Return the share of the observations of a real field that the screen masks."""
     field = geogan.open_field(path, variable=variable).load()
     axes = find_axes(field)
     domain = field.notnull().any([dim for dim in field.dims if dim not in (axes.y, axes.x)]).values
@@ -49,7 +50,7 @@ def masked_share(path: str, variable: str) -> str:
 
 
 def _every(archive: Archive, dates: int) -> np.ndarray:
-    """Anomalies of the first dates, NaN where nothing was observed."""
+    """Return anomalies of the first dates, NaN where not observed."""
     film = archive.read(slice(0, dates))
     return np.where(film.mask.numpy() > 0, film.values.numpy(), np.nan)
 

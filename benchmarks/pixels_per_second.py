@@ -1,12 +1,12 @@
-"""Pixels filled per second, and the error made, by geogan and its rivals on the same fields in memory.
+"""Measure pixels filled per second, and their error, by geogan and other methods on fields in memory.
 
     python benchmarks/pixels_per_second.py [--days 40] [--side 128] [--dates 4]
 
-A synthetic sea under clouds that stay; one thread each; hidden sea cells are what is counted and scored. geogan fills
-with its default networks, and with its first guess alone; what is found out before (climatology, clouds, first guess)
-is no part of it, as for the others their parameters are not. ``rasterio`` and ``pydineof`` are asked where they are
-installed. Biharmonic inpainting, fillnodata and kriging see one date at a time; the first and the last are timed on
-some dates. All are scored on those.
+A synthetic sea under persistent clouds; one thread each; hidden sea cells are counted and scored. geogan fills with
+its default networks, and with its first guess alone. The preparation (climatology, clouds, first guess) is not timed,
+nor is the choice of parameters of other methods. ``rasterio`` and ``pydineof`` are run if they are installed.
+Biharmonic inpainting, fillnodata and kriging use one date at a time; the first and the last are timed on some dates,
+on which all methods are scored.
 """
 
 import argparse
@@ -42,12 +42,12 @@ class Sea(NamedTuple):
     domain: np.ndarray
 
     def first(self, dates: int) -> "Sea":
-        """The first dates."""
+        """Return the first dates."""
         return Sea(self.gappy[:dates], self.anomaly[:dates], self.truth[:dates], self.domain)
 
 
 def kriging(sea: Sea, neighbours: int = 16, length: float = 8.0, nugget: float = 0.01) -> np.ndarray:
-    """Simple kriging of each map from the nearest observations, exponential covariance."""
+    """Fill each map by simple kriging from the nearest observations, with an exponential covariance."""
     filled = np.full_like(sea.anomaly, np.nan)
     for values, out in zip(sea.anomaly, filled):
         seen, hidden = np.isfinite(values), np.argwhere(sea.domain & ~np.isfinite(values))
@@ -62,7 +62,7 @@ def kriging(sea: Sea, neighbours: int = 16, length: float = 8.0, nugget: float =
 
 
 def fillnodata(sea: Sea) -> np.ndarray | None:
-    """GDAL's, of rasterio."""
+    """Fill by GDAL's fillnodata, from rasterio."""
     try:
         from rasterio.fill import fillnodata as fill_one
     except ImportError:
@@ -75,7 +75,7 @@ def fillnodata(sea: Sea) -> np.ndarray | None:
 
 
 def pydineof(sea: Sea) -> np.ndarray | None:
-    """DINEOF of RBINS, its defaults but for the modes."""
+    """Fill by the DINEOF of RBINS, with its defaults except the number of modes."""
     try:
         from pydineof import run_2D
     except ImportError:

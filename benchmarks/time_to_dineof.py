@@ -1,10 +1,10 @@
-"""How soon after the command a filled store is there whose error is below DINEOF's.
+"""Measure the time from the command to a filled store with a smaller error than DINEOF's.
 
     python benchmarks/time_to_dineof.py DATA/oisst_tasman_1982_2005.nc [--out oisst] [--years 1995/2004]
 
-`geogan train --steps 1` and `geogan fill` as processes of their own, one after the other, by the clock, on the gappy
-archive of ``oisst.py``: after one step the model is its first guess, calibrated. Both errors are those of all hidden
-cells. DINEOF is cross-validated (200 modes at most); its error is kept in ``--out`` and not computed again.
+`geogan train --steps 1` and `geogan fill` run in separate processes, one after the other, on the gappy archive of
+``oisst.py``: after one step the model is its first guess, calibrated. Both errors are those of all hidden cells. DINEOF
+is cross-validated (200 modes at most); its error is kept in ``--out`` and not computed again.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from geogan.pipelines.score_outputs import Outputs
 
 
 def rmse(filled: np.ndarray, truth: np.ndarray, gappy: np.ndarray) -> float:
-    """Over all cells that were hidden."""
+    """Return the RMSE over all hidden cells."""
     hidden = np.isfinite(truth) & ~np.isfinite(gappy)
     return float(np.sqrt(np.mean((filled[hidden].astype("f8") - truth[hidden]) ** 2)))
 

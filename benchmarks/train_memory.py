@@ -1,12 +1,11 @@
-"""Peak memory of ``geogan train`` on an archive on disk, and on one so many times longer (Linux).
+"""Measure the peak memory of ``geogan train`` on an archive on disk, and on one several times as long (Linux).
 
     python benchmarks/train_memory.py [--days 1200] [--side 192] [--times 16] [--chunks 1,192,192]
 
-Both are read from disk: the shorter one would fit into memory, and is kept out of it (``--in-memory 0``), so that like
-is compared with like. It is long enough to have a season, and as many runs of withheld clouds as are ever looked at.
-The search for the first guess's parameters, which looks at a fixed number of small pieces, takes minutes and is left
-out; ``--no-first-guess`` leaves out the first guess altogether. Every training runs in a process of its own; prints the
-peaks and their ratio.
+Both archives are read from disk; ``--in-memory 0`` keeps the shorter one, which would fit, out of memory. It is long
+enough for a season, and for the largest number of runs of withheld clouds that training uses. The search for the first
+guess's parameters, which reads a fixed number of small films, takes minutes and is left out; ``--no-first-guess``
+omits the first guess. Every training runs in a separate process. Prints the peaks and their ratio.
 """
 
 import argparse
@@ -36,7 +35,7 @@ print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM'
 
 
 def archive_on_disk(path: Path, days: int, side: int, chunks: tuple[int, int, int]) -> Path:
-    """A packed archive of any length, written piece by piece: a month of clouds and sea that moves on."""
+    """Write a packed archive of any length in parts: a month of clouds and sea, repeated with shifts."""
     month = gappy_archive(min(days, 24), side).values
     packed = np.where(np.isnan(month), -32768, np.round(month * 100)).astype("i2")
     with warnings.catch_warnings():
@@ -68,7 +67,7 @@ def archive_on_disk(path: Path, days: int, side: int, chunks: tuple[int, int, in
 
 
 def peak(data: Path, run: Path, *, in_memory: int, steps: int, first_guess: bool) -> float:
-    """Peak resident memory of a training, in MiB."""
+    """Return the peak resident memory of a training, in MiB."""
     # The kernel's own high-water mark, see fill_memory.py.
     command = [sys.executable, "-c", TRAIN, data, run, str(in_memory), str(steps), str(first_guess)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,13 +1,13 @@
-"""Training images a second, against deepinv's adversarial training with its UAIR loss, same networks and batch.
+"""Compare training images a second with deepinv's adversarial training and its UAIR loss, networks and batch equal.
 
     pip install --no-deps deepinv torchmetrics lightning-utilities tqdm einops h5py natsort requests
     python benchmarks/train_rivals.py [--networks unet] [--batch 8] [--rounds 3]
 
-Images of three bands, 64 x 64, half of the pixels removed; Adam, the paper's weights, every step with its likelihood
-term. deepinv trains as its ``AdversarialTrainer`` comes, without metrics, bars or checkpoints; its mask is the one that
-made ``y``, its precision float32. geogan draws a fresh theta each step, and trains in both precisions. In turn, one
-thread, medians. Where torchvision, which deepinv imports and which nothing here uses, is not installed, an empty module
-stands in for it.
+Images of three bands, 64 x 64, half of the pixels removed; Adam, the paper's weights, the likelihood term in every
+step. deepinv runs its ``AdversarialTrainer`` without metrics, bars or checkpoints; its mask is the one that made
+``y``, its precision float32. geogan draws a fresh theta each step, and trains in both precisions. Medians, in turns,
+one thread. If torchvision, which deepinv imports and this benchmark does not use, is not installed, an empty module
+replaces it.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class Standing:
     """Finds an empty module wherever one below ``torchvision`` is imported."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        """A module of nothing."""
+        """An empty module."""
         if name.split(".")[0] != "torchvision":
             return None
         return importlib.machinery.ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ class Images(nn.Module):
         self.network, self.mask = network, mask
 
     def forward(self, y: Tensor, physics: Any = None, **_: Any) -> Tensor:
-        """Shape (B, C, H, W), kept."""
+        """Return an output of the input's shape, (B, C, H, W)."""
         film = y[:, None]
         mask = self.mask.expand_as(film)
         return self.network(film, mask, torch.zeros_like(film), torch.ones_like(film[:, :, :1]))[:, 0]
@@ -89,13 +89,13 @@ class Scores(nn.Module):
         self.network, self.mask = network, mask
 
     def forward(self, y: Tensor) -> Tensor:
-        """Shape (B, C, H, W) to (B,)."""
+        """Return scores (B,) of (B, C, H, W)."""
         film = y[:, None]
         return self.network(film, self.mask.expand_as(film))
 
 
 def made(networks: str) -> tuple[nn.Module, nn.Module]:
-    """A generator and a discriminator."""
+    """Return a generator and a discriminator."""
     torch.manual_seed(0)
     paper = networks == "sagan"
     more: dict[str, Any] = {"skip": "none", "show_mask": False} if paper else {}
@@ -106,7 +106,7 @@ def made(networks: str) -> tuple[nn.Module, nn.Module]:
 
 
 def ours(networks: str, batch: int, precision: torch.dtype) -> Callable[[], None]:
-    """Some steps of geogan's training."""
+    """Run some steps of geogan's training."""
     generator, discriminator = (each.to(memory_format=torch.channels_last) for each in made(networks))  # type: ignore[call-overload]
     state = TrainState.start(
         generator, discriminator, rate_generator=1e-4, rate_discriminator=4e-4, betas=(0.0, 0.9), seed=0
@@ -136,7 +136,7 @@ def ours(networks: str, batch: int, precision: torch.dtype) -> Callable[[], None
 
 
 def theirs(networks: str, batch: int) -> Callable[[], None]:
-    """As many steps of deepinv's training."""
+    """Run as many steps of deepinv's training."""
     from deepinv.loss.adversarial import UAIRGeneratorLoss, UnsupAdversarialDiscriminatorLoss
     from deepinv.physics import Inpainting
     from deepinv.training import AdversarialOptimizer, AdversarialTrainer

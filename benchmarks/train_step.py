@@ -1,14 +1,14 @@
-"""A training step against its networks alone: what operators, losses, the first guess and the optimisers add.
+"""Compare a training step with the passes of its networks alone.
 
     python benchmarks/train_step.py [--networks unet] [--precision bfloat16] [--rounds 5]
 
-*Alone* are the forward and backward passes that Algorithm 1 needs, on the same tensors: the generator on what is shown;
-the discriminator on real and simulated measurements together, and once more, frozen, for the generator; the generator
-on ``y_hat``, at the steps that have the likelihood term; and, where one learns, the network that predicts the error.
-The losses are plain means. *The step* is what ``training.train`` does, blocks apart: it draws windows, theta and
-noise, measures, solves for the first guess of ``y_hat``, takes the losses, clips, and moves weights and averages. Eight
-steps of one and eight of the other in turn, medians. One thread computes, and on a CPU its own time counts, whatever
-else the machine does; windows and theta are made ahead by another.
+*Alone* are the forward and backward passes that Algorithm 1 needs, on the same tensors: the generator on the
+measurements shown; the discriminator on real and simulated measurements together, and once more, frozen, for the
+generator; the generator on ``y_hat``, in steps with the likelihood term; and the error network, if one is trained. The
+losses are plain means. *The step* is that of ``training.train`` without blocks: it draws windows, theta and noise,
+measures, solves for the first guess of ``y_hat``, computes the losses, clips, and updates weights and averages. Medians
+of eight steps of one and eight of the other in turns. One thread computes, and on a CPU its own processor time counts;
+another thread prepares windows and theta.
 """
 
 import argparse
@@ -52,12 +52,12 @@ class Ready:
         self.blocks = blocks
 
     def at(self, step: int) -> list[Film]:
-        """Those of any step."""
+        """Return the same blocks for any step."""
         return self.blocks
 
 
 def block(frames: int, channels: int, crop: int, generator: torch.Generator) -> Film:
-    """Half of it seen, more of it hidden; speed does not depend on the values."""
+    """Return windows with half of the cells observed and some hidden; speed does not depend on the values."""
     shape = (max(16, frames), channels, 2 * crop, 2 * crop)
     mask = (torch.rand(shape, generator=generator) < 0.5).float()
     kept = mask * (torch.rand(shape, generator=generator) < 0.7)
@@ -77,7 +77,7 @@ def block(frames: int, channels: int, crop: int, generator: torch.Generator) -> 
 
 
 def passes(state: TrainState, windows: Film, seen: Tensor, precision: torch.dtype, *, prior: bool, again: bool) -> None:
-    """The forward and backward passes of one step, nothing else."""
+    """Run only the forward and backward passes of one step."""
     generator, discriminator, error = state.generator, state.discriminator, state.error
     cast = torch.autocast(windows.values.device.type, precision, enabled=precision != torch.float32)
     with cast:
@@ -114,7 +114,7 @@ def compare(
     rounds: int,
     compile: bool = False,
 ) -> tuple[float, float]:
-    """Seconds of a step, and of its passes alone."""
+    """Return the seconds of a step, and of its passes alone."""
     paper = networks == "sagan"
     frames, channels = (1, 3) if paper else (2 * Settings.window + 1, 1)
     preset: dict[str, Any] = PRESETS["unir"] if paper else {}

@@ -205,7 +205,7 @@ class _Frames:
         result = np.array(block)
         if result.size == 0:
             return result
-        # A view (dates, bands, y, x) of the result, whatever the order of the dimensions.
+        # A view (dates, bands, y, x) of the result, for any order of the dimensions.
         frames = np.moveaxis(result, self.axes, (*range(len(self.axes) - 2), -2, -1))
         if len(self.axes) == 2:
             frames = frames[None]

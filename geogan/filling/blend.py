@@ -118,7 +118,7 @@ class TaskAxis(NamedTuple):
         for tile, weight in zip(tiles, blend_weights(tiles, length)):
             offsets = turns(tile.read, wide, length, is_periodic=is_periodic)
             if offsets:
-                # A task of the whole axis reads a tile where it is, any other task on the task's side of the seam.
+                # A task of the whole axis reads a tile at its own columns, another task on its own side of the seam.
                 turn = 0 if core == slice(0, length) else offsets[0]
                 contributing.append((tile._replace(read=moved(tile.read, turn)), weight))
         return cls(core, wide, contributing, start, length, is_periodic)

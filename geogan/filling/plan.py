@@ -172,7 +172,7 @@ class Plan:
         part, date = divmod(number, len(self.dates))
         row, column = divmod(part, len(self.columns))
         dates = self.dates[date]
-        # The dates of the whole task, also where only some of them are asked for.
+        # The dates of the whole task, also if only some of them are requested.
         start = dates.core.start - dates.core.start % self.size
         together = slice(start - dates.read.start, min(start + self.size, dates.read.stop) - dates.read.start)
         return Task(dates, self.rows[row], self.columns[column], together)

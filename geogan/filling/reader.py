@@ -151,7 +151,7 @@ class TaskReader:
             held[dates] = part
         if codes is None or held is None or held.dtype != codes.dtype:
             return field.copy(data=held)
-        # xarray decodes this variable where it is indexed.
+        # xarray decodes this variable when it is indexed.
         stored = xr.Variable(field.dims, held, codes.attrs)
         lazy = xr.conventions.decode_cf_variable("values", stored, decode_times=False)
         return xr.DataArray(lazy, field.coords, name=field.name, attrs=field.attrs)

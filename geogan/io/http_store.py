@@ -100,7 +100,7 @@ class HttpStore(Store):
             try:
                 content = self._content(key, byte_range)
             except (OSError, http.client.HTTPException) as error:
-                # A failure must not be taken for an absent chunk, which would become a gap.
+                # A failure must not count as an absent chunk, which would become a gap.
                 code = status_of(error)
                 if code == http.HTTPStatus.NOT_FOUND or (code == http.HTTPStatus.FORBIDDEN and self._may_read()):
                     self._has_answered = True

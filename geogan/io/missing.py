@@ -343,7 +343,7 @@ def mark_gaps(field: xr.DataArray) -> xr.DataArray:
 def _applied(field: xr.DataArray, function: Callable[[np.ndarray], np.ndarray], dtype: Any) -> xr.DataArray:
     """Return a field with a function applied to its values, and the attributes of its packing in the encoding."""
     if not field.variable._in_memory and field.chunks is None:
-        # A file that xarray reads when values are asked for, perhaps larger than memory.
+        # A file that xarray reads on access, perhaps larger than memory.
         values = _lazy(field.variable, function, dtype)
     elif field.chunks is None:
         stored = field.values

@@ -22,7 +22,7 @@ from geogan.io.files import is_zarr
 from geogan.io.http_store import HttpStore
 from geogan.io.images import are_images
 
-# Line that stands for a chunk that a store does not have.
+# Line for a chunk that a store does not have.
 _ABSENT = "absent"
 
 

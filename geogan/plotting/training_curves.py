@@ -44,7 +44,7 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path, *, units:
     ...     plot_training(records, f"{folder}/training.png").name
     'training.png'
     """
-    # A figure that pyplot does not know of needs no closing.
+    # A figure without pyplot need not be closed.
     from matplotlib.figure import Figure
 
     target = figure_path(path)

@@ -217,7 +217,7 @@ def block_dates(archive: Archive, frames: int, side: int = BLOCK_SIDE) -> int:
 
 def samples_in_block(archive: Archive) -> int:
     """Return the number of independent samples of a block, where the archive has as many."""
-    # Each sample has hidden observations of its own; more would take too much memory.
+    # Hidden observations are drawn for each sample; more samples would take too much memory.
     least, most, values = 16, 64, 130_000
     return int(np.clip(values // (archive.bands * archive.domain.size), least, most))
 

@@ -40,7 +40,7 @@ class Residuals(NamedTuple):
     std: np.ndarray  # predicted
     noise: np.ndarray  # known standard deviation of the errors of the observations
     film: np.ndarray  # number of the film of each cell
-    level: float  # factor of the predicted errors that the spread of the first guess asks for
+    level: float  # factor that gives predicted errors the level of the first guess's spread
 
 
 @dataclass(frozen=True)

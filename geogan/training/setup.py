@@ -267,7 +267,7 @@ def _prepared(inputs: Inputs, settings: Settings, message: Callable[[str], None]
         sums=sums,
         message=message,
     )
-    # After all refusals. The caller knows a domain given as an array, but not what it leaves out.
+    # Reported after all refusals. A domain given as an array is reported only if it leaves out observed cells.
     if asked.name != "given" or (survey.domain & ~asked.cells).any():
         message(asked.sentence(survey.domain))
     for sentence in inside.remarks:
