@@ -16,14 +16,15 @@ of land temperature does. Edges along x have weight ``aspect``, those along y ``
 
     (Q + mask / sigma^2) x = mask y / sigma^2
 
-by multigrid (:mod:`geogan.prior.multigrid`).
+by multigrid (:mod:`geogan.prior.multigrid`). A field that drifts is solved on a grid that drifts along
+(:mod:`geogan.prior.motion`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from torch import Tensor
 
 from geogan.operators.errors import InputError
 from geogan.prior import multigrid
+from geogan.prior.motion import Drift, MovingGrid
 from geogan.prior.trust import trust
 
 
@@ -59,11 +61,13 @@ class GaussianPrior:
         to it.
     is_periodic : bool
         Whether the last column touches the first, see :meth:`around`.
+    drift_y, drift_x : float
+        Velocity of the field along rows and columns, in cells a day, by index; 0 for a field that stands still.
 
     Raises
     ------
     InputError
-        If a parameter is not positive and finite, ``detail`` is above 1, or ``tilt`` is not finite.
+        If a parameter is not positive and finite, ``detail`` is above 1, or ``tilt`` or a drift is not finite.
 
     Examples
     --------
@@ -88,6 +92,8 @@ class GaussianPrior:
     detail: float = 1.0
     tilt: float = 0.0
     is_periodic: bool = False
+    drift_y: float = 0.0
+    drift_x: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("length", "persistence", "noise", "aspect", "amplitude", "detail"):
@@ -98,6 +104,13 @@ class GaussianPrior:
             raise InputError(
                 f"detail of a Gaussian prior must be at most 1 and tilt finite, got {self.detail} and {self.tilt}"
             )
+        if not (math.isfinite(self.drift_y) and math.isfinite(self.drift_x)):
+            raise InputError(f"drift of a Gaussian prior must be finite, got {self.drift_y} and {self.drift_x}")
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether the field drifts."""
+        return self.drift_y != 0 or self.drift_x != 0
 
     def around(self, is_periodic: bool) -> GaussianPrior:
         """Return the same field on columns that go once round the globe, or on columns that do not.
@@ -239,6 +252,8 @@ class GaussianPrior:
         if values.shape[1] > 1 and float(days.diff().min()) > 750.0 * self.persistence:
             guess, deviations = self._solve(problem.with_frames_as_entries(), stop)
             return guess.view_as(values), deviations.view(len(deviations), *values.shape)
+        if self.is_moving and values.shape[1] > 1:
+            return self._solve_moving(problem, stop)
         system = self.system(_fold(mask), domain, days)
         finest = system.grids[0]
         guess = multigrid.solve(
@@ -259,6 +274,56 @@ class GaussianPrior:
             draws.append(self.amplitude * _unfold(solved, values.shape))
         stacked = torch.stack(draws) if draws else values.new_empty(0, *values.shape)
         return _unfold(guess, values.shape), stacked
+
+    def _solve_moving(self, problem: _Problem, stop: _Stop) -> tuple[Tensor, Tensor]:
+        """Solve on the grid that drifts along; as :meth:`_solve` otherwise."""
+        values, mask, domain, days, noise, start = problem
+        domain = domain.to(values) if domain.ndim == 2 else domain.to(values).repeat_interleave(values.shape[2], 0)[:, None]
+        grid = self.moving_grid(days, (values.shape[-2], values.shape[-1])).to(values).repeated(values.shape[2])
+        # Between its observations the solver takes each as one of the nearest cell.
+        system = self.system(grid.placed(_fold(mask) * domain), grid.domain(domain), days)
+        weight, is_inside = _fold(mask) * domain / self.noise**2, system.grids[0].domain
+
+        def weighted(z: Tensor) -> Tensor:
+            return grid.spread(weight * grid.interpolated(z)) * is_inside
+
+        def field(z: Tensor) -> Tensor:
+            return _unfold(grid.interpolated(z) * domain, values.shape)
+
+        solve = partial(multigrid.solve, system, iterations=stop.iterations, weighted=weighted)
+        guess = solve(
+            grid.spread(weight * _fold(values)) * is_inside,
+            start=None if start is None else grid.continued(_fold(start)) * is_inside,
+            tolerance=stop.tolerance,
+        )
+        draws = []
+        for member in () if noise is None else noise.unbind(1):
+            prior_noise, data_noise = (_fold(part) for part in member)
+            perturbation = multigrid.draw_spatial(system, grid.with_more_noise(prior_noise))
+            right = grid.spread(weight.sqrt() * data_noise) * is_inside
+            right += multigrid.apply_time_root(system.frames, perturbation)
+            draws.append(self.amplitude * field(solve(right, start=None, tolerance=stop.deviation_tolerance)))
+        stacked = torch.stack(draws) if draws else values.new_empty(0, *values.shape)
+        return field(guess), stacked
+
+    def moving_grid(self, days: Tensor, shape: tuple[int, int]) -> MovingGrid:
+        """Return the grid that drifts along with the field.
+
+        Parameters
+        ----------
+        days : Tensor, shape (T,) or (B, T)
+            Dates in days, not decreasing.
+        shape : (int, int)
+            Rows and columns of the field.
+        """
+        return MovingGrid.of(
+            Drift(self.drift_y, self.drift_x),
+            days,
+            shape,
+            persistence=self.persistence,
+            length=self.length,
+            is_periodic=self.is_periodic,
+        )
 
     def covariance(self, domain: Tensor) -> Tensor:
         """Return the covariance in space as a dense matrix in float64, for small grids.
@@ -295,7 +360,7 @@ class GaussianPrior:
         return mask if uncertainty is None else trust(mask, uncertainty, self.noise * self.amplitude)
 
     def _mirrored(self) -> GaussianPrior:
-        return replace(self, tilt=-self.tilt)
+        return replace(self, tilt=-self.tilt, drift_x=-self.drift_x)
 
     def system(self, mask: Tensor, domain: Tensor, days: Tensor) -> multigrid.System:
         """Return the linear system of the posterior mean; ``mask`` has shape (B * C, T, H, W).

@@ -13,6 +13,7 @@ as many edges along x as columns; the edge across the seam comes last.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -471,7 +472,15 @@ def cycle(system: System, right: Tensor, spaces: list[Workspace], *, level: int 
     return space.solution
 
 
-def solve(system: System, right: Tensor, *, start: Tensor | None, tolerance: float, iterations: int) -> Tensor:
+def solve(
+    system: System,
+    right: Tensor,
+    *,
+    start: Tensor | None,
+    tolerance: float,
+    iterations: int,
+    weighted: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Solve the system by conjugate gradients preconditioned by V-cycles; batch entries are independent systems.
 
     Parameters
@@ -486,6 +495,9 @@ def solve(system: System, right: Tensor, *, start: Tensor | None, tolerance: flo
         read, so that the host does not wait for an accelerator.
     iterations : int
         Stop after this many iterations.
+    weighted : callable, optional
+        Product with the precision of observations that lie between cells, a symmetric matrix. By default it is the
+        product with the weights of the system, which then only precondition.
 
     Returns
     -------
@@ -495,11 +507,14 @@ def solve(system: System, right: Tensor, *, start: Tensor | None, tolerance: flo
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return torch.linalg.vecdot(a.flatten(1), b.flatten(1))[:, None, None, None]
 
+    def add_between(x: Tensor, applied: Tensor) -> Tensor:
+        return applied if weighted is None else applied.addcmul_(grid.weight, x, value=-1).add_(weighted(x))
+
     grid, right = system.grids[0], right.contiguous()
     spaces = workspaces(system, right)
     goal = tolerance**2 * dot(right, right)
     x = torch.zeros_like(right) if start is None else start.clone(memory_format=torch.contiguous_format)
-    residual = right if start is None else right - apply(grid, system.frames, x)
+    residual = right if start is None else right - add_between(x, apply(grid, system.frames, x))
     preconditioned = cycle(system, residual, spaces)
     direction, applied = preconditioned.clone(), torch.empty_like(right)
     energy = dot(residual, preconditioned)
@@ -508,7 +523,7 @@ def solve(system: System, right: Tensor, *, start: Tensor | None, tolerance: flo
         # Every second iteration only: reading the residual waits for the device.
         if tolerance > 0 and count % 2 == 0 and bool((dot(residual, residual) <= goal).all()):
             break
-        apply(grid, system.frames, direction, out=applied)
+        add_between(direction, apply(grid, system.frames, direction, out=applied))
         step = energy / dot(direction, applied).clamp_min(tiny)
         x.addcmul_(step, direction)
         if count + 1 == iterations:
