@@ -6,6 +6,7 @@ import numpy as np
 
 from geogan.model import Model
 from geogan.operators.parse import describe
+from geogan.prior import GaussianPrior
 from geogan.settings import flattened
 
 Section = dict[str, Any]
@@ -71,13 +72,16 @@ def _first_guess(model: Model) -> Section:
     prior = model.prior
     if prior is None:
         return {"used": False}
-    return {
+    section: Section = {
         "used": True,
         "covariance": "stationary" if prior.stationary else "of the archive",
         "length_cells": finite_number(prior.length),
         "persistence_days": finite_number(prior.persistence),
         "noise": finite_number(prior.noise),
     }
+    if isinstance(prior, GaussianPrior) and prior.is_moving:
+        section |= {"drift_rows_per_day": prior.drift_y, "drift_columns_per_day": prior.drift_x}
+    return section
 
 
 def _parameter_count(model: Model) -> int:

@@ -115,6 +115,8 @@ class PriorNumbers(Strict):
     amplitude: Annotated[FiniteFloat, Field(gt=0, le=1e9)]
     detail: Annotated[FiniteFloat, Field(gt=0, le=1)] = 1.0
     tilt: Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)] = 0.0
+    drift_y: Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)] = 0.0
+    drift_x: Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)] = 0.0
     steady: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
 
 

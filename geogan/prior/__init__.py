@@ -1,6 +1,7 @@
 """The Gaussian prior: its fields, their posterior, and the choice of their parameters."""
 
 from geogan.prior.archive_covariance import ArchivePrior, Prior
+from geogan.prior.drift import fit_drift
 from geogan.prior.film import Film
 from geogan.prior.fit import fit_amplitude, fit_archive_prior, fit_prior, hidden_error
 from geogan.prior.gaussian import GaussianPrior
@@ -15,6 +16,7 @@ __all__ = [
     "Prior",
     "fit_amplitude",
     "fit_archive_prior",
+    "fit_drift",
     "fit_prior",
     "hidden_error",
     "nearness",

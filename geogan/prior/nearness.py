@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geogan.fields.circle import widened
 from geogan.prior.archive_covariance import Prior
+from geogan.prior.gaussian import GaussianPrior
 from geogan.prior.stencils import spread_nearness
 
 # Features of a cell and band.
@@ -36,6 +37,7 @@ def nearness(
         Dates, in days, not decreasing.
     prior : GaussianPrior or ArchivePrior, optional
         Prior of the first guess, with persistence, length and aspect; by default 5 times the median step and 16 cells.
+        If the field drifts, times are counted along its drift.
     is_periodic : bool
         Whether the last column touches the first.
 
@@ -63,11 +65,17 @@ def nearness(
         length, aspect = 16.0, 1.0
     else:
         persistence, length, aspect = prior.persistence, prior.length, prior.aspect
-    seen = mask.contiguous().cpu().numpy()
+    grid = None
+    if isinstance(prior, GaussianPrior) and prior.is_moving and len(steps):
+        still = prior.around(False)
+        grid = still.moving_grid(days, (mask.shape[-2], mask.shape[-1])).to(mask)
+    placed = mask if grid is None else grid.placed(mask.transpose(0, 1)).transpose(0, 1)
+    seen = placed.contiguous().cpu().numpy()
     keep_t = torch.exp(-steps / persistence).cpu().numpy().astype(seen.dtype)
     keep_y, keep_x = (
         seen.dtype.type(math.exp(-2 / cells)) for cells in (length / math.sqrt(aspect), length * math.sqrt(aspect))
     )
-    features = mask.new_empty(len(mask), ASPECTS * mask.shape[1], *mask.shape[2:], device="cpu")
+    features = mask.new_empty(len(mask), ASPECTS * mask.shape[1], *seen.shape[2:], device="cpu")
     spread_nearness(seen, keep_y, keep_x, keep_t, features.numpy())
-    return features.to(mask.device)
+    features = features.to(mask.device)
+    return features if grid is None else grid.read(features.transpose(0, 1)).transpose(0, 1).contiguous()

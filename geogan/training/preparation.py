@@ -43,6 +43,7 @@ from geogan.prior import (
     Prior,
     fit_amplitude,
     fit_archive_prior,
+    fit_drift,
     fit_prior,
     hidden_error,
 )
@@ -301,12 +302,17 @@ def _fitted_films(
     if ready is not None:
         return films, ready, support
     if fitted is None:
-        markov = fit_prior(
+        is_periodic = archive.is_periodic and archive.domain.shape[1] <= FIT_SIDE
+        fit = partial(
+            fit_prior,
             films,
             evaluations=settings.training.prior_evaluations,
             temporal=not archive.independent,
-            is_periodic=archive.is_periodic and archive.domain.shape[1] <= FIT_SIDE,
+            is_periodic=is_periodic,
         )
+        markov = fit()
+        if not archive.independent:
+            markov = fit_drift(markov, films, fit=lambda prior: fit(start=prior), is_periodic=is_periodic)
         return (
             films,
             fit_amplitude(_with_covariance(markov, archive, films, dates), films, seed=settings.seed),
@@ -321,7 +327,11 @@ def _describe_first_guess(prior: Prior, scale: float, archive: Archive) -> str:
     extent = f"length {prior.length:.1f} cells" if prior.stationary else "the archive's own covariance"
     persistence = "" if archive.independent else f"persistence {duration(prior.persistence)}, "
     error = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
-    return f"first guess: {extent}, {persistence}noise {prior.noise:.2f}; error {error} on hidden clouds"
+    drift = ""
+    if isinstance(prior, GaussianPrior) and prior.is_moving:
+        step = float(np.median(np.diff(archive.days)))
+        drift = f"drift {prior.drift_y * step:.2f} rows and {prior.drift_x * step:.2f} columns in {duration(step)}, "
+    return f"first guess: {extent}, {drift}{persistence}noise {prior.noise:.2f}; error {error} on hidden clouds"
 
 
 def check_size(field: Field, *, has_first_guess: bool) -> None:

@@ -45,12 +45,13 @@ class WindowSampler:
         """Return the sampler whose windows may be mirrored as far as the covariance of the first guess allows it.
 
         A covariance that is tilted along a diagonal is tilted along the other in a mirror, so both axes are mirrored;
-        a covariance that knows each cell of the grid cannot be mirrored.
+        a covariance that knows each cell of the grid, and a field that drifts, cannot be mirrored.
         """
-        if prior is not None and not prior.stationary:
+        if prior is None:
+            return cls(frames, crop, "each", circle, seed)
+        if not isinstance(prior, GaussianPrior) or prior.is_moving:
             return cls(frames, crop, "none", circle, seed)
-        is_tilted = isinstance(prior, GaussianPrior) and prior.tilt != 0
-        return cls(frames, crop, "both" if is_tilted else "each", circle, seed)
+        return cls(frames, crop, "both" if prior.tilt else "each", circle, seed)
 
     @property
     def is_periodic(self) -> bool:
@@ -97,7 +98,7 @@ class WindowSampler:
     def _cut(self, block: Film, t: float, y: float, x: float, *mirrors: float) -> Film:
         """Return the window at relative positions between 0 and 1, mirrored along y or x if a draw is below 0.5."""
         length, (height, width) = len(block.days), block.domain.shape
-        across_seam = self.circle is not None and self.mirrored != "none"
+        across_seam = self.circle is not None and not (self.mirrored == "none" and self.is_periodic)
         first_date = int(t * (length - self.frames + 1))
         top = int(y * (height - self.crop[0] + 1))
         left = int(x * (width if across_seam else width - self.crop[1] + 1))

@@ -69,3 +69,14 @@ def test_the_nearest_observation_may_be_across_the_seam(width):
     assert round_[0, 0, 2, 0] == pytest.approx(math.exp(-2 / 5.0), rel=1e-5)
     turned = nearness(mask.roll(4, -1), days, prior, is_periodic=True)
     torch.testing.assert_close(turned.roll(-4, -1), round_)
+
+
+def test_times_are_counted_along_the_drift():
+    mask = torch.zeros(3, 1, 9, 7)
+    mask[0, 0, 2, 1] = 1
+    still = GaussianPrior(length=5.0, persistence=2.0)
+    _, before, _ = nearness(mask, torch.arange(3.0), still).unbind(1)
+    _, along, _ = nearness(mask, torch.arange(3.0), GaussianPrior(5.0, 2.0, drift_y=2.0, drift_x=-1.0)).unbind(1)
+    assert int(along[1].argmax()) == 4 * 7 + 0
+    assert along[1].max() == before[1].max()
+    torch.testing.assert_close(along[0], before[0])

@@ -132,6 +132,7 @@ def test_windows_are_mirrored_as_far_as_the_first_guess_allows(prior):
     of = {"frames": 3, "crop": (4, 6)}
     assert WindowSampler.of(None, **of).mirrored == WindowSampler.of(prior, **of).mirrored == "each"
     assert WindowSampler.of(replace(prior, tilt=0.5), **of).mirrored == "both"
+    assert WindowSampler.of(replace(prior, drift_x=-2.0), **of).mirrored == "none"
     whole_grid = ArchivePrior(
         torch.eye(4), persistence=1.0, steady=0.5, noise=0.1, length=4.0, aspect=1.0, amplitude=1.0
     )
