@@ -1,10 +1,11 @@
-"""Rain radar over Sydney, twelve frames of ten minutes: two frames hidden whole, and a tenth of the other values at random.
+"""Rain radar over Sydney, twelve frames of ten minutes: two frames and a tenth of the other values are hidden.
 
     python benchmarks/radar.py DATA/sydney_radar.nc [--minutes 1] [--members 40] [--seeds 1]
 
-The frames of 09:35 and 09:45 are hidden. What is left is all there is to learn from, by ``geogan train`` as it is. Scores of
-other methods are those of Wikle, Zammit-Mangion and Cressie (2019), *Spatio-Temporal Statistics with R*, table 6.2,
-whose draw of the random values differs; PCV is the mean square error. With ``--minutes 0`` there is the first guess alone.
+The frames of 09:35 and 09:45 are hidden whole, the other values at random. What is left is all there is to learn from,
+by ``geogan train`` as it is. Scores of other methods are those of Wikle, Zammit-Mangion and Cressie (2019),
+*Spatio-Temporal Statistics with R*, table 6.2, whose draw of the random values differs; PCV is the mean square error.
+With ``--minutes 0`` there is the first guess alone.
 """
 
 import argparse
@@ -15,8 +16,8 @@ import numpy as np
 import xarray as xr
 
 from geogan import Reconstructor
-from geogan.evaluation.ensembles import EnsembleTally
 from geogan.evaluation.baselines.linear_time import linear_time
+from geogan.evaluation.ensembles import EnsembleTally
 from geogan.fields.field import Field
 from geogan.filling import FillOptions, fill_field
 from geogan.model import Model
@@ -30,7 +31,7 @@ PUBLISHED = {
 
 
 def first_guess(model: Model, field: xr.DataArray, members: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of an observation, (T, H, W), by the Gaussian posterior that the model starts from."""
+    """Mean and standard deviation of an observation, (T, H, W), by the Gaussian posterior."""
     name = str(field.name)
     filled = fill_field(replace(model, network=None, error=None), Field.of(field), FillOptions(members=members))
     noise = model.prior.noise * model.prior.amplitude * model.standardiser.scale[0]
@@ -66,7 +67,9 @@ def main() -> None:
     for seed in range(given.seeds):
         random = (np.random.default_rng(seed).random(truth.shape) < 0.1) & ~frames
         parts, field = [frames, random], whole.where(~(frames | random))
-        trained = Reconstructor("observed_gaps", seed=seed, training={"minutes": given.minutes}).fit(field, message=print)
+        trained = Reconstructor("observed_gaps", seed=seed, training={"minutes": given.minutes}).fit(
+            field, message=print
+        )
         print(trained.model_.prior, trained.model_.scores, sep="\n")
         rows.append(row(f"Gaussian MAP, draw {seed}", *first_guess(trained.model_, field, given.members), truth, parts))
         if given.minutes > 0:
@@ -75,8 +78,10 @@ def main() -> None:
             rows.append(row(f"model, draw {seed}", mean, std, truth, parts))
         linear = linear_time(field.values, domain=np.ones(truth.shape[1:], bool), days=np.arange(len(truth)))
         rows.append(row(f"linear in time, draw {seed}", linear.astype(float), None, truth, parts))
-    rows += [f"| {name} | {pcv} | {crps} | | | {at_random} | | | |" for name, (pcv, crps, at_random) in PUBLISHED.items()]
-    print("| dBZ² (CRPS: dBZ) | hidden frames: PCV | CRPS | 90 % | spread / skill | at random: PCV | CRPS | 90 % | spread |")
+    rows += [
+        f"| {name} | {pcv} | {crps} | | | {at_random} | | | |" for name, (pcv, crps, at_random) in PUBLISHED.items()
+    ]
+    print("| dBZ² (CRPS: dBZ) | hidden frames: PCV | CRPS | 90 % | spread | at random: PCV | CRPS | 90 % | spread |")
     print("|---|---|---|---|---|---|---|---|---|", *rows, sep="\n")
 
 

@@ -1,8 +1,8 @@
 """Estimate the drift of a field from its gappy frames, and keep it if hidden observations are predicted better with it.
 
-Frames are compared by their correlation at all displacements, over the cells that both observe (Padfield 2012, *Masked object
-registration in the Fourier domain*). Sums are taken over all pairs of frames before the correlation is formed, because one
-mean drift is sought.
+Frames are compared by their correlation at all displacements, over the cells that both observe (Padfield 2012, *Masked
+object registration in the Fourier domain*). Sums are taken over all pairs of frames before the correlation is formed,
+because one mean drift is sought.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _correlation(
 
 
 def _sums(film: Film, apart: float, tolerance: float, far: tuple[int, int], *, is_periodic: bool) -> np.ndarray:
-    """Return sums over pairs of frames and common cells: products, both squares and the number, at all displacements."""
+    """Return sums over pairs of frames and their common cells: products, both squares, and the number of cells."""
     days = film.days.numpy()
     earlier, later = np.nonzero(np.abs(days[None] - days[:, None] - apart) <= tolerance)
     mask = film.mask.numpy().astype(float) > 0

@@ -278,7 +278,9 @@ class GaussianPrior:
     def _solve_moving(self, problem: _Problem, stop: _Stop) -> tuple[Tensor, Tensor]:
         """Solve on the grid that drifts along; as :meth:`_solve` otherwise."""
         values, mask, domain, days, noise, start = problem
-        domain = domain.to(values) if domain.ndim == 2 else domain.to(values).repeat_interleave(values.shape[2], 0)[:, None]
+        domain = (
+            domain.to(values) if domain.ndim == 2 else domain.to(values).repeat_interleave(values.shape[2], 0)[:, None]
+        )
         grid = self.moving_grid(days, (values.shape[-2], values.shape[-1])).to(values).repeated(values.shape[2])
         # Between its observations the solver takes each as one of the nearest cell.
         system = self.system(grid.placed(_fold(mask) * domain), grid.domain(domain), days)

@@ -1,10 +1,10 @@
 """A moving grid: the grid on which a drifting field stands still.
 
-A field that drifts by some cells a day has, in coordinates that drift with it, values that change with its persistence alone
-(the frozen turbulence of Taylor 1938, *The spectrum of turbulence*). The prior is a Markov field on a larger grid of
-such coordinates. On each date the cells of the field lie at some place between the cells of the larger grid, the
-same place for all, and each is a cubic interpolation of 4 x 4 of them (Keys 1981, *Cubic convolution interpolation for
-digital image processing*):
+A field that drifts by some cells a day has, in coordinates that drift with it, values that change with its persistence
+alone (the frozen turbulence of Taylor 1938, *The spectrum of turbulence*). The prior is a Markov field on a larger grid
+of such coordinates. On each date the cells of the field lie between cells of the larger grid, all at the same fraction
+of a cell, and each is a cubic interpolation of 4 x 4 of them (Keys 1981, *Cubic convolution interpolation for digital
+image processing*):
 
     x_t = rows_t z_t columns_t'
 
@@ -37,7 +37,7 @@ class Drift(NamedTuple):
 class MovingGrid:
     """Matrices between the cells of a field and those of the grid that drifts along.
 
-    The larger grid has ``height`` x ``width`` cells. A sequence of one matrix for each date serves all entries of a batch.
+    The larger grid has ``height`` x ``width`` cells. If the first dimension is 1, all entries of a batch share dates.
 
     Attributes
     ----------
@@ -88,13 +88,17 @@ class MovingGrid:
         for velocity, size, is_circle in zip(drift, shape, (False, is_periodic)):
             most = size + math.ceil(2 * length)
             cells, rest = _displacements(velocity * days, is_related, most)
-            parts.append((_matrices(cells, _taps(rest), size, is_circle), _matrices(cells, _nearest(rest), size, is_circle)))
+            parts.append(
+                (_matrices(cells, _taps(rest), size, is_circle), _matrices(cells, _nearest(rest), size, is_circle))
+            )
         (rows, nearest_rows), (columns, nearest_columns) = parts
         return cls(rows, columns, nearest_rows, nearest_columns)
 
     def to(self, like: Tensor) -> MovingGrid:
         """Return the matrices with the type and on the device of a tensor."""
-        return MovingGrid(*(part.to(like) for part in (self.rows, self.columns, self.nearest_rows, self.nearest_columns)))
+        return MovingGrid(
+            *(part.to(like) for part in (self.rows, self.columns, self.nearest_rows, self.nearest_columns))
+        )
 
     def repeated(self, bands: int) -> MovingGrid:
         """Return the matrices for a batch in which each entry has become ``bands`` entries."""
@@ -110,7 +114,7 @@ class MovingGrid:
         return self.rows.mT @ x @ self.columns
 
     def placed(self, x: Tensor) -> Tensor:
-        """Return values of the field at the nearest cells of the larger grid, 0 at the cells that a date does not see."""
+        """Return values of the field at the nearest cells of the larger grid; 0 at cells that a date does not see."""
         return self.nearest_rows.mT @ x @ self.nearest_columns
 
     def read(self, z: Tensor) -> Tensor:
@@ -131,7 +135,7 @@ class MovingGrid:
         return self.nearest_rows.sum(-2)[..., :, None] * self.nearest_columns.sum(-2)[..., None, :]
 
     def continued(self, x: Tensor) -> Tensor:
-        """Return values placed on the larger grid; a cell that a date does not see has its value of a date near in time."""
+        """Return values placed on the larger grid; a cell that a date does not see has its value on a nearby date."""
         z = self.placed(x)
         seen = self.seen().expand_as(z).clone()
         count = z.shape[1]
@@ -141,7 +145,7 @@ class MovingGrid:
         return z
 
     def with_more_noise(self, noise: Tensor) -> Tensor:
-        """Return standard normal noise placed on the larger grid, with more noise at the cells that a date does not see.
+        """Return noise placed on the larger grid, with more standard normal noise at cells that a date does not see.
 
         The additional noise is drawn with a seed that is taken from the noise itself.
         """
@@ -174,13 +178,15 @@ def _taps(rest: Tensor) -> Tensor:
 
 def _nearest(rest: Tensor) -> Tensor:
     """Return 1 for the nearest of the four cells of :func:`_taps`."""
-    return torch.stack([torch.zeros_like(rest), (rest > 0.5).to(rest), (rest <= 0.5).to(rest), torch.zeros_like(rest)], -1)
+    return torch.stack(
+        [torch.zeros_like(rest), (rest > 0.5).to(rest), (rest <= 0.5).to(rest), torch.zeros_like(rest)], -1
+    )
 
 
 def _matrices(cells: Tensor, weights: Tensor, size: int, is_circle: bool) -> Tensor:
-    """Return weights (B, T, size, size of the larger grid) along one axis; index = moving cell + displacement.
+    """Return weights (B, T, size, size of the larger grid) along one axis.
 
-    A field cell ``i`` at a displacement of ``cells + rest`` is at ``i - cells - rest`` of the larger grid.
+    At a displacement of ``cells + rest``, cell ``i`` of the field is at ``i - cells - rest`` of the larger grid.
     """
     first = cells.amax(1, keepdim=True)
     span = int((first - cells.amin(1, keepdim=True)).max())

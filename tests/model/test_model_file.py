@@ -63,7 +63,8 @@ def test_every_part_of_a_model_comes_back(model, tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"network": None}, {"prior": None}, {"prior": GaussianPrior(drift_y=331.5, drift_x=-0.25)}, {"y": None, "x": None}, {"operator": Compose((ConvolveNoise(3, 0.2),))},
+    [{"network": None}, {"prior": None}, {"prior": GaussianPrior(drift_y=331.5, drift_x=-0.25)},
+     {"y": None, "x": None}, {"operator": Compose((ConvolveNoise(3, 0.2),))},
      {"smoothing": 3}, {"precision": "bfloat16", "units": "", "scores": {"steps": 3, "withheld": 0.25}}],
 )  # fmt: skip
 def test_models_of_all_kinds(model, tmp_path, changes):

@@ -13,11 +13,18 @@ STEP = 1 / 144  # ten minutes
 
 
 def moving_film(
-    drift: tuple[float, float], *, size: tuple[int, int] = (40, 32), dates: int = 10, memory: float = 0.95, seed: int = 0
+    drift: tuple[float, float],
+    *,
+    size: tuple[int, int] = (40, 32),
+    dates: int = 10,
+    memory: float = 0.95,
+    seed: int = 0,
 ) -> Film:
     """A periodic field that drifts by some cells a date, keeps ``memory`` of itself, and is seen through clouds."""
     random = np.random.default_rng(seed)
-    waves = [np.fft.fftfreq(length)[:, None] if axis == 0 else np.fft.fftfreq(length) for axis, length in enumerate(size)]
+    waves = [
+        np.fft.fftfreq(length)[:, None] if axis == 0 else np.fft.fftfreq(length) for axis, length in enumerate(size)
+    ]
     turn = np.exp(-2j * np.pi * (drift[0] * waves[0] + drift[1] * waves[1]))
 
     def smooth(shape: tuple[int, ...]) -> np.ndarray:
