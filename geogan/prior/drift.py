@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import map_coordinates
@@ -22,13 +22,15 @@ from geogan.prior.motion import Drift
 
 # Largest displacement from a frame to the next: as a share of the grid's side, and in cells.
 SHARE, CELLS = 0.3, 32
-# Frames so many steps apart are compared; the first gives the displacement, the others make it more precise.
+# Largest number of steps between frames that are compared: a slow drift shows in frames that are far apart.
 STEPS = 3
 # Dates count as a number of steps apart if they differ from it by less than this share of a step.
 EVEN = 0.2
 # Share of the pairs of cells that a displacement must leave.
 PAIRS = 0.3
-# Increase of the correlation that makes a drift worth a search. Where nothing moves it is less (docs/experiments.md).
+# The correlation at a displacement that leaves fewer.
+UNKNOWN = -1.0
+# Increase of the correlation that makes a drift worth a search (docs/experiments.md).
 WORTH = 0.02
 # Reduction of the logarithm of the error on hidden observations that justifies a drift, which takes longer to solve.
 DRIFT_GAIN = 0.03
@@ -60,13 +62,13 @@ def estimate_drift(films: Sequence[Film], *, is_periodic: bool = False) -> Drift
     if step <= 0 or min(reach) < 1:
         return None
     maps = [_correlation(films, number, step, reach, is_periodic=is_periodic) for number in range(1, STEPS + 1)]
-    first = maps[0]
-    if first is None:
+    gains = [_Gain.of(maps, _peak(each) / number) for number, each in enumerate(maps, 1) if each is not None]
+    if not gains:
         return None
-    peak = np.unravel_index(int(first.argmax()), first.shape)
-    if first[peak] < first[reach] + WORTH:
+    best = max(gains, key=lambda gain: gain(gain.start))
+    displacement = best.refined()
+    if best(displacement) < WORTH:
         return None
-    displacement = _refined(maps, np.array(peak, float) - reach)
     return Drift(*(float(part) / step for part in displacement))
 
 
@@ -103,7 +105,8 @@ def _correlation(
 ) -> np.ndarray | None:
     """Return the correlation of frames a number of steps apart, at displacements of up to that times the reach.
 
-    The shape is (2 number reach_y + 1, 2 number reach_x + 1); None if no two dates are so far apart.
+    The shape is (2 number reach_y + 1, 2 number reach_x + 1), with :data:`UNKNOWN` where too few cells are common; None if
+    no two dates are so far apart.
     """
     far_y, far_x = (number * cells for cells in reach)
     sums = np.zeros((4, 2 * far_y + 1, 2 * far_x + 1))
@@ -114,7 +117,7 @@ def _correlation(
     if not is_enough.any() or not (squares * later_squares)[is_enough].any():
         return None
     scale = np.sqrt(np.maximum(squares * later_squares, 1e-12))
-    return np.where(is_enough, products / scale, -1.0)
+    return np.where(is_enough, products / scale, UNKNOWN)
 
 
 def _sums(film: Film, apart: float, tolerance: float, far: tuple[int, int], *, is_periodic: bool) -> np.ndarray:
@@ -144,18 +147,51 @@ def _sums(film: Film, apart: float, tolerance: float, far: tuple[int, int], *, i
     return np.array(sums)
 
 
-def _refined(maps: Sequence[np.ndarray | None], start: np.ndarray) -> np.ndarray:
-    """Return the displacement a step at which the correlations of all numbers of steps are largest in sum."""
+def _peak(correlation: np.ndarray) -> np.ndarray:
+    """Return the displacement at which a correlation is largest, in cells along rows and columns."""
+    place = np.array(np.unravel_index(int(correlation.argmax()), correlation.shape))
+    return np.asarray(place - (np.array(correlation.shape) - 1) / 2)
 
-    def loss(displacement: np.ndarray) -> float:
-        total = 0.0
+
+@dataclass(frozen=True)
+class _Gain:
+    """How much better frames correlate if they are displaced, on the mean over some numbers of steps between them.
+
+    Attributes
+    ----------
+    maps : list of (int, ndarray)
+        Numbers of steps, and the correlation of frames so far apart.
+    start : ndarray, shape (2,)
+        A displacement in a step, along rows and columns.
+    """
+
+    maps: list[tuple[int, np.ndarray]]
+    start: np.ndarray
+
+    @classmethod
+    def of(cls, maps: Sequence[np.ndarray | None], start: np.ndarray) -> _Gain:
+        """Return the gain near a displacement, over the maps that reach it."""
+        chosen = []
         for number, correlation in enumerate(maps, 1):
             if correlation is not None:
-                centre = (np.array(correlation.shape) - 1) / 2
-                place = (centre + number * displacement)[:, None]
-                total -= float(map_coordinates(correlation, place, order=3, mode="nearest")[0])
-        return total
+                place = (np.array(correlation.shape) - 1) // 2 + np.rint(number * start).astype(int)
+                is_inside = bool((place >= 0).all() and (place < correlation.shape).all())
+                if is_inside and correlation[tuple(place)] > UNKNOWN:
+                    chosen.append((number, correlation))
+        return cls(chosen, start)
 
-    simplex = start + np.array([[0.0, 0.0], [0.5, 0.0], [0.0, 0.5]])
-    result = minimize(loss, start, method="Nelder-Mead", options={"initial_simplex": simplex, "xatol": 0.01})
-    return np.asarray(result.x)
+    def __call__(self, displacement: np.ndarray) -> float:
+        """Return the correlation of frames displaced by so much in a step, minus that of frames as they are."""
+        gains = []
+        for number, correlation in self.maps:
+            centre = (np.array(correlation.shape) - 1) / 2
+            places = np.stack([centre + number * displacement, centre], 1)
+            moved, still = map_coordinates(correlation, places, order=3, mode="nearest")
+            gains.append(moved - still)
+        return float(np.mean(gains)) if gains else 0.0
+
+    def refined(self) -> np.ndarray:
+        """Return the displacement near the start where the gain is largest."""
+        simplex = self.start + np.array([[0.0, 0.0], [0.5, 0.0], [0.0, 0.5]])
+        options = {"initial_simplex": simplex, "xatol": 0.01}
+        return np.asarray(minimize(lambda point: -self(point), self.start, method="Nelder-Mead", options=options).x)
