@@ -105,8 +105,8 @@ def _correlation(
 ) -> np.ndarray | None:
     """Return the correlation of frames a number of steps apart, at displacements of up to that times the reach.
 
-    The shape is (2 number reach_y + 1, 2 number reach_x + 1); :data:`UNKNOWN` where frames share too few cells. None if no
-    two dates are so far apart.
+    The shape is (2 number reach_y + 1, 2 number reach_x + 1), :data:`UNKNOWN` where frames share too few cells.
+    None if no two dates are so far apart.
     """
     far_y, far_x = (number * cells for cells in reach)
     sums = np.zeros((4, 2 * far_y + 1, 2 * far_x + 1))
