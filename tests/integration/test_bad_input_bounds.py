@@ -65,7 +65,7 @@ CASES = [
              changed(lambda sea: sea.drop_vars(["lat", "lon"]))),
             ("all-land", "bad.nc", "wet", ("is 0 everywhere", "not:wet"), all_of(0)),
             ("all-sea", "bad.nc", "not:wet", ("is 1 everywhere",), all_of(1)),
-            ("flags", "bad.nc", "wet", ("other values",), all_of(2)),
+            ("flags", "bad.nc", "wet", ("values other than 1",), all_of(2)),
         )
     ),
     case("domain-of-a-run", f"{INFO} model --domain sea", "is a run, which records", "leave domain out"),

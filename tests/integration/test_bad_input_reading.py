@@ -100,7 +100,7 @@ CASES = [
     case("dates-and-numbers", f"{INFO} bad_*.nc", "numbers", make=two(with_times(np.arange(12.0)))),
     case("model-calendar", f"{FILL} bad.nc", "calendar standard", "noleap", make=changed(noleap)),
     *every_reader("no-such-day", "bad.nc", "20010230 is not such a date", make=numbers(20010230, units="YYYYMMDD")),
-    case("no-such-month", f"{INFO} bad.nc", "no such date", make=numbers(200101, units="yyyymm")),
+    case("no-such-month", f"{INFO} bad.nc", "is not such a date", make=numbers(200101, units="yyyymm")),
     case("cdo-without-dates", f"{INFO} bad.nc", "0 is not such a date", make=numbers(0, units="day as %Y%m%d.%f")),
     case(
         "dates-rounded", f"{INFO} bad.nc", "float32", "double precision",

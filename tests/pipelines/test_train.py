@@ -266,7 +266,7 @@ def test_a_refusal_leaves_nothing(data, tmp_path, changes, words):
 
 def test_a_field_without_gaps_is_sent_to_corrupt(sea, tmp_path):
     sea.to_netcdf(tmp_path / "whole.nc")
-    with pytest.raises(InputError, match="no gaps, but .* make a gappy archive of it first with geogan corrupt"):
+    with pytest.raises(InputError, match="no gaps, but .* add gaps first with geogan corrupt"):
         run(tmp_path / "whole.nc", tmp_path / "x")
     with pytest.raises(InputError, match="does not exist"):
         run(tmp_path / "no.nc", tmp_path / "x")
