@@ -32,7 +32,7 @@ def table1(
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="OPERATOR", help="Measurement process; may be repeated.", show_default="all"),
+        typer.Option(metavar="NAME", help="Measurement process; may be repeated.", show_default="all"),
     ] = None,
     generator: Annotated[str, typer.Option(metavar="NAME", help="unet, or the paper's sagan.")] = "unet",
     width: Annotated[

@@ -295,6 +295,9 @@ def test_what_cannot_be_gone_on_with(data, tmp_path):
     with pytest.raises(InputError, match="state.safetensors is damaged"):
         resume(out, {"steps": 3})
     (out / "state.safetensors").write_bytes(saved)
+    xr.open_zarr(data, consolidated=False).fillna(15.0).to_netcdf(tmp_path / "full.nc")
+    with pytest.raises(InputError, match="sst has none of the observations that .*x withheld from training"):
+        resume(out, {"steps": 3}, data=[tmp_path / "full.nc"])
     (out / "run.json").write_text("{")
     with pytest.raises(InputError, match="run.json (cannot be read|is damaged)"):
         resume(out, {"steps": 3})
