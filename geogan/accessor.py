@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from geogan.operators.operator import Operator
+    from geogan.reconstructor import Reconstructor
 
 
 @xr.register_dataarray_accessor("geogan")
@@ -44,8 +45,9 @@ class FieldAccessor:
 
     def fill(
         self,
-        model: str | Path,
+        model: str | Path | None = None,
         *,
+        domain: "np.ndarray | xr.DataArray | xr.Dataset | str | None" = None,
         error: xr.DataArray | None = None,
         keep_observed: bool | None = None,
         members: int = 1,
@@ -54,11 +56,16 @@ class FieldAccessor:
         screen: bool | float | None = None,
         device: str = "auto",
     ) -> xr.Dataset:
-        """Fill the gaps with the run in the folder ``model``; see `geogan.reconstructor.Reconstructor.fill`."""
-        from geogan.reconstructor import Reconstructor
+        """Fill the gaps with the run in the folder ``model``; see `geogan.reconstructor.Reconstructor.fill`.
 
+        Without a model a Gaussian is fitted to the field and calibrated, as ``Reconstructor(network=None)`` does;
+        ``domain`` is that of `geogan.reconstructor.Reconstructor.fit`.
+        """
         chosen: dict[str, Any] = {} if screen is None else {"screen": screen}
-        return Reconstructor.load(model, device=device).fill(
+        reconstructor = _reconstructor(model, domain=domain, seed=seed, device=device, **chosen)
+        if model is None:
+            reconstructor.fit(self._field, domain=domain, error=error)
+        return reconstructor.fill(
             self._field,
             error=error,
             keep_observed=keep_observed,
@@ -134,9 +141,10 @@ class DatasetAccessor:
 
     def fill(
         self,
-        model: str | Path,
+        model: str | Path | None = None,
         *,
         variable: str | Sequence[str] | None = None,
+        domain: "np.ndarray | xr.DataArray | xr.Dataset | str | None" = None,
         error: "str | Sequence[str] | xr.DataArray | xr.Dataset | None" = None,
         keep_observed: bool | None = None,
         members: int = 1,
@@ -149,20 +157,25 @@ class DatasetAccessor:
 
         Of several measured variables the model's own are filled by default, where the dataset has them. ``error``
         names the variables with the error of each observation, or holds them; a model that was trained with such
-        errors finds them under the names that they had.
+        errors finds them under the names that they had. Without a model a Gaussian is fitted to the field and
+        calibrated, as ``Reconstructor(network=None)`` does; ``domain`` is that of
+        `geogan.reconstructor.Reconstructor.fit`.
         """
-        from geogan.reconstructor import Reconstructor
-
-        reconstructor = Reconstructor.load(model, device=device)
-        stated = reconstructor.model_.observation_error
-        if error is None and isinstance(stated, str):
-            error = self._names_present(stated)
-        if variable is None:
-            variable = self._names_present(reconstructor.model_.variable)
         chosen: dict[str, Any] = {} if screen is None else {"screen": screen}
+        reconstructor = _reconstructor(model, domain=domain, seed=seed, device=device, **chosen)
+        if model is not None:
+            stated = reconstructor.model_.observation_error
+            if error is None and isinstance(stated, str):
+                error = self._names_present(stated)
+            if variable is None:
+                variable = self._names_present(reconstructor.model_.variable)
+        field = self._field(variable)
+        known = error if error is None or isinstance(error, xr.DataArray | xr.Dataset) else self._field(error)
+        if model is None:
+            reconstructor.fit(field, domain=domain, error=known)
         return reconstructor.fill(
-            self._field(variable),
-            error=error if error is None or isinstance(error, xr.DataArray | xr.Dataset) else self._field(error),
+            field,
+            error=known,
             keep_observed=keep_observed,
             members=members,
             max_error=max_error,
@@ -219,3 +232,22 @@ class DatasetAccessor:
             return names
         several = named_variables(names)
         return several if all(name in self._dataset for name in several) else None
+
+
+def _reconstructor(
+    model: str | Path | None, *, domain: Any, seed: int, device: str, screen: bool | float = False
+) -> "Reconstructor":
+    """Return the reconstructor of a run, or one without a network that is still to be fitted.
+
+    Raises
+    ------
+    InputError
+        If a domain is given for a model, which has its own.
+    """
+    from geogan.reconstructor import Reconstructor
+
+    if model is None:
+        return Reconstructor(network=None, screen=screen, seed=seed, device=device)
+    if domain is not None:
+        raise InputError(f"the model {model} has a domain of its own, but a domain was given; leave one of them out")
+    return Reconstructor.load(model, device=device)

@@ -76,8 +76,9 @@ class Reconstructor:
     screen : bool or float
         Leave out single observations that neither their neighbours nor the climatology support, in training and in
         fills; a number is the threshold in robust standard deviations, by default 5. See `geogan.archive.screening`.
-    network : NetworkConfig or dict
-        Architecture of the networks.
+    network : NetworkConfig, dict or None
+        Architecture of the networks. None trains none: :meth:`fit` fits the Gaussian first guess and calibrates its
+        error, which takes less than a minute.
     objective : Objective or dict
         Weights of the terms of the loss. :func:`geogan.presets.preset` gives the paper's.
     training : TrainConfig or dict
@@ -124,7 +125,7 @@ class Reconstructor:
         covariates: str | Sequence[str] = Settings.covariates,
         noise: float | None = Settings.noise,
         screen: bool | float = Settings.screen,
-        network: NetworkConfig | Mapping[str, Any] = NetworkConfig(),
+        network: NetworkConfig | Mapping[str, Any] | None = NetworkConfig(),
         objective: Objective | Mapping[str, Any] = Objective(),
         training: TrainConfig | Mapping[str, Any] = TrainConfig(),
         seed: int = Settings.seed,
@@ -178,6 +179,9 @@ class Reconstructor:
         ]
         for group in GROUPS:
             ours, theirs = getattr(settings, group), getattr(defaults, group)
+            if ours is None:
+                changed += [f"{group}=None"]
+                continue
             inside = [f"{name}={value!r}" for name, value in vars(ours).items() if value != getattr(theirs, name)]
             changed += [f"{group}={type(ours).__name__}({', '.join(inside)})"] if inside else []
         return f"Reconstructor({', '.join([repr(describe(parse(self.operator))), *changed])}): {self._summary()}"
@@ -196,12 +200,13 @@ class Reconstructor:
         if not hasattr(self, "model_"):
             return "not fitted"
         scores = self.model_.scores
-        words = f"fitted to {self.model_.variable}, {counted(scores.get('steps') or 0, 'step')}"
+        steps = "no network" if self.model_.network is None else counted(scores.get("steps") or 0, "step")
+        words = f"fitted to {self.model_.variable}, {steps}"
         if scores.get("withheld") is None:
             return f"{words}, no error on withheld observations"
         units = scores.get("units", "")
         guess = scores.get("first_guess")
-        compared = "" if guess is None else f" (first guess {guess:.4g})"
+        compared = "" if guess is None or self.model_.network is None else f" (first guess {guess:.4g})"
         return f"{words}, withheld error {scores['withheld']:.4g} {units}".rstrip() + compared
 
     def fit(

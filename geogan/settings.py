@@ -601,7 +601,12 @@ class Settings:
         "fills; a number is the threshold, by default 5.",
         unit="robust standard deviations",
     )
-    network: NetworkConfig = setting(MISSING, NetworkConfig, "Architecture of the networks.")
+    network: NetworkConfig | None = setting(
+        MISSING,
+        NetworkConfig,
+        "Architecture of the networks; None for no network: the Gaussian first guess alone, fitted and calibrated.",
+        may_be_none=True,
+    )
     objective: Objective = setting(MISSING, Objective, "Terms of the loss.")
     training: TrainConfig = setting(MISSING, TrainConfig, "Batch, budget, optimisers and arithmetic.")
     seed: int = setting(
@@ -613,6 +618,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_all(self)
+        if self.network is None and self.first_guess is False:
+            raise InputError("without a network and without a first guess nothing fills; give one of them")
 
     def replaced(self, **changes: Any) -> Self:
         """Return these settings with other values; parameters of nested objects are given by their own names.
@@ -639,7 +646,10 @@ class Settings:
         values: dict[str, Any] = {}
         for each in fields(self):
             value = getattr(self, each.name)
-            values |= asdict(value) if is_dataclass(each.metadata["check"]) else {each.name: value}
+            if is_dataclass(each.metadata["check"]):
+                values |= {} if value is None else asdict(value)
+            else:
+                values[each.name] = value
         return values
 
     def plain(self) -> dict[str, Any]:
@@ -647,7 +657,7 @@ class Settings:
         values: dict[str, Any] = {}
         for each in fields(self):
             value = getattr(self, each.name)
-            values[each.name] = _plain(asdict(value) if is_dataclass(each.metadata["check"]) else value)
+            values[each.name] = _plain(asdict(value) if each.name in GROUPS and value is not None else value)
         del values["operator"]
         return values | {"first_guess": self.first_guess is not False}
 
@@ -675,7 +685,7 @@ def flattened(stored: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for name, value in stored.items():
-        flat |= value if name in GROUPS else {name: value}
+        flat |= (value or {}) if name in GROUPS else {name: value}
     return flat
 
 
@@ -713,7 +723,7 @@ def by_object(flat: Mapping[str, Any], within: Settings | None = None) -> dict[s
                 f"no setting is named {name!r}; see geogan.settings{suggestion(name, known | {*GROUP_OF})}"
             )
     for group, changes in nested.items():
-        values[group] = replace(values.get(group, getattr(base, group)), **changes)
+        values[group] = replace(values.get(group, getattr(base, group)) or GROUPS[group](), **changes)
     return values
 
 

@@ -96,6 +96,10 @@ class TrainingProgress:
         out = self.log.folder
         if scores["steps"] == resumed_at:
             self.message(f"{out} was trained for {counted(resumed_at, 'step')} already; give more --steps or --minutes")
+        if self.reconstructor.model_.network is None:
+            # The fit without a network has printed its error.
+            self.message(f"{out} is ready")
+            return
         error, units = "no error on withheld observations", f" {scores['units']}" if scores["units"] else ""
         if scores["withheld"] is not None:
             error = f"withheld error {scores['withheld']:.4g}{units} (first guess {scores['first_guess']:.4g})"

@@ -26,7 +26,9 @@ class OpenedInputs:
     notes: Sequence[str]
 
 
-def open_inputs(data: DataConfig, settings: Settings, *, dates: str | None, begins: bool) -> OpenedInputs:
+def open_inputs(
+    data: DataConfig, settings: Settings, *, dates: str | None, begins: bool, skip_bad: bool = False
+) -> OpenedInputs:
     """Open the field with its domain, errors, covariates and clean fields.
 
     Parameters
@@ -37,12 +39,21 @@ def open_inputs(data: DataConfig, settings: Settings, *, dates: str | None, begi
         First and last date of the run that is resumed, in place of the dates of the configuration.
     begins : bool
         Whether training begins. A new training needs domain and static maps; a resumed one has them in the model.
+    skip_bad : bool
+        Take chunks that cannot be read for gaps.
     """
     reading = Reading.of(data.group, data.dims, data.where)
     static = [name for name in settings.covariates if name not in MADE] if begins else []
     maps = open_maps(data.data, static, reading=reading) if static else None
     besides = (*static, *named(data.error_variable or ()))
-    source = open_source(data.data, variable=data.variable, time=dates or data.time, besides=besides, reading=reading)
+    source = open_source(
+        data.data,
+        variable=data.variable,
+        time=dates or data.time,
+        besides=besides,
+        skip_bad=skip_bad,
+        reading=reading,
+    )
     reading = source.reading
     if not data.allow_product:
         source.check_measured()

@@ -1,6 +1,7 @@
 """The options of ``geogan fill``."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -11,8 +12,8 @@ from geogan.cli.options import (
     DataOption,
     Device,
     Dims,
+    Given,
     Group,
-    Model,
     Overwrite,
     Product,
     Seed,
@@ -21,16 +22,38 @@ from geogan.cli.options import (
     Variable,
     Where,
     given_data,
+    pick,
+    takes,
 )
-from geogan.settings import Settings
+from geogan.settings import DataConfig, Settings
+
+# Parameters of the fit of a model, which only a fill without a model has.
+_FITTED = ("domain", "error_variable", "transform", "noise")
 
 
+@takes(DataConfig, Settings, only=_FITTED)
 def fill(
     data: DataArgument = None,
     data_option: DataOption = None,
     *,
-    model: Model,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of a run that geogan train wrote.",
+            show_default="fit a Gaussian to the data, without a network",
+        ),
+    ] = None,
     out: Product,
+    save_model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Without --model: keep the fitted model in this folder, for --append and for other fields.",
+            show_default="none",
+        ),
+    ] = None,
+    given: Given = {},  # noqa: B006 (filled by the decorator)
     variable: Variable = None,
     time: Time = None,
     group: Group = None,
@@ -97,7 +120,10 @@ def fill(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Fill the gaps of a field with a trained model."""
+    """Fill the gaps of a field, with a trained model or with a Gaussian that is fitted to the field.
+
+    Options of the fit (domain, error variable, transform, noise, save-model) go without --model.
+    """
     from geogan.filling import FillOptions, Workers
     from geogan.operators.errors import InputError
     from geogan.pipelines.fill import Selection
@@ -105,14 +131,20 @@ def fill(
 
     if append and overwrite:
         raise InputError("a product is either appended to or overwritten; leave --append or --overwrite out")
-    path = run(
-        given_data(data, data_option),
-        model,
-        out,
-        options=FillOptions(keep_observed, members, max_error, seed, screen),
-        selection=Selection(variable, time, group, dims, where, skip_bad, allow_product),
-        mode="append" if append else "overwrite" if overwrite else "new",
-        workers=Workers(threads, scheduler, workers, device),
-        console=make_console(),
-    )
-    echo(path)
+    beside: dict[str, Any] = {
+        "options": FillOptions(keep_observed, members, max_error, seed, screen),
+        "selection": Selection(variable, time, group, dims, where, skip_bad, allow_product),
+        "mode": "append" if append else "overwrite" if overwrite else "new",
+        "workers": Workers(threads, scheduler, workers, device),
+        "console": make_console(),
+    }
+    paths = given_data(data, data_option)
+    if model is not None:
+        for name in (*given, *(["save_model"] if save_model is not None else [])):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} belongs to the fit of a model, but --model {model} was given; leave one out")
+        echo(run(paths, model, out, **beside))
+        return
+    from geogan.pipelines.fill_without_model import Fitting, fill_without_model
+
+    echo(fill_without_model(paths, out, fitting=pick(Fitting, given, save_model=save_model), **beside))

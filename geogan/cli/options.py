@@ -26,7 +26,10 @@ Given = dict[str, Any]
 
 
 def takes(
-    *kinds: type, leave_out: Collection[str] = (), preset_names: Collection[str] = ()
+    *kinds: type,
+    only: Collection[str] | None = None,
+    leave_out: Collection[str] = (),
+    preset_names: Collection[str] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a verb an option for each field of some settings objects that has one.
 
@@ -34,6 +37,8 @@ def takes(
     ----------
     *kinds : class
         Classes of `geogan.settings`.
+    only : collection of str, optional
+        Names of the fields that the verb has an option for; by default all.
     leave_out : collection of str
         Names of fields that the verb has no option for.
     preset_names : collection of str
@@ -45,7 +50,7 @@ def takes(
             _option(kind, each, or_preset=each.name in preset_names)
             for kind in kinds
             for each in fields(kind)
-            if each.metadata["option"] and each.name not in leave_out
+            if each.metadata["option"] and each.name not in leave_out and (only is None or each.name in only)
         ]
         names = {parameter.name for parameter in made}
 

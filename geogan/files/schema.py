@@ -96,6 +96,24 @@ class ErrorPlan(Strict):
     spread: bool = False
 
 
+class SpreadPlan(Strict):
+    """Arguments of `geogan.model.networks.SpreadTable`."""
+
+    kind: Literal["table"]
+    frames: Frames
+    channels: Bands
+
+
+def _error_kind(content: Any) -> str:
+    has_kind = "kind" in content if isinstance(content, Mapping) else hasattr(content, "kind")
+    return "table" if has_kind else "errors"
+
+
+AnyErrorPlan = Annotated[
+    Annotated[SpreadPlan, Tag("table")] | Annotated[ErrorPlan, Tag("errors")], Discriminator(_error_kind)
+]
+
+
 class CalibrationPoints(Strict):
     """`geogan.model.calibration.Calibration`."""
 
@@ -214,7 +232,7 @@ class ModelText(Strict):
     bands: Annotated[list[Name], Field(max_length=MOST_BANDS)]
     band_units: Annotated[list[Name], Field(max_length=MOST_BANDS)]
     network: Annotated[UNetPlan | SaganPlan, Discriminator("kind")] | None
-    error: ErrorPlan | None
+    error: AnyErrorPlan | None
     calibration: CalibrationPoints
     # Each smoothing step needs two cells of a halo.
     smoothing: Annotated[int, Field(ge=0, le=64)]
@@ -300,6 +318,7 @@ class FillText(BaseModel):
     slab_and_margin: Annotated[list[Count], Field(min_length=2, max_length=2)]
     panel: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
     is_periodic: bool = False
+    network: bool = True
 
 
 class MetricsLine(BaseModel):
@@ -350,7 +369,9 @@ def check(kind: type[BaseModel], content: Any) -> None:
 def _clause(location: tuple[int | str, ...], kind: str, message: str, given: Any) -> str:
     """Return one error of pydantic as a clause."""
     # The alternatives of a union are not entries of the file.
-    name = ".".join(str(part) for part in location if part not in ("simple", "composed", "unet", "sagan"))[:200]
+    name = ".".join(
+        str(part) for part in location if part not in ("simple", "composed", "unet", "sagan", "table", "errors")
+    )[:200]
     if kind == "missing":
         return f"{name} is missing"
     if kind == "extra_forbidden":

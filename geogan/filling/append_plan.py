@@ -310,6 +310,7 @@ def described(opened: OpenJob) -> dict[str, Any]:
     cells, screen = _task_cells(tasks), opened.model.screen
     text |= {} if cells is None else {"panel": cells}
     text |= {} if screen is None or screen.threshold is None else {"screen": screen.threshold}
+    text |= {"network": False} if opened.model.network is None else {}
     return text | ({"is_periodic": True} if tasks.is_periodic else {})
 
 

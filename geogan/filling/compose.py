@@ -289,6 +289,8 @@ def _error_attributes(model: Model, field: xr.DataArray, described: str, units: 
     if "standard_name" in field.attrs:
         attrs["standard_name"] = f"{field.attrs['standard_name']} standard_error"
     attrs["comment"] = "of filled cells; the error of a measurement is not estimated"
+    if model.network is None:
+        attrs["comment"] = f"of the Gaussian posterior, calibrated on withheld observations; {attrs['comment']}"
     is_angle = is_direction(field) and len(model.standardiser.field_bands) < len(model.standardiser.scale)
     if model.standardiser.is_of_directions or is_angle:
         attrs["comment"] = f"circular standard deviation, {attrs['comment']}"

@@ -401,7 +401,8 @@ def _template(opened: OpenJob) -> xr.Dataset:
     template, attrs, trained = opened.template(), opened.source.attrs, opened.model.variable
     template.attrs = {"title": f"{opened.field.attrs.get('long_name', trained)}, gaps filled", **attrs}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    line = f"{now} geogan {version('geogan')}: gaps of {trained} filled with the model {opened.job.digest}"
+    means = "" if opened.model.network is not None else " (a Gaussian fitted to the observations, without a network)"
+    line = f"{now} geogan {version('geogan')}: gaps of {trained} filled with the model {opened.job.digest}{means}"
     template.attrs["history"] = f"{line}\n{attrs.get('history', '')}".strip()
     template.attrs[FILL] = json.dumps(described(opened))
     return template

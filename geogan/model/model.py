@@ -19,7 +19,7 @@ from geogan.fields.units import same_units
 from geogan.fields.variables import is_joined
 from geogan.model.calibration import Calibration
 from geogan.model.member_noise import draws_at
-from geogan.model.networks import ErrorNet, Generator
+from geogan.model.networks import ErrorModel, Generator
 from geogan.model.reconstruct import Networks, Reconstruction, fill_film
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
@@ -63,8 +63,9 @@ class Model:
         Settings of the training, in values of JSON.
     bands, band_units : tuple of str
         Names of the bands, if they have any, and their units, if each has its own (several variables).
-    error : ErrorNet or None
-        Predicts the error; None if no observations could be withheld for its training.
+    error : ErrorNet, SpreadTable or None
+        Predicts the error; None if no observations could be withheld for its training. A model without a generator has
+        the table of its Gaussian posterior.
     calibration : Calibration
         Correction of the predicted error.
     covariates : Covariates or None
@@ -94,7 +95,7 @@ class Model:
     settings: dict[str, Any] = field(default_factory=dict)
     bands: tuple[str, ...] = ()
     band_units: tuple[str, ...] = ()
-    error: ErrorNet | None = None
+    error: ErrorModel | None = None
     calibration: Calibration = Calibration()
     covariates: Covariates | None = None
     observation_error: float | str | None = None

@@ -31,7 +31,7 @@ from geogan.files.tensor_header import FORMAT, Entry, open_tensors
 from geogan.files.user_path import user_path
 from geogan.model.calibration import Calibration
 from geogan.model.model import Model
-from geogan.model.networks import GENERATORS, ErrorNet, Generator
+from geogan.model.networks import GENERATORS, ErrorModel, ErrorNet, Generator, SpreadTable
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
 from geogan.prior import ArchivePrior, GaussianPrior, Prior
@@ -99,7 +99,7 @@ def _describe(model: Model) -> dict[str, Any]:
         "calendar": model.calendar,
         "band_units": list(model.band_units),
         "network": None if model.network is None else _network_plan(model.network),
-        "error": None if model.error is None else _arguments(model.error),
+        "error": None if model.error is None else _error_plan(model.error),
         "calibration": asdict(model.calibration),
         "smoothing": model.smoothing,
         "prior": None if model.prior is None else _prior_numbers(model.prior),
@@ -154,7 +154,7 @@ def _model(tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> Model:
         network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     error = None
     if text["error"] is not None:
-        error = ErrorNet(**text["error"])
+        error = _error_model(text["error"])
         error.load_state_dict(without_prefix("error", tensors))
         error = error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     covariates = None
@@ -267,11 +267,13 @@ def _expected_header(text: Mapping[str, Any], header: Mapping[str, Entry]) -> di
     for part, plan in parts.items():
         if plan is None:
             continue
-        for name, wanted in (("frames", text["frames"]), ("channels", bands), ("extras", extras)):
+        # A table of the posterior sees no covariates.
+        shown = plan.get("extras", 0) if plan.get("kind") == "table" else extras
+        for name, wanted in (("frames", text["frames"]), ("channels", bands), ("extras", shown)):
             if plan.get(name, 0) != wanted:
                 raise ValueError(f"{part}.{name} is {plan.get(name, 0)}, where the model has {wanted}")
         with torch.device("meta"):
-            network = _network(plan) if part == "network" else ErrorNet(**plan)
+            network = _network(plan) if part == "network" else _error_model(plan)
         expected |= {
             f"{part}.{name}": Entry(DTYPE_NAMES[tensor.dtype], tuple(tensor.shape))
             for name, tensor in network.state_dict().items()
@@ -311,7 +313,17 @@ def _network_plan(network: Generator) -> dict[str, Any]:
     return {"kind": kind} | _arguments(network)
 
 
-def _arguments(network: Generator | ErrorNet) -> dict[str, Any]:
+def _error_plan(error: ErrorModel) -> dict[str, Any]:
+    """Return the arguments of the constructor of what predicts the error, with its kind unless that is a network."""
+    return ({"kind": "table"} if isinstance(error, SpreadTable) else {}) | _arguments(error)
+
+
+def _error_model(plan: Mapping[str, Any]) -> ErrorModel:
+    arguments = dict(plan)
+    return ErrorNet(**arguments) if arguments.pop("kind", None) is None else SpreadTable(**arguments)
+
+
+def _arguments(network: Generator | ErrorModel) -> dict[str, Any]:
     """Return the arguments of a network's constructor, which are attributes of the same names."""
     return {name: getattr(network, name) for name in inspect.signature(type(network)).parameters}
 

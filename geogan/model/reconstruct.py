@@ -13,7 +13,7 @@ from torch import Tensor
 from geogan.fields.circle import around as seen_around
 from geogan.fields.circle import rim_of
 from geogan.model.member_smoothing import REACH, smoothed
-from geogan.model.networks import ErrorNet, Generator
+from geogan.model.networks import ErrorModel, Generator
 from geogan.prior import Film, Prior, nearness, trust
 
 
@@ -25,7 +25,7 @@ class Networks:
     ----------
     generator : Generator or None
         None returns the first guess.
-    error : ErrorNet or None
+    error : ErrorNet, SpreadTable or None
         Predicts the standard deviation of the error; None for no prediction.
     smoothing : int
         Smoothing steps of the members' deviations, see :func:`geogan.model.member_smoothing.smoothed`.
@@ -36,7 +36,7 @@ class Networks:
     """
 
     generator: Generator | None
-    error: ErrorNet | None = None
+    error: ErrorModel | None = None
     smoothing: int = 0
     precision: torch.dtype = torch.float32
     batch_cells: int | None = None
@@ -127,7 +127,7 @@ def frames_of_windows(dates: slice, count: int, frames: int) -> slice:
 
 
 def _over_windows(
-    network: Generator | ErrorNet,
+    network: Generator | ErrorModel,
     film: Film,
     *,
     beside: Tensor | None = None,
@@ -141,7 +141,7 @@ def _over_windows(
 
     Parameters
     ----------
-    network : Generator or ErrorNet
+    network : Generator, ErrorNet or SpreadTable
         The result of an error network is squared: variances are averaged.
     film : Film
     beside : Tensor, shape (T, C, H, W), optional
@@ -174,7 +174,7 @@ def _over_windows(
             place = domain.expand(len(part), -1, -1, -1, -1)
             inputs = (film.values[part], mask[part], guess[part])
             extra = None if film.covariates is None else film.covariates[part[:, network.frames // 2]]
-            if isinstance(network, ErrorNet):
+            if isinstance(network, ErrorModel):
                 assert beside is not None
                 near = None if film.near is None else film.near[part]
                 result = apply(*inputs, beside[part], place, extra, near).float().square()

@@ -2,13 +2,15 @@
 
 A product ``sst.zarr`` is written to ``.sst.zarr.partial`` in the same folder until it is complete. The partial folder
 holds ``lock``, ``product.json`` (the state: digest, sizes, chunks), ``store.zarr`` (the chunks), ``done.jsonl`` (the
-regions that are on disk) and ``source.json`` (the state of the source when these were last compared with it).
+regions that are on disk) and ``source.json`` (the state of the source when these were last compared with it). A fill
+without a given model also keeps the model that it fitted there, in ``model``, and in ``fitted.json`` what the model was
+fitted to.
 """
 
 import os
 import shutil
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,14 @@ from geogan.files.lock import take_lock
 from geogan.files.plain_file import read_json
 from geogan.files.schema import PartialText, check
 from geogan.files.swap import flush
+from geogan.operators.errors import InputError
 from geogan.product.chunk_store import ChunkStore
+from geogan.product.done_record import count_done
 from geogan.product.output import has_digest, mark_of
 
 STATE, SOURCE = "product.json", "source.json"
+# The model that was fitted for a product, and what it was fitted to.
+MODEL, FITTED = "model", "fitted.json"
 # The name of STATE once the product is complete and its partial folder is being removed.
 _FINISHED = "finished.json"
 
@@ -125,6 +131,47 @@ def _was_being_removed(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     return isinstance(state, dict) and state.get("mark") == mark_of(path)
+
+
+@contextmanager
+def fitting_folder(path: Path) -> Iterator[Path]:
+    """Hold the lock of a product while a model is fitted for it.
+
+    Parameters
+    ----------
+    path : Path
+        Name of the product, as `geogan.product.check_output` returns it.
+
+    Yields
+    ------
+    partial : Path
+        The partial folder, in which ``model`` and ``fitted.json`` stay until the product is complete. If an exception
+        is raised before the product was begun, the folder is removed.
+
+    Raises
+    ------
+    InputError
+        If another process is writing the product, or something else has the name of the partial folder.
+    """
+    partial = partial_folder(path)
+    with writing(path):
+        if not is_ours(partial):
+            raise InputError(f"{partial} is in the way and is not a partial product of geogan; move it first")
+        lock = take_lock(partial, path)
+    try:
+        yield partial
+    except BaseException:
+        if read_state(partial) is None:
+            remove_folder(partial)
+        raise
+    finally:
+        os.close(lock)
+
+
+def regions_done(path: Path) -> int:
+    """Return the number of regions of a partial product that are finished; 0 without a partial product."""
+    partial = partial_folder(path)
+    return 0 if read_state(partial) is None else count_done(partial)
 
 
 def clear_leftovers(path: Path) -> None:

@@ -27,6 +27,8 @@ from geogan.product.done_record import DoneRecord, count_done
 from geogan.product.encoding import add_attribute, consolidate, write_netcdf, write_template
 from geogan.product.output import check_output, container_of, mark_of
 from geogan.product.partial import (
+    FITTED,
+    MODEL,
     SOURCE,
     STATE,
     chunk_store,
@@ -393,7 +395,7 @@ def _check_discardable(path: Path, *, overwrite: bool, after: str | None) -> Non
 def _create(path: Path, template: xr.Dataset, state: Mapping[str, Any]) -> None:
     """Create the partial folder of a product: metadata and coordinates on disk, no chunks of variables."""
     partial = partial_folder(path)
-    empty_folder(partial)
+    empty_folder(partial, keep=("lock", MODEL, FITTED))
     # A template made from another product may hold that product's inputs.
     bare = template.assign_attrs({})
     bare.attrs.pop(INPUTS, None)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from geogan.archive import Archive
 from geogan.model import Calibration, Ensemble, Networks, Reconstruction, reconstruct
-from geogan.model.networks import ErrorNet, Generator
+from geogan.model.networks import ErrorModel, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.prior import Film, Prior, nearness, trust
@@ -179,7 +179,7 @@ class Judge:
         return self.scores(network, precision=precision)[0]
 
     def scores(
-        self, network: Generator | None, error: ErrorNet | None = None, *, precision: torch.dtype = torch.float32
+        self, network: Generator | None, error: ErrorModel | None = None, *, precision: torch.dtype = torch.float32
     ) -> tuple[float, float | None]:
         """Return the root mean square error, and the loss of the network that predicts it.
 
@@ -206,7 +206,7 @@ class Judge:
         return _root(square / weights - self.floor), None if error is None else loss / self.cells
 
     def residuals(
-        self, network: Generator | None, error: ErrorNet, *, precision: torch.dtype = torch.float32
+        self, network: Generator | None, error: ErrorModel, *, precision: torch.dtype = torch.float32
     ) -> Residuals:
         """Return errors on the withheld cells, and their predicted standard deviations.
 
@@ -231,7 +231,7 @@ class Judge:
     def ensembles(
         self,
         network: Generator | None,
-        error: ErrorNet,
+        error: ErrorModel,
         calibration: Calibration,
         *,
         precision: torch.dtype = torch.float32,
@@ -254,7 +254,7 @@ class Judge:
             )
 
     def _residuals(
-        self, network: Generator | None, error: ErrorNet | None, precision: torch.dtype
+        self, network: Generator | None, error: ErrorModel | None, precision: torch.dtype
     ) -> Iterator[Residual]:
         for film in self.films:
             film, filled = self._filled(film, network, error, precision)
@@ -285,7 +285,7 @@ class Judge:
         self,
         film: Film,
         network: Generator | None,
-        error: ErrorNet | None,
+        error: ErrorModel | None,
         precision: torch.dtype,
         *,
         has_members: bool = False,

@@ -56,25 +56,21 @@ def best_model(first: Model, state: TrainState, archive: Archive, judge: Judge |
     )
 
 
-def first_guess_model(first: Model, archive: Archive, judge: Judge | None) -> Model:
-    """Return the model of a grid too thin for a network: the first guess alone, with its scores."""
+def first_guess_scores(first: Model, archive: Archive, judge: Judge | None) -> dict[str, Any]:
+    """Return the scores of a model without a network."""
     unit, _ = archive.standardiser.error_unit(first.units)
     error = None if judge is None else judge.guessed * unit
-    return replace(
-        first,
-        settings=dict(first.settings) | {"dates": len(archive.days)},
-        scores=_scores(first, archive)
-        | {
-            "withheld": error,
-            "first_guess": error,
-            "judged_by": None if judge is None else "withheld observations",
-            "judged": error,
-            "cells": None if judge is None else judge.cells,
-            "step": 0,
-            "steps": 0,
-            "seconds": 0.0,
-        },
-    )
+    by_clouds = judge is not None and not judge.by_noise
+    return _scores(first, archive) | {
+        "withheld": error if by_clouds else None,
+        "first_guess": error if by_clouds else None,
+        "judged_by": None if judge is None else f"withheld {'observations' if by_clouds else 'noise'}",
+        "judged": error,
+        "cells": judge.cells if judge is not None and by_clouds else None,
+        "step": 0,
+        "steps": 0,
+        "seconds": 0.0,
+    }
 
 
 def _scores(first: Model, archive: Archive) -> dict[str, Any]:

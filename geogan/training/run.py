@@ -19,7 +19,7 @@ from geogan.training.block_pool import BlockPool
 from geogan.training.blocks import BLOCK_SIDE, BlockContent, BlockMaker, block_dates
 from geogan.training.checkpoint import Checkpoint, Saver
 from geogan.training.judge import Judge, Selection, is_divided, judged_by_noise
-from geogan.training.learned import best_model, first_guess_model, with_calibration, with_scores
+from geogan.training.learned import best_model, with_calibration, with_scores
 from geogan.training.loop import Progress, train
 from geogan.training.preparation import is_thin
 from geogan.training.setup import Training, shared_model
@@ -28,6 +28,7 @@ from geogan.training.state import TrainState
 from geogan.training.state_file import load_state
 from geogan.training.step import Problem
 from geogan.training.windows import WindowSampler
+from geogan.training.without_network import model_without_network, outlook
 
 
 def train_model(
@@ -54,8 +55,8 @@ def train_model(
     """
     saver = Saver(checkpoint, training.ranks)
     report = progress if progress and training.ranks.first else lambda record, unit: None
-    if is_thin(training.archive.domain):
-        return _first_guess_alone(training, saver, report)
+    if training.settings.network is None or is_thin(training.archive.domain):
+        return _without_network(training, saver, report)
     with torch_threads(1):
         state = start_state(
             training.first,
@@ -220,18 +221,21 @@ def _arithmetic(training: Training) -> Arithmetic:
     return Arithmetic(precisions[int(which)], int(threads))
 
 
-def _first_guess_alone(training: Training, saver: Saver, report: Callable[[Progress, float], None]) -> Model:
-    """Return the first guess alone as the model of a grid too thin for a network."""
-    height, width = training.archive.domain.shape
-    training.message(
-        f"the grid has {height} x {width} cells, fewer than a network needs each way: it is filled by the first "
-        "guess alone, without a predicted error"
-    )
+def _without_network(training: Training, saver: Saver, report: Callable[[Progress, float], None]) -> Model:
+    """Return the first guess alone as the model: no network is asked for, or the grid is too thin for one."""
+    archive, first = training.archive, training.first
+    if training.settings.network is not None:
+        height, width = archive.domain.shape
+        training.message(
+            f"the grid has {height} x {width} cells, fewer than a network needs each way: it is filled by the first "
+            "guess alone"
+        )
     model = None
     if training.ranks.first:
         with torch_threads(1):
-            judge, _ = _judges(training)
-        model = first_guess_model(training.first, training.archive, judge)
+            judge = _judge_without_network(training)
+            model = model_without_network(first, archive, judge, seed=training.settings.seed)
+        training.message(outlook(first, archive, judge))
         saver.discard_replaced()
         nothing = Progress(
             step=0, seconds=0.0, losses={}, score=None, best_score=math.nan, steps_per_second=0.0, waited=0.0
@@ -239,3 +243,11 @@ def _first_guess_alone(training: Training, saver: Saver, report: Callable[[Progr
         report(nothing, training.unit)
         saver.save_model(lambda: model)
     return shared_model(model, training.ranks)
+
+
+def _judge_without_network(training: Training) -> Judge | None:
+    """Return what the error of the first guess is calibrated by; None if nothing is withheld."""
+    first, archive = training.first, training.archive
+    if len(first.withheld.dates) or judged_by_noise(archive, first.operator):
+        return Judge.of(archive, first.operator, first.prior, frames=1)
+    return None

@@ -34,6 +34,7 @@ def start_state(
         Processes of the training; all start with the weights of the first one.
     """
     network, objective, training = settings.network, settings.objective, settings.training
+    assert network is not None
     sizes: dict[str, Any] = {
         "frames": first.frames,
         "channels": len(first.standardiser.scale),

@@ -1,4 +1,4 @@
-"""The networks: generators, discriminators and the error network."""
+"""The networks: generators, discriminators and what predicts the error."""
 
 from collections.abc import Callable
 
@@ -6,17 +6,22 @@ from geogan.model.networks.discriminator import Discriminator
 from geogan.model.networks.error import ErrorNet
 from geogan.model.networks.protocol import Critic, Generator
 from geogan.model.networks.sagan import SaganDiscriminator, SaganGenerator
+from geogan.model.networks.spread_table import SpreadTable
 from geogan.model.networks.unet import UNet
 
 # By their names on the command line; all take frames, channels and width.
 GENERATORS: dict[str, Callable[..., Generator]] = {"unet": UNet, "sagan": SaganGenerator}
 DISCRIMINATORS: dict[str, Callable[..., Critic]] = {"convolutional": Discriminator, "sagan": SaganDiscriminator}
+ErrorModel = ErrorNet | SpreadTable
+"""What predicts the standard deviation of the error: a trained network, or the table of a Gaussian posterior."""
 
 __all__ = [
     "DISCRIMINATORS",
     "GENERATORS",
     "Critic",
     "Discriminator",
+    "ErrorModel",
     "ErrorNet",
     "Generator",
+    "SpreadTable",
 ]
