@@ -202,6 +202,11 @@ class Scores(Strict):
     step: BestStep | None = None
     steps: Count | None = None
     seconds: NotNegative | None = None
+    # Share of the first guess's error that the network gained, and the 90 % interval of the share.
+    gain: Score | None = None
+    gain_low: Score | None = None
+    gain_high: Score | None = None
+    clouds: Count | None = None
 
 
 def _settings(content: Any) -> Any:

@@ -205,6 +205,20 @@ class Judge:
                 loss += float(error_likelihood(std, squares, everywhere, error.scale, residual.noise)) * len(std)
         return _root(square / weights - self.floor), None if error is None else loss / self.cells
 
+    def paired_squares(self, network: Generator | None, *, precision: torch.dtype = torch.float32) -> np.ndarray:
+        """Return the squared errors of a network and of the first guess, summed over the withheld cells of each film.
+
+        Returns
+        -------
+        squares : ndarray, shape (N, 2)
+            Weighted sums, without the known squared errors of the observations.
+        """
+        rows = []
+        for residual in self._residuals(network, None, precision):
+            both = (residual.error, residual.first_guess)
+            rows.append([float((residual.weight * (part**2 - residual.noise**2)).sum()) for part in both])
+        return np.array(rows)
+
     def residuals(
         self, network: Generator | None, error: ErrorModel, *, precision: torch.dtype = torch.float32
     ) -> Residuals:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 
 from geogan.compute.threads import side_by_side, torch_threads
@@ -18,6 +19,7 @@ from geogan.training.arithmetic import Arithmetic, choose_arithmetic
 from geogan.training.block_pool import BlockPool
 from geogan.training.blocks import BLOCK_SIDE, BlockContent, BlockMaker, block_dates
 from geogan.training.checkpoint import Checkpoint, Saver
+from geogan.training.gain import advice, gain_sentence, measure_gain
 from geogan.training.judge import Judge, Selection, is_divided, judged_by_noise
 from geogan.training.learned import best_model, with_calibration, with_scores
 from geogan.training.loop import Progress, train
@@ -81,10 +83,13 @@ def train_model(
             def best() -> Model:
                 return best_model(training.first, state, training.archive, judge, arithmetic)
 
-            _run_loop(training, state, pool, judge, arithmetic, best, saver=saver, report=report)
+            history = _run_loop(training, state, pool, judge, arithmetic, best, saver=saver, report=report)
         model = None
         if training.ranks.first:
             model = with_calibration(with_scores(best(), calibrating, training.unit), calibrating)
+            model = _with_gain(model, training, calibrating, has_chosen=calibrating is judge)
+            if judge is not None:
+                training.message(advice(history, cooling=training.settings.training.cooling))
             saver.save_model(lambda: model)
         return shared_model(model, training.ranks)
 
@@ -99,10 +104,19 @@ def _run_loop(
     *,
     saver: Saver,
     report: Callable[[Progress, float], None],
-) -> None:
-    """Train until the budget is spent; report, save, and keep the best weights of a training that is interrupted."""
+) -> list[tuple[int, float]]:
+    """Train until the budget is spent; report, save, and keep the best weights of a training that is interrupted.
+
+    Returns
+    -------
+    history : list of (int, float)
+        Step and error of each validation.
+    """
+    history = []
     try:
         for record in _steps(training, state, pool, judge, arithmetic):
+            if record.score is not None:
+                history.append((record.step, record.score))
             if record.step == 0:
                 saver.discard_replaced()
             # Before the first save: a run that is killed can only be begun again once it is described.
@@ -129,6 +143,27 @@ def _run_loop(
         raise
     if state.best:
         saver.save(best, state)
+    return history
+
+
+def _with_gain(model: Model, training: Training, judge: Judge | None, *, has_chosen: bool) -> Model:
+    """Return the model with its gain over the first guess in its scores, which a message tells too."""
+    if judge is None or judge.by_noise or training.first.prior is None:
+        return model
+    # A generator of its own, so that the bootstrap does not depend on the course of the training.
+    random = np.random.default_rng([training.settings.seed, 0x6A1])
+    gain = measure_gain(judge, model.network, random=random, precision=getattr(torch, model.precision))
+    if gain is None:
+        return model
+    training.message(gain_sentence(gain, has_chosen=has_chosen))
+    has_interval = not np.isnan(gain.low)
+    scores = {
+        "gain": gain.share,
+        "gain_low": gain.low if has_interval else None,
+        "gain_high": gain.high if has_interval else None,
+        "clouds": gain.clouds,
+    }
+    return replace(model, scores=model.scores | scores)
 
 
 def _steps(

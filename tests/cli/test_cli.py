@@ -16,6 +16,7 @@ from geogan.cli import app
 from geogan.evaluation import METHODS
 from geogan.evaluation.methods import DEFAULT_METHODS
 from geogan.operators.errors import InputError
+from geogan.pipelines.fill_without_model import Fitting
 from geogan.presets import preset_settings
 from geogan.settings import GROUPS, DataConfig, Settings
 
@@ -145,6 +146,17 @@ def test_the_other_verbs_pass_on_their_options(calls):
     assert demo == ((Path("demo"),), {"days": 160, "size": 32, "minutes": 0.5, "seed": 0, "threads": None})
 
 
+def test_a_fill_without_a_model_passes_on_the_options_of_its_fit(monkeypatch):
+    recorded = []
+    module = import_module("geogan.pipelines.fill_without_model")
+    monkeypatch.setattr(module, "fill_without_model", lambda *args, **named: recorded.append((args, named)))
+    run("fill", "a.nc", "--out", "f.nc", "--domain", "sea", "--noise", 0.2, "--transform", "log",
+        "--error-variable", "e", "--save-model", "kept", "--seed", 4, "--append")  # fmt: skip
+    ((args, named),) = recorded
+    assert args == (["a.nc"], Path("f.nc")) and named["mode"] == "append" and named["options"].seed == 4
+    assert named["fitting"] == Fitting("sea", "e", "log", 0.2, Path("kept"))
+
+
 def test_info_as_json_is_json(calls):
     result = run("info", "a.nc", "--json")
     assert json.loads(result.stdout) == {"kind": "data"}
@@ -170,6 +182,8 @@ def test_pipelines_take_the_options_of_their_verbs(verb):
         # Options of settings objects reach their fields, by construction.
         accepted |= {option.name for kind in (DataConfig, Settings, *GROUPS.values()) for option in fields(kind)}
         accepted |= {"operator", "preset", "resume"}
+    if verb == "fill":
+        accepted |= {option.name for option in fields(Fitting)}
     if verb == "info":
         accepted |= {"json"}  # the verb prints it
     accepted |= {"append", "overwrite"} if "mode" in accepted else set()
@@ -236,7 +250,7 @@ def test_a_closed_pipe_is_not_an_error(tmp_path):
 
 def test_usage_errors_and_version():
     result = run("fill", "--data", "a.nc")
-    assert result.exit_code == 2 and "Missing option '--model'" in result.stderr
+    assert result.exit_code == 2 and "Missing option '--out'" in result.stderr
     assert run("corrupt", "--data", "a.nc", "--out", "b.nc", "--seed", "x").exit_code == 2
     assert run("train", "--data", "a.nc", "--batch", 0).exit_code == 2
     assert run("--version").stdout.startswith("geogan ")
