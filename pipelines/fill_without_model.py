@@ -26,8 +26,7 @@ from geogan.operators.errors import InputError
 from geogan.pipelines.fill import Data, Mode, Selection, fill
 from geogan.pipelines.train_progress import TrainingProgress
 from geogan.pipelines.training_inputs import open_inputs
-from geogan.product import FITTED, check_output, fitting_folder, regions_done
-from geogan.product import MODEL as MODEL_FOLDER
+from geogan.product import FittingFolder, check_output, fitting_folder
 from geogan.reconstructor import Reconstructor
 from geogan.settings import DataConfig, Settings, TrainConfig
 from geogan.training import Checkpoint, RunLog, settings_json
@@ -103,26 +102,28 @@ def fill_without_model(
     if fitting.save_model is not None:
         check_apart(fitting.save_model, {"--data": data, "--out": place}, what="the run")
     steady_memory()
-    with fitting_folder(place) as partial:
-        model, asked = partial / MODEL_FOLDER, _question(config, settings)
-        if not _is_answered(partial, asked, has_begun=regions_done(place) > 0):
-            if regions_done(place) and mode != "overwrite":
+    with fitting_folder(place) as folder:
+        asked = _question(config, settings)
+        if not _is_answered(folder, asked):
+            if folder.regions_done and mode != "overwrite":
                 raise InputError(
                     f"{place} was begun from other data, with another model or with other options, and "
-                    f"{regions_done(place)} of its regions are finished; give that command again to resume it, or "
+                    f"{folder.regions_done} of its regions are finished; give that command again to resume it, or "
                     "--overwrite to begin anew"
                 )
             _check_save(fitting.save_model, None, overwrite=mode == "overwrite")
-            (partial / FITTED).unlink(missing_ok=True)
-            if model.exists():
-                shutil.rmtree(model)
-            _fit(config, settings, model, skip_bad=selection.skip_bad, device=workers.device, console=console)
+            folder.record.unlink(missing_ok=True)
+            if folder.model.exists():
+                shutil.rmtree(folder.model)
+            _fit(config, settings, folder.model, skip_bad=selection.skip_bad, device=workers.device, console=console)
             # Written last: a model without it is fitted again.
-            write_text(partial / FITTED, json.dumps(asked))
+            write_text(folder.record, json.dumps(asked))
         if fitting.save_model is not None:
-            _check_save(fitting.save_model, model, overwrite=mode == "overwrite")
-            _copy_run(model, user_path(fitting.save_model))
-    return fill(data, model, place, options=options, selection=selection, mode=mode, workers=workers, console=console)
+            _check_save(fitting.save_model, folder.model, overwrite=mode == "overwrite")
+            _copy_run(folder.model, user_path(fitting.save_model))
+    return fill(
+        data, folder.model, place, options=options, selection=selection, mode=mode, workers=workers, console=console
+    )
 
 
 def _configured(
@@ -167,18 +168,18 @@ def _question(config: DataConfig, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _is_answered(partial: Path, asked: dict[str, Any], *, has_begun: bool) -> bool:
-    """Return whether a partial folder holds the model that is asked for.
+def _is_answered(folder: FittingFolder, asked: dict[str, Any]) -> bool:
+    """Return whether a folder holds the model that is asked for.
 
     Once regions are filled with it, it stays the model of the product where the archive changes.
     """
     try:
-        found = read_json(partial / FITTED)
+        found = read_json(folder.record)
     except (OSError, ValueError):
         return False
-    if not isinstance(found, dict) or not is_run(partial / MODEL_FOLDER):
+    if not isinstance(found, dict) or not is_run(folder.model):
         return False
-    if has_begun:
+    if folder.regions_done:
         return found | {"state": None} == asked | {"state": None}
     return found == asked and asked["state"] is not None
 
@@ -194,7 +195,7 @@ def _fit(
         for note in opened.notes:
             report.message(note)
         reconstructor.fit(
-            opened.field,
+            opened.field.array,
             **opened.beside,
             checkpoint=Checkpoint(folder, overwrite=True),
             progress=report.show,

@@ -3,13 +3,12 @@
 from geogan.product.checksums import date_checksums
 from geogan.product.dataset import write_dataset
 from geogan.product.output import check_output, container_of, has_digest
-from geogan.product.partial import FITTED, MODEL, fitting_folder, is_finished, is_resumable, open_partial, regions_done
+from geogan.product.partial import FittingFolder, fitting_folder, is_finished, is_resumable, open_partial
 from geogan.product.previous import PreviousProduct
 from geogan.product.product import Product
 
 __all__ = [
-    "FITTED",
-    "MODEL",
+    "FittingFolder",
     "PreviousProduct",
     "Product",
     "check_output",
@@ -20,6 +19,5 @@ __all__ = [
     "is_finished",
     "is_resumable",
     "open_partial",
-    "regions_done",
     "write_dataset",
 ]

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from geogan.files.attributes import PRODUCT
 from geogan.files.disk import writing
@@ -133,8 +133,26 @@ def _was_being_removed(path: Path) -> bool:
     return isinstance(state, dict) and state.get("mark") == mark_of(path)
 
 
+class FittingFolder(NamedTuple):
+    """Where a model that is fitted for a product stays until the product is complete.
+
+    Attributes
+    ----------
+    model : Path
+        Folder of the model.
+    record : Path
+        JSON file that says what the model was fitted to.
+    regions_done : int
+        Finished regions of the partial product.
+    """
+
+    model: Path
+    record: Path
+    regions_done: int
+
+
 @contextmanager
-def fitting_folder(path: Path) -> Iterator[Path]:
+def fitting_folder(path: Path) -> Iterator[FittingFolder]:
     """Hold the lock of a product while a model is fitted for it.
 
     Parameters
@@ -144,9 +162,8 @@ def fitting_folder(path: Path) -> Iterator[Path]:
 
     Yields
     ------
-    partial : Path
-        The partial folder, in which ``model`` and ``fitted.json`` stay until the product is complete. If an exception
-        is raised before the product was begun, the folder is removed.
+    folder : FittingFolder
+        Inside the partial folder, which is removed if an exception is raised before the product was begun.
 
     Raises
     ------
@@ -159,19 +176,14 @@ def fitting_folder(path: Path) -> Iterator[Path]:
             raise InputError(f"{partial} is in the way and is not a partial product of geogan; move it first")
         lock = take_lock(partial, path)
     try:
-        yield partial
+        done = 0 if read_state(partial) is None else count_done(partial)
+        yield FittingFolder(partial / MODEL, partial / FITTED, done)
     except BaseException:
         if read_state(partial) is None:
             remove_folder(partial)
         raise
     finally:
         os.close(lock)
-
-
-def regions_done(path: Path) -> int:
-    """Return the number of regions of a partial product that are finished; 0 without a partial product."""
-    partial = partial_folder(path)
-    return 0 if read_state(partial) is None else count_done(partial)
 
 
 def clear_leftovers(path: Path) -> None:
