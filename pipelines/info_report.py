@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from geogan.fields.durations import duration
+from geogan.fields.durations import duration, rate
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-# JSON holds these durations in days, as their names state; a table shows them in the unit that suits them.
+# JSON holds these durations and rates in days, as their names state; a table shows them in the unit that suits them.
 _IN_DAYS = ("median_step_days", "persistence_days")
+_PER_DAY = ("drift_rows_per_day", "drift_columns_per_day")
 
 
 def print_report(description: Mapping[str, Any], console: "Console") -> None:
@@ -35,6 +36,8 @@ def _table(title: str, section: dict[str, Any]) -> "Table":
     for name, value in section.items():
         if name in _IN_DAYS and isinstance(value, float):
             name, value = name.removesuffix("_days"), duration(value)
+        elif name in _PER_DAY and isinstance(value, float):
+            name, value = name.removesuffix("_per_day"), rate(value)
         # Rules for missing values are named like attributes, which keep their underscores.
         table.add_row(Text(name if title == "gaps" else name.replace("_", " ")), Text(_text(name, value)))
     return table

@@ -1,4 +1,4 @@
-"""Durations in words."""
+"""Durations and rates in words."""
 
 import math
 
@@ -31,3 +31,22 @@ def duration(days: float) -> str:
     count = days / length
     text = f"{count:.0f}" if abs(count) >= 100 else f"{count:.3g}"
     return f"{text} {unit}" if text == "1" else f"{text} {unit}s"
+
+
+def rate(per_day: float) -> str:
+    """Return a rate in words: per day, hour, minute or second, of at most 24 where that is possible.
+
+    Parameters
+    ----------
+    per_day : float
+        Of either sign.
+
+    Examples
+    --------
+    >>> [rate(per_day) for per_day in (1.25, 337.3, -86400.0)]
+    ['1.25 per day', '14.1 per hour', '-1 per second']
+    """
+    if not math.isfinite(per_day):
+        return "unknown"
+    unit, length = next((pair for pair in _UNITS if abs(per_day) * pair[1] <= 24.0), _UNITS[-1])
+    return f"{per_day * length:.3g} per {unit}"

@@ -7,7 +7,7 @@ from runs import QUICK, make_reconstructor
 from typer.testing import CliRunner
 
 from geogan.cli import app
-from geogan.fields.durations import duration
+from geogan.fields.durations import duration, rate
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,20 @@ from geogan.fields.durations import duration
 )  # fmt: skip
 def test_words(days, words):
     assert duration(days) == words
+
+
+@pytest.mark.parametrize(
+    ("per_day", "words"),
+    [
+        (0.0, "0 per day"),
+        (-2.5, "-2.5 per day"),
+        (24.0, "24 per day"),
+        (336.0, "14 per hour"),
+        (1440.0, "1 per minute"),
+    ],
+)
+def test_rates_in_words(per_day, words):
+    assert rate(per_day) == words
 
 
 @pytest.mark.parametrize(("minutes", "words"), [(10, "10 minutes"), (60, "1 hour"), (720, "12 hours"), (1440, "1 day")])
