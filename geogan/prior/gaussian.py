@@ -33,7 +33,7 @@ from torch import Tensor
 
 from geogan.operators.errors import InputError
 from geogan.prior import multigrid
-from geogan.prior.motion import Drift, MovingGrid
+from geogan.prior.motion import Drift, MovingGrid, Stretch, stretches
 from geogan.prior.trust import trust
 
 
@@ -253,7 +253,12 @@ class GaussianPrior:
             guess, deviations = self._solve(problem.with_frames_as_entries(), stop)
             return guess.view_as(values), deviations.view(len(deviations), *values.shape)
         if self.is_moving and values.shape[1] > 1:
-            return self._solve_moving(problem, stop)
+            guesses, members = [], []
+            for stretch in self.stretches(days, (values.shape[-2], values.shape[-1])):
+                guess, deviations = self._solve_moving(problem.dates(stretch.read), stop)
+                guesses.append(guess[:, stretch.inner])
+                members.append(deviations[:, :, stretch.inner])
+            return torch.cat(guesses, 1), torch.cat(members, 2)
         system = self.system(_fold(mask), domain, days)
         finest = system.grids[0]
         guess = multigrid.solve(
@@ -307,6 +312,11 @@ class GaussianPrior:
             draws.append(self.amplitude * field(solve(right, start=None, tolerance=stop.deviation_tolerance)))
         stacked = torch.stack(draws) if draws else values.new_empty(0, *values.shape)
         return field(guess), stacked
+
+    def stretches(self, days: Tensor, shape: tuple[int, int]) -> list[Stretch]:
+        """Return the dates that are solved together on one moving grid each; parameters as for :meth:`moving_grid`."""
+        drift = Drift(self.drift_y, self.drift_x)
+        return stretches(drift, days, shape, persistence=self.persistence, is_periodic=self.is_periodic)
 
     def moving_grid(self, days: Tensor, shape: tuple[int, int]) -> MovingGrid:
         """Return the grid that drifts along with the field.
@@ -435,6 +445,17 @@ class _Problem(NamedTuple):
             self.days,
             None if self.noise is None else self.noise.flip(-1),
             None if self.start is None else self.start.flip(-1),
+        )
+
+    def dates(self, t: slice) -> _Problem:
+        """Return the problem of some dates."""
+        return _Problem(
+            self.values[:, t],
+            self.mask[:, t],
+            self.domain,
+            self.days[..., t],
+            None if self.noise is None else self.noise[:, :, :, t],
+            None if self.start is None else self.start[:, t],
         )
 
     def with_frames_as_entries(self) -> _Problem:

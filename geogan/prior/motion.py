@@ -24,6 +24,10 @@ from torch import Tensor
 INDEPENDENT = 12.0
 # Cells that an interpolation reads before and after the place between two cells.
 TAPS = 2
+# A larger grid of more than so many times the cells of the field is avoided: its dates are solved in stretches.
+MOST_GROWTH = 6.0
+# E-folding times before and after a stretch whose observations are used.
+MARGIN = 3.0
 
 
 class Drift(NamedTuple):
@@ -31,6 +35,58 @@ class Drift(NamedTuple):
 
     y: float
     x: float
+
+
+class Stretch(NamedTuple):
+    """Dates that are solved together."""
+
+    core: slice  # dates to keep, counted from the first of all dates
+    read: slice  # dates whose observations are used
+
+    @property
+    def inner(self) -> slice:
+        """Dates to keep, counted from the first that is read."""
+        return slice(self.core.start - self.read.start, self.core.stop - self.read.start)
+
+
+def stretches(
+    drift: Drift, days: Tensor, shape: tuple[int, int], *, persistence: float, is_periodic: bool = False
+) -> list[Stretch]:
+    """Cut dates into stretches so that the larger grid of each is not many times as large as the field.
+
+    A stretch reads the dates within some e-folding times of its own, unless all that they see has left the field.
+
+    Parameters
+    ----------
+    drift, days, shape, persistence, is_periodic
+        As for :meth:`MovingGrid.of`.
+
+    Examples
+    --------
+    >>> days = torch.arange(60.0)
+    >>> len(stretches(Drift(1.0, 0.0), days, (40, 40), persistence=4.0))
+    1
+    >>> stretches(Drift(8.0, 0.0), days, (40, 40), persistence=1.0)[1]
+    Stretch(core=slice(6, 12, None), read=slice(3, 15, None))
+    """
+    days = days.cpu().double()
+    days = days[None] if days.ndim == 1 else days
+    sizes = [size for size, is_circle in zip(shape, (False, is_periodic)) if not is_circle]
+    # How far the field has drifted, in its own sizes: along both axes, and along the one where that is most.
+    way = [(abs(velocity) * (days - days[:, :1])).amax(0) / size for velocity, size in zip(drift, sizes)]
+    if math.prod(1 + float(part[-1]) for part in way) <= MOST_GROWTH:
+        return [Stretch(slice(0, days.shape[1]), slice(0, days.shape[1]))]
+    most = torch.stack(way).amax(0)
+    result, first, count = [], 0, len(most)
+    while first < count:
+        last = max(first + 1, int((most <= most[first] + 1).sum()))
+        is_near = (most >= most[first] - 1) & (most <= most[last - 1] + 1)
+        is_near &= (days >= days[:, first : first + 1] - MARGIN * persistence).any(0)
+        is_near &= (days <= days[:, last - 1 : last] + MARGIN * persistence).any(0)
+        near = torch.nonzero(is_near)[:, 0]
+        result.append(Stretch(slice(first, last), slice(int(near[0]), int(near[-1]) + 1)))
+        first = last
+    return result
 
 
 @dataclass(frozen=True, eq=False)

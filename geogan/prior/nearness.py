@@ -59,23 +59,30 @@ def nearness(
         half = -(-mask.shape[-1] // 2)
         wide = nearness(widened(mask, half), days, prior)
         return wide[..., half : half + mask.shape[-1]].contiguous()
+    if not (isinstance(prior, GaussianPrior) and prior.is_moving):
+        return _nearness(mask, days, prior)
+    still, parts = prior.around(False), []
+    for stretch in still.stretches(days, (mask.shape[-2], mask.shape[-1])):
+        part, dates = mask[stretch.read], days[stretch.read]
+        grid = still.moving_grid(dates, (mask.shape[-2], mask.shape[-1])).to(mask)
+        features = _nearness(grid.placed(part.transpose(0, 1)).transpose(0, 1), dates, prior)
+        parts.append(grid.read(features.transpose(0, 1)).transpose(0, 1)[stretch.inner])
+    return torch.cat(parts)
+
+
+def _nearness(mask: Tensor, days: Tensor, prior: Prior | None) -> Tensor:
+    """Return the features of :func:`nearness` where nothing drifts and columns end."""
     steps = days.diff()
     if prior is None:
         persistence = 5.0 * float(steps.median().clamp_min(1e-3)) if len(steps) else 1.0
         length, aspect = 16.0, 1.0
     else:
         persistence, length, aspect = prior.persistence, prior.length, prior.aspect
-    grid = None
-    if isinstance(prior, GaussianPrior) and prior.is_moving and len(steps):
-        still = prior.around(False)
-        grid = still.moving_grid(days, (mask.shape[-2], mask.shape[-1])).to(mask)
-    placed = mask if grid is None else grid.placed(mask.transpose(0, 1)).transpose(0, 1)
-    seen = placed.contiguous().cpu().numpy()
+    seen = mask.contiguous().cpu().numpy()
     keep_t = torch.exp(-steps / persistence).cpu().numpy().astype(seen.dtype)
     keep_y, keep_x = (
         seen.dtype.type(math.exp(-2 / cells)) for cells in (length / math.sqrt(aspect), length * math.sqrt(aspect))
     )
-    features = mask.new_empty(len(mask), ASPECTS * mask.shape[1], *seen.shape[2:], device="cpu")
+    features = mask.new_empty(len(mask), ASPECTS * mask.shape[1], *mask.shape[2:], device="cpu")
     spread_nearness(seen, keep_y, keep_x, keep_t, features.numpy())
-    features = features.to(mask.device)
-    return features if grid is None else grid.read(features.transpose(0, 1)).transpose(0, 1).contiguous()
+    return features.to(mask.device)

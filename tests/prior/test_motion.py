@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from geogan.operators.errors import InputError
-from geogan.prior import GaussianPrior
-from geogan.prior.motion import Drift, MovingGrid
+from geogan.prior import GaussianPrior, motion
+from geogan.prior.motion import Drift, MovingGrid, stretches
 
 PRIOR = GaussianPrior(length=5.0, persistence=3.0, noise=0.3, drift_y=0.7, drift_x=-1.3)
 
@@ -104,6 +104,19 @@ def test_a_break_in_the_dates_does_not_enlarge_the_grid() -> None:
     days = torch.tensor([0.0, 1.0, 5000.0])
     grid = MovingGrid.of(Drift(3.0, 0.0), days, (20, 10), persistence=2.0, length=5.0)
     assert grid.rows.shape[-1] < 20 + 10
+
+
+def test_stretches_of_a_long_drift_agree_with_one_solve(monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = GaussianPrior(length=4.0, persistence=1.5, noise=0.3, drift_y=2.5)
+    values, mask, domain, days = observed(30, 9, 8)
+    pieces = stretches(Drift(2.5, 0.0), days, (9, 8), persistence=1.5)
+    assert [date for piece in pieces for date in range(30)[piece.core]] == list(range(30))
+    assert max(len(range(30)[piece.read]) for piece in pieces) < 20
+    cut = prior.map(values, mask, domain, days, tolerance=1e-9)
+    monkeypatch.setattr(motion, "MOST_GROWTH", 100.0)
+    whole = prior.map(values, mask, domain, days, tolerance=1e-9)
+    # Observations three e-folding times away are left out.
+    assert float((cut - whole).square().mean()) < 1e-3 * float(whole.square().mean())
 
 
 def test_a_start_near_the_solution_saves_iterations() -> None:
