@@ -23,6 +23,7 @@ from geogan.filling import FillOptions, Workers
 from geogan.io import describe_source, find_paths
 from geogan.model import digest
 from geogan.operators.errors import InputError
+from geogan.operators.wording import counted
 from geogan.pipelines.fill import Data, Mode, Selection, fill
 from geogan.pipelines.train_progress import TrainingProgress
 from geogan.pipelines.training_inputs import open_inputs
@@ -107,8 +108,8 @@ def fill_without_model(
         if not _is_answered(folder, asked):
             if folder.regions_done and mode != "overwrite":
                 raise InputError(
-                    f"{place} was begun from other data, with another model or with other options, and "
-                    f"{folder.regions_done} of its regions are finished; give that command again to resume it, or "
+                    f"{place} was begun from other data, with another model or with other options, with "
+                    f"{counted(folder.regions_done, 'finished task')}; give that command again to resume it, or "
                     "--overwrite to begin anew"
                 )
             _check_save(fitting.save_model, None, overwrite=mode == "overwrite")

@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import replace
 
+import fill_files
 import numpy as np
 import pytest
 import xarray as xr
@@ -12,7 +13,8 @@ from typer.testing import CliRunner
 
 from geogan.cli import app
 from geogan.files.attributes import FILL
-from geogan.filling import FillOptions
+from geogan.filling import FillOptions, Workers
+from geogan.filling.plan import TaskSizes
 from geogan.io import open_field
 from geogan.model import digest, load_model
 from geogan.operators.errors import InputError
@@ -86,19 +88,33 @@ def test_the_product_and_the_messages_say_that_no_network_was_used(filled):
     assert "error without a network" in printed and "the most that training might add" in printed
 
 
-def test_a_fill_that_stopped_resumes_with_its_model_and_the_same_seed_gives_the_same(filled, data, tmp_path):
-    out, fitting = tmp_path / "filled.zarr", FITTING
-    # The fit is complete, and the fill stops at its first check.
+def test_a_fill_that_stopped_resumes_with_its_model(filled, data, tmp_path):
+    """The fit is complete and the fill stops, first at a check, then after a task; the model is not fitted again."""
+    out, options, begun = tmp_path / "filled.zarr", FillOptions(sizes=TaskSizes(dates=8)), []
     with pytest.raises(InputError, match="1950"):
-        fill_without_model(data, out, fitting=fitting, selection=Selection(time="1950"))
+        fill_without_model(data, out, fitting=FITTING, options=options, selection=Selection(time="1950"))
     kept = partial_folder(out) / "model"
     # The same seed gives the same model in another folder.
     assert digest(kept) == digest(filled[1])
+
+    def begin(number):
+        begun.append(number)
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill_files.fill(data, kept, out, threads=1, begin=begin, sizes=options.sizes)
+    with pytest.raises(InputError, match="with 2 finished tasks; give that command again to resume it"):
+        fill_without_model(data, out, fitting=replace(FITTING, noise=0.1), options=options)
     printed = io.StringIO()
-    fill_without_model(data, out, fitting=fitting, console=Console(file=printed, width=1000))
-    assert "first guess:" not in printed.getvalue() and not partial_folder(out).exists()
+    fill_without_model(
+        data, out, fitting=FITTING, options=options, workers=Workers(threads=1), console=Console(file=printed)
+    )
+    assert "first guess:" not in printed.getvalue() and "2 of 4" in printed.getvalue()
+    assert not partial_folder(out).exists()
     assert settings_of(out)["model"] == settings_of(filled[0])["model"]
-    xr.testing.assert_identical(xr.open_zarr(out).drop_attrs().load(), xr.open_zarr(filled[0]).drop_attrs().load())
+    whole = fill(data, filled[1], tmp_path / "whole.zarr", options=options)
+    xr.testing.assert_equal(xr.open_zarr(out).load(), xr.open_zarr(whole).load())
 
 
 def test_an_append_needs_the_model_that_was_kept(filled, gappy, domain, data, tmp_path):
