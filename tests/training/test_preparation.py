@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from scipy.ndimage import gaussian_filter
 
 from geogan.archive import Archive, check_field
 from geogan.archive import observed as masks
@@ -63,6 +64,22 @@ def test_the_first_guess_is_fitted_to_this_field(truth, domain, gappy, monkeypat
     small = gappy[:16]
     prepared = prepare(small, domain, CloudMask(), first_guess=True)
     assert found["after"] == prepared.scale <= found["before"] < 1
+
+
+def test_a_field_that_drifts_gets_a_first_guess_that_drifts():
+    random = np.random.default_rng(0)
+    wide = gaussian_filter(random.standard_normal((16, 60)), 1.5, mode="wrap")
+    values = np.stack([np.roll(wide, 2 * date, 1)[:, :20] for date in range(10)])
+    clouds = gaussian_filter(random.standard_normal(values.shape), (0.5, 2, 2))
+    times = np.datetime64("2001-01-01", "ns") + np.arange(10) * np.timedelta64(10, "m")
+    rain = xr.DataArray(values, dims=("time", "y", "x"), coords={"time": times}, name="rain").where(clouds > -0.1)
+    said = []
+    prepared = prepare(
+        rain, np.ones((16, 20), bool), CloudMask(), first_guess=True, prior_evaluations=6, message=said.append
+    )
+    assert prepared.model.prior.drift_x == pytest.approx(2 * 144, abs=20)
+    assert prepared.model.prior.drift_y == pytest.approx(0, abs=20)
+    assert re.search(r"first guess: .*drift -?0\.\d+ rows and [12]\.\d+ columns in 10 minutes, persistence", said[-1])
 
 
 def test_the_search_does_not_see_what_is_withheld(gappy, domain, prior):
