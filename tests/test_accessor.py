@@ -77,6 +77,17 @@ def test_fill_equals_that_of_the_reconstructor(sea, run):
     xr.testing.assert_identical(whole.geogan.fill(run, keep_observed=False, device="cpu"), expected)
 
 
+def test_a_fill_without_a_model_fits_one(sea, run):
+    sea = sea.isel(lat=slice(0, 12), lon=slice(0, 12))
+    gappy = corrupt(sea.sst, CloudMask(coverage=0.4, scale=3.0), seed=1)
+    expected = geogan.Reconstructor(network=None, device="cpu").fit(gappy, domain="all").fill(gappy)
+    assert int(expected.sst.isnull().sum()) == 0
+    filled = sea.assign(sst=gappy).geogan.fill(variable="sst", domain="all", device="cpu")
+    xr.testing.assert_identical(filled, expected)
+    with pytest.raises(InputError, match="has a domain of its own"):
+        gappy.geogan.fill(run, domain=sea.sea_mask)
+
+
 def test_plots(sea):
     assert sea.sst.geogan.plot(date="2015-01-03", coast=False).get_title() == "2015-01-03"
     titles = [ax.get_title() for ax in product(sea).geogan.plot(date="2015-01-02").axes]

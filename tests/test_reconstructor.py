@@ -117,6 +117,26 @@ def test_a_resumed_run_has_the_same_weights(gappy, domain, tmp_path):
     assert states["whole"].step == states["parts"].step == 5
 
 
+def test_without_a_network_it_is_fitted_saved_and_loaded(gappy, domain, tmp_path):
+    fitted = make_reconstructor(network=None, **QUICK).fit(gappy, domain=domain)
+    assert fitted.model_.network is None and "network=None" in repr(fitted) and "no network" in repr(fitted)
+    assert fitted.model_.scores["withheld"] == fitted.model_.scores["first_guess"] > 0
+    loaded = Reconstructor.load(fitted.save(tmp_path / "run"))
+    assert loaded.network is None
+    filled = fitted.fill(gappy, members=4)
+    xr.testing.assert_identical(loaded.fill(gappy, members=4), filled)
+    inside = gappy.isnull().values & domain
+    assert (filled.sst_std.values[inside] > 0).all()
+    # The members scatter as much as the predicted error says.
+    scatter = filled.sst_member.std("member").values[inside]
+    assert 0.8 < np.sqrt(np.mean(scatter**2) / np.mean(filled.sst_std.values[inside] ** 2)) < 1.2
+
+
+def test_something_must_fill(gappy):
+    with pytest.raises(InputError, match="without a network and without a first guess nothing fills"):
+        Reconstructor(network=None, first_guess=False)
+
+
 def test_saved_and_loaded_it_fills_the_same(reconstructor, gappy, tmp_path):
     loaded = Reconstructor.load(reconstructor.save(tmp_path / "run"))
     xr.testing.assert_allclose(loaded.fill(gappy), reconstructor.fill(gappy), rtol=1e-5)
