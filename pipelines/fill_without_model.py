@@ -27,7 +27,7 @@ from geogan.operators.wording import counted
 from geogan.pipelines.fill import Data, Mode, Selection, fill
 from geogan.pipelines.train_progress import TrainingProgress
 from geogan.pipelines.training_inputs import open_inputs
-from geogan.product import FittingFolder, check_output, fitting_folder
+from geogan.product import FittingFolder, PreviousProduct, check_output, fitting_folder
 from geogan.reconstructor import Reconstructor
 from geogan.settings import DataConfig, Settings, TrainConfig
 from geogan.training import Checkpoint, RunLog, settings_json
@@ -98,6 +98,9 @@ def fill_without_model(
             "fill the product anew with --overwrite"
         )
     place = check_output(out, overwrite=True)
+    if mode == "new" and place.exists() and PreviousProduct.open(place).settings.get("network", True):
+        # The product of a given model is refused before anything is fitted.
+        check_output(place)
     config, settings = _configured(data, fitting, options, selection, workers)
     check_apart(out, {"--data": data})
     if fitting.save_model is not None:

@@ -16,7 +16,7 @@ from geogan.files.attributes import FILL
 from geogan.filling import FillOptions, Workers
 from geogan.filling.plan import TaskSizes
 from geogan.io import open_field
-from geogan.model import digest, load_model
+from geogan.model import digest, load_model, save_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.fill import Selection, fill
 from geogan.pipelines.fill_without_model import Fitting, fill_without_model
@@ -147,3 +147,11 @@ def test_a_model_is_not_replaced_by_chance(filled, data, tmp_path):
             data, tmp_path / "out.zarr", fitting=Fitting(save_model=filled[1]), options=FillOptions(seed=5)
         )
     assert not partial_folder(tmp_path / "out.zarr").exists()
+
+
+def test_a_product_of_a_given_model_is_refused_before_the_fit(model, data, tmp_path):
+    out = fill(data, save_model(tmp_path / "run", model), tmp_path / "out.zarr")
+    printed = io.StringIO()
+    with pytest.raises(InputError, match="overwrite it with --overwrite"):
+        fill_without_model(data, out, fitting=FITTING, console=Console(file=printed))
+    assert not printed.getvalue() and not partial_folder(out).exists()
