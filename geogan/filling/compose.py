@@ -288,7 +288,10 @@ def _error_attributes(model: Model, field: xr.DataArray, described: str, units: 
     attrs = {"long_name": f"standard deviation of the error of {described}", **units}
     if "standard_name" in field.attrs:
         attrs["standard_name"] = f"{field.attrs['standard_name']} standard_error"
-    attrs["comment"] = "of filled cells; the error of a measurement is not estimated"
+    attrs["comment"] = (
+        "of filled cells: standard deviation of the fill minus the value that an observed cell holds, without its "
+        "known error; it includes scales that neighbouring observations do not determine"
+    )
     if model.network is None:
         attrs["comment"] = f"of the Gaussian posterior, calibrated on withheld observations; {attrs['comment']}"
     is_angle = is_direction(field) and len(model.standardiser.field_bands) < len(model.standardiser.scale)

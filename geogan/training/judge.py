@@ -30,7 +30,9 @@ class Residual(NamedTuple):
     noise: Tensor  # known standard deviation of the errors of the target
     weight: Tensor
     first_guess: Tensor  # error of the first guess
-    spread: tuple[float, float] | None  # sums over all gaps: variance of the posterior, and predicted variance
+    spread: (
+        tuple[float, float] | None
+    )  # sums over all gaps: variance of posterior and prior noise, and predicted variance
 
 
 class Residuals(NamedTuple):
@@ -101,6 +103,8 @@ class Judge:
         Whether noise is withheld, not observations.
     is_periodic : bool
         Whether the last column of the films touches the first.
+    prior_noise : float
+        Standard deviation of the prior's noise, in anomalies; beside the known errors of the observations.
     """
 
     operator: Operator
@@ -108,6 +112,7 @@ class Judge:
     floor: float = 0.0
     by_noise: bool = False
     is_periodic: bool = False
+    prior_noise: float = 0.0
 
     @classmethod
     def of(
@@ -159,7 +164,8 @@ class Judge:
             most = int(np.clip(selection.values // values, selection.films, selection.most_films))
             films = [reader.run(runs[index], frames) for index in _spread_over(np.arange(len(runs)), most)]
         floor = _floor(films, reader.operator) if by_noise else 0.0
-        return cls(reader.operator, tuple(films), floor, by_noise, reader.is_periodic)
+        prior_noise = 0.0 if prior is None else prior.noise * prior.amplitude
+        return cls(reader.operator, tuple(films), floor, by_noise, reader.is_periodic, prior_noise)
 
     @cached_property
     def guessed(self) -> float:
@@ -284,7 +290,9 @@ class Judge:
             spread = None
             if film.members is not None and filled.std is not None:
                 gaps = (film.domain * (film.mask == 0)).expand_as(film.mask) > 0
-                posterior, predicted = film.members.square().mean(0)[gaps], filled.std[gaps] ** 2
+                # As the predicted error, which includes what an observation has beside the field.
+                posterior = film.members.square().mean(0)[gaps] + self.prior_noise**2
+                predicted = filled.std[gaps] ** 2
                 spread = float(posterior.double().sum()), float(predicted.double().sum())
             std = None if filled.std is None else filled.std[where].double()
             yield Residual(errors, std, noise, weight, first_guess, spread)

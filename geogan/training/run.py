@@ -23,9 +23,10 @@ from geogan.training.gain import advice, gain_sentence, measure_gain
 from geogan.training.judge import Judge, Selection, is_divided, judged_by_noise
 from geogan.training.learned import best_model, with_calibration, with_scores
 from geogan.training.loop import Progress, train
+from geogan.training.posterior_spread import fit_spread_table
 from geogan.training.preparation import is_thin
 from geogan.training.setup import Training, shared_model
-from geogan.training.start import start_state
+from geogan.training.start import predicts_spread, start_state
 from geogan.training.state import TrainState
 from geogan.training.state_file import load_state
 from geogan.training.step import Problem
@@ -60,6 +61,11 @@ def train_model(
     if training.settings.network is None or is_thin(training.archive.domain):
         return _without_network(training, saver, report)
     with torch_threads(1):
+        table = None
+        if predicts_spread(training.first, training.settings) and training.ranks.first and not training.is_resumed:
+            table = fit_spread_table(
+                training.first, training.archive, frames=training.first.frames, seed=training.settings.seed
+            )
         state = start_state(
             training.first,
             training.settings,
@@ -67,6 +73,7 @@ def train_model(
             is_bounded=training.is_bounded,
             device=training.device,
             ranks=training.ranks,
+            table=table,
         )
         if training.is_resumed:
             assert checkpoint is not None

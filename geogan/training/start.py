@@ -8,15 +8,32 @@ import torch
 
 from geogan.compute.processes import Ranks
 from geogan.model import Model
-from geogan.model.networks import DISCRIMINATORS, GENERATORS, ErrorNet
+from geogan.model.networks import DISCRIMINATORS, GENERATORS, ErrorNet, SpreadTable
 from geogan.operators.band import PatchBand
 from geogan.operators.convolve import ConvolveNoise
 from geogan.settings import Settings
 from geogan.training.state import TrainState
 
 
+def predicts_error(first: Model, settings: Settings) -> bool:
+    """Return whether a training has an error network: errors can be learned where observations are hidden."""
+    return settings.objective.weight_withheld > 0 and first.operator.masks
+
+
+def predicts_spread(first: Model, settings: Settings) -> bool:
+    """Return whether the error network starts at the spread of the Gaussian posterior."""
+    return predicts_error(first, settings) and first.prior is not None and not first.operator.blurs
+
+
 def start_state(
-    first: Model, settings: Settings, *, scale: float, is_bounded: bool, device: torch.device, ranks: Ranks
+    first: Model,
+    settings: Settings,
+    *,
+    scale: float,
+    is_bounded: bool,
+    device: torch.device,
+    ranks: Ranks,
+    table: SpreadTable | None = None,
 ) -> TrainState:
     """Return networks with random weights, and their optimisers.
 
@@ -32,6 +49,8 @@ def start_state(
     device : torch.device
     ranks : Ranks
         Processes of the training; all start with the weights of the first one.
+    table : SpreadTable, optional
+        Spread of the Gaussian posterior, where the error network starts.
     """
     network, objective, training = settings.network, settings.objective, settings.training
     assert network is not None
@@ -57,9 +76,10 @@ def start_state(
             frames=sizes["frames"], channels=sizes["channels"], width=network.width
         )
         error: Any = None
-        # Errors can be learned where observations are hidden.
-        if objective.weight_withheld > 0 and first.operator.masks:
-            error = ErrorNet(**sizes, spread=first.prior is not None and not first.operator.blurs)
+        if predicts_error(first, settings):
+            error = ErrorNet(**sizes, spread=predicts_spread(first, settings))
+    if error is not None and error.table is not None and table is not None:
+        error.table.load_state_dict(table.state_dict())
     networks = [generator, discriminator] if error is None else [generator, discriminator, error]
     for each in networks:
         if each is not discriminator:

@@ -168,3 +168,18 @@ def test_where_clouds_are_few_the_level_is_believed():
     # Of many clouds it is nothing but where the search begins.
     many = [Calibration.fit(std, error, level=level).apply(std) for level in (1.0, 3.0)]
     np.testing.assert_allclose(*many, rtol=0.02)
+
+
+def test_a_few_large_errors_say_more_than_a_few_small_ones():
+    """With two independent errors, a factor of 4 is shrunk less than a factor of 1/4; with many, neither is."""
+
+    def factor(true, count):
+        errors = np.where(np.arange(count * 60) % 2, 1.0, -1.0) * true
+        clouds = np.repeat(np.arange(count), 60)
+        return float(Calibration.fit(np.ones(count * 60), errors, clusters=clouds).scale(np.ones(1))[0])
+
+    # Errors of one size: 1.645 standard deviations hold all of them, so a factor fits as the mean of both criteria.
+    fitted = factor(1.0, 4000)
+    large, small = (np.log(factor(fitted_to, 2) / 1.0) for fitted_to in (4 / fitted, 0.25 / fitted))
+    assert 0 < -small < 0.5 * large
+    assert np.log(factor(4.0, 4000) / fitted) == pytest.approx(np.log(4), rel=0.02)

@@ -205,10 +205,11 @@ def test_ensembles_are_those_of_a_fill(archive, prior, model):
 
 
 def test_the_level_comes_from_the_posterior_and_the_clouds(archive, prior, model):
-    """Predicted errors of half the posterior's spread are doubled."""
+    """Predicted errors of half the posterior's spread, with the prior's noise, are doubled."""
     judge = Judge.of(archive, CLOUDS, prior, frames=3, draws=4)
     gaps = [(each.mask == 0) & (each.domain > 0) for each in judge.films]
-    spread = torch.cat([each.members.square().mean(0)[where] for each, where in zip(judge.films, gaps)]).mean().sqrt()
+    spread = torch.cat([each.members.square().mean(0)[where] for each, where in zip(judge.films, gaps)]).mean()
+    spread = (spread + (prior.noise * prior.amplitude) ** 2).sqrt()
     error = ErrorNet(frames=3, width=4)
     error.scale.fill_(spread / 2)
     assert judge.residuals(None, error).level == pytest.approx(2.0, rel=1e-4)

@@ -11,7 +11,7 @@ from torch import nn
 
 from geogan.archive import Archive, Standardiser
 from geogan.fields.field import Field
-from geogan.model.networks import ErrorNet, UNet
+from geogan.model.networks import ErrorNet, SpreadTable, UNet
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
 from geogan.settings import TrainConfig
@@ -170,10 +170,14 @@ def test_the_predicted_error_becomes_the_error(setting):
 def test_the_spread_becomes_the_posteriors(setting, prior):
     """The spread is learned from draws in all cells; the ratio of errors to the spread is learned separately."""
     error = ErrorNet(frames=FRAMES, width=8, spread=True)
-    error.scale.fill_(2.0)
-    state = state_of(Identity(), error=error)
     make, sampler = setting.blocks(prior, seed=1, has_deviation=True), WindowSampler(FRAMES, CROP)
     blocks = [make(number) for number in range(6)]
+    w = sampler.draw(blocks, 48, torch.Generator())
+    near = w.near.unflatten(2, (3, -1)).movedim(2, -1)[w.domain.expand_as(w.values) > 0].numpy()
+    draws = w.deviation[w.domain.expand_as(w.values) > 0].square().numpy()
+    # It starts at twice the posterior's spread.
+    error.table.load_state_dict(SpreadTable.fit(near, 4 * draws, draws=1, noise=0.0, frames=FRAMES).state_dict())
+    state = state_of(Identity(), error=error)
     for _ in range(150):
         w = sampler.draw(blocks, 8, state.random)
         train_step(state, w, Problem(CLOUDS, prior), weights(0.0, 0.0, 1.0), TrainConfig(**PLAIN))

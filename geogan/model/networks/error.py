@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, pixel_shuffle
+from torch.nn.functional import interpolate, pad
 
-from geogan.model.networks.unet import ResidualBlock, doubled
+from geogan.model.networks.spread_table import SpreadTable, features
+from geogan.model.networks.unet import ResidualBlock
 from geogan.prior import ASPECTS
 
 
@@ -14,10 +15,14 @@ class ErrorNet(nn.Module):
     """Predict the standard deviation of the error of a reconstruction.
 
     The network works with any generator, and no gradient of its loss reaches the generator. It works at half and
-    quarter resolution and takes a quarter to two fifths of the default generator's time.
+    quarter resolution, from where factors are interpolated linearly, and takes a quarter to two fifths of the default
+    generator's time.
 
-    With a Gaussian first guess it predicts two factors: the ``spread`` of the Gaussian posterior, learned from exact
-    draws in all cells, also in those where no observation could be withheld; and the error relative to that spread.
+    With a Gaussian first guess, the error starts at that of the first guess: the spread of the Gaussian posterior, from
+    a :class:`geogan.model.networks.spread_table.SpreadTable`, and the noise of the prior. The network then predicts two
+    factors. One corrects the spread of the posterior, learned from exact draws in all cells, also in those where no
+    observation could be withheld. The other is the error over the root of the variances of spread and noise, learned
+    from withheld observations. Without a first guess the error is one factor of ``scale``.
 
     Parameters
     ----------
@@ -30,11 +35,11 @@ class ErrorNet(nn.Module):
     extras : int
         Channels of covariates.
     spread : bool
-        Whether it predicts the posterior spread as a separate factor.
+        Whether there is a Gaussian first guess, with a ``table`` of the spread of its posterior.
 
     Examples
     --------
-    An untrained network predicts the mean error of the first guess everywhere:
+    Without a first guess, an untrained network predicts the mean error everywhere:
 
     >>> network = ErrorNet(frames=3, channels=1, width=8)
     >>> x = torch.randn(2, 3, 1, 10, 14)
@@ -43,9 +48,10 @@ class ErrorNet(nn.Module):
     True
     """
 
-    # Distance in cells over which an input affects an output: 2 * 2 + 4 * 4 + 2 * 2 through the convolutions, and 3
-    # more for a cell that is not the first (or last) of the four cells of a coarsest cell.
-    reach = 27
+    # Distance in cells over which an input affects an output. The first cell of the quarter cell m depends on half
+    # cells from 2 m - 3 on (interpolation and two convolutions), these on quarter cells from m - 3 on, or m - 7 with
+    # the convolutions there, and these on half cells from 2 m - 16 on, which begin 32 cells away.
+    reach = 32
 
     def __init__(
         self, *, frames: int, channels: int = 1, width: int = 24, extras: int = 0, spread: bool = False
@@ -58,12 +64,14 @@ class ErrorNet(nn.Module):
         self.quarter = nn.Sequential(ResidualBlock(2 * width), ResidualBlock(2 * width))
         self.from_quarter = nn.Conv2d(2 * width, width, 1)
         self.up_half = ResidualBlock(width)
-        self.leave = nn.Conv2d(width, 4 * frames * channels * (1 + spread), 1)
+        self.leave = nn.Conv2d(width, frames * channels * (1 + spread), 1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
         # Unit of the innovations and corrections (inputs) and of the errors (output); set before training.
         self.register_buffer("scale", torch.ones(()))
         self.scale: Tensor
+        # Error of the first guess; set before training.
+        self.table = SpreadTable(frames=frames, channels=channels) if spread else None
 
     def forward(
         self,
@@ -76,6 +84,8 @@ class ErrorNet(nn.Module):
         near: Tensor | None = None,
     ) -> Tensor:
         """Return the standard deviation of the reconstruction error in cells without an observation.
+
+        The error is the reconstruction minus what an observation of the cell would hold, without its known error.
 
         Parameters
         ----------
@@ -107,9 +117,9 @@ class ErrorNet(nn.Module):
         extra: Tensor | None = None,
         near: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the result of :meth:`forward`, and the posterior spread that is one of its factors, or None.
+        """Return the result of :meth:`forward`, and the posterior spread on which it is based, or None.
 
-        The other factor is learned without changing the spread: no gradient of the first result reaches the spread.
+        The factor of the error is learned without changing the spread: no gradient of the first result reaches it.
         """
         innovation = (values - guess) * mask / self.scale
         correction = (reconstruction - guess) / self.scale
@@ -120,11 +130,27 @@ class ErrorNet(nn.Module):
         stack = pad(stack, (0, -width % 4, 0, -height % 4)).contiguous(memory_format=torch.channels_last)
         half = self.down_half(self.enter(stack))
         quarter = self.quarter(self.to_quarter(half))
-        half = self.up_half(half + doubled(self.from_quarter(quarter)))
-        logarithm = pixel_shuffle(self.leave(half), 2)[..., :height, :width].float()
-        # Within a factor of 150 of the scale: e^5.
+        # Coarse cells are interpolated and smoothed: the error would show their edges.
+        half = self.up_half(half + _smoothed(_interpolated(self.from_quarter(quarter))))
+        logarithm = _interpolated(self.leave(half))[..., :height, :width].float()
+        # Within a factor of 150: e^5.
         factors = (5.0 * torch.tanh(logarithm / 5.0)).exp().unflatten(1, (-1, *guess.shape[1:3]))
-        spread = self.scale * factors[:, 0]
-        if not self.spread:
-            return spread, None
-        return spread.detach() * factors[:, 1], spread
+        if self.table is None:
+            return self.scale * factors[:, 0], None
+        spread = self.table.posterior(features(near)) * factors[:, 0]
+        total = (spread.detach().square() + self.table.noise.square()).sqrt()
+        return (total * factors[:, 1]).float(), spread
+
+
+def _interpolated(x: Tensor) -> Tensor:
+    """Return cells half as large, interpolated linearly, (B, C, H, W) to (B, C, 2 H, 2 W), in the same precision."""
+    with torch.autocast(x.device.type, enabled=False):
+        return interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _smoothed(x: Tensor) -> Tensor:
+    """Return means over three cells each way with the weights 1/4, 1/2, 1/4."""
+    wide = pad(x, (1, 1, 0, 0), mode="replicate")
+    x = 0.25 * (wide[..., :-2] + wide[..., 2:]) + 0.5 * x
+    wide = pad(x, (0, 0, 1, 1), mode="replicate")
+    return 0.25 * (wide[..., :-2, :] + wide[..., 2:, :]) + 0.5 * x

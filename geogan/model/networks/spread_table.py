@@ -50,10 +50,12 @@ class SpreadTable(nn.Module):
     def __init__(self, *, frames: int, channels: int = 1) -> None:
         super().__init__()
         self.frames, self.channels = frames, channels
-        # Logarithms of standard deviations, in anomalies.
+        # Logarithms of standard deviations of the field, and the standard deviation of the noise, in anomalies.
         self.register_buffer("table", torch.zeros(NODES, NODES, NODES))
+        self.register_buffer("noise", torch.zeros(()))
         self.register_buffer("scale", torch.ones(()))
         self.table: Tensor
+        self.noise: Tensor
         self.scale: Tensor
 
     @classmethod
@@ -71,8 +73,8 @@ class SpreadTable(nn.Module):
         draws : int
             Number of independent draws, from which the bias of the logarithm of a mean square follows.
         noise : float
-            Standard deviation of what the Gaussian takes for noise, in anomalies. Its square adds to the variance,
-            because observations count as exact values of the field unless their errors are known.
+            Standard deviation of what the Gaussian takes for noise, in anomalies: the part of an observation that its
+            neighbours do not determine. Its square adds to the variance, see :meth:`forward`.
         frames, channels : int
             As for the class.
 
@@ -98,11 +100,28 @@ class SpreadTable(nn.Module):
         logarithm = np.log(np.maximum(variance, LEAST_VARIANCE)) - bias
         nodes = _solve(_coordinates(torch.from_numpy(near)).numpy(), logarithm)
         table = cls(frames=frames, channels=channels)
-        table.table.copy_(torch.from_numpy(0.5 * np.log(np.exp(nodes) + noise**2)))
+        table.table.copy_(torch.from_numpy(0.5 * nodes))
+        table.noise.fill_(noise)
         return table
 
     def lookup(self, near: Tensor) -> Tensor:
-        """Return the standard deviation of cells, interpolated between the nodes of the table.
+        """Return the standard deviation of the error in cells: the posterior's and the noise, in quadrature.
+
+        An observation of a cell would differ by this from the first guess.
+
+        Parameters
+        ----------
+        near : Tensor, shape (..., 3)
+
+        Returns
+        -------
+        std : Tensor, shape (...)
+            In anomalies.
+        """
+        return (self.posterior(near).square() + self.noise.square()).sqrt()
+
+    def posterior(self, near: Tensor) -> Tensor:
+        """Return the posterior standard deviation in cells without the noise, interpolated between nodes of the table.
 
         Parameters
         ----------
@@ -116,7 +135,7 @@ class SpreadTable(nn.Module):
         place = 2 * _coordinates(near) - 1
         # The last coordinate of a place belongs to the first axis of the table.
         grid = place.flip(-1).reshape(1, 1, 1, -1, 3)
-        found = grid_sample(self.table[None, None], grid, padding_mode="border", align_corners=True)
+        found = grid_sample(self.table[None, None].to(grid), grid, padding_mode="border", align_corners=True)
         return found.view(near.shape[:-1]).exp()
 
     def forward(
@@ -137,7 +156,12 @@ class SpreadTable(nn.Module):
             Positive, float32.
         """
         near = mask.repeat(1, 1, ASPECTS, 1, 1) if near is None else near
-        return self.lookup(near.unflatten(2, (ASPECTS, -1)).movedim(2, -1).float())
+        return self.lookup(features(near).float())
+
+
+def features(near: Tensor) -> Tensor:
+    """Return the features of cells along the last axis, (..., C, H, W, 3), from the channels of :func:`nearness`."""
+    return near.unflatten(2, (ASPECTS, -1)).movedim(2, -1)
 
 
 def _coordinates(near: Tensor) -> Tensor:
