@@ -132,6 +132,13 @@ def test_without_a_network_it_is_fitted_saved_and_loaded(gappy, domain, tmp_path
     assert 0.8 < np.sqrt(np.mean(scatter**2) / np.mean(filled.sst_std.values[inside] ** 2)) < 1.2
 
 
+def test_without_a_network_two_dates_are_enough(gappy, domain):
+    two = gappy[:2]
+    filled = make_reconstructor(network=None, **QUICK).fit(two, domain=domain).fill(two)
+    assert np.isfinite(filled.sst.values[:, domain]).all()
+    assert (filled.sst_std.values[two.isnull().values & domain] > 0).all()
+
+
 def test_something_must_fill(gappy):
     with pytest.raises(InputError, match="without a network and without a first guess nothing fills"):
         Reconstructor(network=None, first_guess=False)

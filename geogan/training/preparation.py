@@ -180,7 +180,10 @@ def prepare_model(
     domain = field.domain
     assert domain is not None
     threshold = Screen.threshold_of(settings.screen)
-    frames = frames_of(settings.window, len(survey.seen_share), independent=field.axes.independent, message=message)
+    # Without a network no window of frames is seen.
+    frames = 1
+    if settings.network is not None:
+        frames = frames_of(settings.window, len(survey.seen_share), independent=field.axes.independent, message=message)
     covariates = Covariates.of(settings.covariates, field, maps)
     known = observation_error(field, noise=settings.noise, error=error)
     field = field.with_error(known)
