@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq, isotonic_regression
+from scipy.optimize import isotonic_regression
 
 from geogan.operators.errors import InputError
 
 # Largest number of bins of predicted standard deviations, and cells that a bin needs.
 BINS, LEAST_CELLS = 5, 50
 # Number of independent clouds in a bin with which its own factor gets the weight 1/2 against that of all cells, and
-# number of all clouds with which a factor near `level` gets the weight 1/2 against it, see `_shrunk`. Both are
+# number of all clouds with which a factor near `level` gets the weight 1/2 against it, see `_expected`. Both are
 # explained in docs/experiments.md.
 HALF_OF_BIN, HALF_OF_ALL = 3, 6
 # Smallest and largest factor; one beyond points to another fault.
@@ -129,11 +129,11 @@ class Calibration:
 
         Errors under one cloud are correlated, so the weight of a bin is its number of independent clouds. Its factor is
         shrunk towards that of all cells with the weight ``HALF_OF_BIN / (n + HALF_OF_BIN)``, where ``n = (sum c) ** 2 /
-        sum c ** 2`` for the cells ``c`` of each cluster in the bin (Kish 1965, *Survey Sampling*, section 11.7). Before
-        that, each factor is replaced by the most probable one if its logarithm was normal about that of ``level``, with
-        the variance ``1 / (2 HALF_OF_ALL)``, before ``n`` independent errors were seen, with the ``n`` of all cells. A
-        factor near the level is shrunk with the weight ``HALF_OF_ALL / (n + HALF_OF_ALL)``; a few large errors say
-        more than a few small ones, so a large factor is shrunk less and a small one more.
+        sum c ** 2`` for the cells ``c`` of each cluster in the bin (Kish 1965, *Survey Sampling*, section 11.7).
+
+        Before that, each factor is replaced by its posterior root mean square, see :func:`_expected`: before the errors
+        are seen, its logarithm is normal about that of ``level`` with the variance ``1 / (2 HALF_OF_ALL)``, and the
+        errors count as ``n`` independent ones, with the ``n`` of all cells.
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class Calibration:
         clusters = np.unique(clusters[used], return_inverse=True)[1]
         sizes = np.bincount(clusters).astype(np.float64)
         count = sizes.sum() ** 2 / (sizes**2).sum()
-        whole = _shrunk(np.log(_factor(std, error, noise)), count)
+        whole = _expected(np.log(_factor(std, error, noise)), count)
         bins = min(BINS, max(1, len(std) // LEAST_CELLS))
         edges = np.unique(np.quantile(std, np.linspace(0, 1, bins + 1)[1:-1]))
         index = np.searchsorted(edges, std)
@@ -196,7 +196,7 @@ class Calibration:
             shares = np.bincount(clusters[cells]).astype(np.float64)
             independent = shares.sum() ** 2 / (shares**2).sum()
             weight_of_bin = independent / (independent + HALF_OF_BIN)
-            logarithm = _shrunk(np.log(_factor(std[cells], error[cells], noise[cells])), count)
+            logarithm = _expected(np.log(_factor(std[cells], error[cells], noise[cells])), count)
             centre.append(np.log(std[cells]).mean())
             target.append(centre[-1] + whole + weight_of_bin * (logarithm - whole))
             weight.append(independent)
@@ -219,15 +219,15 @@ def _factor(std: np.ndarray, error: np.ndarray, noise: np.ndarray) -> float:
     return float(np.clip((of_squares * of_coverage) ** 0.5, LEAST, MOST))
 
 
-def _shrunk(logarithm: float, count: float) -> float:
-    """Return the logarithm of the most probable factor, from that of the factor that fits ``count`` independent errors.
+def _expected(logarithm: float, count: float) -> float:
+    """Return the logarithm of the root mean square of a factor, given the factor that fits some independent errors.
 
-    It maximises ``-count (u + exp(2 (logarithm - u)) / 2) - HALF_OF_ALL u^2``, the likelihood of normal errors times a
-    normal prior of ``u``.
+    The density of its logarithm ``u`` is that of ``count`` normal errors times a normal one: ``-count (u + exp(2
+    (logarithm - u)) / 2) - HALF_OF_ALL u^2``. A factor near 1 keeps about ``count / (count + HALF_OF_ALL)`` of its
+    logarithm. A few large errors say more than a few small ones, and what is not known of a factor makes the expected
+    squared error larger.
     """
-
-    def slope(u: float) -> float:
-        return count * np.expm1(2 * (logarithm - u)) - 2 * HALF_OF_ALL * u
-
-    low, high = min(0.0, logarithm), max(0.0, logarithm)
-    return float(brentq(slope, low, high)) if low < high else 0.0
+    u = np.linspace(-3.0, 3.0, 6001)
+    density = -count * (u + np.exp(2 * (logarithm - u)) / 2) - HALF_OF_ALL * u**2
+    weight = np.exp(density - density.max())
+    return float(0.5 * np.log((weight * np.exp(2 * u)).sum() / weight.sum()))

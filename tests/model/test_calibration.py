@@ -149,13 +149,13 @@ def test_errors(std, error, words):
 
 
 def test_few_clouds_are_half_believed():
-    """With an error ratio of 1.5, six clouds give half of the logarithmic correction, hundreds all of it."""
+    """With an error ratio of 1.5, six clouds give half of the logarithmic correction and what they leave open."""
     random = np.random.default_rng(9)
     std = random.uniform(0.2, 1.0, 30_000)
     error = 1.5 * std * random.normal(size=std.shape)
-    for clouds, expected in ((6, 1.5**0.5), (600, 1.5)):
+    for clouds, expected in ((6, 1.5**0.5 * np.exp(1 / 24)), (600, 1.5)):
         found = Calibration.fit(std, error, clusters=np.arange(len(std)) % clouds)
-        assert np.allclose(found.factor, expected, rtol=0.04), clouds
+        assert np.allclose(found.factor, expected, rtol=0.05), clouds
 
 
 def test_where_clouds_are_few_the_level_is_believed():
@@ -164,7 +164,8 @@ def test_where_clouds_are_few_the_level_is_believed():
     error = 3.0 * std * random.normal(size=std.size)
     one = np.zeros(std.size, int)
     shy, told = (Calibration.fit(std, error, clusters=one, level=level).scale(std).mean() for level in (1.0, 3.0))
-    assert told == pytest.approx(3.0, rel=0.05) and shy < 0.5 * told
+    # One cloud leaves 8 % of the expected error open.
+    assert told == pytest.approx(3.0 * 1.08, rel=0.05) and shy < 0.5 * told
     # Of many clouds it is nothing but where the search begins.
     many = [Calibration.fit(std, error, level=level).apply(std) for level in (1.0, 3.0)]
     np.testing.assert_allclose(*many, rtol=0.02)
