@@ -14,10 +14,10 @@ from torch import Tensor
 
 from geogan.archive import Archive
 from geogan.model import Calibration, Ensemble, Networks, Reconstruction, reconstruct
-from geogan.model.networks import ErrorModel, Generator
+from geogan.model.networks import ErrorModel, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
-from geogan.prior import Film, Prior, nearness, trust
+from geogan.prior import ASPECTS, Film, Prior, nearness, trust
 from geogan.training.objective import error_likelihood
 from geogan.training.recorruption import RECORRUPTION, SHOWN_ERROR, total_noise
 
@@ -287,15 +287,22 @@ class Judge:
             weight = torch.ones_like(errors)
             if film.target_uncertainty is not None:
                 weight = trust(weight, noise)
-            spread = None
-            if film.members is not None and filled.std is not None:
+            spread, gaussian = None, self._gaussian_variance(film, error)
+            if gaussian is not None and filled.std is not None:
                 gaps = (film.domain * (film.mask == 0)).expand_as(film.mask) > 0
-                # As the predicted error, which includes what an observation has beside the field.
-                posterior = film.members.square().mean(0)[gaps] + self.prior_noise**2
-                predicted = filled.std[gaps] ** 2
-                spread = float(posterior.double().sum()), float(predicted.double().sum())
+                spread = float(gaussian[gaps].double().sum()), float(filled.std[gaps].double().square().sum())
             std = None if filled.std is None else filled.std[where].double()
             yield Residual(errors, std, noise, weight, first_guess, spread)
+
+    def _gaussian_variance(self, film: Film, error: ErrorModel | None) -> Tensor | None:
+        """Return the variance of the Gaussian posterior and the prior's noise, which predicted errors contain too.
+
+        The table from which an error network starts holds it; a few draws would scatter.
+        """
+        table = error.table if isinstance(error, ErrorNet) else None
+        if table is not None and film.near is not None:
+            return table.lookup(film.near.unflatten(1, (ASPECTS, -1)).movedim(1, -1)).square()
+        return None if film.members is None else film.members.square().mean(0) + self.prior_noise**2
 
     def _noise(self, film: Film) -> Tensor:
         """Return the known standard deviation of the errors of the target; withheld noise is in the floor instead."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Self
 
 import numpy as np
@@ -101,6 +102,9 @@ class SpreadTable(nn.Module):
         nodes = _solve(_coordinates(torch.from_numpy(near)).numpy(), logarithm)
         table = cls(frames=frames, channels=channels)
         table.table.copy_(torch.from_numpy(0.5 * nodes))
+        # Logarithms are fitted because they scatter alike everywhere; the mean variance is larger than theirs.
+        found = table.posterior(torch.from_numpy(near).float()).double().square().mean()
+        table.table.add_(0.5 * math.log(max(float(variance.mean()), LEAST_VARIANCE) / float(found)))
         table.noise.fill_(noise)
         return table
 
