@@ -1,7 +1,8 @@
-"""Choose the parameters of a prior: those whose first guess predicts hidden observations best.
+"""Choose the parameters of a prior: those that predict hidden observations best.
 
-A way of choosing consists of a score (here :func:`hidden_error`), a set of parameters with their bounds
-(:class:`_MarkovSpace`, :class:`_ArchiveSpace`), and a search over them (:func:`_nelder_mead`).
+A Gaussian prior is fitted by the predictive log score of many small blocks (:mod:`geogan.prior.predictive_score`). A
+few large hidden pieces confirm its choice, and decide by their error (:func:`hidden_error`) whether the archive's own
+covariance is better.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from geogan.operators.errors import InputError
 from geogan.prior.archive_covariance import ArchivePrior, Prior
 from geogan.prior.film import Film
 from geogan.prior.gaussian import GaussianPrior
+from geogan.prior.predictive_score import Block, BoundedSpace, EndlessSpace, Parameters, PredictiveScore, draw_blocks
 from geogan.prior.trust import trust
 
 # Share of a squared error that known observation errors may explain at most is one minus this.
@@ -158,12 +160,31 @@ def _nelder_mead(
     )
 
 
+# Coordinates of the search for a Gaussian prior: logarithms of all parameters but the tilt.
+LENGTH, PERSISTENCE, NOISE, ASPECT, DETAIL, AMPLITUDE, TILT = range(len(Parameters._fields))
+# Start of the search for a smooth field; the rough field starts from its result with this detail.
+SMOOTH_START, ROUGH_DETAIL = GaussianPrior(length=20.0, noise=0.15), 0.1
+# Largest detail of a rough field, whose two lengths would otherwise be the same.
+MOST_DETAIL = 0.95
+# Noise is at least so much: with less the solver takes many times as long, and the prediction is hardly better.
+LEAST_NOISE = 0.02
+# Observations in a block, and numbers of blocks in the stages of a search. A stage is left out if the parameters of the
+# one before are worse on its blocks than its own by less than SETTLED, in nats for each hidden observation.
+BLOCK_SIZE, STAGES, SETTLED = 200, (64, 192, 384), 0.003
+# Few observations fill few blocks: so many for each block at least, and so many blocks.
+OBSERVATIONS, FEWEST_BLOCKS = 100, 12
+# The edges of the domain are considered on domains of at most so many cells, in a last stage of so many evaluations:
+# matrices of larger ones take too long.
+BOUNDED_CELLS, BOUNDED_EVALUATIONS = 1100, 12
+# Reduction of the score, in nats for each hidden observation, that justifies a rough field.
+ROUGH_GAIN = 0.005
+# Reduction of the logarithm of the error on large hidden pieces that overrules the score.
+OVERRULED = 0.1
+
+
 @dataclass(frozen=True)
 class _MarkovSpace:
-    """Coordinates of the search for a Gaussian prior.
-
-    They are the logarithms of length, persistence, noise, aspect and detail, and the tilt.
-    """
+    """Bounds of the search for a Gaussian prior, and its start."""
 
     start: GaussianPrior
     low: np.ndarray
@@ -173,40 +194,75 @@ class _MarkovSpace:
     @classmethod
     def of(cls, films: Sequence[Film], start: GaussianPrior | None, *, has_time: bool) -> _MarkovSpace:
         """Return the space for some films, around a prior or around a common one."""
-        steps = (float(film.days.diff().median()) for film in films if has_time and len(film.days) > 1)
-        step = min(steps, default=1.0)
+        steps = [float(film.days.diff().median()) for film in films if has_time and len(film.days) > 1]
+        step = max(min(steps, default=1.0), 1e-3)
         side = max(max(film.domain.shape) for film in films)
         if start is None:
-            start = GaussianPrior(length=16.0, persistence=8.0 * step, noise=0.15, amplitude=_amplitude(films))
+            start = replace(SMOOTH_START, persistence=5.0 * step, amplitude=_amplitude(films))
         # A shorter length cannot be told from noise, a longer one not from a constant.
-        low = np.array([*np.log([2.0, 0.1 * step, 0.01, 0.25, 0.003]), -3.0])
-        high = np.array([*np.log([8.0 * side, 1000.0 * step, 3.0, 4.0, 1.0]), 3.0])
+        scale = start.amplitude
+        low = np.array([*np.log([2.0, 0.1 * step, LEAST_NOISE, 0.25, 0.003, 0.02 * scale]), -3.0])
+        high = np.array([*np.log([8.0 * side, 1000.0 * step, 10.0, 4.0, MOST_DETAIL, 50.0 * scale]), 3.0])
         return cls(start, low, high, has_time)
 
-    def origin(self) -> np.ndarray:
-        """Return the point of the starting prior."""
-        start = self.start
-        return np.array(
-            [*np.log([start.length, start.persistence, start.noise, start.aspect, start.detail]), start.tilt]
-        )
+    def point(self, prior: GaussianPrior) -> np.ndarray:
+        """Return the coordinates of a prior."""
+        return np.array([*np.log([getattr(prior, name) for name in Parameters._fields[:TILT]]), prior.tilt])
 
     def prior(self, point: np.ndarray) -> GaussianPrior:
-        """Return the prior at a point, which is moved into the bounds."""
-        point = np.clip(point, self.low, self.high)
-        length, persistence, noise, aspect, detail = (float(part) for part in np.exp(point[:5]))
-        return replace(
-            self.start,
-            length=length,
-            persistence=persistence if self.has_time else self.start.persistence,
-            noise=noise,
-            aspect=aspect,
-            detail=detail,
-            tilt=float(point[5]),
-        )
+        """Return the prior at a point."""
+        values = dict(zip(Parameters._fields, [*np.exp(point[:TILT]).tolist(), float(point[TILT])]))
+        return replace(self.start, **values)
 
-    def distance_outside(self, point: np.ndarray) -> float:
-        """Return how far a point is outside the bounds, in sum."""
-        return float(np.abs(point - np.clip(point, self.low, self.high)).sum())
+    def free(self, *, is_rough: bool, is_bounded: bool = False) -> list[int]:
+        """Return the coordinates to search; of a domain with its edges, aspect and tilt are given."""
+        free = [LENGTH, NOISE, AMPLITUDE]
+        if self.has_time:
+            free.append(PERSISTENCE)
+        if not is_bounded:
+            free.append(ASPECT)
+        if is_rough:
+            # Gaps of a film are filled along time, where a tilt gains nothing (docs/experiments.md).
+            free += [DETAIL] if self.has_time or is_bounded else [DETAIL, TILT]
+        return sorted(free)
+
+    def scored(self, score: PredictiveScore, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the score at a point and its derivatives; a high score without slope where it cannot be computed."""
+        values = np.array([*np.exp(point[:TILT]), point[TILT]])
+        value, slopes = score.value_and_gradient(Parameters(*torch.from_numpy(values)))
+        slope = np.array([float(each) for each in slopes])
+        slope[:TILT] *= values[:TILT]
+        return (value, slope) if math.isfinite(value) else (1e3, np.zeros_like(slope))
+
+    def minimised(self, score: PredictiveScore, point: np.ndarray, free: Sequence[int], evaluations: int) -> _Found:
+        """Return the point with the best score, which is searched along some coordinates by L-BFGS."""
+
+        def loss(part: np.ndarray) -> tuple[float, np.ndarray]:
+            at = point.copy()
+            at[free] = part
+            value, slope = self.scored(score, at)
+            return value, slope[free]
+
+        low, high = self.low[free], self.high[free]
+        # The score is flat along the noise, so that differences far below its scatter matter.
+        best = minimize(
+            loss,
+            np.clip(point[free], low, high),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=list(zip(low, high)),
+            options={"maxfun": evaluations, "ftol": 2e-6, "gtol": 1e-4},
+        )
+        found = point.copy()
+        found[free] = best.x
+        return _Found(found, float(best.fun))
+
+
+class _Found(NamedTuple):
+    """Result of a search by the predictive score."""
+
+    point: np.ndarray
+    score: float
 
 
 def _amplitude(films: Sequence[Film]) -> float:
@@ -224,25 +280,6 @@ def _amplitude(films: Sequence[Film]) -> float:
     return math.sqrt(max(square - noise, 10 * LEAST_SHARE * square) / max(count, 1e-6)) or 1.0
 
 
-# First steps of the search for length, persistence, noise and aspect, in the coordinates of _MarkovSpace.
-SMOOTH_STEPS = ((0.9, 0, 0, 0, 0, 0), (0, 0.9, 0, 0, 0, 0), (0, 0, 0.6, 0, 0, 0), (0, 0, 0, 0.4, 0, 0))
-# Steps of the second search, with detail and tilt: a rough field has a greater length than a smooth one for the same
-# observations, so the first step changes both.
-ROUGH_STEPS = (
-    (0.9, 0, 0, 0, -1.2, 0),
-    (0.5, 0, 0, 0, 0, 0),
-    (0, 0.4, 0, 0, 0, 0),
-    (0, 0, -0.5, 0, 0, 0),
-    (0, 0, 0, 0.3, 0, 0),
-    (0, 0, 0, 0, 0, 0.4),
-)
-# Reduction of the logarithm of the error that justifies detail and tilt; a smaller one may be chance.
-ROUGH_GAIN = 0.01
-# Weight of the error on single observations (its logarithm) beside that on clouds, which hardly depends on the noise.
-# Chosen on two archives of the Alboran Sea, see docs/experiments.md.
-SINGLE_WEIGHT = 0.1
-
-
 def fit_prior(
     films: Sequence[Film],
     *,
@@ -250,22 +287,30 @@ def fit_prior(
     start: GaussianPrior | None = None,
     temporal: bool = True,
     is_periodic: bool = False,
+    sources: Sequence[Film] | None = None,
+    seed: int = 0,
 ) -> GaussianPrior:
-    """Return the Gaussian prior that predicts hidden observations best.
+    """Return the Gaussian prior with the best predictive log score of hidden observations in many small blocks.
+
+    A smooth and a rough field are fitted, and the one with the better score is returned. The other one is returned if
+    its error on the hidden parts of the films is far smaller.
 
     Parameters
     ----------
     films : sequence of Film
-        Real observations with cloud-shaped parts and a few single ones hidden. All candidates are scored on the same
-        films.
+        Real observations with large parts hidden, which confirm the choice.
     evaluations : int
-        Number of candidates (Nelder-Mead). For independent frames, as many again for detail and tilt.
+        Largest number of evaluations of the score in each stage of the search.
     start : GaussianPrior, optional
         Where the search starts.
     temporal : bool
         False for frames that are independent samples: their persistence has no effect and is not searched.
     is_periodic : bool
         Whether the films go once round the globe.
+    sources : sequence of Film, optional
+        Films from whose observations the blocks are drawn; by default those of ``films``.
+    seed : int
+        Seed of the blocks.
 
     Raises
     ------
@@ -277,27 +322,93 @@ def fit_prior(
             "no observation could be hidden to fit the first guess with; give an operator with more gaps, "
             "more dates, or --no-first-guess"
         )
-    has_time = temporal and any(len(film.days) > 1 for film in films)
-    space = _MarkovSpace.of(films, start, has_time=has_time)
+    sources = films if sources is None else sources
+    has_time = temporal and any(len(film.days) > 1 for film in sources)
+    space = _MarkovSpace.of(sources, start, has_time=has_time)
     space = replace(space, start=space.start.around(is_periodic))
+    drawing = _Drawing(sources, np.random.default_rng([seed, 0xB10C]), has_time, is_periodic)
+    blocks = drawing.blocks(STAGES[0])
+    if not blocks:
+        return space.start
+    smooth, rough = _smooth_and_rough(space, drawing, blocks, evaluations)
+    best, other = (rough, smooth) if rough.score < smooth.score - ROUGH_GAIN else (smooth, rough)
+    best = _settled(space, drawing, blocks, best, evaluations)
+    fitted, rival = space.prior(best.point), space.prior(other.point)
+    if math.log(hidden_error(rival, films) + 1e-9) < math.log(hidden_error(fitted, films) + 1e-9) - OVERRULED:
+        return space.prior(_settled(space, drawing, blocks, other, evaluations).point)
+    return fitted
 
-    def loss(point: np.ndarray) -> float:
-        clouds, single = _errors(space.prior(point), films)
-        penalty = SINGLE_WEIGHT * math.log(single + 1e-9) if single else 0.0
-        return math.log(clouds + 1e-9) + penalty + space.distance_outside(point)
 
-    def search(point: np.ndarray, steps: Sequence[Sequence[float]]) -> np.ndarray:
-        """Search the directions that the steps span; without time, those along persistence are left out."""
-        directions = np.array([step for step in steps if has_time or not step[1]])
-        simplex = np.vstack([np.zeros(len(directions)), np.eye(len(directions))])
-        return point + _nelder_mead(lambda part: loss(point + part @ directions), simplex, evaluations).x @ directions
+class _Drawing:
+    """Blocks of some films, drawn when they are needed."""
 
-    smooth = search(space.origin(), SMOOTH_STEPS)
-    if has_time:
-        # Gaps of a film are filled along time, where detail and tilt gain nothing (docs/experiments.md).
-        return space.prior(smooth)
-    rough = search(smooth, ROUGH_STEPS)
-    return space.prior(rough if loss(rough) < loss(smooth) - ROUGH_GAIN else smooth)
+    def __init__(
+        self, films: Sequence[Film], generator: np.random.Generator, has_time: bool, is_periodic: bool
+    ) -> None:
+        self.films, self._generator, self._has_time, self.is_periodic = films, generator, has_time, is_periodic
+        self._observations = sum(int(film.mask.sum()) for film in films)
+        self._left = max(FEWEST_BLOCKS, self._observations // OBSERVATIONS)
+
+    def blocks(self, count: int) -> list[Block]:
+        """Return so many more blocks; fewer if the observations do not fill them."""
+        blocks = draw_blocks(
+            self.films,
+            min(count, self._left),
+            size=min(BLOCK_SIZE, max(8, self._observations // 4)),
+            generator=self._generator,
+            has_time=self._has_time,
+            is_periodic=self.is_periodic,
+        )
+        self._left -= len(blocks)
+        return blocks
+
+    def score(self, blocks: Sequence[Block]) -> PredictiveScore:
+        """Return the score of blocks on a grid without edges."""
+        width = self.films[0].domain.shape[1] if self.is_periodic else None
+        return PredictiveScore(blocks, EndlessSpace(blocks, width=width))
+
+    @property
+    def domain(self) -> Tensor | None:
+        """The common domain of the films if it is small enough to consider its edges."""
+        first = self.films[0].domain
+        is_common = all(torch.equal(film.domain, first) for film in self.films)
+        return first if is_common and int(first.sum()) <= BOUNDED_CELLS else None
+
+
+def _smooth_and_rough(
+    space: _MarkovSpace, drawing: _Drawing, blocks: list[Block], evaluations: int
+) -> tuple[_Found, _Found]:
+    """Return the best smooth and the best rough field of some blocks, without the edges of the grid."""
+    score, point = drawing.score(blocks), space.point(space.start)
+    smooth_point = point.copy()
+    smooth_point[[DETAIL, TILT]] = 0.0
+    smooth = space.minimised(score, smooth_point, space.free(is_rough=False), evaluations)
+    rough_point = smooth.point.copy()
+    # A rough field has a greater length than a smooth one for the same observations.
+    rough_point[LENGTH] += 1.0
+    rough_point[DETAIL] = math.log(ROUGH_DETAIL)
+    rough = space.minimised(score, rough_point, space.free(is_rough=True), evaluations)
+    return smooth, rough
+
+
+def _settled(space: _MarkovSpace, drawing: _Drawing, blocks: list[Block], found: _Found, evaluations: int) -> _Found:
+    """Return a field refined on more blocks until more do not change it, and at last with the edges of a small grid."""
+    free = space.free(is_rough=found.point[DETAIL] < 0)
+    for count in STAGES[1:]:
+        more = drawing.blocks(count - len(blocks))
+        if not more:
+            break
+        blocks = blocks + more
+        score = drawing.score(blocks)
+        before = space.scored(score, found.point)[0]
+        found = space.minimised(score, found.point, free, evaluations)
+        if found.score > before - SETTLED:
+            break
+    if drawing.domain is None:
+        return found
+    free = space.free(is_rough=found.point[DETAIL] < 0, is_bounded=True)
+    bounded = PredictiveScore(blocks, BoundedSpace(drawing.domain, space.prior(found.point)))
+    return space.minimised(bounded, found.point, free, min(evaluations, BOUNDED_EVALUATIONS))
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """Covariance of the Markov field of :mod:`geogan.prior.gaussian` between two cells far from any edge.
 
-With ``k1 = kappa`` and ``k2 = kappa / detail`` the field has the precision ``s (k1^2 + L) (k2^2 + L)``. Partial fractions
-give its covariance from the Green's functions of the lattice:
+With ``k1 = kappa`` and ``k2 = kappa / detail`` the field has the precision ``s (k1^2 + L) (k2^2 + L)``. Partial
+fractions give its covariance from the Green's functions of the lattice:
 
     C(lag) = (G(k1^2, lag) - G(k2^2, lag)) / (k2^2 - k1^2) / s
 
-Near lags use the exact Green's function of the lattice, an integral over the waves along x; the integral over the waves along
-y is known. Farther lags use its limit, ``K0(k r) / (2 pi)``. Both are differentiable in all parameters.
+Near lags use the exact Green's function of the lattice, an integral over the waves along x; the integral over the waves
+along y is known. Farther lags use its limit, ``K0(k r) / (2 pi)``. Both are differentiable in all parameters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import torch
 from scipy.special import k0e, k1e
 from torch import Tensor
 
-# Largest lag in cells, along x or y, with the exact Green's function: beyond it the limit is within 0.2 % of the variance.
+# Largest lag in cells, along x or y, with the exact Green's function; beyond it the limit is within 0.2 % of the
+# variance for an aspect of at most 2.
 NEAR = 8
 # Nodes of the integral over the waves. They are denser near the wave 0, where the integrand is steep.
 NODES, DENSITY = 160, 8.0
@@ -86,9 +87,20 @@ def wave_numbers(length: Tensor, detail: Tensor) -> tuple[Tensor, Tensor]:
     return kappa2, kappa2 / detail.square()
 
 
-def covariance(
-    dy: Tensor, dx: Tensor, *, length: Tensor, aspect: Tensor, detail: Tensor, tilt: Tensor
-) -> Tensor:
+def _variance(length: Tensor, detail: Tensor) -> Tensor:
+    """Return the difference of the Green's functions at lag 0 for aspect 1 and tilt 0, which the prior is scaled by."""
+    one, zero = torch.ones_like(length), torch.zeros(1, dtype=length.dtype)
+    first, second = (_green(kappa2, one, one, 0 * one, zero, zero) for kappa2 in wave_numbers(length, detail))
+    return (first - second)[0]
+
+
+def spectrum(eigenvalues: Tensor, *, length: Tensor, detail: Tensor) -> Tensor:
+    """Return the eigenvalues of the covariance of a domain, given those of its Laplacian; shape (N,)."""
+    first, second = wave_numbers(length, detail)
+    return (1 / (first + eigenvalues) - 1 / (second + eigenvalues)) / _variance(length, detail)
+
+
+def covariance(dy: Tensor, dx: Tensor, *, length: Tensor, aspect: Tensor, detail: Tensor, tilt: Tensor) -> Tensor:
     """Return the covariance at some lags of a field whose variance is 1 if aspect is 1 and tilt 0.
 
     Parameters
@@ -120,8 +132,6 @@ def covariance(
     square = far_x.square() * (1 / aspect + slope) + far_y.square() * (aspect + slope) - 2 * tilt * far_x * far_y
     distance = (square / unit).sqrt()
     limit = [bessel_k0(kappa2.sqrt() * distance) / (2 * math.pi) for kappa2 in (first, second)]
-    one, zero = torch.ones_like(length), torch.zeros_like(dy[:1])
-    variance = [_green(kappa2, one, one, 0 * one, zero, zero) for kappa2 in (first, second)]
     result = torch.empty_like(dy)
     result = result.masked_scatter(near, exact[0] - exact[1]).masked_scatter(~near, limit[0] - limit[1])
-    return result / (variance[0] - variance[1])
+    return result / _variance(length, detail)

@@ -1,20 +1,20 @@
 """Predictive log score of hidden observations in many small blocks, each solved densely in float64.
 
-A block is a set of some hundred observations around a random one: half of them near, half from a large part of the grid and of
-the dates. A part of the block is hidden, as clouds would hide it. The score of a prior is the mean of
+A block is a set of some hundred observations around a random one: half of them near, half from a large part of the grid
+and of the dates. A part of the block is hidden, as clouds would hide it. The score of a prior is the mean of
 
     -log N(y; mean, variance)
 
-over the hidden observations ``y``, where mean and variance are those of the prior given the observations of the block that are
-shown, including the noise (Gneiting and Raftery 2007, *Strictly proper scoring rules, prediction, and estimation*). Unlike the
-likelihood it stays a sound criterion if the field is not of the prior's family.
+over the hidden observations ``y``, where mean and variance are those of the prior given the observations of the block
+that are shown, including the noise (Gneiting and Raftery 2007, *Strictly proper scoring rules, prediction, and
+estimation*). Unlike the likelihood it stays a sound criterion if the field is not of the prior's family.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,15 +23,19 @@ from torch import Tensor
 from geogan.compute.threads import side_by_side
 from geogan.prior import lattice
 from geogan.prior.film import Film
+from geogan.prior.gaussian import GaussianPrior
 
-# Largest distance of the near half of a block from its centre, in cells and in dates.
-NEAR_CELLS, NEAR_DATES = 7, 2
-# The far half of every other block reaches so far: in shares of the longer side of the grid, and in dates.
-REACHES = ((1.2, 30), (0.35, 8))
-# Bounds of the share of a block that is hidden, and draws of what hides it before the block is given up.
+# Smallest reach of the near half of a block in cells; the largest as a share of the grid's longer side; in dates.
+LEAST_REACH, MOST_REACH, REACHES_IN_TIME = 3.0, 0.35, (0, 1, 2, 3, 5)
+# Reach of the far half in shares of the grid's longer side and in dates, and whether its hidden observations are
+# scored; if not, they are left out of the block: a thin sample of a large region is harder to predict than a real gap.
+FAR = ((1.2, 30, False), (0.35, 8, True))
+# Bounds of the hidden share of the near half and of the block, and draws of what hides it before the block is given up.
 LEAST_HIDDEN, MOST_HIDDEN, DRAWS = 0.15, 0.75, 30
+# Share of the near half that is hidden one by one.
+SINGLE = 0.05
 # Blocks solved together.
-BATCH = 8
+BATCH = 3
 # Smallest predicted variance relative to the field's; rounding may leave less than nothing.
 LEAST_VARIANCE = 1e-9
 
@@ -97,7 +101,7 @@ def draw_blocks(
     for attempt in range(4 * count):
         source = sources[generator.choice(len(sources), p=sizes / sizes.sum())]
         block = _draw_block(
-            source, size, REACHES[attempt % 2], generator=generator, has_time=has_time, is_periodic=is_periodic
+            source, size, FAR[attempt % 2], generator=generator, has_time=has_time, is_periodic=is_periodic
         )
         if block is not None:
             blocks.append(block)
@@ -128,7 +132,7 @@ class _Source(NamedTuple):
 def _draw_block(
     source: _Source,
     size: int,
-    reach: tuple[float, int],
+    far: tuple[float, int, bool],
     *,
     generator: np.random.Generator,
     has_time: bool,
@@ -136,23 +140,39 @@ def _draw_block(
 ) -> Block | None:
     """Return a block around a random observation; None if no draw hides a sensible part of it."""
     shape = source.observed.shape
-    date, band, row, column = np.unravel_index(source.positions[generator.integers(len(source.positions))], shape)
-    share, dates = reach
-    boxes = ((NEAR_CELLS, NEAR_DATES), (math.ceil(share * max(shape[2:])), dates))
+    flat = source.positions[generator.integers(len(source.positions))]
+    date, band, row, column = (int(part) for part in np.unravel_index(flat, shape))
+    share, dates, is_far_scored = far
+    side = max(shape[2:])
+    most = max(LEAST_REACH + 1, MOST_REACH * side)
+    cells = int(LEAST_REACH * (most / LEAST_REACH) ** generator.random())
+    near_dates = int(generator.choice(REACHES_IN_TIME))
     chosen = []
-    for cells, span in boxes:
-        dates_near = _around(date, span if has_time else 0, shape[0])
-        rows, columns = _around(row, cells, shape[2]), _around(column, cells, shape[3], is_periodic=is_periodic)
-        found = np.flatnonzero(source.observed[np.ix_(dates_near, [band], rows, columns)])
-        taken = generator.choice(found, min(len(found), size // 2), replace=False, shuffle=False)
-        t, y, x = np.unravel_index(taken, (len(dates_near), len(rows), len(columns)))
-        chosen.append(np.ravel_multi_index((dates_near[t], rows[y], columns[x]), (shape[0], *shape[2:])))
-    t, y, x = np.unravel_index(np.unique(np.concatenate(chosen)), (shape[0], *shape[2:]))
-    hidden = _hidden_part(source, (t, y, x), (date, band, row, column), generator, is_periodic=is_periodic)
-    if hidden is None:
+    for reach, span in ((cells, near_dates), (math.ceil(share * side), dates)):
+        days = _around(date, span if has_time else 0, shape[0])
+        rows, columns = _around(row, reach, shape[2]), _around(column, reach, shape[3], is_periodic=is_periodic)
+        found = np.flatnonzero(source.observed[np.ix_(days, [band], rows, columns)])
+        taken = generator.choice(found, min(len(found), size // 2), replace=False)
+        t, y, x = np.unravel_index(taken, (len(days), len(rows), len(columns)))
+        chosen.append(np.ravel_multi_index((days[t], rows[y], columns[x]), (shape[0], *shape[2:])))
+    cells_taken = np.unique(np.concatenate(chosen))
+    is_near = np.isin(cells_taken, chosen[0])
+    t, y, x = np.unravel_index(cells_taken, (shape[0], *shape[2:]))
+    for attempt in range(DRAWS):
+        hidden = _under_gaps(source, (t, y, x), band, generator, is_certain=attempt % 3 == 0)
+        hidden |= _under_cloud(source, (t, y, x), (date, row, column), generator, is_periodic=is_periodic)
+        # Single observations determine the noise: under a large gap no observation is near enough.
+        hidden |= is_near & (generator.random(len(t)) < SINGLE)
+        scored = hidden if is_far_scored else hidden & is_near
+        if scored.sum() >= LEAST_HIDDEN * is_near.sum() and hidden.mean() < MOST_HIDDEN:
+            break
+    else:
         return None
+    kept = ~hidden | scored
+    t, y, x = t[kept], y[kept], x[kept]
     error = np.zeros(len(t)) if source.error is None else source.error[t, band, y, x].astype(float) ** 2
-    return Block(source.values[t, band, y, x].astype(float), error, source.days[t].astype(float), y, x, hidden)
+    values = source.values[t, band, y, x].astype(float)
+    return Block(values, error, source.days[t].astype(float), y, x, hidden[kept])
 
 
 def _around(centre: int, reach: int, size: int, *, is_periodic: bool = False) -> np.ndarray:
@@ -162,42 +182,56 @@ def _around(centre: int, reach: int, size: int, *, is_periodic: bool = False) ->
     return np.arange(max(0, centre - reach), min(size, centre + reach + 1))
 
 
-def _hidden_part(
+def _under_gaps(
     source: _Source,
     place: tuple[np.ndarray, np.ndarray, np.ndarray],
-    centre: tuple[int, int, int, int],
+    band: int,
+    generator: np.random.Generator,
+    *,
+    is_certain: bool,
+) -> np.ndarray:
+    """Return which observations of a block, (N,), other dates' gaps hide.
+
+    In every other draw the gaps of all dates are moved by the same number of dates, so that gaps last as long as real
+    ones. Otherwise each date has the gaps of a random one, and if it is not ``is_certain`` some dates have none.
+    """
+    t, y, x = place
+    count, _, height, width = source.observed.shape
+    is_moved, move = generator.random() < 0.5, int(generator.integers(1, max(2, count)))
+    hidden = np.zeros(len(t), bool)
+    for date in np.unique(t):
+        other, flips = int(generator.integers(count)), generator.integers(2, size=2)
+        has_gaps = generator.random() < 0.7 or is_moved or is_certain
+        other = (date + move) % count if is_moved else other
+        if not has_gaps:
+            continue
+        at = t == date
+        rows, columns = y[at], x[at]
+        if other == date:
+            # As they are, the gaps of the same date would hide nothing: they are mirrored, along one axis at least.
+            rows = height - 1 - rows if flips[0] or not flips[1] else rows
+            columns = width - 1 - columns if flips[1] or not flips[0] else columns
+        hidden[at] = ~source.observed[other, band, rows, columns]
+    return hidden
+
+
+def _under_cloud(
+    source: _Source,
+    place: tuple[np.ndarray, np.ndarray, np.ndarray],
+    centre: tuple[int, int, int],
     generator: np.random.Generator,
     *,
     is_periodic: bool,
-) -> np.ndarray | None:
-    """Return what other dates' gaps and a cloud that stays hide of a block, (N,) bool; None if never a sensible part."""
-    (t, y, x), (date, band, row, column) = place, centre
-    count, _, height, width = source.observed.shape
-    steps_across = np.abs(x - column)
+) -> np.ndarray:
+    """Return which observations of a block, (N,), a cloud around its centre hides on one to five dates, if any."""
+    (t, y, x), (date, row, column) = place, centre
+    height, width = source.observed.shape[2:]
+    has_cloud, lasting = generator.random() < 0.5, int(generator.integers(0, 3))
+    radius = generator.uniform(2.0, max(3.0, 0.4 * max(height, width)))
+    across = np.abs(x - column)
     if is_periodic:
-        steps_across = np.minimum(steps_across, width - steps_across)
-    distance = np.hypot(y - row, steps_across)
-    for attempt in range(DRAWS):
-        hidden = np.zeros(len(t), bool)
-        for one in np.unique(t):
-            other, flips, is_taken = int(generator.integers(count)), generator.integers(2, size=2), generator.random()
-            if attempt % 3 == 0 or is_taken < 0.7:
-                # The gaps of the same date are mirrored; as they are they would hide nothing.
-                flips = flips if other == one else (0, 0)
-                if other == one and not any(flips):
-                    flips = (1, 1)
-                here = t == one
-                rows = height - 1 - y[here] if flips[0] else y[here]
-                columns = width - 1 - x[here] if flips[1] else x[here]
-                hidden[here] = ~source.observed[other, band, rows, columns]
-        radius, lasting, has_cloud = generator.random(), int(generator.integers(0, 3)), generator.random() < 0.5
-        if has_cloud:
-            # From two cells to the size of the grid, small ones more often.
-            radius = 2.0 * max(1.0, 0.2 * max(height, width)) ** radius
-            hidden |= (distance < radius) & (np.abs(t - date) <= lasting)
-        if LEAST_HIDDEN < hidden.mean() < MOST_HIDDEN:
-            return hidden
-    return None
+        across = np.minimum(across, width - across)
+    return has_cloud & (np.hypot(y - row, across) < radius) & (np.abs(t - date) <= lasting)
 
 
 class _Batch(NamedTuple):
@@ -211,6 +245,88 @@ class _Batch(NamedTuple):
     target_error: Tensor  # (B, H)
     lag: Tensor  # (B, S, S + H) number of the lag in space between a shown and any observation
     step: Tensor  # (B, S, S + H) number of the lag in time
+    own: Tensor  # (B, H) number of the lag in space between a hidden observation and itself
+
+
+class Space(Protocol):
+    """The covariance in space of the pairs of observations in some blocks."""
+
+    def numbers(self, block: Block, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the number of each pair of observations in :meth:`covariance`; the two are broadcast."""
+
+    def covariance(self, parameters: Parameters) -> Tensor:
+        """Return the covariance of all numbered pairs, differentiable."""
+
+
+class EndlessSpace:
+    """A field far from any edge: the covariance of a pair is that of its lag.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        Their lags are those that :meth:`covariance` computes.
+    width : int, optional
+        Number of columns of a grid that goes round the globe.
+    """
+
+    def __init__(self, blocks: Sequence[Block], *, width: int | None = None) -> None:
+        self._width = width
+        everything = []
+        for block in blocks:
+            places = np.arange(len(block.hidden))
+            everything.append(np.unique(self._lags(block, places[:, None], places)))
+        self._lag = np.unique(np.concatenate(everything))
+        self._dy = torch.from_numpy((self._lag // LAG_STRIDE).astype(float))
+        self._dx = torch.from_numpy((self._lag % LAG_STRIDE - LAG_OFFSET).astype(float))
+
+    def _lags(self, block: Block, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the lags (dy, dx) between observations as numbers ``dy * LAG_STRIDE + dx + LAG_OFFSET``."""
+        dy = block.rows[first] - block.rows[second]
+        dx = block.columns[first] - block.columns[second]
+        if self._width is not None:
+            dx = (dx + self._width // 2) % self._width - self._width // 2
+        # The covariance at (dy, dx) is that at (-dy, -dx).
+        sign = np.where((dy < 0) | ((dy == 0) & (dx < 0)), -1, 1)
+        return (sign * dy).astype(np.int64) * LAG_STRIDE + sign * dx + LAG_OFFSET
+
+    def numbers(self, block: Block, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the number of the lag of each pair of observations; the two are broadcast."""
+        return np.searchsorted(self._lag, self._lags(block, first, second))
+
+    def covariance(self, parameters: Parameters) -> Tensor:
+        """Return the covariance at each lag."""
+        length, aspect, detail, tilt = parameters.length, parameters.aspect, parameters.detail, parameters.tilt
+        return lattice.covariance(self._dy, self._dx, length=length, aspect=aspect, detail=detail, tilt=tilt)
+
+
+class BoundedSpace:
+    """A field on the cells of a domain with its edges, for small grids; aspect and tilt are given.
+
+    The precision in space is a function of the Laplacian of the domain, whose eigenvectors are computed once.
+
+    Parameters
+    ----------
+    domain : Tensor, shape (H, W)
+    prior : GaussianPrior
+        Its aspect, its tilt and whether it goes round the globe are used.
+    """
+
+    def __init__(self, domain: Tensor, prior: GaussianPrior) -> None:
+        value, self._vectors = torch.linalg.eigh(prior.laplacian(domain))
+        self._values = value.clamp_min(0)
+        inside = domain.numpy() > 0
+        self._cell = np.cumsum(inside).reshape(inside.shape) - 1
+
+    def numbers(self, block: Block, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the number of each pair of cells; the two are broadcast."""
+        cell = self._cell[block.rows, block.columns]
+        pairs: np.ndarray = cell[first] * len(self._values) + cell[second]
+        return pairs
+
+    def covariance(self, parameters: Parameters) -> Tensor:
+        """Return the covariance of each pair of cells."""
+        spectrum = lattice.spectrum(self._values, length=parameters.length, detail=parameters.detail)
+        return ((self._vectors * spectrum) @ self._vectors.mT).flatten()
 
 
 class PredictiveScore:
@@ -219,8 +335,8 @@ class PredictiveScore:
     Parameters
     ----------
     blocks : sequence of Block
-    width : int, optional
-        Number of columns of a grid that goes round the globe.
+    space : Space, optional
+        By default an :class:`EndlessSpace`.
 
     Attributes
     ----------
@@ -236,29 +352,19 @@ class PredictiveScore:
     >>> parameters = Parameters(10 * one, 5 * one, 0.1 * one, one, one, one, 0 * one)
     >>> value, slope = PredictiveScore([block]).value_and_gradient(parameters)
     >>> round(value, 3), round(float(slope.persistence), 3)
-    (0.092, 0.0)
+    (0.133, 0.0)
     """
 
-    def __init__(self, blocks: Sequence[Block], *, width: int | None = None) -> None:
+    def __init__(self, blocks: Sequence[Block], space: Space | None = None) -> None:
         self.count = sum(int(block.hidden.sum()) for block in blocks)
-        # Blocks of one batch are padded to the largest.
-        ordered = sorted(blocks, key=lambda block: (len(block.hidden), int(block.hidden.sum())))
-        keys = [_lags(block, width) for block in ordered]
-        lags = [key[0] for key in keys]
-        steps = [key[1] for key in keys]
-        # Of a table of lags; number 0 is lag 0.
-        unique_lags = np.unique(np.concatenate([[LAG_OFFSET], *(np.unique(part) for part in lags)]))
-        unique_steps = np.unique(np.concatenate([[0.0], *(np.unique(part) for part in steps)]))
-        self._dy = torch.from_numpy((unique_lags // LAG_STRIDE).astype(float))
-        self._dx = torch.from_numpy((unique_lags % LAG_STRIDE - LAG_OFFSET).astype(float))
-        self._steps = torch.from_numpy(unique_steps)
-        self._zero = int(np.searchsorted(unique_lags, LAG_OFFSET))
-        self._batches = []
-        for start in range(0, len(ordered), BATCH):
-            part = slice(start, start + BATCH)
-            numbers = [np.searchsorted(unique_lags, lag) for lag in lags[part]]
-            times = [np.searchsorted(unique_steps, step) for step in steps[part]]
-            self._batches.append(_batch(ordered[part], numbers, times))
+        self._space = EndlessSpace(blocks) if space is None else space
+        steps = [np.unique(np.abs(block.days[:, None] - block.days)) for block in blocks]
+        self._steps = np.unique(np.concatenate(steps))
+        # Blocks of one batch are padded to the largest, so blocks of similar sizes belong together.
+        ordered = sorted(blocks, key=lambda block: (int((~block.hidden).sum()), int(block.hidden.sum())))
+        batches = (ordered[start : start + BATCH] for start in range(0, len(ordered), BATCH))
+        self._batches = [_batch(part, self._space, self._steps) for part in batches]
+        self._pairs = torch.cat([part.flatten() for batch in self._batches for part in (batch.lag, batch.own)])
 
     def value_and_gradient(self, parameters: Parameters) -> tuple[float, Parameters]:
         """Return the mean score and its derivatives with respect to the parameters.
@@ -266,80 +372,67 @@ class PredictiveScore:
         The value is infinite if a covariance matrix is not positive definite.
         """
         point = Parameters(*(part.detach().clone().double().requires_grad_() for part in parameters))
-        space = lattice.covariance(
-            self._dy, self._dx, length=point.length, aspect=point.aspect, detail=point.detail, tilt=point.tilt
-        )
-        time = torch.exp(-self._steps / point.persistence)
-        noise2, scale2 = point.noise.square(), point.amplitude.square()
-        inputs = (space, time, noise2, scale2)
+        space = self._space.covariance(point)
+        time = torch.exp(-torch.from_numpy(self._steps) / point.persistence)
+        inputs = (space, time, point.noise.square(), point.amplitude.square())
         fixed = tuple(part.detach() for part in inputs)
-        parts = list(side_by_side(lambda batch: _score(batch, *fixed, zero=self._zero), self._batches))
+        parts = list(side_by_side(lambda batch: _score(batch, *fixed), self._batches))
         # Summed in the order of the batches, so that threads do not change the result.
-        value = math.fsum(part[0] for part in parts) / self.count
-        gradients = [sum(part[1][number] for part in parts) / self.count for number in range(len(inputs))]
-        slopes = torch.autograd.grad(inputs, tuple(point), gradients, allow_unused=True)  # type: ignore[arg-type]
+        value = math.fsum(part.value for part in parts) / self.count
+        by_space = torch.bincount(self._pairs, torch.cat([part.pairs for part in parts]), len(space))
+        by_others = [torch.stack(part).sum(0) for part in zip(*((p.time, p.noise2, p.scale2) for p in parts))]
+        gradients = [part / self.count for part in (by_space, *by_others)]
+        slopes = torch.autograd.grad(inputs, tuple(point), gradients, allow_unused=True)
         return value, Parameters(*(torch.zeros_like(p) if s is None else s for p, s in zip(point, slopes)))
 
 
-# A lag (dy, dx) is held as the number dy * LAG_STRIDE + dx + LAG_OFFSET.
-LAG_STRIDE = 2**32
-LAG_OFFSET = 2**31
+# A lag (dy, dx) is the number dy * LAG_STRIDE + dx + LAG_OFFSET.
+LAG_STRIDE, LAG_OFFSET = 2**32, 2**31
 
 
-def _lags(block: Block, width: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return lags in space, as numbers, and in time between shown and all observations, (S, S + H)."""
-    order = np.argsort(block.hidden, kind="stable")
-    shown = order[: int((~block.hidden).sum())]
-    dy = block.rows[shown][:, None] - block.rows[order]
-    dx = block.columns[shown][:, None] - block.columns[order]
-    if width is not None:
-        dx = (dx + width // 2) % width - width // 2
-    # The covariance at (dy, dx) is that at (-dy, -dx).
-    sign = np.where((dy < 0) | ((dy == 0) & (dx < 0)), -1, 1)
-    steps = np.abs(block.days[shown][:, None] - block.days[order])
-    return (sign * dy).astype(np.int64) * LAG_STRIDE + sign * dx + LAG_OFFSET, steps
-
-
-def _batch(blocks: Sequence[Block], lags: Sequence[np.ndarray], steps: Sequence[np.ndarray]) -> _Batch:
+def _batch(blocks: Sequence[Block], space: Space, steps: np.ndarray) -> _Batch:
     """Stack blocks, with padding up to the largest number of shown and of hidden observations."""
-    shown = max(len(lag) for lag in lags)
-    hidden = max(lag.shape[1] - lag.shape[0] for lag in lags)
+    shown = max(int((~block.hidden).sum()) for block in blocks)
+    hidden = max(int(block.hidden.sum()) for block in blocks)
+    count = len(blocks)
     parts = {
-        name: np.zeros((len(blocks), size))
-        for name, size in (
-            ("shown", shown),
-            ("target", hidden),
-            ("is_shown", shown),
-            ("is_target", hidden),
-            ("shown_error", shown),
-            ("target_error", hidden),
-        )
+        **{name: np.zeros((count, shown)) for name in ("shown", "is_shown", "shown_error")},
+        **{name: np.zeros((count, hidden)) for name in ("target", "is_target", "target_error")},
+        **{name: np.zeros((count, shown, shown + hidden), np.int32) for name in ("lag", "step")},
+        "own": np.zeros((count, hidden), np.int32),
     }
-    tables = {name: np.zeros((len(blocks), shown, shown + hidden), np.int32) for name in ("lag", "step")}
-    for number, (block, lag, step) in enumerate(zip(blocks, lags, steps)):
-        for side, kind, where, errors in (
-            ("shown", "is_shown", ~block.hidden, "shown_error"),
-            ("target", "is_target", block.hidden, "target_error"),
-        ):
-            size = int(where.sum())
-            parts[side][number, :size] = block.values[where]
-            parts[kind][number, :size] = 1
-            parts[errors][number, :size] = block.error[where]
-        size = len(lag)
-        for name, table in (("lag", lag), ("step", step)):
-            tables[name][number, :size, :size] = table[:, :size]
-            tables[name][number, :size, shown : shown + table.shape[1] - size] = table[:, size:]
-    arrays = {name: torch.from_numpy(array) for name, array in (parts | tables).items()}
-    return _Batch(**arrays)
+    for number, block in enumerate(blocks):
+        places = {"shown": np.flatnonzero(~block.hidden), "target": np.flatnonzero(block.hidden)}
+        first = places["shown"]
+        for kind, places_of_kind in places.items():
+            size = len(places_of_kind)
+            parts[kind][number, :size] = block.values[places_of_kind]
+            parts[f"is_{kind}"][number, :size] = 1
+            parts[f"{kind}_error"][number, :size] = block.error[places_of_kind]
+            columns = slice(0, size) if kind == "shown" else slice(shown, shown + size)
+            parts["lag"][number, : len(first), columns] = space.numbers(block, first[:, None], places_of_kind)
+            between = np.abs(block.days[first][:, None] - block.days[places_of_kind])
+            parts["step"][number, : len(first), columns] = np.searchsorted(steps, between)
+        target = places["target"]
+        parts["own"][number, : len(target)] = space.numbers(block, target, target)
+    return _Batch(**{name: torch.from_numpy(array) for name, array in parts.items()})
 
 
-def _score(
-    batch: _Batch, space: Tensor, time: Tensor, noise2: Tensor, scale2: Tensor, *, zero: int
-) -> tuple[float, tuple[Tensor, Tensor, Tensor, Tensor]]:
+class _Scored(NamedTuple):
+    """The sum of the scores of a batch, and its derivatives."""
+
+    value: float
+    pairs: Tensor  # (P,) with respect to the covariance in space of each pair of ``lag`` and ``own``
+    time: Tensor  # with respect to the correlations in time
+    noise2: Tensor
+    scale2: Tensor
+
+
+def _score(batch: _Batch, space: Tensor, time: Tensor, noise2: Tensor, scale2: Tensor) -> _Scored:
     """Return the sum of the scores of a batch, and its derivatives with respect to the other arguments.
 
-    With ``K`` the covariance of the shown observations, ``k`` that with a hidden one, the prediction is ``k' inv(K) y`` and
-    its variance ``c - k' inv(K) k``. Covariances are relative to ``scale2``.
+    With ``K`` the covariance of the shown observations, ``k`` that with a hidden one, the prediction is
+    ``k' inv(K) y`` and its variance ``c - k' inv(K) k``. Covariances are relative to ``scale2``.
     """
     count = batch.shown.shape[1]
     both = batch.is_shown[:, :, None] * torch.cat([batch.is_shown, batch.is_target], 1)[:, None]
@@ -349,19 +442,19 @@ def _score(
     matrix.diagonal(dim1=1, dim2=2).add_(noise2 + batch.shown_error / scale2 + (1 - batch.is_shown))
     root, failed = torch.linalg.cholesky_ex(matrix)
     if bool(failed.any()):
-        return math.inf, (torch.zeros_like(space), torch.zeros_like(time), 0 * noise2, 0 * scale2)
+        pairs = space.new_zeros(batch.lag.numel() + batch.own.numel())
+        return _Scored(math.inf, pairs, torch.zeros_like(time), 0 * noise2, 0 * scale2)
     solved = torch.cholesky_solve(torch.cat([cross, batch.shown[:, :, None]], 2), root)
     weights, alpha = solved[..., :-1], solved[..., -1]
     error = batch.target - (cross * alpha[:, :, None]).sum(1)
-    unit = space[zero] + noise2 + batch.target_error / scale2 - (cross * weights).sum(1)
+    unit = space[batch.own] + noise2 + batch.target_error / scale2 - (cross * weights).sum(1)
     unit = unit.clamp_min(LEAST_VARIANCE)
     variance = scale2 * unit
     kept = batch.is_target
-    value = 0.5 * float((kept * (error.square() / variance + variance.log())).sum()) + 0.5 * math.log(
-        2 * math.pi
-    ) * float(kept.sum())
+    value = 0.5 * float((kept * (error.square() / variance + variance.log() + math.log(2 * math.pi))).sum())
     to_error = kept * error / variance
-    to_unit = 0.5 * kept * (1 / unit - error.square() / (variance * unit))
+    to_variance = 0.5 * kept * (1 / variance - error.square() / variance.square())
+    to_unit = to_variance * scale2
     # Derivatives with respect to K and k.
     spread = weights * to_unit[:, None]
     to_mean = (weights * to_error[:, None]).sum(2)
@@ -369,12 +462,10 @@ def _score(
     to_cross = -alpha[:, :, None] * to_error[:, None] - 2 * spread
     to_diagonal = to_matrix.diagonal(dim1=1, dim2=2) * batch.is_shown
     to_all = torch.cat([to_matrix, to_cross], 2)
-    lag, step = batch.lag.flatten(), batch.step.flatten()
-    to_space = torch.bincount(lag, (to_all * in_time * both).flatten(), len(space))
-    to_space[zero] += to_unit.sum()
-    to_time = torch.bincount(step, (to_all * in_space).flatten(), len(time))
+    to_pairs = torch.cat([(to_all * in_time * both).flatten(), to_unit.flatten()])
+    to_time = torch.bincount(batch.step.flatten(), (to_all * in_space).flatten(), len(time))
     to_noise2 = to_diagonal.sum() + to_unit.sum()
-    to_scale2 = (0.5 * kept * (1 - error.square() / variance)).sum() / scale2
+    to_scale2 = (to_variance * unit).sum()
     known = (to_diagonal * batch.shown_error).sum() + (to_unit * batch.target_error).sum()
     # The variance is scale2 * unit: the first term is that of the factor, the second that of known errors in the unit.
-    return value, (to_space, to_time, to_noise2, to_scale2 - known / scale2.square())
+    return _Scored(value, to_pairs, to_time, to_noise2, to_scale2 - known / scale2.square())
