@@ -504,7 +504,7 @@ class TrainConfig:
     prior_evaluations: int = setting(
         50,
         partial(whole_number, least=1, most=100_000),
-        "Evaluations of the search for the first guess's parameters, in each of its stages.",
+        "Largest number of evaluations in each stage of the search for the first guess's parameters.",
         unit="evaluations",
     )
     posterior_draws: int = setting(

@@ -22,7 +22,15 @@ from geogan.operators.errors import InputError
 from geogan.prior.archive_covariance import ArchivePrior, Prior
 from geogan.prior.film import Film
 from geogan.prior.gaussian import GaussianPrior
-from geogan.prior.predictive_score import Block, BoundedSpace, EndlessSpace, Parameters, PredictiveScore, draw_blocks
+from geogan.prior.predictive_score import (
+    Block,
+    BoundedSpace,
+    EndlessSpace,
+    Parameters,
+    PredictiveScore,
+    draw_blocks,
+    moved,
+)
 from geogan.prior.trust import trust
 
 # Share of a squared error that known observation errors may explain at most is one minus this.
@@ -222,7 +230,7 @@ class _MarkovSpace:
         if not is_bounded:
             free.append(ASPECT)
         if is_rough:
-            # Gaps of a film are filled along time, where a tilt gains nothing (docs/experiments.md).
+            # Gaps of a film are filled along time, where a tilt gains little.
             free += [DETAIL] if self.has_time or is_bounded else [DETAIL, TILT]
         return sorted(free)
 
@@ -326,7 +334,8 @@ def fit_prior(
     has_time = temporal and any(len(film.days) > 1 for film in sources)
     space = _MarkovSpace.of(sources, start, has_time=has_time)
     space = replace(space, start=space.start.around(is_periodic))
-    drawing = _Drawing(sources, np.random.default_rng([seed, 0xB10C]), has_time, is_periodic)
+    generator = np.random.default_rng([seed, 0xB10C])
+    drawing = _Drawing(sources, space.start, generator, has_time=has_time, is_periodic=is_periodic)
     blocks = drawing.blocks(STAGES[0])
     if not blocks:
         return space.start
@@ -343,9 +352,16 @@ class _Drawing:
     """Blocks of some films, drawn when they are needed."""
 
     def __init__(
-        self, films: Sequence[Film], generator: np.random.Generator, has_time: bool, is_periodic: bool
+        self,
+        films: Sequence[Film],
+        start: GaussianPrior,
+        generator: np.random.Generator,
+        *,
+        has_time: bool,
+        is_periodic: bool,
     ) -> None:
-        self.films, self._generator, self._has_time, self.is_periodic = films, generator, has_time, is_periodic
+        self.films, self._start, self._generator = films, start, generator
+        self._has_time, self.is_periodic = has_time, is_periodic
         self._observations = sum(int(film.mask.sum()) for film in films)
         self._left = max(FEWEST_BLOCKS, self._observations // OBSERVATIONS)
 
@@ -360,7 +376,7 @@ class _Drawing:
             is_periodic=self.is_periodic,
         )
         self._left -= len(blocks)
-        return blocks
+        return [moved(block, self._start.drift_y, self._start.drift_x) for block in blocks]
 
     def score(self, blocks: Sequence[Block]) -> PredictiveScore:
         """Return the score of blocks on a grid without edges."""
@@ -369,10 +385,11 @@ class _Drawing:
 
     @property
     def domain(self) -> Tensor | None:
-        """The common domain of the films if it is small enough to consider its edges."""
+        """The common domain of the films if it is small enough to consider its edges, and the field stands still."""
         first = self.films[0].domain
         is_common = all(torch.equal(film.domain, first) for film in self.films)
-        return first if is_common and int(first.sum()) <= BOUNDED_CELLS else None
+        is_small = is_common and int(first.sum()) <= BOUNDED_CELLS
+        return first if is_small and not self._start.is_moving else None
 
 
 def _smooth_and_rough(
@@ -415,19 +432,20 @@ def _settled(space: _MarkovSpace, drawing: _Drawing, blocks: list[Block], found:
 class _ArchiveSpace:
     """Coordinates of the search for an archive's prior.
 
-    They are share and steady (logarithms of odds), the noise, and the persistence over the Markov field's (logarithms).
+    They are share and steady (logarithms of odds), the noise, and the persistence over a typical one (logarithms).
     """
 
     markov: GaussianPrior
     towards: ArchivePrior  # with the covariance of a Markov field
     archive: ArchivePrior  # with the covariance of the archive
+    persistence: float  # at which the search starts
 
     def prior(self, point: np.ndarray) -> ArchivePrior:
         """Return the prior at a point."""
         share, steady = (1 / (1 + math.exp(-min(max(odds, -6.0), 6.0))) for odds in point[:2])
         return ArchivePrior(
             share * self.archive.covariance + (1 - share) * self.towards.covariance,
-            persistence=self.markov.persistence * math.exp(min(max(point[3], -3.0), 3.0)),
+            persistence=self.persistence * math.exp(min(max(point[3], -3.0), 3.0)),
             steady=steady,
             noise=min(max(math.exp(point[2]), 0.01), 3.0),
             length=self.markov.length,
@@ -479,7 +497,9 @@ def fit_archive_prior(
     products = films[0].values.numel() * domain.numel()
     films = films[: max(FEWEST_FILMS, PRODUCTS // products)]
     towards, archive = (ArchivePrior.fit(values, searched, domain, rough, share=share) for share in (0.0, 1.0))
-    space = _ArchiveSpace(markov, towards, archive)
+    # A Markov field may explain what belongs to single dates by a persistence far below a step.
+    persistence = max([markov.persistence, *(float(film.days.diff().median()) for film in films if len(film.days) > 1)])
+    space = _ArchiveSpace(markov, towards, archive, persistence)
     markov_loss = math.log(hidden_error(markov, films) + 1e-9)
 
     def loss(point: np.ndarray) -> float:

@@ -25,7 +25,8 @@ from geogan.prior import lattice
 from geogan.prior.film import Film
 from geogan.prior.gaussian import GaussianPrior
 
-# Smallest reach of the near half of a block in cells; the largest as a share of the grid's longer side; in dates.
+# Smallest reach of the near half of a block in cells; the largest as a share of the grid's longer side; in dates. Small
+# ones are drawn more often: only there a block holds all observations.
 LEAST_REACH, MOST_REACH, REACHES_IN_TIME = 3.0, 0.35, (0, 1, 2, 3, 5)
 # Reach of the far half in shares of the grid's longer side and in dates, and whether its hidden observations are
 # scored; if not, they are left out of the block: a thin sample of a large region is harder to predict than a real gap.
@@ -33,7 +34,7 @@ FAR = ((1.2, 30, False), (0.35, 8, True))
 # Bounds of the hidden share of the near half and of the block, and draws of what hides it before the block is given up.
 LEAST_HIDDEN, MOST_HIDDEN, DRAWS = 0.15, 0.75, 30
 # Share of the near half that is hidden one by one.
-SINGLE = 0.05
+SINGLE = 0.2
 # Blocks solved together.
 BATCH = 3
 # Smallest predicted variance relative to the field's; rounding may leave less than nothing.
@@ -110,6 +111,25 @@ def draw_blocks(
     return blocks
 
 
+def moved(block: Block, drift_y: float, drift_x: float) -> Block:
+    """Return a block in the coordinates of a field that drifts by so many rows and columns a day.
+
+    Positions are rounded to whole cells, which hardly changes the parameters (docs/experiments.md).
+
+    Examples
+    --------
+    >>> one = np.ones(2)
+    >>> block = Block(one, 0 * one, np.array([0.0, 3.0]), np.array([5, 8]), np.array([5, 5]), one > 0)
+    >>> moved(block, 1.0, 0.0).rows.tolist()
+    [5, 5]
+    """
+    rows, columns = (
+        cells - np.rint(drift * block.days).astype(int)
+        for cells, drift in ((block.rows, drift_y), (block.columns, drift_x))
+    )
+    return block._replace(rows=rows, columns=columns)
+
+
 class _Source(NamedTuple):
     """A film as arrays (T, C, H, W), and where its observations are."""
 
@@ -145,7 +165,7 @@ def _draw_block(
     share, dates, is_far_scored = far
     side = max(shape[2:])
     most = max(LEAST_REACH + 1, MOST_REACH * side)
-    cells = int(LEAST_REACH * (most / LEAST_REACH) ** generator.random())
+    cells = int(LEAST_REACH * (most / LEAST_REACH) ** (generator.random() ** 2))
     near_dates = int(generator.choice(REACHES_IN_TIME))
     chosen = []
     for reach, span in ((cells, near_dates), (math.ceil(share * side), dates)):

@@ -312,6 +312,7 @@ def _fitted_films(
             evaluations=settings.training.prior_evaluations,
             temporal=not archive.independent,
             is_periodic=is_periodic,
+            seed=settings.seed,
         )
         markov = fit()
         if not archive.independent:
