@@ -171,7 +171,7 @@ def _draw_block(
     for reach, span in ((cells, near_dates), (math.ceil(share * side), dates)):
         days = _around(date, span if has_time else 0, shape[0])
         rows, columns = _around(row, reach, shape[2]), _around(column, reach, shape[3], is_periodic=is_periodic)
-        found = np.flatnonzero(source.observed[np.ix_(days, [band], rows, columns)])
+        found = np.flatnonzero(source.observed[np.ix_(days, np.array([band]), rows, columns)])
         taken = generator.choice(found, min(len(found), size // 2), replace=False)
         t, y, x = np.unravel_index(taken, (len(days), len(rows), len(columns)))
         chosen.append(np.ravel_multi_index((days[t], rows[y], columns[x]), (shape[0], *shape[2:])))
@@ -415,7 +415,7 @@ def _batch(blocks: Sequence[Block], space: Space, steps: np.ndarray) -> _Batch:
     shown = max(int((~block.hidden).sum()) for block in blocks)
     hidden = max(int(block.hidden.sum()) for block in blocks)
     count = len(blocks)
-    parts = {
+    parts: dict[str, np.ndarray] = {
         **{name: np.zeros((count, shown)) for name in ("shown", "is_shown", "shown_error")},
         **{name: np.zeros((count, hidden)) for name in ("target", "is_target", "target_error")},
         **{name: np.zeros((count, shown, shown + hidden), np.int32) for name in ("lag", "step")},
