@@ -15,7 +15,7 @@ class ErrorNet(nn.Module):
     """Predict the standard deviation of the error of a reconstruction.
 
     The network works with any generator, and no gradient of its loss reaches the generator. It works at half and
-    quarter resolution, from where factors are interpolated linearly, and takes a quarter to two fifths of the default
+    quarter resolution, from where factors are interpolated linearly, and takes up to half of the default
     generator's time.
 
     With a Gaussian first guess, the error starts at that of the first guess: the spread of the Gaussian posterior, from
