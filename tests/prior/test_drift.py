@@ -1,11 +1,13 @@
 """The drift of a simulated field is recovered from gappy frames, and a field that stands still gets none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from geogan.prior import Film, GaussianPrior, fit_drift
+from geogan.prior import Film, GaussianPrior, fit_drift, fit_prior
 from geogan.prior.drift import estimate_drift
 from geogan.prior.motion import Drift
 
@@ -81,3 +83,21 @@ def test_a_drift_is_kept_only_if_it_predicts_hidden_observations_better() -> Non
     # The other parameters of this fit make the drift useless: nothing lasts until the next date.
     useless = GaussianPrior(length=8.0, persistence=0.01 * STEP, noise=0.1)
     assert fit_drift(useless, [film], fit=lambda prior: prior) is useless
+
+
+def test_the_persistence_of_a_field_that_drifts_is_measured_along_its_drift() -> None:
+    truth = GaussianPrior(length=6.0, persistence=8.0, noise=0.2, drift_y=2.0, drift_x=-1.0)
+    nothing, days = torch.zeros(1, 16, 1, 16, 16), torch.arange(16.0, dtype=torch.float64)
+    random = torch.Generator().manual_seed(0)
+    field = truth.sample(nothing, nothing, torch.ones(16, 16), days, generator=random)[0]
+    values = field + truth.noise * torch.randn(field.shape, generator=random)
+    mask = (torch.rand(field.shape, generator=random) < 0.7).float()
+    kept = mask.clone()
+    kept[6:9, :, 4:12, 4:12] = 0
+    film = Film(values=values * mask, mask=mask, kept=kept, domain=torch.ones(16, 16), days=days)
+    moving, still = (
+        fit_prior([film], start=replace(start, persistence=3.0), evaluations=12)
+        for start in (truth, replace(truth, drift_y=0.0, drift_x=0.0))
+    )
+    assert 4.0 < moving.persistence < 16.0
+    assert still.persistence < 2.0
