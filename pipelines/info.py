@@ -12,6 +12,7 @@ from geogan.compute.streaming import reading_hint
 from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
 from geogan.fields.variables import is_joined, variables_of
+from geogan.files.attributes import FILL
 from geogan.files.run_folder import RUN, STATE, holds, is_run, read_run
 from geogan.files.user_path import Data, user_path
 from geogan.io import Reading, Source, find_domain, open_masks, open_source
@@ -93,7 +94,8 @@ def info(
 def _data(paths: Sequence[str | Path], source: Source, selection: Mapping[str, str]) -> dict[str, Any]:
     """Describe a field or a filled product; ``selection`` holds the options that were given."""
     field = source.field
-    chosen, domain = None, selection.get("domain")
+    # The domain of a product is where it has values, whatever coastlines say.
+    chosen, domain = None, selection.get("domain", "observed" if FILL in source.attrs else None)
     if domain is not None:
         chosen = named_domain(field, find_domain(paths, domain, field, reading=source.reading))
     outliers = Outliers(field.array.size, independent=field.axes.independent)

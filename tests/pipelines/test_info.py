@@ -11,6 +11,7 @@ from rich.console import Console
 from geogan.archive import Standardiser, Withheld
 from geogan.corruption import corrupt
 from geogan.fields.synthetic import synthetic_sst
+from geogan.files.attributes import FILL
 from geogan.model import Model, save_model
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
@@ -60,6 +61,15 @@ def test_the_next_command_fits_the_data(sea, tmp_path):
     assert "geogan plot" in info(tmp_path / "filled.nc")["next"]
     with pytest.raises(InputError, match="'nowhere.nc' does not exist"):
         info("nowhere.nc")
+
+
+def test_the_domain_of_a_product_is_where_it_has_values(sea, tmp_path):
+    """Coastlines do not know the land of a synthetic sea."""
+    filled = sea[["sst"]].assign(sst_source=sea.sst.notnull().astype("int8"), sst_std=sea.sst)
+    filled.assign_attrs({FILL: "{}"}).to_netcdf(tmp_path / "filled.nc")
+    coverage = info(tmp_path / "filled.nc")["coverage"]
+    assert coverage["domain"].endswith(f"{coverage['domain_cells']:,} cells")
+    assert coverage["domain_cells"] == int(sea.sea_mask.sum())
 
 
 def test_a_single_map_and_one_without_coordinates(sea, tmp_path):
