@@ -63,7 +63,8 @@ def test_fit_returns_itself_with_a_model_and_its_scores(gappy, domain):
     assert scores["units"] == "degree_Celsius" and scores["steps"] == 2 and scores["step"] in (0, 2)
     assert 0 < scores["withheld"] <= scores["first_guess"] * 1.0001
     assert reports[0][0].step == 0 and reports[-1][0].step == 2 and reports[0][1] == fitted.model_.standardiser.scale
-    assert len(said) == 4
+    assert [sentence.split()[0] for sentence in said[:4]] == ["withheld:", "climatology:", "operator:", "first"]
+    assert "the first guess's" in said[4] and "longer training" in said[5] and len(said) == 6
     check(fitted, gappy, domain)
 
 

@@ -42,7 +42,7 @@ class Regime:
     >>> regime = Regime(Archive.of(Field.of(field, domain=np.ones((8, 8), bool)), model), "sst")
     >>> regime.add(Extent(slice(0, 2), slice(0, 8), slice(0, 8)), field.values[:, None])
     >>> regime.sentences()[0].split(" off ")[0]
-    'sst lies 136.5 standard deviations'
+    'sst is 136.5 standard deviations'
     """
 
     def __init__(

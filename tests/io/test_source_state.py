@@ -37,7 +37,7 @@ def rewrite(path):
 def test_a_folder_that_is_no_store_is_refused_before_its_files_are_listed(tmp_path, monkeypatch):
     (tmp_path / "notes.txt").write_text("")
     monkeypatch.setattr(os, "walk", lambda *args, **options: pytest.fail("the folder is listed"))
-    with pytest.raises(InputError, match="is a folder but not a Zarr store"):
+    with pytest.raises(InputError, match="is a folder without zarr.json or .zgroup"):
         describe_source([str(tmp_path)])
 
 
