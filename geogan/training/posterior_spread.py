@@ -16,8 +16,8 @@ from geogan.training.blocks import random_samples, random_slice
 
 # Pieces of the archive whose posterior is drawn: dates, cells a side, and values of all pieces together.
 DATES, SIDE, VALUES, MOST_PIECES = 20, 128, 600_000, 4
-# Draws of the posterior of a piece; more on small archives, until so many values are drawn.
-LEAST_DRAWS, MOST_DRAWS, DRAWN_VALUES = 8, 32, 3_000_000
+# Draws of the posterior of a piece, as multiples of a judge's: more on small archives, until so many values are drawn.
+LEAST_DRAWS, MOST_DRAWS, DRAWN_VALUES = 2, 8, 3_000_000
 # A covariance that is not stationary is solved with dense matrices, so fewer pieces are drawn.
 DENSE_PIECES = 2
 # Largest variance in a table, over that of the field; it is 1.9 at a straight edge.
@@ -34,7 +34,7 @@ class Variances(NamedTuple):
     draws: int
 
 
-def fit_spread_table(first: Model, archive: Archive, *, frames: int, seed: int) -> SpreadTable:
+def fit_spread_table(first: Model, archive: Archive, *, frames: int, draws: int, seed: int) -> SpreadTable:
     """Return the table of the posterior spread of an archive, with the noise of its prior.
 
     Parameters
@@ -45,11 +45,13 @@ def fit_spread_table(first: Model, archive: Archive, *, frames: int, seed: int) 
         The archive that it was fitted to.
     frames : int
         Frames of a window.
+    draws : int
+        Draws that a judge has of the posterior; here there are two to eight times as many.
     seed : int
         Seed of the draws of the posterior.
     """
     assert first.prior is not None
-    cells = posterior_variances(first, archive, seed=seed)
+    cells = posterior_variances(first, archive, draws=draws, seed=seed)
     return SpreadTable.fit(
         cells.near,
         cells.variance,
@@ -60,7 +62,7 @@ def fit_spread_table(first: Model, archive: Archive, *, frames: int, seed: int) 
     )
 
 
-def posterior_variances(model: Model, archive: Archive, *, seed: int) -> Variances:
+def posterior_variances(model: Model, archive: Archive, *, draws: int, seed: int) -> Variances:
     """Return the posterior variance in some cells of random pieces of the archive, from exact draws.
 
     Parameters
@@ -68,6 +70,8 @@ def posterior_variances(model: Model, archive: Archive, *, seed: int) -> Varianc
     model : Model
         With a prior.
     archive : Archive
+    draws : int
+        As for :func:`fit_spread_table`.
     seed : int
         Decides pieces, draws and cells.
     """
@@ -77,9 +81,8 @@ def posterior_variances(model: Model, archive: Archive, *, seed: int) -> Varianc
     size = archive.bands * rows * columns * dates
     is_whole = (rows, columns, dates) == (height, width, count)
     pieces = 1 if is_whole else int(np.clip(VALUES // size, 2, MOST_PIECES if model.prior.stationary else DENSE_PIECES))
-    draws = int(np.clip(DRAWN_VALUES // (size * pieces), LEAST_DRAWS, MOST_DRAWS))
-    if not model.prior.stationary:
-        draws = LEAST_DRAWS
+    least, most = LEAST_DRAWS * draws, MOST_DRAWS * draws
+    draws = int(np.clip(DRAWN_VALUES // (size * pieces), least, most)) if model.prior.stationary else least
 
     def variances(number: int) -> tuple[np.ndarray, np.ndarray]:
         random = np.random.default_rng([seed, 0x57D, number])

@@ -64,7 +64,11 @@ def train_model(
         table = None
         if predicts_spread(training.first, training.settings) and training.ranks.first and not training.is_resumed:
             table = fit_spread_table(
-                training.first, training.archive, frames=training.first.frames, seed=training.settings.seed
+                training.first,
+                training.archive,
+                frames=training.first.frames,
+                draws=training.settings.training.posterior_draws,
+                seed=training.settings.seed,
             )
         state = start_state(
             training.first,
@@ -276,7 +280,8 @@ def _without_network(training: Training, saver: Saver, report: Callable[[Progres
     if training.ranks.first:
         with torch_threads(1):
             judge = _judge_without_network(training)
-            model = model_without_network(first, archive, judge, seed=training.settings.seed)
+            draws = training.settings.training.posterior_draws
+            model = model_without_network(first, archive, judge, draws=draws, seed=training.settings.seed)
         training.message(outlook(first, archive, judge))
         saver.discard_replaced()
         nothing = Progress(

@@ -13,7 +13,7 @@ from geogan.training.learned import first_guess_scores
 from geogan.training.posterior_spread import fit_spread_table
 
 
-def model_without_network(first: Model, archive: Archive, judge: Judge | None, *, seed: int) -> Model:
+def model_without_network(first: Model, archive: Archive, judge: Judge | None, *, draws: int, seed: int) -> Model:
     """Return the model of the first guess alone, with its predicted error and its scores.
 
     Parameters
@@ -24,11 +24,13 @@ def model_without_network(first: Model, archive: Archive, judge: Judge | None, *
         The archive that it was fitted to.
     judge : Judge, optional
         What its error is calibrated by.
+    draws : int
+        As for :func:`geogan.training.posterior_spread.fit_spread_table`.
     seed : int
         Seed of the draws of the posterior.
     """
     assert first.prior is not None
-    table = fit_spread_table(first, archive, frames=1, seed=seed)
+    table = fit_spread_table(first, archive, frames=1, draws=draws, seed=seed)
     # Without a network there is no window of frames, and nothing sees covariates.
     model = replace(first, frames=1, covariates=None, error=table.eval(), calibration=Calibration())
     if judge is not None and not judge.by_noise:

@@ -11,7 +11,7 @@ from geogan.pipelines.demo import demo
 
 def test_a_demo(tmp_path):
     out = tmp_path / "demo"
-    rows = {row.method: row.score for row in demo(out, days=14, size=24, minutes=0.01, seed=3, threads=1)}
+    rows = {row.method: row.score for row in demo(out, days=12, size=20, minutes=0.01, seed=3, threads=1)}
     assert {"truth.zarr", "gappy.zarr", "model", "filled.zarr", "table.json", "map.png"} <= {
         file.name for file in out.iterdir()
     }
@@ -24,8 +24,8 @@ def test_a_demo(tmp_path):
     assert (out / "map.png").stat().st_size > 5000
     # The folder of an earlier demo is replaced.
     (out / "left over").touch()
-    demo(out, days=10, size=24, minutes=0.0, threads=1)
-    assert not (out / "left over").exists() and open_field(out / "truth.zarr", variable="sst").sizes["time"] == 10
+    demo(out, days=8, size=16, minutes=0.0, threads=1)
+    assert not (out / "left over").exists() and open_field(out / "truth.zarr", variable="sst").sizes["time"] == 8
 
 
 def test_another_folder_is_not_replaced(tmp_path):
