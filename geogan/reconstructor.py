@@ -107,7 +107,8 @@ class Reconstructor:
     >>> from geogan.fields.synthetic import synthetic_sst
     >>> truth = synthetic_sst(days=12, size=16).sst
     >>> gappy = corrupt(truth, CloudMask(coverage=0.4, scale=4.0), seed=1)
-    >>> reconstructor = Reconstructor("cloud_mask", window=1, network={"width": 4}, training={"crop": 16, "steps": 2})
+    >>> brief = {"crop": 16, "steps": 2, "prior_evaluations": 8}
+    >>> reconstructor = Reconstructor("cloud_mask", window=1, network={"width": 4}, training=brief)
     >>> filled = reconstructor.fit(gappy).fill(gappy)
     >>> bool(filled.sst.isnull().sum() == truth.isnull().sum())
     True

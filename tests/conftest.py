@@ -68,7 +68,9 @@ def reconstructor(gappy, domain, prior):
         precision="float32",
         threads=1,
         first_guess=prior,
-    ).fit(gappy, domain=domain)  # fmt: skip
+        blocks=2,
+        posterior_draws=2,
+    ).fit(gappy, domain=domain)
     leave = fitted.model_.network.leave
     torch.nn.init.normal_(leave.weight, std=0.3, generator=torch.Generator().manual_seed(0))
     return fitted
@@ -210,7 +212,7 @@ def originals(tmp_path_factory):
     (folder / "notes" / "thesis.txt").write_text("of three years")
     train(
         folder / "sst.nc", out=folder / "model", domain="sea_mask", window=1, width=4, crop=16, batch=2, steps=2,
-        precision="float32", threads=1, first_guess=PRIOR,
+        precision="float32", threads=1, first_guess=PRIOR, blocks=2, posterior_draws=2,
     )  # fmt: skip
     described = json.loads((folder / "model" / "run.json").read_text())
     (folder / "model" / "run.json").write_text(json.dumps(described | {"data": ["sst.nc"]}))

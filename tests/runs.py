@@ -15,7 +15,7 @@ PRIOR = GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
 # The search for the first guess's parameters takes seconds; few blocks and samples do.
 QUICK = {"first_guess": PRIOR, "blocks": 2, "posterior_draws": 2}
 # A short search, whose parameters are rough.
-BRIEF = {"first_guess": True, "prior_evaluations": 6}
+BRIEF = {"first_guess": True, "prior_evaluations": 6, "blocks": 2, "posterior_draws": 2}
 
 
 def make_reconstructor(operator="cloud_mask", *, device="auto", **settings):

@@ -63,6 +63,8 @@ def model(gappy):
     fitted = make_reconstructor(
         "cloud_mask:scale=4",
         first_guess=prior,
+        blocks=2,
+        posterior_draws=2,
         window=1,
         width=4,
         crop=64,

@@ -347,8 +347,7 @@ def killed_at(moment, data, out, *more):
     assert not (out / "state.safetensors").exists() and (out / "run.json").exists()
 
 
-@pytest.mark.parametrize("moment", ["save_model", "save_state"])
-@pytest.mark.parametrize("again", ["resume", "anew"])
+@pytest.mark.parametrize(("moment", "again"), [("save_model", "anew"), ("save_state", "resume")])
 def test_killed_before_the_first_state_it_is_begun_again(data, tmp_path, moment, again):
     out = tmp_path / "x"
     killed_at(moment, data, out)
