@@ -77,7 +77,7 @@ def main() -> None:
             run,
             Scoring(given.methods, given.members, by=("distance", "cloud")),
             inputs=Inputs(truth=truth),
-            outputs=Outputs(json=run / "scores.json", console=console),
+            outputs=Outputs(json=given.out / f"{case}_scores.json", console=console),
             ablation=False,
         )
 
