@@ -295,7 +295,6 @@ def fit_prior(
     start: GaussianPrior | None = None,
     temporal: bool = True,
     is_periodic: bool = False,
-    sources: Sequence[Film] | None = None,
     seed: int = 0,
 ) -> GaussianPrior:
     """Return the Gaussian prior with the best predictive log score of hidden observations in many small blocks.
@@ -306,7 +305,7 @@ def fit_prior(
     Parameters
     ----------
     films : sequence of Film
-        Real observations with large parts hidden, which confirm the choice.
+        Real observations, from which the blocks are drawn. Large parts of them are hidden, which confirm the choice.
     evaluations : int
         Largest number of evaluations of the score in each stage of the search.
     start : GaussianPrior, optional
@@ -315,8 +314,6 @@ def fit_prior(
         False for frames that are independent samples: their persistence has no effect and is not searched.
     is_periodic : bool
         Whether the films go once round the globe.
-    sources : sequence of Film, optional
-        Films from whose observations the blocks are drawn; by default those of ``films``.
     seed : int
         Seed of the blocks.
 
@@ -330,12 +327,11 @@ def fit_prior(
             "no observation could be hidden to fit the first guess with; give an operator with more gaps, "
             "more dates, or --no-first-guess"
         )
-    sources = films if sources is None else sources
-    has_time = temporal and any(len(film.days) > 1 for film in sources)
-    space = _MarkovSpace.of(sources, start, has_time=has_time)
+    has_time = temporal and any(len(film.days) > 1 for film in films)
+    space = _MarkovSpace.of(films, start, has_time=has_time)
     space = replace(space, start=space.start.around(is_periodic))
     generator = np.random.default_rng([seed, 0xB10C])
-    drawing = _Drawing(sources, space.start, generator, has_time=has_time, is_periodic=is_periodic)
+    drawing = _Drawing(films, space.start, generator, has_time=has_time, is_periodic=is_periodic)
     blocks = drawing.blocks(STAGES[0])
     if not blocks:
         return space.start

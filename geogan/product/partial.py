@@ -151,6 +151,20 @@ class FittingFolder(NamedTuple):
     regions_done: int
 
 
+def lock_partial(path: Path) -> int:
+    """Return the lock of the partial folder of a product, which is created if there is none.
+
+    Raises
+    ------
+    InputError
+        If another process is writing the product, or something else has the name of the partial folder.
+    """
+    partial = partial_folder(path)
+    if not is_ours(partial):
+        raise InputError(f"{partial} is in the way and is not a partial product of geogan; move it first")
+    return take_lock(partial, path)
+
+
 @contextmanager
 def fitting_folder(path: Path) -> Iterator[FittingFolder]:
     """Hold the lock of a product while a model is fitted for it.
@@ -172,9 +186,7 @@ def fitting_folder(path: Path) -> Iterator[FittingFolder]:
     """
     partial = partial_folder(path)
     with writing(path):
-        if not is_ours(partial):
-            raise InputError(f"{partial} is in the way and is not a partial product of geogan; move it first")
-        lock = take_lock(partial, path)
+        lock = lock_partial(path)
     try:
         done = 0 if read_state(partial) is None else count_done(partial)
         yield FittingFolder(partial / MODEL, partial / FITTED, done)

@@ -16,7 +16,6 @@ import xarray as xr
 
 from geogan.files.attributes import INPUTS
 from geogan.files.disk import writing
-from geogan.files.lock import take_lock
 from geogan.files.plain_file import read_json
 from geogan.files.swap import flush, replace, write_text
 from geogan.operators.errors import InputError
@@ -33,7 +32,7 @@ from geogan.product.partial import (
     STATE,
     chunk_store,
     empty_folder,
-    is_ours,
+    lock_partial,
     partial_folder,
     read_state,
     remove_folder,
@@ -134,9 +133,7 @@ class Product:
         path = check_output(path, overwrite=overwrite)
         partial = partial_folder(path)
         with writing(path):
-            if not is_ours(partial):
-                raise InputError(f"{partial} is in the way and is not a partial product of geogan; move it first")
-            lock = take_lock(partial, path)
+            lock = lock_partial(path)
             try:
                 restore_previous(path)
                 check_output(path, overwrite=overwrite)  # again: the previous product may have been restored

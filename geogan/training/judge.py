@@ -248,6 +248,13 @@ class Judge:
             level = math.sqrt(posterior / predicted * ours / theirs)
         return Residuals(errors, std, noise, films, level)
 
+    def calibration(
+        self, network: Generator | None, error: ErrorModel, *, precision: torch.dtype = torch.float32
+    ) -> Calibration:
+        """Return the calibration of predicted errors by those on the withheld cells, cloud by cloud."""
+        seen = self.residuals(network, error, precision=precision)
+        return Calibration.fit(seen.std, seen.error, clusters=seen.film, observation_error=seen.noise, level=seen.level)
+
     def ensembles(
         self,
         network: Generator | None,

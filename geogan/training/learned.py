@@ -98,10 +98,7 @@ def with_calibration(model: Model, judge: Judge | None) -> Model:
     if judge is None or model.error is None:
         return model
     precision = getattr(torch, model.precision)
-    seen = judge.residuals(model.network, model.error, precision=precision)
-    calibration = Calibration.fit(
-        seen.std, seen.error, clusters=seen.film, observation_error=seen.noise, level=seen.level
-    )
+    calibration = judge.calibration(model.network, model.error, precision=precision)
     ensembles = judge.ensembles(model.network, model.error, calibration, precision=precision)
     smoothing = fit_smoothing(ensembles, blur=judge.operator.blur, is_periodic=judge.is_periodic)
     return replace(model, calibration=calibration, smoothing=smoothing)

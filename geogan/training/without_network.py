@@ -34,13 +34,7 @@ def model_without_network(first: Model, archive: Archive, judge: Judge | None, *
     # Without a network there is no window of frames, and nothing sees covariates.
     model = replace(first, frames=1, covariates=None, error=table.eval(), calibration=Calibration())
     if judge is not None and not judge.by_noise:
-        seen = judge.residuals(None, table)
-        model = replace(
-            model,
-            calibration=Calibration.fit(
-                seen.std, seen.error, clusters=seen.film, observation_error=seen.noise, level=seen.level
-            ),
-        )
+        model = replace(model, calibration=judge.calibration(None, table))
     return replace(
         model,
         settings=dict(first.settings) | {"dates": len(archive.days)},

@@ -27,6 +27,7 @@ from bad_input import (
     with_values,
 )
 from film_product import file_size_limit
+from matplotlib.figure import Figure
 
 
 def depth_of(sea):
@@ -372,7 +373,7 @@ def test_a_disk_that_does_not_take_it(folder, monkeypatch, number, words, line, 
 
     monkeypatch.setattr(Path, "open", opened)
     monkeypatch.setattr(Path, "mkdir", made)
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", saved)
+    monkeypatch.setattr(Figure, "savefig", saved)
     before = everything()
     result = run(line)
     assert everything() == before
