@@ -14,15 +14,15 @@ from geogan.model.networks import SpreadTable
 from geogan.prior import ASPECTS, nearness
 from geogan.training.blocks import random_samples, random_slice
 
-# Pieces of the archive whose posterior is drawn: dates, cells a side, and values of all pieces together.
-DATES, SIDE, VALUES, MOST_PIECES = 20, 128, 600_000, 4
-# Draws of the posterior of a piece, as multiples of a judge's: more on small archives, until so many values are drawn.
+# Films of the archive whose posterior is drawn: dates, cells a side, and values of all films together.
+DATES, SIDE, VALUES, MOST_FILMS = 20, 128, 600_000, 4
+# Draws of the posterior of a film, as multiples of a judge's: more on small archives, until so many values are drawn.
 LEAST_DRAWS, MOST_DRAWS, DRAWN_VALUES = 2, 8, 3_000_000
-# A covariance that is not stationary is solved with dense matrices, so fewer pieces are drawn.
-DENSE_PIECES = 2
+# A covariance that is not stationary is solved with dense matrices, so fewer films are drawn.
+DENSE_FILMS = 2
 # Largest variance in a table, over that of the field; it is 1.9 at a straight edge.
 MOST_VARIANCE = 4.0
-# Cells of a piece that the table is fitted to.
+# Cells of a film that the table is fitted to.
 CELLS = 60_000
 
 
@@ -63,7 +63,7 @@ def fit_spread_table(first: Model, archive: Archive, *, frames: int, draws: int,
 
 
 def posterior_variances(model: Model, archive: Archive, *, draws: int, seed: int) -> Variances:
-    """Return the posterior variance in some cells of random pieces of the archive, from exact draws.
+    """Return the posterior variance in some cells of random films of the archive, from exact draws.
 
     Parameters
     ----------
@@ -73,16 +73,16 @@ def posterior_variances(model: Model, archive: Archive, *, draws: int, seed: int
     draws : int
         As for :func:`fit_spread_table`.
     seed : int
-        Decides pieces, draws and cells.
+        Decides films, draws and cells.
     """
     assert model.prior is not None
     (height, width), count = archive.domain.shape, len(archive.days)
     rows, columns, dates = min(SIDE, height), min(SIDE, width), min(DATES, count)
     size = archive.bands * rows * columns * dates
     is_whole = (rows, columns, dates) == (height, width, count)
-    pieces = 1 if is_whole else int(np.clip(VALUES // size, 2, MOST_PIECES if model.prior.stationary else DENSE_PIECES))
+    films = 1 if is_whole else int(np.clip(VALUES // size, 2, MOST_FILMS if model.prior.stationary else DENSE_FILMS))
     least, most = LEAST_DRAWS * draws, MOST_DRAWS * draws
-    draws = int(np.clip(DRAWN_VALUES // (size * pieces), least, most)) if model.prior.stationary else least
+    draws = int(np.clip(DRAWN_VALUES // (size * films), least, most)) if model.prior.stationary else least
 
     def variances(number: int) -> tuple[np.ndarray, np.ndarray]:
         random = np.random.default_rng([seed, 0x57D, number])
@@ -108,6 +108,6 @@ def posterior_variances(model: Model, archive: Archive, *, draws: int, seed: int
         chosen = random.choice(inside, min(CELLS, len(inside)), replace=False)
         return near.reshape(-1, ASPECTS).numpy()[chosen], variance.ravel()[chosen]
 
-    found = list(side_by_side(variances, range(pieces)))
+    found = list(side_by_side(variances, range(films)))
     near, variance = (np.concatenate(part) for part in zip(*found, strict=True))
     return Variances(near, variance, draws)
