@@ -257,10 +257,11 @@ def _files_of(
         name = variable if is_single else names[0]
         among = datasets[0]
         if name is None:
-            # Variables of a condition are not the field.
-            among = among.drop_vars([condition.name for condition in reading.conditions], errors="ignore")
-            others = among.drop_vars([name for name in besides if name in among.data_vars])
-            among = others if others.data_vars else among
+            # Variables of a condition, and those besides, are not the field, unless no other is on a grid.
+            for others in ([condition.name for condition in reading.conditions], list(besides)):
+                if len(measured_variables(among)) > 1:
+                    rest = among.drop_vars([name for name in others if name in among.data_vars])
+                    among = rest if measured_variables(rest) else among
         return {choose_variable(among, name, label=paths[0]): list(range(len(paths)))}  # type: ignore[arg-type]
     every = sorted({str(name) for dataset in datasets for name in dataset.data_vars})
     names = [matching(name, every) or name for name in names]

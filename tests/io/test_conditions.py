@@ -131,6 +131,17 @@ def test_cells_that_fail_are_gaps(tmp_path, granules, container):
     assert f"{lost:,} values of sst are gaps by condition ({where})" in survey.gap_sentences(source.field)
 
 
+@pytest.mark.parametrize("names", [["sst"], ["sst", "quality_level"]])
+def test_a_condition_on_the_field_itself(tmp_path, granules, names):
+    data = written(granules[names], tmp_path, "nc")
+    where = "sst>=15" if names == ["sst"] else "sst>=15 and quality_level>=3"
+    field = open_source(data, reading=geogan.io.Reading.of(where=where)).field.array
+    assert field.name == "sst"
+    good = granules.sst >= 15
+    good = good if names == ["sst"] else good & (granules.quality_level >= 3)
+    np.testing.assert_array_equal(field.values, granules.sst.where(good).values)
+
+
 def test_a_map_without_time_is_a_condition_too(tmp_path, granules):
     data = written(granules, tmp_path, "nc")
     field = open_field(data, variable="sst", where="depth<50")
