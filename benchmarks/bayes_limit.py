@@ -19,7 +19,7 @@ import xarray as xr
 
 from geogan import Reconstructor
 from geogan.evaluation.ensembles import EnsembleTally
-from geogan.operators.operator import Operator, add_noise
+from geogan.operators.operator import Operator
 from geogan.operators.parse import parse
 from geogan.presets import PRESETS
 from geogan.prior import GaussianPrior
@@ -43,8 +43,7 @@ def draw(truth: GaussianPrior, operator: Operator, count: int, random: torch.Gen
     shape = (count, 1, 1, SIDE, SIDE)
     none, day = torch.zeros(shape), torch.zeros(1, dtype=torch.float64)
     fields = truth.sample(none, none, torch.ones(SIDE, SIDE), day, generator=random, tolerance=1e-5)
-    seen = operator.apply(fields, operator.sample(shape, generator=random))
-    return [fields, *add_noise(seen, operator.noise, generator=random)]
+    return [fields, *operator.apply(fields, operator.sample(shape, generator=random))]
 
 
 def labelled(values: torch.Tensor, mask: torch.Tensor) -> xr.DataArray:

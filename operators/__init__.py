@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from geogan.operators.compose import Compose
     from geogan.operators.convolve import ConvolveNoise
     from geogan.operators.observed import ObservedGaps
-    from geogan.operators.operator import Observation, Operator, Theta, add_noise
+    from geogan.operators.operator import Observation, Operator, Theta
     from geogan.operators.parse import OPERATORS, describe, from_dict, to_dict
     from geogan.operators.pixels import RemovePixel, RemovePixelChannel
     from geogan.operators.sampling import SparseSampling
@@ -41,7 +41,6 @@ __all__ = [
     "RemovePixelChannel",
     "SparseSampling",
     "Theta",
-    "add_noise",
     "describe",
     "from_dict",
     "to_dict",
@@ -60,7 +59,6 @@ _MODULES = {
     "RemovePixelChannel": "pixels",
     "SparseSampling": "sampling",
     "Theta": "operator",
-    "add_noise": "operator",
     "describe": "parse",
     "from_dict": "parse",
     "to_dict": "parse",

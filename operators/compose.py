@@ -14,10 +14,10 @@ from geogan.operators.operator import Observation, Operator, Theta
 
 @dataclass(frozen=True)
 class Compose(Operator):
-    """Apply operators one after another: blur, then clouds, then noise.
+    """Apply operators one after another, such as a blur with noise, then clouds.
 
-    The mask is the product of all masks. Noises are independent, so their variances add; noise is added at the end,
-    since the instrument comes last.
+    The mask is the product of all masks. Noises are independent, so their variances add unless a later operator blurs
+    them.
 
     Parameters
     ----------
@@ -121,6 +121,10 @@ class Compose(Operator):
         return tuple(
             operator.at(size, step, seed=stream, channels=channels) for operator, stream in zip(self.operators, streams)
         )
+
+    def without_noise(self) -> Self:
+        """Return the composition of the operators without their noise."""
+        return replace(self, operators=tuple(operator.without_noise() for operator in self.operators))
 
     def around(self, is_periodic: bool) -> Self:
         """Return the composition for frames that go once round the globe, or do not."""

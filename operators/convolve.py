@@ -1,6 +1,6 @@
 """Convolve-Noise: a mean filter, then Gaussian noise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -14,10 +14,11 @@ from geogan.operators.parameters import check_parameters
 
 @dataclass(frozen=True)
 class ConvolveNoise(Operator):
-    """Blur each frame and channel with a mean filter, then add noise (section 4.2 of the paper).
+    """Blur each frame and channel with a mean filter, then add noise: ``F(x; theta) = k * x + theta`` (section 4.2).
 
-    Nothing is hidden: the mask is 1 everywhere. At the border the mean is over the cells inside the frame
-    (count-normalised), so that a constant field stays constant.
+    The noise is theta: it is drawn in `sample` and added in `apply`, so ``y_hat`` and ``F(G(y_hat); theta)`` have the
+    same noise, which cancels in the likelihood term. Nothing is hidden: the mask is 1 everywhere. At the border the
+    mean is over the cells inside the frame (count-normalised), so that a constant field stays constant.
 
     Parameters
     ----------
@@ -75,12 +76,17 @@ class ConvolveNoise(Operator):
         return self.l > 1
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
-        """Return ``()``: only the noise is random."""
-        return ()
+        """Draw the noise, (B, T, C, H, W), in units of the standardised anomaly; ``()`` if ``sigma`` is 0."""
+        if self.sigma == 0:
+            return ()
+        return self.sigma * torch.randn(shape, generator=generator, device=generator.device)
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
-        """Return ``x`` filtered, and a mask of ones; shapes (B, T, C, H, W)."""
-        return Observation(self.blur(x), torch.ones_like(x))
+        """Return ``x`` filtered plus the noise ``theta`` (none for ``()``), and a mask of ones; (B, T, C, H, W)."""
+        values = self.blur(x)
+        if isinstance(theta, Tensor):
+            values = values + theta.to(x)
+        return Observation(values, torch.ones_like(x))
 
     def blur(self, x: Tensor) -> Tensor:
         """Return ``x`` filtered, shape (B, T, C, H, W)."""
@@ -89,6 +95,10 @@ class ConvolveNoise(Operator):
         frames = (x[..., columns] if rim else x).reshape(-1, 1, x.shape[-2], len(columns))
         blurred = avg_pool2d(frames, self.l, stride=1, padding=self.l // 2, count_include_pad=False)
         return blurred[..., rim : rim + x.shape[-1]].reshape(x.shape)
+
+    def without_noise(self) -> Self:
+        """Return the filter alone."""
+        return replace(self, sigma=0.0)
 
     def around(self, is_periodic: bool) -> Self:
         """Return the same filter for frames that go once round the globe, where it crosses the seam, or do not."""

@@ -34,7 +34,7 @@ class Observation(NamedTuple):
 
 @runtime_checkable
 class Operator(Protocol):
-    """A measurement process ``y = F(x; theta) + epsilon`` (section 3 of the paper).
+    """A measurement process ``y = F(x; theta)`` (section 3 of the paper); its noise, if any, is a part of theta.
 
     An operator is a frozen dataclass whose fields are its whole configuration. Inherit from this protocol for the
     defaults that most operators share, and write ``sample`` and ``apply``.
@@ -53,7 +53,7 @@ class Operator(Protocol):
 
     @property
     def noise(self) -> float:
-        """Standard deviation of epsilon, in units of the standardised anomaly."""
+        """Standard deviation of the noise that theta adds, in units of the standardised anomaly."""
         return 0.0
 
     @property
@@ -73,7 +73,7 @@ class Operator(Protocol):
 
     @property
     def channelwise(self) -> bool:
-        """Whether gaps differ between channels; if not, theta does not depend on the number of channels."""
+        """Whether gaps differ between channels."""
         return False
 
     def check_shape(self, shape: tuple[int, int, int, int, int]) -> None:
@@ -104,7 +104,9 @@ class Operator(Protocol):
         ...
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
-        """Return ``F(x; theta)``, without epsilon: deterministic, differentiable in ``x``, on any device.
+        """Return ``F(x; theta)`` with the noise of theta: deterministic, differentiable in ``x``, on any device.
+
+        F is affine in ``x``: ``apply(0, theta)`` is the noise under the mask.
 
         Parameters
         ----------
@@ -140,7 +142,7 @@ class Operator(Protocol):
         seed : int
             Two seeds give two independent histories.
         channels : int
-            Number of channels of the frame; only ``channelwise`` operators use it.
+            Number of channels of the frame; only ``channelwise`` operators and noise use it.
 
         Returns
         -------
@@ -149,6 +151,10 @@ class Operator(Protocol):
             so that neighbouring dates are correlated.
         """
         return self.sample((1, 1, channels, *size), generator=dated_generator(seed, step))
+
+    def without_noise(self) -> Self:
+        """Return the operator with the same gaps and blur and no noise, whose theta has no noise either."""
+        return self
 
     def around(self, is_periodic: bool) -> Self:
         """Return the operator for frames that go once round the globe, or for frames that do not.
@@ -223,37 +229,6 @@ def masked(x: Tensor, mask: Tensor) -> Observation:
     seen = mask.to(x.device).expand(x.shape)
     # torch.where, not a product: NaN * 0 would be NaN.
     return Observation(torch.where(seen, x, torch.zeros((), dtype=x.dtype, device=x.device)), seen.to(x.dtype))
-
-
-def add_noise(observation: Observation, noise: float, *, generator: torch.Generator) -> Observation:
-    """Add ``epsilon ~ N(0, noise**2)`` to observed values.
-
-    Parameters
-    ----------
-    observation : Observation
-        Shape (B, T, C, H, W).
-    noise : float
-        Standard deviation, in units of the standardised anomaly; 0 returns ``observation`` itself.
-    generator : torch.Generator
-        On the device of ``observation``.
-
-    Returns
-    -------
-    Observation
-        With the same mask.
-
-    Examples
-    --------
-    >>> seen = Observation(torch.zeros(1, 1, 1, 1, 2), torch.tensor([[[[[1.0, 0.0]]]]]))
-    >>> noisy = add_noise(seen, 0.3, generator=torch.Generator().manual_seed(0))
-    >>> (noisy.values != 0).flatten().tolist()
-    [True, False]
-    """
-    if noise == 0:
-        return observation
-    values, mask = observation
-    epsilon = torch.randn(values.shape, generator=generator, device=generator.device, dtype=values.dtype)
-    return Observation(values + noise * epsilon.to(values.device) * mask, mask)
 
 
 def each_tensor(theta: Any, function: Callable[[Tensor], Any]) -> Any:

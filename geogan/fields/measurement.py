@@ -198,6 +198,11 @@ class _Frames:
     is_independent: bool
     axes: tuple[int, ...]
 
+    @property
+    def quiet(self) -> Operator:
+        """The operator without its noise."""
+        return self.operator.without_noise()
+
     def measure(
         self, block: np.ndarray, steps: np.ndarray, bands: np.ndarray, rows: np.ndarray, columns: np.ndarray
     ) -> np.ndarray:
@@ -212,7 +217,7 @@ class _Frames:
         if frames.ndim == 3:
             frames = frames[:, None]
         for frame, step in zip(frames, steps.tolist(), strict=True):
-            theta = self._theta(step)
+            theta = self._theta(step)  # of the operator without its noise
             if self.operator.exact:
                 seen = self.operator.apply(torch.zeros(1, 1, *self.shape), theta).mask[0, 0].numpy() > 0
                 frame[...] = np.where(seen[np.ix_(bands, rows, columns)], frame, np.nan)
@@ -221,12 +226,12 @@ class _Frames:
         return result
 
     def _theta(self, step: float) -> torch.Tensor | tuple:
-        """Draw the operator's parameters for one date."""
+        """Draw the parameters of the operator without noise for one date."""
         channels, *size = self.shape
         if self.is_independent:
             # A film of one frame: nothing persists from one sample to the next.
-            return self.operator.sample((1, 1, *self.shape), generator=dated_generator(self.seed, step))
-        return self.operator.at((size[0], size[1]), step, seed=self.seed, channels=channels)
+            return self.quiet.sample((1, 1, *self.shape), generator=dated_generator(self.seed, step))
+        return self.quiet.at((size[0], size[1]), step, seed=self.seed, channels=channels)
 
     def _disturbed(self, frame: np.ndarray, theta: torch.Tensor | tuple, step: float) -> np.ndarray:
         """Return a whole frame (bands, H, W), blurred, with noise, and NaN where hidden."""
@@ -234,12 +239,12 @@ class _Frames:
         valid = torch.isfinite(x)
         # Normalised convolution (Knutsson and Westin, 1993): the blur of the values over the blur of the ones, so that
         # land and gaps have no weight. F is linear, so this holds for any order of operators.
-        values, mask = self.operator.apply(torch.where(valid, x, 0.0), theta)
-        weight = self.operator.apply(valid.to(x.dtype), theta).values
+        values, mask = self.quiet.apply(torch.where(valid, x, 0.0), theta)
+        weight = self.quiet.apply(valid.to(x.dtype), theta).values
         seen = valid & (mask > 0)
         measured = values / torch.where(seen, weight, 1.0)
         if self.operator.noise:
-            # A separate stream: epsilon must not depend on the clouds.
+            # A separate stream: the noise must not depend on the clouds, and bands that share clouds have other noise.
             generator = dated_generator(self.seed, step, 1.0)
             noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
             measured = measured + self.operator.noise * self.scale * noise

@@ -460,7 +460,7 @@ def _spread_over(items: np.ndarray, most: int) -> np.ndarray:
 
 
 def _floor(films: list[Film], operator: Operator) -> float:
-    """Return the mean square of ``epsilon - n / alpha``, with the ``n`` that were drawn."""
+    """Return the mean square of ``e - n / alpha``, for the noise ``e`` of y, with the ``n`` that were drawn."""
     square = count = 0.0
     for film in films:
         noise = (film.values - film.target) / (1 + RECORRUPTION**2)

@@ -95,7 +95,7 @@ def recorrupted(reconstruction: Tensor, again: Tensor, mask: Tensor, noise: floa
     mask : Tensor, shape (B, T, C, H, W)
         1 where shown.
     noise : float
-        Standard deviation of ``epsilon``.
+        Standard deviation of the noise of ``y``.
     """
     return masked_square(reconstruction, again, mask, noise)
 

@@ -1,7 +1,7 @@
 """Add noise to noisy measurements, so that a measurement with independent noise can be withheld.
 
-For ``y = F(x) + epsilon`` the input of the generator is ``y + alpha n`` and its target ``y - n / alpha``, with ``n``
-drawn like ``epsilon``: the errors of input and target are uncorrelated (Pang, Zheng, Quan, Ji 2021,
+For ``y = F(x) + e`` the input of the generator is ``y + alpha n`` and its target ``y - n / alpha``, with ``n``
+drawn like ``e``: the errors of input and target are uncorrelated (Pang, Zheng, Quan, Ji 2021,
 "Recorrupted-to-Recorrupted").
 """
 

@@ -1,11 +1,14 @@
 """One step of Algorithm 1 of Pajot, de Bézenac and Gallinari (ICLR 2019), one function for each of its lines and terms.
 
-    draw a batch y, a fresh theta ~ p(theta), epsilon      `geogan.training.windows`, `Operator.sample`
+    draw a batch y, a fresh theta ~ p(theta)               `geogan.training.windows`, `Operator.sample`
     x_hat = G(y)                                           `reconstruct`
-    y_hat = F(x_hat; theta) + epsilon                      `simulate`
+    y_hat = F(x_hat; theta)                                `simulate`
     D ascends   log D(y) + log(1 - D(y_hat))               `update_discriminator`
     G descends  lambda |y_hat - F(G(y_hat); theta)|^2      `likelihood_term`
                 - log D(y_hat)                             `prior_term`
+
+The noise of a measurement is a part of theta, as in the paper's Convolve-Noise: it is the same in ``y_hat`` and in
+``F(G(y_hat); theta)``. Noise in ``y_hat`` alone would ask G to reproduce white noise.
 
 Not in the paper: the first guess that both networks start from, the withheld term, members and their score, and the
 network that predicts the error. One pass of G serves the prior and the withheld term.
@@ -355,7 +358,7 @@ def update_error_network(
     return loss.detach()
 
 
-# ---- y_hat = F(x_hat; theta) + epsilon ----------------------------------------------------------------------------
+# ---- y_hat = F(x_hat; theta) --------------------------------------------------------------------------------------
 
 
 def fresh_theta(step: Step) -> Any:
@@ -366,16 +369,13 @@ def fresh_theta(step: Step) -> Any:
 
 
 def simulate(step: Step, reconstruction: Tensor, theta: Any) -> tuple[Observation, Observation]:
-    """Return ``y_hat = F(x_hat; theta) + epsilon``, fourth line of Algorithm 1, without and with known errors.
+    """Return ``y_hat = F(x_hat; theta)``, fourth line of Algorithm 1, without and with known errors.
 
     D sees known errors of observations in y, so it must see them in y_hat. The likelihood term asks for y_hat without
     them: they are no part of F.
     """
     windows, operator = step.windows, step.problem.operator
     y_hat = inside(operator.apply(reconstruction, theta), windows.domain)
-    if operator.noise > 0:
-        epsilon = operator.noise * step.batch.normal(y_hat.values, step.state.random)
-        y_hat = Observation(y_hat.values + epsilon * y_hat.mask, y_hat.mask)
     if windows.uncertainty is None:
         return y_hat, y_hat
     disturbance = windows.uncertainty * step.batch.normal(y_hat.values, step.state.random) * y_hat.mask

@@ -16,7 +16,7 @@ from geogan.operators import OPERATORS
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
-from geogan.operators.operator import Observation, Operator, Theta, add_noise
+from geogan.operators.operator import Observation, Operator, Theta
 from geogan.prior import Film, GaussianPrior
 from geogan.settings import Objective, TrainConfig
 from geogan.training import objective
@@ -61,7 +61,7 @@ def case_of(operator: Operator, seed: int = 0, batch: int = 4) -> Case:
     rough = torch.randn(batch, FRAMES * BANDS, CROP[0] + 4, CROP[1] + 4, generator=random)
     clean = 4 * avg_pool2d(rough, 5, 1).view(shape)
     theta = operator.sample(shape, generator=random)
-    y, mask = add_noise(inside(operator.apply(clean, theta), domain), operator.noise, generator=random)
+    y, mask = inside(operator.apply(clean, theta), domain)
     kept, noise = mask, None
     if operator.masks:
         kept = mask * operator.apply(mask, operator.sample(shape, generator=random)).mask
@@ -217,10 +217,10 @@ def test_one_theta_measures_x_hat_and_its_reconstruction_and_d_sees_nothing_else
         (theta,), ((_, x_hat), (given, twice)) = operator.drawn, reconstructed
         assert [used is theta for _, used in operator.measured] == [True, True]
         assert torch.equal(operator.measured[0][0], x_hat) and torch.equal(operator.measured[1][0], twice)
-        # The same draws again, written out.
+        # The draw of theta, its noise included, and nothing else.
         built(name).sample(tuple(x_hat.shape), generator=random)
-        seen = inside(built(name).apply(x_hat, theta), windows.domain)
-        y_hat, mask_hat = add_noise(seen, operator.noise, generator=random)
+        assert torch.equal(random.get_state(), state.random.get_state())
+        y_hat, mask_hat = inside(built(name).apply(x_hat, theta), windows.domain)
         assert torch.equal(given[0], y_hat) and torch.equal(given[1], mask_hat)
         ((both, masks), _), (again, _) = judged
         assert torch.equal(both, torch.cat([windows.values, y_hat]))
@@ -295,8 +295,7 @@ def test_the_gradient_of_one_weight_is_that_of_its_term(name, term):
         loss = (domain * (g(y, mask) - clean) ** 2).sum() / (domain.sum() * FRAMES * BANDS)
     else:
         theta = operator.sample(tuple(y.shape), generator=random)
-        seen = inside(operator.apply(g(y, mask), theta), domain)
-        y_hat, mask_hat = add_noise(seen, operator.noise, generator=random)
+        y_hat, mask_hat = inside(operator.apply(g(y, mask), theta), domain)
         if term == "prior":
             loss = -logsigmoid(state.discriminator(y_hat, mask_hat)).mean()
         else:
@@ -309,40 +308,59 @@ def test_the_gradient_of_one_weight_is_that_of_its_term(name, term):
         torch.testing.assert_close(ours, by_hand, rtol=1e-3, atol=1e-5)
 
 
-# Noise that is added again.
+# Noise that is a part of theta, and noise that is added again.
+
+
+def draw(random: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=random, dtype=torch.float64)
+
+
+def linear(taps: Tensor, values: Tensor) -> Tensor:
+    """Return the linear estimate ``a y + b (mean of the cells around)``."""
+    around = avg_pool2d(values.flatten(0, 2), 5, 1, 2, count_include_pad=False).view(values.shape)
+    return taps[0] * values + taps[1] * around
+
+
+def minimiser(loss) -> Tensor:
+    """Return the minimiser of a quadratic by one Newton step, which is exact."""
+    start = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(loss(start), start)
+    return -torch.linalg.solve(torch.autograd.functional.hessian(loss, start), gradient)
+
+
+def test_noise_as_theta_teaches_to_denoise_and_noise_in_y_hat_alone_to_keep_it():
+    """Minimisers of the likelihood term over linear estimates, for fields as good as the truth."""
+    operator, random = ConvolveNoise(l=3, sigma=0.8), torch.Generator().manual_seed(0)
+    x = 2 * avg_pool2d(draw(random, 600, 1, 14, 18), 3, 1)[:, None]
+    theta = operator.sample(tuple(x.shape), generator=random)
+    y_hat = operator.apply(x, theta).values
+
+    def likelihood(theta: Theta):
+        return lambda taps: (y_hat - operator.apply(linear(taps, y_hat), theta).values).square().mean()
+
+    def error(taps: Tensor) -> float:
+        return float((linear(taps, y_hat) - x).square().mean())
+
+    as_theta, in_y_hat_alone = error(minimiser(likelihood(theta))), error(minimiser(likelihood(())))
+    itself = float((y_hat - x).square().mean())
+    assert as_theta < 0.6 * itself < itself < in_y_hat_alone
 
 
 def test_recorrupted_is_as_good_as_the_truth_and_the_plain_square_is_not():
     """Minimisers of the linear estimator ``a y + b (mean of the cells around)`` on 24 independent samples."""
     operator, alpha = ConvolveNoise(l=3, sigma=0.8), RECORRUPTION
     random = torch.Generator().manual_seed(0)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=random, dtype=torch.float64)
-
-    def around(values: Tensor) -> Tensor:
-        return avg_pool2d(values.flatten(0, 2), 5, 1, 2, count_include_pad=False).view(values.shape)
-
-    def minimiser(loss) -> Tensor:
-        """Return the minimiser of a quadratic by one Newton step, which is exact."""
-        start = torch.zeros(2, dtype=torch.float64, requires_grad=True)
-        (gradient,) = torch.autograd.grad(loss(start), start)
-        return -torch.linalg.solve(torch.autograd.functional.hessian(loss, start), gradient)
-
     found: dict[str, list[Tensor]] = {"truth": [], "recorrupted": [], "plain": [], "itself": []}
     for _ in range(24):
-        x = 2 * avg_pool2d(draw(60, 1, 14, 18), 3, 1)[:, None]
+        x = 2 * avg_pool2d(draw(random, 60, 1, 14, 18), 3, 1)[:, None]
         measured = operator.blur(x)
-        y = measured + operator.noise * draw(*x.shape)
-        n = operator.noise * draw(*x.shape)
-        mask = (draw(*x.shape) > -0.5).double()
+        y = measured + operator.noise * draw(random, *x.shape)
+        n = operator.noise * draw(random, *x.shape)
+        mask = (draw(random, *x.shape) > -0.5).double()
         shown, asked = y + alpha * n, y - n / alpha
 
         def through(target: Tensor, given: Tensor, mask: Tensor = mask):
-            near = around(given)
-            return lambda taps: objective.recorrupted(
-                operator.blur(taps[0] * given + taps[1] * near), target, mask, operator.noise
-            )
+            return lambda taps: objective.recorrupted(operator.blur(linear(taps, given)), target, mask, operator.noise)
 
         found["truth"].append(minimiser(through(measured, shown)))
         found["recorrupted"].append(minimiser(through(asked, shown)))
@@ -372,9 +390,7 @@ def test_error_over_the_bayes_limit_falls_with_training_and_stays_above_one():
         shape = (count, 1, 1, size, size)
         none = torch.zeros(shape)
         fields = truth.sample(none, none, everywhere, day, generator=random)
-        seen = add_noise(
-            operator.apply(fields, operator.sample(shape, generator=random)), truth.noise, generator=random
-        )
+        seen = operator.apply(fields, operator.sample(shape, generator=random))
         return fields, seen, seen.mask * operator.apply(none, operator.sample(shape, generator=random)).mask
 
     fields, (y, mask), _ = measured(256)

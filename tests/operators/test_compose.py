@@ -21,7 +21,7 @@ def test_masks_multiply_and_values_are_blurred_before_they_are_hidden():
     values, mask = Compose((blur, pixels, clouds)).apply(x, theta)
     expected = pixels.apply(x, theta[1]).mask * clouds.apply(x, theta[2]).mask
     assert torch.equal(mask, expected)
-    assert torch.equal(values, blur.apply(x, ()).values * expected)
+    assert torch.equal(values, blur.apply(x, theta[0]).values * expected)
 
 
 def test_noises_add_in_quadrature():

@@ -41,6 +41,17 @@ def test_it_is_linear_and_keeps_frames_and_bands_apart():
     torch.testing.assert_close(operator.apply(a, ()).values[:, 1:, 2:], operator.apply(a[:, 1:, 2:], ()).values)
 
 
+def test_its_noise_is_theta():
+    """The same theta adds the same noise, of the given standard deviation, to whatever is measured."""
+    operator, shape = ConvolveNoise(l=3, sigma=0.4), (4, 1, 2, 30, 40)
+    theta = operator.sample(shape, generator=torch.Generator().manual_seed(0))
+    a, b = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1))
+    first, second = (operator.apply(x, theta).values - operator.blur(x) for x in (a, b))
+    torch.testing.assert_close(first, second, atol=1e-6, rtol=0)
+    assert float(first.std()) == pytest.approx(0.4, rel=0.03) and abs(float(first.mean())) < 0.02
+    assert operator.without_noise().sample(shape, generator=torch.Generator()) == ()
+
+
 def test_what_it_says_of_itself():
     assert (ConvolveNoise().l, ConvolveNoise().sigma) == (3, 0.15)
     assert ConvolveNoise(sigma=0.3).noise == 0.3

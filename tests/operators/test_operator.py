@@ -17,7 +17,7 @@ from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
-from geogan.operators.operator import Observation, Operator, add_noise, dated_generator, masked
+from geogan.operators.operator import Operator, dated_generator, masked
 from geogan.operators.parse import OPERATORS as TABLE
 from geogan.operators.pixels import RemovePixel, RemovePixelChannel
 from geogan.operators.sampling import SparseSampling
@@ -136,13 +136,14 @@ def test_channels_share_their_mask_unless_it_is_said(operator):
     assert operator.channelwise != bool((mask == mask[:, :, :1]).all())
     if operator.channelwise:
         return
-    # One channel or three: the same draw.
+    # One channel or three: the same draw of gaps.
+    gaps = operator.without_noise()
     for a, b in zip(
-        leaves(operator.sample((2, 2, 1, 24, 10), generator=generator())),
-        leaves(operator.sample(shape, generator=generator())),
+        leaves(gaps.sample((2, 2, 1, 24, 10), generator=generator())),
+        leaves(gaps.sample(shape, generator=generator())),
     ):
         assert torch.equal(a, b)
-    for a, b in zip(leaves(operator.at((24, 10), 3.0, seed=1)), leaves(operator.at((24, 10), 3.0, seed=1, channels=3))):
+    for a, b in zip(leaves(gaps.at((24, 10), 3.0, seed=1)), leaves(gaps.at((24, 10), 3.0, seed=1, channels=3))):
         assert torch.equal(a, b)
 
 
@@ -230,13 +231,18 @@ def test_parameters_are_plain_data(operator):
     assert plain(asdict(operator))
 
 
-def test_noise_falls_only_where_something_is_seen():
-    mask = (torch.rand(4, 1, 1, 50, 60, generator=generator()) > 0.5).float()
-    clean = Observation(torch.zeros_like(mask), mask)
-    noisy = add_noise(clean, 0.3, generator=generator(9))
-    assert not noisy.values[mask == 0].any()
-    assert noisy.values[mask == 1].std() == pytest.approx(0.3, rel=0.05)
-    assert add_noise(clean, 0.0, generator=generator()) is clean
+@every
+def test_without_noise_only_the_noise_is_missing(operator):
+    """F is affine: the measurement of zeros is the noise, under the mask, of the standard deviation that is stated."""
+    shape = (8, 2, channels(operator), 24, 10)
+    theta = operator.sample(shape, generator=generator())
+    x = torch.randn(shape, dtype=torch.float64, generator=generator(1))
+    seen, noise = operator.apply(x, theta), operator.apply(torch.zeros_like(x), theta)
+    assert operator.without_noise().noise == 0
+    expected = operator.blur(x) * seen.mask
+    torch.testing.assert_close(seen.values - noise.values, expected, rtol=0, atol=1e-6)
+    assert not noise.values[noise.mask == 0].any()
+    assert float(noise.values[noise.mask == 1].std()) == pytest.approx(operator.noise, rel=0.1)
 
 
 def test_nan_under_a_gap_does_not_come_through():

@@ -164,8 +164,6 @@ def test_the_papers_weights_are_algorithm_1_written_by_hand(operator):
         x_hat = generator(y, mask, torch.zeros_like(y), sea)  # all of y is shown
         y_hat, m_hat = operator.apply(x_hat, theta)
         y_hat, m_hat = y_hat * sea, m_hat * sea
-        if operator.noise:
-            y_hat = y_hat + operator.noise * torch.randn(y.shape, generator=random) * m_hat
         count = len(y)
         scores = discriminator(torch.cat([y, y_hat.detach()]), torch.cat([mask, m_hat]))
         gain = torch.log(torch.sigmoid(scores[:count])).mean() + torch.log(1 - torch.sigmoid(scores[count:])).mean()

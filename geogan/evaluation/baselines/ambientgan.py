@@ -18,7 +18,7 @@ from geogan.evaluation.baselines.interface import BaselineInput, DateFiller, fil
 from geogan.model import Model
 from geogan.model.networks import Discriminator
 from geogan.operators.errors import InputError
-from geogan.operators.operator import Observation, Operator, add_noise, dated_generator, each_tensor
+from geogan.operators.operator import Observation, Operator, dated_generator, each_tensor
 from geogan.operators.wording import counted
 from geogan.training import prior_discriminator, prior_generator
 
@@ -200,7 +200,7 @@ def train_ambientgan(
 ) -> LatentGenerator:
     """Train a generator of images from measurements alone (Bora et al., AmbientGAN, 2018).
 
-    Each step measures generated images with a fresh theta, ``F(G(z); theta) + epsilon``. The discriminator compares
+    Each step measures generated images with a fresh theta, ``F(G(z); theta)``. The discriminator compares
     these measurements and their masks with real ones, by the non-saturating losses of the model's own objective. One
     pass through the generator serves both networks.
 
@@ -312,9 +312,8 @@ class _Trainer:
         theta = each_tensor(theta, lambda part: part.to(device))
         with cast:
             images = self.generator(z)
-        clean = self.operator.apply(images, theta)
-        clean = Observation(clean.values * self.inside, clean.mask * self.inside)
-        measured = add_noise(clean, self.operator.noise, generator=self.random)
+        measured = self.operator.apply(images, theta)
+        measured = Observation(measured.values * self.inside, measured.mask * self.inside)
 
         with cast:
             scores = self.discriminator(
