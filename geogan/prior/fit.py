@@ -168,14 +168,15 @@ def _nelder_mead(
     )
 
 
-# Coordinates of the search for a Gaussian prior: logarithms of all parameters but the tilt.
+# Coordinates of the search for a Gaussian prior: logarithms of all parameters but the tilt; for the noise that of
+# ``hypot(noise, FAINT_NOISE)``, since the score is flat along the logarithm of a small noise.
 LENGTH, PERSISTENCE, NOISE, ASPECT, DETAIL, AMPLITUDE, TILT = range(len(Parameters._fields))
 # Start of the search for a smooth field; the rough field starts from its result with this detail.
 SMOOTH_START, ROUGH_DETAIL = GaussianPrior(length=20.0, noise=0.15), 0.1
 # Largest detail of a rough field, whose two lengths would otherwise be the same.
 MOST_DETAIL = 0.95
 # Noise is at least so much: with less the solver takes many times as long, and the prediction is hardly better.
-LEAST_NOISE = 0.02
+LEAST_NOISE, FAINT_NOISE = 0.02, 0.1
 # Observations in a block, and numbers of blocks in the stages of a search. A stage is left out if the parameters of the
 # one before are worse on its blocks than its own by less than SETTLED, in nats for each hidden observation.
 BLOCK_SIZE, STAGES, SETTLED = 200, (64, 192, 384), 0.003
@@ -209,18 +210,17 @@ class _MarkovSpace:
             start = replace(SMOOTH_START, persistence=5.0 * step, amplitude=_amplitude(films))
         # A shorter length cannot be told from noise, a longer one not from a constant.
         scale = start.amplitude
-        low = np.array([*np.log([2.0, 0.1 * step, LEAST_NOISE, 0.25, 0.003, 0.02 * scale]), -3.0])
-        high = np.array([*np.log([8.0 * side, 1000.0 * step, 10.0, 4.0, MOST_DETAIL, 50.0 * scale]), 3.0])
+        low = _coordinates(np.array([2.0, 0.1 * step, LEAST_NOISE, 0.25, 0.003, 0.02 * scale, -3.0]))
+        high = _coordinates(np.array([8.0 * side, 1000.0 * step, 10.0, 4.0, MOST_DETAIL, 50.0 * scale, 3.0]))
         return cls(start, low, high, has_time)
 
     def point(self, prior: GaussianPrior) -> np.ndarray:
         """Return the coordinates of a prior."""
-        return np.array([*np.log([getattr(prior, name) for name in Parameters._fields[:TILT]]), prior.tilt])
+        return _coordinates(np.array([getattr(prior, name) for name in Parameters._fields]))
 
     def prior(self, point: np.ndarray) -> GaussianPrior:
         """Return the prior at a point."""
-        values = dict(zip(Parameters._fields, [*np.exp(point[:TILT]).tolist(), float(point[TILT])]))
-        return replace(self.start, **values)
+        return replace(self.start, **dict(zip(Parameters._fields, _parameters(point).tolist())))
 
     def free(self, *, is_rough: bool, is_bounded: bool = False) -> list[int]:
         """Return the coordinates to search; of a domain with its edges, aspect and tilt are given."""
@@ -236,10 +236,11 @@ class _MarkovSpace:
 
     def scored(self, score: PredictiveScore, point: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the score at a point and its derivatives; a high score without slope where it cannot be computed."""
-        values = np.array([*np.exp(point[:TILT]), point[TILT]])
+        values = _parameters(point)
         value, slopes = score.value_and_gradient(Parameters(*torch.from_numpy(values)))
         slope = np.array([float(each) for each in slopes])
         slope[:TILT] *= values[:TILT]
+        slope[NOISE] *= 1 + (FAINT_NOISE / values[NOISE]) ** 2
         return (value, slope) if math.isfinite(value) else (1e3, np.zeros_like(slope))
 
     def minimised(self, score: PredictiveScore, point: np.ndarray, free: Sequence[int], evaluations: int) -> _Found:
@@ -264,6 +265,20 @@ class _MarkovSpace:
         found = point.copy()
         found[free] = best.x
         return _Found(found, float(best.fun))
+
+
+def _coordinates(values: np.ndarray) -> np.ndarray:
+    """Return the coordinates of parameters in the order of :class:`Parameters`."""
+    noise = np.hypot(values[NOISE], FAINT_NOISE)
+    return np.array([*np.log([*values[:NOISE], noise, *values[NOISE + 1 : TILT]]), values[TILT]])
+
+
+def _parameters(point: np.ndarray) -> np.ndarray:
+    """Return the parameters at some coordinates."""
+    values = np.array([*np.exp(point[:TILT]), point[TILT]])
+    # Rounding may leave slightly less than the least noise.
+    values[NOISE] = np.sqrt(max(values[NOISE] ** 2 - FAINT_NOISE**2, LEAST_NOISE**2))
+    return values
 
 
 class _Found(NamedTuple):
