@@ -51,6 +51,22 @@ class SpatialPrecision(NamedTuple):
     is_periodic: bool = False  # whether the last column touches the first
 
 
+class Arrays(NamedTuple):
+    """The parts of a grid as the compiled kernels take them: views that share memory with the tensors.
+
+    They are made once a grid, since on small grids making them for each call would take longer than the kernels.
+    """
+
+    spatial: tuple[np.ndarray, ...]  # diagonal, rough diagonal and edges along y, x and the diagonals; (1 or B, H, W)
+    weight: np.ndarray  # (B, T, H, W)
+    time_diagonal: np.ndarray  # (1 or B, T) of Q_t
+    time_off: np.ndarray  # (1 or B, T - 1)
+    space: np.ndarray  # (1 or B, H, W)
+    inverse_pivot: np.ndarray  # (B, T, H, W)
+    domain: np.ndarray  # (1 or B, H, W)
+    fine_weight: np.ndarray  # (1 or B, H, W)
+
+
 class Grid(NamedTuple):
     """The linear system on one grid; parts without time have shape (H, W), or (B, 1, H, W) if entries differ."""
 
@@ -64,7 +80,7 @@ class Grid(NamedTuple):
     space: Tensor  # (H, W) diagonal of K K'
     inverse_pivot: Tensor  # (B, T, H, W) inverse pivots of the cells' tridiagonal systems in time
     fine_weight: Tensor  # (H, W) 1 / sum of the interpolation weights from the next coarser grid
-    is_compiled: bool  # whether the compiled kernels are used, which need arrays on the CPU; otherwise torch
+    arrays: Arrays | None  # for the compiled kernels, which need arrays on the CPU; None if torch is used
 
     @property
     def is_periodic(self) -> bool:
@@ -214,7 +230,7 @@ def _grid(
             above = _beside_one_frame(space) * frames.off[..., t - 1, :, :]
             pivot = pivot - above.square() * inverse_pivot[:, t - 1]
         torch.reciprocal(pivot, out=inverse_pivot[:, t])
-    return Grid(
+    grid = Grid(
         domain=domain,
         edge_y=edge_y,
         edge_x=edge_x,
@@ -225,7 +241,30 @@ def _grid(
         space=space,
         inverse_pivot=inverse_pivot,
         fine_weight=fine_weight,
-        is_compiled=weight.device.type == "cpu",
+        arrays=None,
+    )
+    return grid._replace(arrays=_arrays(grid, frames)) if weight.device.type == "cpu" else grid
+
+
+def _arrays(grid: Grid, frames: Frames) -> Arrays:
+    """Return the parts of a grid as the compiled kernels take them; no diagonals are an empty array."""
+
+    def spatial(part: Tensor) -> np.ndarray:
+        # The batch size is spelled out: -1 would be ambiguous for a grid of one row, which has no edges along y.
+        return part.reshape(math.prod(part.shape[:-2]), *part.shape[-2:]).numpy()
+
+    parts = [spatial(part) for part in (grid.diagonal, grid.rough_diagonal, grid.edge_y, grid.edge_x)]
+    parts.append(np.empty((len(parts[0]), 0, 0), parts[0].dtype) if grid.edge_d is None else spatial(grid.edge_d))
+    diagonal, off = (np.atleast_2d(part.flatten(-3).numpy()) for part in (frames.diagonal, frames.off))
+    return Arrays(
+        spatial=tuple(parts),
+        weight=grid.weight.numpy(),
+        time_diagonal=diagonal,
+        time_off=off,
+        space=spatial(grid.space),
+        inverse_pivot=grid.inverse_pivot.numpy(),
+        domain=spatial(grid.domain),
+        fine_weight=spatial(grid.fine_weight),
     )
 
 
@@ -295,8 +334,8 @@ def apply_time_root(frames: Frames, x: Tensor) -> Tensor:
 def apply(grid: Grid, frames: Frames, x: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Return ``(Q_t (x) K K' + weight) x``, shape (B, T, H, W); written to ``out`` if given."""
     out = torch.empty_like(x, memory_format=torch.contiguous_format) if out is None else out
-    if grid.is_compiled:
-        _add_applied(0, 1, grid, frames, x, out)
+    if grid.arrays is not None:
+        _add_applied(0, 1, grid.arrays, x, out)
         return out
     smooth = apply_root(grid, apply_root(grid, x, grid.diagonal), grid.rough_diagonal)
     torch.addcmul(grid.weight * x, frames.diagonal, smooth, out=out)
@@ -307,45 +346,28 @@ def apply(grid: Grid, frames: Frames, x: Tensor, *, out: Tensor | None = None) -
 
 def _subtract_applied(grid: Grid, frames: Frames, x: Tensor, residual: Tensor) -> None:
     """Subtract ``(Q_t (x) K K' + weight) x`` from the residual, in place."""
-    if grid.is_compiled:
-        _add_applied(1, -1, grid, frames, x, residual)
+    if grid.arrays is not None:
+        _add_applied(1, -1, grid.arrays, x, residual)
     else:
         residual -= apply(grid, frames, x)
 
 
-def _add_applied(keep: int, sign: int, grid: Grid, frames: Frames, x: Tensor, out: Tensor) -> None:
-    if x.shape != grid.weight.shape:
+def _add_applied(keep: int, sign: int, arrays: Arrays, x: Tensor, out: Tensor) -> None:
+    if x.shape != arrays.weight.shape:
         # The compiled kernel would read beyond the end of the array.
-        raise ValueError(f"x must have the system's shape {tuple(grid.weight.shape)}, got {tuple(x.shape)}")
+        raise ValueError(f"x must have the system's shape {arrays.weight.shape}, got {tuple(x.shape)}")
     values = x.contiguous().numpy()
     number = values.dtype.type  # a factor in another precision would change the precision of the whole kernel
     stencils.add_applied(
         number(keep),
         number(sign),
         values,
-        *_spatial_arrays(grid),
-        grid.weight.numpy(),
-        *_time_arrays(frames),
+        *arrays.spatial,
+        arrays.weight,
+        arrays.time_diagonal,
+        arrays.time_off,
         out.numpy(),
     )
-
-
-def _spatial_arrays(grid: Grid) -> list[np.ndarray]:
-    """Return the diagonals and edges of a grid as the compiled kernels take them; no diagonals are an empty array."""
-    arrays = [_spatial(part) for part in (grid.diagonal, grid.rough_diagonal, grid.edge_y, grid.edge_x)]
-    empty = np.empty((len(arrays[0]), 0, 0), arrays[0].dtype)
-    return [*arrays, empty if grid.edge_d is None else _spatial(grid.edge_d)]
-
-
-def _time_arrays(frames: Frames) -> list[np.ndarray]:
-    """Return the diagonal of ``Q_t`` and the entries beside it, (1 or B, T)."""
-    return [np.atleast_2d(part.flatten(-3).numpy()) for part in (frames.diagonal, frames.off)]
-
-
-def _spatial(part: Tensor) -> np.ndarray:
-    """Return a part without time as an array of shape (1 or B, H, W)."""
-    # The batch size is spelled out: -1 would be ambiguous for a grid of one row, which has no edges along y.
-    return part.reshape(math.prod(part.shape[:-2]), *part.shape[-2:]).numpy()
 
 
 def _solve_cells(grid: Grid, frames: Frames, residual: Tensor) -> Tensor:
@@ -385,10 +407,20 @@ def _relax(grid: Grid, frames: Frames, space: Workspace, old: float, new: float,
 
     In the first round the solution is the step.
     """
-    if grid.is_compiled:
-        arrays = [part.numpy() for part in (space.residual, grid.inverse_pivot, space.step, space.solution)]
-        number = arrays[0].dtype.type
-        stencils.relax(number(old), number(new), is_first, _spatial(grid.space), _time_arrays(frames)[1], *arrays)
+    if grid.arrays is not None:
+        arrays, residual = grid.arrays, space.residual.numpy()
+        number = residual.dtype.type
+        stencils.relax(
+            number(old),
+            number(new),
+            is_first,
+            arrays.space,
+            arrays.time_off,
+            residual,
+            arrays.inverse_pivot,
+            space.step.numpy(),
+            space.solution.numpy(),
+        )
         return
     solved = new * _solve_cells(grid, frames, space.residual)
     space.step.copy_(solved if old == 0 else old * space.step + solved)
@@ -438,9 +470,9 @@ def _restricted(x: Tensor, *, is_periodic: bool = False) -> Tensor:
 
 def _restrict(grid: Grid, coarser: Grid, residual: Tensor, right: Tensor) -> None:
     """Write the residual, restricted to the next coarser grid, to that grid's right-hand side."""
-    if grid.is_compiled:
+    if grid.arrays is not None and coarser.arrays is not None:
         stencils.restrict(
-            residual.numpy(), _spatial(grid.fine_weight), _spatial(coarser.domain), right.numpy(), grid.is_periodic
+            residual.numpy(), grid.arrays.fine_weight, coarser.arrays.domain, right.numpy(), grid.is_periodic
         )
     else:
         torch.mul(_restricted(residual * grid.fine_weight, is_periodic=grid.is_periodic), coarser.domain, out=right)
@@ -448,8 +480,8 @@ def _restrict(grid: Grid, coarser: Grid, residual: Tensor, right: Tensor) -> Non
 
 def _add_correction(grid: Grid, correction: Tensor, x: Tensor) -> None:
     """Add the correction from the next coarser grid to ``x``, in place."""
-    if grid.is_compiled:
-        stencils.interpolate(correction.numpy(), _spatial(grid.fine_weight), x.numpy(), grid.is_periodic)
+    if grid.arrays is not None:
+        stencils.interpolate(correction.numpy(), grid.arrays.fine_weight, x.numpy(), grid.is_periodic)
     else:
         x.addcmul_(_interpolated(correction, x.shape, is_periodic=grid.is_periodic), grid.fine_weight)
 

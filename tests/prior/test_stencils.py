@@ -125,7 +125,7 @@ def test_restriction_is_the_transpose_of_interpolation(height: int, width: int) 
 
 def without_compiled_kernels(solver: multigrid.System) -> multigrid.System:
     """Return the system as an accelerator solves it, with torch alone."""
-    return solver._replace(grids=[grid._replace(is_compiled=False) for grid in solver.grids])
+    return solver._replace(grids=[grid._replace(arrays=None) for grid in solver.grids])
 
 
 @pytest.mark.parametrize("is_batched", [False, True])
@@ -180,8 +180,9 @@ def test_kernels_release_the_global_lock() -> None:
     grid, frames = solver.grids[0], solver.frames
     (x,) = fields(solver)
     multigrid.apply(grid, frames, x)
-    big, weight = x.numpy().repeat(60, 0), grid.weight.numpy().repeat(60, 0)
-    arrays = (*multigrid._spatial_arrays(grid), weight, *multigrid._time_arrays(frames))
+    big, own = x.numpy().repeat(60, 0), grid.arrays
+    assert own is not None
+    arrays = (*own.spatial, own.weight.repeat(60, 0), own.time_diagonal, own.time_off)
     begun, ended = threading.Event(), threading.Event()
 
     def work() -> None:
