@@ -464,12 +464,14 @@ def _persistence(dates: np.ndarray, hidden: np.ndarray, coverage: float, spread:
     def covered(field: np.ndarray, sky: np.ndarray) -> np.ndarray:
         return field < np.interp(sky, np.linspace(-5, 5, 1001), _level_table(coverage, spread).numpy())
 
-    before = covered(field, sky)
-    expected = []
+    before, mean = covered(field, sky), covariance.mean()
+    expected: list[float] = []
     for memory in memories:
         fresh = math.sqrt(1 - memory**2)
         after = covered(memory * field + fresh * new_field, memory * sky + fresh * new_sky)
         expected.append((before & after).mean() - before.mean() * after.mean())
-    memory = float(np.interp(covariance.mean(), np.maximum.accumulate(expected), memories))
+        if expected[-1] > mean:
+            break
+    memory = float(np.interp(mean, np.maximum.accumulate(expected), memories[: len(expected)]))
     # A correlation below 0.05 between consecutive frames is not visible in a film.
     return -1 / math.log(memory) if memory > 0.05 else 0.0
