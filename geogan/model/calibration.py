@@ -15,6 +15,8 @@ BINS, LEAST_CELLS = 5, 50
 # number of all clouds with which a factor near `level` gets the weight 1/2 against it, see `_expected`. Both are
 # explained in docs/experiments.md.
 HALF_OF_BIN, HALF_OF_ALL = 3, 6
+# Number of independent clouds that the clouds of one film count as at most: films differ in difficulty.
+MOST_OF_FILM = 20
 # Smallest and largest factor; one beyond points to another fault.
 LEAST, MOST = 0.1, 10.0
 
@@ -117,6 +119,7 @@ class Calibration:
         *,
         observation_error: float | np.ndarray = 0.0,
         clusters: np.ndarray | None = None,
+        films: np.ndarray | None = None,
         level: float = 1.0,
     ) -> Calibration:
         """Fit the factors to cells with known errors.
@@ -129,7 +132,8 @@ class Calibration:
 
         Errors under one cloud are correlated, so the weight of a bin is its number of independent clouds. Its factor is
         shrunk towards that of all cells with the weight ``HALF_OF_BIN / (n + HALF_OF_BIN)``, where ``n = (sum c) ** 2 /
-        sum c ** 2`` for the cells ``c`` of each cluster in the bin (Kish 1965, *Survey Sampling*, section 11.7).
+        sum c ** 2`` for the cells ``c`` of each cluster in the bin (Kish 1965, *Survey Sampling*, section 11.7), less
+        where they belong to few films.
 
         Before that, each factor is replaced by its posterior root mean square, see :func:`_expected`: before the errors
         are seen, its logarithm is normal about that of ``level`` with the variance ``1 / (2 HALF_OF_ALL)``, and the
@@ -146,6 +150,9 @@ class Calibration:
             Standard deviation of the observation errors, in the same unit; it is part of ``error``, but not of ``std``.
         clusters : ndarray of int, same shape, optional
             Number of the cluster (cloud) of each cell; by default each cell is a cluster.
+        films : ndarray of int, same shape, optional
+            Number of the film (run of dates) of each cell. The clouds of one film count as at most ``MOST_OF_FILM``
+            independent ones.
         level : float
             The factor that is used with few clusters.
 
@@ -168,6 +175,7 @@ class Calibration:
         """
         std, error = np.asarray(std), np.asarray(error)
         clusters = np.arange(std.size).reshape(std.shape) if clusters is None else np.asarray(clusters)
+        films = None if films is None else np.asarray(films)
         if not std.shape == error.shape == clusters.shape:
             raise InputError(
                 f"std, error and clusters must have one shape, got {std.shape}, {error.shape} and {clusters.shape}; "
@@ -184,8 +192,8 @@ class Calibration:
             )
         std, error, noise = (part[used].astype(np.float64) for part in (level * std, error, noise))
         clusters = np.unique(clusters[used], return_inverse=True)[1]
-        sizes = np.bincount(clusters).astype(np.float64)
-        count = sizes.sum() ** 2 / (sizes**2).sum()
+        films = None if films is None else films[used]
+        count = _independent(clusters, films)
         whole = _expected(np.log(_factor(std, error, noise)), count)
         bins = min(BINS, max(1, len(std) // LEAST_CELLS))
         edges = np.unique(np.quantile(std, np.linspace(0, 1, bins + 1)[1:-1]))
@@ -193,8 +201,7 @@ class Calibration:
         centre, target, weight = [], [], []
         for number in np.unique(index):
             cells = index == number
-            shares = np.bincount(clusters[cells]).astype(np.float64)
-            independent = shares.sum() ** 2 / (shares**2).sum()
+            independent = _independent(clusters[cells], None if films is None else films[cells])
             weight_of_bin = independent / (independent + HALF_OF_BIN)
             logarithm = _expected(np.log(_factor(std[cells], error[cells], noise[cells])), count)
             centre.append(np.log(std[cells]).mean())
@@ -207,6 +214,17 @@ class Calibration:
             cells=len(std),
             stretches=int(clusters.max()) + 1,
         )
+
+
+def _independent(clusters: np.ndarray, films: np.ndarray | None) -> float:
+    """Return the number of independent clusters of some cells, of which those of one film count as a few."""
+
+    def effective(numbers: np.ndarray) -> float:
+        cells = np.bincount(np.unique(numbers, return_inverse=True)[1]).astype(np.float64)
+        return float(cells.sum() ** 2 / (cells**2).sum())
+
+    most = np.inf if films is None else MOST_OF_FILM * effective(films)
+    return 1 / (1 / effective(clusters) + 1 / most)
 
 
 def _factor(std: np.ndarray, error: np.ndarray, noise: np.ndarray) -> float:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 # The value of a part that a film does not have.
 ABSENT: Any = None
+
+
+class Scales(Protocol):
+    """Distances in time and space over which a field is correlated, such as those of a prior."""
+
+    @property
+    def length(self) -> float: ...
+    @property
+    def persistence(self) -> float: ...
+    @property
+    def aspect(self) -> float: ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -126,6 +138,39 @@ class Film:
         if self.covariates is not None:
             frames["covariates"] = self.covariates[(t.start + t.stop) // 2, *place].flip(flips)
         return Film(**frames, domain=self.domain[y, x].flip(flips), days=self.days[t])
+
+    def patches(self, where: Tensor, scales: Scales) -> np.ndarray:
+        """Return numbers of the patches in which some cells lie; errors in different patches are nearly independent.
+
+        A patch is one band of a box of one length and one persistence.
+
+        Parameters
+        ----------
+        where : Tensor, shape (T, C, H, W)
+            Positive in the cells.
+        scales : GaussianPrior or ArchivePrior
+            Length and persistence.
+
+        Returns
+        -------
+        ndarray of int, shape (N,)
+
+        Examples
+        --------
+        >>> from geogan.prior.gaussian import GaussianPrior
+        >>> mask = torch.ones(2, 1, 1, 10)
+        >>> film = Film(values=mask, mask=mask, domain=torch.ones(1, 10), days=torch.tensor([0.0, 30.0]))
+        >>> film.patches(mask[:, :, :, ::3], GaussianPrior(length=5.0, persistence=5.0)).tolist()
+        [0, 0, 1, 1, 12, 12, 13, 13]
+        """
+        t, band, row, column = (part.cpu().numpy() for part in torch.nonzero(where > 0, as_tuple=True))
+        date = ((self.days - self.days[0]).numpy() / scales.persistence).astype(np.int64)[t]
+        across = scales.length * scales.aspect**0.5
+        along = scales.length / scales.aspect**0.5
+        box = (date, band, (row / along).astype(np.int64), (column / across).astype(np.int64))
+        shape = tuple(int(part.max(initial=0)) + 1 for part in box)
+        numbers: np.ndarray = np.ravel_multi_index(box, shape)
+        return numbers
 
     def first(self, count: int) -> Film:
         """Return the first films of a batch."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor
 from geogan.compute.threads import side_by_side
 from geogan.operators.errors import InputError
 from geogan.prior.archive_covariance import ArchivePrior, Prior
-from geogan.prior.film import Film
+from geogan.prior.film import Film, Scales
 from geogan.prior.gaussian import GaussianPrior
 from geogan.prior.predictive_score import (
     Block,
@@ -33,11 +34,14 @@ from geogan.prior.predictive_score import (
 )
 from geogan.prior.trust import trust
 
+# Number of independent clouds from which on the amplitude of the large hidden pieces has more weight than that of the
+# predictive score, and number that the clouds of one film count as at most (docs/experiments.md).
+OWN_CLOUDS, MOST_OF_FILM = 10, 20
 # Share of a squared error that known observation errors may explain at most is one minus this.
 LEAST_SHARE = 0.01
 
 
-class Solvable(Protocol):
+class Solvable(Scales, Protocol):
     """A prior whose posterior mean and members can be computed: a frozen dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -108,11 +112,16 @@ def _batches(films: Sequence[Film]) -> list[Film]:
 
 
 def fit_amplitude(prior: AnyPrior, films: Sequence[Film], *, seed: int, draws: int = 3) -> AnyPrior:
-    """Return the prior with the amplitude for which the posterior spread equals the error on hidden observations.
+    """Return the prior with an amplitude between its own and that of the error on hidden observations.
+
+    With the latter, the posterior spread equals the error on the hidden observations of the films. Few of them tell
+    little of it: the logarithms of the two are averaged, with the number of independent clouds as a weight against
+    :data:`OWN_CLOUDS`.
 
     Parameters
     ----------
     prior : GaussianPrior or ArchivePrior
+        Its amplitude is that of the predictive score.
     films : sequence of Film
     seed : int
         Seed of the draws.
@@ -120,8 +129,9 @@ def fit_amplitude(prior: AnyPrior, films: Sequence[Film], *, seed: int, draws: i
         Number of deviations drawn for each film.
     """
     batches = list(enumerate(_batches(films)))
+    clouds, own = _independent_clouds(films, prior), prior.amplitude
 
-    def squares(numbered: tuple[int, Film]) -> tuple[float, float]:
+    def squares(numbered: tuple[int, Film], prior: AnyPrior) -> tuple[float, float]:
         """Return the squared error and the squared spread on the hidden observations of a batch."""
         number, batch = numbered
         error, hidden, unit = batch.uncertainty, batch.hidden, replace(prior, amplitude=1.0)
@@ -146,9 +156,33 @@ def fit_amplitude(prior: AnyPrior, films: Sequence[Film], *, seed: int, draws: i
 
     # With uncertain observations the posterior depends on the amplitude, so it is found by three fixed-point rounds.
     for _ in range(1 if films[0].uncertainty is None else 3):
-        square, variance = (sum(part) for part in zip(*side_by_side(squares, batches)))
-        prior = replace(prior, amplitude=math.sqrt(square / variance)) if square > 0 else prior
+        found = side_by_side(partial(squares, prior=prior), batches)
+        square, variance = (sum(part) for part in zip(*found))
+        if square > 0:
+            ratio = math.log(math.sqrt(square / variance) / own)
+            prior = replace(prior, amplitude=own * math.exp(clouds / (clouds + OWN_CLOUDS) * ratio))
     return prior
+
+
+def _independent_clouds(films: Sequence[Film], prior: AnyPrior) -> float:
+    """Return the number of independent clouds that the films hide; those of one film or of equal dates count as few."""
+    places: list[Film] = []
+    numbers = []
+    for film in films:
+        same = (n for n, other in enumerate(places) if _is_of_one_place(film, other))
+        place = next(same, len(places))
+        places += [film] if place == len(places) else []
+        patches = film.patches(film.hidden, prior)
+        numbers.append(np.stack([np.full_like(patches, place), patches]))
+    clouds, cells = np.unique(np.concatenate(numbers, 1), axis=1, return_counts=True)
+    of_place = np.bincount(clouds[0], cells)
+    effective, of_places = (float(part.sum() ** 2 / (part**2).sum()) for part in (cells.astype(float), of_place))
+    return 1 / (1 / effective + 1 / (MOST_OF_FILM * of_places))
+
+
+def _is_of_one_place(film: Film, other: Film) -> bool:
+    """Return whether two films are of the same cells and dates."""
+    return torch.equal(film.days, other.days) and torch.equal(film.values, other.values)
 
 
 def _nelder_mead(

@@ -42,6 +42,7 @@ class Residuals(NamedTuple):
     std: np.ndarray  # predicted
     noise: np.ndarray  # known standard deviation of the errors of the observations
     film: np.ndarray  # number of the film of each cell
+    cloud: np.ndarray  # number of the cloud of each cell: a box of the prior's length and persistence in a film
     level: float  # factor that gives predicted errors the level of the first guess's spread
 
 
@@ -103,8 +104,8 @@ class Judge:
         Whether noise is withheld, not observations.
     is_periodic : bool
         Whether the last column of the films touches the first.
-    prior_noise : float
-        Standard deviation of the prior's noise, in anomalies; beside the known errors of the observations.
+    prior : Prior, optional
+        That of the first guess. Its noise belongs to predicted errors, beside the known errors of the observations.
     """
 
     operator: Operator
@@ -112,7 +113,7 @@ class Judge:
     floor: float = 0.0
     by_noise: bool = False
     is_periodic: bool = False
-    prior_noise: float = 0.0
+    prior: Prior | None = None
 
     @classmethod
     def of(
@@ -164,8 +165,7 @@ class Judge:
             most = int(np.clip(selection.values // values, selection.films, selection.most_films))
             films = [reader.run(runs[index], frames) for index in _spread_over(np.arange(len(runs)), most)]
         floor = _floor(films, reader.operator) if by_noise else 0.0
-        prior_noise = 0.0 if prior is None else prior.noise * prior.amplitude
-        return cls(reader.operator, tuple(films), floor, by_noise, reader.is_periodic, prior_noise)
+        return cls(reader.operator, tuple(films), floor, by_noise, reader.is_periodic, prior)
 
     @cached_property
     def guessed(self) -> float:
@@ -236,6 +236,10 @@ class Judge:
         """
         residuals = list(self._residuals(network, error, precision))
         films = np.repeat(np.arange(len(residuals)), [len(residual.error) for residual in residuals])
+        clouds = films
+        if self.prior is not None:
+            patches = np.concatenate([film.patches(film.withheld, self.prior) for film in self.films])
+            clouds = np.unique(np.stack([films, patches]), axis=1, return_inverse=True)[1].ravel()
         errors, std, noise, first_guess = (
             torch.cat([getattr(residual, name) for residual in residuals]).cpu().numpy()
             for name in ("error", "std", "noise", "first_guess")
@@ -246,14 +250,21 @@ class Judge:
         if spreads and ours > 0 and theirs > 0:
             posterior, predicted = (sum(part) for part in zip(*spreads))
             level = math.sqrt(posterior / predicted * ours / theirs)
-        return Residuals(errors, std, noise, films, level)
+        return Residuals(errors, std, noise, films, clouds, level)
 
     def calibration(
         self, network: Generator | None, error: ErrorModel, *, precision: torch.dtype = torch.float32
     ) -> Calibration:
         """Return the calibration of predicted errors by those on the withheld cells, cloud by cloud."""
         seen = self.residuals(network, error, precision=precision)
-        return Calibration.fit(seen.std, seen.error, clusters=seen.film, observation_error=seen.noise, level=seen.level)
+        return Calibration.fit(
+            seen.std,
+            seen.error,
+            clusters=seen.cloud,
+            films=seen.film,
+            observation_error=seen.noise,
+            level=seen.level,
+        )
 
     def ensembles(
         self,
@@ -309,7 +320,9 @@ class Judge:
         table = error.table if isinstance(error, ErrorNet) else None
         if table is not None and film.near is not None:
             return table.lookup(film.near.unflatten(1, (ASPECTS, -1)).movedim(1, -1)).square()
-        return None if film.members is None else film.members.square().mean(0) + self.prior_noise**2
+        if film.members is None or self.prior is None:
+            return None
+        return film.members.square().mean(0) + (self.prior.noise * self.prior.amplitude) ** 2
 
     def _noise(self, film: Film) -> Tensor:
         """Return the known standard deviation of the errors of the target; withheld noise is in the floor instead."""

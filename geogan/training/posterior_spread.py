@@ -14,8 +14,11 @@ from geogan.model.networks import SpreadTable
 from geogan.prior import ASPECTS, nearness
 from geogan.training.blocks import random_samples, random_slice
 
-# Films of the archive whose posterior is drawn: dates, cells a side, and values of all films together.
+# Films of the archive whose posterior is drawn: dates, cells a side, and values of all films together. A grid of up to
+# WHOLE cells is drawn whole. Where a film is cut from a larger grid, cells nearer to the cut than a length, and at most
+# MARGIN cells, are left out: at an edge the prior has nearly twice the variance.
 DATES, SIDE, VALUES, MOST_FILMS = 20, 128, 600_000, 4
+WHOLE, MARGIN = 4 * SIDE**2, SIDE // 4
 # Draws of the posterior of a film, as multiples of a judge's: more on small archives, until so many values are drawn.
 LEAST_DRAWS, MOST_DRAWS, DRAWN_VALUES = 2, 8, 3_000_000
 # A covariance that is not stationary is solved with dense matrices, so fewer films are drawn.
@@ -78,9 +81,13 @@ def posterior_variances(model: Model, archive: Archive, *, draws: int, seed: int
     assert model.prior is not None
     (height, width), count = archive.domain.shape, len(archive.days)
     rows, columns, dates = min(SIDE, height), min(SIDE, width), min(DATES, count)
+    if height * width <= WHOLE and model.prior.stationary:
+        rows, columns = height, width
     size = archive.bands * rows * columns * dates
     is_whole = (rows, columns, dates) == (height, width, count)
-    films = 1 if is_whole else int(np.clip(VALUES // size, 2, MOST_FILMS if model.prior.stationary else DENSE_FILMS))
+    fewest = 1 if (rows, columns) == (height, width) and size > VALUES // 2 else 2
+    most_films = MOST_FILMS if model.prior.stationary else DENSE_FILMS
+    films = 1 if is_whole else int(np.clip(VALUES // size, fewest, most_films))
     least, most = LEAST_DRAWS * draws, MOST_DRAWS * draws
     draws = int(np.clip(DRAWN_VALUES // (size * films), least, most)) if model.prior.stationary else least
 
@@ -104,10 +111,22 @@ def posterior_variances(model: Model, archive: Archive, *, draws: int, seed: int
         variance = np.minimum(variance, MOST_VARIANCE * prior.amplitude**2)
         near = nearness(film.mask, film.days, prior, is_periodic=is_periodic)
         near = near.unflatten(1, (ASPECTS, -1)).movedim(1, -1)
-        inside = np.flatnonzero(np.broadcast_to(film.domain.numpy() > 0, variance.shape))
+        inner = film.domain.numpy() * _inner(archive, y, x, min(MARGIN, int(prior.length)))
+        inside = np.flatnonzero(np.broadcast_to((inner if inner.any() else film.domain.numpy()) > 0, variance.shape))
         chosen = random.choice(inside, min(CELLS, len(inside)), replace=False)
         return near.reshape(-1, ASPECTS).numpy()[chosen], variance.ravel()[chosen]
 
     found = list(side_by_side(variances, range(films)))
     near, variance = (np.concatenate(part) for part in zip(*found, strict=True))
     return Variances(near, variance, draws)
+
+
+def _inner(archive: Archive, y: slice, x: slice, margin: int) -> np.ndarray:
+    """Return 1 in the cells of a film that are farther than a margin from where it is cut from the grid, (H, W)."""
+    (height, width), goes_round = archive.domain.shape, archive.is_periodic and not archive.spans(x)
+    inner = np.ones((y.stop - y.start, x.stop - x.start), np.float32)
+    inner[: margin * (y.start > 0)] = 0
+    inner[inner.shape[0] - margin * (y.stop < height) :] = 0
+    inner[:, : margin * (x.start > 0 or goes_round)] = 0
+    inner[:, inner.shape[1] - margin * (x.stop < width or goes_round) :] = 0
+    return inner

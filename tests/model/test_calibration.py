@@ -79,6 +79,20 @@ def test_few_clouds_draw_the_factors_together():
     assert np.ptp(np.log(together.factor)) < 0.35 * np.ptp(np.log(alone.factor))
 
 
+def test_clouds_of_one_film_count_as_a_few():
+    """Many clouds of one film are less certain than as many of different films, and more than one cloud."""
+    random = np.random.default_rng(5)
+    cloud = np.arange(6000) // 10
+    std = np.ones(cloud.size)
+    error = 3.0 * random.normal(size=cloud.size)
+    single, few, many = (
+        Calibration.fit(std, error, clusters=clusters, films=films).factor[0]
+        for clusters, films in ((0 * cloud, 0 * cloud), (cloud, 0 * cloud), (cloud, cloud))
+    )
+    assert 1.1 < single < few - 0.3 and few < many - 0.1
+    assert many == pytest.approx(3.0, rel=0.05)
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), cells=st.integers(1, 700), clouds=st.integers(1, 9))
 def test_order_and_limits_are_kept(seed, cells, clouds):

@@ -1,5 +1,7 @@
 """The search recovers the parameters of synthetic fields, and scores are errors on hidden observations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -63,21 +65,36 @@ def test_detail_and_tilt_of_a_rough_field_are_recovered():
     assert fitted.detail < 0.3 and fitted.tilt < -0.2
 
 
+def amplitude_films(count: int, generator: torch.Generator) -> tuple[GaussianPrior, list[Film]]:
+    """Return a prior, and films of three times its amplitude and noise."""
+    true = GaussianPrior(length=8.0, persistence=4.0, noise=0.2)
+    domain, dates = torch.ones(32, 32), torch.arange(8.0, dtype=torch.float64)
+    field = 3 * draw(true, (count, 8, 1, 32, 32), generator)
+    field = field + 0.6 * torch.randn(field.shape, generator=generator)
+    kept = (torch.rand(field.shape, generator=generator) < 0.3).float()
+    return true, [film(values, shown, 1 - shown, domain, dates) for values, shown in zip(field, kept, strict=True)]
+
+
 def test_the_amplitude_is_that_of_the_field():
     """A field of three times the amplitude and noise has the same mean and three times the spread."""
     generator = torch.Generator().manual_seed(4)
-    true = GaussianPrior(length=8.0, persistence=4.0, noise=0.2)
-    domain, dates = torch.ones(32, 32), torch.arange(8.0, dtype=torch.float64)
-    field = 3 * draw(true, (4, 8, 1, 32, 32), generator)
-    field = field + 0.6 * torch.randn(field.shape, generator=generator)
-    kept = (torch.rand(field.shape, generator=generator) < 0.3).float()
-    films = [film(values, shown, 1 - shown, domain, dates) for values, shown in zip(field, kept, strict=True)]
-    fitted = fit_amplitude(true, films, seed=0)
+    true, films = amplitude_films(4, generator)
+    fitted = fit_amplitude(replace(true, amplitude=3.0), films, seed=0)
     assert fitted.amplitude == pytest.approx(3.0, rel=0.05)
-    noise = torch.randn((2, 2, *field.shape), generator=generator)
-    ours, unit = (prior.members(field * kept, kept, domain, dates, noise=noise) for prior in (fitted, true))
+    one = films[0]
+    noise = torch.randn((2, 2, 1, *one.values.shape), generator=generator)
+    observed = ((one.values * one.kept)[None], one.kept[None], one.domain, one.days)
+    ours, unit = (prior.members(*observed, noise=noise) for prior in (fitted, true))
     torch.testing.assert_close(ours[0], unit[0])
     torch.testing.assert_close(ours[1], fitted.amplitude * unit[1])
+
+
+def test_the_amplitude_of_the_score_counts_beside_that_of_few_clouds():
+    """More independent films draw the amplitude away from the one given; the same film again does not."""
+    true, films = amplitude_films(6, torch.Generator().manual_seed(4))
+    few, same, many = (fit_amplitude(true, part, seed=0).amplitude for part in (films[:1], films[:1] * 3, films))
+    assert 1.5 < few < 2.6 < many < 3.0
+    assert same == pytest.approx(few, rel=0.02)
 
 
 def test_a_small_noise_is_found_beside_a_large_gap():
