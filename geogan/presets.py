@@ -21,34 +21,68 @@ OPTIMISER: dict[str, Any] = {
 }
 """The paper's optimisers."""
 
+# The paper's objective, for every preset with it: no first guess, no withheld term.
+TERMS: dict[str, Any] = {
+    "window": 0,
+    "first_guess": False,
+    "weight_prior": 1.0,
+    "weight_likelihood": 2.0,
+    "weight_withheld": 0.0,
+    "likelihood_every": 1,
+}
+"""The paper's objective."""
+
+# Networks and optimisers with which the paper's objective learns on a CPU in minutes.
+LIGHT: dict[str, Any] = {
+    "generator": "unet",
+    "discriminator": "dense_head",
+    "width": 16,
+    "batch": 32,
+    "rate_generator": 1e-3,
+    "rate_discriminator": 1e-3,
+    "betas": (0.0, 0.99),
+    "weight_r1": 0.02,
+    "cooling": 0.0,
+    "warm_up": 0,
+    "clip": None,
+}
+"""Networks and optimisers for a CPU."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     # Algorithm 1 of the paper: its networks, weights and optimisers, without a first guess and without withheld data.
     "unir": {
         "generator": "sagan",
         "discriminator": "sagan",
         "show_mask": False,
-        "window": 0,
-        "first_guess": False,
-        "weight_prior": 1.0,
-        "weight_likelihood": 2.0,
-        "weight_withheld": 0.0,
-        "likelihood_every": 1,
         "batch": 16,
+        "weight_r1": 0.0,
+        **TERMS,
         **OPTIMISER,
+    },
+    # The same objective for a CPU: a light U-Net, and a discriminator with a dense head and an R1 penalty.
+    "unir-light": {**TERMS, **LIGHT},
+    # The same for images of which few pixels are observed: networks in which every cell affects every cell.
+    "unir-global": {
+        **TERMS,
+        **LIGHT,
+        "generator": "dense",
+        "discriminator": "dense",
+        "width": 32,
+        "batch": 256,
+        "rate_generator": 3e-4,
+        "rate_discriminator": 1e-3,
+        "averaging": 0.999,
     },
     # Regression on pairs of a measurement and its clean field, with an adversarial term that compares reconstructions
     # with clean fields.
     "paired": {"weight_paired": 1.0, "weight_likelihood": 0.0, "weight_withheld": 0.0},
     # The discriminator compares reconstructions with unrelated clean fields.
     "unpaired": {
-        "weight_prior": 1.0,
-        "weight_likelihood": 2.0,
-        "weight_withheld": 0.0,
-        "likelihood_every": 1,
-        "rate_generator": 1e-4,
-        "rate_discriminator": 4e-4,
-        "betas": (0.0, 0.9),
-        "cooling": 0.0,
+        **TERMS,
+        **LIGHT,
+        "rate_generator": 5e-4,
+        "rate_discriminator": 5e-4,
+        "weight_r1": 0.1,
         "clean_unrelated": True,
     },
 }

@@ -351,12 +351,16 @@ class NetworkConfig:
     """Architecture of the generator and the discriminator."""
 
     generator: str = setting(
-        "unet", one_of("unet", "sagan"), "unet, or the paper's sagan.", option="--generator", metavar="NAME"
+        "unet",
+        one_of("unet", "sagan", "dense"),
+        "unet, the paper's sagan, or dense for small images of which few pixels are observed.",
+        option="--generator",
+        metavar="NAME",
     )
     discriminator: str = setting(
         "convolutional",
-        one_of("convolutional", "sagan"),
-        "convolutional, or the paper's sagan.",
+        one_of("convolutional", "dense_head", "dense", "sagan"),
+        "convolutional; dense_head or dense for images of one size; or the paper's sagan.",
         option="--discriminator",
         metavar="NAME",
     )
@@ -368,6 +372,7 @@ class NetworkConfig:
         option="--width",
     )
     show_mask: bool = setting(True, switch, "Show the mask to the paper's generator.")
+    attention: bool = setting(False, switch, "Give the U-Net self-attention at quarter resolution.")
 
     def __post_init__(self) -> None:
         check_all(self)
@@ -398,6 +403,12 @@ class Objective:
         "Interval between steps with the likelihood term, whose weight is multiplied by as much; 1 where it is the "
         "only term.",
         unit="steps",
+    )
+    weight_r1: float = setting(
+        0.0,
+        _not_negative,
+        "Weight of the R1 penalty: half of it times the squared gradient of the discriminator at real measurements; "
+        "0 leaves it out.",
     )
     clean_unrelated: bool = setting(
         False, switch, "The clean fields are unrelated to the measurements: no pairs, other scenes."

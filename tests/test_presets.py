@@ -43,7 +43,9 @@ def small(**settings):
 def test_presets_are_settings():
     assert preset_settings(["unir", "paired"]) == Settings().replaced(**PRESETS["unir"] | PRESETS["paired"])
     assert Reconstructor(**preset("unir", steps=60)).settings == preset_settings(["unir"]).replaced(steps=60)
-    with pytest.raises(InputError, match="no preset is named 'wgan'; choose from unir, paired, unpaired"):
+    with pytest.raises(
+        InputError, match="no preset is named 'wgan'; choose from unir, unir-light, unir-global, paired, unpaired"
+    ):
         preset_settings(["wgan"])
     with pytest.raises(InputError, match="no setting is named 'stepz'.*did you mean 'steps'"):
         preset("unir", stepz=60)
@@ -81,6 +83,40 @@ def test_where_the_paper_adds_to_the_measurement(images, operator, skip):
     settings = PRESETS["unir"] | {"width": 2, "steps": 1, "crop": 16, "threads": 1}
     fitted = make_reconstructor(operator, **settings).fit(measure(Field.of(images), parse(operator), seed=1))
     assert fitted.model_.network.skip == skip
+
+
+@pytest.mark.parametrize("name", ["unir-light", "unir-global"])
+def test_the_presets_for_a_cpu_have_the_papers_objective(name, gappy):
+    """Their networks and optimisers differ; dense layers need the whole grid."""
+    settings = preset_settings([name])
+    terms = ("weight_prior", "weight_likelihood", "weight_withheld", "weight_paired", "likelihood_every")
+    for term in terms:
+        assert getattr(settings.objective, term) == getattr(preset_settings(["unir"]).objective, term)
+    assert settings.first_guess is False and settings.window == 0
+    fitted = small(**PRESETS[name] | {"width": 2, "steps": 1, "batch": 4, "crop": 16, "threads": 1}).fit(gappy)
+    assert float(abs(fitted.fill(gappy).image).max()) <= 1
+    if name == "unir-global":
+        with pytest.raises(InputError, match="a dense generator sees whole grids, here of 16 x 16 cells; give --crop"):
+            small(**PRESETS[name] | {"steps": 1, "crop": 8}).fit(gappy)
+
+
+def test_d_sees_whole_measurements_and_judged_images_are_not_trained_on(gappy):
+    """Images of which cells are withheld take no part in a training without withheld term; no image is turned over."""
+    settings = small(**PRESETS["unir-light"] | {"width": 2, "steps": 1, "blocks": 3}).settings
+    training = prepare_training(Inputs(Field.of(gappy)), settings, device=torch.device("cpu"))
+    state = start_state(training.first, settings, scale=1.0, is_bounded=True, device=training.device, ranks=ALONE)
+    aside = training.archive.withheld.dates
+    assert 0 < len(aside) <= 3
+    with closing(block_pool(training, state)) as pool:
+        blocks = pool.at(0)
+    kept = {
+        tuple(image)
+        for image in gappy.values[np.setdiff1d(np.arange(24), aside)].reshape(21, -1).view(np.uint32).tolist()
+    }
+    for block in blocks:
+        shown = np.where(block.mask > 0, block.values, np.nan).astype(np.float32)
+        whole = {tuple(image) for image in shown.reshape(len(shown), -1).view(np.uint32).tolist()}
+        assert len(whole) == len(shown) and whole <= kept
 
 
 def test_unir_is_saved_and_fills(gappy, tmp_path):
@@ -130,7 +166,7 @@ def _turned(values):
 
 @pytest.mark.parametrize("preset", ["paired", "unpaired"])
 def test_clean_fields_that_cannot_be_used(images, gappy, preset):
-    chosen = small(first_guess=False, **PRESETS[preset])
+    chosen = small(**PRESETS[preset] | {"first_guess": False})
     with pytest.raises(InputError, match="learn from clean fields; give them with --clean"):
         chosen.fit(gappy)
     with pytest.raises(InputError, match="give clean fields of the same bands and size"):

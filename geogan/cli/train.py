@@ -46,8 +46,9 @@ def train(
         list[str],
         typer.Option(
             metavar="NAME",
-            help="unir (the paper's objective, networks and optimisers), paired or unpaired (its variants that learn "
-            "from --clean). Repeat to combine; other options override presets.",
+            help="unir (the paper's objective, networks and optimisers), unir-light (with networks for a CPU), "
+            "unir-global (for images of which few pixels are observed), paired or unpaired (variants that learn from "
+            "--clean). Repeat to combine; other options override presets.",
             show_default=False,
         ),
     ] = [],  # noqa: B006

@@ -32,6 +32,8 @@ MOST_FRAMES, MOST_BANDS, MOST_EXTRAS, MOST_WIDTH = 10_001, 10_000, 10_000, 8192
 MOST_COUNT = 2**53
 # Most operators in a composition, and points of a calibration.
 MOST_OPERATORS, MOST_POINTS = 32, 1000
+# Longest side of a frame of a dense network, in cells.
+DENSE_SIDE = 512
 # Most characters of a name and of a text; most files of a run's data.
 NAME, TEXT, MOST_FILES = 4096, 100_000, 1_000_000
 
@@ -68,6 +70,23 @@ class UNetPlan(Strict):
     channels: Bands
     width: Width
     noise: Noise = "none"
+    extras: Extras = 0
+    skip: Literal["guess", "measurement"] = "guess"
+    bounded: bool = False
+    attention: bool = False
+
+
+class DensePlan(Strict):
+    """Arguments of `geogan.model.networks.dense.DenseGenerator`."""
+
+    kind: Literal["dense"]
+    frames: Frames
+    channels: Bands
+    width: Width
+    size: Annotated[list[Annotated[int, Field(ge=1, le=DENSE_SIDE)]], Field(min_length=2, max_length=2)]
+    skip: Literal["guess", "measurement"] = "guess"
+    bounded: bool = False
+    noise: Literal["none"] = "none"
     extras: Extras = 0
 
 
@@ -236,7 +255,7 @@ class ModelText(Strict):
     frames: Frames
     bands: Annotated[list[Name], Field(max_length=MOST_BANDS)]
     band_units: Annotated[list[Name], Field(max_length=MOST_BANDS)]
-    network: Annotated[UNetPlan | SaganPlan, Discriminator("kind")] | None
+    network: Annotated[UNetPlan | SaganPlan | DensePlan, Discriminator("kind")] | None
     error: AnyErrorPlan | None
     calibration: CalibrationPoints
     # Each smoothing step needs two cells of a halo.

@@ -46,6 +46,9 @@ class BlockContent:
         Fields without gaps.
     is_paired : bool
         Whether the clean fields are those that were measured, date by date; otherwise any of them are read.
+    set_aside : sequence of int
+        Dates, or numbers of samples, that blocks leave out: those by which the best weights are chosen, whose
+        measurements have lost cells. Only for blocks whose dates do without each other.
     """
 
     has_hidden: bool = True
@@ -53,6 +56,7 @@ class BlockContent:
     has_deviation: bool = False
     clean: Archive | None = None
     is_paired: bool = True
+    set_aside: Sequence[int] = ()
 
 
 class BlockMaker:
@@ -147,7 +151,11 @@ class BlockMaker:
         for _ in range(20):
             t: slice | np.ndarray = part(bounds.t, self.dates)
             if archive.independent:
-                t = random_samples(archive, random, bounds.t)
+                t = random_samples(archive, random, bounds.t, without=self.content.set_aside)
+            elif self.content.set_aside:
+                t = np.setdiff1d(np.arange(len(archive.days))[t], self.content.set_aside)
+            if isinstance(t, np.ndarray) and not len(t):
+                continue
             # A region that does not span the globe may lie across the seam.
             y, x = part(bounds.y, self.side), part(bounds.x, self.side, is_periodic=archive.spans(bounds.x))
             if is_worth_reading(archive, self.share_seen, t, y, x):
@@ -237,10 +245,15 @@ def random_slice(
     return slice(start, start + size)
 
 
-def random_samples(archive: Archive, random: np.random.Generator, among: slice = slice(None)) -> np.ndarray:
+def random_samples(
+    archive: Archive, random: np.random.Generator, among: slice = slice(None), *, without: Sequence[int] = ()
+) -> np.ndarray:
     """Return the numbers of random samples of an archive, in increasing order."""
-    first, last, _ = among.indices(len(archive.days))
-    return first + np.sort(random.choice(last - first, min(samples_in_block(archive), last - first), replace=False))
+    candidates = np.arange(len(archive.days))[among]
+    if len(without):
+        candidates = np.setdiff1d(candidates, without)
+    count = min(samples_in_block(archive), len(candidates))
+    return candidates[np.sort(random.choice(len(candidates), count, replace=False))] if count else candidates
 
 
 def is_worth_reading(archive: Archive, share_seen: np.ndarray, t: slice | np.ndarray, y: slice, x: slice) -> bool:

@@ -68,6 +68,8 @@ class Selection:
     choosing : int
         One run in this many then chooses the best weights. Networks are compared on the same clouds, so a few clouds
         are enough; the difficulty of clouds differs by a third, so calibration gets the larger part.
+    is_set_aside : bool
+        Whether the training leaves out what is judged; of noise, a tenth of independent samples is then judged.
     """
 
     side: int = 128
@@ -79,6 +81,7 @@ class Selection:
     samples_in_film: int = 16
     enough: int = 24
     choosing: int = 3
+    is_set_aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class Judge:
             If nothing is withheld, and there is no noise either.
         """
         by_noise = judged_by_noise(archive, operator)
-        dates, runs = _withheld_dates(archive, by_noise=by_noise)
+        dates, runs = _withheld_dates(archive, selection, by_noise=by_noise)
         if chooses is not None and is_divided(archive, selection):
             dates = dates[(np.arange(len(dates)) % selection.choosing == 0) == chooses]
             runs = [run for number, run in enumerate(runs) if (number % selection.choosing == 0) == chooses]
@@ -446,7 +449,7 @@ def judged_by_noise(archive: Archive, operator: Operator) -> bool:
     return is_noisy and not operator.masks and (archive.withheld is None or not len(archive.withheld.dates))
 
 
-def _withheld_dates(archive: Archive, *, by_noise: bool) -> tuple[np.ndarray, list[slice]]:
+def _withheld_dates(archive: Archive, selection: Selection, *, by_noise: bool) -> tuple[np.ndarray, list[slice]]:
     """Return the dates with something withheld, and the runs of such dates.
 
     Raises
@@ -457,6 +460,8 @@ def _withheld_dates(archive: Archive, *, by_noise: bool) -> tuple[np.ndarray, li
     withheld = archive.withheld
     if by_noise:
         dates = np.arange(len(archive.days))
+        if selection.is_set_aside:
+            dates = _some_samples(archive)
         return dates, [slice(date, date + 1) for date in dates.tolist()]
     runs = [] if withheld is None else withheld.runs()
     if withheld is None or not runs:
@@ -465,6 +470,20 @@ def _withheld_dates(archive: Archive, *, by_noise: bool) -> tuple[np.ndarray, li
             "date's observations; give more dates, or observations with more varied gaps"
         )
     return withheld.dates, runs
+
+
+def _some_samples(archive: Archive) -> np.ndarray:
+    """Return a tenth of independent samples, three at least; else all dates."""
+    dates = np.arange(len(archive.days))
+    return _spread_over(dates, min(max(3, len(dates) // 10), len(dates))) if archive.independent else dates
+
+
+def judged_dates(archive: Archive, operator: Operator) -> np.ndarray:
+    """Return the dates, or numbers of samples, that judges read and a training can do without: at most half of all."""
+    dates = np.zeros(0, int) if archive.withheld is None else archive.withheld.dates
+    if judged_by_noise(archive, operator) and archive.independent:
+        dates = _some_samples(archive)
+    return dates if 2 * len(dates) <= len(archive.days) else dates[:0]
 
 
 def _spread_over(items: np.ndarray, most: int) -> np.ndarray:

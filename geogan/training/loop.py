@@ -17,6 +17,7 @@ from geogan.operators.errors import InputError
 from geogan.prior import Film
 from geogan.settings import Objective, TrainConfig
 from geogan.training.block_pool import BlockPool
+from geogan.training.diagnosis import CopyTrap, Diagnosis, RecentFilms, has_copies
 from geogan.training.state import TrainState, weights_of
 from geogan.training.step import Problem, is_likelihood_step, train_step
 from geogan.training.supply import Supply
@@ -42,6 +43,12 @@ class Progress(NamedTuple):
     steps_per_second : float
     waited : float
         Share of the time spent waiting for windows.
+    diagnosis : dict of float
+        Norms of the gradients of prior and likelihood terms, the discriminator's logits, and the spread of the fill, at
+        the validations of an adversarial training; else empty. ``raw_score`` is the error of the weights that are not
+        averaged, in anomalies.
+    advice : str
+        A sentence for the user, or an empty text.
     """
 
     step: int
@@ -51,6 +58,8 @@ class Progress(NamedTuple):
     best_score: float
     steps_per_second: float
     waited: float
+    diagnosis: dict[str, float] = {}
+    advice: str = ""
 
 
 def train(
@@ -101,24 +110,51 @@ def train(
         count(state.step) if config.steps is None else range(state.step, config.steps),
         state.generator.scale.device,
     )
-    clock, collapse = Clock(state, supply), CollapseWatch()
+    clock, collapse, trap, recent = Clock(state, supply), CollapseWatch(), CopyTrap(), RecentFilms(state)
+    is_adversarial = has_copies(objective)
     try:
         if state.step == 0:
             yield clock.progress({}, select_best(state, validate, ranks))
         while (used := clock.used(config, ranks)) < 1:
             windows, theta = supply.take()
             rate = min(1.0, (1 - used) / config.cooling) if config.cooling > 0 else 1.0
-            losses = train_step(state, windows, problem, objective, config, theta=theta, rate=rate, batch=ranks)
-            is_validated = state.step % config.validate_every == 0
-            if is_validated or state.step % config.report_every == 0:
-                means = ranks.means(torch.stack(list(losses.values())).tolist())
-                read = dict(zip(losses, means, strict=True))
-                collapse.check(read, state.step)
-                yield clock.progress(read, select_best(state, validate, ranks) if is_validated else None)
+            is_validated = (state.step + 1) % config.validate_every == 0
+            diagnosis = Diagnosis() if is_validated and is_adversarial else None
+            recent.add(windows)
+            losses = train_step(
+                state, windows, problem, objective, config, theta=theta, rate=rate, batch=ranks, diagnose=diagnosis
+            )
+            if not is_validated and state.step % config.report_every:
+                continue
+            read, found = _means(losses, ranks), {} if diagnosis is None else _means(diagnosis.values, ranks)
+            collapse.check(read, state.step)
+            if not is_validated:
+                yield clock.progress(read, None)
+                continue
+            recent.refresh(state, problem, objective, config, ranks)
+            score = select_best(state, validate, ranks)
+            if diagnosis is not None and validate is not None and ranks.first:
+                found["raw_score"] = raw_score(state, validate)
+            yield clock.progress(read, score)._replace(diagnosis=found, advice=trap.check(read, found))
         if state.step % config.validate_every:
+            recent.refresh(state, problem, objective, config, ranks)
             yield clock.progress({}, select_best(state, validate, ranks))
     finally:
         supply.close()
+
+
+def _means(values: dict[str, torch.Tensor], ranks: Ranks) -> dict[str, float]:
+    """Return means over all processes as Python numbers."""
+    return dict(zip(values, ranks.means(torch.stack(list(values.values())).tolist()), strict=True)) if values else {}
+
+
+def raw_score(state: TrainState, validate: Validate) -> float:
+    """Return the error of the generator whose weights are not averaged."""
+    network: torch.nn.Module = state.generator  # type: ignore[assignment]
+    network.eval()
+    score, _ = validate(state.generator, None)
+    network.train()
+    return score
 
 
 def draw_step(

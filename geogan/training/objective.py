@@ -1,8 +1,7 @@
 """The terms of the objective: plain functions of tensors, each citing its equation.
 
 The equations are those of Pajot, de Bézenac and Gallinari (ICLR 2019). Squares are taken in units of
-``scale``: the standard deviation of the first guess's own error, or 1 where there is none, which is the
-paper's form.
+``scale``: the standard deviation of the first guess's own error, or 1 for the paper's form.
 """
 
 from __future__ import annotations
@@ -32,6 +31,22 @@ def prior_discriminator(score_real: Tensor, score_measured_again: Tensor) -> Ten
     D compares measurements with measurements: it never sees a reconstruction.
     """
     return softplus(-score_real).mean() + softplus(score_measured_again).mean()
+
+
+def r1_penalty(score_real: Tensor, real: Tensor) -> Tensor:
+    """Return half of the mean squared norm of the gradient of D at real measurements.
+
+    Not in the paper (Mescheder, Geiger, Nowozin 2018, R1): it takes the place of a spectral norm.
+
+    Parameters
+    ----------
+    score_real : Tensor, shape (B,)
+        Logits of ``real``.
+    real : Tensor, shape (B, T, C, H, W)
+        With ``requires_grad``.
+    """
+    (gradient,) = torch.autograd.grad(score_real.sum(), real, create_graph=True)
+    return gradient.square().flatten(1).sum(1).mean() / 2
 
 
 def likelihood(measured: Observation, again: Observation, scale: Tensor | float = 1.0) -> Tensor:

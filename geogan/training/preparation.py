@@ -199,7 +199,7 @@ def prepare_model(
         screen = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=threshold)
         archive = Archive.of(field, standardiser, memory=settings.training.memory)
         archive = replace(archive, screen=screen).screened().held()
-        archive = archive.withholding(share, seed=settings.seed)
+        archive = withholding(archive, share, settings)
         withheld = archive.withheld or withheld
         archive.find_hidden()
         message(_left_out(archive, threshold))
@@ -237,7 +237,7 @@ def _withheld(field: Field, share: np.ndarray, settings: Settings, message: Call
     assert field.domain is not None
     standardiser = Standardiser.identity(field.bands, field.domain)
     archive = Archive.of(field, standardiser, memory=settings.training.memory)
-    archive = archive.held().withholding(share, seed=settings.seed)
+    archive = withholding(archive.held(), share, settings)
     entry, count = "sample" if archive.independent else "date", len(archive.days)
     withheld_dates = 0 if archive.withheld is None else len(archive.withheld.dates)
     message(f"withheld: observations under the gaps of other {entry}s, on {withheld_dates} of {counted(count, entry)}")
@@ -245,6 +245,22 @@ def _withheld(field: Field, share: np.ndarray, settings: Settings, message: Call
         message("grid: the longitudes span the globe, so the last column is the neighbour of the first")
     archive.find_hidden()
     return archive
+
+
+def withholding(archive: Archive, share: np.ndarray, settings: Settings) -> Archive:
+    """Return the archive with observations withheld; for an objective without withheld term, on a tenth of the dates.
+
+    Such an objective must not see measurements that have lost cells: it learns their law. So whole dates, or samples,
+    are set aside (see `geogan.training.blocks.BlockContent`), three at least.
+    """
+    archive = archive.withholding(share, seed=settings.seed)
+    withheld, most = archive.withheld, max(3, len(archive.days) // 10)
+    if settings.objective.weight_withheld > 0 or withheld is None or len(withheld.dates) <= most:
+        return archive
+    kept = withheld.dates[np.unique(np.linspace(0, len(withheld.dates) - 1, most).astype(int))]
+    sources = np.full_like(withheld.sources, -1)
+    sources[kept] = withheld.sources[kept]
+    return replace(archive, withheld=withheld._replace(sources=sources))
 
 
 def _climatology(

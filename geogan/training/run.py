@@ -20,7 +20,7 @@ from geogan.training.block_pool import BlockPool
 from geogan.training.blocks import BLOCK_SIDE, BlockContent, BlockMaker, block_dates
 from geogan.training.checkpoint import Checkpoint, Saver
 from geogan.training.gain import advice, gain_sentence, measure_gain
-from geogan.training.judge import Judge, Selection, is_divided, judged_by_noise
+from geogan.training.judge import Judge, Selection, is_divided, judged_by_noise, judged_dates
 from geogan.training.learned import best_model, with_calibration, with_scores
 from geogan.training.loop import Progress, train
 from geogan.training.posterior_spread import fit_spread_table
@@ -132,6 +132,8 @@ def _run_loop(
                 saver.discard_replaced()
             # Before the first save: a run that is killed can only be begun again once it is described.
             report(record, training.unit)
+            if record.advice:
+                training.message(record.advice)
             if state.best and (record.step == 0 or saver.is_due):
                 saver.save(best, state)
     except InputError:
@@ -183,7 +185,12 @@ def _steps(
     """Yield the progress of Algorithm 1."""
     settings, first = training.settings, training.first
     sampler = WindowSampler.of(
-        first.prior, frames=first.frames, crop=training.crop, circle=training.circle, seed=settings.seed
+        first.prior,
+        frames=first.frames,
+        crop=training.crop,
+        circle=training.circle,
+        seed=settings.seed,
+        is_image=training.archive.is_image,
     )
     return train(
         state,
@@ -201,6 +208,7 @@ def block_pool(training: Training, state: TrainState) -> BlockPool:
     """Return the blocks that windows are drawn from."""
     settings, archive, first = training.settings, training.archive, training.first
     side = max(BLOCK_SIDE, *training.crop)
+    has_neighbours = first.frames > 1 or (first.prior is not None and not archive.independent)
     make = BlockMaker(
         archive,
         first.operator,
@@ -215,6 +223,10 @@ def block_pool(training: Training, state: TrainState) -> BlockPool:
             has_deviation=state.error is not None and state.error.network.spread,
             clean=training.clean,
             is_paired=not settings.objective.clean_unrelated,
+            # Where other dates of a film matter, it cannot leave out some of them.
+            set_aside=()
+            if settings.objective.weight_withheld > 0 or has_neighbours
+            else judged_dates(archive, first.operator).tolist(),
         ),
     )
     if make.reading:
@@ -231,6 +243,7 @@ def block_pool(training: Training, state: TrainState) -> BlockPool:
 def _judges(training: Training, selection: Selection = Selection()) -> tuple[Judge | None, Judge | None]:
     """Return what the best weights are chosen by, and what the predicted error is calibrated by; None for neither."""
     first, archive = training.first, training.archive
+    selection = replace(selection, is_set_aside=training.settings.objective.weight_withheld == 0)
     make = partial(Judge.of, archive, first.operator, first.prior, frames=first.frames, selection=selection)
     draws = training.settings.training.posterior_draws
     if first.operator.masks or len(first.withheld.dates):

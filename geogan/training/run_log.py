@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,11 @@ class RunLog:
         record |= {"steps_per_second": round(report.steps_per_second, 3), "waited": round(report.waited, 4)}
         if report.score is not None:
             record["withheld_rmse"] = report.score * unit
+        for name, value in report.diagnosis.items():
+            if name == "raw_score":
+                record["withheld_rmse_raw"] = value * unit
+            elif math.isfinite(value):
+                record[name] = value
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._describe(report.step)

@@ -8,9 +8,10 @@ import torch
 
 from geogan.compute.processes import Ranks
 from geogan.model import Model
-from geogan.model.networks import DISCRIMINATORS, GENERATORS, ErrorNet, SpreadTable
+from geogan.model.networks import DISCRIMINATORS, GENERATORS, ONE_SIZE, ErrorNet, SpreadTable
 from geogan.operators.band import PatchBand
 from geogan.operators.convolve import ConvolveNoise
+from geogan.operators.errors import InputError
 from geogan.settings import Settings
 from geogan.training.state import TrainState
 
@@ -51,6 +52,11 @@ def start_state(
         Processes of the training; all start with the weights of the first one.
     table : SpreadTable, optional
         Spread of the Gaussian posterior, where the error network starts.
+
+    Raises
+    ------
+    InputError
+        If dense layers cannot see the whole grid.
     """
     network, objective, training = settings.network, settings.objective, settings.training
     assert network is not None
@@ -59,21 +65,36 @@ def start_state(
         "channels": len(first.standardiser.scale),
         "extras": 0 if first.covariates is None else first.covariates.channels,
     }
-    options: dict[str, Any] = {}
+    has_guess = settings.first_guess is not False
+    # As in the paper, a generator adds to the measurement where most of it can be seen.
+    shows_most = isinstance(first.operator, PatchBand | ConvolveNoise)
+    options: dict[str, Any] = {"skip": "measurement" if shows_most and not has_guess else "guess"}
     if network.generator == "sagan":
-        # The paper's generator adds to the measurement where most of it can be seen.
-        shows_most = isinstance(first.operator, PatchBand | ConvolveNoise)
-        has_guess = settings.first_guess is not False
         options["skip"] = "guess" if has_guess else "measurement" if shows_most else "none"
         options |= {"bounded": is_bounded, "show_mask": network.show_mask}
+    else:
+        options["bounded"] = is_bounded and not has_guess
+    if network.generator == "unet":
+        options["attention"] = network.attention
+    height, width = first.domain.shape
+    window = {"size": (min(training.crop, height), min(training.crop, width))}
+    if network.generator in ONE_SIZE and window["size"] != (height, width):
+        raise InputError(
+            f"a dense generator sees whole grids, here of {height} x {width} cells; give --crop {max(height, width)}, "
+            "or --generator unet"
+        )
     if settings.members > 1:
         options["noise"] = "white" if first.prior is None else "posterior"
     # Weights are drawn from the seed without touching the caller's own random state.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
+        options |= window if network.generator in ONE_SIZE else {}
         generator: Any = GENERATORS[network.generator](**sizes, width=network.width, **options)
         discriminator: Any = DISCRIMINATORS[network.discriminator](
-            frames=sizes["frames"], channels=sizes["channels"], width=network.width
+            frames=sizes["frames"],
+            channels=sizes["channels"],
+            width=network.width,
+            **(window if network.discriminator in ONE_SIZE else {}),
         )
         error: Any = None
         if predicts_error(first, settings):

@@ -117,6 +117,14 @@ class Step:
         return self.state.generator.scale
 
     @property
+    def likelihood_scale(self) -> Tensor | float:
+        """Unit of the likelihood term: ``scale`` beside the withheld term, else 1, the paper's unit.
+
+        A first guess has a small error. In units of it, the term outweighs a prior term that is the only other one.
+        """
+        return self.scale if self.objective.weight_withheld > 0 else 1.0
+
+    @property
     def cast(self) -> AbstractContextManager[Any]:
         """Context in which networks compute in the precision of the training; losses are float32."""
         is_half = self.config.precision == "bfloat16"
@@ -131,6 +139,10 @@ class Step:
             return network(*parts, extra=extra)
 
 
+Diagnose = Callable[[Step, dict[str, Tensor], Tensor], None]
+"""Is given a step, its terms with their graphs, and ``x_hat``."""
+
+
 def train_step(
     state: TrainState,
     windows: Film,
@@ -141,6 +153,7 @@ def train_step(
     theta: Any = None,
     rate: float = 1.0,
     batch: Batch = WHOLE_BATCH,
+    diagnose: Diagnose | None = None,
 ) -> dict[str, Tensor]:
     """Do one step of Algorithm 1.
 
@@ -162,6 +175,8 @@ def train_step(
         Factor of both learning rates, beside those of ``config``.
     batch : Batch
         By default ``windows`` are the whole batch.
+    diagnose : callable, optional
+        Called before the step of G, see :data:`Diagnose`.
 
     Returns
     -------
@@ -202,6 +217,8 @@ def train_step(
     if has_likelihood:
         losses["likelihood"] = likelihood_term(step, y_hat, y_hat_with_error, theta)
 
+    if diagnose is not None:
+        diagnose(step, losses, reconstruction)
     update_generator(step, total_loss(step, losses), rate * min(1.0, (state.step + 1) / max(1, config.warm_up)))
     follow(state.average, state.generator, state.step, config.averaging)
     state.step += 1
@@ -401,16 +418,16 @@ def real_and_fake(step: Step, simulated: Observation | Tensor) -> tuple[Observat
 
 
 def update_discriminator(step: Step, real: Observation, fake: Observation, rate: float) -> Tensor:
-    """Ascend ``log D(y) + log(1 - D(y_hat))``, fifth line of Algorithm 1; return the negative of it."""
+    """Ascend ``log D(y) + log(1 - D(y_hat))``, fifth line of Algorithm 1; return its negative, without the penalty."""
     discriminator, optimiser = step.state.discriminator, step.state.discriminator_optimiser
-    count = len(real.values)
+    count, weight_r1 = len(real.values), step.objective.weight_r1
+    values = real.values.clone().requires_grad_() if weight_r1 > 0 else real.values
     with step.cast:
-        scores = discriminator(
-            torch.cat([real.values, fake.values.detach()]), torch.cat([real.mask, fake.mask.detach()])
-        )
+        scores = discriminator(torch.cat([values, fake.values.detach()]), torch.cat([real.mask, fake.mask.detach()]))
     loss = terms.prior_discriminator(scores[:count], scores[count:])
+    total = loss if weight_r1 == 0 else loss + weight_r1 * terms.r1_penalty(scores[:count], values)
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    total.backward()
     step.batch.average_gradients(discriminator)
     set_rate(optimiser, rate)
     optimiser.step()
@@ -463,7 +480,7 @@ def likelihood_term(step: Step, y_hat: Observation, y_hat_with_error: Observatio
             mask = terms.trust(mask, windows.uncertainty, step.scale)
     twice = step.generate(y_hat_with_error.values, mask, guess, windows.domain, extra=windows.covariates)
     again = inside(step.problem.operator.apply(twice, theta), windows.domain)
-    return step.batch.mean(terms.likelihood(y_hat, again, step.scale), y_hat.mask)
+    return step.batch.mean(terms.likelihood(y_hat, again, step.likelihood_scale), y_hat.mask)
 
 
 # ---- Descent of G, last line of Algorithm 1 -----------------------------------------------------------------------

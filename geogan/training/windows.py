@@ -24,8 +24,9 @@ class WindowSampler:
         Dates of a window.
     crop : (int, int)
         Height and width of a window, in cells.
-    mirrored : {"each", "both", "none"}
-        Whether windows are mirrored at random: along each axis, along both axes or neither, or never.
+    mirrored : {"each", "both", "columns", "none"}
+        Whether windows are mirrored at random: along each axis, along both axes or neither, left to right only, or
+        never.
     circle : int or None
         Columns of a block that goes once round the globe: windows then also lie across its seam.
     seed : int
@@ -34,19 +35,31 @@ class WindowSampler:
 
     frames: int
     crop: tuple[int, int]
-    mirrored: Literal["each", "both", "none"] = "each"
+    mirrored: Literal["each", "both", "columns", "none"] = "each"
     circle: int | None = None
     seed: int = 0
 
     @classmethod
     def of(
-        cls, prior: Prior | None, *, frames: int, crop: tuple[int, int], circle: int | None = None, seed: int = 0
+        cls,
+        prior: Prior | None,
+        *,
+        frames: int,
+        crop: tuple[int, int],
+        circle: int | None = None,
+        seed: int = 0,
+        is_image: bool = False,
     ) -> WindowSampler:
         """Return the sampler whose windows may be mirrored as far as the covariance of the first guess allows it.
 
         A covariance that is tilted along a diagonal is tilted along the other in a mirror, so both axes are mirrored;
-        a covariance that knows each cell of the grid, and a field that drifts, cannot be mirrored.
+        a covariance that knows each cell of the grid, and a field that drifts, cannot be mirrored. Images are never
+        turned upside down: a photograph has a top and a bottom.
         """
+        if is_image:
+            is_tilted = isinstance(prior, GaussianPrior) and bool(prior.tilt)
+            is_mirrored = (prior is None or isinstance(prior, GaussianPrior)) and not is_tilted
+            return cls(frames, crop, "columns" if is_mirrored else "none", circle, seed)
         if prior is None:
             return cls(frames, crop, "each", circle, seed)
         if not isinstance(prior, GaussianPrior) or prior.is_moving:
@@ -104,6 +117,8 @@ class WindowSampler:
         left = int(x * (width if across_seam else width - self.crop[1] + 1))
         if self.mirrored == "both":
             mirrors = mirrors[:1] * 2
+        elif self.mirrored == "columns":
+            mirrors = (1.0, *mirrors[1:])
         flips = tuple(axis for axis, draw in zip((-2, -1), mirrors, strict=True) if draw < 0.5)
         place = columns(slice(left, left + self.crop[1]), width)
         return block.window(

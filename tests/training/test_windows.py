@@ -113,6 +113,17 @@ def test_windows_of_a_grid_that_is_known_by_cell_are_not_turned():
     assert (windows.domain[:, 0, 0] == BLOCKS[0].domain).all()
 
 
+def test_images_are_never_upside_down(prior):
+    """They are mirrored left to right, unless the covariance of the first guess is tilted."""
+    of = {"frames": 3, "crop": (4, 6), "is_image": True}
+    sampler = WindowSampler.of(None, **of)
+    cells = sampler.draw(BLOCKS, 60, torch.Generator().manual_seed(0)).domain[:, 0, 0]
+    assert (cells[:, 1, 0] > cells[:, 0, 0]).all()
+    assert set((cells[:, 0, 1] - cells[:, 0, 0]).sign().tolist()) == {1.0, -1.0}
+    assert WindowSampler.of(prior, **of).mirrored == "columns"
+    assert WindowSampler.of(replace(prior, tilt=0.5), **of).mirrored == "none"
+
+
 def test_windows_lie_across_the_seam():
     block = BLOCKS[0]
     height, width = block.values.shape[-2:]

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
+
+from geogan.model.networks.attention import WINDOW, SelfAttention
+from geogan.operators.errors import InputError
+
+UNetSkip = Literal["guess", "measurement"]
 
 
 def doubled(x: Tensor) -> Tensor:
@@ -49,6 +56,20 @@ class UNet(nn.Module):
         are added to it; or white noise, if there is no first guess.
     extras : int
         Channels of covariates.
+    skip : {"guess", "measurement"}
+        Tensor that the correction is added to: the first guess (zeros for none), or the measurement, as in the paper
+        if it lacks only a band or is blurred.
+    bounded : bool
+        Whether the field lies between -1 and 1, as images do, and there is no first guess: the correction passes
+        through tanh, and in evaluation mode the sum is clipped.
+    attention : bool
+        Whether self-attention follows the blocks at quarter resolution: where few cells are observed, a window of a
+        few cells holds none of them. It starts as the identity.
+
+    Raises
+    ------
+    InputError
+        If ``skip`` is something else.
 
     Examples
     --------
@@ -61,15 +82,26 @@ class UNet(nn.Module):
     True
     """
 
-    # Distance in cells over which an input affects an output: 1 + 2 + 2 * 2 + 4 * 4 + 2 * 2 + 2 + 1 through the
-    # convolutions, and 3 more for a cell that is not the first (or last) of the four cells of a coarsest cell.
-    reach = 33
-
     def __init__(
-        self, *, frames: int, channels: int = 1, width: int = 32, noise: str = "none", extras: int = 0
+        self,
+        *,
+        frames: int,
+        channels: int = 1,
+        width: int = 32,
+        noise: str = "none",
+        extras: int = 0,
+        skip: UNetSkip = "guess",
+        bounded: bool = False,
+        attention: bool = False,
     ) -> None:
         super().__init__()
+        if skip not in get_args(UNetSkip):
+            raise InputError(f"skip must be one of {', '.join(get_args(UNetSkip))}, got {skip!r}; choose one")
         self.frames, self.channels, self.width, self.noise, self.extras = frames, channels, width, noise, extras
+        self.skip, self.bounded, self.attention = skip, bounded, attention
+        # Distance in cells over which an input affects an output: 1 + 2 + 2 * 2 + 4 * 4 + 2 * 2 + 2 + 1 through the
+        # convolutions, and 3 more for a cell that is not the first (or last) of the four cells of a coarsest cell.
+        self.reach = 33 + (4 * (WINDOW - 1) if attention else 0)
         inputs = (3 if noise == "none" else 4) * frames * channels + 1 + extras
         self.enter = nn.Conv2d(inputs, width, 3, padding=1)
         self.down_full = ResidualBlock(width)
@@ -77,6 +109,8 @@ class UNet(nn.Module):
         self.down_half = ResidualBlock(2 * width)
         self.to_quarter = nn.Conv2d(2 * width, 3 * width, 2, stride=2)
         self.quarter = nn.Sequential(ResidualBlock(3 * width), ResidualBlock(3 * width))
+        if attention:
+            self.quarter.append(SelfAttention(3 * width))
         self.from_quarter = nn.Conv2d(3 * width, 2 * width, 1)
         self.up_half = ResidualBlock(2 * width)
         self.from_half = nn.Conv2d(2 * width, width, 1)
@@ -135,4 +169,8 @@ class UNet(nn.Module):
         correction = correction.to(guess.dtype) * self.scale
         if self.noise == "posterior" and noise is not None:
             guess = guess + noise
-        return guess + correction.unflatten(1, shape[1:3]) * domain
+        if self.bounded:
+            correction = correction.tanh()
+        base = values * mask if self.skip == "measurement" else guess
+        field = base + correction.unflatten(1, shape[1:3]) * domain
+        return field.clamp(-1, 1) if self.bounded and not self.training else field

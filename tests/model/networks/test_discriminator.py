@@ -1,8 +1,10 @@
-"""The discriminator depends on values and gaps of every frame, and its slope is bounded."""
+"""Discriminators depend on values and gaps of every frame; the slope of the default one is bounded."""
 
+import pytest
 import torch
 
-from geogan.model.networks import Discriminator
+from geogan.model.networks import DISCRIMINATORS, ONE_SIZE, Discriminator
+from geogan.operators.errors import InputError
 
 
 def network(frames=3, width=4):
@@ -21,6 +23,21 @@ def test_every_frame_s_values_and_gaps_count():
     mask = (torch.rand(2, 3, 1, 16, 20) < 0.5).float().requires_grad_()
     for gradient in torch.autograd.grad(network()(values, mask).sum(), (values, mask)):
         assert (gradient.flatten(2).abs().amax(-1) > 0).all()
+
+
+@pytest.mark.parametrize("name", ONE_SIZE)
+def test_dense_layers_see_every_cell_and_refuse_another_size(name):
+    torch.manual_seed(0)
+    judge = DISCRIMINATORS[name](frames=2, channels=1, width=2, size=(16, 12))
+    values = torch.randn(2, 2, 1, 16, 12).requires_grad_()
+    mask = (torch.rand(2, 2, 1, 16, 12) < 0.5).float().requires_grad_()
+    for gradient in torch.autograd.grad(judge(values, mask).sum(), (values, mask)):
+        assert (gradient != 0).all()
+    # It knows where a feature is, which a mean over the cells does not.
+    moved = values.roll(4, -1)
+    assert not torch.allclose(judge(values, mask), judge(moved, mask))
+    with pytest.raises(InputError, match="for frames of 16 x 12 cells, got 12 x 16; give frames of that size"):
+        judge(values.mT, mask.mT)
 
 
 def test_the_same_values_under_other_gaps_are_another_measurement():

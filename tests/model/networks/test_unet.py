@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geogan.model.networks import ErrorNet, SaganGenerator, UNet
+from geogan.operators.errors import InputError
 
 
 def inputs(frames, height, width, *, seed=0, dtype=torch.float32):
@@ -49,7 +50,7 @@ def test_reach_is_where_the_gradient_ends():
         for gradient in torch.autograd.grad(outcome, leaves):
             rows, columns = gradient[0, 0, 0].nonzero().T
             farthest = max(farthest, *(int((part - centre).abs().max()) for part in (rows, columns)))
-    assert farthest == UNet.reach
+    assert farthest == network.reach
 
 
 @pytest.mark.parametrize("start", [0, 4, 12, 36])
@@ -59,7 +60,7 @@ def test_a_tile_s_inside_is_that_of_the_whole(start):
     height, width, core = 112, 128, 8
     parts = inputs(2, height, width, dtype=torch.float64)
     whole = network(*parts)
-    halo = -(-UNet.reach // 4) * 4
+    halo = -(-UNet(frames=1).reach // 4) * 4
     rows, columns = slice(start, start + core + 2 * halo), slice(max(0, start - 4), start + core + 2 * halo + 8)
     tile = network(*(part[..., rows, columns] for part in parts))
     top = 0 if rows.start == 0 else halo
@@ -132,3 +133,29 @@ def test_covariates_are_channels_of_their_own(kind):
         network(*parts)
     with pytest.raises(RuntimeError):
         kind(frames=2, width=3)(*parts, extra=one)
+
+
+def test_it_adds_to_the_measurement_where_it_is_asked():
+    """Untrained it returns the measurement, whatever the first guess; a bounded network stays between -1 and 1."""
+    values, mask, guess, domain = inputs(2, 9, 12)
+    network = UNet(frames=2, width=4, skip="measurement")
+    assert torch.equal(network(values, mask, guess, domain), values * mask)
+    bounded = UNet(frames=2, width=4, skip="measurement", bounded=True)
+    torch.nn.init.normal_(bounded.leave.weight, std=10.0)
+    corrections = bounded(values, mask, guess, domain) - values * mask
+    assert 0.99 < float(corrections.abs().max()) <= 1 + 1e-6
+    assert float(bounded.eval()(values, mask, guess, domain).abs().max()) == 1
+    with pytest.raises(InputError, match="skip must be one of guess, measurement, got 'none'"):
+        UNet(frames=2, skip="none")
+
+
+def test_with_attention_every_cell_may_affect_every_other():
+    torch.manual_seed(0)
+    network = UNet(frames=1, width=2, attention=True)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    values, _, guess, domain = inputs(1, 72, 72)
+    values = values[:1].requires_grad_()
+    outcome = network(values, torch.ones_like(values), guess[:1], torch.ones_like(domain[:1]))[..., 0, 0].sum()
+    (gradient,) = torch.autograd.grad(outcome, values)
+    assert gradient[0, 0, 0, -4:, -4:].any() and network.reach > 72
