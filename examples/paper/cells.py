@@ -11,26 +11,32 @@ import xarray as xr
 
 from geogan.io import open_field
 from geogan.operators.errors import InputError
-from geogan.settings import NetworkConfig
 
 ROWS = (
     "paired",
     "unpaired",
     "model",
     "unir",
+    "unir_light",
     "gaussian",
     "ambientgan",
+    "ambientgan_measured",
     "deep_image_prior",
     "total_variation",
     "biharmonic",
+    "zeros",
+    "mean",
 )
-"""Systems that are compared."""
+"""Systems that are compared: ``zeros`` is the measurement itself with 0 in gaps, ``mean`` the mean of each pixel."""
 
-TRAINED = ("paired", "unpaired", "model", "unir", "ambientgan")
+TRAINED = ("paired", "unpaired", "model", "unir", "unir_light", "ambientgan", "ambientgan_measured")
 """Systems with a training budget."""
 
-COLUMNS = ("remove_pixel", "remove_pixel_channel", "patch_band", "convolve_noise")
+PUBLISHED = ("remove_pixel", "remove_pixel_channel", "patch_band", "convolve_noise")
 """Measurement processes of the paper."""
+
+COLUMNS = (*PUBLISHED, "remove_pixel_half")
+"""Measurement processes: those of the paper, and Remove-Pixel with p = 0.5."""
 
 PAPER: dict[str, tuple[float, float, float, float]] = {
     "ambientgan": (0.292, 0.2829, 0.1421, 0.0814),
@@ -38,7 +44,25 @@ PAPER: dict[str, tuple[float, float, float, float]] = {
     "unpaired": (0.037, 0.0336, 0.034, 0.0103),
     "paired": (0.0383, 0.0401, 0.0147, 0.0084),
 }
-"""The paper's numbers by row, in the order of :data:`COLUMNS` (CelebA, 64 x 64, three bands)."""
+"""The paper's numbers by row, in the order of :data:`PUBLISHED` (CelebA, 64 x 64, three bands)."""
+
+# The paper's number stands beside the row that has its method.
+METHOD = {"unir": "model", "unir_light": "model"}
+
+
+def published(row: str, column: str) -> float | None:
+    """Return the paper's number of a cell, or None.
+
+    Examples
+    --------
+    >>> published("unir_light", "patch_band"), published("paired", "patch_band"), published("zeros", "patch_band")
+    (0.0165, 0.0147, None)
+    """
+    name = METHOD.get(row, row)
+    if column not in PUBLISHED or name not in PAPER:
+        return None
+    return PAPER[name][PUBLISHED.index(column)]
+
 
 FEW = 40
 """Number of test images on which every system is scored; the slowest systems are scored only on these."""
@@ -58,13 +82,16 @@ class TableSettings:
         Use only this number of images, the first ones; by default all.
     generator : {"unet", "sagan"}
     width : int, optional
-        Channels of the generator's first layer.
+        Channels of the generator's first layer; by default those of the row.
     minutes : float, optional
         Training of each cell; 2 by default if there are no steps.
     steps : int, optional
         Training of each cell.
     seed : int
+        The first one.
     device : str
+    seeds : int
+        Each cell is trained and scored with this number of seeds.
     """
 
     variable: str | None = None
@@ -76,6 +103,7 @@ class TableSettings:
     steps: int | None = None
     seed: int = 0
     device: str = "auto"
+    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -107,7 +135,7 @@ class Cell:
     size: int
     images: int
     generator: str
-    width: int
+    width: int | None
     minutes: float | None
     steps: int | None
     seed: int
@@ -123,7 +151,7 @@ class Cell:
 def table_cells(
     data: str, images: xr.DataArray, rows: list[str], columns: list[str], settings: TableSettings
 ) -> list[Cell]:
-    """Return the cells of a table, row by row.
+    """Return the cells of a table, seed by seed and row by row.
 
     Parameters
     ----------
@@ -147,12 +175,13 @@ def table_cells(
             settings.size,
             count,
             settings.generator,
-            settings.width or NetworkConfig.width,
+            settings.width,
             minutes if row in TRAINED else None,
             settings.steps if row in TRAINED else None,
-            settings.seed,
+            seed,
             settings.device,
         )
+        for seed in range(settings.seed, settings.seed + settings.seeds)
         for row in rows
         for column in columns
     ]
@@ -207,6 +236,7 @@ def process(column: str, size: int) -> str:
         "remove_pixel_channel": "remove_pixel_channel:p=0.9",
         "patch_band": f"patch_band:h={max(1, round(size * 20 / 64))}",
         "convolve_noise": "convolve_noise:l=3,sigma=0.15",
+        "remove_pixel_half": "remove_pixel:p=0.5",
     }[column]
 
 

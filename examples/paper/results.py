@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,28 @@ from rich.table import Table
 from geogan.fields.field import Field
 from geogan.fields.measurement import measure
 from geogan.operators.parse import parse
-from geogan.paper.cells import COLUMNS, FEW, PAPER, Cell, split
+from geogan.paper.cells import FEW, Cell, published, split
+
+# Entry of a cell that is not scored yet.
+OPEN = "open"
 
 Results = Mapping[tuple[str, str], dict[str, Any]]
-"""Scores of the cells by (row, column)."""
+"""Scores of the cells by (row, column), means over seeds; cells that are not scored yet are missing."""
+
+
+def collected(out: Path, cells: Sequence[Cell]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the scores of the cells that exist: those of the first seed, with errors and times averaged over seeds."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for cell in cells:
+        file = result_file(out, cell)
+        if file.is_file():
+            found.setdefault((cell.row, cell.column), []).append(json.loads(file.read_text()))
+    return {
+        place: several[0]
+        | {name: float(np.mean([scores[name] for scores in several])) for name in ("mse", "mse_few", "seconds")}
+        | {"seeds": [scores["mse"] for scores in several]}
+        for place, several in found.items()
+    }
 
 
 def result_file(out: Path, cell: Cell) -> Path:
@@ -26,38 +45,88 @@ def result_file(out: Path, cell: Cell) -> Path:
 
 
 def write_table(out: Path, results: Results, rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Write ``table.csv``, with a line for each cell, and ``table.md``, in the paper's layout."""
+    """Write ``table.csv``, with a line for each cell, and ``table.md``, in the paper's layout, with minutes below."""
     with (out / "table.csv").open("w", newline="") as file:
         lines = csv.writer(file)
-        lines.writerow(["row", "column", "operator", "mse", "mse_few", "paper", "tested", "steps", "seconds"])
+        lines.writerow(
+            ["row", "column", "operator", "mse", "mse_few", "paper", "tested", "steps", "seconds", "seeds", "spread"]
+        )
         for (row, column), scores in results.items():
-            published = PAPER[row][COLUMNS.index(column)] if row in PAPER else ""
+            of_seeds = scores.get("seeds", [scores["mse"]])
             lines.writerow(
-                [row, column, scores["operator"], f"{scores['mse']:.5f}", f"{scores['mse_few']:.5f}", published,
-                 scores["tested"], scores.get("steps", ""), f"{scores['seconds']:.0f}"]
+                [row, column, scores["operator"], f"{scores['mse']:.5f}", f"{scores['mse_few']:.5f}",
+                 published(row, column) or "", scores["tested"], scores.get("steps", ""), f"{scores['seconds']:.0f}",
+                 len(of_seeds), f"{np.ptp(of_seeds):.5f}"]
             )  # fmt: skip
-    text = [f"| MSE (the paper's) | {' | '.join(results[rows[0], column]['operator'] for column in columns)} |"]
-    text.append("|---" * (1 + len(columns)) + "|")
-    for row in rows:
-        text.append(f"| {row.replace('_', ' ')} | {' | '.join(_entry(results, row, column) for column in columns)} |")
-    text += [_ratios(results, other, columns) for other in ("paired", "ambientgan") if {"model", other} <= set(rows)]
+    operators = {column: scores["operator"] for (_, column), scores in results.items()}
+    head = [
+        f" | {' | '.join(operators.get(column, column) for column in columns)} |",
+        "|---" * (1 + len(columns)) + "|",
+    ]
+    text = [f"| MSE (the paper's){head[0]}", head[1]]
+    text += [_line(row, [_entry(results, row, column) for column in columns]) for row in rows]
+    for ours in ("unir_light", "model"):
+        text += [
+            _ratios(results, ours, other, columns) for other in ("paired", "ambientgan") if {ours, other} <= set(rows)
+        ]
+    text += ["", f"| minutes of a cell{head[0]}", head[1]]
+    text += [_line(row, [_minutes(results, row, column) for column in columns]) for row in rows]
     (out / "table.md").write_text("\n".join(text) + "\n")
 
 
-def _ratios(results: Results, other: str, columns: Sequence[str]) -> str:
-    """Return the line of ratios of the model's error to that of another system, with the paper's in brackets."""
+def _line(row: str, entries: Sequence[str]) -> str:
+    return f"| {row.replace('_', ' ')} | {' | '.join(entries)} |"
+
+
+def _minutes(results: Results, row: str, column: str) -> str:
+    return f"{results[row, column]['seconds'] / 60:.1f}" if (row, column) in results else OPEN
+
+
+def _ratios(results: Results, ours: str, other: str, columns: Sequence[str]) -> str:
+    """Return the line of ratios of an error to that of another system, with the paper's in brackets."""
     # AmbientGAN is scored on few images, so the ratio is taken over these.
     score = "mse" if other == "paired" else "mse_few"
-    ratios = (results["model", column][score] / results[other, column][score] for column in columns)
-    published = (PAPER["model"][COLUMNS.index(column)] / PAPER[other][COLUMNS.index(column)] for column in columns)
-    entries = (f"{ratio:.2f} ({paper:.2f})" for ratio, paper in zip(ratios, published))
-    images = "" if other == "paired" else f", first {min(FEW, results['model', columns[0]]['tested'])} images"
-    return f"| **model / {other}**{images} | {' | '.join(entries)} |"
+    entries = []
+    for column in columns:
+        if (ours, column) not in results or (other, column) not in results:
+            entries.append(OPEN)
+            continue
+        papers = [published(name, column) for name in (ours, other)]
+        ratio = results[ours, column][score] / results[other, column][score]
+        beside = f" ({papers[0] / papers[1]:.2f})" if papers[0] is not None and papers[1] is not None else ""
+        entries.append(f"{ratio:.2f}{beside}")
+    tested = next((scores["tested"] for (row, _), scores in results.items() if row == ours), FEW)
+    images = "" if other == "paired" else f", first {min(FEW, tested)} images"
+    return f"| **{ours.replace('_', ' ')} / {other}**{images} | {' | '.join(entries)} |"
 
 
 def _entry(results: Results, row: str, column: str) -> str:
-    score = f"{results[row, column]['mse']:.4f}"
-    return f"{score} ({PAPER[row][COLUMNS.index(column)]:.4f})" if row in PAPER else score
+    """Return the error of a cell, with half of its range over seeds and the paper's number."""
+    if (row, column) not in results:
+        return OPEN
+    scores, paper = results[row, column], published(row, column)
+    of_seeds = scores.get("seeds", [])
+    spread = f" ± {np.ptp(of_seeds) / 2:.4f}" if len(of_seeds) > 1 else ""
+    return f"{scores['mse']:.4f}{spread}" + ("" if paper is None else f" ({paper:.4f})")
+
+
+def draw_curves(out: Path, results: Results) -> None:
+    """Draw ``curves.png``: the error of each training on what it set aside, against its steps."""
+    from matplotlib.figure import Figure
+
+    curves = {place: scores["curve"] for place, scores in results.items() if scores.get("curve")}
+    columns = list(dict.fromkeys(column for _, column in curves))
+    if not columns:
+        return
+    figure = Figure(figsize=(4 * len(columns), 3), layout="constrained")
+    for ax, wanted in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
+        for (row, column), curve in curves.items():
+            if column == wanted:
+                ax.plot(*zip(*curve, strict=True), label=row.replace("_", " "))
+        ax.set(title=results[next(place for place in curves if place[1] == wanted)]["operator"], xlabel="step")
+        ax.legend(fontsize=7)
+    figure.axes[0].set_ylabel("RMSE on images set aside")
+    figure.savefig(out / "curves.png", dpi=110)
 
 
 def text_table(results: Results, rows: Sequence[str], columns: Sequence[str]) -> Table:
@@ -82,11 +151,13 @@ def draw(out: Path, images: xr.DataArray, cells: Sequence[Cell]) -> Path:
         ax.set_xticks([])
         ax.set_yticks([])
     for number, column in enumerate(columns):
-        of_column = [cell for cell in cells if cell.column == column]
+        of_column = [cell for cell in cells if cell.column == column and cell.seed == cells[0].seed]
         operator = of_column[0].operator
         gappy = measure(Field.of(numbered), parse(operator), seed=cells[0].seed)
         pictures = {"clean": numbered.values, "measured": gappy.values}
         for cell in of_column:
+            if not result_file(out, cell).is_file():
+                continue
             with np.load(result_file(out, cell).with_suffix(".npz"), allow_pickle=False) as stored:
                 pictures[cell.row.replace("_", "\n")] = stored["filled"]
         first = number * count

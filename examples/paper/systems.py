@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,23 @@ from geogan.operators.operator import Operator
 from geogan.paper.cells import Cell
 from geogan.presets import OPTIMISER, PRESETS
 from geogan.reconstructor import Reconstructor
-from geogan.settings import by_object
-from geogan.training import Checkpoint
+from geogan.settings import NetworkConfig, by_object
+from geogan.training import Checkpoint, Progress
 
 Answer = tuple[np.ndarray, dict[str, Any]]
 """Reconstructed test images, and the record of the training."""
 
 System = Callable[[Cell, Operator, xr.DataArray, xr.DataArray, xr.DataArray, Path], Answer]
 """Function of the cell, the operator, measured and clean training images, measured test images, and the folder."""
+
+
+# Rows with the networks and optimisers of unir-light, or unir-global, and what their objectives change. The paired row
+# is a regression: an adversarial term of any weight costs error.
+LIGHT_ROWS: dict[str, dict[str, Any]] = {
+    "unir_light": {},
+    "paired": {"weight_paired": 1.0, "weight_likelihood": 0.0, "weight_prior": 0.0, "weight_r1": 0.0},
+    "unpaired": {"clean_unrelated": True, "weight_r1": 0.1, "rate_generator": 5e-4, "rate_discriminator": 5e-4},
+}
 
 
 def train_reconstructor(
@@ -49,33 +59,42 @@ def train_reconstructor(
     run = out / "cells" / cell.name
     settings = by_object(training_settings(cell) | {"threads": 1, "seed": cell.seed} | dict(changes or {}))
     reconstructor = Reconstructor(operator, device=cell.device, **settings)
+    curve: list[tuple[int, float]] = []
+
+    def note(record: Progress, unit: float) -> None:
+        if record.score is not None:
+            curve.append((record.step, record.score * unit))
+
     reconstructor.fit(
         train,
         clean=clean if cell.row in ("paired", "unpaired") else None,
         checkpoint=Checkpoint(run, resume=(run / STATE).is_file()),
+        progress=note,
     )
     scores = reconstructor.model_.scores
     filled = reconstructor.fill(test)[str(test.name)].transpose(*test.dims)
-    return filled.values, {"steps": scores["steps"], "best_step": scores["step"]}
+    return filled.values, {"steps": scores["steps"], "best_step": scores["step"], "curve": curve}
 
 
 def training_settings(cell: Cell) -> dict[str, Any]:
     """Return the settings of a row by their flat names: one training loop and one budget for every system."""
     paper = PRESETS["unir"]
     networks = ("generator", "discriminator", "show_mask", "batch")
-    settings: dict[str, Any] = {"batch": 32}
+    settings: dict[str, Any] = {"batch": 32, "generator": cell.generator, "crop": cell.size}
     if cell.row == "unir":
         settings |= {name: value for name, value in paper.items() if name not in networks}
-    elif cell.row in ("paired", "unpaired"):
-        settings |= PRESETS[cell.row]
+    elif cell.row in LIGHT_ROWS:
+        # Where one pixel in ten is seen, a generator must see all pixels at once.
+        sees_few = cell.column in ("remove_pixel", "remove_pixel_channel")
+        settings |= PRESETS["unir-global" if sees_few else "unir-light"] | LIGHT_ROWS[cell.row]
     if cell.generator == "sagan":
         # The paper's networks are trained with its optimisers for every objective.
-        settings |= {name: paper[name] for name in networks} | OPTIMISER
+        settings |= {name: paper[name] for name in networks} | OPTIMISER | {"width": NetworkConfig.width}
+    if cell.width is not None:
+        settings |= {"width": cell.width}
     if cell.row == "gaussian":
-        settings |= {"steps": 0}  # an untrained generator returns the first guess
-    else:
-        settings |= {"steps": cell.steps, "minutes": cell.minutes}
-    return settings | {"generator": cell.generator, "width": cell.width, "crop": cell.size}
+        return settings | {"steps": 0}  # an untrained generator returns the first guess
+    return settings | {"steps": cell.steps, "minutes": cell.minutes}
 
 
 def run_ambientgan(
@@ -87,7 +106,10 @@ def run_ambientgan(
     out: Path,
     search: LatentSearch = LatentSearch(),
 ) -> Answer:
-    """Train Conditional AmbientGAN, then search the latent of each test image."""
+    """Train Conditional AmbientGAN, then search the latent of each test image, as the paper does or through F.
+
+    The paper's row is G(z) alone; in the row through F observed pixels are kept.
+    """
     device = find_device(cell.device)
     (values, mask), (measured, observed) = _tensors(train), _tensors(test)
     steps = 0
@@ -98,8 +120,9 @@ def run_ambientgan(
 
     training = GeneratorTraining(bounded=True, steps=cell.steps, minutes=cell.minutes, precision=torch.bfloat16)
     generator = train_ambientgan(values, mask, operator, training, seed=cell.seed, device=device, progress=count)
+    search = replace(search, through_operator=cell.row == "ambientgan_measured")
     filled = search_latent(generator, measured, observed, operator, search, seed=cell.seed, device=device).cpu()
-    if operator.exact:
+    if operator.exact and search.through_operator:
         filled = torch.where(observed > 0, measured, filled)
     return filled.numpy().reshape(test.shape), {"steps": steps}
 
@@ -122,9 +145,19 @@ def _untrained(fill: Callable[[np.ndarray, np.ndarray, Operator, Cell], np.ndarr
     return system
 
 
+def fill_with_mean(
+    cell: Cell, operator: Operator, train: xr.DataArray, clean: xr.DataArray, test: xr.DataArray, out: Path
+) -> Answer:
+    """Fill each pixel with the mean of its measurements in the training images."""
+    return test.fillna(train.mean("sample")).transpose(*test.dims).values, {}
+
+
 SYSTEMS: dict[str, System] = {
-    **dict.fromkeys(("paired", "unpaired", "model", "unir", "gaussian"), train_reconstructor),
+    **dict.fromkeys(("paired", "unpaired", "model", "unir", "unir_light", "gaussian"), train_reconstructor),
     "ambientgan": run_ambientgan,
+    "ambientgan_measured": run_ambientgan,
+    "zeros": lambda cell, operator, train, clean, test, out: (test.fillna(0).values, {}),
+    "mean": fill_with_mean,
     "biharmonic": _untrained(lambda values, domain, operator, cell: biharmonic(values, domain=domain)),
     "total_variation": _untrained(
         lambda values, domain, operator, cell: total_variation(values, domain=domain, noisy=not operator.exact)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from geogan.operators.choices import choice
 from geogan.operators.errors import InputError
 from geogan.operators.parse import parse
 from geogan.paper.cells import COLUMNS, FEW, ROWS, TRAINED, Cell, TableSettings, reduced, split, table_cells
-from geogan.paper.results import draw, result_file, shown_images, text_table, write_table
+from geogan.paper.results import collected, draw, draw_curves, result_file, shown_images, text_table, write_table
 from geogan.paper.systems import SYSTEMS, System
 
 
@@ -39,6 +40,7 @@ def table1(
     columns: Sequence[str] = COLUMNS,
     jobs: int | None = None,
     systems: Mapping[str, System] = SYSTEMS,
+    stop_after: float | None = None,
     console: Console | None = None,
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Train and score every row on every column, cell by cell; cells that exist already are kept.
@@ -58,13 +60,16 @@ def table1(
         process.
     systems : mapping of str to callable
         The function of each row; other functions than the usual ones need ``jobs=1``.
+    stop_after : float, optional
+        Minutes after which no further cell is begun. The table then has open cells; the same call continues it.
     console : Console, optional
 
     Returns
     -------
     dict
-        Scores by (row, column): ``mse`` over all pixels of the test images with values in [-1, 1], ``mse_few`` over
-        the first :data:`~geogan.paper.cells.FEW` images, on which every row is scored, ...
+        Scores by (row, column), means over seeds: ``mse`` over all pixels of the test images with values in [-1, 1],
+        ``mse_few`` over the first :data:`~geogan.paper.cells.FEW` images, on which every row is scored, ``seeds`` with
+        the ``mse`` of each seed, ...
 
     Raises
     ------
@@ -87,13 +92,16 @@ def table1(
         jobs = 1 if find_device(settings.device).type == "cuda" else cores()
     todo = [cell for cell in cells if not result_file(out, cell).is_file()]
     _announce(cells, todo, jobs, console)
-    _score_cells(todo, out, jobs, systems, console)
-    results = {(cell.row, cell.column): json.loads(result_file(out, cell).read_text()) for cell in cells}
+    _score_cells(todo, out, jobs, systems, console, stop_after=stop_after)
+    results = collected(out, cells)
     write_table(out, results, rows, columns)
     draw(out, images, cells)
+    draw_curves(out, results)
     if console is not None:
         console.print(text_table(results, rows, columns))
-        console.print(f"{out}/ holds table.csv, table.md and figure.png", markup=False)
+        left = sum(not result_file(out, cell).is_file() for cell in cells)
+        still = f"; {left} cells are open, repeat the command to score them" if left else ""
+        console.print(f"{out}/ holds table.csv, table.md and figure.png{still}", markup=False)
     return results
 
 
@@ -102,7 +110,7 @@ def score_cell(cell: Cell, out: Path, systems: Mapping[str, System] = SYSTEMS) -
     began = time.perf_counter()
     images = reduced(cell.data, cell.variable, cell.size, cell.images)
     train, test = split(images.sizes["sample"], cell.seed)
-    if cell.row in ("ambientgan", "deep_image_prior"):
+    if cell.row in ("ambientgan", "ambientgan_measured", "deep_image_prior"):
         test = test[:FEW]
     # The corruption of an image depends on its number, which the coordinate keeps.
     images = images.assign_coords(sample=np.arange(images.sizes["sample"]))
@@ -139,7 +147,13 @@ def _prepared_folder(out: Path) -> Path:
 
 
 def _score_cells(
-    cells: Sequence[Cell], out: Path, jobs: int, systems: Mapping[str, System], console: Console | None
+    cells: Sequence[Cell],
+    out: Path,
+    jobs: int,
+    systems: Mapping[str, System],
+    console: Console | None,
+    *,
+    stop_after: float | None,
 ) -> None:
     """Score cells side by side, with a progress bar."""
     bar = Progress(
@@ -152,30 +166,42 @@ def _score_cells(
         disable=console is None or not console.is_terminal,
     )
     # Trained cells take longest; starting them first keeps every core busy to the end.
-    ordered = sorted(cells, key=lambda cell: cell.row not in TRAINED)
+    # All cells of a seed come before those of the next, so that a table that is stopped has each cell once.
+    ordered = sorted(cells, key=lambda cell: (cell.seed, cell.row not in TRAINED))
+    end = None if stop_after is None else time.perf_counter() + 60 * stop_after
     with bar:
         task = bar.add_task("table 1", total=len(cells))
-        for cell, scores in _scored(ordered, out, jobs, systems):
+        for cell, scores in _scored(ordered, out, jobs, systems, end):
             bar.advance(task)
             if console is not None:
                 console.print(f"{cell.row:17s} {cell.column:21s} MSE {scores['mse']:.4f}", highlight=False)
 
 
 def _scored(
-    cells: Sequence[Cell], out: Path, jobs: int, systems: Mapping[str, System]
+    cells: Sequence[Cell], out: Path, jobs: int, systems: Mapping[str, System], end: float | None
 ) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    """Yield cells with their scores as they are done, each in its own process if there are several jobs."""
+    """Yield cells with their scores as they are done, each in its own process if there are several jobs.
+
+    No cell is begun after ``end``, on the clock of `time.perf_counter`.
+    """
+
+    def ahead() -> Iterator[Cell]:
+        yield from (cell for cell in cells if end is None or time.perf_counter() < end)
+
     if jobs == 1:
-        yield from ((cell, score_cell(cell, out, systems)) for cell in cells)
+        yield from ((cell, score_cell(cell, out, systems)) for cell in ahead())
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         # Processes import the systems by themselves, because not every function can be sent to them.
-        waiting = {pool.submit(score_cell, cell, out): cell for cell in cells}
+        todo = ahead()
+        waiting = {pool.submit(score_cell, cell, out): cell for cell in islice(todo, jobs)}
         try:
             while waiting:
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
-                    yield waiting.pop(future), future.result()
+                    cell, scores = waiting.pop(future), future.result()
+                    waiting |= {pool.submit(score_cell, each, out): each for each in islice(todo, 1)}
+                    yield cell, scores
         except BaseException:
             for future in waiting:
                 future.cancel()

@@ -8,7 +8,7 @@ import typer
 from geogan.cli.console import echo, make_console
 from geogan.cli.options import DataArgument, DataOption, Device, Seed, given_data
 from geogan.operators.errors import InputError
-from geogan.settings import NetworkConfig, Settings
+from geogan.settings import Settings
 
 
 def table1(
@@ -37,7 +37,7 @@ def table1(
     generator: Annotated[str, typer.Option(metavar="NAME", help="unet, or the paper's sagan.")] = "unet",
     width: Annotated[
         int | None,
-        typer.Option(min=2, metavar="N", help="Channels of its first layer.", show_default=str(NetworkConfig.width)),
+        typer.Option(min=2, metavar="N", help="Channels of its first layer.", show_default="the row's"),
     ] = None,
     minutes: Annotated[
         float | None,
@@ -55,6 +55,18 @@ def table1(
         ),
     ] = None,
     seed: Seed = Settings.seed,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=100, metavar="N", help="Train and score each cell with N seeds, from --seed on.")
+    ] = 1,
+    stop_after: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="MINUTES",
+            help="Begin no further cell after this time; repeat the command for the others.",
+            show_default="never",
+        ),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Repeat the paper's Table 1 on clean images; a repeated command continues."""
@@ -64,6 +76,15 @@ def table1(
     from geogan.paper import COLUMNS, ROWS, TableSettings
     from geogan.paper import table1 as run
 
-    settings = TableSettings(variable, size, images, generator, width, minutes, steps, seed, device)
-    run(paths[0], out, settings, rows=row or ROWS, columns=column or COLUMNS, jobs=jobs, console=make_console())
+    settings = TableSettings(variable, size, images, generator, width, minutes, steps, seed, device, seeds)
+    run(
+        paths[0],
+        out,
+        settings,
+        rows=row or ROWS,
+        columns=column or COLUMNS,
+        jobs=jobs,
+        stop_after=stop_after,
+        console=make_console(),
+    )
     echo(out / "table.md")

@@ -13,7 +13,7 @@ from geogan.fields.field import Field
 from geogan.fields.measurement import measure
 from geogan.operators.errors import InputError
 from geogan.operators.parse import parse
-from geogan.paper.cells import COLUMNS, PAPER, ROWS, Cell, TableSettings, process, reduced, split
+from geogan.paper.cells import COLUMNS, PAPER, PUBLISHED, ROWS, Cell, TableSettings, process, reduced, split
 from geogan.paper.results import write_table
 from geogan.paper.systems import SYSTEMS, run_ambientgan, train_reconstructor, training_settings
 from geogan.paper.table1 import score_cell, table1
@@ -36,7 +36,9 @@ SETTINGS = TableSettings(size=16, steps=2, width=4, device="cpu")
 BRIEF = dict.fromkeys(
     ("paired", "unpaired", "model", "unir"), partial(train_reconstructor, changes={"first_guess": False})
 )
-BRIEF["ambientgan"] = partial(run_ambientgan, search=LatentSearch(restarts=1, iterations=3))
+BRIEF |= dict.fromkeys(
+    ("ambientgan", "ambientgan_measured"), partial(run_ambientgan, search=LatentSearch(restarts=1, iterations=3))
+)
 QUICK = {"rows": ("model", "ambientgan", "biharmonic"), "columns": ("remove_pixel", "convolve_noise"), "jobs": 1}
 
 
@@ -123,7 +125,7 @@ def test_a_cell_is_scored_on_test_images(images, tmp_path):
     assert json.loads(next((tmp_path / "cells").glob("*.json")).read_text())["mse"] == scores["mse"]
 
 
-@pytest.mark.parametrize("row", ["paired", "unpaired", "unir", "total_variation"])
+@pytest.mark.parametrize("row", ["paired", "unpaired", "unir", "unir_light", "ambientgan_measured", "total_variation"])
 def test_every_system_reconstructs_the_test_images(row, images, tmp_path):
     (tmp_path / "cells").mkdir()
     column = "convolve_noise" if row == "unpaired" else "patch_band"
@@ -175,4 +177,23 @@ def test_grey_images_are_scored_by_pixel(tmp_path):
 
 
 def test_the_rows_are_those_of_the_paper():
-    assert set(PAPER) < set(ROWS) and len(COLUMNS) == 4
+    assert set(PAPER) < set(ROWS) and COLUMNS[:4] == PUBLISHED
+
+
+def test_a_table_that_is_stopped_has_open_cells_and_continues(images, tmp_path):
+    """Cells of all seeds are averaged; the spread is half of their range."""
+    small = {"rows": ("zeros", "mean"), "columns": ("patch_band",), "jobs": 1}
+    seeds = TableSettings(size=16, seeds=3)
+    assert table1(images, tmp_path / "out", seeds, stop_after=0, **small) == {}
+    assert "| zeros | open |" in (tmp_path / "out" / "table.md").read_text()
+    results = table1(images, tmp_path / "out", seeds, **small)
+    of_seeds = [
+        table1(images, tmp_path / "out", TableSettings(size=16, seed=seed), **small)["zeros", "patch_band"]["mse"]
+        for seed in range(3)
+    ]
+    assert results["zeros", "patch_band"]["seeds"] == of_seeds and len(set(of_seeds)) == 3
+    assert results["zeros", "patch_band"]["mse"] == pytest.approx(np.mean(of_seeds))
+    table1(images, tmp_path / "out", seeds, **small)
+    entry = f"| zeros | {np.mean(of_seeds):.4f} ± {np.ptp(of_seeds) / 2:.4f} |"
+    assert entry in (tmp_path / "out" / "table.md").read_text()
+    assert len(list((tmp_path / "out" / "cells").glob("*.json"))) == 6

@@ -36,6 +36,6 @@ BASELINES = {
     "total_variation": Baseline("total variation", is_slow=True),
     "deep_image_prior": Baseline("Deep Image Prior", is_slow=True),
     "dineof": Baseline("DINEOF", is_slow=True),
-    "ambientgan": Baseline("AmbientGAN", is_slow=True),
+    "ambientgan": Baseline("AmbientGAN, F(G(z))", is_slow=True),
 }
 """Every baseline, by the name of its file, in the order of tables."""

@@ -58,6 +58,20 @@ def test_the_error_in_gaps_is_less_than_that_of_the_mean_image(truth, measuremen
     assert error < 0.7 * of_mean
 
 
+def test_the_papers_search_takes_the_zeros_of_gaps_for_values(measurements, generator):
+    """It finds the image nearest to y with its zeros; the search through F the one nearest on the observed cells."""
+    values, mask = measurements.values[:20], measurements.mask[:20]
+    searches = [LatentSearch(iterations=100, weight_prior=0, through_operator=through) for through in (False, True)]
+    papers, through_f = (search_latent(generator, values, mask, HIDING, search) for search in searches)
+
+    def distance(found, where):
+        return float((where * (found - values) ** 2).sum() / where.sum())
+
+    everywhere = torch.ones_like(mask)
+    assert distance(papers, everywhere) < distance(through_f, everywhere)
+    assert distance(through_f, mask) < distance(papers, mask)
+
+
 @pytest.mark.parametrize("operator", [HIDING, ConvolveNoise(l=5, sigma=0.05)], ids=["hidden", "blurred"])
 def test_a_generated_image_is_found_again(generator, operator):
     with torch.no_grad():
