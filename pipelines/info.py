@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from geogan.archive import Outliers, check_field, describe_field
+from geogan.compute.extent import Extent
 from geogan.compute.streaming import reading_hint
 from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
@@ -15,6 +17,7 @@ from geogan.fields.variables import is_joined, variables_of
 from geogan.files.attributes import FILL
 from geogan.files.run_folder import RUN, STATE, holds, is_run, read_run
 from geogan.files.user_path import Data, user_path
+from geogan.gaps import QUICK, Packing, identifiability
 from geogan.io import Reading, Source, find_domain, open_masks, open_source
 from geogan.operators.errors import InputError
 from geogan.pipelines.info_report import print_report
@@ -100,7 +103,13 @@ def _data(paths: Sequence[str | Path], source: Source, selection: Mapping[str, s
         chosen = named_domain(field, find_domain(paths, domain, field, reading=source.reading))
     outliers = Outliers(field.array.size, independent=field.axes.independent)
     within = None if chosen is None else chosen.cells
-    survey = check_field(field, within=within, look=outliers.add)
+    packing = Packing(field, most=QUICK)
+
+    def look(extent: Extent, part: np.ndarray) -> None:
+        outliers.add(extent, part)
+        packing.add(extent, part)
+
+    survey = check_field(field, within=within, look=look)
     if chosen is None:
         masks = _masks(paths, source) if domain is None else domain
         chosen = known_domain(field, masks, survey.domain, is_scene=len(survey.seen_share) == 1)
@@ -109,9 +118,11 @@ def _data(paths: Sequence[str | Path], source: Source, selection: Mapping[str, s
         variables = [(part, check_field(part)) for part in variables_of(field)]
     described = describe_field(field, survey, variables, chosen, outliers)
     described["grid"]["fill_reads_each_byte"] = _times_read(field)
+    learnable = identifiability(field, chosen.cells, packing=packing, compares=False).warnings()
     return {
         "kind": "data",
         **described,
+        **({"identifiability": {"warnings": learnable}} if learnable else {}),
         **({"reading": {"notes": list(source.notes)}} if source.notes else {}),
         "next": next_command(paths, source, survey, variables, selection),
     }

@@ -16,6 +16,7 @@ from geogan.cli.demo import demo
 from geogan.cli.evaluate import evaluate
 from geogan.cli.fill import fill
 from geogan.cli.group import Verbs
+from geogan.cli.identifiability import identifiability
 from geogan.cli.info import info
 from geogan.cli.plot import plot
 from geogan.cli.table1 import table1
@@ -51,7 +52,7 @@ def geogan(
     """Fill the gaps of geophysical fields by learning from the gappy observations alone."""
 
 
-for verb in (train, fill, evaluate, corrupt, plot, info, table1, demo):
+for verb in (train, fill, evaluate, corrupt, plot, info, identifiability, table1, demo):
     app.command()(verb)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,7 @@ from geogan.fields.durations import duration
 from geogan.fields.field import Field
 from geogan.fields.marks import is_screened
 from geogan.fields.observation_error import error_checker, observation_error
+from geogan.gaps import Packing, compare_beside_gaps
 from geogan.model import Model
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
@@ -97,6 +99,7 @@ def read_once(
     transform: str,
     error: xr.DataArray | None = None,
     memory: int = TrainConfig.memory,
+    packing: Packing | None = None,
     message: Callable[[str], None],
 ) -> tuple[Survey, ClimatologySums | None]:
     """Read a field once: check it, and sum up what the climatology of a field larger than memory is fitted to.
@@ -112,6 +115,8 @@ def read_once(
         Standard deviation of each observation's error, checked in the same pass.
     memory : int
         Bytes of float32 that may be in memory.
+    packing : Packing, optional
+        Packs the mask of the field in the same pass.
     message : callable
         Called with the progress of a long reading.
 
@@ -129,15 +134,16 @@ def read_once(
     band_transforms = transforms(transform, field.bands)
     check = error_checker(field.with_error(observation_error(field, error=error)))
     is_held = not field.is_lazy or field.array.size <= memory // 4
-    if is_held or field.is_image or set(band_transforms) == {"identity"}:
-        return check_field(field, within=within, look=check, message=message), None
-    sums = ClimatologySums(field, band_transforms, level=np.median)
+    has_sums = not (is_held or field.is_image or set(band_transforms) == {"identity"})
+    sums = ClimatologySums(field, band_transforms, level=np.median) if has_sums else None
 
-    def check_and_add(extent: Extent, values: np.ndarray) -> None:
+    def look(extent: Extent, values: np.ndarray) -> None:
         check(extent, values)
-        sums.add(extent, values)
+        for each in (sums, packing):
+            if each is not None:
+                each.add(extent, values)
 
-    return check_field(field, within=within, look=check_and_add, message=message), sums
+    return check_field(field, within=within, look=look, message=message), sums
 
 
 def prepare_model(
@@ -214,6 +220,8 @@ def prepare_model(
         if advice is not None:
             message(advice)
         screen = screen or support.screen
+        if not archive.independent:
+            _say_dependence(films, standardiser, field.band_units[0], message)
         scale = hidden_error(prior, films)
         prior = prior.around(False)
         message(_describe_first_guess(prior, scale, archive))
@@ -339,6 +347,19 @@ def _fitted_films(
             support,
         )
     return films, fit_amplitude(fitted, films, seed=settings.seed), support
+
+
+def _say_dependence(films: list[Film], standardiser: Standardiser, units: str, message: Callable[[str], None]) -> None:
+    """Say so if the gaps of some films of consecutive dates depend on the field."""
+    anomalies, until = [], -math.inf
+    for film in sorted(films, key=lambda film: float(film.days[0])):
+        # Films of the same dates are not independent, and an interval would be too narrow.
+        if float(film.days[0]) > until:
+            until = float(film.days[-1])
+            anomalies.append(np.where((film.kept + film.hidden > 0).numpy(), film.values.numpy(), np.nan))
+    found = compare_beside_gaps(anomalies)
+    if found is not None and found.is_found:
+        message(found.sentence(*standardiser.error_unit(units)))
 
 
 def _describe_first_guess(prior: Prior, scale: float, archive: Archive) -> str:

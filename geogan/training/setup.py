@@ -23,6 +23,7 @@ from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
 from geogan.fields.units import check_units
 from geogan.files.run_folder import MODEL, is_just_begun
+from geogan.gaps import QUICK, Packing, identifiability
 from geogan.model import Model, load_model, prepare_archive, save_model
 from geogan.operators.errors import InputError
 from geogan.operators.parse import describe, parse
@@ -245,12 +246,14 @@ def _prepared(inputs: Inputs, settings: Settings, message: Callable[[str], None]
     inside = directed(field, settings.transform)
     if inside.field is not field and error is not None:
         error = inside.repeated(error)
+    packing = Packing(inside.field, most=QUICK)
     survey, sums = read_once(
         inside.field,
         within=None if asked is None else asked.cells,
         transform=inside.transform,
         error=error,
         memory=settings.training.memory,
+        packing=packing,
         message=message,
     )
     for sentence in survey.gap_sentences(field):
@@ -270,6 +273,8 @@ def _prepared(inputs: Inputs, settings: Settings, message: Callable[[str], None]
     # Reported after all refusals. A domain given as an array is reported only if it leaves out observed cells.
     if asked.name != "given" or (survey.domain & ~asked.cells).any():
         message(asked.sentence(survey.domain))
+    for sentence in identifiability(field, asked.cells, packing=packing, compares=False).warnings():
+        message(sentence)
     for sentence in inside.remarks:
         message(sentence)
     return begun, asked.name

@@ -25,6 +25,7 @@ cli
 -> training
 -> model
 -> model.networks
+-> gaps
 -> archive
 -> prior, product
 -> io
@@ -45,6 +46,7 @@ DOORS = (
     "training",
     "model",
     "model.networks",
+    "gaps",
     "archive",
     "prior",
     "product",
