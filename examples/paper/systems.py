@@ -31,11 +31,11 @@ System = Callable[[Cell, Operator, xr.DataArray, xr.DataArray, xr.DataArray, Pat
 """Function of the cell, the operator, measured and clean training images, measured test images, and the folder."""
 
 
-# Rows with the networks and optimisers of unir-light, or unir-global, and what their objectives change. The paired row
-# is a regression: an adversarial term of any weight costs error.
+# Rows with the networks and optimisers of unir-light, or unir-global, and what their objectives change. As in the paper,
+# the paired row is a regression with an adversarial term, whose weight is that of the preset `paired`.
 LIGHT_ROWS: dict[str, dict[str, Any]] = {
     "unir_light": {},
-    "paired": {"weight_paired": 1.0, "weight_likelihood": 0.0, "weight_prior": 0.0, "weight_r1": 0.0},
+    "paired": {"weight_paired": 1.0, "weight_likelihood": 0.0, "weight_prior": 0.02},
     "unpaired": {"clean_unrelated": True, "weight_r1": 0.1, "rate_generator": 5e-4, "rate_discriminator": 5e-4},
 }
 
