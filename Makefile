@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export MPLBACKEND ?= Agg
 
-.PHONY: help setup demo test check test-oldest lint types clean
+.PHONY: help setup demo test check test-slow test-oldest lint types clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -30,6 +30,9 @@ test: lint types  ## style, types, doctests, tests
 
 check: lint types  ## style, types, the tests of the rooms that changed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 $$($(BIN)/python tests/changed_rooms.py)
+
+test-slow: setup  ## tests that train for minutes, on images beside the repository
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow tests
 
 test-oldest: .venv-oldest/ready  ## the tests, with the oldest version of each dependency
 	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -q -n 2

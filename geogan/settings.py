@@ -112,7 +112,7 @@ def _betas(name: str, value: Any) -> tuple[float, float]:
         raise InputError(
             f"{name} must be two numbers of at least 0 and less than 1, got {shown(value)}; give (0.9, 0.999)"
         )
-    return tuple(real_number(name, part, least=0, below=1) for part in value)  # type: ignore[return-value]
+    return tuple(float(real_number(name, part, least=0, below=1)) for part in value)  # type: ignore[return-value]
 
 
 def _screen(name: str, value: Any) -> bool | float:

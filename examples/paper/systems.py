@@ -31,7 +31,7 @@ System = Callable[[Cell, Operator, xr.DataArray, xr.DataArray, xr.DataArray, Pat
 """Function of the cell, the operator, measured and clean training images, measured test images, and the folder."""
 
 
-# Rows with the networks and optimisers of unir-light, or unir-global, and what their objectives change. As in the paper,
+# Rows with the networks and optimisers of unir-light, or unir-global, and what they change. As in the paper,
 # the paired row is a regression with an adversarial term, whose weight is that of the preset `paired`.
 LIGHT_ROWS: dict[str, dict[str, Any]] = {
     "unir_light": {},
