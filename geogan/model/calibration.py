@@ -15,8 +15,8 @@ BINS, LEAST_CELLS = 5, 50
 # number of all clouds with which a factor near `level` gets the weight 1/2 against it, see `_expected`. Both are
 # explained in docs/experiments.md.
 HALF_OF_BIN, HALF_OF_ALL = 3, 6
-# Number of independent clouds that the clouds of one film count as at most: films differ in difficulty.
-MOST_OF_FILM = 20
+# Number of independent clouds that the clouds of one film count as at most: films differ in difficulty by 30 %.
+MOST_OF_FILM = 5
 # Smallest and largest factor; one beyond points to another fault.
 LEAST, MOST = 0.1, 10.0
 

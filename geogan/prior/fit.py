@@ -219,8 +219,9 @@ OBSERVATIONS, FEWEST_BLOCKS = 100, 12
 # The edges of the domain are considered on domains of at most so many cells, in a last stage of so many evaluations:
 # matrices of larger ones take too long.
 BOUNDED_CELLS, BOUNDED_EVALUATIONS = 1100, 12
-# Reduction of the score, in nats for each hidden observation, that justifies a rough field.
-ROUGH_GAIN = 0.005
+# Reduction of the score, in nats for each hidden observation, that justifies a rough field, and difference of the scores
+# up to which the two are compared on the blocks of the second stage too.
+ROUGH_GAIN, UNSURE = 0.005, 0.03
 # Reduction of the logarithm of the error on large hidden pieces that overrules the score.
 OVERRULED = 0.1
 
@@ -385,6 +386,13 @@ def fit_prior(
     if not blocks:
         return space.start
     smooth, rough = _smooth_and_rough(space, drawing, blocks, evaluations)
+    if abs(rough.score - smooth.score) < UNSURE and (more := drawing.blocks(STAGES[1] - len(blocks))):
+        blocks = blocks + more
+        score = drawing.score(blocks)
+        smooth, rough = (
+            space.minimised(score, found.point, space.free(is_rough=is_rough), evaluations)
+            for found, is_rough in ((smooth, False), (rough, True))
+        )
     best, other = (rough, smooth) if rough.score < smooth.score - ROUGH_GAIN else (smooth, rough)
     best = _settled(space, drawing, blocks, best, evaluations)
     fitted, rival = space.prior(best.point), space.prior(other.point)
@@ -456,7 +464,7 @@ def _smooth_and_rough(
 def _settled(space: _MarkovSpace, drawing: _Drawing, blocks: list[Block], found: _Found, evaluations: int) -> _Found:
     """Return a field refined on more blocks until more do not change it, and at last with the edges of a small grid."""
     free = space.free(is_rough=found.point[DETAIL] < 0)
-    for count in STAGES[1:]:
+    for count in (stage for stage in STAGES if stage > len(blocks)):
         more = drawing.blocks(count - len(blocks))
         if not more:
             break
