@@ -85,6 +85,8 @@ def _first_guess(model: Model) -> Section:
     }
     if isinstance(prior, GaussianPrior) and prior.is_moving:
         section |= {"drift_rows_per_day": prior.drift_y, "drift_columns_per_day": prior.drift_x}
+    if isinstance(prior, GaussianPrior) and prior.brief:
+        section |= {"brief_field": prior.brief, "brief_length_cells": prior.brief_length}
     return section
 
 

@@ -154,6 +154,8 @@ class PriorNumbers(Strict):
     tilt: Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)] = 0.0
     drift_y: Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)] = 0.0
     drift_x: Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)] = 0.0
+    brief: Annotated[FiniteFloat, Field(ge=0, le=1e9)] = 0.0
+    brief_length: Annotated[FiniteFloat, Field(gt=0, le=1e9)] = 8.0
     steady: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
 
 

@@ -33,7 +33,7 @@ UNKNOWN = -1.0
 # Increase of the correlation that makes a drift worth a search (docs/experiments.md).
 WORTH = 0.02
 # Reduction of the logarithm of the error on hidden observations that justifies a drift, which takes longer to solve.
-DRIFT_GAIN = 0.03
+DRIFT_GAIN = 0.05
 # Films that are compared.
 MOST_FILMS = 4
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from geogan.compute.threads import side_by_side
 from geogan.operators.errors import InputError
 from geogan.prior.archive_covariance import ArchivePrior, Prior
+from geogan.prior.brief import fit_brief
 from geogan.prior.film import Film, Scales
 from geogan.prior.gaussian import GaussianPrior
 from geogan.prior.predictive_score import (
@@ -219,8 +220,8 @@ OBSERVATIONS, FEWEST_BLOCKS = 100, 12
 # The edges of the domain are considered on domains of at most so many cells, in a last stage of so many evaluations:
 # matrices of larger ones take too long.
 BOUNDED_CELLS, BOUNDED_EVALUATIONS = 1100, 12
-# Reduction of the score, in nats for each hidden observation, that justifies a rough field, and difference of the scores
-# up to which the two are compared on the blocks of the second stage too.
+# Reduction of the score, in nats for each hidden observation, that justifies a rough field. Where the scores differ by
+# less than UNSURE, smooth and rough are compared on the blocks of the second stage too.
 ROUGH_GAIN, UNSURE = 0.005, 0.03
 # Reduction of the logarithm of the error on large hidden pieces that overrules the score.
 OVERRULED = 0.1
@@ -397,8 +398,8 @@ def fit_prior(
     best = _settled(space, drawing, blocks, best, evaluations)
     fitted, rival = space.prior(best.point), space.prior(other.point)
     if math.log(hidden_error(rival, films) + 1e-9) < math.log(hidden_error(fitted, films) + 1e-9) - OVERRULED:
-        return space.prior(_settled(space, drawing, blocks, other, evaluations).point)
-    return fitted
+        fitted = space.prior(_settled(space, drawing, blocks, other, evaluations).point)
+    return fit_brief(fitted, space.prior(smooth.point), partial(_errors, films=films)) if has_time else fitted
 
 
 class _Drawing:

@@ -18,6 +18,11 @@ of land temperature does. Edges along x have weight ``aspect``, those along y ``
 
 by multigrid (:mod:`geogan.prior.multigrid`). A field that drifts is solved on a grid that drifts along
 (:mod:`geogan.prior.motion`).
+
+Small scales change faster than large ones. What changes from date to date is a second, ``brief`` field, which is
+independent from date to date. For the first solve it is noise; a second solve, date by date, finds it in what the first
+leaves of the observations. One joint solve would take several times as long, and predicts hardly better
+(docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -38,6 +43,8 @@ from geogan.prior.trust import trust
 
 # Noise from which a tolerance is used as it is, and the smallest factor that it is multiplied by for less noise.
 EASY_NOISE, LEAST_ACCURACY = 0.05, 0.05
+# Persistence in days of a field that is independent from date to date.
+ONE_DATE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -64,13 +71,19 @@ class GaussianPrior:
         to it.
     is_periodic : bool
         Whether the last column touches the first, see :meth:`around`.
+    brief : float
+        Standard deviation of a second smooth field, which is independent from date to date, as a fraction of the
+        field's; 0 for none.
+    brief_length : float
+        Length of that field in cells.
     drift_y, drift_x : float
         Velocity of the field along rows and columns, in cells a day, by index; 0 for a field that stands still.
 
     Raises
     ------
     InputError
-        If a parameter is not positive and finite, ``detail`` is above 1, or ``tilt`` or a drift is not finite.
+        If a parameter is not positive and finite, ``detail`` is above 1, ``brief`` is negative, or ``tilt`` or a drift
+        is not finite.
 
     Examples
     --------
@@ -97,9 +110,11 @@ class GaussianPrior:
     is_periodic: bool = False
     drift_y: float = 0.0
     drift_x: float = 0.0
+    brief: float = 0.0
+    brief_length: float = 8.0
 
     def __post_init__(self) -> None:
-        for name in ("length", "persistence", "noise", "aspect", "amplitude", "detail"):
+        for name in ("length", "persistence", "noise", "aspect", "amplitude", "detail", "brief_length"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise InputError(f"{name} of a Gaussian prior must be positive and finite, got {value}")
@@ -107,6 +122,8 @@ class GaussianPrior:
             raise InputError(
                 f"detail of a Gaussian prior must be at most 1 and tilt finite, got {self.detail} and {self.tilt}"
             )
+        if not (self.brief >= 0 and math.isfinite(self.brief)):
+            raise InputError(f"brief of a Gaussian prior must be 0 or more and finite, got {self.brief}")
         if not (math.isfinite(self.drift_y) and math.isfinite(self.drift_x)):
             raise InputError(f"drift of a Gaussian prior must be finite, got {self.drift_y} and {self.drift_x}")
 
@@ -114,6 +131,25 @@ class GaussianPrior:
     def is_moving(self) -> bool:
         """Whether the field drifts."""
         return self.drift_y != 0 or self.drift_x != 0
+
+    @property
+    def lasting(self) -> GaussianPrior:
+        """The field without the one that is independent from date to date, which is noise to it."""
+        return replace(self, brief=0.0, noise=math.hypot(self.noise, self.brief))
+
+    @property
+    def date_field(self) -> GaussianPrior:
+        """The field that is independent from date to date."""
+        return replace(
+            self.lasting,
+            length=self.brief_length,
+            persistence=ONE_DATE,
+            noise=self.noise / self.brief,
+            amplitude=self.amplitude * self.brief,
+            detail=1.0,
+            drift_y=0.0,
+            drift_x=0.0,
+        )
 
     def around(self, is_periodic: bool) -> GaussianPrior:
         """Return the same field on columns that go once round the globe, or on columns that do not.
@@ -173,6 +209,10 @@ class GaussianPrior:
         ValueError
             If domain or days do not have the shape of the values.
         """
+        if self.brief:
+            solve = partial(GaussianPrior.map, domain=domain, days=days, tolerance=tolerance, rounds=rounds)
+            guess = solve(self.lasting, values, mask, start=start, uncertainty=uncertainty)
+            return guess + solve(self.date_field, (values - guess) * (mask > 0), mask, uncertainty=uncertainty)
         problem = _Problem(values, self._weighted(mask, uncertainty), domain, days, None, start)
         return self._solve(problem, _Stop(tolerance, tolerance, rounds))[0]
 
@@ -240,8 +280,56 @@ class GaussianPrior:
         deviations : Tensor, shape (M, B, T, C, H, W)
             Of mean 0, so their opposites are as probable; 0 outside the domain.
         """
+        if self.brief:
+            return self._members_of_both(
+                values,
+                mask,
+                noise,
+                domain=domain,
+                days=days,
+                rounds=rounds,
+                tolerances=(tolerance, loose),
+                uncertainty=uncertainty,
+            )
         problem = _Problem(values, self._weighted(mask, uncertainty), domain, days, noise, None)
         return self._solve(problem, _Stop(tolerance, loose, rounds))
+
+    def _members_of_both(
+        self,
+        values: Tensor,
+        mask: Tensor,
+        noise: Tensor,
+        *,
+        domain: Tensor,
+        days: Tensor,
+        rounds: int,
+        tolerances: tuple[float, float],
+        uncertainty: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return mean and deviations with a brief field, which is drawn given each draw of the lasting one."""
+        tolerance, loose = tolerances
+        members = partial(
+            GaussianPrior.members,
+            domain=domain,
+            days=days,
+            tolerance=tolerance,
+            loose=loose,
+            rounds=rounds,
+            uncertainty=uncertainty,
+        )
+        remedy = partial(
+            self.date_field.map, domain=domain, days=days, tolerance=loose, rounds=rounds, uncertainty=uncertainty
+        )
+        seen = (mask > 0).to(values)
+        guess, lasting = members(self.lasting, values, mask, noise=noise)
+        # The noise of prior and data change places, with alternating signs, so that the draws are uncorrelated.
+        signs = (1.0 - 2.0 * (torch.arange(noise.shape[1], device=noise.device) % 2)).to(noise)
+        noise = noise.flip(0) * signs.view(-1, *(1,) * (noise.ndim - 2))
+        brief, deviations = members(self.date_field, (values - guess) * seen, mask, noise=noise)
+        for member, deviation in zip(deviations, lasting, strict=True):
+            # Where the lasting field deviates at an observation, the brief one makes up for a part.
+            member += deviation - remedy(deviation * seen, mask)
+        return guess + brief, deviations
 
     def _solve(self, problem: _Problem, stop: _Stop) -> tuple[Tensor, Tensor]:
         """Return the posterior mean and the deviations; without noise the deviations are empty."""

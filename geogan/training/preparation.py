@@ -372,7 +372,10 @@ def _describe_first_guess(prior: Prior, scale: float, archive: Archive) -> str:
     if isinstance(prior, GaussianPrior) and prior.is_moving:
         step = float(np.median(np.diff(archive.days)))
         drift = f"drift {prior.drift_y * step:.2f} rows and {prior.drift_x * step:.2f} columns in {duration(step)}, "
-    return f"first guess: {extent}, {drift}{persistence}noise {prior.noise:.2f}; error {error} on hidden clouds"
+    brief = ""
+    if isinstance(prior, GaussianPrior) and prior.brief:
+        brief = f"a brief field of {prior.brief:.2f} with length {prior.brief_length:.0f} cells, "
+    return f"first guess: {extent}, {drift}{persistence}{brief}noise {prior.noise:.2f}; error {error} on hidden clouds"
 
 
 def check_size(field: Field, *, has_first_guess: bool) -> None:
