@@ -143,7 +143,7 @@ class CopyTrap:
     """
 
     likelihood: float = 1e-3
-    indifference: float = 0.05
+    indifference: float = 0.15
     flatness: float = 0.5
     patience: int = 3
     records: int = 0
