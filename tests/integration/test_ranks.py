@@ -108,7 +108,7 @@ def state_after(
     config = TrainConfig(
         batch=4, steps=steps, cooling=0.0, warm_up=3, precision="float32", validate_every=2, report_every=1
     )
-    scores = iter([3.0, 1.0, 2.0, 5.0])
+    scores = iter([3.0, 1.0, 2.0, 5.0, 4.0])
     reports = list(
         train(
             state,
