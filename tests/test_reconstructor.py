@@ -229,7 +229,7 @@ def test_no_network_s_weights_are_worse_than_the_first_guess(gappy, domain):
 
 
 def test_unrelated_clean_fields_may_be_fewer_than_a_block_has(gappy, domain, sea):
-    chosen = small(**PRESETS["unpaired"])
+    chosen = small(**PRESETS["unpaired"] | {"window": 1})
     chosen.fit(gappy, domain=domain, clean=sea["sst"][:5])
     with pytest.raises(InputError, match="a window has 3 dates, and there are 2 clean fields"):
         chosen.fit(gappy, domain=domain, clean=sea["sst"][:2])
