@@ -47,6 +47,7 @@ def describe_model(model: Model) -> dict[str, Section]:
         "errors_on_withheld_observations": {
             "units": scores.get("units", model.units),
             "rmse": finite_number(scores.get("withheld")),
+            "rmse_expected_in_gaps": finite_number(scores.get("expected_in_gaps")),
             "rmse_of_first_guess": finite_number(scores.get("first_guess")),
             "share_gained": finite_number(scores.get("gain")),
             "share_gained_at_least": finite_number(scores.get("gain_low")),

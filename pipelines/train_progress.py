@@ -103,6 +103,8 @@ class TrainingProgress:
         error, units = "no error on withheld observations", f" {scores['units']}" if scores["units"] else ""
         if scores["withheld"] is not None:
             error = f"withheld error {scores['withheld']:.4g}{units} (first guess {scores['first_guess']:.4g})"
+            if scores.get("expected_in_gaps") is not None:
+                error += f", {scores['expected_in_gaps']:.4g}{units} expected in the gaps,"
         elif scores["judged"] is not None:
             error = f"estimated error of the field under the noise: {scores['judged']:.4g}{units}"
         self.message(f"{error} after {counted(scores['steps'], 'step')}; {out} is ready")

@@ -215,6 +215,7 @@ class Scores(Strict):
 
     withheld: Score | None = None
     first_guess: Score | None = None
+    expected_in_gaps: Score | None = None
     judged_by: Name | None = None
     judged: Score | None = None
     units: Name = ""

@@ -31,7 +31,7 @@ from geogan.training.state import TrainState
 from geogan.training.state_file import load_state
 from geogan.training.step import Problem
 from geogan.training.windows import WindowSampler
-from geogan.training.without_network import model_without_network, outlook
+from geogan.training.without_network import model_without_network, outlook, with_gap_error
 
 
 def train_model(
@@ -99,6 +99,7 @@ def train_model(
         if training.ranks.first:
             model = with_calibration(with_scores(best(), calibrating, training.unit), calibrating)
             model = _with_gain(model, training, calibrating, has_chosen=calibrating is judge)
+            model = with_gap_error(model, training.first, training.archive, calibrating, seed=training.settings.seed)
             if judge is not None:
                 training.message(advice(history, cooling=training.settings.training.cooling))
             saver.save_model(lambda: model)
@@ -295,7 +296,7 @@ def _without_network(training: Training, saver: Saver, report: Callable[[Progres
             judge = _judge_without_network(training)
             draws = training.settings.training.posterior_draws
             model = model_without_network(first, archive, judge, draws=draws, seed=training.settings.seed)
-        training.message(outlook(first, archive, judge))
+        training.message(outlook(first, archive, judge, expected=model.scores.get("expected_in_gaps")))
         saver.discard_replaced()
         nothing = Progress(
             step=0, seconds=0.0, losses={}, score=None, best_score=math.nan, steps_per_second=0.0, waited=0.0

@@ -8,6 +8,8 @@ import torch
 
 from geogan.archive import Archive
 from geogan.model import Calibration, Model
+from geogan.model.networks import ErrorNet, SpreadTable
+from geogan.training.gap_error import expected_gap_error
 from geogan.training.judge import Judge
 from geogan.training.learned import first_guess_scores
 from geogan.training.posterior_spread import fit_spread_table
@@ -35,14 +37,42 @@ def model_without_network(first: Model, archive: Archive, judge: Judge | None, *
     model = replace(first, frames=1, covariates=None, error=table.eval(), calibration=Calibration())
     if judge is not None and not judge.by_noise:
         model = replace(model, calibration=judge.calibration(None, table))
-    return replace(
+    model = replace(
         model,
         settings=dict(first.settings) | {"dates": len(archive.days)},
         scores=first_guess_scores(first, archive, judge),
     )
+    return with_gap_error(model, first, archive, judge, seed=seed)
 
 
-def outlook(first: Model, archive: Archive, judge: Judge | None) -> str:
+def with_gap_error(model: Model, first: Model, archive: Archive, judge: Judge | None, *, seed: int) -> Model:
+    """Return the model with the error to expect in the gaps in its scores, if its predicted error has a table.
+
+    A network is expected to change the error in the gaps by the same factor as that on withheld observations.
+
+    Parameters
+    ----------
+    model : Model
+        With scores.
+    first : Model
+        The model without networks.
+    archive : Archive
+    judge : Judge, optional
+    seed : int
+        As for :func:`geogan.training.gap_error.expected_gap_error`.
+    """
+    table = model.error.table if isinstance(model.error, ErrorNet) else model.error
+    if judge is None or judge.by_noise or first.prior is None or not isinstance(table, SpreadTable):
+        return model
+    expected = expected_gap_error(first, archive, judge, table, seed=seed)
+    if expected is None or not model.scores["first_guess"]:
+        return model
+    unit, _ = archive.standardiser.error_unit(first.units)
+    ratio = model.scores["withheld"] / model.scores["first_guess"]
+    return replace(model, scores=model.scores | {"expected_in_gaps": expected * unit * ratio})
+
+
+def outlook(first: Model, archive: Archive, judge: Judge | None, *, expected: float | None = None) -> str:
     """Return a sentence about the error without a network, and about the most that training might add.
 
     Parameters
@@ -50,6 +80,8 @@ def outlook(first: Model, archive: Archive, judge: Judge | None) -> str:
     first : Model
     archive : Archive
     judge : Judge, optional
+    expected : float, optional
+        Error to expect in the gaps, in units of the field.
     """
     assert first.prior is not None
     if judge is None or judge.by_noise:
@@ -61,11 +93,13 @@ def outlook(first: Model, archive: Archive, judge: Judge | None) -> str:
     targets = torch.cat([film.target[film.withheld > 0] for film in judge.films]).double()
     climatology, error = float(targets.square().mean()), judge.guessed**2
     noise = min(error, (first.prior.noise * first.prior.amplitude) ** 2)
+    in_gaps = "" if expected is None else f", {expected:.4g} {label} expected in the gaps"
+    on_withheld = f"error without a network: {judge.guessed * unit:.4g} {label} on withheld observations{in_gaps}"
     if not climatology > 0:
-        return f"error without a network: {judge.guessed * unit:.4g} {label} on withheld observations"
+        return on_withheld
     filled, scatter = max(0.0, 1 - error / climatology), noise / climatology
     return (
-        f"error without a network: {judge.guessed * unit:.4g} {label} on withheld observations; of their variance the "
+        f"{on_withheld}; of the variance of these observations the "
         f"first guess explains {filled:.0%}, {scatter:.0%} is scatter between neighbouring observations, and the other "
         f"{max(0.0, 1 - filled - scatter):.0%} is the most that training might add (geogan train measures it)"
     )
