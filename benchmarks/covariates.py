@@ -1,12 +1,18 @@
-"""Measure the gain of a covariate on which the variability of the field depends.
+"""Measure the gain of covariates: of a depth on a synthetic sea, or of air temperature where hours of land are hidden.
 
 python benchmarks/covariates.py [--steps 400] [--seed 0]
+python benchmarks/covariates.py goes16_lst_gfs.nc [--hours 6] [--steps 0] [--seed 0]
 
-The anomalies of a synthetic sea are smooth up to a factor that depends on depth, so observations beside a cloud predict
-the cells under it only together with the depth. The sea is filled with and without that covariate.
+The anomalies of the synthetic sea are smooth up to a factor that depends on depth, so observations beside a cloud
+predict the cells under it only together with the depth.
+
+Of the hourly land surface temperatures one hour in five is hidden completely, in runs of some consecutive hours; the
+covariate is the 2 m temperature of a forecast (``t2m``) on the same hours. The field is filled with and without
+covariates, without a network (--steps 0) or by a trained model.
 """
 
 import argparse
+import time
 
 import numpy as np
 import xarray as xr
@@ -15,6 +21,8 @@ from scipy.ndimage import gaussian_filter
 from geogan import Reconstructor, corrupt
 
 DAYS, HEIGHT, WIDTH = 120, 48, 56
+# Share of the hours that is hidden.
+HIDDEN = 0.2
 
 
 def sea(seed: int) -> tuple[xr.DataArray, xr.DataArray]:
@@ -34,28 +42,65 @@ def sea(seed: int) -> tuple[xr.DataArray, xr.DataArray]:
     return field, xr.DataArray(6 - relief, dims=("lat", "lon"), coords=places)
 
 
+def hidden_hours(count: int, run: int, seed: int) -> np.ndarray:
+    """Return which of some hours are hidden, in runs of ``run`` consecutive ones, (T,) bool."""
+    random, hidden = np.random.default_rng(seed), np.zeros(count, bool)
+    while hidden.mean() < HIDDEN:
+        start = int(random.integers(0, count - run + 1))
+        hidden[start : start + run] = True
+    return hidden
+
+
+def filled(
+    gappy: xr.DataArray, names: tuple[str, ...], given: dict[str, xr.DataArray], steps: int, seed: int
+) -> tuple[xr.Dataset, float]:
+    """Return the filled field, and the error on observations that were withheld from the training."""
+    training = {"crop": 32, "steps": steps or None, "precision": "float32", "threads": 1}
+    reconstructor = Reconstructor(
+        covariates=names,
+        window=1,
+        network={"width": 16} if steps else None,
+        training=training,
+        seed=seed,
+    )
+    reconstructor.fit(gappy, covariates=given)
+    return reconstructor.fill(gappy, covariates=given), reconstructor.model_.scores["withheld"]
+
+
 def main() -> None:
-    """Print one row without the covariate and one with it."""
+    """Print one row for each set of covariates."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", nargs="?", help="file with lst and t2m; by default the synthetic sea")
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--hours", type=int, default=6, help="length of the runs of hidden hours")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    truth, depth = sea(given.seed)
-    gappy = corrupt(truth, "cloud_mask:coverage=0.5,scale=8,persistence=2", seed=given.seed + 1)
-    hidden = gappy.isnull().values
-    print("| covariates | withheld, °C | under clouds, °C |\n|---|---|---|")
-    for covariates in ((), ("depth",)):
-        reconstructor = Reconstructor(
-            covariates=covariates,
-            window=1,
-            network={"width": 16},
-            training={"crop": 32, "steps": given.steps, "precision": "float32", "threads": 1},
-            seed=given.seed,
+    parser.add_argument("--sets", type=int, nargs="*", help="numbers of the rows to print; by default all")
+    options = parser.parse_args()
+    if options.data is None:
+        truth, depth = sea(options.seed)
+        gappy = corrupt(truth, "cloud_mask:coverage=0.5,scale=8,persistence=2", seed=options.seed + 1)
+        given, sets = {"depth": depth}, [(), ("depth",)]
+        hidden = gappy.isnull().values
+    else:
+        dataset = xr.open_dataset(options.data).load()
+        truth, given, sets = dataset.lst, {"t2m": dataset.t2m}, [(), ("hour_of_day",), ("t2m",)]
+        hours = hidden_hours(truth.sizes["time"], options.hours, options.seed)
+        gappy = truth.where(~xr.DataArray(hours, dims="time"))
+        hidden = truth.notnull().values & hours[:, None, None]
+    print("| covariates | withheld | hidden | over none | 90 % interval covers | seconds |\n|---|---|---|---|---|---|")
+    alone = None
+    for names in sets if options.sets is None else [sets[number] for number in options.sets]:
+        started = time.process_time()
+        product, withheld = filled(gappy, names, given, options.steps, options.seed)
+        error = (product[str(truth.name)] - truth).values[hidden]
+        size = float(np.sqrt((error**2).mean()))
+        alone = alone or size
+        inside = float((np.abs(error) < 1.645 * product[f"{truth.name}_std"].values[hidden]).mean())
+        print(
+            f"| {', '.join(names) or 'none'} | {withheld:.4f} | {size:.4f} | {size / alone:.3f} | {inside:.1%} "
+            f"| {time.process_time() - started:.0f} |",
+            flush=True,
         )
-        filled = reconstructor.fit(gappy, covariates={"depth": depth}).fill(gappy)
-        error = np.sqrt(((filled.sst.values - truth.values)[hidden] ** 2).mean())
-        withheld = reconstructor.model_.scores["withheld"]
-        print(f"| {', '.join(covariates) or 'none'} | {withheld:.4f} | {error:.4f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Importing this module registers both accessors. ``import geogan`` imports it through `geogan.registration`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class FieldAccessor:
         *,
         domain: "np.ndarray | xr.DataArray | xr.Dataset | str | None" = None,
         error: xr.DataArray | None = None,
+        covariates: "Mapping[Hashable, xr.DataArray] | xr.Dataset | None" = None,
         keep_observed: bool | None = None,
         members: int = 1,
         max_error: float | Sequence[float] | None = None,
@@ -59,15 +60,18 @@ class FieldAccessor:
         """Fill the gaps with the run in the folder ``model``; see `geogan.reconstructor.Reconstructor.fill`.
 
         Without a model a Gaussian is fitted to the field and calibrated, as ``Reconstructor(network=None)`` does;
-        ``domain`` is that of `geogan.reconstructor.Reconstructor.fit`.
+        ``domain`` is that of `geogan.reconstructor.Reconstructor.fit`, and all ``covariates`` are used. A model finds
+        its own among them.
         """
         chosen: dict[str, Any] = {} if screen is None else {"screen": screen}
-        reconstructor = _reconstructor(model, domain=domain, seed=seed, device=device, **chosen)
+        names = () if covariates is None or model is not None else tuple(map(str, covariates))
+        reconstructor = _reconstructor(model, domain=domain, seed=seed, device=device, covariates=names, **chosen)
         if model is None:
-            reconstructor.fit(self._field, domain=domain, error=error)
+            reconstructor.fit(self._field, domain=domain, error=error, covariates=covariates)
         return reconstructor.fill(
             self._field,
             error=error,
+            covariates=covariates,
             keep_observed=keep_observed,
             members=members,
             max_error=max_error,
@@ -146,6 +150,7 @@ class DatasetAccessor:
         variable: str | Sequence[str] | None = None,
         domain: "np.ndarray | xr.DataArray | xr.Dataset | str | None" = None,
         error: "str | Sequence[str] | xr.DataArray | xr.Dataset | None" = None,
+        covariates: "str | Sequence[str]" = (),
         keep_observed: bool | None = None,
         members: int = 1,
         max_error: float | Sequence[float] | None = None,
@@ -159,23 +164,29 @@ class DatasetAccessor:
         names the variables with the error of each observation, or holds them; a model that was trained with such
         errors finds them under the names that they had. Without a model a Gaussian is fitted to the field and
         calibrated, as ``Reconstructor(network=None)`` does; ``domain`` is that of
-        `geogan.reconstructor.Reconstructor.fit`.
+        `geogan.reconstructor.Reconstructor.fit`, and ``covariates`` names variables of the dataset, or covariates that
+        are computed. A model finds its own covariates in the dataset.
         """
         chosen: dict[str, Any] = {} if screen is None else {"screen": screen}
-        reconstructor = _reconstructor(model, domain=domain, seed=seed, device=device, **chosen)
+        if covariates and model is not None:
+            raise InputError(f"the model {model} has covariates of its own, but covariates were given; leave them out")
+        reconstructor = _reconstructor(model, domain=domain, seed=seed, device=device, covariates=covariates, **chosen)
         if model is not None:
             stated = reconstructor.model_.observation_error
             if error is None and isinstance(stated, str):
                 error = self._names_present(stated)
             if variable is None:
                 variable = self._names_present(reconstructor.model_.variable)
+        elif variable is None and covariates:
+            variable = self._without(covariates)
         field = self._field(variable)
         known = error if error is None or isinstance(error, xr.DataArray | xr.Dataset) else self._field(error)
         if model is None:
-            reconstructor.fit(field, domain=domain, error=known)
+            reconstructor.fit(field, domain=domain, error=known, covariates=self._dataset)
         return reconstructor.fill(
             field,
             error=known,
+            covariates=self._dataset,
             keep_observed=keep_observed,
             members=members,
             max_error=max_error,
@@ -224,6 +235,13 @@ class DatasetAccessor:
 
         return as_field(self._dataset, choose_variable(self._dataset) if variable is None else variable).array
 
+    def _without(self, covariates: "str | Sequence[str]") -> str:
+        """Return the only measured variable that is no covariate."""
+        from geogan.fields.covariates import named
+        from geogan.fields.measured import choose_variable
+
+        return choose_variable(self._dataset.drop_vars(named(covariates), errors="ignore"))
+
     def _names_present(self, names: str) -> str | list[str] | None:
         """Return the names of variables, given with commas between; None if the dataset lacks one of them."""
         from geogan.fields.variables import named_variables
@@ -235,7 +253,13 @@ class DatasetAccessor:
 
 
 def _reconstructor(
-    model: str | Path | None, *, domain: Any, seed: int, device: str, screen: bool | float = False
+    model: str | Path | None,
+    *,
+    domain: Any,
+    seed: int,
+    device: str,
+    covariates: "str | Sequence[str]" = (),
+    screen: bool | float = False,
 ) -> "Reconstructor":
     """Return the reconstructor of a run, or one without a network that is still to be fitted.
 
@@ -247,7 +271,7 @@ def _reconstructor(
     from geogan.reconstructor import Reconstructor
 
     if model is None:
-        return Reconstructor(network=None, screen=screen, seed=seed, device=device)
+        return Reconstructor(network=None, covariates=covariates, screen=screen, seed=seed, device=device)
     if domain is not None:
         raise InputError(f"the model {model} has a domain of its own, but a domain was given; leave one of them out")
     return Reconstructor.load(model, device=device)

@@ -13,11 +13,12 @@ import numpy as np
 import xarray as xr
 
 from geogan.compute.device import find_device
+from geogan.fields.covariates import labels
 from geogan.files.places import check_apart
 from geogan.files.run_folder import MODEL, STATE, holds
 from geogan.files.user_path import user_path
 from geogan.filling import FillOptions, fill_field
-from geogan.io import as_field, mark_gaps
+from geogan.io import as_field, marked
 from geogan.model import Model, load_model, save_model
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
@@ -68,8 +69,9 @@ class Reconstructor:
         distributions stay inside; see :class:`geogan.fields.transforms.Transform`. Directions are ``"circular"``, by
         default where ``standard_name`` and units tell; ``"circular:LOW,HIGH"`` gives the ends of a full turn.
     covariates : str or sequence of str
-        Shown to the networks beside the field: ``"day_of_year"``, ``"latitude"``, ``"distance_to_coast"``, or names of
-        static maps that :meth:`fit` is given.
+        Known beside the field: ``"day_of_year"``, ``"hour_of_day"``, ``"latitude"``, ``"distance_to_coast"``, or names
+        of maps that :meth:`fit` is given, static ones or of every date. The first guess has a regression on them where
+        that predicts hidden observations better, and the networks see them.
     noise : float, optional
         Standard deviation of the observations' errors, in the field's units, where it is known: observed cells are then
         estimated too. :meth:`fit` can be given one for each observation instead.
@@ -237,8 +239,9 @@ class Reconstructor:
         clean : DataArray, optional
             Fields without gaps, for the paper's variants that see some: the ones that were measured, in their order and
             on their grid (``weight_paired``), or any others (``clean_unrelated``). They may be transposed.
-        covariates : Dataset, or mapping of DataArray, shape (y, x), optional
-            The static maps among the covariates, on the field's grid, without gaps in the domain. The model keeps them.
+        covariates : Dataset, or mapping of DataArray, shape ([time,] y, x) or (time,), optional
+            The covariates that are not computed from the field, without gaps in the domain: static maps on the field's
+            grid, maps with every date of the field, or one value on each date. The model keeps the static ones.
         error : DataArray, of the field's shape, optional
             Standard deviation of each observation's error, in the field's units; a Dataset where the field is one, its
             variables in the same order.
@@ -267,10 +270,8 @@ class Reconstructor:
         far in :attr:`model_`, without the calibration of their predicted error. With a checkpoint it can be resumed.
         """
         settings, device = self.settings, find_device(self.device)
-        if isinstance(covariates, Mapping | xr.Dataset):
-            covariates = {
-                name: mark_gaps(each) if name in settings.covariates else each for name, each in covariates.items()
-            }
+        if covariates is not None:
+            covariates = marked(covariates, labels(settings.covariates))
         inputs = Inputs(
             as_field(field),
             domain=domain,
@@ -296,6 +297,7 @@ class Reconstructor:
         field: xr.DataArray | xr.Dataset,
         *,
         error: xr.DataArray | xr.Dataset | None = None,
+        covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
         keep_observed: bool | None = None,
         members: int = 1,
         max_error: float | Sequence[float] | None = None,
@@ -311,6 +313,8 @@ class Reconstructor:
             The field trained on, other dates of it, or a part of its grid; a Dataset where it was one.
         error : DataArray, of the field's shape, optional
             Standard deviation of each observation's error, where the model was trained with one.
+        covariates : Dataset, or mapping of DataArray, optional
+            Those of the model's covariates that change in time, with every date of the field.
         keep_observed : bool, optional
             Return measured values bit for bit; by default, unless they are known to be noisy or blurred.
         members : int
@@ -340,6 +344,7 @@ class Reconstructor:
             as_field(field),
             options,
             error=None if error is None else as_field(error).array,
+            covariates=None if covariates is None else marked(covariates, labels(self.settings.covariates)),
             device=find_device(self.device),
             message=message or (lambda sentence: None),
         )

@@ -590,8 +590,10 @@ class Settings:
     covariates: tuple[str, ...] = setting(
         (),
         names,
-        "Further input of the networks: day_of_year, latitude, distance_to_coast, or a static variable of the data "
-        "such as depth. Several with commas between, or by repeating the option.",
+        "Known beside the field, for a regression of the first guess and as input of the networks: day_of_year, "
+        "hour_of_day, latitude, distance_to_coast; a variable of the data such as depth, or one with every date of the "
+        "field such as t2m; FILE:VARIABLE for one of another file. Several with commas between, or by repeating the "
+        "option.",
         option="--covariate",
         metavar="NAME",
         shown_default="none",

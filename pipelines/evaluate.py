@@ -12,10 +12,11 @@ from rich.progress import Progress, TaskID
 
 from geogan.compute.device import find_device
 from geogan.evaluation import LeagueTable, Row, Scoring, match_truth, score_methods, scored_archive
+from geogan.fields.covariates import relocated
 from geogan.files.run_folder import ABLATION, RUN, holds, read_run
 from geogan.files.user_path import user_path
 from geogan.filling import FillOptions, adapt_model
-from geogan.io import Source, find_paths, open_source
+from geogan.io import Source, find_paths, open_covariates, open_source
 from geogan.model import Model, load_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.ablation import ablated, can_be_ablated
@@ -43,6 +44,8 @@ class Inputs:
     screen : bool, optional
         Hide, and do not score, observations that neither neighbours nor the climatology support; by default as the
         model was trained.
+    covariates : tuple of str
+        Where covariates of the model are that change in time, as FILE:VARIABLE; by default as in the training.
     """
 
     variable: str | Sequence[str] | None = None
@@ -53,6 +56,7 @@ class Inputs:
     truth_variable: str | None = None
     allow_product: bool = False
     screen: bool | None = None
+    covariates: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -106,7 +110,13 @@ def evaluate(
     place = find_device(device)
     described = read_run(run) if holds(run, RUN) else {"variable": trained.variable, "time": None}
     source, error, truth = _open(data, run, trained, described, inputs)
-    archive, sentences = scored_archive(trained, source.field, scoring, error=error, has_truth=has_truth)
+    covariates = None
+    if trained.covariates is not None and trained.covariates.varying:
+        places = relocated(trained.settings.get("covariates", ()), inputs.covariates)
+        covariates = open_covariates(data, places, reading=source.reading)
+    archive, sentences = scored_archive(
+        trained, source.field, scoring, error=error, covariates=covariates, has_truth=has_truth
+    )
     if console is not None:
         for sentence in (*source.notes, *sentences):
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)

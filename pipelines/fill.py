@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from geogan.compute.threads import steady_memory
+from geogan.fields.covariates import files_of, relocated
 from geogan.files.places import check_apart
 from geogan.files.run_folder import RUN, holds, read_run
 from geogan.files.user_path import Data, user_path
 from geogan.filling import FillOptions, Job, Reports, Workers, fill_product
 from geogan.io import Reading, find_paths
-from geogan.model import digest
+from geogan.model import digest, load_model
 from geogan.product import check_output
 
 Mode = Literal["new", "overwrite", "append"]
@@ -41,6 +42,9 @@ class Selection:
         first unreadable chunk stops the fill.
     allow_product : bool
         Accept a filled product of geogan as the data; its estimates count as observations.
+    covariates : tuple of str
+        Where covariates of the model are that change in time, as FILE:VARIABLE or as a variable of the data; by default
+        as in the training.
     """
 
     variable: str | Sequence[str] | None = None
@@ -50,6 +54,7 @@ class Selection:
     where: str | None = None
     skip_bad: bool = False
     allow_product: bool = False
+    covariates: tuple[str, ...] = ()
 
 
 def fill(
@@ -101,6 +106,7 @@ def fill(
     check_apart(out, {"--data": data, "--model": model})
     steady_memory()
     job = job_of(data, model, options or FillOptions(), selection or Selection(), device=workers.device)
+    check_apart(out, {"--covariate": files_of(job.covariates) or None})
 
     def message(sentence: str) -> None:
         if console is not None:
@@ -134,7 +140,19 @@ def job_of(data: Data, model: str | Path, options: FillOptions, selection: Selec
         skip_bad=selection.skip_bad,
         allow_product=selection.allow_product,
         device=device,
+        covariates=covariates_of(model, selection.covariates),
     )
+
+
+def covariates_of(model: str | Path, given: Sequence[str]) -> tuple[str, ...]:
+    """Return the covariates of a model, at the places where some are given now.
+
+    Raises
+    ------
+    InputError
+        If one is given that the model was not trained with.
+    """
+    return relocated(load_model(model).settings.get("covariates", ()), given)
 
 
 def reading_of(

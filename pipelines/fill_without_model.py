@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from geogan.compute.threads import steady_memory
+from geogan.fields.covariates import files_of
 from geogan.files.lock import locked
 from geogan.files.places import check_apart
 from geogan.files.plain_file import read_json
@@ -42,6 +43,7 @@ class Fitting:
     domain, error_variable : str, optional
         As in `geogan.settings.DataConfig`.
     transform : str
+    covariates : tuple of str
     noise : float, optional
         As in `geogan.settings.Settings`.
     save_model : Path, optional
@@ -53,6 +55,7 @@ class Fitting:
     domain: str | None = None
     error_variable: str | None = None
     transform: str = Settings.transform
+    covariates: tuple[str, ...] = ()
     noise: float | None = Settings.noise
     save_model: Path | None = None
     training: TrainConfig = TrainConfig()
@@ -147,6 +150,7 @@ def _configured(
     settings = Settings(
         network=None,
         transform=fitting.transform,
+        covariates=fitting.covariates,
         noise=fitting.noise,
         screen=False if options.screen is None else options.screen,
         training=replace(fitting.training, threads=workers.threads),
@@ -168,7 +172,7 @@ def _question(config: DataConfig, settings: Settings) -> dict[str, Any]:
         "data": places,
         "config": asked,
         "settings": json.loads(json.dumps(fitted)),
-        "state": describe_source(paths),
+        "state": describe_source([*paths, *files_of(settings.covariates)]),
     }
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import xarray as xr
 
-from geogan.fields.covariates import MADE, named
+from geogan.fields.covariates import MADE, label, named
 from geogan.fields.field import Field
 from geogan.fields.time_range import span_of
-from geogan.io import Reading, find_domain, find_paths, open_maps, open_masks, open_source, variable_names
+from geogan.io import Reading, find_domain, find_paths, open_covariates, open_masks, open_source, variable_names
 from geogan.settings import DataConfig, Settings
 
 
@@ -38,14 +38,14 @@ def open_inputs(
     dates : str, optional
         First and last date of the run that is resumed, in place of the dates of the configuration.
     begins : bool
-        Whether training begins. A new training needs domain and static maps; a resumed one has them in the model.
+        Whether training begins. A new training needs the domain; a resumed one has it in the model.
     skip_bad : bool
         Take chunks that cannot be read for gaps.
     """
     reading = Reading.of(data.group, data.dims, data.where)
-    static = [name for name in settings.covariates if name not in MADE] if begins else []
-    maps = open_maps(data.data, static, reading=reading) if static else None
-    besides = (*static, *named(data.error_variable or ()))
+    beside_field = [name for name in settings.covariates if name not in MADE]
+    covariates = open_covariates(data.data, beside_field, reading=reading) if beside_field else None
+    besides = (*map(label, beside_field), *named(data.error_variable or ()))
     source = open_source(
         data.data,
         variable=data.variable,
@@ -80,7 +80,7 @@ def open_inputs(
         "clean": find_paths(data.clean) if data.clean else [],
         **reading.plain,
     }
-    beside = {"domain": mask, "clean": clean, "covariates": maps, "error": errors}
+    beside = {"domain": mask, "clean": clean, "covariates": covariates, "error": errors}
     return OpenedInputs(source.field, beside, description, source.notes)
 
 

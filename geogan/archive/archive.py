@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 
 from geogan.archive.observed import MaskCache, ObservedMasks
+from geogan.archive.regressors import Place, read_with_regressors
 from geogan.archive.screening import Screen, Screened, read_screened
 from geogan.archive.standardiser import Standardiser
 from geogan.archive.withheld import Withheld, turns, withhold
@@ -24,6 +25,7 @@ from geogan.fields.covariates import Covariates
 from geogan.fields.field import Field
 from geogan.fields.marks import hide_unreadable
 from geogan.fields.observation_error import check_errors
+from geogan.fields.regression import Term
 from geogan.fields.valid_range import valid_limits
 from geogan.fields.variables import split_variables
 from geogan.operators.errors import InputError
@@ -38,13 +40,15 @@ class Loaded(NamedTuple):
     values: np.ndarray  # float32, NaN where not observed
     withheld: np.ndarray  # True where withheld
     error: np.ndarray | float | None  # standard deviation of the observation errors, if known
+    varying: np.ndarray | None = None  # standardised covariates that change in time
 
     def part(self, t: slice | np.ndarray, y: slice, x: slice) -> Loaded:
         """Return a smaller part, or some of its dates; on a periodic grid it may cross the seam."""
         dates, *cells = (_moved(part, whole.start) for part, whole in zip((t, y, x), self.extent))
         values, withheld = (taken(part[dates], *cells) for part in (self.values, self.withheld))  # type: ignore[arg-type]
         error = taken(self.error[dates], *cells) if isinstance(self.error, np.ndarray) else self.error  # type: ignore[arg-type]
-        return Loaded(Extent(t, y, x), values, withheld, error)  # type: ignore[arg-type]
+        varying = None if self.varying is None else taken(self.varying[dates], *cells)  # type: ignore[arg-type]
+        return Loaded(Extent(t, y, x), values, withheld, error, varying)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +80,7 @@ class Archive:
     origin : (int, int)
         Row and column of the model's grid at which the field begins.
     covariates : Covariates, optional
-        Additional inputs of the networks.
+        Known beside the field: of them the regression of the standardiser and the inputs of the networks are made.
     error : DataArray, shape (T, C, H, W), or float, optional
         Standard deviation of the observation errors, in units of the field; None if it is not known.
     screen : Screen, optional
@@ -159,18 +163,76 @@ class Archive:
 
     def held(self) -> Archive:
         """Return the archive loaded into memory, if it is small enough."""
-        if not self.streamed or self.field.size > self.most_values:
+        is_read = self.covariates is None or self.covariates.is_held
+        if self.field.size > self.most_values or (not self.streamed and is_read):
             return self
-        error = _loaded(self.error) if isinstance(self.error, xr.DataArray) else self.error
-        return replace(self, field=_loaded(self.field), error=error)
+        error = _loaded(self.error) if isinstance(self.error, xr.DataArray) and self.streamed else self.error
+        covariates = None if self.covariates is None else self.covariates.held()
+        field = _loaded(self.field) if self.streamed else self.field
+        return replace(self, field=field, error=error, covariates=covariates)
 
     def suspicious(self, values: np.ndarray, t: slice, y: slice, x: slice) -> np.ndarray:
         """Return the cells that the screen leaves out of values in units of the field, (t, C, h, w) bool."""
         assert self.screen is not None
-        phase = None if self.phase is None else self.phase[t]
         seen = np.isfinite(values) & self.sea(y, x)
-        anomaly = self.standardiser.forward(np.where(seen, values, self.standardiser.neutral), phase, y, x)
+        anomaly = self.anomalies(np.where(seen, values, self.standardiser.neutral), t, y, x)
         return self.screen.suspicious(np.where(seen, anomaly, np.nan), independent=self.independent)
+
+    def channels(
+        self,
+        t: slice | np.ndarray,
+        y: slice = slice(None),
+        x: slice = slice(None),
+        *,
+        varying: np.ndarray | None = None,
+    ) -> np.ndarray | None:
+        """Return the channels of the covariates on some dates, rows and columns, (T, K, h, w); None without covariates.
+
+        Parameters
+        ----------
+        t : slice or ndarray of int
+        y, x : slice
+        varying : ndarray of float32, shape (T, V, h, w), optional
+            Covariates that change in time, if they were read already.
+
+        Raises
+        ------
+        InputError
+            If a covariate has no value in the domain.
+        """
+        if self.covariates is None:
+            return None
+        domain, phase = self.sea(y, x), None if self.phase is None else self.phase[t]
+        if varying is None:
+            varying = self.covariates.read_varying(t, y, x, domain)
+        return self.covariates.films(phase, domain, y, x, dates=len(self.days[t]), varying=varying)
+
+    def regressors(self, t: slice | np.ndarray, y: slice = slice(None), x: slice = slice(None)) -> np.ndarray | None:
+        """Return the channels that the regression of the standardiser needs; None without a regression."""
+        return None if self.standardiser.regression is None else self.channels(t, y, x)
+
+    def anomalies(
+        self, values: np.ndarray, t: slice | np.ndarray, y: slice = slice(None), x: slice = slice(None)
+    ) -> np.ndarray:
+        """Return unitless anomalies of values in units of the field on some dates, rows and columns, (T, C, h, w)."""
+        phase = None if self.phase is None else self.phase[t]
+        return self.standardiser.forward(values, phase, y, x, channels=self.regressors(t, y, x))
+
+    def in_units(
+        self, anomaly: np.ndarray, t: slice | np.ndarray, y: slice = slice(None), x: slice = slice(None)
+    ) -> np.ndarray:
+        """Return the field of anomalies on some dates, rows and columns, (T, C, h, w), in units of the field."""
+        phase = None if self.phase is None else self.phase[t]
+        return self.standardiser.inverse(anomaly, phase, y, x, channels=self.regressors(t, y, x))
+
+    def with_regressors(
+        self, places: Sequence[Place], terms: Sequence[Term]
+    ) -> tuple[list[tuple[Film, np.ndarray]], list[Term], list[float]]:
+        """Return films with regressors from which a climatology was subtracted, as from the field.
+
+        See :func:`geogan.archive.regressors.read_with_regressors`.
+        """
+        return read_with_regressors(self, places, terms)
 
     def screened(self) -> Archive:
         """Return the archive without the observations that its screen leaves out; itself if it has no screen.
@@ -286,12 +348,13 @@ class Archive:
             hidden = self.hidden(date)
             if hidden is not None:
                 withheld[row] = taken(hidden, y, x)
+        varying = None if self.covariates is None else self.covariates.read_varying(t, y, x, self.sea(y, x))
         if not isinstance(self.error, xr.DataArray):
-            return Loaded(Extent(t, y, x), values, withheld, self.error)  # type: ignore[arg-type]
+            return Loaded(Extent(t, y, x), values, withheld, self.error, varying)  # type: ignore[arg-type]
         error, name = self._stored(self.error, t, y, x), str(self.error.name or "the error variable")
         values = hide_unreadable(values, error)
         check_errors(values, error, called=name, name=str(self.field.name or "the field"))
-        return Loaded(Extent(t, y, x), values, withheld, error)  # type: ignore[arg-type]
+        return Loaded(Extent(t, y, x), values, withheld, error, varying)  # type: ignore[arg-type]
 
     def _stored(
         self, field: xr.DataArray, t: slice | np.ndarray, y: slice, x: slice, *, dtype: Any = None
@@ -338,25 +401,24 @@ class Archive:
         InputError
             If it cannot be read, or observation errors are invalid.
         """
-        _, raw, withheld, error = self.load(t, y, x) if within is None else within.part(t, y, x)
+        _, raw, withheld, error, varying = self.load(t, y, x) if within is None else within.part(t, y, x)
         phase = None if self.phase is None else self.phase[t]
         domain = self.sea(y, x)
         observed = np.isfinite(raw) & domain
         filled = np.where(observed, raw, self.standardiser.neutral)
-        anomaly = self.standardiser.forward(filled, phase, y, x)
+        channels = self.channels(t, y, x, varying=varying)
+        anomaly = self.standardiser.forward(filled, phase, y, x, channels=channels)
         np.copyto(anomaly, 0, where=~observed)
-        uncertainty = covariates = None
+        uncertainty = None
         if error is not None:
             uncertainty = _tensor(np.where(observed, self.standardiser.uncertainty(error, filled), 0))
-        if self.covariates is not None:
-            covariates = torch.from_numpy(self.covariates.films(phase, domain, y, x, dates=len(raw)))
         return Film(
             values=_tensor(anomaly),
             mask=_tensor(observed & ~withheld),
             withheld=_tensor(observed & withheld),
             domain=_tensor(domain),
             days=torch.from_numpy(self.days[t]),
-            covariates=covariates,
+            covariates=None if channels is None else torch.from_numpy(channels),
             uncertainty=uncertainty,
         )
 

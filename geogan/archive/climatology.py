@@ -20,6 +20,9 @@ from geogan.fields.transforms import Transform
 from geogan.operators.errors import InputError
 from geogan.operators.wording import counted
 
+Trend = Callable[[slice | np.ndarray, slice, slice], np.ndarray]
+"""``trend(t, y, x)``: a part of the mean in transformed units on some dates, rows and columns, (t, C, h, w)."""
+
 # Harmonics of the year at most: the annual and the semi-annual cycle.
 HARMONICS = 2
 # Values of one part of the pass.
@@ -38,6 +41,8 @@ class ClimatologySums:
     level : callable
         Returns, for the first values of a band, the level that is subtracted from all its values: it keeps the sums of
         squares small. The median if there may be arbitrary values outside the domain.
+    trend : callable, optional
+        Part of the mean that is subtracted from transformed values.
     """
 
     def __init__(
@@ -46,11 +51,12 @@ class ClimatologySums:
         transforms: tuple[str, ...],
         *,
         level: Callable[[np.ndarray], float] = np.mean,
+        trend: Trend | None = None,
     ) -> None:
         self.days, self.transforms = field.days, transforms
         self.independent, self.is_periodic = field.axes.independent, field.is_periodic
         self.names = _names(field)
-        self._level = level
+        self._level, self._trend = level, trend
         shape, phase = (len(transforms), *field.grid), field.day_of_year
         # A seasonal cycle needs a record of one and a half years.
         is_seasonal = phase is not None and self.days[-1] - self.days[0] >= 1.5 * YEAR
@@ -72,6 +78,7 @@ class ClimatologySums:
         transforms: tuple[str, ...],
         *,
         hidden: Callable[[int], np.ndarray | None] | None = None,
+        trend: Trend | None = None,
         most: int = PART_VALUES,
         message: Callable[[str], None] = lambda sentence: None,
     ) -> ClimatologySums:
@@ -83,10 +90,12 @@ class ClimatologySums:
             As for :meth:`geogan.archive.standardiser.Standardiser.fit`.
         transforms : tuple of str
             Transform of each band.
+        trend : callable, optional
+            Part of the mean that is subtracted from transformed values.
         most : int
             Values of a part that is read at a time.
         """
-        domain, sums = field.domain, cls(field, transforms)
+        domain, sums = field.domain, cls(field, transforms, trend=trend)
         assert domain is not None
         parts = read_parts(field.stacked, most=most, what="fitting the climatology", message=message)
         for extent, part in parts:
@@ -131,6 +140,8 @@ class ClimatologySums:
                 np.maximum(highest, np.where(np.isnan(values), -np.inf, values).max(0), out=highest)
                 values[~transform.admits(values)] = np.nan
         part = transformed(raw, self.transforms)
+        if self._trend is not None:
+            part = part - self._trend(t, y, x)
         seen = np.isfinite(part)
         for band in np.flatnonzero(np.isnan(self.offset[:, 0, 0]) & seen.any((0, 2, 3))).tolist():
             self.offset[band] = self._level(part[:, band][seen[:, band]])

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from geogan.archive.climatology import ClimatologySums, basis, fit_climatology
+from geogan.archive.climatology import ClimatologySums, Trend, basis, fit_climatology
 from geogan.fields.band_transforms import nonlinear_bands, sine_bands, transformed, transforms
 from geogan.fields.circle import taken
 from geogan.fields.field import Field
+from geogan.fields.regression import Regression
 from geogan.fields.transforms import Transform
 from geogan.fields.variables import is_repeated, repeat_bands
 from geogan.operators.errors import InputError
@@ -33,6 +34,9 @@ class Standardiser:
         that are used as they are.
     note : str
         What was fitted, in words, and why.
+    regression : Regression, optional
+        A part of the mean that follows from covariates; methods then need their channels, as
+        :meth:`geogan.archive.archive.Archive.channels` returns them.
 
     Raises
     ------
@@ -53,6 +57,7 @@ class Standardiser:
     scale: np.ndarray
     transform: str = "none"
     note: str = ""
+    regression: Regression | None = None
 
     def __post_init__(self) -> None:
         texts = transforms(self.transform, len(self.scale))
@@ -74,6 +79,7 @@ class Standardiser:
         hidden: Callable[[int], np.ndarray | None] | None = None,
         plane: bool = False,
         sums: ClimatologySums | None = None,
+        trend: Trend | None = None,
         message: Callable[[str], None] = lambda sentence: None,
     ) -> Standardiser:
         """Fit climatology and scale to the observations.
@@ -93,6 +99,8 @@ class Standardiser:
             (docs/experiments.md).
         sums : ClimatologySums, optional
             Sums of the whole field, if it was read already; then it is not read again.
+        trend : callable, optional
+            Part of the mean that is subtracted first, as in :class:`geogan.archive.climatology.ClimatologySums`.
         message : callable
             Called with a report of progress if the pass takes long.
 
@@ -112,7 +120,7 @@ class Standardiser:
         if set(texts) == {"identity"}:
             return cls.identity(field.bands, field.domain)
         if sums is None:
-            sums = ClimatologySums.read(field, texts, hidden=hidden, message=message)
+            sums = ClimatologySums.read(field, texts, hidden=hidden, trend=trend, message=message)
         fitted = fit_climatology(sums, field.domain, plane=plane)
         if sums.transforms != fitted.transforms:
             transform = ",".join(fitted.transforms)
@@ -125,7 +133,8 @@ class Standardiser:
 
     def part(self, y: slice, x: slice) -> Standardiser:
         """Return the standardiser of a part of the grid."""
-        return replace(self, coefficients=taken(self.coefficients, y, x))
+        regression = None if self.regression is None else self.regression.part(y, x)
+        return replace(self, coefficients=taken(self.coefficients, y, x), regression=regression)
 
     def error_unit(self, units: str) -> tuple[float, str]:
         """Return the factor from an error in anomalies to one in units, and the name of these units.
@@ -157,14 +166,41 @@ class Standardiser:
         mean = transform.inverse(self.coefficients[0].astype(np.float64))
         return float(np.sqrt(np.mean(transform.unspread(scale, mean) ** 2))), units
 
-    def climatology(self, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)) -> np.ndarray:
-        """Return the climatology in transformed units, (T, C, h, w), for days of the year ``phase`` (T,)."""
+    def climatology(
+        self,
+        phase: np.ndarray | None,
+        y: slice = slice(None),
+        x: slice = slice(None),
+        *,
+        channels: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return the expected value in transformed units, (T, C, h, w): climatology and regression.
+
+        Parameters
+        ----------
+        phase : ndarray of float64, shape (T,), or None
+            Days of the year.
+        y, x : slice
+            Rows and columns of the grid.
+        channels : ndarray of float32, shape (T, K, h, w), optional
+            Channels of the covariates, if there is a regression on them.
+        """
         coefficients = taken(self.coefficients, y, x)
         count = 1 if phase is None else len(phase)
-        return np.tensordot(basis(phase, count, len(coefficients)).astype(np.float32), coefficients, 1)
+        mean = np.tensordot(basis(phase, count, len(coefficients)).astype(np.float32), coefficients, 1)
+        if self.regression is None:
+            return mean
+        assert channels is not None, "a regression needs the channels of its covariates"
+        return mean + self.regression.mean(channels, y, x)
 
     def forward(
-        self, values: np.ndarray, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)
+        self,
+        values: np.ndarray,
+        phase: np.ndarray | None,
+        y: slice = slice(None),
+        x: slice = slice(None),
+        *,
+        channels: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return unitless anomalies of ``values`` (T, C, h, w) at rows ``y`` and columns ``x`` of the grid.
 
@@ -175,7 +211,7 @@ class Standardiser:
         """
         if self.transform == "identity":
             return values
-        anomaly = transformed(values, self.transforms) - self.climatology(phase, y, x)
+        anomaly = transformed(values, self.transforms) - self.climatology(phase, y, x, channels=channels)
         anomaly /= self.scale[:, None, None]
         return anomaly
 
@@ -262,22 +298,26 @@ class Standardiser:
         return np.array([Transform.parse(text).neutral for text in self.transforms], np.float32)[:, None, None]
 
     def inverse(
-        self, anomaly: np.ndarray, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)
+        self,
+        anomaly: np.ndarray,
+        phase: np.ndarray | None,
+        y: slice = slice(None),
+        x: slice = slice(None),
+        *,
+        channels: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the field of ``anomaly`` (T, C, h, w), in units and in the type of the anomaly."""
         if self.transform == "identity":
             return anomaly
-        values = self._transformed(anomaly, phase, y, x)
+        values = self._transformed(anomaly, self.climatology(phase, y, x, channels=channels))
         for bands, transform in nonlinear_bands(self.transforms):
             if not transform.is_angle:
                 values[:, bands] = transform.inverse(values[:, bands])
         return self.directions(values)
 
-    def _transformed(
-        self, anomaly: np.ndarray, phase: np.ndarray | None, y: slice = slice(None), x: slice = slice(None)
-    ) -> np.ndarray:
-        """Return the transformed values of anomalies (T, C, h, w)."""
-        return anomaly * self.scale[:, None, None].astype(anomaly.dtype) + self.climatology(phase, y, x)
+    def _transformed(self, anomaly: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Return the transformed values of anomalies (T, C, h, w) from a transformed mean."""
+        return anomaly * self.scale[:, None, None].astype(anomaly.dtype) + mean
 
     def extremes(self, scales: float, domain: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the lowest and highest value of each band, (C,) each, within some scales of the climatology.
@@ -290,6 +330,8 @@ class Standardiser:
             Cells that are used; by default all.
         """
         mean, swing = self.coefficients[0].astype(np.float64), np.abs(self.coefficients[1:]).sum(0, dtype=np.float64)
+        if self.regression is not None:
+            swing = swing + self.regression.swing[:, None, None]
         where = np.ones(mean.shape[1:], bool) if domain is None or not domain.any() else domain
         far = scales * self.scale
         low = (mean - swing)[:, where].min(1) - far
@@ -309,7 +351,14 @@ class Standardiser:
                 low[bands], high[bands] = ends.min(0), ends.max(0)
         return low, high
 
-    def moments(self, anomaly: np.ndarray, std: np.ndarray, phase: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def moments(
+        self,
+        anomaly: np.ndarray,
+        std: np.ndarray,
+        phase: np.ndarray | None,
+        *,
+        channels: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation, in units of the field, of normally distributed anomalies.
 
         See :meth:`geogan.fields.transforms.Transform.moments`.
@@ -319,12 +368,15 @@ class Standardiser:
         anomaly, std : ndarray, shape (T, C, H, W)
         phase : ndarray of float64, shape (T,), or None
             Days of the year.
+        channels : ndarray of float32, shape (T, K, H, W), optional
+            Channels of the covariates, if there is a regression on them.
 
         Returns
         -------
         mean, std : ndarray, shape (T, C, H, W)
         """
-        mean, std = self._transformed(anomaly, phase), std * self.scale[:, None, None].astype(std.dtype)
+        mean = self._transformed(anomaly, self.climatology(phase, channels=channels))
+        std = std * self.scale[:, None, None].astype(std.dtype)
         for bands, transform in nonlinear_bands(self.transforms):
             if not transform.is_angle:
                 mean[:, bands], std[:, bands] = transform.moments(mean[:, bands], std[:, bands])

@@ -97,6 +97,14 @@ def evaluate(
             show_default="as the model was trained",
         ),
     ] = None,
+    covariate: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FILE:VARIABLE",
+            help="Where a covariate of the model is that changes in time.",
+            show_default="as in the training",
+        ),
+    ] = [],  # noqa: B006
     threads: Threads = None,
     device: Device = "auto",
 ) -> None:
@@ -110,7 +118,7 @@ def evaluate(
         given_data(data, data_option),
         model,
         Scoring(method, members, by),
-        inputs=Inputs(variable, group, dims, where, truth, truth_variable, allow_product, screen),
+        inputs=Inputs(variable, group, dims, where, truth, truth_variable, allow_product, screen, tuple(covariate)),
         # JSON on standard output must not be mixed with a table.
         outputs=Outputs(json, figures, make_console(results=str(json) != "-")),
         ablation=ablation,

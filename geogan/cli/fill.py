@@ -1,5 +1,6 @@
 """The options of ``geogan fill``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,10 +26,10 @@ from geogan.cli.options import (
     pick,
     takes,
 )
-from geogan.settings import DataConfig, Settings
+from geogan.settings import DataConfig, Settings, names
 
 # Parameters of the fit of a model, which only a fill without a model has.
-_FITTED = ("domain", "error_variable", "transform", "noise")
+_FITTED = ("domain", "error_variable", "transform", "covariates", "noise")
 
 
 @takes(DataConfig, Settings, only=_FITTED)
@@ -122,7 +123,8 @@ def fill(
 ) -> None:
     """Fill the gaps of a field, with a trained model or with a Gaussian that is fitted to the field.
 
-    Options of the fit (domain, error variable, transform, noise, save-model) go without --model.
+    Options of the fit (domain, error variable, transform, noise, save-model) go without --model. With --model, a
+    covariate says where one of the model's covariates is now.
     """
     from geogan.filling import FillOptions, Workers
     from geogan.operators.errors import InputError
@@ -140,6 +142,8 @@ def fill(
     }
     paths = given_data(data, data_option)
     if model is not None:
+        covariates = names("covariates", given.pop("covariates", ()))
+        beside["selection"] = replace(beside["selection"], covariates=covariates)
         for name in (*given, *(["save_model"] if save_model is not None else [])):
             option = f"--{name.replace('_', '-')}"
             raise InputError(f"{option} belongs to the fit of a model, but --model {model} was given; leave one out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from geogan.evaluation.truth import match_truth
 from geogan.fields.field import Field
 from geogan.fields.observation_error import error_checker
 from geogan.filling import FillOptions, Regime, adapt_model
-from geogan.io import as_field
+from geogan.io import as_field, marked
 from geogan.model import Model, prepare_archive
 from geogan.operators.errors import InputError
 from geogan.reconstructor import Reconstructor
@@ -32,6 +32,7 @@ def evaluate(
     *,
     truth: xr.DataArray | xr.Dataset | None = None,
     error: xr.DataArray | xr.Dataset | None = None,
+    covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
     methods: Sequence[str] | str = (),
     members: int = 1,
     by: Sequence[str] | str = (),
@@ -52,6 +53,8 @@ def evaluate(
         lacks. ``field`` may then have other dates than the training.
     error : DataArray or Dataset, optional
         Standard deviation of each observation's error, if the model was trained with one.
+    covariates : mapping of DataArray, or Dataset, optional
+        Those of the model's covariates that change in time, on the grid and the dates of the field.
     methods : str or sequence of str
         Methods to score, or ``"all"``: ``"climatology"``, ``"linear_time"``, ``"biharmonic"``, ``"gaussian"`` and
         ``"model"`` by default. The slow baselines take minutes or more: ``"total_variation"``,
@@ -90,7 +93,14 @@ def evaluate(
     trained = adapt_model(reconstructor.model_, FillOptions(screen=screen))
     measured = as_field(field)
     errors = None if error is None else as_field(error).array
-    archive, sentences = scored_archive(trained, measured, scoring, error=errors, has_truth=truth is not None)
+    archive, sentences = scored_archive(
+        trained,
+        measured,
+        scoring,
+        error=errors,
+        covariates=None if covariates is None else marked(covariates),
+        has_truth=truth is not None,
+    )
     for sentence in sentences:
         warnings.warn(sentence, stacklevel=2)
     rows = score_methods(
@@ -104,7 +114,13 @@ def evaluate(
 
 
 def scored_archive(
-    model: Model, field: Field, scoring: Scoring, *, error: xr.DataArray | None, has_truth: bool
+    model: Model,
+    field: Field,
+    scoring: Scoring,
+    *,
+    error: xr.DataArray | None,
+    covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
+    has_truth: bool,
 ) -> tuple[Archive, list[str]]:
     """Return the field for scoring, and warnings about values that the model does not expect.
 
@@ -115,6 +131,8 @@ def scored_archive(
     scoring : Scoring
     error : DataArray, optional
         Standard deviation of each observation's error.
+    covariates : mapping of DataArray, or Dataset, optional
+        Those of the model's covariates that change in time.
     has_truth : bool
         Whether methods are compared with a truth, rather than with withheld observations.
 
@@ -123,7 +141,7 @@ def scored_archive(
     InputError
         If the model cannot fill the field, or there is nothing to score.
     """
-    archive = prepare_archive(model, field, error=error, withheld=not has_truth)
+    archive = prepare_archive(model, field, error=error, covariates=covariates, withheld=not has_truth)
     check_scoring(scoring, model, archive)
     regime = Regime(archive, field.name, model.bands if model.band_units else ())
     check_error = error_checker(field.with_error(archive.error))

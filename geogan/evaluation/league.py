@@ -325,8 +325,7 @@ class _League:
         if self.has_units:
             return values
         archive = self.gaps.archive
-        phase = None if archive.phase is None else archive.phase[dates]
-        return archive.standardiser.forward(archive.standardiser.clipped(values), phase)
+        return archive.anomalies(archive.standardiser.clipped(values), dates)
 
     def _in_units(self, estimate: Estimate, truth: np.ndarray, dates: slice) -> Estimate:
         """Return an estimate in the units of the scores; a direction is taken at the turn nearest to the truth."""

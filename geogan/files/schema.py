@@ -34,6 +34,8 @@ MOST_COUNT = 2**53
 MOST_OPERATORS, MOST_POINTS = 32, 1000
 # Longest side of a frame of a dense network, in cells.
 DENSE_SIDE = 512
+# Most covariates whose product is a term of a regression.
+MOST_FACTORS = 4
 # Most characters of a name and of a text; most files of a run's data.
 NAME, TEXT, MOST_FILES = 4096, 100_000, 1_000_000
 
@@ -194,6 +196,26 @@ class Standardising(Strict):
     note: Text = ""
 
 
+class Varying(Strict):
+    """`geogan.fields.time_varying.TimeVarying` without its values."""
+
+    name: Annotated[Name, Field(min_length=1)]
+    mean: Number
+    scale: Positive
+
+
+class Regressing(Strict):
+    """`geogan.fields.regression.Regression` without its coefficients."""
+
+    terms: Annotated[
+        list[
+            Annotated[list[Annotated[int, Field(ge=0, lt=MOST_EXTRAS)]], Field(min_length=1, max_length=MOST_FACTORS)]
+        ],
+        Field(min_length=1, max_length=MOST_EXTRAS),
+    ]
+    reach: Annotated[list[NotNegative], Field(min_length=1, max_length=MOST_EXTRAS)]
+
+
 class Screening(Strict):
     """`geogan.archive.screening.Screen`."""
 
@@ -252,6 +274,8 @@ class ModelText(Strict):
 
     geogan: Annotated[int, Field(ge=0, le=2**16)]
     covariates: Annotated[list[Name], Field(max_length=MOST_EXTRAS)] | None
+    varying: Annotated[list[Varying], Field(max_length=MOST_EXTRAS)]
+    regression: Regressing | None
     observation_error: Positive | Annotated[Name, Field(min_length=1)] | None
     variable: Text
     units: Name

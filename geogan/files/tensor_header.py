@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from geogan.files.plain_file import JSON_BYTES, open_plain, parse_json, readable
 from geogan.operators.errors import InputError
 
-FORMAT = 7
+FORMAT = 8
 """Version of the files ``model.safetensors`` and ``state.safetensors``; other versions are refused."""
 
 # Bytes of one number of each type of the format.

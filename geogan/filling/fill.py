@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -31,6 +31,8 @@ from geogan.model import Model, prepare_archive
 from geogan.operators.errors import InputError
 from geogan.settings import Settings, check_settings
 
+Covariates = Mapping[Hashable, xr.DataArray] | xr.Dataset | None
+"""Covariates of a model that change in time, by name."""
 Look = Callable[[Archive, Task], None]
 
 
@@ -138,6 +140,7 @@ class Filler:
         options: FillOptions,
         *,
         error: xr.DataArray | None = None,
+        covariates: Covariates = None,
         dates: slice = slice(None),
         device: torch.device | None = None,
         storages: tuple[Storage, ...] | None = None,
@@ -151,6 +154,8 @@ class Filler:
         options : FillOptions
         error : DataArray, optional
             Standard deviation of the observations' errors.
+        covariates : mapping of DataArray, or Dataset, optional
+            Those of the model's covariates that change in time.
         dates : slice
             Dates to fill; the dates around them are read too.
         device : torch.device, optional
@@ -164,7 +169,7 @@ class Filler:
         """
         model = adapt_model(model, options)
         limits = error_limits(model, options.max_error, options.members)
-        archive = prepare_archive(model, field, error=error)
+        archive = prepare_archive(model, field, error=error, covariates=covariates)
         storages = choose_storages(archive, field.array) if storages is None else storages
         keep_observed = model.exact if options.keep_observed is None else options.keep_observed
         tasks = plan_tasks(model, archive, dates=dates, members=options.members, sizes=options.sizes)
@@ -251,6 +256,7 @@ def fill_field(
     options: FillOptions | None = None,
     *,
     error: xr.DataArray | None = None,
+    covariates: Covariates = None,
     device: torch.device | None = None,
     message: Callable[[str], None] = lambda sentence: None,
 ) -> xr.Dataset:
@@ -264,6 +270,8 @@ def fill_field(
     options : FillOptions, optional
     error : DataArray, of the field's shape, optional
         Standard deviation of the observations' errors, in the field's units, for a model that was trained with it.
+    covariates : mapping of DataArray, or Dataset, optional
+        Those of the model's covariates that change in time, on the grid and the dates of the field.
     device : torch.device, optional
     message : callable
         Called with a sentence for each variable whose encoding is not kept.
@@ -284,7 +292,7 @@ def fill_field(
     UserWarning
         If half of a task's observations lie far off the model's climatology: see `geogan.filling.regime`.
     """
-    filler = Filler.of(model, field, options or FillOptions(), error=error, device=device)
+    filler = Filler.of(model, field, options or FillOptions(), error=error, covariates=covariates, device=device)
     warn = RegimeWarning(str(field.array.name or model.variable), model.bands if model.band_units else ())
     filler = replace(filler, warn=warn)
     for variable, storage in zip(split_variables(field.array), filler.storages, strict=True):

@@ -18,6 +18,7 @@ from geogan.compute.device import find_device
 from geogan.compute.threads import side_by_side
 from geogan.fields.axes import Axes
 from geogan.fields.codes import Container
+from geogan.fields.covariates import files_of
 from geogan.fields.field import Field
 from geogan.fields.storage import Storage, value_type
 from geogan.fields.time_range import select_time
@@ -26,7 +27,7 @@ from geogan.filling.compose import REFUSED, SCREENED, UNREADABLE, check_held, ch
 from geogan.filling.fill import Filler, FillOptions
 from geogan.filling.plan import Plan, Task
 from geogan.filling.tiles import Span
-from geogan.io import Reading, Source, open_source
+from geogan.io import Reading, Source, open_covariates, open_source
 from geogan.model import Model, digest, load_model
 from geogan.operators.errors import InputError
 from geogan.operators.wording import counted
@@ -57,6 +58,8 @@ class Job:
     allow_product : bool
         Accept a filled product of geogan as the archive.
     device : str
+    covariates : tuple of str
+        The model's covariates, with FILE:VARIABLE for those of another file.
     """
 
     data: tuple[str, ...]
@@ -69,11 +72,25 @@ class Job:
     skip_bad: bool = False
     allow_product: bool = False
     device: str = "auto"
+    covariates: tuple[str, ...] = ()
 
     def anywhere(self) -> Job:
         """Return the same job with absolute paths, for a process in another folder."""
-        data = tuple(path if "://" in path else str(Path(path).absolute()) for path in self.data)
-        return replace(self, data=data, model=str(Path(self.model).absolute()))
+        data = tuple(map(_absolute, self.data))
+        covariates = tuple(
+            f"{_absolute(path)}:{name}" if path else name
+            for path, _, name in (text.rpartition(":") for text in self.covariates)
+        )
+        return replace(self, data=data, model=str(Path(self.model).absolute()), covariates=covariates)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Paths or URLs of the archive and of covariates in other files."""
+        return (*self.data, *files_of(self.covariates))
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).absolute())
 
 
 class TaskResult(NamedTuple):
@@ -136,7 +153,19 @@ class OpenJob:
             error = open_source(job.data, variable=stated, skip_bad=job.skip_bad, reading=reading).field.array
         chosen = source.field if job.time is None else select_time(source.field, job.time)
         dates = _chosen_dates(source.field, chosen)
-        filler = Filler.of(model, source.field, job.options, error=error, dates=dates, device=device, storages=())
+        covariates = None
+        if model.covariates is not None and model.covariates.varying:
+            covariates = open_covariates(job.data, job.covariates, reading=source.reading)
+        filler = Filler.of(
+            model,
+            source.field,
+            job.options,
+            error=error,
+            covariates=covariates,
+            dates=dates,
+            device=device,
+            storages=(),
+        )
         opened = cls(job, source, chosen, dates, filler.on(device))
         return opened.stored(opened.storages_in("zarr") if storages is None else storages)
 
@@ -232,7 +261,10 @@ class OpenJob:
         is_whole = held.field.chunks is not None
         part = (task.dates.read, slice(None), task.rows.read, task.columns.read) if is_whole else (task.dates.read,)
         error = held.error[part] if isinstance(held.error, xr.DataArray) else None
-        return date_checksums(held.field[part], error)
+        varying = () if held.covariates is None else held.covariates.varying
+        cells = (task.rows.read, task.columns.read) if is_whole else (slice(None), slice(None))
+        values = [covariate.stored(task.dates.read, *cells, held.domain.shape[1]) for covariate in varying]
+        return date_checksums(held.field[part], error, covariates=values)
 
     @property
     def dates_read(self) -> range:

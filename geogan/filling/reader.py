@@ -17,7 +17,7 @@ import xarray as xr
 
 from geogan.archive import Archive
 from geogan.compute.streaming import stored_chunks
-from geogan.fields.circle import columns, stretches, taken
+from geogan.fields.circle import columns, stretches
 from geogan.fields.codes import Codes, decoded
 from geogan.fields.marks import hide_unreadable, is_unreadable, plain_gaps
 from geogan.filling.plan import Plan, Task, TaskSizes
@@ -100,7 +100,7 @@ class TaskReader:
             domain=archive.sea(y, x),
             standardiser=archive.standardiser.part(y, x),
             origin=(archive.origin[0] + y.start, archive.origin[1] + x.start),
-            covariates=None if covariates is None else replace(covariates, maps=taken(covariates.maps, y, x)),
+            covariates=None if covariates is None else covariates.on_part(dates, y, x),
             error=error,
             days=archive.days[dates],
             phase=None if archive.phase is None else archive.phase[dates],

@@ -66,14 +66,12 @@ class Regime:
         step = max(1, round((values[:, 0].size / self.sample) ** 0.5))
         rows, columns = slice(None, None, step), slice(None, None, step)
         raw = values[..., rows, columns]
-        dates = np.arange(len(self.archive.days))[t]
-        phase = None if self.archive.phase is None else self.archive.phase[dates]
-        standardiser = self.archive.standardiser.part(*(_every(part, step) for part in (y, x)))
+        sampled = [_every(part, step) for part in (y, x)]
         seen = np.isfinite(raw) & self.archive.domain[y, x][rows, columns]
         # Values outside the domain of a transform are refused when they are read for a fill.
         with np.errstate(all="ignore"):
             try:
-                anomaly = standardiser.forward(np.where(seen, raw, standardiser.neutral), phase)
+                anomaly = self.archive.anomalies(np.where(seen, raw, self.archive.standardiser.neutral), t, *sampled)
             except ValueError:
                 return
         for band in range(raw.shape[1]):
@@ -89,8 +87,7 @@ class Regime:
                 continue
             archive = self.archive
             nothing = np.zeros((1, archive.bands, *archive.domain.shape), np.float32)
-            phase = None if archive.phase is None else archive.phase[:1]
-            expected = np.median(archive.standardiser.inverse(nothing, phase)[0, band][archive.domain])
+            expected = np.median(archive.in_units(nothing, slice(0, 1))[0, band][archive.domain])
             name = self.bands[band] if band < len(self.bands) else self.name
             sentences.append(
                 f"{name} is {np.median(np.abs(anomaly)):.1f} standard deviations off the model's climatology in the "

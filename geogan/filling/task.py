@@ -254,11 +254,12 @@ def _to_units(archive: Archive, dates: Span, anomalies: Estimate, y: slice, x: s
     # A date at a time: intermediate arrays of all dates would take more memory than the task.
     for date in range(len(field)):
         one = slice(date, date + 1)
-        phase = None if phases is None else phases[one]
+        phase, at = None if phases is None else phases[one], dates.core.start + date
+        channels = archive.regressors(slice(at, at + 1), y, x)
         if std is None:
-            field[one] = limited(standardiser.inverse(field[one], phase))
+            field[one] = limited(standardiser.inverse(field[one], phase, channels=channels))
             continue
-        mean, spread = standardiser.moments(field[one], std[one], phase)
+        mean, spread = standardiser.moments(field[one], std[one], phase, channels=channels)
         field[one], std[one] = limited(mean), np.where(domain, spread, np.nan)
         for member in members if members is not None else ():
-            member[one] = limited(standardiser.inverse(member[one], phase))
+            member[one] = limited(standardiser.inverse(member[one], phase, channels=channels))

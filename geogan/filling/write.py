@@ -193,7 +193,7 @@ def fill_product(
 
 def archive_state(job: Job) -> str | None:
     """Describe the state of an archive's files and how they are read; one file may hold several groups."""
-    state = describe_source(job.data)
+    state = describe_source(job.inputs)
     return state if state is None or not job.reading.plain else f"{state} {job.reading.plain}"
 
 

@@ -1,8 +1,8 @@
 """Open fields, and what accompanies them, by the name of a file, a store or a URL."""
 
+from geogan.io.covariates import marked, open_covariates
 from geogan.io.files import find_paths, variable_names
-from geogan.io.maps import find_domain, open_maps, open_masks
-from geogan.io.missing import mark_gaps
+from geogan.io.maps import find_domain, open_masks
 from geogan.io.open import Source, as_field, open_field, open_source
 from geogan.io.reading import Reading
 from geogan.io.source_state import describe_source
@@ -14,9 +14,9 @@ __all__ = [
     "describe_source",
     "find_domain",
     "find_paths",
-    "mark_gaps",
+    "marked",
+    "open_covariates",
     "open_field",
-    "open_maps",
     "open_masks",
     "open_source",
     "variable_names",

@@ -205,6 +205,9 @@ class Model:
             numbers |= {f"{name}.{entry.name}": getattr(part, entry.name) for entry in fields(part)}
         if self.covariates is not None:
             numbers["covariates"] = self.covariates.maps[..., self.domain]
+            numbers["covariates.turns"] = 0.0 if self.covariates.turns is None else self.covariates.turns
+        if self.standardiser.regression is not None:
+            numbers["regression.coefficients"] = self.standardiser.regression.coefficients
         names += [name for name, value in numbers.items() if not _is_finite(value)]
         if names:
             shown = ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3)

@@ -20,7 +20,9 @@ import torch
 from torch import Tensor
 
 from geogan.archive import Screen, Standardiser, Withheld
-from geogan.fields.covariates import Covariates
+from geogan.fields.covariates import CYCLES, Covariates
+from geogan.fields.regression import Regression
+from geogan.fields.time_varying import TimeVarying
 from geogan.files.disk import writing
 from geogan.files.plain_file import one_line, read_json, readable
 from geogan.files.run_folder import MODEL, TEXT
@@ -82,6 +84,11 @@ def _tensors(model: Model) -> dict[str, Tensor]:
         tensors["prior.covariance"] = model.prior.covariance
     if model.covariates is not None:
         tensors["covariates.maps"] = torch.from_numpy(model.covariates.maps)
+        if model.covariates.turns is not None:
+            tensors["covariates.turns"] = torch.from_numpy(model.covariates.turns)
+    regression = model.standardiser.regression
+    if regression is not None:
+        tensors["regression.coefficients"] = torch.from_numpy(regression.coefficients)
     return tensors
 
 
@@ -90,6 +97,11 @@ def _describe(model: Model) -> dict[str, Any]:
     return {
         "geogan": FORMAT,
         "covariates": None if model.covariates is None else list(model.covariates.names),
+        "varying": [
+            {"name": each.name, "mean": each.mean, "scale": each.scale}
+            for each in (() if model.covariates is None else model.covariates.varying)
+        ],
+        "regression": _describe_regression(model.standardiser.regression),
         "observation_error": model.observation_error,
         "variable": model.variable,
         "units": model.units,
@@ -159,13 +171,22 @@ def _model(tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> Model:
         error = error.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     covariates = None
     if text["covariates"] is not None:
-        covariates = Covariates(tuple(text["covariates"]), tensors["covariates.maps"].numpy())
+        turns = tensors["covariates.turns"].numpy() if "covariates.turns" in tensors else None
+        varying = tuple(TimeVarying(**each) for each in text["varying"])
+        covariates = Covariates(tuple(text["covariates"]), tensors["covariates.maps"].numpy(), varying, turns)
+    regression = None
+    if text["regression"] is not None:
+        terms = tuple(map(tuple, text["regression"]["terms"]))
+        coefficients = tensors["regression.coefficients"].numpy()
+        regression = Regression(terms, coefficients, tuple(text["regression"]["reach"]))
     sources = tensors["withheld.sources"].numpy()
     if sources.size and not (sources.min() >= -1 and sources.max() < len(sources)):
         raise ValueError(f"withheld.sources names dates beyond the {len(sources)} of the archive")
     scale = np.array(text["standardiser"]["scale"], np.float64)
     standardiser = Standardiser(
-        tensors["standardiser.coefficients"].numpy(), **(text["standardiser"] | {"scale": scale})
+        tensors["standardiser.coefficients"].numpy(),
+        **(text["standardiser"] | {"scale": scale}),
+        regression=regression,
     )
     assert standardiser.transforms  # raises for an unknown transform
     return Model(
@@ -252,9 +273,16 @@ def _expected_header(text: Mapping[str, Any], header: Mapping[str, Entry]) -> di
     expected |= {name: entry for name, entry in header.items() if _OPERATOR_NAME.fullmatch(name)}
     extras = 0
     if text["covariates"] is not None:
-        has_season = "day_of_year" in text["covariates"]
-        count = len(text["covariates"]) - has_season
-        expected["covariates.maps"], extras = Entry("F32", (count, rows, columns)), count + 2 * has_season
+        cycles = sum(name in text["covariates"] for name in CYCLES)
+        extras = len(text["covariates"]) + cycles
+        count = extras - 2 * cycles - len(text["varying"])
+        names = [each["name"] for each in text["varying"]]
+        if count < 0 or len(set(text["covariates"])) < len(text["covariates"]) or {*names} - {*text["covariates"]}:
+            raise ValueError("covariates must name each covariate once, and varying those that change in time")
+        expected["covariates.maps"] = Entry("F32", (count, rows, columns))
+        if "hour_of_day" in text["covariates"]:
+            expected["covariates.turns"] = Entry("F32", (rows, columns))
+    expected |= _regression_header(text, shapes, extras, (bands, rows, columns))
     prior = text["prior"]
     if prior is not None and "steady" in prior:
         cells = rows * columns
@@ -279,6 +307,28 @@ def _expected_header(text: Mapping[str, Any], header: Mapping[str, Entry]) -> di
             for name, tensor in network.state_dict().items()
         }
     return expected
+
+
+def _regression_header(
+    text: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], channels: int, size: tuple[int, int, int]
+) -> dict[str, Entry]:
+    """Return the entry of a regression on covariates with some channels, on a grid (bands, rows, columns)."""
+    if text["regression"] is None:
+        return {}
+    terms, reach = text["regression"]["terms"], text["regression"]["reach"]
+    if len(reach) != len(terms) or any(channel >= channels for term in terms for channel in term):
+        raise ValueError(f"regression must have one reach for each term, of the {channels} channels of the covariates")
+    name, (bands, *grid) = "regression.coefficients", size
+    cells = _sized(name, shapes, 4)[2:]
+    if cells not in ((1, 1), tuple(grid)):
+        raise ValueError(f"{name} must have one coefficient for all cells, or one for each")
+    return {name: Entry("F32", (len(terms), bands, *cells))}
+
+
+def _describe_regression(regression: Regression | None) -> dict[str, Any] | None:
+    if regression is None:
+        return None
+    return {"terms": [list(term) for term in regression.terms], "reach": list(regression.reach)}
 
 
 def _sized(name: str, shapes: Mapping[str, tuple[int, ...]], rank: int) -> tuple[int, ...]:

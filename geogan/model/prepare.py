@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
 import xarray as xr
@@ -22,6 +23,7 @@ def prepare_archive(
     field: Field,
     *,
     error: xr.DataArray | None = None,
+    covariates: Mapping[Hashable, xr.DataArray] | xr.Dataset | None = None,
     withheld: bool = False,
     memory: int = TrainConfig.memory,
 ) -> Archive:
@@ -34,6 +36,8 @@ def prepare_archive(
         In the model's units.
     error : DataArray, shape ([time,] [band,] y, x), optional
         Standard deviation of the observations' errors, for a model that was trained with it.
+    covariates : mapping of DataArray, or Dataset, optional
+        Those of the model's covariates that change in time, on the grid and the dates of the field.
     withheld : bool
         Hide the observations that were withheld from training; the field must then be the training archive.
     memory : int
@@ -65,14 +69,14 @@ def prepare_archive(
     y, x = model.place(field)
     field = field.with_domain(taken(model.domain, y, x)).with_error(known)
     archive = Archive.of(field, model.standardiser.part(y, x), memory=memory)
-    covariates = None if model.covariates is None else model.covariates.part(field, y, x)
+    known_beside = None if model.covariates is None else model.covariates.part(field, y, x).on(field, covariates)
     screen = None if model.screen is None or model.screen.threshold is None else model.screen
     if screen is not None and field.array.dtype.kind != "f":
         raise InputError(
             f"{field.name} holds whole numbers, of which none can stand for a screened observation; fill it without "
             "--screen, or convert it to floating point"
         )
-    archive = replace(archive, origin=(y.start, x.start), covariates=covariates, screen=screen)
+    archive = replace(archive, origin=(y.start, x.start), covariates=known_beside, screen=screen)
     if not withheld:
         return archive
     if len(model.withheld.sources) != len(archive.days) or archive.domain.shape != model.domain.shape:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from geogan.fields.circle import around as seen_around
 from geogan.fields.circle import rim_of
+from geogan.fields.trust import trust
 from geogan.model.member_smoothing import REACH, smoothed
 from geogan.model.networks import ErrorModel, Generator
-from geogan.prior import Film, Prior, nearness, trust
+from geogan.prior import Film, Prior, nearness
 
 
 @dataclass(frozen=True, eq=False)

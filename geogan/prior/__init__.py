@@ -6,7 +6,7 @@ from geogan.prior.film import Film
 from geogan.prior.fit import fit_amplitude, fit_archive_prior, fit_prior, hidden_error
 from geogan.prior.gaussian import GaussianPrior
 from geogan.prior.nearness import ASPECTS, nearness
-from geogan.prior.trust import trust
+from geogan.prior.regression import fit_regression
 
 __all__ = [
     "ASPECTS",
@@ -18,7 +18,7 @@ __all__ = [
     "fit_archive_prior",
     "fit_drift",
     "fit_prior",
+    "fit_regression",
     "hidden_error",
     "nearness",
-    "trust",
 ]

@@ -19,6 +19,7 @@ from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
 from geogan.compute.threads import side_by_side
+from geogan.fields.trust import trust
 from geogan.operators.errors import InputError
 from geogan.prior.archive_covariance import ArchivePrior, Prior
 from geogan.prior.brief import fit_brief
@@ -33,7 +34,6 @@ from geogan.prior.predictive_score import (
     draw_blocks,
     moved,
 )
-from geogan.prior.trust import trust
 
 # Number of independent clouds from which on the amplitude of the large hidden pieces has more weight than that of the
 # predictive score, and number that the clouds of one film count as at most (docs/experiments.md).

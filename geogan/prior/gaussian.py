@@ -36,10 +36,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geogan.fields.trust import trust
 from geogan.operators.errors import InputError
 from geogan.prior import multigrid
 from geogan.prior.motion import Drift, MovingGrid, Stretch, stretches
-from geogan.prior.trust import trust
 
 # Noise from which a tolerance is used as it is, and the smallest factor that it is multiplied by for less noise.
 EASY_NOISE, LEAST_ACCURACY = 0.05, 0.05

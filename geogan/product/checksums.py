@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -14,7 +14,9 @@ import xarray as xr
 _MOST_BYTES = 256 * 2**20
 
 
-def date_checksums(field: xr.DataArray, error: xr.DataArray | None = None) -> np.ndarray:
+def date_checksums(
+    field: xr.DataArray, error: xr.DataArray | None = None, *, covariates: Sequence[np.ndarray] = ()
+) -> np.ndarray:
     """Compute a checksum of the values of each date.
 
     Parameters
@@ -23,6 +25,8 @@ def date_checksums(field: xr.DataArray, error: xr.DataArray | None = None) -> np
         In memory, or lazy: then one date is read at a time.
     error : DataArray, shape (T, C, H, W), optional
         Standard deviations of the observations' errors, included in the checksum.
+    covariates : sequence of ndarray, shape (T, ...)
+        Covariates that change in time, included in the checksum.
 
     Returns
     -------
@@ -40,7 +44,10 @@ def date_checksums(field: xr.DataArray, error: xr.DataArray | None = None) -> np
     sums = np.empty(len(field), np.uint32)
     for date in range(len(field)):
         total = _crc(field[date])
-        sums[date] = total if error is None else _crc(error[date], total)
+        total = total if error is None else _crc(error[date], total)
+        for values in covariates:
+            total = zlib.crc32(np.ascontiguousarray(values[date]).view(np.uint8).data, total)
+        sums[date] = total
     return sums
 
 

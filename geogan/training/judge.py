@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from geogan.archive import Archive
+from geogan.fields.trust import trust
 from geogan.model import Calibration, Ensemble, Networks, Reconstruction, reconstruct
 from geogan.model.networks import ErrorModel, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
-from geogan.prior import ASPECTS, Film, Prior, nearness, trust
+from geogan.prior import ASPECTS, Film, Prior, nearness
 from geogan.training.objective import error_likelihood
 from geogan.training.recorruption import RECORRUPTION, SHOWN_ERROR, total_noise
 

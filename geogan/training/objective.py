@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
+from geogan.fields.trust import trust as trust
 from geogan.operators.operator import Observation
-from geogan.prior import trust as trust
 
 
 def prior_generator(score_measured_again: Tensor) -> Tensor:

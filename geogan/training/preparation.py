@@ -31,6 +31,8 @@ from geogan.fields.durations import duration
 from geogan.fields.field import Field
 from geogan.fields.marks import is_screened
 from geogan.fields.observation_error import error_checker, observation_error
+from geogan.fields.regression import Regression
+from geogan.fields.transforms import Transform
 from geogan.gaps import Packing, compare_beside_gaps
 from geogan.model import Model
 from geogan.operators.cloud import CloudMask
@@ -51,6 +53,7 @@ from geogan.prior import (
 )
 from geogan.settings import Settings, TrainConfig
 from geogan.training.blocks import random_samples, random_slice
+from geogan.training.regression import choose_regression
 from geogan.training.single_scene import Scene, fit_scene, hide_cells
 
 # The first guess is fitted to films of at most FIT_DATES dates and FIT_SIDE cells a side: several persistence times and
@@ -68,6 +71,9 @@ SUBSTITUTE_GAPS = CloudMask(coverage=0.3, spread=0.1, scale=4.0, persistence=0.0
 GAP_DATES, GAP_VALUES = 256, 2**28
 # Dates of each film from which the scales of a screen are estimated; a date is compared with its neighbours.
 SCREEN_DATES = 5
+# Rounds in which regression and prior are fitted in turns, and the share by which a regression must reduce the error of
+# the first guess on hidden clouds.
+REGRESSION_ROUNDS, LEAST_REGRESSION_GAIN = 2, 0.003
 # Cells a side that a network needs; a thinner grid, such as a transect, is filled by the prior alone.
 SMALLEST_SIDE = 8
 
@@ -166,8 +172,8 @@ def prepare_model(
         Result of :func:`read_once` for the field.
     settings : Settings
         Parameters of the operator that are not set are estimated from the gaps of the field.
-    maps : mapping of DataArray, shape (y, x), or Dataset, optional
-        Static covariates, see :meth:`geogan.fields.covariates.Covariates.of`.
+    maps : mapping of DataArray, or Dataset, optional
+        Covariates of the user, see :meth:`geogan.fields.covariates.Covariates.of`.
     error : DataArray, of the field's shape, optional
         Standard deviation of each observation's error.
     sums : ClimatologySums, optional
@@ -197,39 +203,34 @@ def prepare_model(
     screened_field = field
     if threshold is not None:
         screened_field, sums = _screened(field, settings, threshold), None
-    archive = _withheld(screened_field, share, settings, message)
-    standardiser, scene = _climatology(screened_field, archive, operator, settings, sums, message)
-    archive, withheld, screen = replace(archive, standardiser=standardiser), archive.withheld, None
+    archive = replace(_withheld(screened_field, share, settings, message), covariates=covariates).held()
+    record = _Record(field, screened_field, archive, share, settings, _ready_prior(settings))
+    ground = _ground(record, operator, sums=sums, message=message)
     if threshold is not None:
-        # Screen again, with the climatology that the fill will screen by.
-        screen = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=threshold)
-        archive = Archive.of(field, standardiser, memory=settings.training.memory)
-        archive = replace(archive, screen=screen).screened().held()
-        archive = withholding(archive, share, settings)
-        withheld = archive.withheld or withheld
-        archive.find_hidden()
-        message(_left_out(archive, threshold))
-    operator = operator.around(archive.is_periodic).fitted(_gaps(archive), domain, seed=settings.seed)
+        message(_left_out(ground.archive, threshold))
+    operator = operator.around(archive.is_periodic).fitted(_gaps(ground.archive), domain, seed=settings.seed)
     operator = operator.around(False)
     for sentence in (f"operator: {describe(operator)}", *remarks(operator, archive.bands)):
         message(sentence)
-    prior, scale = None, 1.0
+    prior, scale, screen = None, 1.0, ground.screen
     if settings.first_guess is not False:
-        films, prior, support = _fitted_films(archive, scene, operator, share, settings, screen)
-        advice = outlier_advice(field.name, support.share) if threshold is None else None
+        guess = _first_guess(record, ground, operator)
+        if not archive.independent:
+            _say_dependence(guess.films, ground.archive.standardiser, field.band_units[0], message)
+        if covariates is not None and _may_have_regression(ground.archive):
+            ground, guess = _with_regression(record, ground, guess, operator, message)
+        advice = outlier_advice(field.name, guess.support.share) if threshold is None else None
         if advice is not None:
             message(advice)
-        screen = screen or support.screen
-        if not archive.independent:
-            _say_dependence(films, standardiser, field.band_units[0], message)
-        scale = hidden_error(prior, films)
-        prior = prior.around(False)
-        message(_describe_first_guess(prior, scale, archive))
+        screen, scale = ground.screen or guess.support.screen, guess.error
+        prior = guess.prior.around(False)
+        message(_describe_first_guess(prior, scale, ground.archive))
+    withheld = ground.withheld
     model = Model(
         network=None,
         prior=prior,
         operator=operator,
-        standardiser=standardiser,
+        standardiser=ground.archive.standardiser,
         withheld=withheld or Withheld(np.full((len(archive.days), 1), -1, np.int32)),
         frames=frames,
         covariates=covariates,
@@ -237,7 +238,112 @@ def prepare_model(
         screen=screen,
         **Model.labels_of(field),
     )
-    return Prepared(model, replace(archive, covariates=covariates), share, scale)
+    return Prepared(model, ground.archive, share, scale)
+
+
+class _Record(NamedTuple):
+    """A field with its withheld observations, before a climatology is fitted to it."""
+
+    field: Field
+    screened: Field  # without the observations that a first screening leaves out
+    archive: Archive  # of the screened field, with covariates
+    share: np.ndarray
+    settings: Settings
+    ready: Prior | None  # a prior that is used without a search
+
+
+class _Ground(NamedTuple):
+    """An archive with the climatology of a field, and a regression if there is one."""
+
+    archive: Archive
+    scene: Scene | None
+    withheld: Withheld | None
+    screen: Screen | None
+
+
+class _Guess(NamedTuple):
+    """A first guess, and its error on hidden clouds in anomalies."""
+
+    prior: Prior
+    films: list[Film]  # to which it was fitted
+    support: _Support
+    error: float
+
+
+def _ground(
+    record: _Record,
+    operator: Operator,
+    *,
+    regression: Regression | None = None,
+    sums: ClimatologySums | None = None,
+    message: Callable[[str], None] = lambda sentence: None,
+) -> _Ground:
+    """Return the archive of a record with its climatology; if observations are screened, screen them by it again."""
+    settings, share = record.settings, record.share
+    standardiser, scene = _climatology(record, operator, regression=regression, sums=sums, message=message)
+    archive = replace(record.archive, standardiser=standardiser)
+    threshold = Screen.threshold_of(settings.screen)
+    if threshold is None:
+        return _Ground(archive, scene, archive.withheld, None)
+    withheld = archive.withheld
+    # Screen again, with the climatology that the fill will screen by.
+    screen = Screen.fit(_anomalies(archive), independent=archive.independent, threshold=threshold)
+    archive = Archive.of(record.field, standardiser, memory=settings.training.memory)
+    archive = replace(archive, screen=screen, covariates=record.archive.covariates).screened().held()
+    archive = withholding(archive, share, settings)
+    archive.find_hidden()
+    return _Ground(archive, scene, archive.withheld or withheld, screen)
+
+
+def _first_guess(record: _Record, ground: _Ground, operator: Operator) -> _Guess:
+    """Return the first guess of an archive, its support and its error."""
+    films, prior, support = _fitted_films(record, ground, operator)
+    return _Guess(prior, films, support, hidden_error(prior, films))
+
+
+def _may_have_regression(archive: Archive) -> bool:
+    """Return whether the values have a climatology beside which a regression is meaningful: no images, no angles."""
+    kinds = [Transform.parse(text) for text in archive.standardiser.transforms]
+    return not any(kind.is_angle or kind.kind == "identity" for kind in kinds)
+
+
+def _with_regression(
+    record: _Record, ground: _Ground, guess: _Guess, operator: Operator, message: Callable[[str], None]
+) -> tuple[_Ground, _Guess]:
+    """Return climatology and first guess with a regression on the covariates, if it predicts hidden clouds better.
+
+    The regression depends on the prior and the prior on the regression, so both are fitted in turns.
+    """
+    plain, best, gain = ground.archive, (ground, guess), 0.0
+    prior, error, ready = guess.prior, guess.error, record.ready
+    for _ in range(REGRESSION_ROUNDS):
+        found = choose_regression(plain, prior, seed=record.settings.seed)
+        if found is None:
+            break
+        # The prior is searched once more, for the residuals of the first regression; the second hardly changes them.
+        record = record._replace(ready=ready)
+        other = _ground(record, operator, regression=found[0])
+        refitted = _first_guess(record, other, operator)
+        # Anomalies of the residual have a smaller scale.
+        ratio = float(np.exp(np.log(other.archive.standardiser.scale / plain.standardiser.scale).mean()))
+        if refitted.error * ratio > (1 - LEAST_REGRESSION_GAIN) * error:
+            break
+        error, best, gain = refitted.error * ratio, (other, refitted), found[1]
+        prior, ready = replace(refitted.prior, amplitude=refitted.prior.amplitude * ratio), refitted.prior
+    message(_describe_regression(best[0].archive, gain))
+    return best
+
+
+def _describe_regression(archive: Archive, gain: float) -> str:
+    """Return a sentence about the regression of an archive."""
+    assert archive.covariates is not None
+    regression, names = archive.standardiser.regression, ", ".join(archive.covariates.names)
+    if regression is None:
+        return f"regression: none, because {names} do not predict hidden observations better than the others do alone"
+    return (
+        f"regression: {counted(len(regression.terms), 'term')} of {names}, which explain {gain:.0%} of the mean square "
+        "error on hidden observations"
+    )
 
 
 def _withheld(field: Field, share: np.ndarray, settings: Settings, message: Callable[[str], None]) -> Archive:
@@ -272,36 +378,50 @@ def withholding(archive: Archive, share: np.ndarray, settings: Settings) -> Arch
 
 
 def _climatology(
-    field: Field,
-    archive: Archive,
+    record: _Record,
     operator: Operator,
-    settings: Settings,
+    *,
+    regression: Regression | None,
     sums: ClimatologySums | None,
     message: Callable[[str], None],
 ) -> tuple[Standardiser, Scene | None]:
-    """Return the climatology of the observations that are not withheld, and the first guess of a single scene."""
+    """Return the climatology of the observations that are not withheld, and the first guess of a single scene.
+
+    A climatology beside a regression is that of the residuals.
+    """
+    field, archive, settings = record.screened, record.archive, record.settings
     transform = settings.transform
+    trend = None if regression is None else partial(_trend, archive, regression)
     if sums is not None:
         dates = [] if archive.withheld is None else archive.withheld.dates.tolist()
         sums.leave_out(archive.field, dates, archive.hidden)
     scene = None
     if settings.first_guess is not False and operator.masks and len(archive.days) == 1:
         sums = sums or ClimatologySums.read(
-            field, transforms(transform, field.bands), hidden=archive.hidden, message=message
+            field, transforms(transform, field.bands), hidden=archive.hidden, trend=trend, message=message
         )
         scene = fit_scene(
             archive,
-            partial(_without, sums, field, transform),
+            partial(_without, sums, field, transform, regression),
             seed=settings.seed,
-            prior=_ready_prior(settings),
+            prior=record.ready if isinstance(record.ready, GaussianPrior) else None,
             evaluations=settings.training.prior_evaluations,
         )
     if scene is not None:
         message(f"climatology: {scene.standardiser.note}{scene.reason}")
         return scene.standardiser, scene
-    standardiser = Standardiser.fit(field, transform=transform, hidden=archive.hidden, sums=sums, message=message)
+    standardiser = Standardiser.fit(
+        field, transform=transform, hidden=archive.hidden, sums=sums, trend=trend, message=message
+    )
     message(f"climatology: {standardiser.note}")
-    return standardiser, None
+    return replace(standardiser, regression=regression), None
+
+
+def _trend(archive: Archive, regression: Regression, t: slice | np.ndarray, y: slice, x: slice) -> np.ndarray:
+    """Return the part of the mean that a regression explains, (t, C, h, w)."""
+    channels = archive.channels(t, y, x)
+    assert channels is not None
+    return regression.mean(channels, y, x)
 
 
 def _ready_prior(settings: Settings) -> GaussianPrior | None:
@@ -309,16 +429,11 @@ def _ready_prior(settings: Settings) -> GaussianPrior | None:
     return settings.first_guess if isinstance(settings.first_guess, GaussianPrior) else None
 
 
-def _fitted_films(
-    archive: Archive,
-    scene: Scene | None,
-    operator: Operator,
-    share: np.ndarray,
-    settings: Settings,
-    screen: Screen | None,
-) -> tuple[list[Film], Prior, _Support]:
+def _fitted_films(record: _Record, ground: _Ground, operator: Operator) -> tuple[list[Film], Prior, _Support]:
     """Return films with hidden observations, the prior fitted to them, and the screen estimated from them."""
-    ready, support = _ready_prior(settings), _Support(screen, 0.0)
+    archive, scene, screen = ground.archive, ground.scene, ground.screen
+    share, settings = record.share, record.settings
+    ready, support = record.ready, _Support(screen, 0.0)
     fitted: Prior | None = None
     if scene is not None:
         films, fitted = scene.films, scene.prior
@@ -548,9 +663,17 @@ def check_gaps(field: Field, survey: Survey, operator: Operator) -> None:
         )
 
 
-def _without(sums: ClimatologySums, field: Field, transform: str, hidden: np.ndarray, is_plane: bool) -> Standardiser:
+def _without(
+    sums: ClimatologySums,
+    field: Field,
+    transform: str,
+    regression: Regression | None,
+    hidden: np.ndarray,
+    is_plane: bool,
+) -> Standardiser:
     """Return the climatology of a single scene without its hidden cells, (C, H, W) bool."""
-    return Standardiser.fit(field, transform=transform, plane=is_plane, sums=sums.without(hidden))
+    standardiser = Standardiser.fit(field, transform=transform, plane=is_plane, sums=sums.without(hidden))
+    return replace(standardiser, regression=regression)
 
 
 def _gaps(archive: Archive) -> np.ndarray:

@@ -49,8 +49,8 @@ class Inputs:
         Where the quantity exists.
     clean : Field, optional
         Fields without gaps.
-    covariates : mapping of DataArray, shape (y, x), or Dataset, optional
-        Static maps.
+    covariates : mapping of DataArray, shape ([time,] y, x) or (time,), or Dataset, optional
+        Covariates of the user, by name.
     error : DataArray, of the field's shape, optional
         Standard deviation of each observation's error.
     """
@@ -224,7 +224,7 @@ def _prepared_before(inputs: Inputs, run: Path, settings: Settings, message: Cal
     first, field = load_model(run), inputs.field
     # A domain on another grid is refused by prepare_archive, in words.
     survey = check_field(field, within=first.domain if first.domain.shape == field.grid else None, message=message)
-    archive = prepare_archive(first, field, error=inputs.error, withheld=True, memory=settings.training.memory).held()
+    archive = _archive_of(first, inputs, settings)
     if len(first.withheld.dates) and not any(_has_withheld(archive, date) for date in first.withheld.dates.tolist()):
         raise InputError(
             f"{field.name} has none of the observations that {run} withheld from training, so it is not the field that "
@@ -292,9 +292,19 @@ def _shared(begun: Prepared | None, ranks: Ranks, inputs: Inputs, settings: Sett
     (scale,) = ranks.from_first([1.0 if begun is None else begun.scale])
     if begun is not None:
         return begun
-    memory = settings.training.memory
-    archive = prepare_archive(first, inputs.field, error=inputs.error, withheld=True, memory=memory).held()
-    return Prepared(first, archive, share, scale)
+    return Prepared(first, _archive_of(first, inputs, settings), share, scale)
+
+
+def _archive_of(first: Model, inputs: Inputs, settings: Settings) -> Archive:
+    """Return the archive that a model was prepared on, without its withheld observations."""
+    return prepare_archive(
+        first,
+        inputs.field,
+        error=inputs.error,
+        covariates=inputs.covariates,
+        withheld=True,
+        memory=settings.training.memory,
+    ).held()
 
 
 def shared_model(model: Model | None, ranks: Ranks) -> Model:

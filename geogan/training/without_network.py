@@ -33,8 +33,9 @@ def model_without_network(first: Model, archive: Archive, judge: Judge | None, *
     """
     assert first.prior is not None
     table = fit_spread_table(first, archive, frames=1, draws=draws, seed=seed)
-    # Without a network there is no window of frames, and nothing sees covariates.
-    model = replace(first, frames=1, covariates=None, error=table.eval(), calibration=Calibration())
+    # Without a network there is no window of frames, and only a regression needs covariates.
+    covariates = None if first.standardiser.regression is None else first.covariates
+    model = replace(first, frames=1, covariates=covariates, error=table.eval(), calibration=Calibration())
     if judge is not None and not judge.by_noise:
         model = replace(model, calibration=judge.calibration(None, table))
     model = replace(

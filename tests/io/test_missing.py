@@ -18,7 +18,8 @@ import geogan
 from geogan.archive import check_field
 from geogan.fields.field import Field
 from geogan.fields.marks import GAP_RULES, count_gaps
-from geogan.io import as_field, open_field, open_maps, open_source
+from geogan.io import as_field, open_field, open_source
+from geogan.io.maps import open_maps
 from geogan.io.missing import MissingRules
 from geogan.operators.errors import InputError
 

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from geogan.corruption import corrupt as make_gappy
 from geogan.fields.synthetic import synthetic_sst
-from geogan.io import open_field, open_maps
+from geogan.io import open_field
+from geogan.io.maps import open_maps
 from geogan.operators.errors import InputError
 from geogan.pipelines.corrupt import CorruptOptions, corrupt
 

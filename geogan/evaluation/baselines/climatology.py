@@ -61,7 +61,7 @@ def prepare(given: BaselineInput) -> DateFiller:
 
     def fill(dates: slice) -> np.ndarray:
         values = given.measured(dates)
-        background = standardiser.inverse(np.zeros_like(values, np.float32), given.phase(dates))
+        background = archive.in_units(np.zeros_like(values, np.float32), dates)
         background = standardiser.components(background)
         filled = [
             climatology(values[:, band], domain=archive.domain, background=background[:, band])

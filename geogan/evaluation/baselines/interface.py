@@ -70,10 +70,6 @@ class BaselineInput:
             maps.append(np.where(archive.domain if hidden is None else archive.domain & ~hidden, raw, np.nan))
         return archive.standardiser.components(np.stack(maps))
 
-    def phase(self, dates: slice) -> np.ndarray | None:
-        """Return the day of the year of some dates, or None for an archive without dates."""
-        return None if self.archive.phase is None else self.archive.phase[dates]
-
 
 def prepare_baseline(name: str, given: BaselineInput) -> DateFiller:
     """Return the function by which a baseline fills dates; a slow baseline is fitted now.
@@ -118,7 +114,7 @@ def filler_from_anomalies(given: BaselineInput, anomalies: Iterable[tuple[slice 
         anomaly = np.full((len(wanted), *computed.shape[1:]), np.nan, np.float32)
         is_computed = np.isin(wanted, given.dates)
         anomaly[is_computed] = computed[np.searchsorted(given.dates, wanted[is_computed])]
-        filled = archive.standardiser.inverse(anomaly, given.phase(dates))
+        filled = archive.in_units(anomaly, dates)
         if archive.limits is not None:
             filled = np.clip(filled, *archive.limits)
         return np.where(archive.domain, filled, np.nan)
