@@ -43,22 +43,23 @@ class Fitting:
     domain, error_variable : str, optional
         As in `geogan.settings.DataConfig`.
     transform : str
-    covariates : tuple of str
     noise : float, optional
         As in `geogan.settings.Settings`.
     save_model : Path, optional
         Folder in which the model is kept; by default it is removed when the product is complete.
     training : TrainConfig
         Evaluations of the search for the parameters of the Gaussian.
+    covariates : tuple of str
+        As in `geogan.settings.Settings`.
     """
 
     domain: str | None = None
     error_variable: str | None = None
     transform: str = Settings.transform
-    covariates: tuple[str, ...] = ()
     noise: float | None = Settings.noise
     save_model: Path | None = None
     training: TrainConfig = TrainConfig()
+    covariates: tuple[str, ...] = ()
 
 
 def fill_without_model(

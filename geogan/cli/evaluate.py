@@ -97,11 +97,12 @@ def evaluate(
             show_default="as the model was trained",
         ),
     ] = None,
-    covariate: Annotated[
+    covariates: Annotated[
         list[str],
         typer.Option(
-            metavar="FILE:VARIABLE",
-            help="Where a covariate of the model is that changes in time.",
+            "--covariate",
+            metavar="NAME",
+            help="FILE:VARIABLE, where a covariate of the model is that changes in time.",
             show_default="as in the training",
         ),
     ] = [],  # noqa: B006
@@ -118,7 +119,7 @@ def evaluate(
         given_data(data, data_option),
         model,
         Scoring(method, members, by),
-        inputs=Inputs(variable, group, dims, where, truth, truth_variable, allow_product, screen, tuple(covariate)),
+        inputs=Inputs(variable, group, dims, where, truth, truth_variable, allow_product, screen, tuple(covariates)),
         # JSON on standard output must not be mixed with a table.
         outputs=Outputs(json, figures, make_console(results=str(json) != "-")),
         ablation=ablation,

@@ -151,7 +151,7 @@ MODELS = [
     case("description-nested", f"{FILL} sst.nc", "model.safetensors is damaged (it is nested too deeply)",
          make=raw_text(DEEP)),
     case("description-twice", f"{FILL} sst.nc", "names 'geogan' twice", make=raw_text('{"geogan": 6, "geogan": 2}')),
-    case("format-of-the-future", f"{FILL} sst.nc", "has format 99 and this geogan reads 7",
+    case("format-of-the-future", f"{FILL} sst.nc", "has format 99 and this geogan reads 8",
          make=entry(99, "geogan")),
     case("format-true", f"{FILL} sst.nc", "has format True", make=entry(True, "geogan")),
     case("long-header", f"{FILL} sst.nc", "model.safetensors is damaged (its header would have", make=long_header),

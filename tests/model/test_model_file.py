@@ -177,9 +177,9 @@ def test_foreign_files_are_refused(model, tmp_path):
     save_file({"weight": torch.zeros(2)}, file)
     with pytest.raises(InputError, match="was not written by geogan"):
         load_model(tmp_path)
-    for text, words in (("{}", "has format None and this geogan reads 7"), ("[]", "format None"), ("{", "damaged"),
-                        ('{"geogan": 8}', "has format 8"),
-                        ('{"geogan": 6}', "has format 6"), ('{"geogan": 7}', "damaged geogan model")):  # fmt: skip
+    for text, words in (("{}", "has format None and this geogan reads 8"), ("[]", "format None"), ("{", "damaged"),
+                        ('{"geogan": 9}', "has format 9"),
+                        ('{"geogan": 7}', "has format 7"), ('{"geogan": 8}', "damaged geogan model")):  # fmt: skip
         save_file({"weight": torch.zeros(2)}, file, metadata={"geogan": text})
         with pytest.raises(InputError, match=words):
             load_model(tmp_path)
