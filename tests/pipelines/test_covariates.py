@@ -149,8 +149,9 @@ def test_scores_of_a_model_with_covariates(files, run):
 
 
 def test_a_fill_without_a_model(files, weather, tmp_path):
-    """From the command line and in Python, with and without: the covariate is used by the Gaussian alone."""
-    fitting = Fitting(covariates=("t2m",), training=TrainConfig(prior_evaluations=6), save_model=tmp_path / "model")
+    """Without a network the covariate is used by the Gaussian alone."""
+    training = TrainConfig(prior_evaluations=2, posterior_draws=2)
+    fitting = Fitting(covariates=("t2m",), training=training, save_model=tmp_path / "model")
     filled = opened(fill_without_model(files / "both.nc", tmp_path / "a.zarr", fitting=fitting))
     model = load_model(tmp_path / "model")
     assert model.network is None and model.covariates.names == ("t2m",)
@@ -158,9 +159,16 @@ def test_a_fill_without_a_model(files, weather, tmp_path):
     assert filled.lst.notnull().any("time").sum() == weather[0].notnull().any("time").sum()
 
 
-def test_the_accessor_fits_and_fills_with_a_covariate(weather):
+def test_the_accessor_passes_covariates_on(weather, run):
+    """A constant covariate is refused before anything is fitted, so it was found; a model's own is found by itself."""
     gappy, air = weather
-    dataset = xr.Dataset({"lst": gappy, "t2m": air})
-    with_air = dataset.geogan.fill(covariates="t2m")
-    xr.testing.assert_identical(gappy.geogan.fill(covariates={"t2m": air}), with_air)
-    assert float(abs(gappy.geogan.fill().lst - with_air.lst).max()) > 0.1
+    constant = xr.ones_like(air)
+    refusal = "covariate 't2m' is the same in the whole domain on all dates; leave it out"
+    with pytest.raises(InputError, match=refusal):
+        xr.Dataset({"lst": gappy, "t2m": constant}).geogan.fill(covariates="t2m")
+    with pytest.raises(InputError, match=refusal):
+        gappy.geogan.fill(covariates={"t2m": constant})
+    with pytest.raises(InputError, match="has covariates of its own, but covariates were given; leave them out"):
+        xr.Dataset({"lst": gappy, "t2m": air}).geogan.fill(run, covariates="t2m")
+    with_air = gappy.geogan.fill(run, covariates={"t2m": air})
+    np.testing.assert_array_equal(with_air.lst, xr.Dataset({"lst": gappy, "t2m": air}).geogan.fill(run).lst)
