@@ -168,6 +168,6 @@ class CopyTrap:
         )
 
 
-def has_copies(objective: Objective) -> bool:
+def may_copy(objective: Objective) -> bool:
     """Return whether the copy trap is possible: nothing but prior and likelihood terms."""
     return objective.weight_prior > 0 and objective.weight_withheld == 0 and objective.weight_paired == 0

@@ -17,7 +17,7 @@ from geogan.operators.errors import InputError
 from geogan.prior import Film
 from geogan.settings import Objective, TrainConfig
 from geogan.training.block_pool import BlockPool
-from geogan.training.diagnosis import CopyTrap, Diagnosis, RecentFilms, has_copies
+from geogan.training.diagnosis import CopyTrap, Diagnosis, RecentFilms, may_copy
 from geogan.training.state import TrainState, weights_of
 from geogan.training.step import Problem, is_likelihood_step, train_step
 from geogan.training.supply import Supply
@@ -111,7 +111,7 @@ def train(
         state.generator.scale.device,
     )
     clock, collapse, trap, recent = Clock(state, supply), CollapseWatch(), CopyTrap(), RecentFilms(state)
-    is_adversarial = has_copies(objective)
+    is_adversarial = may_copy(objective)
     try:
         if state.step == 0:
             yield clock.progress({}, select_best(state, validate, ranks))
