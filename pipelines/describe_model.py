@@ -79,7 +79,7 @@ def _first_guess(model: Model) -> Section:
         return {"used": False}
     section: Section = {
         "used": True,
-        "covariance": "stationary" if prior.stationary else "of the archive",
+        "covariance": "stationary" if prior.stationary else prior.extent,
         "length_cells": finite_number(prior.length),
         "persistence_days": finite_number(prior.persistence),
         "noise": finite_number(prior.noise),

@@ -418,6 +418,7 @@ class Archive:
             withheld=_tensor(observed & withheld),
             domain=_tensor(domain),
             days=torch.from_numpy(self.days[t]),
+            place=torch.tensor([y.start or 0, x.start or 0]),
             covariates=None if channels is None else torch.from_numpy(channels),
             uncertainty=uncertainty,
         )

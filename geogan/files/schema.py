@@ -145,7 +145,10 @@ class CalibrationPoints(Strict):
 
 
 class PriorNumbers(Strict):
-    """`geogan.prior.gaussian.GaussianPrior` or, with ``steady``, an `ArchivePrior` without its covariance."""
+    """`geogan.prior.gaussian.GaussianPrior`.
+
+    With ``steady`` an `ArchivePrior` without its covariance, with ``mode_persistence`` a `LocalPrior` without maps and modes.
+    """
 
     length: Annotated[FiniteFloat, Field(gt=0, le=1e9)]
     persistence: Annotated[FiniteFloat, Field(gt=0, le=1e12)]
@@ -159,6 +162,7 @@ class PriorNumbers(Strict):
     brief: Annotated[FiniteFloat, Field(ge=0, le=1e9)] = 0.0
     brief_length: Annotated[FiniteFloat, Field(gt=0, le=1e9)] = 8.0
     steady: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
+    mode_persistence: Annotated[FiniteFloat, Field(gt=0, le=1e12)] = 1.0
 
 
 class SimpleOperator(BaseModel):

@@ -325,7 +325,7 @@ def _margin(model: Model, archive: Archive, sizes: TaskSizes) -> int:
     if model.prior is not None and len(archive.days) > 1 and not archive.independent:
         step = float(np.median(np.diff(archive.days)))
         # Observations two e-folding times away hardly change the first guess.
-        margin = max(margin, math.ceil(2 * model.prior.persistence / max(step, 1e-6)))
+        margin = max(margin, math.ceil(2 * model.prior.reach / max(step, 1e-6)))
     return max(model.frames - 1, min(margin, sizes.margin))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from geogan.fields.grids import Misfit, part_around, part_of, places_of, span
 from geogan.fields.units import same_units
 from geogan.fields.variables import is_joined
 from geogan.model.calibration import Calibration
-from geogan.model.member_noise import draws_at
+from geogan.model.member_noise import SQUARE, draws_at
 from geogan.model.networks import ErrorModel, Generator
 from geogan.model.reconstruct import Networks, Reconstruction, fill_film
 from geogan.operators.errors import InputError
@@ -138,7 +139,7 @@ class Model:
         """
         if self.prior is None or isinstance(self.prior, GaussianPrior):
             return None if self.prior is None else self.prior.around(is_periodic)
-        return self.prior.part(y, x, (self.domain.shape[0], self.domain.shape[1]))
+        return self.prior.part(y, x, (self.domain.shape[0], self.domain.shape[1])).around(is_periodic)
 
     def fill(
         self,
@@ -171,13 +172,17 @@ class Model:
         is_periodic : bool
             Whether the last of these columns touches the first.
         """
-        noise = None
+        noise, prior = None, self.prior_of(y, x, is_periodic=is_periodic)
         if members > 1:
-            bands, pairs, width = film.values.shape[1], -(-members // 2), self.domain.shape[1]
-            noise = torch.from_numpy(
-                draws_at(film.days.numpy(), y, x, bands=bands, pairs=pairs, seed=seed, width=width)
-            )
-        prior = self.prior_of(y, x, is_periodic=is_periodic)
+            draw = partial(draws_at, film.days.numpy(), bands=film.values.shape[1], pairs=-(-members // 2), seed=seed)
+            noise = torch.from_numpy(draw(y, x, width=self.domain.shape[1]))
+            if prior is not None:
+                # Coefficients of modes belong to a date, not to a cell: all tiles see those of cells below the grid.
+                row = -(-self.domain.shape[0] // SQUARE) * SQUARE
+                below = slice(row, row + 1)
+                prior = prior.with_draws(
+                    lambda count: torch.from_numpy(draw(below, slice(0, count))[0, :, None, ..., 0, :])
+                )
         return fill_film(self.networks, prior, film, noise=noise, device=device, dates=dates, is_periodic=is_periodic)
 
     def check_finite(self) -> None:

@@ -11,7 +11,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from geogan.model.model import Model
 from geogan.model.networks import GENERATORS, ErrorModel, ErrorNet, Generator, SpreadTable
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
-from geogan.prior import ArchivePrior, GaussianPrior, Prior
+from geogan.prior import PriorFile
 
 # Tensors of an operator: the packed gaps of `geogan.operators.observed.ObservedGaps.state`.
 _OPERATOR_NAME = re.compile(r"operator\.(\d{1,2}\.)?(packed|runs|width)")
@@ -80,8 +80,8 @@ def _tensors(model: Model) -> dict[str, Tensor]:
         if values is not None:
             tensors[f"grid.{name}"] = torch.from_numpy(values)
     tensors |= {f"places.{kind}": torch.from_numpy(np.ascontiguousarray(at)) for kind, at in model.places.items()}
-    if isinstance(model.prior, ArchivePrior):
-        tensors["prior.covariance"] = model.prior.covariance
+    if model.prior is not None:
+        tensors |= with_prefix("prior", PriorFile.tensors(model.prior))
     if model.covariates is not None:
         tensors["covariates.maps"] = torch.from_numpy(model.covariates.maps)
         if model.covariates.turns is not None:
@@ -114,7 +114,7 @@ def _describe(model: Model) -> dict[str, Any]:
         "error": None if model.error is None else _error_plan(model.error),
         "calibration": asdict(model.calibration),
         "smoothing": model.smoothing,
-        "prior": None if model.prior is None else _prior_numbers(model.prior),
+        "prior": None if model.prior is None else PriorFile.numbers(model.prior),
         "operator": to_dict(model.operator),
         "standardiser": {
             "scale": model.standardiser.scale.tolist(),
@@ -191,7 +191,7 @@ def _model(tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> Model:
     assert standardiser.transforms  # raises for an unknown transform
     return Model(
         network=network,
-        prior=_prior(text["prior"], tensors),
+        prior=None if text["prior"] is None else PriorFile.read(text["prior"], without_prefix("prior", tensors)),
         operator=operator,
         standardiser=standardiser,
         domain=tensors["domain"].numpy(),
@@ -283,14 +283,10 @@ def _expected_header(text: Mapping[str, Any], header: Mapping[str, Entry]) -> di
         if "hour_of_day" in text["covariates"]:
             expected["covariates.turns"] = Entry("F32", (rows, columns))
     expected |= _regression_header(text, shapes, extras, (bands, rows, columns))
-    prior = text["prior"]
-    if prior is not None and "steady" in prior:
-        cells = rows * columns
-        if cells > ArchivePrior.most_cells:
-            raise ValueError(
-                f"prior has a covariance of {cells:,} cells, where {ArchivePrior.most_cells:,} are the most"
-            )
-        expected["prior.covariance"] = Entry("F32", (bands, cells, cells))
+    if text["prior"] is not None:
+        found = {name.removeprefix("prior."): shape for name, shape in shapes.items()}
+        required = PriorFile.shapes(text["prior"], found, bands, (rows, columns))
+        expected |= {f"prior.{name}": Entry("F32", shape) for name, shape in required.items()}
     parts: dict[str, Any] = {"network": text["network"], "error": text["error"]}
     for part, plan in parts.items():
         if plan is None:
@@ -376,20 +372,6 @@ def _error_model(plan: Mapping[str, Any]) -> ErrorModel:
 def _arguments(network: Generator | ErrorModel) -> dict[str, Any]:
     """Return the arguments of a network's constructor, which are attributes of the same names."""
     return {name: getattr(network, name) for name in inspect.signature(type(network)).parameters}
-
-
-def _prior_numbers(prior: Prior) -> dict[str, float]:
-    """Return the parameters of a prior without its tensors, and without its periodicity, which the grid decides."""
-    left_out = ("covariance", "root", "is_periodic")
-    return {part.name: getattr(prior, part.name) for part in fields(prior) if part.name not in left_out}
-
-
-def _prior(text: Mapping[str, Any] | None, tensors: Mapping[str, Tensor]) -> Prior | None:
-    if text is None:
-        return None
-    if "prior.covariance" in tensors:
-        return ArchivePrior(tensors["prior.covariance"], **text)
-    return GaussianPrior(**text)
 
 
 def digest(path: str | Path) -> str:

@@ -14,6 +14,7 @@ least 1. Such a date is then filled from itself, and affects its neighbours litt
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
@@ -55,8 +56,11 @@ class ArchivePrior:
 
     # A training window must be the whole grid, and not mirrored.
     stationary: ClassVar[bool] = False
+    needs_whole_grid: ClassVar[bool] = True
     # Largest grid: the covariance is a dense matrix, and every iteration multiplies by it.
     most_cells: ClassVar[int] = 4096
+    # Largest grid whose covariance is worth fitting: on larger ones the search takes too long.
+    largest_worth: ClassVar[int] = 2048
 
     covariance: Tensor
     persistence: float = 40.0
@@ -83,8 +87,8 @@ class ArchivePrior:
         >>> ArchivePrior.is_worth_fitting(1024, 100), ArchivePrior.is_worth_fitting(1024, 20)
         (True, False)
         """
-        # On larger grids the search takes too long; fewer dates do not determine a covariance.
-        return cells <= 2048 and dates >= 60
+        # Fewer dates do not determine a covariance.
+        return cells <= ArchivePrior.largest_worth and dates >= 60
 
     @classmethod
     def fit(
@@ -149,7 +153,7 @@ class ArchivePrior:
         target = target * (domain.sum() / target.trace())
         covariances = []
         for band in range(bands):
-            estimate = _estimated(anomalies[:, band], observed[:, band])
+            estimate = pair_covariance(anomalies[:, band], observed[:, band])
             variance = estimate.trace()
             estimate = estimate * (domain.sum() / variance) if variance > 0 else target
             covariances.append(share * estimate + (1 - share) * target)
@@ -235,6 +239,24 @@ class ArchivePrior:
             observed = (drawn + kriging.noise2**0.5 * _fold(data_noise, domain)) * kriging.observed
             deviations.append(_unfold(drawn - kriging.solve(observed, loose, rounds), values))
         return _unfold(guess, values), self.amplitude * torch.stack(deviations)
+
+    @property
+    def extent(self) -> str:
+        """The covariance in space, in words."""
+        return "the archive's own covariance"
+
+    @property
+    def reach(self) -> float:
+        """The longest e-folding time of a part, in days."""
+        return self.persistence
+
+    def at(self, place: Tensor, size: tuple[int, ...]) -> ArchivePrior:
+        """Return the field itself: its films have the whole grid."""
+        return self
+
+    def with_draws(self, make: Callable[[int], Tensor]) -> ArchivePrior:
+        """Return the field itself: it has no modes, whose coefficients would need noise for members."""
+        return self
 
     def around(self, is_periodic: bool) -> ArchivePrior:
         """Return the field itself: its covariance holds the pairs of cells across the seam already."""
@@ -328,7 +350,7 @@ class _Kriging(NamedTuple):
         return correlated(weights)
 
 
-def _estimated(anomalies: Tensor, observed: Tensor) -> Tensor:
+def pair_covariance(anomalies: Tensor, observed: Tensor) -> Tensor:
     """Return the covariance (A, A) of the dates (T, A) of a band, made positive semi-definite.
 
     Dates whose root mean square is above 1.5 times the median count less; pairs of cells that were never observed on
@@ -343,9 +365,6 @@ def _estimated(anomalies: Tensor, observed: Tensor) -> Tensor:
     covariance = torch.where(count > 0, anomalies.T @ anomalies / count.clamp_min(1e-12), 0.0)
     value, vector = torch.linalg.eigh(covariance)
     return (vector * value.clamp_min(0)) @ vector.T
-
-
-Prior = GaussianPrior | ArchivePrior
 
 
 def _fold(x: Tensor, domain: Tensor) -> Tensor:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+
+class HasPlace(Protocol):
+    """A prior that may know the place of a film."""
+
+    def at(self, place: Tensor, size: tuple[int, ...]) -> Self:
+        """Return the prior on windows of ``size`` rows and columns, whose first ones are ``place`` (B, 2)."""
+
+
+Placed = TypeVar("Placed", bound=HasPlace)
 # The value of a part that a film does not have.
 ABSENT: Any = None
 
@@ -69,6 +78,8 @@ class Film:
         One draw of the first guess's posterior minus ``guess``, for the error network.
     clean : Tensor, shape (T, C, H, W)
         Anomalies without gaps, of the same place and dates or unrelated.
+    place : Tensor of int64, shape (2,)
+        First row and column on the grid of the archive; in the host's memory, as the days.
 
     Examples
     --------
@@ -97,6 +108,7 @@ class Film:
     members: Tensor | None = None
     deviation: Tensor | None = None
     clean: Tensor | None = None
+    place: Tensor | None = None
 
     @property
     def hidden(self) -> Tensor:
@@ -119,24 +131,28 @@ class Film:
         return Film(**{name: function(part) for name, part in self.parts().items()})
 
     def to(self, device: torch.device) -> Film:
-        """Return the film on a device, except for the days: solvers read them on the host."""
-        return replace(self.apply(lambda part: part.to(device, non_blocking=True)), days=self.days)
+        """Return the film on a device, except for days and place: solvers read them on the host."""
+        return replace(self.apply(lambda part: part.to(device, non_blocking=True)), days=self.days, place=self.place)
 
     def dates(self, t: slice) -> Film:
         """Return some dates of one film."""
         selected = {
-            name: part[..., t, :, :, :] for name, part in self.parts().items() if name not in ("domain", "days")
+            name: part[..., t, :, :, :]
+            for name, part in self.parts().items()
+            if name not in ("domain", "days", "place")
         }
-        return Film(**selected, domain=self.domain, days=self.days[t])
+        return Film(**selected, domain=self.domain, days=self.days[t], place=self.place)
 
     def window(self, t: slice, y: slice, x: slice | Tensor, flips: tuple[int, ...] = ()) -> Film:
         """Return a window of one film, mirrored along the axes ``flips``, with the covariates of its middle frame."""
         place, frames = (slice(None), y, x), {}
         for name, part in self.parts().items():
-            if name not in ("domain", "days", "covariates"):
+            if name not in ("domain", "days", "covariates", "place"):
                 frames[name] = part[..., t, *place].flip(flips)
         if self.covariates is not None:
             frames["covariates"] = self.covariates[(t.start + t.stop) // 2, *place].flip(flips)
+        if self.place is not None:
+            frames["place"] = self.place + torch.tensor([y.start, x.start if isinstance(x, slice) else int(x[0])])
         return Film(**frames, domain=self.domain[y, x].flip(flips), days=self.days[t])
 
     def patches(self, where: Tensor, scales: Scales) -> np.ndarray:
@@ -171,6 +187,12 @@ class Film:
         shape = tuple(int(part.max(initial=0)) + 1 for part in box)
         numbers: np.ndarray = np.ravel_multi_index(box, shape)
         return numbers
+
+    def prior(self, prior: Placed) -> Placed:
+        """Return a prior on the cells of a film, or of each film of a batch."""
+        if self.place is None:
+            return prior
+        return prior.at(self.place if self.place.ndim == 2 else self.place[None], tuple(self.values.shape[-2:]))
 
     def first(self, count: int) -> Film:
         """Return the first films of a batch."""

@@ -21,7 +21,7 @@ from torch import Tensor
 from geogan.compute.threads import side_by_side
 from geogan.fields.trust import trust
 from geogan.operators.errors import InputError
-from geogan.prior.archive_covariance import ArchivePrior, Prior
+from geogan.prior.archive_covariance import ArchivePrior
 from geogan.prior.brief import fit_brief
 from geogan.prior.film import Film, Scales
 from geogan.prior.gaussian import GaussianPrior
@@ -54,6 +54,8 @@ class Solvable(Scales, Protocol):
     @property
     def map(self) -> Callable[..., Tensor]: ...
     @property
+    def at(self) -> Callable[..., Any]: ...
+    @property
     def members(self) -> Callable[..., tuple[Tensor, Tensor]]: ...
 
 
@@ -80,7 +82,7 @@ def _errors(prior: Solvable, films: Sequence[Film], tolerance: float = 3e-3) -> 
 
     def sums_of(batch: Film) -> np.ndarray:
         error = batch.uncertainty
-        guess = prior.map(
+        guess = batch.prior(prior).map(
             batch.values * batch.kept, batch.kept, batch.cells, batch.days, tolerance=tolerance, uncertainty=error
         )
         sums = np.zeros((2, 3))
@@ -140,7 +142,7 @@ def fit_amplitude(prior: AnyPrior, films: Sequence[Film], *, seed: int, draws: i
         if error is not None:
             # The weights of uncertain observations depend on the amplitude.
             hidden, unit = trust(hidden, error), prior
-        guess, deviations = unit.members(
+        guess, deviations = batch.prior(unit).members(
             batch.values * batch.kept,
             batch.kept,
             batch.cells,
@@ -528,7 +530,7 @@ def fit_archive_prior(
     domain: Tensor,
     *,
     evaluations: int = 40,
-) -> Prior:
+) -> GaussianPrior | ArchivePrior:
     """Return a prior with the archive's own covariance if it predicts hidden observations better than a Markov field.
 
     Parameters

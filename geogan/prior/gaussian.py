@@ -28,6 +28,7 @@ leaves of the observations. One joint solve would take several times as long, an
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import ClassVar, NamedTuple
@@ -99,6 +100,7 @@ class GaussianPrior:
 
     # A training window may be cut anywhere and mirrored.
     stationary: ClassVar[bool] = True
+    needs_whole_grid: ClassVar[bool] = False
 
     length: float = 12.0
     persistence: float = 5.0
@@ -150,6 +152,24 @@ class GaussianPrior:
             drift_y=0.0,
             drift_x=0.0,
         )
+
+    @property
+    def extent(self) -> str:
+        """The covariance in space, in words."""
+        return f"length {self.length:.1f} cells"
+
+    @property
+    def reach(self) -> float:
+        """The longest e-folding time of a part, in days."""
+        return self.persistence
+
+    def at(self, place: Tensor, size: tuple[int, ...]) -> GaussianPrior:
+        """Return the field itself: it is the same everywhere."""
+        return self
+
+    def with_draws(self, make: Callable[[int], Tensor]) -> GaussianPrior:
+        """Return the field itself: it has no modes, whose coefficients would need noise for members."""
+        return self
 
     def around(self, is_periodic: bool) -> GaussianPrior:
         """Return the same field on columns that go once round the globe, or on columns that do not.
@@ -496,8 +516,12 @@ class GaussianPrior:
     def _mirrored(self) -> GaussianPrior:
         return replace(self, tilt=-self.tilt, drift_x=-self.drift_x)
 
-    def system(self, mask: Tensor, domain: Tensor, days: Tensor) -> multigrid.System:
+    def system(
+        self, mask: Tensor, domain: Tensor, days: Tensor, factors: multigrid.Factors | None = None
+    ) -> multigrid.System:
         """Return the linear system of the posterior mean; ``mask`` has shape (B * C, T, H, W).
+
+        ``factors`` are those of the couplings between neighbours, if they differ from place to place.
 
         Raises
         ------
@@ -518,7 +542,7 @@ class GaussianPrior:
         return multigrid.build(
             domain,
             mask * domain / self.noise**2,
-            self._time_precision(days, mask),
+            self.time_precision(days, mask),
             multigrid.SpatialPrecision(
                 kappa2=8.0 / self.length**2,
                 rough_kappa2=8.0 / (self.detail * self.length) ** 2,
@@ -526,10 +550,11 @@ class GaussianPrior:
                 aspect=self.aspect,
                 tilt=self.tilt,
                 is_periodic=self.is_periodic,
+                factors=factors,
             ),
         )
 
-    def _time_precision(self, days: Tensor, like: Tensor) -> multigrid.Frames:
+    def time_precision(self, days: Tensor, like: Tensor) -> multigrid.Frames:
         """Return ``Q_t = R^T R`` of the Ornstein-Uhlenbeck process, exact for uneven steps; of the type of ``like``."""
         steps = days.to(device=like.device, dtype=torch.float64, non_blocking=True).diff()
         correlation = torch.exp(-steps.clamp_min(1e-3) / self.persistence)

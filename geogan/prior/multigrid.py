@@ -40,6 +40,13 @@ class Frames(NamedTuple):
     root_below: Tensor
 
 
+class Factors(NamedTuple):
+    """Factors of the couplings between neighbours along y and x; 1 everywhere for a stationary field."""
+
+    y: Tensor  # (H - 1, W) or (B, 1, H - 1, W)
+    x: Tensor  # with as many columns as the grid has edges along x
+
+
 class SpatialPrecision(NamedTuple):
     """Constants of the precision in space ``K K'``."""
 
@@ -49,6 +56,7 @@ class SpatialPrecision(NamedTuple):
     aspect: float = 1.0  # range along x over range along y, in cells
     tilt: float = 0.0  # coupling from (y, x) to (y + 1, x + 1) relative to those along x and y; not negative
     is_periodic: bool = False  # whether the last column touches the first
+    factors: Factors | None = None  # of the couplings
 
 
 class Arrays(NamedTuple):
@@ -138,12 +146,14 @@ def build(domain: Tensor, weight: Tensor, frames: Frames, space: SpatialPrecisio
     -------
     System
     """
-    kappa2, rough_kappa2, scale, aspect, tilt, is_periodic = space
+    kappa2, rough_kappa2, scale, aspect, tilt, is_periodic, factors = space
     # A coupling is the square of a length. The determinant of their tensor stays 1, which keeps the field's variance.
     unit = math.sqrt(1 + tilt * (aspect + 1 / aspect))
     edge_y = domain[..., 1:, :] * domain[..., :-1, :] / (aspect * unit)
     left, right = (domain, domain.roll(-1, -1)) if is_periodic else (domain[..., :-1], domain[..., 1:])
     edge_x = right * left * (aspect / unit)
+    if factors is not None:
+        edge_y, edge_x = edge_y * factors.y.to(edge_y), edge_x * factors.x.to(edge_x)
     edge_d = None
     if tilt:
         # If both cells beside a diagonal are land, the diagonal would cross a wall.
@@ -512,6 +522,7 @@ def solve(
     tolerance: float,
     iterations: int,
     weighted: Callable[[Tensor], Tensor] | None = None,
+    correction: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Solve the system by conjugate gradients preconditioned by V-cycles; batch entries are independent systems.
 
@@ -530,6 +541,8 @@ def solve(
     weighted : callable, optional
         Product with the precision of observations that lie between cells, a symmetric matrix. By default it is the
         product with the weights of the system, which then only precondition.
+    correction : callable, optional
+        Product with a symmetric positive semi-definite matrix that is added to the V-cycle as preconditioner.
 
     Returns
     -------
@@ -542,12 +555,16 @@ def solve(
     def add_between(x: Tensor, applied: Tensor) -> Tensor:
         return applied if weighted is None else applied.addcmul_(grid.weight, x, value=-1).add_(weighted(x))
 
+    def precondition(residual: Tensor) -> Tensor:
+        cycled = cycle(system, residual, spaces)
+        return cycled if correction is None else cycled.add_(correction(residual))
+
     grid, right = system.grids[0], right.contiguous()
     spaces = workspaces(system, right)
     goal = tolerance**2 * dot(right, right)
     x = torch.zeros_like(right) if start is None else start.clone(memory_format=torch.contiguous_format)
     residual = right if start is None else right - add_between(x, apply(grid, system.frames, x))
-    preconditioned = cycle(system, residual, spaces)
+    preconditioned = precondition(residual)
     direction, applied = preconditioned.clone(), torch.empty_like(right)
     energy = dot(residual, preconditioned)
     tiny = torch.finfo(right.dtype).tiny
@@ -556,12 +573,14 @@ def solve(
         if tolerance > 0 and count % 2 == 0 and bool((dot(residual, residual) <= goal).all()):
             break
         add_between(direction, apply(grid, system.frames, direction, out=applied))
-        step = energy / dot(direction, applied).clamp_min(tiny)
+        curvature = dot(direction, applied)
+        # Rounding may leave nothing of a precision that is a small difference of large ones: then the entry stays.
+        step = torch.where(curvature > 0, energy / curvature.clamp_min(tiny), 0.0)
         x.addcmul_(step, direction)
         if count + 1 == iterations:
             break  # the next direction would not be used
         residual.addcmul_(step, applied, value=-1)
-        preconditioned = cycle(system, residual, spaces)
+        preconditioned = precondition(residual)
         previous, energy = energy, dot(residual, preconditioned)
         torch.addcmul(preconditioned, energy / previous.clamp_min(tiny), direction, out=direction)
     return x

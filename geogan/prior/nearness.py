@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from geogan.fields.circle import widened
-from geogan.prior.archive_covariance import Prior
 from geogan.prior.gaussian import GaussianPrior
+from geogan.prior.local import Prior
 from geogan.prior.stencils import spread_nearness
 
 # Features of a cell and band.

@@ -114,10 +114,13 @@ class BlockMaker:
             days=film.days,
             uncertainty=film.uncertainty,
             covariates=film.covariates,
+            place=film.place,
         )
         film = replace(film, kept=self._kept(film, self.operator.around(is_periodic), random))
         film = self._with_noise(film, random)
-        film = self._with_first_guess(film, None if self.prior is None else self.prior.around(is_periodic), random)
+        film = self._with_first_guess(
+            film, None if self.prior is None else film.prior(self.prior.around(is_periodic)), random
+        )
         film = replace(film, near=nearness(film.kept, film.days, self.prior, is_periodic=is_periodic))
         if self.content.clean is None:
             return film

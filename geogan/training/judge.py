@@ -404,13 +404,13 @@ class _Reader:
         guess, members = torch.zeros_like(values), None
         if self.prior is not None:
             observed = ((values * film.mask)[None], film.mask[None], film.domain, film.days)
-            known = None if error is None else error[None]
+            known, prior = None if error is None else error[None], film.prior(self.prior)
             if self.draws:
                 disturbance = torch.randn((2, self.draws, 1, *values.shape), generator=self.normal)
-                means, deviations = self.prior.members(*observed, noise=disturbance, uncertainty=known)
+                means, deviations = prior.members(*observed, noise=disturbance, uncertainty=known)
                 guess, members = means[0], deviations[:, 0]
             else:
-                guess = self.prior.map(*observed, uncertainty=known)[0]
+                guess = prior.map(*observed, uncertainty=known)[0]
         return replace(
             film,
             values=values,

@@ -81,15 +81,16 @@ def posterior_variances(model: Model, archive: Archive, *, draws: int, seed: int
     assert model.prior is not None
     (height, width), count = archive.domain.shape, len(archive.days)
     rows, columns, dates = min(SIDE, height), min(SIDE, width), min(DATES, count)
-    if height * width <= WHOLE and model.prior.stationary:
+    if height * width <= WHOLE and not model.prior.needs_whole_grid:
         rows, columns = height, width
     size = archive.bands * rows * columns * dates
     is_whole = (rows, columns, dates) == (height, width, count)
     fewest = 1 if (rows, columns) == (height, width) and size > VALUES // 2 else 2
-    most_films = MOST_FILMS if model.prior.stationary else DENSE_FILMS
+    most_films = DENSE_FILMS if model.prior.needs_whole_grid else MOST_FILMS
     films = 1 if is_whole else int(np.clip(VALUES // size, fewest, most_films))
     least, most = LEAST_DRAWS * draws, MOST_DRAWS * draws
-    draws = int(np.clip(DRAWN_VALUES // (size * films), least, most)) if model.prior.stationary else least
+    is_dense = model.prior.needs_whole_grid
+    draws = least if is_dense else int(np.clip(DRAWN_VALUES // (size * films), least, most))
 
     def variances(number: int) -> tuple[np.ndarray, np.ndarray]:
         random = np.random.default_rng([seed, 0x57D, number])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -41,12 +41,11 @@ from geogan.operators.operator import Operator
 from geogan.operators.parse import describe, parse, remarks
 from geogan.operators.wording import counted
 from geogan.prior import (
-    ArchivePrior,
     Film,
     GaussianPrior,
     Prior,
     fit_amplitude,
-    fit_archive_prior,
+    fit_covariance,
     fit_drift,
     fit_prior,
     hidden_error,
@@ -456,11 +455,17 @@ def _fitted_films(record: _Record, ground: _Ground, operator: Operator) -> tuple
         markov = fit()
         if not archive.independent:
             markov = fit_drift(markov, films, fit=lambda prior: fit(start=prior), is_periodic=is_periodic)
-        return (
+        chosen = fit_covariance(
+            markov,
             films,
-            fit_amplitude(_with_covariance(markov, archive, films, dates), films, seed=settings.seed),
-            support,
+            dates,
+            archive.read,
+            dates=len(archive.days),
+            shape=(archive.bands, *archive.domain.shape),
+            most=archive.most_values // 8,
+            has_time=not archive.independent,
         )
+        return films, fit_amplitude(chosen, films, seed=settings.seed), support
     return films, fit_amplitude(fitted, films, seed=settings.seed), support
 
 
@@ -480,7 +485,7 @@ def _say_dependence(films: list[Film], standardiser: Standardiser, units: str, m
 def _describe_first_guess(prior: Prior, scale: float, archive: Archive) -> str:
     """Return a sentence about a prior and its error on hidden clouds, in anomalies or in the field's unit."""
     unit, units = archive.standardiser.error_unit("")
-    extent = f"length {prior.length:.1f} cells" if prior.stationary else "the archive's own covariance"
+    extent = prior.extent
     persistence = "" if archive.independent else f"persistence {duration(prior.persistence)}, "
     error = f"{scale * unit:.4g} {units if units == 'anomalies' else ''}".strip()
     drift = ""
@@ -741,20 +746,6 @@ def _hidden_films(
         if len(films) == wanted:
             break
     return films, film_dates
-
-
-def _with_covariance(
-    markov: GaussianPrior, archive: Archive, films: Sequence[Film], film_dates: Sequence[slice | np.ndarray]
-) -> Prior:
-    """Return the archive's own covariance if the grid is small, there are many dates, and its error is smaller."""
-    is_worth = ArchivePrior.is_worth_fitting(archive.domain.size, len(archive.days))
-    if not is_worth or max(archive.domain.shape) > FIT_SIDE:
-        return markov
-    whole = archive.read(slice(0, len(archive.days)))
-    searched = whole.mask.clone()
-    for film, dates in zip(films, film_dates, strict=True):
-        searched[dates] *= film.kept
-    return fit_archive_prior(markov, films, whole.values * whole.mask, whole.mask, searched, whole.domain)
 
 
 def _seen(archive: Archive, dates: np.ndarray, observed: np.ndarray) -> Callable[[int], np.ndarray]:

@@ -110,7 +110,7 @@ class Training:
     def crop(self) -> tuple[int, int]:
         """Height and width of a training window, in cells."""
         height, width = self.archive.domain.shape
-        if self.first.prior is not None and not self.first.prior.stationary:
+        if self.first.prior is not None and self.first.prior.needs_whole_grid:
             return height, width
         side = self.settings.training.crop
         return min(side, height), min(side, width)

@@ -467,7 +467,7 @@ def likelihood_term(step: Step, y_hat: Observation, y_hat_with_error: Observatio
     with torch.no_grad():
         guess, mask = torch.zeros_like(windows.guess), y_hat.mask
         if prior is not None:
-            guess = prior.map(
+            guess = windows.prior(prior).map(
                 *y_hat_with_error,
                 windows.cells,
                 windows.days,

@@ -19,7 +19,8 @@ from geogan.io import open_field
 from geogan.model import prepare_archive
 from geogan.operators.errors import InputError
 from geogan.pipelines.info import info
-from geogan.prior import ArchivePrior, GaussianPrior
+from geogan.prior import GaussianPrior
+from geogan.prior.archive_covariance import ArchivePrior
 from geogan.settings import TrainConfig
 from geogan.training import run, setup
 from geogan.training.judge import Judge, Selection

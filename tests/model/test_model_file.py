@@ -13,14 +13,16 @@ from safetensors.torch import save_file
 from geogan.fields.field import Field
 from geogan.files.run_folder import is_run
 from geogan.files.tensor_file import read_tensors, write_tensors
-from geogan.filling import fill_field
+from geogan.filling import FillOptions, fill_field
 from geogan.model import digest, load_model, prepare_archive, save_model
 from geogan.model.networks import Discriminator, UNet
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
-from geogan.prior import ArchivePrior, GaussianPrior
+from geogan.prior import GaussianPrior
+from geogan.prior.archive_covariance import ArchivePrior
+from geogan.prior.local import LocalPrior
 from geogan.training.state import TrainState
 from geogan.training.state_file import load_state, save_state
 
@@ -82,6 +84,37 @@ def test_an_archive_prior_comes_back(model, gappy, tmp_path):
     loaded = load_model(tmp_path)
     assert same(loaded.prior, prior) and same(loaded, changed)
     xr.testing.assert_identical(fill_field(loaded, Field.of(gappy[:6])), fill_field(changed, Field.of(gappy[:6])))
+
+
+def local_prior(model, count: int) -> LocalPrior:
+    random = torch.Generator().manual_seed(0)
+    maps = torch.rand((1, 3, *model.domain.shape), generator=random) + 0.5
+    modes = torch.randn((1, count, *model.domain.shape), generator=random)
+    return LocalPrior(maps, modes, mode_persistence=20.0, length=5.0, persistence=3.0, noise=0.1)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_local_prior_comes_back(model, gappy, tmp_path, count):
+    changed = dataclasses.replace(model, prior=local_prior(model, count))
+    save_model(tmp_path, changed)
+    loaded = load_model(tmp_path)
+    assert same(loaded, changed)
+    filled = (fill_field(each, Field.of(gappy[:6]), FillOptions(members=4)) for each in (loaded, changed))
+    xr.testing.assert_identical(*filled)
+
+
+def test_maps_of_a_local_prior_are_checked(model, tmp_path):
+    prior = local_prior(model, 2)
+    save_model(tmp_path, dataclasses.replace(model, prior=prior))
+    tensors, text = read_tensors(tmp_path / "model.safetensors")
+    for name, wrong in (("maps", -prior.maps), ("maps", prior.maps[:, :2]), ("modes", prior.modes[:, :, 1:])):
+        write_tensors(tmp_path / "model.safetensors", tensors | {f"prior.{name}": wrong.contiguous()}, text)
+        with pytest.raises(InputError, match=f"damaged geogan model .*prior.{name}"):
+            load_model(tmp_path)
+    many = torch.zeros(1, 65, *model.domain.shape)
+    write_tensors(tmp_path / "model.safetensors", tensors | {"prior.modes": many}, text)
+    with pytest.raises(InputError, match="65 modes, where 64 are the most"):
+        load_model(tmp_path)
 
 
 def test_a_description_that_lacks_an_entry_is_refused(model, tmp_path):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from geogan.operators.errors import InputError
-from geogan.prior import Film, GaussianPrior, fit_amplitude, fit_archive_prior, fit_prior, hidden_error
+from geogan.prior import Film, GaussianPrior, fit_amplitude, fit_prior, hidden_error
+from geogan.prior.fit import fit_archive_prior
 
 
 def film(values, kept, hidden, domain, days, *, single=None) -> Film:

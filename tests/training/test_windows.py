@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geogan.prior import ArchivePrior, Film
+from geogan.prior import Film
+from geogan.prior.archive_covariance import ArchivePrior
 from geogan.training.windows import WindowSampler
 
 
