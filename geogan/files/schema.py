@@ -147,7 +147,7 @@ class CalibrationPoints(Strict):
 class PriorNumbers(Strict):
     """`geogan.prior.gaussian.GaussianPrior`.
 
-    With ``steady`` an `ArchivePrior` without its covariance, with ``mode_persistence`` a `LocalPrior` without maps and modes.
+    With ``steady`` an `ArchivePrior`, with ``mode_persistence`` a `LocalPrior`, both without their tensors.
     """
 
     length: Annotated[FiniteFloat, Field(gt=0, le=1e9)]

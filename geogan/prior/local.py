@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from geogan.fields.circle import columns
+from geogan.fields.trust import trust
 from geogan.operators.errors import InputError
 from geogan.prior import multigrid
 from geogan.prior.archive_covariance import ArchivePrior
 from geogan.prior.gaussian import EASY_NOISE, LEAST_ACCURACY, GaussianPrior
 from geogan.prior.modes import ModeSystem
-from geogan.prior.trust import trust
 
 # Maps of a band: factors of the couplings along y and x, and the gain.
 MAPS = 3
