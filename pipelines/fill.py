@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from geogan.compute.threads import steady_memory
-from geogan.fields.covariates import files_of, relocated
+from geogan.fields.covariates import files_of, label, relocated
 from geogan.files.places import check_apart
 from geogan.files.run_folder import RUN, holds, read_run
 from geogan.files.user_path import Data, user_path
@@ -145,14 +145,17 @@ def job_of(data: Data, model: str | Path, options: FillOptions, selection: Selec
 
 
 def covariates_of(model: str | Path, given: Sequence[str]) -> tuple[str, ...]:
-    """Return the covariates of a model, at the places where some are given now.
+    """Return the covariates of a model that a fill reads again, at the places where some are given now.
 
     Raises
     ------
     InputError
         If one is given that the model was not trained with.
     """
-    return relocated(load_model(model).settings.get("covariates", ()), given)
+    trained = load_model(model)
+    places = relocated(trained.settings.get("covariates", ()), given)
+    varying = () if trained.covariates is None else [each.name for each in trained.covariates.varying]
+    return tuple(place for place in places if label(place) in varying)
 
 
 def reading_of(

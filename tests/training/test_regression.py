@@ -134,6 +134,25 @@ def test_a_scene_gains_by_a_static_map():
     assert errors[1] < 0.6 * errors[0]
 
 
+def test_a_field_larger_than_memory_has_the_same_regression(weather, with_air):
+    _, gappy, given = weather
+    lazy = {"t2m": given["t2m"].chunk(time=6)}
+    streamed = fitted(gappy.chunk(time=5), "t2m", lazy, training={"posterior_draws": 2, "memory": 4 * gappy.size // 2})
+    ours, theirs = (each.model_.standardiser.regression for each in (streamed, with_air))
+    assert ours.terms == theirs.terms
+    np.testing.assert_allclose(ours.coefficients, theirs.coefficients, rtol=1e-4)
+
+
+def test_each_variable_has_its_own_coefficient(weather):
+    _, gappy, given = weather
+    air = (given["t2m"] - 280) / 3
+    both = xr.Dataset({"lst": gappy, "soil": (5 + 0.5 * gappy - 1.25 * air).where(gappy.notnull()).rename("soil")})
+    regression = fitted(both, "t2m", given).model_.standardiser.regression
+    first, second = regression.coefficients.ravel().tolist()
+    # The second variable does not depend on the covariate where it is half of the first minus 1.25 times it.
+    assert first == pytest.approx(SLOPE, rel=0.05) and second == pytest.approx(SLOPE / 2 - 1.25, rel=0.1)
+
+
 def test_hours_times_a_covariate():
     """The covariate has another effect at noon than at night: products of hour and covariate are chosen."""
     random, shape = np.random.default_rng(6), (96, HEIGHT, WIDTH)
