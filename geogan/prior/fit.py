@@ -37,7 +37,7 @@ from geogan.prior.predictive_score import (
 
 # Number of independent clouds from which on the amplitude of the large hidden pieces has more weight than that of the
 # predictive score, and number that the clouds of one film count as at most (docs/experiments.md).
-OWN_CLOUDS, MOST_OF_FILM = 40, 20
+OWN_CLOUDS, MOST_OF_FILM = 15, 20
 # Share of a squared error that known observation errors may explain at most is one minus this.
 LEAST_SHARE = 0.01
 
