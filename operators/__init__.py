@@ -21,26 +21,36 @@ if TYPE_CHECKING:
     from geogan.operators.cloud import CloudMask
     from geogan.operators.compose import Compose
     from geogan.operators.convolve import ConvolveNoise
+    from geogan.operators.drifters import Drifters
     from geogan.operators.observed import ObservedGaps
     from geogan.operators.operator import Observation, Operator, Theta
     from geogan.operators.parse import OPERATORS, describe, from_dict, to_dict
     from geogan.operators.pixels import RemovePixel, RemovePixelChannel
+    from geogan.operators.radar import RadarSector
     from geogan.operators.sampling import SparseSampling
+    from geogan.operators.stripes import Stripes
+    from geogan.operators.swath import Swath
+    from geogan.operators.tracks import Tracks
 
 __all__ = [
     "OPERATORS",
     "CloudMask",
     "Compose",
     "ConvolveNoise",
+    "Drifters",
     "InputError",
     "Observation",
     "ObservedGaps",
     "Operator",
     "PatchBand",
+    "RadarSector",
     "RemovePixel",
     "RemovePixelChannel",
     "SparseSampling",
+    "Stripes",
+    "Swath",
     "Theta",
+    "Tracks",
     "describe",
     "from_dict",
     "to_dict",
@@ -51,14 +61,19 @@ _MODULES = {
     "CloudMask": "cloud",
     "Compose": "compose",
     "ConvolveNoise": "convolve",
+    "Drifters": "drifters",
     "Observation": "operator",
     "ObservedGaps": "observed",
     "Operator": "operator",
     "PatchBand": "band",
+    "RadarSector": "radar",
     "RemovePixel": "pixels",
     "RemovePixelChannel": "pixels",
     "SparseSampling": "sampling",
+    "Stripes": "stripes",
+    "Swath": "swath",
     "Theta": "operator",
+    "Tracks": "tracks",
     "describe": "parse",
     "from_dict": "parse",
     "to_dict": "parse",

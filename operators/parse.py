@@ -9,11 +9,16 @@ from geogan.operators.choices import choice, matching, suggestion
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
+from geogan.operators.drifters import Drifters
 from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator
 from geogan.operators.pixels import RemovePixel, RemovePixelChannel
+from geogan.operators.radar import RadarSector
 from geogan.operators.sampling import SparseSampling
+from geogan.operators.stripes import Stripes
+from geogan.operators.swath import Swath
+from geogan.operators.tracks import Tracks
 
 OPERATORS: dict[str, type] = {
     "cloud_mask": CloudMask,
@@ -22,6 +27,11 @@ OPERATORS: dict[str, type] = {
     "remove_pixel_channel": RemovePixelChannel,
     "patch_band": PatchBand,
     "sparse_sampling": SparseSampling,
+    "drifters": Drifters,
+    "swath": Swath,
+    "tracks": Tracks,
+    "stripes": Stripes,
+    "radar_sector": RadarSector,
     "convolve_noise": ConvolveNoise,
 }
 """Operator classes by the name that users write."""

@@ -32,6 +32,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "remove_pixel_channel": {"p": 0.5},
     "patch_band": {"h": 5},
     "sparse_sampling": {"fraction": 0.4},
+    "drifters": {"fraction": 0.4},
+    "swath": {"width": 5, "gap": 5},
+    "tracks": {"spacing": 1, "repeat": 3, "satellites": 1},
+    "stripes": {"period": 6, "height": 3},
+    "radar_sector": {"sectors": 3, "width": 60},
     "convolve_noise": {"l": 3, "sigma": 0.3},
 }
 

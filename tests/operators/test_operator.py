@@ -173,6 +173,11 @@ def share_hidden(name: str) -> float:
         "remove_pixel_channel": lambda: operator.p,
         "patch_band": lambda: operator.h / 24,
         "sparse_sampling": lambda: 1 - operator.fraction,
+        "drifters": lambda: 1 - operator.fraction,
+        "swath": lambda: operator.gap / (operator.width + operator.gap),
+        "tracks": lambda: (1 - 1 / (operator.spacing * operator.repeat)) ** (2 * operator.satellites),
+        "stripes": lambda: operator.height / operator.period,
+        "radar_sector": lambda: 1 - (1 - operator.width / 360) ** operator.sectors,
         "convolve_noise": lambda: 0.0,
     }[name]()
 

@@ -1,0 +1,118 @@
+"""Swaths: an orbiting imager sees strips with gaps between them."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from geogan.operators.errors import InputError
+from geogan.operators.operator import Observation, Operator, Theta, dated_generator, masked
+from geogan.operators.parameters import check_parameters
+from geogan.operators.strips import lean, strip_turns
+
+
+@dataclass(frozen=True)
+class Swath(Operator):
+    """Observe parallel strips, as an orbiting imager or radiometer does.
+
+    Strips are straight; their position is random. With ``repeat`` they move by the same distance from each frame to the
+    next and are back after that many frames, as those of a repeat orbit; otherwise frames are independent.
+
+    Parameters
+    ----------
+    width : float
+        Width of a swath along a row, in cells.
+    gap : float
+        Width of the gap between two swaths along a row, in cells.
+    angle : float
+        Angle of the swaths from the columns, in degrees between -80 and 80.
+    repeat : float
+        Frames after which the swaths are back; 0: the position of each frame is random.
+
+    Raises
+    ------
+    InputError
+        If a width is not positive, the angle is out of its range, or ``repeat`` is negative.
+
+    Examples
+    --------
+    >>> import torch
+    >>> theta = Swath(width=3, gap=2, angle=0).sample((1, 1, 1, 1, 10), generator=torch.Generator().manual_seed(0))
+    >>> int(theta.sum())
+    6
+    """
+
+    width: float = 20.0
+    gap: float = 10.0
+    angle: float = 10.0
+    repeat: float = 0.0
+
+    # Whether frames go once round the globe: a property of the grid, not a parameter; see `around`.
+    is_periodic: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_parameters(self, "swath")
+        for name in ("width", "gap"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(
+                    f"{name} of swath must be more than 0, got {getattr(self, name)}; give a width in cells, such as 10"
+                )
+        if not -80 <= self.angle <= 80:
+            raise InputError(
+                f"angle of swath must lie between -80 and 80 degrees, got {self.angle}; give the angle of the "
+                "swaths from the columns, such as 10"
+            )
+        if not 0 <= self.repeat < float("inf"):
+            raise InputError(
+                f"repeat of swath must be 0 or more, got {self.repeat}; give the frames after which the swaths are "
+                "back, or 0 for independent frames"
+            )
+
+    def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
+        """Draw the swaths: a boolean tensor (B, T, 1, H, W), True where observed."""
+        batch, frames, _, height, width = shape
+        drawn = (batch, 1 if self.repeat else frames)
+        offset = torch.rand(drawn, generator=generator, device=generator.device, dtype=torch.float64)
+        if self.repeat:
+            offset = offset + torch.arange(frames, device=generator.device) / self.repeat
+        return self._seen((height, width), offset)
+
+    def apply(self, x: Tensor, theta: Theta) -> Observation:
+        """Return ``x`` within the swaths, 0 elsewhere; shapes (B, T, C, H, W)."""
+        assert isinstance(theta, Tensor)
+        return masked(x, theta)
+
+    def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
+        """Return the swaths of one date; with ``repeat`` they have moved on from those of the date before."""
+        generator = dated_generator(seed, *([] if self.repeat else [step]))
+        offset = torch.rand((1, 1), generator=generator, dtype=torch.float64)
+        return self._seen(size, offset + step / self.repeat if self.repeat else offset)
+
+    def around(self, is_periodic: bool) -> Self:
+        """Return the same swaths for frames that go once round the globe, where they meet at the seam, or do not."""
+        kind: Any = RoundSwath if is_periodic else Swath
+        return self if self.is_periodic == is_periodic else kind(**asdict(self))
+
+    def _seen(self, size: tuple[int, int], offset: Tensor) -> Tensor:
+        """Return the cells within swaths at some offsets (B, T), counted in swaths."""
+        pitch = self.width + self.gap
+        # At least one swath goes round.
+        columns = 1 / (min(pitch, size[1]) if self.is_periodic else pitch)
+        turns = strip_turns(
+            size, rows=lean(self.angle) / pitch, columns=columns, is_periodic=self.is_periodic, device=offset.device
+        )
+        return (turns + offset[:, :, None, None, None]) % 1 < self.width / pitch
+
+
+@dataclass(frozen=True)
+class RoundSwath(Swath):
+    """:class:`Swath` for frames whose last column is the neighbour of the first.
+
+    Examples
+    --------
+    >>> Swath(width=3, gap=2).around(True).around(False)
+    Swath(width=3, gap=2, angle=10.0, repeat=0.0)
+    """
+
+    is_periodic: ClassVar[bool] = True
