@@ -1,9 +1,10 @@
 """Cloud-shaped gaps: fractal random fields below a level that a random coverage sets."""
 
 import math
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,12 +13,20 @@ from scipy.special import betaincinv, ndtr, ndtri, owens_t
 from torch import Tensor
 
 from geogan.operators.errors import InputError
-from geogan.operators.fractal import correlation, fields, half_distance, white
+from geogan.operators.fractal import amplitudes, correlation, fields, half_distance, stretched_distance, white
 from geogan.operators.operator import Observation, Operator, Theta, dated_generator, masked
 from geogan.operators.parameters import check_parameters
 
 # Most cells that are read in fitting: parameters are then accurate to a few per cent, in about a second.
 _CELLS = 2**23
+# Frames from which the distribution of hidden shares is compared, at least; frames that are drawn for it; the
+# Kolmogorov-Smirnov distance, times the root of the number of frames, that chance exceeds once in 20; and spreads that
+# are tried where it is exceeded, over the largest.
+_LEAST_FRAMES, _SKIES, _CRITICAL, _SPREADS = 8, 256, 1.36, (0.25, 0.5, 0.65, 0.8, 0.9)
+# Random pairs of cells over which the variance of the hidden share of a frame is averaged.
+_PAIRS = 2**12
+# Largest aspect that is fitted, along rows or columns.
+_MOST_ASPECT = 10.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,9 @@ class CloudMask(Operator):
     slope : float, optional
         Exponent of the two-dimensional power spectrum of the field, in (2, 6]. Cloud edges are fractals with dimension
         3 - slope / 2 (at least 1): ragged for small values, smooth for large ones. Default without fitting: 3.
+    aspect : float, optional
+        Ratio of the length of clouds along a row to that along a column, in [0.05, 20]; ``scale`` is the geometric mean
+        of both. Default without fitting: 1.
 
     Raises
     ------
@@ -68,6 +80,7 @@ class CloudMask(Operator):
     scale: float | None = None
     persistence: float | None = None
     slope: float | None = None
+    aspect: float | None = None
 
     # Whether frames go once round the globe: a property of the grid, not a parameter; see `around`.
     is_periodic: ClassVar[bool] = False
@@ -103,6 +116,11 @@ class CloudMask(Operator):
                 f"slope of cloud_mask must lie in (2, 6], got {self.slope}; give 3 for ragged clouds or 4 "
                 "for smoother ones"
             )
+        if self.aspect is not None and not 0.05 <= self.aspect <= 20:
+            raise InputError(
+                f"aspect of cloud_mask must lie between 0.05 and 20, got {self.aspect}; give the length of clouds "
+                "along rows over that along columns, such as 2"
+            )
 
     @property
     def with_defaults(self) -> Self:
@@ -111,7 +129,7 @@ class CloudMask(Operator):
         Examples
         --------
         >>> CloudMask(scale=20).with_defaults
-        CloudMask(coverage=0.5, spread=0.2, scale=20, persistence=0.0, slope=3.0)
+        CloudMask(coverage=0.5, spread=0.2, scale=20, persistence=0.0, slope=3.0, aspect=1.0)
         """
         coverage = 0.5 if self.coverage is None else self.coverage
         return replace(
@@ -121,6 +139,7 @@ class CloudMask(Operator):
             scale=12.0 if self.scale is None else self.scale,
             persistence=0.0 if self.persistence is None else self.persistence,
             slope=3.0 if self.slope is None else self.slope,
+            aspect=1.0 if self.aspect is None else self.aspect,
         )
 
     def fitted(self, observed: np.ndarray, domain: np.ndarray, *, seed: int = 0) -> Self:
@@ -130,9 +149,10 @@ class CloudMask(Operator):
         and nothing can be learned from them. Frames without any gap stay in, since clear skies belong to the
         distribution.
 
-        The coverage is the mean over frames. Spread, scale and slope are a least-squares fit of two statistics: the
-        share of pairs of cells of which one is hidden (at distances from one cell to half a frame), and the standard
-        deviation of the hidden shares of frames of this size and shape. Frames need not be large compared with clouds.
+        The coverage is the mean over frames. Spread, scale, slope and aspect are a least-squares fit of two statistics:
+        the share of pairs of cells of which one is hidden (at distances from one cell to half a frame, along rows and
+        columns), and the standard deviation of the hidden shares of frames of this size and shape. Frames need not be
+        large compared with clouds.
         The persistence is fitted to the covariance of consecutive frames; it is 0 unless that covariance is
         significant.
 
@@ -155,7 +175,7 @@ class CloudMask(Operator):
         InputError
             If the domain has no gap that all channels share, or no observation.
         """
-        if None not in (self.coverage, self.spread, self.scale, self.persistence, self.slope):
+        if None not in astuple(self):
             return self
         observed, domain = np.asarray(observed, dtype=bool), np.asarray(domain, dtype=bool)
         if observed.ndim == 4:
@@ -175,58 +195,56 @@ class CloudMask(Operator):
         mean = min(max(mean, 1e-4), 1 - 1e-4)
         # Raises InputError if the given spread is too large for the estimated coverage.
         replace(self, coverage=mean)
-        spread, scale, slope = self._shape(hidden, domain, mean)
+        shape = self._shape(hidden, domain, mean)
         # Estimates are rounded because describe() writes them and more digits would not be significant.
         fitted = replace(
             self,
             coverage=round(mean, 4) if self.coverage is None else self.coverage,
-            spread=round(spread, 4) if self.spread is None else self.spread,
-            scale=round(scale, 2) if self.scale is None else self.scale,
-            slope=round(slope, 2) if self.slope is None else self.slope,
+            spread=round(shape.spread, 4) if self.spread is None else self.spread,
+            scale=round(shape.scale, 2) if self.scale is None else self.scale,
+            slope=round(shape.slope, 2) if self.slope is None else self.slope,
+            aspect=round(shape.aspect, 2) if self.aspect is None else self.aspect,
         )
         if self.persistence is not None:
             return fitted
-        return replace(fitted, persistence=round(_persistence(dates, hidden[:, domain], mean, spread), 4))
+        return replace(fitted, persistence=round(_persistence(dates, hidden[:, domain], mean, shape.spread), 4))
 
-    def _shape(self, hidden: np.ndarray, domain: np.ndarray, mean: float) -> tuple[float, float, float]:
-        """Estimate spread, scale and slope from the share of differing pairs as a function of their distance."""
-        lags, differing = _variogram(hidden, domain, is_periodic=self.is_periodic)
-        distances = _distances(domain, is_periodic=self.is_periodic)
-        scatter = float(hidden[:, domain].mean(axis=1).std(ddof=1)) if len(hidden) > 1 else None
-        widest = max(hidden.shape[1:])
-        # Start and bounds of the free parameters. The spread stays below its limit, at which the Beta distribution
-        # degenerates; clouds much larger than the frame cannot be distinguished from each other.
+    def _shape(self, hidden: np.ndarray, domain: np.ndarray, mean: float) -> "_Shape":
+        """Estimate the shape of clouds.
+
+        The least-squares fit hardly distinguishes a few large clouds from a coverage that changes between frames. If
+        the hidden shares of drawn frames do not have the distribution of the real ones, the spread is chosen by that
+        distribution.
+        """
+        fit = _fit_of(hidden, domain, mean, is_periodic=self.is_periodic)
+        given = {name: getattr(self, name) for name in _Shape._fields}
+        best, misfit = fit(given)
+        if self.spread is not None or len(hidden) < _LEAST_FRAMES:
+            return best
+        shares = hidden[:, domain].mean(axis=1)
+        critical = _CRITICAL * math.sqrt(1 / len(shares) + 1 / _SKIES)
+        distance = self._distance(best, mean, domain, shares)
+        if distance <= critical:
+            return best
         limit = 0.98 * math.sqrt(mean * (1 - mean))
-        given = {"spread": self.spread, "scale": self.scale, "slope": self.slope}
-        ranges = {
-            "spread": (0.4 * limit, 0.0, limit),
-            "scale": (max(1.0, widest / 10), 0.3, 4.0 * widest + 1.0),
-            "slope": (3.0, 2.2, 5.0),
-        }
-        free = {name: bounds for name, bounds in ranges.items() if given[name] is None}
+        for fraction in _SPREADS:
+            shape, own_misfit = fit(given | {"spread": fraction * limit})
+            own_distance = self._distance(shape, mean, domain, shares)
+            if own_distance + own_misfit < distance + misfit:
+                best, distance, misfit = shape, own_distance, own_misfit
+        return best
 
-        def merged(values: np.ndarray) -> tuple[float, float, float]:
-            parameters = given | dict(zip(free, values.tolist(), strict=True))
-            return parameters["spread"], parameters["scale"], parameters["slope"]
-
-        def misfit(values: np.ndarray) -> np.ndarray:
-            spread, scale, slope = merged(values)
-            unit = half_distance(slope) / scale
-            expected = _differing(correlation(lags * unit, slope=slope), mean, spread)
-            # Weights: pairs at short distances differ rarely, but determine the shape of cloud edges.
-            misfits = (expected - differing) / np.sqrt(differing + 1e-3)
-            if scatter is None:
-                return misfits
-            # The variance of a mean is the mean covariance of all pairs.
-            variance = (
-                mean * (1 - mean) - _differing(correlation(distances * unit, slope=slope), mean, spread).mean() / 2
-            )
-            return np.append(misfits, 3 * (math.sqrt(max(variance, 0.0)) - scatter))
-
-        if not free:
-            return merged(np.empty(0))
-        start, low, high = np.array(list(free.values())).T
-        return merged(least_squares(misfit, start, bounds=(low, high), x_scale=start).x)
+    def _distance(self, shape: "_Shape", mean: float, domain: np.ndarray, shares: np.ndarray) -> float:
+        """Return the Kolmogorov-Smirnov distance of hidden shares of a domain (H, W) from those of drawn frames."""
+        clouds = replace(self, coverage=mean, persistence=0.0, **shape._asdict())
+        # A fixed seed, since this is a numerical integration.
+        generator = torch.Generator().manual_seed(0)
+        drawn = clouds.sample((_SKIES, 1, 1, *domain.shape), generator=generator)
+        assert isinstance(drawn, Tensor)
+        hidden = ~drawn[:, 0, 0].numpy()[:, domain]
+        # Frames without an observation are left out of both.
+        simulated = hidden.mean(axis=1)
+        return _largest_difference(shares, simulated[simulated < 1])
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
         """Draw skies: a boolean tensor (B, T, 1, H, W), True where observed.
@@ -237,7 +255,9 @@ class CloudMask(Operator):
         clouds = self.with_defaults
         count = batch * frames
         # Real and imaginary part are two frames, which halves the noise and the transforms.
-        field = clouds._fields(clouds._white((count + 1) // 2, (height, width), generator=generator), (height, width))
+        spectrum = clouds._spectrum((height, width))
+        noise = white((count + 1) // 2, spectrum, generator=generator)
+        field = fields(noise, spectrum, size=(height, width))
         field = torch.cat([field.real, field.imag])[:count].reshape(batch, frames, height, width)
         sky = torch.randn((batch, frames), generator=generator, device=generator.device)
         memory = clouds._memory
@@ -262,12 +282,12 @@ class CloudMask(Operator):
         if not clouds.persistence:
             return self.sample((1, 1, channels, *size), generator=dated_generator(seed, step))
         weights = _ages(step, clouds.persistence)
-        noise, sky = torch.zeros(()), torch.zeros((1, 1))
+        noise, sky, spectrum = torch.zeros(()), torch.zeros((1, 1)), clouds._spectrum(size)
         for frame, weight in weights.items():
             generator = dated_generator(seed, frame)
             sky = sky + weight * torch.randn((1, 1), generator=generator)
-            noise = noise + weight * clouds._white(1, size, generator=generator)
-        field = clouds._fields(noise, size).real
+            noise = noise + weight * white(1, spectrum, generator=generator)
+        field = fields(noise, spectrum, size=size).real
         return (field >= clouds._level(sky)[..., None])[:, None, None]
 
     def around(self, is_periodic: bool) -> Self:
@@ -275,20 +295,13 @@ class CloudMask(Operator):
         kind: Any = RoundCloudMask if is_periodic else CloudMask
         return self if self.is_periodic == is_periodic else kind(**asdict(self))
 
-    def _white(self, count: int, size: tuple[int, int], *, generator: torch.Generator) -> Tensor:
-        length, slope = self._spectrum
-        return white(count, size, length=length, slope=slope, generator=generator, is_periodic=self.is_periodic)
-
-    def _fields(self, noise: Tensor, size: tuple[int, int]) -> Tensor:
-        length, slope = self._spectrum
-        return fields(noise, size=size, length=length, slope=slope, is_periodic=self.is_periodic)
-
-    @property
-    def _spectrum(self) -> tuple[float, float]:
-        """Correlation length (in cells) and slope of the field."""
+    def _spectrum(self, size: tuple[int, int]) -> Tensor:
+        """Return the amplitudes of the waves of the field, which has no parameter of None."""
         assert self.scale is not None
         assert self.slope is not None
-        return self.scale / half_distance(self.slope), self.slope
+        assert self.aspect is not None
+        length = self.scale / half_distance(self.slope)
+        return amplitudes(size, length=length, slope=self.slope, aspect=self.aspect, is_periodic=self.is_periodic)
 
     @property
     def _memory(self) -> float:
@@ -305,6 +318,65 @@ class CloudMask(Operator):
         return torch.lerp(table[index], table[index + 1], position - index)
 
 
+class _Shape(NamedTuple):
+    """Parameters of clouds that are fitted together."""
+
+    spread: float
+    scale: float
+    slope: float
+    aspect: float
+
+    def differing(self, lags: np.ndarray, mean: float) -> np.ndarray:
+        """Return the expected share of pairs at displacements (L, 2) of which one is hidden, (L,)."""
+        distance = stretched_distance(lags[:, 0], lags[:, 1], aspect=self.aspect)
+        rho = correlation(distance * half_distance(self.slope) / self.scale, slope=self.slope)
+        return _differing(rho, mean, self.spread)
+
+
+def _fit_of(
+    hidden: np.ndarray, domain: np.ndarray, mean: float, *, is_periodic: bool
+) -> Callable[[dict[str, float | None]], tuple[_Shape, float]]:
+    """Return a function that fits the parameters of a shape that are None, and returns the root-mean-square misfit."""
+    lags, differing = _variogram(hidden, domain, is_periodic=is_periodic)
+    displacements = _displacements(domain, is_periodic=is_periodic)
+    scatter = float(hidden[:, domain].mean(axis=1).std(ddof=1)) if len(hidden) > 1 else None
+    widest = max(hidden.shape[1:])
+    # Start and bounds of the free parameters. The spread stays below its limit, at which the Beta distribution
+    # degenerates; clouds much larger than the frame cannot be distinguished from each other.
+    limit = 0.98 * math.sqrt(mean * (1 - mean))
+    ranges = {
+        "spread": (0.4 * limit, 0.0, limit),
+        "scale": (max(1.0, widest / 10), 0.3, 4.0 * widest + 1.0),
+        "slope": (3.0, 2.2, 5.0),
+        "aspect": (1.0, 1 / _MOST_ASPECT, _MOST_ASPECT),
+    }
+
+    def misfits(shape: _Shape) -> np.ndarray:
+        # Weights: pairs at short distances differ rarely, but determine the shape of cloud edges.
+        misfits = (shape.differing(lags, mean) - differing) / np.sqrt(differing + 1e-3)
+        if scatter is None:
+            return misfits
+        # The variance of a mean is the mean covariance of all pairs.
+        variance = mean * (1 - mean) - shape.differing(displacements, mean).mean() / 2
+        return np.append(misfits, 3 * (math.sqrt(max(variance, 0.0)) - scatter))
+
+    def fit(given: dict[str, float | None]) -> tuple[_Shape, float]:
+        free = {name: bounds for name, bounds in ranges.items() if given[name] is None}
+
+        def shape_of(values: np.ndarray) -> _Shape:
+            return _Shape(**given | dict(zip(free, values.tolist(), strict=True)))
+
+        shape = shape_of(np.empty(0)) if not free else None
+        if shape is None:
+            start, low, high = np.array(list(free.values())).T
+            shape = shape_of(
+                least_squares(lambda values: misfits(shape_of(values)), start, bounds=(low, high), x_scale=start).x
+            )
+        return shape, float(np.sqrt(np.mean(misfits(shape) ** 2)))
+
+    return fit
+
+
 @dataclass(frozen=True)
 class RoundCloudMask(CloudMask):
     """:class:`CloudMask` for frames whose last column is the neighbour of the first.
@@ -312,10 +384,25 @@ class RoundCloudMask(CloudMask):
     Examples
     --------
     >>> CloudMask(scale=5).around(True).around(False)
-    CloudMask(coverage=None, spread=None, scale=5, persistence=None, slope=None)
+    CloudMask(coverage=None, spread=None, scale=5, persistence=None, slope=None, aspect=None)
     """
 
     is_periodic: ClassVar[bool] = True
+
+
+def _largest_difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the largest difference of two empirical distributions (Kolmogorov-Smirnov).
+
+    Examples
+    --------
+    >>> _largest_difference(np.array([0.0, 1.0]), np.array([1.0, 2.0]))
+    0.5
+    """
+    if not len(first) or not len(second):
+        return 1.0
+    values = np.concatenate([first, second])
+    ranks = (np.searchsorted(np.sort(sample), values, side="right") / len(sample) for sample in (first, second))
+    return float(np.abs(np.subtract(*ranks)).max())
 
 
 def _levels(probability: np.ndarray, coverage: float, spread: float) -> np.ndarray:
@@ -387,8 +474,8 @@ def _informative(observed: np.ndarray, domain: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _variogram(hidden: np.ndarray, domain: np.ndarray, *, is_periodic: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share of pairs of domain cells of which one is hidden, at lags along rows and columns."""
-    total: dict[int, np.ndarray] = {}
+    """Return displacements (L, 2) along rows and columns, and the share of pairs of which one is hidden, (L,)."""
+    lags, shares = [], []
     for axis in (0, 1):
         side = domain.shape[axis]
         for lag in np.unique(np.geomspace(1, max(1, side // 2), 14).astype(int)):
@@ -399,33 +486,33 @@ def _variogram(hidden: np.ndarray, domain: np.ndarray, *, is_periodic: bool = Fa
             pairs = np.logical_and(*(domain[shift] if axis == 0 else domain[:, shift] for shift in shifts))
             if is_periodic and axis == 1:
                 pairs, first, second = domain & np.roll(domain, -lag, 1), hidden, np.roll(hidden, -lag, 2)
-            differ = int(((first != second) & pairs).sum())
-            total[int(lag)] = total.get(int(lag), np.zeros(2)) + [differ, len(hidden) * int(pairs.sum())]
-    lags = np.array(sorted(lag for lag, (_, pairs) in total.items() if pairs > 0))
-    if not len(lags):
+            if pairs.any():
+                lags.append((lag, 0) if axis == 0 else (0, lag))
+                shares.append(((first != second) & pairs).sum() / (len(hidden) * pairs.sum()))
+    if not lags:
         raise InputError(
             "cloud_mask needs neighbouring cells to find the size of the clouds, but the domain has none; "
             "give scale, such as cloud_mask:scale=12"
         )
-    return lags, np.array([total[lag][0] / total[lag][1] for lag in lags])
+    return np.array(lags), np.array(shares)
 
 
-def _distances(domain: np.ndarray, *, is_periodic: bool = False) -> np.ndarray:
-    """Return 64 quantiles of the distance, in cells, between two random cells of the domain.
+def _displacements(domain: np.ndarray, *, is_periodic: bool = False) -> np.ndarray:
+    """Return displacements, in rows and columns, between random cells of the domain, (N, 2).
 
     Examples
     --------
-    >>> float(_distances(np.ones((1, 2), dtype=bool)).mean())
-    0.5
+    >>> sorted(set(_displacements(np.ones((1, 2), dtype=bool))[:, 1].tolist()))
+    [-1, 0, 1]
     """
     cells = np.argwhere(domain)
     # A fixed seed, since this is a numerical integration.
-    first, second = np.random.default_rng(0).integers(len(cells), size=(2, 2**14))
-    down, across = np.abs(cells[first] - cells[second]).T
+    first, second = np.random.default_rng(0).integers(len(cells), size=(2, _PAIRS))
+    lags = cells[first] - cells[second]
     if is_periodic:
-        across = np.minimum(across, domain.shape[1] - across)
-    distances = np.hypot(down, across)
-    return np.quantile(distances, (np.arange(64) + 0.5) / 64)
+        half = domain.shape[1] // 2
+        lags[:, 1] = (lags[:, 1] + half) % domain.shape[1] - half
+    return lags
 
 
 def _differing(rho: np.ndarray, coverage: float, spread: float) -> np.ndarray:

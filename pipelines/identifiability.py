@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geogan.archive import check_field
-from geogan.fields.domains import known_domain, named_domain
-from geogan.fields.field import Field
 from geogan.files.places import check_apart
 from geogan.files.user_path import Data
 from geogan.gaps import SAME, Identifiability
 from geogan.gaps import identifiability as look
-from geogan.io import Reading, find_domain, open_masks, open_source
+from geogan.io import Reading, open_source
+from geogan.pipelines.domain_of import domain_of
 from geogan.plotting import figure_path, plot_identifiability
 
 if TYPE_CHECKING:
@@ -73,7 +71,7 @@ def identifiability(
     reading = Reading.of(group, dims, where)
     source = open_source(data, variable=variable, time=time, reading=reading)
     field = source.field
-    cells = _domain(data, field, domain, source.reading)
+    cells = domain_of(data, source, domain)
 
     def message(sentence: str) -> None:
         if console is not None:
@@ -87,18 +85,6 @@ def identifiability(
     if console is not None:
         _print(found, console)
     return found.plain()
-
-
-def _domain(data: Data, field: Field, domain: str | None, reading: Reading) -> Any:
-    """Return the cells of the domain that is named, or that a training would choose, (H, W)."""
-    chosen = None
-    if domain is not None:
-        chosen = named_domain(field, find_domain(data, domain, field, reading=reading))
-    survey = check_field(field, within=None if chosen is None else chosen.cells)
-    if chosen is None:
-        masks = open_masks(data, field, reading=reading) if domain is None and not field.axes.independent else domain
-        chosen = known_domain(field, masks, survey.domain, is_scene=len(survey.seen_share) == 1)
-    return chosen.cells
 
 
 def _print(found: Identifiability, console: "Console") -> None:

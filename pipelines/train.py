@@ -33,6 +33,9 @@ from geogan.reconstructor import Reconstructor
 from geogan.settings import DataConfig, Settings
 from geogan.training import Checkpoint, RunLog, saved_step, settings_json
 
+# The operator that stands for the one whose gaps look most like the real ones.
+AUTO = "auto"
+
 
 def train(
     data: DataConfig,
@@ -91,11 +94,28 @@ def train(
             ways=f"resume it with --resume {out}, replace it with --overwrite, or give another --out",
             other="--out",
         )
-    reconstructor = Reconstructor(**vars(settings or Settings()), device=device)
+    settings = settings or Settings()
+    if settings.operator in (AUTO, [AUTO], (AUTO,)):
+        settings = replace(settings, operator=_fitting_operator(data, settings, console))
+    reconstructor = Reconstructor(**vars(settings), device=device)
     opened = open_inputs(data, reconstructor.settings, dates=None, begins=True)
     return _fit(
         reconstructor, opened, Checkpoint(out, every=save_every, overwrite=overwrite), is_new=True, console=console
     )
+
+
+def _fitting_operator(data: DataConfig, settings: Settings, console: Console | None) -> str:
+    """Return the operator whose gaps look most like those of the data; every process finds the same."""
+    from geogan.pipelines.operators import GapSource, chosen_operator
+
+    named = {each.name: getattr(data, each.name) for each in fields(GapSource)}
+
+    def message(sentence: str) -> None:
+        if console is not None and Ranks.here().first:
+            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+    field, domain = GapSource(**named).open(list(data.data))
+    return chosen_operator(field, domain, seed=settings.seed, message=message)
 
 
 def resume(

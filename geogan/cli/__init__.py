@@ -18,6 +18,7 @@ from geogan.cli.fill import fill
 from geogan.cli.group import Verbs
 from geogan.cli.identifiability import identifiability
 from geogan.cli.info import info
+from geogan.cli.operators import operators
 from geogan.cli.plot import plot
 from geogan.cli.table1 import table1
 from geogan.cli.train import train
@@ -54,6 +55,7 @@ def geogan(
 
 for verb in (train, fill, evaluate, corrupt, plot, info, identifiability, table1, demo):
     app.command()(verb)
+app.add_typer(operators, name="operators")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

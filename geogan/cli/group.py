@@ -25,8 +25,8 @@ class Verbs(TyperGroup):
     def get_command(self, ctx: Any, name: str) -> Any:
         """Return a verb whose options refuse empty texts and numbers in other digits than 0 to 9."""
         command = super().get_command(ctx, name)
-        if command is None:
-            return None
+        if command is None or isinstance(command, TyperGroup):
+            return command
         types = get_type_hints(inspect.unwrap(command.callback))  # type: ignore[arg-type]
         for parameter in command.params:
             kind = types.get(str(parameter.name))

@@ -1,7 +1,22 @@
-"""The gaps of an archive: which cells are observed together, and whether gaps depend on the field."""
+"""The gaps of an archive: what they leave unknown, whether they depend on the field, which operator draws such gaps."""
 
 from geogan.gaps.dependence import compare_beside_gaps
 from geogan.gaps.identifiability import QUICK, SAME, Identifiability, identifiability
+from geogan.gaps.mask_statistics import LAGS
+from geogan.gaps.operator_fit import CANDIDATES, OperatorFit, fit_operators
 from geogan.gaps.packed import Packing
+from geogan.gaps.samples import gap_samples
 
-__all__ = ["QUICK", "SAME", "Identifiability", "Packing", "compare_beside_gaps", "identifiability"]
+__all__ = [
+    "CANDIDATES",
+    "LAGS",
+    "QUICK",
+    "SAME",
+    "Identifiability",
+    "OperatorFit",
+    "Packing",
+    "compare_beside_gaps",
+    "fit_operators",
+    "gap_samples",
+    "identifiability",
+]

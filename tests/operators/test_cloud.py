@@ -9,7 +9,7 @@ import torch
 
 from geogan.operators.cloud import CloudMask
 from geogan.operators.errors import InputError
-from geogan.operators.fractal import correlation, fields, half_distance, white
+from geogan.operators.fractal import amplitudes, correlation, fields, half_distance, white
 
 
 def draw(operator: CloudMask, *shape: int, seed: int = 0) -> np.ndarray:
@@ -26,17 +26,21 @@ def together(a: np.ndarray, b: np.ndarray, mean: float) -> float:
 
 
 @pytest.mark.parametrize("slope", [2.5, 3.0, 4.0])
-@pytest.mark.parametrize("length", [3.0, 15.0, 60.0])
-def test_fields_have_the_correlation_asked_for(slope, length):
+@pytest.mark.parametrize(("length", "aspect"), [(3.0, 1.0), (15.0, 1.0), (60.0, 1.0), (6.0, 4.0), (6.0, 0.25)])
+def test_fields_have_the_correlation_asked_for(slope, length, aspect):
     size = (24, 40)
-    noise = white(1500, size, length=length, slope=slope, generator=torch.Generator().manual_seed(0))
-    drawn = fields(noise, size=size, length=length, slope=slope)
+    spectrum = amplitudes(size, length=length, slope=slope, aspect=aspect)
+    noise = white(1500, spectrum, generator=torch.Generator().manual_seed(0))
+    drawn = fields(noise, spectrum, size=size)
     field = torch.cat([drawn.real, drawn.imag]).numpy()
     assert field.var() == pytest.approx(1, abs=0.1)
     # Both across the frame and from one edge to the other: nothing wraps round.
     for lag in (1, 5, 20, 39):
         found = (field[..., lag:] * field[..., : 40 - lag]).mean()
-        assert found == pytest.approx(float(correlation(np.array(lag / length), slope=slope)), abs=0.08)
+        assert found == pytest.approx(float(correlation(np.array(lag / length / aspect**0.5), slope=slope)), abs=0.08)
+    for lag in (1, 5, 20):
+        found = (field[:, lag:] * field[:, : 24 - lag]).mean()
+        assert found == pytest.approx(float(correlation(np.array(lag / length * aspect**0.5), slope=slope)), abs=0.08)
     assert abs((drawn.real * drawn.imag).mean()) < 0.05
 
 
@@ -94,6 +98,8 @@ def test_overcast_days_follow_overcast_days():
         CloudMask(coverage=0.5, spread=0.2, scale=6.0, persistence=0.0, slope=3.0),
         CloudMask(coverage=0.4, spread=0.15, scale=8.0, persistence=2.0, slope=3.5),
         CloudMask(coverage=0.3, spread=0.25, scale=5.0, persistence=1.0, slope=4.0),
+        CloudMask(coverage=0.5, spread=0.1, scale=6.0, persistence=0.0, slope=3.0, aspect=2.5),
+        CloudMask(coverage=0.5, spread=0.1, scale=6.0, persistence=0.0, slope=3.0, aspect=0.4),
     ],
     ids=str,
 )
@@ -101,10 +107,22 @@ def test_fitting_recovers_the_law(truth):
     hidden = draw(truth, 6, 64, 80, 96).reshape(-1, 80, 96)
     domain = np.ones((80, 96), dtype=bool)
     domain[:30, :40] = False
-    found = CloudMask().fitted(~hidden & domain, domain)
-    for name in ("coverage", "spread", "scale", "slope"):
+    found, truth = CloudMask().fitted(~hidden & domain, domain), truth.with_defaults
+    for name in ("coverage", "spread", "scale", "slope", "aspect"):
         assert getattr(found, name) == pytest.approx(getattr(truth, name), rel=0.2), name
     assert found.persistence == pytest.approx(truth.persistence, rel=0.2, abs=0.01)
+
+
+def test_a_record_of_clear_and_overcast_frames_has_a_large_spread():
+    """Frames that are mostly clear or mostly hidden have the mean and the variogram of frames with large clouds."""
+    truth = CloudMask(coverage=0.25, spread=0.33, scale=4.0, persistence=0.0, slope=4.0)
+    hidden = draw(truth, 150, 1, 32, 32)[:, 0]
+    hidden = hidden[~hidden.all(axis=(1, 2))]
+    domain = np.ones((32, 32), dtype=bool)
+    again = draw(CloudMask(persistence=0.0).fitted(~hidden, domain), 150, 1, 32, 32)[:, 0]
+    again = again[~again.all(axis=(1, 2))]
+    quantiles = [np.quantile(masks.mean(axis=(1, 2)), (0.25, 0.5, 0.75)) for masks in (hidden, again)]
+    np.testing.assert_allclose(*quantiles, atol=0.12)
 
 
 def test_fitting_keeps_what_is_given():
@@ -182,7 +200,7 @@ def test_impossible_parameters(parameters, message):
 def test_defaults_suit_any_coverage():
     for coverage in (0.01, 0.5, 0.99):
         CloudMask(coverage=coverage).with_defaults  # noqa: B018
-    assert CloudMask().with_defaults == CloudMask(coverage=0.5, spread=0.2, scale=12, persistence=0, slope=3)
+    assert CloudMask().with_defaults == CloudMask(coverage=0.5, spread=0.2, scale=12, persistence=0, slope=3, aspect=1)
 
 
 def test_dated_skies_obey_the_same_law():

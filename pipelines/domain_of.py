@@ -1,0 +1,35 @@
+"""The domain of a field of which nothing is trained: the one that is named, or that a training would choose."""
+
+import numpy as np
+
+from geogan.archive import check_field
+from geogan.fields.domains import known_domain, named_domain
+from geogan.files.user_path import Data
+from geogan.io import Source, find_domain, open_masks
+
+
+def domain_of(data: Data, source: Source, domain: str | None) -> np.ndarray:
+    """Return the cells of the domain, (H, W); the field is read once.
+
+    Parameters
+    ----------
+    data : str, Path or a sequence of them
+    source : Source
+        The open data.
+    domain : str, optional
+        As in `geogan.io.find_domain`; by default the domain that a training would choose.
+
+    Raises
+    ------
+    InputError
+        If the domain does not exist, or the field could not be filled.
+    """
+    field, reading = source.field, source.reading
+    chosen = None
+    if domain is not None:
+        chosen = named_domain(field, find_domain(data, domain, field, reading=reading))
+    survey = check_field(field, within=None if chosen is None else chosen.cells)
+    if chosen is None:
+        masks = open_masks(data, field, reading=reading) if domain is None and not field.axes.independent else domain
+        chosen = known_domain(field, masks, survey.domain, is_scene=len(survey.seen_share) == 1)
+    return chosen.cells
