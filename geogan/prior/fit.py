@@ -401,7 +401,10 @@ def fit_prior(
     fitted, rival = space.prior(best.point), space.prior(other.point)
     if math.log(hidden_error(rival, films) + 1e-9) < math.log(hidden_error(fitted, films) + 1e-9) - OVERRULED:
         fitted = space.prior(_settled(space, drawing, blocks, other, evaluations).point)
-    return fit_brief(fitted, space.prior(smooth.point), partial(_errors, films=films)) if has_time else fitted
+    # A field that drifts takes longer to solve, and on few data is compared with one that stands still.
+    if not has_time or fitted.is_moving:
+        return fitted
+    return fit_brief(fitted, space.prior(smooth.point), partial(_errors, films=films))
 
 
 class _Drawing:
