@@ -39,11 +39,13 @@ from torch import Tensor
 
 from geogan.fields.trust import trust
 from geogan.operators.errors import InputError
-from geogan.prior import multigrid
+from geogan.prior import lattice, multigrid
 from geogan.prior.motion import Drift, MovingGrid, Stretch, stretches
 
 # Noise from which a tolerance is used as it is, and the smallest factor that it is multiplied by for less noise.
 EASY_NOISE, LEAST_ACCURACY = 0.05, 0.05
+# Parameters of the covariance in space.
+SHAPE_PARAMETERS = ("length", "aspect", "detail", "tilt")
 # Persistence in days of a field that is independent from date to date.
 ONE_DATE = 1e-9
 
@@ -450,6 +452,14 @@ class GaussianPrior:
             length=self.length,
             is_periodic=self.is_periodic,
         )
+
+    def correlation_along(self, axis: int, count: int) -> np.ndarray:
+        """Return the correlation at lags of 0, 1, 2, ... cells along rows (0) or columns (1), shape (N,)."""
+        lags, zero = torch.arange(float(count), dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
+        parameters = {name: torch.tensor(float(getattr(self, name)), dtype=torch.float64) for name in SHAPE_PARAMETERS}
+        at = (lags, zero) if axis == 0 else (zero, lags)
+        found = lattice.covariance(*at, **parameters)
+        return (found / found[0]).numpy()
 
     def covariance(self, domain: Tensor) -> Tensor:
         """Return the covariance in space as a dense matrix in float64, for small grids.

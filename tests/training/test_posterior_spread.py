@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from geogan.fields.field import Field
 from geogan.model import prepare_archive
 from geogan.prior import GaussianPrior
 from geogan.training import posterior_spread
-from geogan.training.posterior_spread import posterior_variances
+from geogan.training.posterior_spread import edge_variance, posterior_variances
 
 
 def test_cells_beside_a_cut_are_left_out(model, gappy, monkeypatch):
@@ -31,3 +32,9 @@ def test_cells_beside_a_cut_are_left_out(model, gappy, monkeypatch):
     inner = mean()
     assert inner < 0.97 * cut
     assert inner == pytest.approx(whole, rel=0.15)
+
+
+@pytest.mark.parametrize("prior", [GaussianPrior(length=10.0), GaussianPrior(length=30.0, detail=0.2, aspect=1.5)])
+def test_the_variance_at_edges_is_that_of_the_covariance(prior):
+    exact = np.diag(prior.covariance(torch.ones(36, 40)).numpy()).reshape(36, 40)
+    np.testing.assert_allclose(edge_variance(prior, np.ones((36, 40), bool)), exact, rtol=0.1)
