@@ -54,7 +54,8 @@ def plot_masks(rows: Mapping[str, np.ndarray], domain: np.ndarray, path: str | P
                 )
             for ax in row[len(masks) :]:
                 ax.set_visible(False)
-            row[0].set_title(name, loc="left", fontsize="small")
+            # A long name must not widen the first column.
+            row[0].set_title(name, loc="left", fontsize="small").set_in_layout(False)
         words = ("gap", "observed", "outside the domain")
         shown = words if not domain.all() else words[:2]
         handles = [Patch(facecolor=colour, edgecolor="0.5", label=word) for colour, word in zip(_COLOURS, shown)]
