@@ -42,6 +42,8 @@ def plot_masks(rows: Mapping[str, np.ndarray], domain: np.ndarray, path: str | P
     side = 2.4
     size = (columns * side, len(rows) * side * min(1.6, max(0.5, height / width)) + 0.9)
     figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout="constrained")
+    # Room for the names, which the layout does not see.
+    figure.get_layout_engine().set(h_pad=0.15)
     colours = ListedColormap(_COLOURS)
     try:
         for row, (name, masks) in zip(axes, rows.items(), strict=True):
@@ -55,7 +57,8 @@ def plot_masks(rows: Mapping[str, np.ndarray], domain: np.ndarray, path: str | P
             for ax in row[len(masks) :]:
                 ax.set_visible(False)
             # A long name must not widen the first column.
-            row[0].set_title(name, loc="left", fontsize="small").set_in_layout(False)
+            title = row[0].text(0, 1.03, name, transform=row[0].transAxes, fontsize="small")
+            title.set_in_layout(False)
         words = ("gap", "observed", "outside the domain")
         shown = words if not domain.all() else words[:2]
         handles = [Patch(facecolor=colour, edgecolor="0.5", label=word) for colour, word in zip(_COLOURS, shown)]
