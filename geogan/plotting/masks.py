@@ -34,6 +34,7 @@ def plot_masks(rows: Mapping[str, np.ndarray], domain: np.ndarray, path: str | P
     """
     import matplotlib.pyplot as plt
     from matplotlib.colors import ListedColormap
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.patches import Patch
 
     target = figure_path(path)
@@ -41,9 +42,9 @@ def plot_masks(rows: Mapping[str, np.ndarray], domain: np.ndarray, path: str | P
     height, width = domain.shape
     side = 2.4
     size = (columns * side, len(rows) * side * min(1.6, max(0.5, height / width)) + 0.9)
-    figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout="constrained")
     # Room for the names, which the layout does not see.
-    figure.get_layout_engine().set(h_pad=0.15)
+    layout = ConstrainedLayoutEngine(h_pad=0.15)
+    figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout=layout)
     colours = ListedColormap(_COLOURS)
     try:
         for row, (name, masks) in zip(axes, rows.items(), strict=True):
