@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from geogan.fields.circle import columns
@@ -18,6 +19,8 @@ from geogan.prior.local import Prior
 
 # Dates from which a local prior is estimated, and how many of them follow each other.
 DATES, RUN = 400, 8
+# Values that are read at a time.
+READ_VALUES = 16_000_000
 
 
 def fit_covariance(
@@ -60,12 +63,14 @@ def fit_covariance(
     if cells <= ArchivePrior.largest_worth:
         if not (has_whole_grid and ArchivePrior.is_worth_fitting(cells, dates)):
             return markov
-        sample = _sample(read, np.arange(dates), films, film_dates)
-        return fit_archive_prior(markov, films, sample.values * sample.mask, sample.mask, sample.kept, sample.domain)
+        sample = _sample(read, np.arange(dates), films, film_dates, dates)
+        mask, kept = (part.to(sample.values) for part in (sample.mask, sample.kept))
+        return fit_archive_prior(markov, films, sample.values * mask, mask, kept, sample.domain)
     numbers = sampled_dates(dates, min(DATES, most // (shape[0] * cells)))
     if not has_time or len(numbers) < FEWEST_DATES or not is_worth_fitting(markov, len(numbers)):
         return markov
-    return fit_local_prior(markov, films, _sample(read, numbers, films, film_dates))
+    step = RUN * max(1, READ_VALUES // (RUN * shape[0] * cells))
+    return fit_local_prior(markov, films, _sample(read, numbers, films, film_dates, step))
 
 
 def sampled_dates(dates: int, most: int) -> np.ndarray:
@@ -90,15 +95,23 @@ def _sample(
     numbers: np.ndarray,
     films: Sequence[Film],
     film_dates: Sequence[slice | np.ndarray],
+    step: int,
 ) -> Film:
-    """Return a film of some dates of which ``kept`` leaves out what other films hide."""
-    sample = read(numbers)
-    kept = sample.mask.clone()
-    for film, dates in zip(films, film_dates, strict=True):
+    """Return a film of some dates, read so many at a time, of which ``kept`` leaves out what other films hide."""
+    parts = []
+    for some in np.split(numbers, range(step, len(numbers), step)):
+        part = read(some)
+        # Masks of one byte: a film has several times the memory of its values.
+        parts.append(Film(values=part.values, mask=part.mask > 0, domain=part.domain, days=part.days, place=part.place))
+    values, mask, days = (torch.cat([getattr(part, name) for part in parts]) for name in ("values", "mask", "days"))
+    sample = Film(values=values, mask=mask, domain=parts[0].domain, days=days, place=parts[0].place)
+    del parts
+    kept = mask.clone()
+    for hidden, dates in zip(films, film_dates, strict=True):
         held = np.arange(dates.start, dates.stop) if isinstance(dates, slice) else dates
         _, here, there = np.intersect1d(numbers, held, return_indices=True)
         if len(here):
-            _leave_out(kept, here, film, there)
+            _leave_out(kept, here, hidden, there)
     return replace(sample, kept=kept)
 
 
@@ -109,4 +122,4 @@ def _leave_out(kept: Tensor, here: np.ndarray, film: Film, there: np.ndarray) ->
     at = columns(slice(column, column + width), kept.shape[-1])
     for date, film_date in zip(here.tolist(), there.tolist()):
         part = kept[date][:, row : row + height]
-        part[..., at] = part[..., at] * film.kept[film_date]
+        part[..., at] = part[..., at] & (film.kept[film_date] > 0)

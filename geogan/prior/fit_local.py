@@ -48,8 +48,8 @@ def fit_local_prior(markov: GaussianPrior, films: Sequence[Film], sample: Film) 
     films : sequence of Film
         Pieces of the archive with hidden observations, and with their place.
     sample : Film
-        Dates of the whole grid, in increasing order. ``kept`` leaves out what the films hide; after the choice the
-        prior is estimated again from ``mask``.
+        Dates of the whole grid, in increasing order; the masks may be boolean. ``kept`` leaves out what the films hide;
+        after the choice the prior is estimated again from ``mask``.
 
     Returns
     -------
@@ -102,7 +102,7 @@ class _Estimates:
 
     def __init__(self, sample: Film, observed: Tensor, markov: GaussianPrior) -> None:
         self._sample, self._observed, self._markov = sample, observed, markov
-        self._values = sample.values * observed
+        self._values = sample.values
         self._bands = range(observed.shape[1])
 
     @cached_property

@@ -22,10 +22,11 @@ def date_weights(values: Tensor, observed: Tensor) -> Tensor:
     Parameters
     ----------
     values, observed : Tensor, shape (T, H, W)
-        0 where not observed; 1 where observed.
+        True or 1 where observed.
     """
-    count = observed.sum((1, 2))
-    size = (values.square().sum((1, 2)) / count.clamp_min(1)).sqrt()
+    count = torch.stack([seen.sum() for seen in observed])
+    size = torch.stack([(date * seen).square().sum() for date, seen in zip(values, observed)])
+    size = (size / count.clamp_min(1)).sqrt()
     seen = size[count > 0]
     if not len(seen):
         return torch.ones_like(size)
@@ -43,7 +44,7 @@ def local_maps(
     Parameters
     ----------
     values, observed : Tensor, shape (T, H, W)
-        Anomalies of one band, 0 where not observed; 1 where observed.
+        Anomalies of one band; True or 1 where observed.
     domain : Tensor, shape (H, W)
     radius : float
         Standard deviation of the smoothing, in cells.
@@ -53,16 +54,23 @@ def local_maps(
         Whether the last column touches the first.
     """
     smooth = _Smoothing(radius, is_periodic)
-    values = values * observed * date_weights(values * observed, observed)[:, None, None]
-    count, square = observed.sum(0).double(), values.square().sum(0).double()
+    weights = date_weights(values, observed)
+    # Date by date, because copies of all dates would take several times the memory of the sample.
+    square = torch.zeros(domain.shape, dtype=torch.float64)
+    count = torch.zeros_like(square)
+    for date, seen, weight in zip(values, observed, weights):
+        square += (weight * date * seen).square()
+        count += seen
     mean = max(float(square.sum() / count.sum().clamp_min(1)) - noise2, 1e-12)
     variance = (smooth(square, count, mean + noise2) - noise2).clamp_min(LEAST_VARIANCE * mean)
     gain = (variance / mean).sqrt()
-    unit = values / gain.to(values)
     factors = torch.ones(2, *domain.shape, dtype=torch.float64)
     for axis in (0, 1):
-        neighbour, is_beside = unit.roll(-1, axis + 1), observed * observed.roll(-1, axis + 1)
-        pairs, squares = is_beside.sum(0).double(), ((unit - neighbour).square() * is_beside).sum(0).double()
+        pairs, squares = torch.zeros_like(gain), torch.zeros_like(gain)
+        for date, seen, weight in zip(values, observed, weights):
+            unit, is_beside = weight * date * seen / gain, seen * seen.roll(-1, axis)
+            pairs += is_beside
+            squares += (unit - unit.roll(-1, axis)).square() * is_beside
         if axis == 0 or not is_periodic:
             for part in (pairs, squares):
                 part.select(axis, -1).zero_()

@@ -57,15 +57,18 @@ class CoarseDates(NamedTuple):
 
         def sums(x: Tensor) -> Tensor:
             x = pad(x.double(), (0, -x.shape[-1] % size, 0, -x.shape[-2] % size))
-            return avg_pool2d(x[:, None], size)[:, 0].flatten(1) * size**2
+            return avg_pool2d(x[None, None], size).flatten() * size**2
 
-        counts, cells = sums(observed), sums(domain[None])
+        # Date by date, because copies of all dates would take several times the memory of the sample.
+        counts = torch.stack([sums(seen) for seen in observed])
+        totals = torch.stack([sums(date * seen) for date, seen in zip(values, observed)])
+        cells = sums(domain)[None]
         share = counts / cells.clamp_min(1)
         seen = share[share > 0]
         least = min(LEAST_SHARE, float(seen.median())) if len(seen) else 1.0
         is_inside = (share >= least).any(0)
         is_observed = (share >= least)[:, is_inside].double()
-        means = (sums(values * observed) / counts.clamp_min(1))[:, is_inside] * is_observed
+        means = (totals / counts.clamp_min(1))[:, is_inside] * is_observed
         covariance = pair_covariance(means, is_observed)
         value, vector = torch.linalg.eigh(covariance)
         leading = (vector * value.clamp_min(0).sqrt()).flip(1)[:, :count]
@@ -90,20 +93,21 @@ def patterns(values: Tensor, observed: Tensor, mean: Tensor, covariance: Tensor)
     Parameters
     ----------
     values, observed : Tensor, shape (T, H, W)
-        0 where not observed; 1 where observed.
+        True or 1 where observed.
     mean : Tensor, shape (T, K)
         Mean of the coefficients.
     covariance : Tensor, shape (T, K, K)
         Their covariance: uncertain coefficients count less.
     """
     count = mean.shape[1]
-    weights = date_weights(values * observed, observed).double().square()
+    weights = date_weights(values, observed).double().square()
     squares = (weights[:, None, None] * (mean[:, :, None] * mean[:, None] + covariance)).flatten(1)
     projected = weights[:, None] * mean
     result = torch.empty(count, *values.shape[1:])
-    rows = max(1, ENTRIES // (count**2 * values.shape[2]))
+    rows = max(1, ENTRIES // (max(count**2, len(values)) * values.shape[2]))
     for start in range(0, values.shape[1], rows):
-        seen, part = (x[:, start : start + rows].flatten(1).double().mT for x in (observed, values * observed))
+        seen, part = (x[:, start : start + rows].flatten(1).double().mT for x in (observed, values))
+        part = part * seen
         normal = (seen @ squares).unflatten(1, (count, count)) + RIDGE * torch.eye(count, dtype=torch.float64)
         solved = torch.linalg.solve(normal, (part @ projected)[..., None])[..., 0]
         result[:, start : start + rows] = solved.mT.unflatten(1, (-1, values.shape[2])).float()

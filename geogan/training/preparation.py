@@ -462,7 +462,7 @@ def _fitted_films(record: _Record, ground: _Ground, operator: Operator) -> tuple
             archive.read,
             dates=len(archive.days),
             shape=(archive.bands, *archive.domain.shape),
-            most=archive.most_values // 8,
+            most=archive.most_values,
             has_time=not archive.independent,
         )
         return films, fit_amplitude(chosen, films, seed=settings.seed), support

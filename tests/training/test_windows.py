@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from geogan.prior import Film
 from geogan.prior.archive_covariance import ArchivePrior
+from geogan.prior.local import LocalPrior
 from geogan.training.windows import WindowSampler
 
 
@@ -156,3 +157,19 @@ def test_the_numbers_of_a_step_depend_on_the_seed_and_the_step():
         return torch.rand(3, generator=WindowSampler(3, (4, 6), seed=seed).generator(step)).tolist()
 
     assert numbers(1, 5) == numbers(1, 5) != numbers(1, 6) != numbers(2, 6)
+
+
+def test_windows_get_their_part_of_a_prior_that_knows_its_place():
+    height, width = 20, 30
+    maps = torch.ones(1, 3, height, width)
+    maps[0, 2] = 1 + torch.arange(height * width, dtype=torch.float32).view(height, width)
+    grid = LocalPrior(maps, maps[:, :0], 1.0, length=4.0, persistence=1.0, noise=0.1)
+    # A block across the seam: its values are the numbers of its cells.
+    columns = torch.arange(22, 36) % width
+    cells = maps[0, 2, 5:16][:, columns] - 1
+    values = cells.expand(6, 1, 11, 14).contiguous()
+    part = replace(BLOCKS[0], values=values, place=torch.tensor([5, 22]))
+    windows = WindowSampler.of(grid, frames=2, crop=(4, 6)).draw([part], 40, torch.Generator().manual_seed(0))
+    assert len({tuple(place) for place in windows.place.tolist()}) > 20
+    assert torch.equal(windows.prior(grid).maps[:, 0, 2] - 1, windows.values[:, 0, 0])
+    assert torch.equal(part.prior(grid).maps[0, 0, 2] - 1, cells)
