@@ -13,9 +13,9 @@ from geogan.settings import DataConfig, by_object
 
 PRIOR = GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
 # The search for the first guess's parameters takes seconds; few blocks and samples do.
-QUICK = {"first_guess": PRIOR, "blocks": 2, "posterior_draws": 2}
+QUICK = {"first_guess": PRIOR, "blocks": 2, "posterior_draws": 1}
 # A short search, whose parameters are rough.
-BRIEF = {"first_guess": True, "prior_evaluations": 6, "blocks": 2, "posterior_draws": 2}
+BRIEF = {"first_guess": True, "prior_evaluations": 6, "blocks": 2, "posterior_draws": 1}
 
 
 def make_reconstructor(operator="cloud_mask", *, device="auto", **settings):

@@ -269,7 +269,7 @@ def learned(noisy, domain):
     field, error = noisy
     return make_reconstructor(
         "cloud_mask:scale=5", window=1, width=8, crop=20, batch=4, steps=60, weight_prior=0, weight_likelihood=0,
-        precision="float32", threads=1, prior_evaluations=12,
+        precision="float32", threads=1, prior_evaluations=3, blocks=2, posterior_draws=1,
     ).fit(field, domain=domain, error=error)  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from PIL import Image
+from runs import BRIEF, train
 from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
@@ -47,13 +48,13 @@ def again(*arguments, folder, code=0):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("work")
-    synthetic_sst(days=14, size=(16, 24), seed=5).to_netcdf(path / "truth.nc")
+    synthetic_sst(days=10, size=(16, 20), seed=5).to_netcdf(path / "truth.nc")
     return path
 
 
 def test_from_a_truth_to_a_table(folder):
     clouds = "cloud_mask:coverage=0.4,scale=5"
-    made = geogan(
+    made = again(
         "corrupt", "--data", "truth.nc", "--operator", clouds, "--out", "gappy.zarr", "--seed", 2, folder=folder
     )
     assert made.stdout.endswith("gappy.zarr\n")
@@ -62,7 +63,7 @@ def test_from_a_truth_to_a_table(folder):
     made = geogan("train", "--data", "gappy.zarr", "--domain", "sea_mask", "--window", 1, "--width", 4, "--crop", 16,
                   "--batch", 2, "--steps", 3, "--threads", 1, folder=folder)  # fmt: skip
     assert made.stdout == "runs/gappy\n"
-    made = geogan("fill", "--data", "gappy.zarr", "--model", "runs/gappy", "--out", "filled.nc", folder=folder)
+    made = again("fill", "--data", "gappy.zarr", "--model", "runs/gappy", "--out", "filled.nc", folder=folder)
     assert made.stdout.endswith("filled.nc\n")
     with (xr.open_dataset(folder / "filled.nc") as filled, xr.open_zarr(folder / "gappy.zarr") as gappy,
           xr.open_dataset(folder / "truth.nc") as truth):  # fmt: skip
@@ -136,9 +137,10 @@ def test_crops_of_a_small_grid_are_recognised(tmp_path):
         truth, dims=("time", "y", "x"), coords={"time": days, "y": np.arange(12.0), "x": np.arange(16.0)}, name="ndvi"
     ).astype("f4")
     field.where(~gone).to_netcdf(tmp_path / "crops.nc")
-    made = again("train", "--data", "crops.nc", "--operator", "observed_gaps", "--window", 1, "--width", 4,
-                  "--batch", 2, "--steps", 3, "--threads", 1, folder=tmp_path)  # fmt: skip
-    assert "the archive's own covariance" in made.stderr
+    train(
+        tmp_path / "crops.nc", operator=["observed_gaps"], window=1, width=4, batch=2, steps=3, threads=1,
+        out=tmp_path / "runs" / "crops", **BRIEF,
+    )  # fmt: skip
     about = json.loads(again("info", "runs/crops", "--json", folder=tmp_path).stdout)
     assert about["first_guess"]["covariance"] == "of the archive"
     again("fill", "--data", "crops.nc", "--model", "runs/crops", "--out", "filled.nc", "--members", 2, folder=tmp_path)

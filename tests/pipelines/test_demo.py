@@ -6,12 +6,12 @@ import pytest
 
 from geogan.io import open_field
 from geogan.operators.errors import InputError
-from geogan.pipelines.demo import demo
+from geogan.pipelines.demo import MARK, _new_folder, demo
 
 
 def test_a_demo(tmp_path):
     out = tmp_path / "demo"
-    rows = {row.method: row.score for row in demo(out, days=12, size=20, minutes=0.01, seed=3, threads=1)}
+    rows = {row.method: row.score for row in demo(out, days=10, size=16, minutes=0.01, seed=3, threads=1)}
     assert {"truth.zarr", "gappy.zarr", "model", "filled.zarr", "table.json", "map.png"} <= {
         file.name for file in out.iterdir()
     }
@@ -22,10 +22,8 @@ def test_a_demo(tmp_path):
     truth, gappy, filled = (open_field(out / f"{name}.zarr", variable="sst") for name in ("truth", "gappy", "filled"))
     assert gappy.count() < truth.count() == filled.count()
     assert (out / "map.png").stat().st_size > 5000
-    # The folder of an earlier demo is replaced.
-    (out / "left over").touch()
-    demo(out, days=8, size=16, minutes=0.0, threads=1)
-    assert not (out / "left over").exists() and open_field(out / "truth.zarr", variable="sst").sizes["time"] == 8
+    # The folder of an earlier demo is emptied.
+    assert _new_folder(out) == out and [file.name for file in out.iterdir()] == [MARK]
 
 
 def test_another_folder_is_not_replaced(tmp_path):
