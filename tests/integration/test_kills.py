@@ -25,12 +25,12 @@ from geogan.operators.errors import InputError
 from geogan.product import Product
 from geogan.product.chunk_store import ChunkStore
 
-# A process that has imported all and computed nothing: its children begin at once, each from the same state. A child
+# A process that has imported everything and loaded the compiled kernels: its children begin at once, each from the same state. A child
 # may be killed before any of its changes of files; the parent prints how it ended, and how many changes it made.
 SERVER = """
 import json, os, resource, signal, sys
 from pathlib import Path
-import torch, torch._dynamo
+import distributed, netCDF4, shapely, torch, torch._dynamo
 sys.path.insert(0, sys.argv[1])
 from fill_files import fill
 from geogan.filling.plan import TaskSizes
@@ -40,6 +40,9 @@ from geogan.operators.errors import InputError
 from geogan.pipelines.train import resume, train
 
 torch.set_num_threads(1)
+# The compiled kernels are loaded here: each child would need half a second for it.
+nothing = torch.zeros(1, 2, 1, 8, 8)
+GaussianPrior(length=6.0).map(nothing, nothing, torch.ones(8, 8), torch.arange(2.0, dtype=torch.float64))
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"}
 changes = 0
 
@@ -64,7 +67,7 @@ def retrain(data, out, **options):
     settings = Settings(
         operator="cloud_mask:coverage=0.4,spread=0.2,scale=5,slope=3,persistence=2", window=1, seed=3,
         first_guess=GaussianPrior(length=6.0, persistence=8.0, noise=0.05), network={"width": 4},
-        training={"crop": 16, "batch": 2, "precision": "float32", "threads": 1, "blocks": 2, "posterior_draws": 2,
+        training={"crop": 16, "batch": 2, "precision": "float32", "threads": 1, "blocks": 2, "posterior_draws": 1,
                   "steps": options.pop("steps")},
     )
     return train(DataConfig(data=data, **options), settings, out=out, save_every=0.0)

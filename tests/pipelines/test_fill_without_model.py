@@ -24,7 +24,7 @@ from geogan.product.partial import partial_folder
 from geogan.settings import TrainConfig
 
 # A short search for the parameters of the Gaussian.
-FITTING = Fitting(domain="sea_mask", training=TrainConfig(prior_evaluations=12))
+FITTING = Fitting(domain="sea_mask", training=TrainConfig(prior_evaluations=4, posterior_draws=1))
 
 
 def write(field, domain, path):
