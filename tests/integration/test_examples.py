@@ -24,7 +24,9 @@ def test_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)  # in Jupyter the pictures go into the notebook
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
-        cell.source = re.sub(r'"minutes": [0-9.]+', '"steps": 4', cell.source.replace("days=90", "days=24"))
+        cell.source = re.sub(
+            r'"minutes": [0-9.]+', '"steps": 4, "prior_evaluations": 3', cell.source.replace("days=90", "days=24")
+        )
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in shown)

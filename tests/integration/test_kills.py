@@ -25,8 +25,9 @@ from geogan.operators.errors import InputError
 from geogan.product import Product
 from geogan.product.chunk_store import ChunkStore
 
-# A process that has imported everything and loaded the compiled kernels: its children begin at once, each from the same state. A child
-# may be killed before any of its changes of files; the parent prints how it ended, and how many changes it made.
+# A process that has imported everything and loaded the compiled kernels: its children begin at once, each from the same
+# state. A child may be killed before any of its changes of files; the parent prints how it ended, and how many changes
+# it made.
 SERVER = """
 import json, os, resource, signal, sys
 from pathlib import Path

@@ -65,7 +65,7 @@ def model(gappy):
         "cloud_mask:scale=4",
         first_guess=prior,
         blocks=2,
-        posterior_draws=2,
+        posterior_draws=1,
         window=1,
         width=4,
         crop=64,

@@ -56,13 +56,12 @@ def test_the_first_guess_is_fitted_to_this_field(truth, domain, gappy, monkeypat
 
     def few(films, **_):
         found["before"] = preparation.hidden_error(real(films, evaluations=1), films)
-        fitted = real(films, evaluations=12)
+        fitted = real(films, evaluations=4)
         found["after"] = preparation.hidden_error(fitted, films)
         return fitted
 
     monkeypatch.setattr(preparation, "fit_prior", few)
-    small = gappy[:16]
-    prepared = prepare(small, domain, CloudMask(), first_guess=True)
+    prepared = prepare(gappy[:10], domain, CloudMask(), first_guess=True)
     assert found["after"] == prepared.scale <= found["before"] < 1
 
 
@@ -75,7 +74,7 @@ def test_a_field_that_drifts_gets_a_first_guess_that_drifts():
     rain = xr.DataArray(values, dims=("time", "y", "x"), coords={"time": times}, name="rain").where(clouds > -0.1)
     said = []
     prepared = prepare(
-        rain, np.ones((16, 20), bool), CloudMask(), first_guess=True, prior_evaluations=6, message=said.append
+        rain, np.ones((16, 20), bool), CloudMask(), first_guess=True, prior_evaluations=3, message=said.append
     )
     assert prepared.model.prior.drift_x == pytest.approx(2 * 144, abs=20)
     assert prepared.model.prior.drift_y == pytest.approx(0, abs=20)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from runs import PRIOR
 
 from geogan.archive import check_field
 from geogan.fields.field import Field
@@ -175,4 +176,4 @@ def test_a_scene_without_a_first_guess_and_films_are_left_alone(gappy, domain, m
     monkeypatch.setattr(preparation, "fit_scene", None)
     assert prepare(labelled(SLOPE + noise(0), clouds()), first_guess=False).model.prior is None
     known = Field.of(gappy, domain=domain)
-    prepare_model(known, check_field(known), Settings(operator=CloudMask(), window=1))
+    prepare_model(known, check_field(known), Settings(operator=CloudMask(), window=1, first_guess=PRIOR))
