@@ -119,7 +119,7 @@ def broken(tmp_path):
         ),
         ("sizes", None, r"b.png has 10 x 10 pixels, where a.png has 12 x 9; bring all images to one size"),
         ("kinds", None, "b.png is coloured, where a.png is grey; convert one of them"),
-        ("deep", None, "a.png has pixels of the mode I;16, where 8 bits a colour are expected"),
+        ("deep", None, "a.png has pixels of the mode I(;16)?, where 8 bits a colour are expected"),
         ("text", None, "a.png cannot be read as an image"),
         ("sizes", "red", "which have no variable 'red'; leave variable out"),
         ("flat.npy", None, r"has shape \(9, 9\), where images \(N, H, W\) or \(N, H, W, 3\) are expected"),
