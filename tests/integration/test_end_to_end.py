@@ -142,7 +142,7 @@ def test_crops_of_a_small_grid_are_recognised(tmp_path):
         out=tmp_path / "runs" / "crops", **BRIEF,
     )  # fmt: skip
     about = json.loads(again("info", "runs/crops", "--json", folder=tmp_path).stdout)
-    assert about["first_guess"]["covariance"] == "of the archive"
+    assert about["first_guess"]["covariance"] == "the archive's own covariance"
     again("fill", "--data", "crops.nc", "--model", "runs/crops", "--out", "filled.nc", "--members", 2, folder=tmp_path)
     with xr.open_dataset(tmp_path / "filled.nc") as filled:
         assert np.isfinite(filled["ndvi_std"].values[gone]).all()
