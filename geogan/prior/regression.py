@@ -152,6 +152,9 @@ def fit_regression(
     gain, scatter = float(gains.sum()), float(np.std(gains, ddof=1)) * len(gains) ** 0.5
     if gain < LEAST_GAIN * total or gain < STANDARD_ERRORS * scatter:
         return None
+    # Parts of one film are not independent: a trend by chance must not be extrapolated into a gap.
+    if len(films) == 1 and gains.min() <= 0:
+        return None
     return Coefficients(index, equations.of(index).coefficients(ridges).T, gain / total)
 
 
