@@ -11,6 +11,7 @@ from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.drifters import Drifters
 from geogan.operators.errors import InputError
+from geogan.operators.installed import installed_operators
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator
 from geogan.operators.pixels import RemovePixel, RemovePixelChannel
@@ -34,9 +35,14 @@ OPERATORS: dict[str, type] = {
     "radar_sector": RadarSector,
     "convolve_noise": ConvolveNoise,
 }
-"""Operator classes by the name that users write."""
+"""Operator classes of geogan by the name that users write; those of other packages are in `known_operators`."""
 
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "none": None}
+
+
+def known_operators() -> dict[str, type]:
+    """Return all operator classes by name: those of geogan, and those of installed packages."""
+    return OPERATORS | installed_operators(tuple(OPERATORS))
 
 
 def parse(text: str | Sequence[str] | Operator) -> Operator:
@@ -148,8 +154,9 @@ def _parse_one(text: str) -> Operator:
 
 def _known(name: str) -> list[str]:
     """Return the parameters of the operator with this name; an empty list if there is no such operator."""
-    match = matching(name, OPERATORS)
-    return [] if match is None else list(_defaults(OPERATORS[match]))
+    known = known_operators()
+    match = matching(name, known)
+    return [] if match is None else list(_defaults(known[match]))
 
 
 def _value(name: str, key: str, text: str) -> float | bool | None:
@@ -165,8 +172,9 @@ def _value(name: str, key: str, text: str) -> float | bool | None:
 
 
 def _build(name: str, parameters: dict[str, Any]) -> Operator:
-    name = choice(name, OPERATORS, "operator")
-    kind = OPERATORS[name]
+    known = known_operators()
+    name = choice(name, known, "operator")
+    kind = known[name]
     defaults = _defaults(kind)
     for key, value in parameters.items():
         if key not in defaults:
@@ -184,10 +192,14 @@ def _build(name: str, parameters: dict[str, Any]) -> Operator:
 
 
 def _name(operator: Operator) -> str:
-    for name, kind in OPERATORS.items():
+    known = known_operators()
+    for name, kind in known.items():
         if type(operator) is kind:
             return name
-    raise InputError(f"{type(operator).__name__} has no name that parse knows; use one of {', '.join(OPERATORS)}")
+    raise InputError(
+        f"{type(operator).__name__} has no name that parse knows; use one of {', '.join(known)}, or register it as an "
+        "entry point of the group geogan.operators"
+    )
 
 
 def _parameters(operator: Any) -> dict[str, Any]:

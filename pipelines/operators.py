@@ -14,7 +14,7 @@ from geogan.files.places import check_apart
 from geogan.files.user_path import Data
 from geogan.gaps import CANDIDATES, LAGS, OperatorFit, fit_operators, gap_samples
 from geogan.io import Reading, open_source
-from geogan.operators.parse import OPERATORS
+from geogan.operators.parse import known_operators
 from geogan.pipelines.domain_of import domain_of
 from geogan.plotting import figure_path, plot_masks
 
@@ -66,7 +66,7 @@ def list_operators(console: Console | None = None) -> dict[str, Described]:
             about=(kind.__doc__ or "").strip().split("\n")[0],
             parameters={each.name: each.default for each in fields(kind)},
         )
-        for name, kind in OPERATORS.items()
+        for name, kind in known_operators().items()
     }
     if console is not None:
         from rich.padding import Padding

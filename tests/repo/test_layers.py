@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 ORDER = """
 cli
 -> pipelines, paper
--> geogan, accessor
+-> geogan, accessor, testing
 -> plotting
 -> evaluation, corruption, coverage
 -> evaluation.baselines
