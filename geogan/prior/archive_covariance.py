@@ -241,6 +241,17 @@ class ArchivePrior:
         return _unfold(guess, values), self.amplitude * torch.stack(deviations)
 
     @property
+    def markov(self) -> GaussianPrior:
+        """A stationary field that is similar, with a known covariance function."""
+        return GaussianPrior(
+            length=self.length,
+            persistence=self.persistence,
+            noise=self.noise,
+            aspect=self.aspect,
+            amplitude=self.amplitude,
+        )
+
+    @property
     def extent(self) -> str:
         """The covariance in space, in words."""
         return "the archive's own covariance"

@@ -156,6 +156,11 @@ class GaussianPrior:
         )
 
     @property
+    def markov(self) -> GaussianPrior:
+        """The stationary field of a prior: itself."""
+        return self
+
+    @property
     def extent(self) -> str:
         """The covariance in space, in words."""
         return f"length {self.length:.1f} cells"

@@ -108,8 +108,10 @@ def posterior_variances(model: Model, archive: Archive, *, draws: int, seed: int
         observed = ((film.values * film.mask)[None], film.mask[None], film.domain, film.days)
         _, deviations = prior.members(*observed, noise=noise, uncertainty=known)
         variance = deviations[:, 0].square().mean(0).numpy()
-        # With free edges, an island of a few cells has a prior variance far above that of the field.
-        variance = np.minimum(variance, MOST_VARIANCE * prior.amplitude**2)
+        if prior.stationary or prior.needs_whole_grid:
+            # With free edges, an island of a few cells has a prior variance far above that of the field. A local prior
+            # may have such a variance where it was observed.
+            variance = np.minimum(variance, MOST_VARIANCE * prior.amplitude**2)
         if isinstance(prior, GaussianPrior):
             variance = _without_edges(variance, prior, film.domain.numpy() > 0)
         near = nearness(film.mask, film.days, prior, is_periodic=is_periodic)

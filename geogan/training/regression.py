@@ -8,7 +8,7 @@ import torch
 from geogan.archive import Archive
 from geogan.fields.regression import Regression, candidate_terms
 from geogan.operators.errors import InputError
-from geogan.prior import GaussianPrior, Prior, fit_regression
+from geogan.prior import Prior, fit_regression
 from geogan.training.blocks import random_slice
 
 # Films of consecutive dates from which the blocks are drawn; their dates, and their cells a side, of a scene more.
@@ -48,7 +48,7 @@ def choose_regression(archive: Archive, prior: Prior, *, seed: int) -> tuple[Reg
     films, terms, reach = archive.with_regressors(_films(archive, seed), candidates[-1])
     sets = [[terms.index(term) for term in each if term in terms] for each in candidates]
     found = fit_regression(
-        _markov(prior),
+        prior.markov,
         [(film, torch.from_numpy(regressors)) for film, regressors in films],
         [index for index in sets if index],
         [len(term) for term in terms],
@@ -68,19 +68,6 @@ def choose_regression(archive: Archive, prior: Prior, *, seed: int) -> tuple[Reg
     return Regression(
         tuple(terms[number] for number in found.chosen), coefficients, tuple(reach[number] for number in found.chosen)
     ), found.gain
-
-
-def _markov(prior: Prior) -> GaussianPrior:
-    """Return a Gaussian prior with a known covariance function; that of an archive's covariance is similar."""
-    if isinstance(prior, GaussianPrior):
-        return prior
-    return GaussianPrior(
-        length=prior.length,
-        persistence=prior.persistence,
-        noise=prior.noise,
-        aspect=prior.aspect,
-        amplitude=prior.amplitude,
-    )
 
 
 def _films(archive: Archive, seed: int) -> list[tuple[slice | np.ndarray, slice, slice]]:
