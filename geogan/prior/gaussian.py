@@ -467,7 +467,7 @@ class GaussianPrior:
         return (found / found[0]).numpy()
 
     def covariance(self, domain: Tensor) -> Tensor:
-        """Return the covariance in space as a dense matrix in float64, for small grids.
+        """Return the covariance in space, without the brief field, as a dense matrix in float64, for small grids.
 
         Parameters
         ----------
