@@ -42,9 +42,6 @@ LIGHT: dict[str, Any] = {
     "rate_discriminator": 1e-3,
     "betas": (0.0, 0.99),
     "weight_r1": 0.02,
-    # Many images at a time, soon replaced: a discriminator that sees a few hundred for some time learns those.
-    "blocks": 32,
-    "replace_every": 2,
     "cooling": 0.0,
     "warm_up": 0,
     "clip": None,
