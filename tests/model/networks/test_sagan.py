@@ -318,11 +318,13 @@ def test_an_image_is_learned():
 def test_networks_are_chosen_by_name():
     assert GENERATORS["unet"] is UNet
     parts = inputs()
-    for make in GENERATORS.values():
-        network: Generator = make(frames=2, channels=1, width=4)
+    # Dense networks are made for frames of one size.
+    size = {name: {"size": parts[0].shape[-2:]} if "dense" in name else {} for name in GENERATORS | DISCRIMINATORS}
+    for name, make in GENERATORS.items():
+        network: Generator = make(frames=2, channels=1, width=4, **size[name])
         assert network(*parts).shape == parts[0].shape
         assert network.reach > 0 and network.scale == 1
         assert (network.frames, network.channels, network.width) == (2, 1, 4)
-    for build in DISCRIMINATORS.values():
-        judge: Critic = build(frames=2, channels=1, width=4)
+    for name, build in DISCRIMINATORS.items():
+        judge: Critic = build(frames=2, channels=1, width=4, **size[name])
         assert judge(*parts[:2]).shape == (3,)
