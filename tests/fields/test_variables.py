@@ -214,7 +214,8 @@ def command(*words):
 
 def refused(*words):
     result = CliRunner().invoke(app, [str(word) for word in words])
-    assert result.exit_code == 2 and result.output.count("\n") == 1, result.output
+    # Older versions of rich end a display of progress with an empty line.
+    assert result.exit_code == 2 and result.output.strip().count("\n") == 0, result.output
     return result.output
 
 
