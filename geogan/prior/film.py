@@ -176,8 +176,8 @@ class Film:
         >>> from geogan.prior.gaussian import GaussianPrior
         >>> mask = torch.ones(2, 1, 1, 10)
         >>> film = Film(values=mask, mask=mask, domain=torch.ones(1, 10), days=torch.tensor([0.0, 30.0]))
-        >>> film.patches(mask[:, :, :, ::3], GaussianPrior(length=5.0, persistence=5.0)).tolist()
-        [0, 0, 1, 1, 12, 12, 13, 13]
+        >>> film.patches(mask, GaussianPrior(length=5.0, persistence=10.0)).tolist()
+        [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7]
         """
         t, band, row, column = (part.cpu().numpy() for part in torch.nonzero(where > 0, as_tuple=True))
         date = ((self.days - self.days[0]).numpy() / scales.persistence).astype(np.int64)[t]
