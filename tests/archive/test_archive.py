@@ -41,7 +41,8 @@ def test_a_film_holds_the_observations(archive, gappy, domain):
     back = archive.standardiser.inverse(film.values.numpy(), archive.phase)[:, 0]
     np.testing.assert_allclose(back[seen], raw[seen], atol=1e-4)
     types = {name: part.dtype for name, part in film.parts().items()}
-    assert types.pop("days") == torch.float64 and set(types.values()) == {torch.float32}
+    assert types.pop("days") == torch.float64 and types.pop("place") == torch.int64
+    assert set(types.values()) == {torch.float32}
     assert film.days.tolist() == sorted(film.days)
 
 
