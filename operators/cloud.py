@@ -23,8 +23,8 @@ _CELLS = 2**23
 # Kolmogorov-Smirnov distance, times the root of the number of frames, that chance exceeds once in 20; and spreads that
 # are tried where it is exceeded, over the largest.
 _LEAST_FRAMES, _SKIES, _CRITICAL, _SPREADS = 8, 256, 1.36, (0.25, 0.5, 0.65, 0.8, 0.9)
-# Random pairs of cells over which the variance of the hidden share of a frame is averaged.
-_PAIRS = 2**12
+# Random pairs of cells over whose distances, as quantiles, the variance of the hidden share of a frame is averaged.
+_PAIRS, _QUANTILES = 2**12, 64
 # Largest aspect that is fitted, along rows or columns.
 _MOST_ASPECT = 10.0
 
@@ -328,7 +328,15 @@ class _Shape(NamedTuple):
 
     def differing(self, lags: np.ndarray, mean: float) -> np.ndarray:
         """Return the expected share of pairs at displacements (L, 2) of which one is hidden, (L,)."""
-        distance = stretched_distance(lags[:, 0], lags[:, 1], aspect=self.aspect)
+        return self._differing(stretched_distance(lags[:, 0], lags[:, 1], aspect=self.aspect), mean)
+
+    def variance(self, displacements: np.ndarray, mean: float) -> float:
+        """Return the variance of the hidden share of a frame: the mean covariance of all pairs of its cells."""
+        distance = stretched_distance(displacements[:, 0], displacements[:, 1], aspect=self.aspect)
+        distances = np.quantile(distance, (np.arange(_QUANTILES) + 0.5) / _QUANTILES)
+        return mean * (1 - mean) - float(self._differing(distances, mean).mean()) / 2
+
+    def _differing(self, distance: np.ndarray, mean: float) -> np.ndarray:
         rho = correlation(distance * half_distance(self.slope) / self.scale, slope=self.slope)
         return _differing(rho, mean, self.spread)
 
@@ -356,8 +364,7 @@ def _fit_of(
         misfits = (shape.differing(lags, mean) - differing) / np.sqrt(differing + 1e-3)
         if scatter is None:
             return misfits
-        # The variance of a mean is the mean covariance of all pairs.
-        variance = mean * (1 - mean) - shape.differing(displacements, mean).mean() / 2
+        variance = shape.variance(displacements, mean)
         return np.append(misfits, 3 * (math.sqrt(max(variance, 0.0)) - scatter))
 
     def fit(given: dict[str, float | None]) -> tuple[_Shape, float]:
