@@ -1,15 +1,21 @@
 """The domain of a field of which nothing is trained: the one that is named, or that a training would choose."""
 
-import numpy as np
+from collections.abc import Callable
 
-from geogan.archive import check_field
-from geogan.fields.domains import known_domain, named_domain
+import numpy as np
+import xarray as xr
+
+from geogan.archive import Survey, check_field
+from geogan.compute.extent import Extent
+from geogan.fields.domains import Domain, known_domain, named_domain
 from geogan.files.user_path import Data
 from geogan.io import Source, find_domain, open_masks
 
 
-def domain_of(data: Data, source: Source, domain: str | None) -> np.ndarray:
-    """Return the cells of the domain, (H, W); the field is read once.
+def domain_of(
+    data: Data, source: Source, domain: str | None, *, look: Callable[[Extent, np.ndarray], None] | None = None
+) -> tuple[Domain, Survey]:
+    """Return the domain, and the survey of the field within it; the field is read once.
 
     Parameters
     ----------
@@ -18,6 +24,8 @@ def domain_of(data: Data, source: Source, domain: str | None) -> np.ndarray:
         The open data.
     domain : str, optional
         As in `geogan.io.find_domain`; by default the domain that a training would choose.
+    look : callable, optional
+        As in `geogan.archive.check_field`, for work in the same pass.
 
     Raises
     ------
@@ -28,8 +36,10 @@ def domain_of(data: Data, source: Source, domain: str | None) -> np.ndarray:
     chosen = None
     if domain is not None:
         chosen = named_domain(field, find_domain(data, domain, field, reading=reading))
-    survey = check_field(field, within=None if chosen is None else chosen.cells)
+    survey = check_field(field, within=None if chosen is None else chosen.cells, look=look)
     if chosen is None:
-        masks = open_masks(data, field, reading=reading) if domain is None and not field.axes.independent else domain
+        masks: str | xr.Dataset | None = domain
+        if domain is None and not field.axes.independent:
+            masks = open_masks(data, field, reading=reading)
         chosen = known_domain(field, masks, survey.domain, is_scene=len(survey.seen_share) == 1)
-    return chosen.cells
+    return chosen, survey

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from geogan.files.places import check_apart
 from geogan.files.user_path import Data
-from geogan.gaps import SAME, Identifiability
+from geogan.gaps import SAME, Identifiability, Packing
 from geogan.gaps import identifiability as look
 from geogan.io import Reading, open_source
 from geogan.pipelines.domain_of import domain_of
@@ -71,7 +71,8 @@ def identifiability(
     reading = Reading.of(group, dims, where)
     source = open_source(data, variable=variable, time=time, reading=reading)
     field = source.field
-    cells = domain_of(data, source, domain)
+    packing = Packing(field)
+    chosen, _ = domain_of(data, source, domain, look=packing.add)
 
     def message(sentence: str) -> None:
         if console is not None:
@@ -79,7 +80,7 @@ def identifiability(
 
     for note in source.notes:
         message(note)
-    found = look(field, cells, message=message)
+    found = look(field, chosen.cells, packing=packing, message=message)
     if target is not None:
         plot_identifiability(field.array, found.domain, found.counts / found.dates, found.pairs.never_share, target)
     if console is not None:

@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from geogan.archive import Outliers, check_field, describe_field
 from geogan.compute.extent import Extent
 from geogan.compute.streaming import reading_hint
-from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
 from geogan.fields.variables import is_joined, variables_of
 from geogan.files.attributes import FILL
 from geogan.files.run_folder import RUN, STATE, holds, is_run, read_run
 from geogan.files.user_path import Data, user_path
 from geogan.gaps import QUICK, Packing, identifiability
-from geogan.io import Reading, Source, find_domain, open_masks, open_source
+from geogan.io import Reading, Source, open_source
 from geogan.operators.errors import InputError
+from geogan.pipelines.domain_of import domain_of
 from geogan.pipelines.info_report import print_report
 from geogan.pipelines.next_command import next_command
 
@@ -98,21 +97,15 @@ def _data(paths: Sequence[str | Path], source: Source, selection: Mapping[str, s
     """Describe a field or a filled product; ``selection`` holds the options that were given."""
     field = source.field
     # The domain of a product is where it has values, whatever coastlines say.
-    chosen, domain = None, selection.get("domain", "observed" if FILL in source.attrs else None)
-    if domain is not None:
-        chosen = named_domain(field, find_domain(paths, domain, field, reading=source.reading))
+    domain = selection.get("domain", "observed" if FILL in source.attrs else None)
     outliers = Outliers(field.array.size, independent=field.axes.independent)
-    within = None if chosen is None else chosen.cells
     packing = Packing(field, most=QUICK)
 
     def look(extent: Extent, part: np.ndarray) -> None:
         outliers.add(extent, part)
         packing.add(extent, part)
 
-    survey = check_field(field, within=within, look=look)
-    if chosen is None:
-        masks = _masks(paths, source) if domain is None else domain
-        chosen = known_domain(field, masks, survey.domain, is_scene=len(survey.seen_share) == 1)
+    chosen, survey = domain_of(paths, source, domain, look=look)
     variables = [(field, survey)]
     if is_joined(field.array):
         variables = [(part, check_field(part)) for part in variables_of(field)]
@@ -126,11 +119,6 @@ def _data(paths: Sequence[str | Path], source: Source, selection: Mapping[str, s
         **({"reading": {"notes": list(source.notes)}} if source.notes else {}),
         "next": next_command(paths, source, survey, variables, selection),
     }
-
-
-def _masks(paths: Data, source: Source) -> xr.Dataset:
-    """Return the masks among which a training would choose its domain; images have none."""
-    return xr.Dataset() if source.field.axes.independent else open_masks(paths, source.field, reading=source.reading)
 
 
 def _run(path: Path) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class GapSource:
         """Return the field, and its domain (H, W)."""
         reading = Reading.of(self.group, self.dims, self.where)
         source = open_source(data, variable=self.variable, time=self.time, reading=reading)
-        return source.field, domain_of(data, source, self.domain)
+        domain, _ = domain_of(data, source, self.domain)
+        return source.field, domain.cells
 
 
 class Described(TypedDict):
