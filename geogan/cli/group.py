@@ -85,7 +85,8 @@ class Verbs(TyperGroup):
 def _value(parameter: Any, is_number: bool, ctx: Any, value: Any) -> Any:
     """Convert the value of an option.
 
-    An empty text is refused, and so are numbers such as ``1_000`` or in digits of other scripts, which Python accepts.
+    Refuse an empty text, a text with a NUL character, which no file system accepts, and numbers such as ``1_000`` or in
+    digits of other scripts, which Python accepts.
     """
     for text in value if isinstance(value, (list, tuple)) else (value,):
         if not isinstance(text, str):
@@ -93,6 +94,8 @@ def _value(parameter: Any, is_number: bool, ctx: Any, value: Any) -> Any:
         # An empty condition removes the one that a run was trained with.
         if not text.strip() and parameter.name != "where":
             raise typer.BadParameter("it is empty, give a value or leave it out.", ctx=ctx, param=parameter)
+        if "\0" in text:
+            raise typer.BadParameter(f"{text!r} contains a NUL character, leave it out.", ctx=ctx, param=parameter)
         if is_number and (not text.isascii() or "_" in text or len(text) > _DIGITS):
             raise typer.BadParameter(f"{text!r} is not a valid number, such as 8 or 0.5.", ctx=ctx, param=parameter)
     return type(parameter).process_value(parameter, ctx, value)

@@ -206,7 +206,7 @@ TRAININGS = [
     case("minutes", f"{TRAIN} sst.nc --minutes -1", "minutes must not be negative"),
     case("steps", "train --data sst.nc --steps 0", "--steps must be at least 1"),
     case("threads", f"{TRAIN} sst.nc --threads 0", "threads must be at least 1"),
-    case("threads-of-a-fill", f"{FILL} sst.nc --threads 0", "--threads", "or equal to 1", "geogan fill --help"),
+    case("threads-of-a-fill", f"{FILL} sst.nc --threads 0", "--threads", "1", "geogan fill --help"),
     case("no-number", f"{TRAIN} sst.nc --seed x", "--seed", "integer", "geogan train --help"),
     case("crop", f"{TRAIN} sst.nc --crop 4", "crop must be at least 8, got 4"),
     case("weights", f"{TRAIN} sst.nc --weight-prior 0 --weight-likelihood 0 --weight-withheld 0", "all weights"),

@@ -223,7 +223,7 @@ OPTIONS = [
     case("home-of-nobody", f"{FILL} ~nobody_at_all/sst.nc", "home folder of an unknown user"),
     case("out-of-nobody", "fill --data sst.nc --model model --out ~nobody_at_all/f.nc", "of an unknown user"),
     case("nul-in-data", f"{FILL} 'a\0b.nc'", "contains a NUL character"),
-    case("nul-in-model", "fill --data sst.nc --out filled.nc --model 'a\0b'", "null byte"),
+    case("nul-in-model", "fill --data sst.nc --out filled.nc --model 'a\0b'", "contains a NUL character"),
     case("empty-data", f"{FILL} ''", "empty"),
     case("empty-variable", f"{FILL} sst.nc --variable ''", "'--variable'", "it is empty"),
     case("empty-time", f"{CORRUPT} truth.nc --operator ''", "'--operator'", "it is empty"),
