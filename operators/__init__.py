@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from geogan.operators.compose import Compose
     from geogan.operators.convolve import ConvolveNoise
     from geogan.operators.drifters import Drifters
+    from geogan.operators.footprint import Footprint
     from geogan.operators.observed import ObservedGaps
     from geogan.operators.operator import Observation, Operator, Theta
     from geogan.operators.parse import OPERATORS, describe, from_dict, to_dict
@@ -38,6 +39,7 @@ __all__ = [
     "Compose",
     "ConvolveNoise",
     "Drifters",
+    "Footprint",
     "InputError",
     "Observation",
     "ObservedGaps",
@@ -62,6 +64,7 @@ _MODULES = {
     "Compose": "compose",
     "ConvolveNoise": "convolve",
     "Drifters": "drifters",
+    "Footprint": "footprint",
     "Observation": "operator",
     "ObservedGaps": "observed",
     "Operator": "operator",

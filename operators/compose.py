@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Self
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from geogan.operators.errors import InputError
+from geogan.operators.kernels import composed
 from geogan.operators.operator import Observation, Operator, Theta
 
 
@@ -113,6 +115,19 @@ class Compose(Operator):
         for operator in self.operators:
             x = operator.blur(x)
         return x
+
+    def point_spread(self) -> Tensor | None:
+        """Return the kernel of all blurs in turn; None if nothing blurs, or a blur has no kernel."""
+        blurs = [operator.point_spread() for operator in self.operators if operator.blurs]
+        if not blurs or any(kernel is None for kernel in blurs):
+            return None
+        return reduce(composed, (kernel for kernel in blurs if kernel is not None))
+
+    @property
+    def downsampling(self) -> tuple[int, int]:
+        """Rows and columns between the cells at which the coarsest sensor measures."""
+        rows, columns = zip(*(operator.downsampling for operator in self.operators))
+        return math.lcm(*rows), math.lcm(*columns)
 
     def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
         """Return the parameters of each operator at a date."""

@@ -96,6 +96,10 @@ class ConvolveNoise(Operator):
         blurred = avg_pool2d(frames, self.l, stride=1, padding=self.l // 2, count_include_pad=False)
         return blurred[..., rim : rim + x.shape[-1]].reshape(x.shape)
 
+    def point_spread(self) -> Tensor | None:
+        """Return the weights of the filter, (l, l); None if it does not blur."""
+        return torch.full((self.l, self.l), 1 / self.l**2, dtype=torch.float64) if self.blurs else None
+
     def without_noise(self) -> Self:
         """Return the filter alone."""
         return replace(self, sigma=0.0)

@@ -130,6 +130,23 @@ class Operator(Protocol):
         """
         return x
 
+    def point_spread(self) -> Tensor | None:
+        """Return the weights of the cells around a cell in its measured value: the kernel of `blur`.
+
+        Returns
+        -------
+        Tensor of float64, shape (kh, kw), or None
+            Odd sides, with the sum 1, in cells: ``blur(x)[i] = sum_k kernel[k] x[i + k - centre]``. At the border of a
+            frame, weights are divided by their sum inside the frame. None if there is no blur, or if the blur has no
+            such kernel; it differs from None wherever `blurs` is True for the operators of geogan.
+        """
+        return None
+
+    @property
+    def downsampling(self) -> tuple[int, int]:
+        """Rows and columns between the cells at which a coarse sensor measures; (1, 1) for other operators."""
+        return 1, 1
+
     def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
         """Return the parameters of one date: a function of ``seed``, ``step`` and the shape of the frame only.
 

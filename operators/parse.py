@@ -11,6 +11,7 @@ from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.drifters import Drifters
 from geogan.operators.errors import InputError
+from geogan.operators.footprint import Footprint
 from geogan.operators.installed import installed_operators
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator
@@ -33,6 +34,7 @@ OPERATORS: dict[str, type] = {
     "tracks": Tracks,
     "stripes": Stripes,
     "radar_sector": RadarSector,
+    "footprint": Footprint,
     "convolve_noise": ConvolveNoise,
 }
 """Operator classes of geogan by the name that users write; those of other packages are in `known_operators`."""

@@ -14,6 +14,7 @@ from geogan.files.places import check_apart
 from geogan.files.user_path import Data
 from geogan.gaps import CANDIDATES, LAGS, OperatorFit, fit_operators, gap_samples
 from geogan.io import Reading, open_source
+from geogan.operators.operator import Operator
 from geogan.operators.parse import known_operators
 from geogan.pipelines.domain_of import domain_of
 from geogan.plotting import figure_path, plot_masks
@@ -62,12 +63,13 @@ def list_operators(console: Console | None = None) -> dict[str, Described]:
     >>> list_operators()["remove_pixel"]["parameters"]
     {'p': 0.9}
     """
+    known = known_operators()
     found = {
         name: Described(
             about=(kind.__doc__ or "").strip().split("\n")[0],
             parameters={each.name: each.default for each in fields(kind)},
         )
-        for name, kind in known_operators().items()
+        for name, kind in known.items()
     }
     if console is not None:
         from rich.padding import Padding
@@ -76,8 +78,10 @@ def list_operators(console: Console | None = None) -> dict[str, Described]:
         for name, described in found.items():
             console.print(name, style="bold", highlight=False)
             console.print(Padding(Text(described["about"]), (0, 0, 0, 4)))
+            # An operator that cannot be fitted has parameters that may stay without a value.
+            unset = "from the gaps" if known[name].fitted is not Operator.fitted else "none"
             parameters = [
-                f"{key}={'from the gaps' if value is None else str(value).lower()}"
+                f"{key}={unset if value is None else str(value).lower()}"
                 for key, value in described["parameters"].items()
             ]
             console.print(Padding(Text(", ".join(parameters)), (0, 0, 0, 4)))

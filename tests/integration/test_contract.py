@@ -37,6 +37,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "tracks": {"spacing": 1, "repeat": 3, "satellites": 1},
     "stripes": {"period": 6, "height": 3},
     "radar_sector": {"sectors": 3, "width": 60},
+    "footprint": {"fwhm": 3.0},
     "convolve_noise": {"l": 3, "sigma": 0.3},
 }
 
