@@ -79,7 +79,7 @@ def list_operators(console: Console | None = None) -> dict[str, Described]:
             console.print(name, style="bold", highlight=False)
             console.print(Padding(Text(described["about"]), (0, 0, 0, 4)))
             # An operator that cannot be fitted has parameters that may stay without a value.
-            unset = "from the gaps" if known[name].fitted is not Operator.fitted else "none"
+            unset = "from the gaps" if getattr(known[name], "fitted", None) is not Operator.fitted else "none"
             parameters = [
                 f"{key}={unset if value is None else str(value).lower()}"
                 for key, value in described["parameters"].items()
