@@ -94,7 +94,8 @@ class BlockMaker:
     ) -> None:
         self.archive, self.operator, self.prior, self.share_seen = archive, operator, prior, share_seen
         self.dates, self.side, self.seed, self.content = dates, side, seed, content
-        least = samples_in_block(archive) if archive.independent else dates
+        self.samples = samples_in_block(archive, is_prepared=content.has_hidden or prior is not None)
+        least = self.samples if archive.independent else dates
         self.groups = archive.chunk_groups((least, side, side))
         self._buffer: ShuffleBuffer[Loaded] | None = None
         if self.groups is not None:
@@ -154,7 +155,7 @@ class BlockMaker:
         for _ in range(20):
             t: slice | np.ndarray = part(bounds.t, self.dates)
             if archive.independent:
-                t = random_samples(archive, random, bounds.t, without=self.content.set_aside)
+                t = random_samples(archive, random, self.samples, bounds.t, without=self.content.set_aside)
             elif self.content.set_aside:
                 t = np.setdiff1d(np.arange(len(archive.days))[t], self.content.set_aside)
             if isinstance(t, np.ndarray) and not len(t):
@@ -226,10 +227,18 @@ def block_dates(archive: Archive, frames: int, side: int = BLOCK_SIDE) -> int:
     return min(max(int(np.clip(values // cells, least, most)), frames), len(archive.days))
 
 
-def samples_in_block(archive: Archive) -> int:
-    """Return the number of independent samples of a block, where the archive has as many."""
-    # Hidden observations are drawn for each sample; more samples would take too much memory.
-    least, most, values = 16, 64, 130_000
+def samples_in_block(archive: Archive, *, is_prepared: bool = True) -> int:
+    """Return the number of independent samples of a block, where the archive has as many.
+
+    Parameters
+    ----------
+    archive : Archive
+    is_prepared : bool
+        Whether observations are hidden in each sample, or a first guess is solved for it, which takes time and memory.
+        Otherwise samples are only read, and blocks are larger: a discriminator that sees few images at a time learns
+        them (docs/experiments.md).
+    """
+    least, most, values = (16, 64, 130_000) if is_prepared else (16, 512, 520_000)
     return int(np.clip(values // (archive.bands * archive.domain.size), least, most))
 
 
@@ -249,13 +258,18 @@ def random_slice(
 
 
 def random_samples(
-    archive: Archive, random: np.random.Generator, among: slice = slice(None), *, without: Sequence[int] = ()
+    archive: Archive,
+    random: np.random.Generator,
+    count: int,
+    among: slice = slice(None),
+    *,
+    without: Sequence[int] = (),
 ) -> np.ndarray:
-    """Return the numbers of random samples of an archive, in increasing order."""
+    """Return the numbers of at most ``count`` random samples of an archive, in increasing order."""
     candidates = np.arange(len(archive.days))[among]
     if len(without):
         candidates = np.setdiff1d(candidates, without)
-    count = min(samples_in_block(archive), len(candidates))
+    count = min(count, len(candidates))
     return candidates[np.sort(random.choice(len(candidates), count, replace=False))] if count else candidates
 
 

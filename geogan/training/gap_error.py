@@ -15,7 +15,7 @@ from geogan.archive import Archive
 from geogan.model import Model
 from geogan.model.networks import SpreadTable
 from geogan.prior import ASPECTS, nearness
-from geogan.training.blocks import random_samples, random_slice
+from geogan.training.blocks import random_samples, random_slice, samples_in_block
 from geogan.training.judge import Judge
 
 # Films of which the gaps are looked at: dates, cells a side, and number. Dates and cells nearer than these to a cut are
@@ -76,7 +76,7 @@ def _gap_spreads(first: Model, archive: Archive, table: SpreadTable, *, seed: in
         y = random_slice(height, SIDE, random)
         x = random_slice(width, SIDE, random, is_periodic=archive.is_periodic)
         if archive.independent:
-            t = random_samples(archive, random)
+            t = random_samples(archive, random, samples_in_block(archive))
         film, is_periodic = archive.read(t, y, x), archive.spans(x)
         prior = first.prior_of(y, x, is_periodic=is_periodic)
         mask = film.mask + film.withheld

@@ -12,7 +12,7 @@ from geogan.compute.threads import side_by_side
 from geogan.model import Model
 from geogan.model.networks import SpreadTable
 from geogan.prior import ASPECTS, GaussianPrior, nearness
-from geogan.training.blocks import random_samples, random_slice
+from geogan.training.blocks import random_samples, random_slice, samples_in_block
 
 # Films of the archive whose posterior is drawn: dates, cells a side, and values of all films together. A grid of up to
 # WHOLE cells is drawn whole. Where a film is cut from a larger grid, cells nearer to the cut than a length, and at most
@@ -98,7 +98,7 @@ def posterior_variances(model: Model, archive: Archive, *, draws: int, seed: int
         y = random_slice(height, rows, random)
         x = random_slice(width, columns, random, is_periodic=archive.is_periodic)
         if archive.independent:
-            t = random_samples(archive, random)
+            t = random_samples(archive, random, samples_in_block(archive))
         film, is_periodic = archive.read(t, y, x), archive.spans(x)
         prior = model.prior_of(y, x, is_periodic=is_periodic)
         assert prior is not None

@@ -51,7 +51,7 @@ from geogan.prior import (
     hidden_error,
 )
 from geogan.settings import Settings, TrainConfig
-from geogan.training.blocks import random_samples, random_slice
+from geogan.training.blocks import random_samples, random_slice, samples_in_block
 from geogan.training.regression import choose_regression
 from geogan.training.single_scene import Scene, fit_scene, hide_cells
 
@@ -719,7 +719,7 @@ def _hidden_films(
         x = random_slice(width, FIT_SIDE, generator, is_periodic=archive.is_periodic)
         dates = np.arange(count)[t]
         if archive.independent:
-            dates = random_samples(archive, generator)
+            dates = random_samples(archive, generator, samples_in_block(archive))
         film = archive.read(dates if archive.independent else t, y, x)
         observed = film.mask.numpy()
         hidden = np.zeros_like(observed)

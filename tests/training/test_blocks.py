@@ -114,6 +114,13 @@ def test_blocks_of_samples_are_random_ones(gappy, domain):
     assert hidden / sum(float(block.mask.sum()) for block in blocks) == pytest.approx(0.2**2, abs=0.02)
 
 
+def test_more_samples_are_held_where_none_is_prepared():
+    """A discriminator that sees few images at a time learns them."""
+    for side, prepared, read in ((16, 64, 512), (32, 64, 507), (64, 31, 126), (512, 16, 16)):
+        images = SimpleNamespace(bands=1, domain=np.ones((side, side)))
+        assert (samples_in_block(images), samples_in_block(images, is_prepared=False)) == (prepared, read)
+
+
 def test_deviations_are_the_posteriors(archive, prior):
     """Their mean square is the posterior variance: near 0 at observations, the field's variance far from them."""
     found = [block_of(archive, 0, prior, has_deviation=True, seed=seed) for seed in range(12)]
