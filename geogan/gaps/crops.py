@@ -38,6 +38,11 @@ class Crops:
         return Crops(self.seen[chosen], self.domain[chosen], self.dates[chosen])
 
     @property
+    def images(self) -> np.ndarray:
+        """The first mask and the domain as channels, (N, 2, h, w)."""
+        return np.stack([self.seen[:, 0], self.domain], 1)
+
+    @property
     def hidden_share(self) -> np.ndarray:
         """Share of the domain that is hidden on the first date of each crop, (N,)."""
         cells = self.domain.sum((1, 2))

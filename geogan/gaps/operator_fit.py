@@ -129,7 +129,8 @@ def fit_operators(
             refused.append(str(error))
             continue
         drawn = [drawn_crops(half, real, seed=seed + 1 + number) for number, real in enumerate(crops)]
-        accuracy = tell_apart(crops[0], drawn[0], crops[1], drawn[1], seed=seed)
+        images = [part.images for part in (crops[0], drawn[0], crops[1], drawn[1])]
+        accuracy = tell_apart(*images, dates=crops[1].dates, seed=seed)
         rank = (accuracy.value > GOOD, order if accuracy.value <= GOOD else accuracy.value)
         fits.append((rank, OperatorFit(whole, accuracy, mask_statistics(crops[1]), mask_statistics(drawn[1]))))
     for sentence in refused:
