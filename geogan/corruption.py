@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from geogan.fields.cell_size import cell_size
 from geogan.fields.field import Field
 from geogan.fields.geography import check_columns
 from geogan.fields.measurement import measure
@@ -59,6 +60,7 @@ def corrupt(
     check_settings({"seed": seed})
     operator, original = parse(operator), as_field(field)
     check_columns(original.array, original.axes)
+    operator = operator.on_grid(cell_size(original))
     operator = _with_gaps_of(original, operator, seed=seed).around(original.is_periodic)
     is_float = original.array.dtype.kind == "f"
     truth = original if is_float else original.with_array(original.array.astype(np.float32))

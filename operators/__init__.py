@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from geogan.operators.cloud import CloudMask
     from geogan.operators.compose import Compose
     from geogan.operators.convolve import ConvolveNoise
+    from geogan.operators.downsample import Downsample
     from geogan.operators.drifters import Drifters
     from geogan.operators.footprint import Footprint
+    from geogan.operators.noise import Noise
     from geogan.operators.observed import ObservedGaps
     from geogan.operators.operator import Observation, Operator, Theta
     from geogan.operators.parse import OPERATORS, describe, from_dict, to_dict
@@ -38,9 +40,11 @@ __all__ = [
     "CloudMask",
     "Compose",
     "ConvolveNoise",
+    "Downsample",
     "Drifters",
     "Footprint",
     "InputError",
+    "Noise",
     "Observation",
     "ObservedGaps",
     "Operator",
@@ -63,8 +67,10 @@ _MODULES = {
     "CloudMask": "cloud",
     "Compose": "compose",
     "ConvolveNoise": "convolve",
+    "Downsample": "downsample",
     "Drifters": "drifters",
     "Footprint": "footprint",
+    "Noise": "noise",
     "Observation": "operator",
     "ObservedGaps": "observed",
     "Operator": "operator",

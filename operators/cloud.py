@@ -1,7 +1,7 @@
 """Cloud-shaped gaps: fractal random fields below a level that a random coverage sets."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Self
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from geogan.operators.errors import InputError
 from geogan.operators.fractal import amplitudes, correlation, fields, half_distance, stretched_distance, white
-from geogan.operators.operator import Observation, Operator, Theta, dated_generator, masked
+from geogan.operators.operator import CellSize, Observation, Operator, Theta, dated_generator, masked, rounded
 from geogan.operators.parameters import check_parameters
 
 # Most cells that are read in fitting: parameters are then accurate to a few per cent, in about a second.
@@ -84,6 +84,7 @@ class CloudMask(Operator):
     slope: float | None = None
     aspect: float | None = None
 
+    lengths: ClassVar[Mapping[str, str]] = {"scale": "mean"}
     # Whether frames go once round the globe: a property of the grid, not a parameter; see `around`.
     is_periodic: ClassVar[bool] = False
 
@@ -291,6 +292,13 @@ class CloudMask(Operator):
             noise = noise + weight * white(1, spectrum, generator=generator)
         field = fields(noise, spectrum, size=size).real
         return (field >= clouds._level(sky)[..., None])[:, None, None]
+
+    def in_cells(self, lengths: Mapping[str, float], cells: CellSize) -> Self:
+        """Return the clouds with their size in km, and their aspect, if it is given, on the ground."""
+        clouds = super().in_cells(lengths, cells)
+        if self.aspect is None:
+            return clouds
+        return replace(clouds, aspect=rounded(self.aspect * cells.rows / cells.columns))
 
     def around(self, is_periodic: bool) -> Self:
         """Return the same clouds for frames that go once round the globe, where clouds cross the seam, or do not."""

@@ -11,15 +11,14 @@ from torch import Tensor
 
 from geogan.operators.errors import InputError
 from geogan.operators.kernels import composed
-from geogan.operators.operator import Observation, Operator, Theta
+from geogan.operators.operator import CellSize, Observation, Operator, Theta
 
 
 @dataclass(frozen=True)
 class Compose(Operator):
     """Apply operators one after another, such as a blur with noise, then clouds.
 
-    The mask is the product of all masks. Noises are independent, so their variances add unless a later operator blurs
-    them.
+    The mask is the product of all masks. Noises are independent, so their variances add; a later blur reduces them.
 
     Parameters
     ----------
@@ -59,8 +58,16 @@ class Compose(Operator):
 
     @property
     def noise(self) -> float:
-        """Standard deviation of the sum of all noises, in units of the standardised anomaly."""
-        return math.hypot(*(operator.noise for operator in self.operators))
+        """Standard deviation of the sum of all noises, in units of the standardised anomaly.
+
+        A later blur reduces noise as if it were white.
+        """
+        variance = 0.0
+        for operator in self.operators:
+            kernel = operator.point_spread() if variance else None
+            variance *= 1.0 if kernel is None else float(kernel.square().sum())
+            variance += operator.noise**2
+        return math.sqrt(variance)
 
     @property
     def masks(self) -> bool:
@@ -140,6 +147,10 @@ class Compose(Operator):
     def without_noise(self) -> Self:
         """Return the composition of the operators without their noise."""
         return replace(self, operators=tuple(operator.without_noise() for operator in self.operators))
+
+    def on_grid(self, cells: CellSize | None) -> Self:
+        """Return the composition with lengths in km converted to cells."""
+        return replace(self, operators=tuple(operator.on_grid(cells) for operator in self.operators))
 
     def around(self, is_periodic: bool) -> Self:
         """Return the composition for frames that go once round the globe, or do not."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from geogan.operators.errors import InputError
-from geogan.operators.operator import Observation, Operator, Theta
+from geogan.operators.operator import Observation, Operator, Theta, dated_generator
 from geogan.operators.parameters import check_parameters
 
 
@@ -95,6 +95,11 @@ class ConvolveNoise(Operator):
         frames = (x[..., columns] if rim else x).reshape(-1, 1, x.shape[-2], len(columns))
         blurred = avg_pool2d(frames, self.l, stride=1, padding=self.l // 2, count_include_pad=False)
         return blurred[..., rim : rim + x.shape[-1]].reshape(x.shape)
+
+    def at(self, size: tuple[int, int], step: float, *, seed: int, channels: int = 1) -> Theta:
+        """Return the noise of one date."""
+        # A stream of its own: the noise must not depend on clouds that are drawn with the same seed.
+        return self.sample((1, 1, channels, *size), generator=dated_generator(seed, step, 1.0))
 
     def point_spread(self) -> Tensor | None:
         """Return the weights of the filter, (l, l); None if it does not blur."""

@@ -1,7 +1,9 @@
 """Drifters: a few moving platforms, each of which observes one cell."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -41,6 +43,8 @@ class Drifters(Operator):
 
     fraction: float = 0.02
     speed: float = 1.0
+
+    lengths: ClassVar[Mapping[str, str]] = {"speed": "mean"}
 
     def __post_init__(self) -> None:
         check_parameters(self, "drifters")

@@ -1,7 +1,8 @@
 """Footprint: a radiometer measures a weighted mean of the field over its beam."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, ClassVar, Self
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from geogan.operators.errors import InputError
 from geogan.operators.kernels import convolved
-from geogan.operators.operator import Observation, Operator, Theta
+from geogan.operators.operator import CellSize, Observation, Operator, Theta, rounded
 from geogan.operators.parameters import check_parameters
 
 # Half of a kernel, in standard deviations of the beam; places at which the beam is averaged in each cell, on a side;
@@ -57,6 +58,7 @@ class Footprint(Operator):
     across: float | None = None
     angle: float = 0.0
 
+    lengths: ClassVar[Mapping[str, str]] = {"fwhm": "mean", "across": "mean"}
     # Whether frames go once round the globe: a property of the grid, not a parameter; see `around`.
     is_periodic: ClassVar[bool] = False
 
@@ -100,6 +102,20 @@ class Footprint(Operator):
     def point_spread(self) -> Tensor:
         """Return the weights of the cells in a measured value, (kh, kw), float64 with the sum 1; both sides are odd."""
         return _beam(self.fwhm, self.fwhm if self.across is None else self.across, self.angle)
+
+    def in_cells(self, lengths: Mapping[str, float], cells: CellSize) -> Self:
+        """Return the beam with widths in km, and its angle on the ground: an ellipse in cells that are not square."""
+        is_round = self.across is None and "across" not in lengths
+        if "fwhm" not in lengths or not (is_round or "across" in lengths):
+            raise InputError(
+                "fwhm and across of footprint must have the same unit, got one in km and one in cells; give both in km"
+            )
+        fwhm, across = lengths["fwhm"], lengths.get("across", lengths["fwhm"])
+        rows, both, columns = beam_covariance(fwhm, across, self.angle)
+        along, across, angle = beam_of(
+            rows / cells.rows**2, both / (cells.rows * cells.columns), columns / cells.columns**2
+        )
+        return replace(self, fwhm=rounded(along), across=rounded(across), angle=rounded(angle))
 
     def around(self, is_periodic: bool) -> Self:
         """Return the same beam for frames that go once round the globe, where it crosses the seam, or do not."""
@@ -149,7 +165,8 @@ def beam_of(rows: float, both: float, columns: float) -> tuple[float, float, flo
     [7.0, 3.0, -20.0]
     """
     mean, half = (rows + columns) / 2, math.hypot((rows - columns) / 2, both)
-    angle = math.degrees(math.atan2(-2 * both, rows - columns)) / 2
+    # Adding 0.0 turns -0.0 into 0.0, or a beam across the columns would have an angle of -90 degrees.
+    angle = math.degrees(math.atan2(-2 * both + 0.0, rows - columns)) / 2
     along, across = (_WIDTH_OF_ONE_DEVIATION * math.sqrt(max(mean + sign * half, 0.0)) for sign in (1, -1))
     return along, across, angle
 

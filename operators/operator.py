@@ -1,7 +1,8 @@
 """The Operator protocol: draw the parameters of a measurement, then apply them."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +33,31 @@ class Observation(NamedTuple):
     mask: Tensor
 
 
+class CellSize(NamedTuple):
+    """Distances of neighbouring cells in the middle of a grid, in km.
+
+    Attributes
+    ----------
+    rows : float
+        From one row to the next.
+    columns : float
+        From one column to the next.
+
+    Examples
+    --------
+    >>> CellSize(rows=4.0, columns=1.0).mean
+    2.0
+    """
+
+    rows: float
+    columns: float
+
+    @property
+    def mean(self) -> float:
+        """Geometric mean, for lengths without a direction."""
+        return float(np.sqrt(self.rows * self.columns))
+
+
 @runtime_checkable
 class Operator(Protocol):
     """A measurement process ``y = F(x; theta)`` (section 3 of the paper); its noise, if any, is a part of theta.
@@ -50,6 +76,9 @@ class Operator(Protocol):
     >>> operator.apply(torch.ones(2, 3, 1, 8, 6), theta).values.shape
     torch.Size([2, 3, 1, 8, 6])
     """
+
+    lengths: ClassVar[Mapping[str, str]] = {}
+    """Parameters that are lengths, which may be given in km, and the distance of `CellSize` that converts each."""
 
     @property
     def noise(self) -> float:
@@ -173,6 +202,30 @@ class Operator(Protocol):
         """Return the operator with the same gaps and blur and no noise, whose theta has no noise either."""
         return self
 
+    def on_grid(self, cells: CellSize | None) -> "Operator":
+        """Return the operator with lengths in km converted to cells; ``self`` if all are in cells.
+
+        Raises
+        ------
+        InputError
+            If a length is in km and ``cells`` is None.
+        """
+        return self
+
+    def in_cells(self, lengths: Mapping[str, float], cells: CellSize) -> Self:
+        """Return the operator with some parameters given in km.
+
+        Parameters
+        ----------
+        lengths : mapping of str to float
+            Names of parameters in `lengths`, and values in km.
+        cells : CellSize
+        """
+        return replace(
+            self,  # type: ignore[type-var]
+            **{name: rounded(value / getattr(cells, self.lengths[name])) for name, value in lengths.items()},
+        )
+
     def around(self, is_periodic: bool) -> Self:
         """Return the operator for frames that go once round the globe, or for frames that do not.
 
@@ -197,6 +250,17 @@ class Operator(Protocol):
     def with_state(self, state: dict[str, Tensor]) -> Self:
         """Return the operator with the arrays from ``state`` restored."""
         return self
+
+
+def rounded(value: float) -> float:
+    """Return a length in cells with six digits, to be read by people.
+
+    Examples
+    --------
+    >>> rounded(2.499999999)
+    2.5
+    """
+    return float(f"{value:.6g}")
 
 
 def dated_generator(seed: int, *key: float) -> torch.Generator:

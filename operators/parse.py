@@ -1,6 +1,7 @@
 """Operators as text and as plain data: ``cloud_mask:coverage=0.4,scale=12`` and back."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -9,10 +10,13 @@ from geogan.operators.choices import choice, matching, suggestion
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
+from geogan.operators.downsample import Downsample
 from geogan.operators.drifters import Drifters
 from geogan.operators.errors import InputError
 from geogan.operators.footprint import Footprint
 from geogan.operators.installed import installed_operators
+from geogan.operators.lengths import InKilometres, Kilometres
+from geogan.operators.noise import Noise
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator
 from geogan.operators.pixels import RemovePixel, RemovePixelChannel
@@ -35,6 +39,8 @@ OPERATORS: dict[str, type] = {
     "stripes": Stripes,
     "radar_sector": RadarSector,
     "footprint": Footprint,
+    "downsample": Downsample,
+    "noise": Noise,
     "convolve_noise": ConvolveNoise,
 }
 """Operator classes of geogan by the name that users write; those of other packages are in `known_operators`."""
@@ -54,7 +60,8 @@ def parse(text: str | Sequence[str] | Operator) -> Operator:
     ----------
     text : str, sequence of str, or Operator
         A name, with parameters after a colon, such as ``cloud_mask:coverage=0.4,scale=12``. Several texts, in a
-        sequence or joined by ``" + "``, are composed in order. An operator is returned unchanged.
+        sequence or joined by ``" + "``, are composed in order. An operator is returned unchanged. Lengths are in cells,
+        or in km as in ``footprint:fwhm=25km``: `Operator.on_grid` then returns the operator in cells.
 
     Returns
     -------
@@ -98,6 +105,10 @@ def describe(operator: Operator) -> str:
     """
     if isinstance(operator, Compose):
         return " + ".join(describe(part) for part in operator.operators)
+    if isinstance(operator, InKilometres):
+        lengths = [f"{name}={Kilometres(value)}" for name, value in operator.given]
+        base = describe(operator.base)
+        return f"{base}{',' if ':' in base else ':'}{','.join(lengths)}"
     changed = [
         f"{name}={str(value).lower() if isinstance(value, bool) or value is None else repr(value)}"
         for name, value in _parameters(operator).items()
@@ -161,8 +172,8 @@ def _known(name: str) -> list[str]:
     return [] if match is None else list(_defaults(known[match]))
 
 
-def _value(name: str, key: str, text: str) -> float | bool | None:
-    """Return the value of a parameter: a number, true, false or none."""
+def _value(name: str, key: str, text: str) -> float | bool | Kilometres | None:
+    """Return the value of a parameter: a number, a length in km, true, false or none."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     for kind in (int, float):
@@ -170,7 +181,15 @@ def _value(name: str, key: str, text: str) -> float | bool | None:
             return kind(text)
         except ValueError:
             continue
-    raise InputError(f"{key} of {name} must be a number, true, false or none, got {text!r}; give one of these")
+    with suppress(ValueError):
+        if text.lower().endswith("km"):
+            return Kilometres(float(text[:-2]))
+    known = known_operators()
+    is_length = key in getattr(known.get(matching(name, known) or ""), "lengths", {})
+    raise InputError(
+        f"{key} of {name} must be a number, {'a length such as 25km, ' if is_length else ''}true, false or none, got "
+        f"{text!r}; give one of these"
+    )
 
 
 def _build(name: str, parameters: dict[str, Any]) -> Operator:
@@ -183,6 +202,9 @@ def _build(name: str, parameters: dict[str, Any]) -> Operator:
             raise InputError(
                 f"{name} has no parameter {key!r}; it has {', '.join(defaults)}{suggestion(key, defaults)}"
             )
+        if isinstance(value, Kilometres):
+            _check_length(name, kind, key, value)
+            continue
         default = defaults[key]
         # In Python, true is a number and None cannot be compared, so neither may reach the range checks.
         if isinstance(value, bool) != isinstance(default, bool) or (value is None and default is not None):
@@ -190,7 +212,17 @@ def _build(name: str, parameters: dict[str, Any]) -> Operator:
             raise InputError(
                 f"{key} of {name} must be {wanted}, got {str(value).lower()}; the default is {str(default).lower()}"
             )
-    return kind(**parameters)
+    lengths = {key: value.value for key, value in parameters.items() if isinstance(value, Kilometres)}
+    operator = kind(**{key: value for key, value in parameters.items() if key not in lengths})
+    return InKilometres(operator, tuple(lengths.items())) if lengths else operator
+
+
+def _check_length(name: str, kind: type, key: str, length: Kilometres) -> None:
+    """Refuse a length in km of a parameter that is no length, and one that is not positive."""
+    if key not in getattr(kind, "lengths", {}):
+        raise InputError(f"{key} of {name} is no length in km, got {length}; give a number")
+    if not 0 < length.value < float("inf"):
+        raise InputError(f"{key} of {name} must be more than 0, got {length}; give a length such as 25km")
 
 
 def _name(operator: Operator) -> str:

@@ -1,6 +1,7 @@
 """Radar sectors: mountains and buildings block beams of a scanning radar."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
@@ -49,6 +50,7 @@ class RadarSector(Operator):
     reach: float | None = None
     fixed: bool = True
 
+    lengths: ClassVar[Mapping[str, str]] = {"reach": "mean"}
     # Whether frames go once round the globe: a property of the grid, not a parameter; see `around`.
     is_periodic: ClassVar[bool] = False
 

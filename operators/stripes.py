@@ -1,13 +1,15 @@
 """Stripes: scan lines that an instrument fails to record."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from geogan.operators.errors import InputError
-from geogan.operators.operator import Observation, Operator, Theta, masked
+from geogan.operators.lengths import grid_angle
+from geogan.operators.operator import CellSize, Observation, Operator, Theta, masked
 from geogan.operators.parameters import check_parameters
 from geogan.operators.strips import lean, strip_turns
 
@@ -49,6 +51,7 @@ class Stripes(Operator):
     angle: float = 0.0
     wedge: float = 0.0
 
+    lengths: ClassVar[Mapping[str, str]] = {"period": "rows", "height": "rows", "wedge": "columns"}
     # Whether frames go once round the globe: a property of the grid, not a parameter; see `around`.
     is_periodic: ClassVar[bool] = False
 
@@ -103,6 +106,11 @@ class Stripes(Operator):
         """Return ``x`` with the stripes set to 0; shapes (B, T, C, H, W)."""
         assert isinstance(theta, Tensor)
         return masked(x, theta)
+
+    def in_cells(self, lengths: Mapping[str, float], cells: CellSize) -> Self:
+        """Return the stripes with lengths in km, and their angle from the rows on the ground."""
+        angle = grid_angle(self.angle, rows=cells.columns, columns=cells.rows)
+        return replace(super().in_cells(lengths, cells), angle=angle)
 
     def around(self, is_periodic: bool) -> Self:
         """Return the same stripes for frames that go once round the globe, where they meet at the seam, or do not."""

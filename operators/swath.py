@@ -1,13 +1,15 @@
 """Swaths: an orbiting imager sees strips with gaps between them."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from geogan.operators.errors import InputError
-from geogan.operators.operator import Observation, Operator, Theta, dated_generator, masked
+from geogan.operators.lengths import grid_angle
+from geogan.operators.operator import CellSize, Observation, Operator, Theta, dated_generator, masked
 from geogan.operators.parameters import check_parameters
 from geogan.operators.strips import lean, strip_turns
 
@@ -48,6 +50,7 @@ class Swath(Operator):
     angle: float = 10.0
     repeat: float = 0.0
 
+    lengths: ClassVar[Mapping[str, str]] = {"width": "columns", "gap": "columns"}
     # Whether frames go once round the globe: a property of the grid, not a parameter; see `around`.
     is_periodic: ClassVar[bool] = False
 
@@ -88,6 +91,11 @@ class Swath(Operator):
         generator = dated_generator(seed, *([] if self.repeat else [step]))
         offset = torch.rand((1, 1), generator=generator, dtype=torch.float64)
         return self._seen(size, offset + step / self.repeat if self.repeat else offset)
+
+    def in_cells(self, lengths: Mapping[str, float], cells: CellSize) -> Self:
+        """Return the strips with lengths in km, and their angle on the ground."""
+        angle = grid_angle(self.angle, rows=cells.rows, columns=cells.columns)
+        return replace(super().in_cells(lengths, cells), angle=angle)
 
     def around(self, is_periodic: bool) -> Self:
         """Return the same swaths for frames that go once round the globe, where they meet at the seam, or do not."""

@@ -1,14 +1,16 @@
 """Ground tracks: an altimeter measures only below the satellite."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from geogan.operators.errors import InputError
-from geogan.operators.operator import Observation, Operator, Theta, dated_generator, masked
+from geogan.operators.lengths import grid_angle
+from geogan.operators.operator import CellSize, Observation, Operator, Theta, dated_generator, masked
 from geogan.operators.parameters import check_parameters
 from geogan.operators.strips import lean, strip_turns
 
@@ -55,6 +57,7 @@ class Tracks(Operator):
     angle: float = 25.0
     satellites: int = 2
 
+    lengths: ClassVar[Mapping[str, str]] = {"spacing": "columns"}
     # Whether frames go once round the globe: a property of the grid, not a parameter; see `around`.
     is_periodic: ClassVar[bool] = False
 
@@ -100,6 +103,11 @@ class Tracks(Operator):
         """Return the tracks of one date of the cycle."""
         offset = torch.rand((1, 1, self._passes), generator=dated_generator(seed)).double()
         return self._seen(size, offset + math.floor(step) * self.stride % self.repeat / self.repeat)
+
+    def in_cells(self, lengths: Mapping[str, float], cells: CellSize) -> Self:
+        """Return the strips with lengths in km, and their angle on the ground."""
+        angle = grid_angle(self.angle, rows=cells.rows, columns=cells.columns)
+        return replace(super().in_cells(lengths, cells), angle=angle)
 
     def around(self, is_periodic: bool) -> Self:
         """Return the same tracks for frames that go once round the globe, where they meet at the seam, or do not."""

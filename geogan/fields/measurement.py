@@ -15,7 +15,7 @@ from geogan.fields.axes import SAMPLES
 from geogan.fields.field import Field
 from geogan.fields.written_dates import holds_dates, is_cftime
 from geogan.operators.errors import InputError
-from geogan.operators.operator import Operator, dated_generator
+from geogan.operators.operator import Operator, Theta, dated_generator
 
 _MICROSECONDS_PER_DAY = 86_400_000_000
 
@@ -198,11 +198,6 @@ class _Frames:
     is_independent: bool
     axes: tuple[int, ...]
 
-    @property
-    def quiet(self) -> Operator:
-        """The operator without its noise."""
-        return self.operator.without_noise()
-
     def measure(
         self, block: np.ndarray, steps: np.ndarray, bands: np.ndarray, rows: np.ndarray, columns: np.ndarray
     ) -> np.ndarray:
@@ -217,35 +212,40 @@ class _Frames:
         if frames.ndim == 3:
             frames = frames[:, None]
         for frame, step in zip(frames, steps.tolist(), strict=True):
-            theta = self._theta(step)  # of the operator without its noise
             if self.operator.exact:
+                theta = self._theta(step, self.shape[0])
                 seen = self.operator.apply(torch.zeros(1, 1, *self.shape), theta).mask[0, 0].numpy() > 0
                 frame[...] = np.where(seen[np.ix_(bands, rows, columns)], frame, np.nan)
             else:
-                frame[...] = self._disturbed(frame, theta, step)
+                frame[...] = self._disturbed(frame, self._theta(step, len(frame)))
         return result
 
-    def _theta(self, step: float) -> torch.Tensor | tuple:
-        """Draw the parameters of the operator without noise for one date."""
-        channels, *size = self.shape
+    def _theta(self, step: float, channels: int) -> Theta:
+        """Draw the parameters of the operator for the channels of one date."""
+        size = self.shape[1], self.shape[2]
+        if self.is_independent and self.operator.downsampling != (1, 1):
+            # The blocks of a coarse sensor begin at the first cell of every sample, as `at` has them.
+            seed = int(dated_generator(self.seed, step).initial_seed())
+            return self.operator.at(size, 0.0, seed=seed, channels=channels)
         if self.is_independent:
-            # A film of one frame: nothing persists from one sample to the next.
-            return self.quiet.sample((1, 1, *self.shape), generator=dated_generator(self.seed, step))
-        return self.quiet.at((size[0], size[1]), step, seed=self.seed, channels=channels)
+            # A film of one frame: nothing persists from one sample to the next. Noise alone has a stream of its own, so
+            # that it does not depend on clouds that were drawn with the same seed.
+            key = (step,) if self.operator.masks else (step, 1.0)
+            return self.operator.sample((1, 1, channels, *size), generator=dated_generator(self.seed, *key))
+        return self.operator.at(size, step, seed=self.seed, channels=channels)
 
-    def _disturbed(self, frame: np.ndarray, theta: torch.Tensor | tuple, step: float) -> np.ndarray:
+    def _disturbed(self, frame: np.ndarray, theta: Theta) -> np.ndarray:
         """Return a whole frame (bands, H, W), blurred, with noise, and NaN where hidden."""
         x = torch.from_numpy(frame.reshape(1, 1, -1, *self.shape[1:]).astype(np.float64))
         valid = torch.isfinite(x)
-        # Normalised convolution (Knutsson and Westin, 1993): the blur of the values over the blur of the ones, so that
-        # land and gaps have no weight. F is linear, so this holds for any order of operators.
-        values, mask = self.quiet.apply(torch.where(valid, x, 0.0), theta)
-        weight = self.quiet.apply(valid.to(x.dtype), theta).values
+        # F is affine: what it makes of zeros is its noise, which has no part in the weights below.
+        noise, mask = self.operator.apply(torch.zeros_like(x), theta)
+        values = self.operator.apply(torch.where(valid, x, 0.0), theta).values - noise
+        if not valid.all():
+            # Normalised convolution (Knutsson and Westin, 1993): land and gaps have no weight.
+            part, whole = (
+                self.operator.apply(ones, theta).values - noise for ones in (valid.to(x), torch.ones_like(x))
+            )
+            values = values * torch.where(part != 0, whole / part, 1.0)
         seen = valid & (mask > 0)
-        measured = values / torch.where(seen, weight, 1.0)
-        if self.operator.noise:
-            # A separate stream: the noise must not depend on the clouds, and bands that share clouds have other noise.
-            generator = dated_generator(self.seed, step, 1.0)
-            noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-            measured = measured + self.operator.noise * self.scale * noise
-        return torch.where(seen, measured, torch.nan).numpy().reshape(frame.shape)
+        return torch.where(seen, values + self.scale * noise, torch.nan).numpy().reshape(frame.shape)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from geogan.fields.cell_size import cell_size
 from geogan.fields.field import Field
 from geogan.gaps.classifier import Accuracy, tell_apart
 from geogan.gaps.crops import FRAMES, drawn_crops, real_crops
@@ -109,7 +110,7 @@ def fit_operators(
     is_clear = (observed | ~domain).all(axis=(1, 2))
     fits, refused = [], []
     for order, candidate in enumerate(operators):
-        operator = parse(candidate).around(field.is_periodic)
+        operator = parse(candidate).on_grid(cell_size(field)).around(field.is_periodic)
         check_hides(operator)
         # Observed gaps have no frames without gaps, and are compared with frames that have some.
         compared = starts[~is_clear[starts]] if isinstance(operator, ObservedGaps) else starts

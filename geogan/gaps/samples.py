@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from geogan.fields.cell_size import cell_size
 from geogan.fields.field import Field
 from geogan.gaps.operator_fit import check_hides, read_masks
 from geogan.operators.parse import describe, parse
@@ -48,7 +49,7 @@ def gap_samples(field: Field, domain: np.ndarray, operator: str, *, count: int =
         If the field has no gaps, or the operator cannot be fitted.
     """
     observed, starts, _ = read_masks(field, domain)
-    parsed = parse(operator).around(field.is_periodic)
+    parsed = parse(operator).on_grid(cell_size(field)).around(field.is_periodic)
     check_hides(parsed)
     fitted = parsed.fitted(observed, domain, seed=seed)
     dates = starts[np.unique(np.linspace(0, len(starts) - 1, count).astype(int))]

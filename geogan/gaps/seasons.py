@@ -9,21 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from geogan.fields.cell_size import cell_size
 from geogan.fields.dates import dated
 from geogan.fields.field import Field
 
-# Mean length of a degree of latitude.
-_KM_A_DEGREE = 111.2
-_KM = {
-    "km": 1.0,
-    "kilometre": 1.0,
-    "kilometer": 1.0,
-    "m": 1e-3,
-    "metre": 1e-3,
-    "meter": 1e-3,
-    "metres": 1e-3,
-    "meters": 1e-3,
-}
 # A margin of fewer cells is not worth a sentence.
 _LEAST_CELLS = 20
 # Months with fewer dates say nothing.
@@ -88,33 +77,8 @@ def edge_distance(field: Field, domain: np.ndarray) -> tuple[np.ndarray, str] | 
     if domain.all() or not domain.any():
         return None
     size = cell_size(field)
-    distance = distance_transform_edt(domain, sampling=size or (1.0, 1.0))
+    distance = distance_transform_edt(domain, sampling=tuple(size or (1.0, 1.0)))
     return distance, "cells" if size is None else "km"
-
-
-def cell_size(field: Field) -> tuple[float, float] | None:
-    """Return height and width of a cell in km, at the mean latitude; None where they are not known.
-
-    Examples
-    --------
-    >>> import xarray as xr
-    >>> coords = {"lat": [59.0, 60.0, 61.0], "lon": [0.0, 1.0]}
-    >>> size = cell_size(Field.of(xr.DataArray(np.zeros((3, 2)), dims=("lat", "lon"), coords=coords)))
-    >>> [round(float(side), 1) for side in size]
-    [111.2, 55.6]
-    """
-    dy, dx = field.grid_step
-    if field.has_lonlat:
-        assert field.latitude is not None
-        shrink = float(np.cos(np.deg2rad(np.mean(field.latitude))))
-        return dy * _KM_A_DEGREE, max(dx * _KM_A_DEGREE * shrink, 1e-9)
-    units = [
-        str(field.array[dim].attrs.get("units", "")).strip().lower() if dim in field.array.coords else ""
-        for dim in (field.axes.y, field.axes.x)
-    ]
-    if all(unit in _KM for unit in units):
-        return dy * _KM[units[0]], dx * _KM[units[1]]
-    return None
 
 
 def unseen_margins(

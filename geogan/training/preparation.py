@@ -25,6 +25,7 @@ from geogan.archive import (
 )
 from geogan.compute.extent import Extent
 from geogan.fields.band_transforms import transforms
+from geogan.fields.cell_size import cell_size
 from geogan.fields.circle import taken
 from geogan.fields.covariates import Covariates
 from geogan.fields.durations import duration
@@ -185,7 +186,7 @@ def prepare_model(
     InputError
         If the field cannot be trained on with these settings.
     """
-    operator = parse(settings.operator)
+    operator = parse(settings.operator).on_grid(cell_size(field))
     check_gaps(field, survey, operator)
     check_size(field, has_first_guess=settings.first_guess is not False)
     domain = field.domain

@@ -1,9 +1,12 @@
 """Operators on labelled fields: one date, one measurement, however the field is cut, ordered or chunked."""
 
+from dataclasses import dataclass
+
 import dask
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from geogan.fields.field import Field
@@ -12,8 +15,12 @@ from geogan.operators.band import PatchBand
 from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
+from geogan.operators.downsample import Downsample
 from geogan.operators.errors import InputError
+from geogan.operators.footprint import Footprint
+from geogan.operators.noise import Noise
 from geogan.operators.observed import ObservedGaps
+from geogan.operators.operator import Observation, Operator
 from geogan.operators.pixels import RemovePixel, RemovePixelChannel
 from geogan.operators.sampling import SparseSampling
 
@@ -27,7 +34,8 @@ OPERATORS = [
     CloudMask(scale=4),
     CloudMask(scale=4, persistence=2.0),
     ObservedGaps().fitted(ARCHIVE, np.ones((9, 14), dtype=bool)),
-    Compose((ConvolveNoise(l=5, sigma=0.1), CloudMask(scale=4, persistence=1.0))),
+    Compose((Footprint(fwhm=4, across=2, angle=30), Noise(0.1, line=0.2), CloudMask(scale=4, persistence=1.0))),
+    Compose((Downsample(factor=2), RemovePixel(p=0.2))),
 ]
 CHANNEL_GAPS = ObservedGaps().fitted(
     np.random.default_rng(4).random((12, 3, 9, 14)) > 0.4, np.ones((9, 14), dtype=bool)
@@ -273,6 +281,42 @@ def test_a_blur_uses_no_values_from_land(field):
     smooth = corrupt(field, ConvolveNoise(l=3, sigma=0.0))
     window = field.values[2, 3:6, 4:7]
     assert smooth.values[2, 4, 5] == pytest.approx(np.nanmean(window), abs=1e-4)
+
+
+@dataclass(frozen=True)
+class Drifting(Operator):
+    """A sensor with a wrong gain and a random bias, written without `without_noise`."""
+
+    gain: float = 2.0
+    bias: float = 0.5
+
+    @property
+    def noise(self) -> float:
+        return self.bias
+
+    @property
+    def masks(self) -> bool:
+        return False
+
+    def sample(self, shape, *, generator):
+        return self.bias * torch.randn((*shape[:2], 1, 1, 1), generator=generator)
+
+    def apply(self, x, theta):
+        return Observation(self.gain * x + theta.to(x), torch.ones_like(x))
+
+
+def test_an_operator_that_adds_and_scales_is_applied_as_it_is(field):
+    """What F makes of ones is no weight where F adds something, or multiplies."""
+    result = corrupt(field, Drifting(), scale=3.0, seed=1)
+    bias = (result - 2 * field).values[:, 4:]
+    draws = [float(Drifting().at((13, 18), day, seed=1)) for day in range(18318, 18325)]
+    np.testing.assert_allclose(bias, 3 * np.array(draws)[:, None, None] + np.zeros_like(bias), atol=1e-4)
+
+
+def test_noise_of_scan_lines_stays_in_the_lines(field):
+    error = (corrupt(field, Noise(sigma=0.0, line=0.2), scale=3.0) - field).values[:, 4:]
+    assert error.std(axis=2).max() < 1e-4
+    assert error.std() == pytest.approx(0.6, rel=0.3)
 
 
 def test_operators_fitted_to_different_gaps_have_different_graphs(field):

@@ -17,6 +17,7 @@ from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.footprint import Footprint
+from geogan.operators.noise import Noise
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator, dated_generator, masked
 from geogan.operators.parse import OPERATORS as TABLE
@@ -39,6 +40,7 @@ OPERATORS = [
     SparseSampling(fraction=0.3, fixed=True),
     ConvolveNoise(l=3, sigma=0.2),
     Footprint(fwhm=7, across=3, angle=30),
+    Noise(sigma=0.1, line=0.2, length=3),
     CloudMask(scale=4),
     CloudMask(scale=4, persistence=2.0),
     GAPS,
@@ -197,6 +199,8 @@ def share_hidden(name: str) -> float:
         "stripes": lambda: operator.height / operator.period,
         "radar_sector": lambda: 1 - (1 - operator.width / 360) ** operator.sectors,
         "footprint": lambda: 0.0,
+        "downsample": lambda: 1 - 1 / operator.factor**2,
+        "noise": lambda: 0.0,
         "convolve_noise": lambda: 0.0,
     }[name]()
 
