@@ -56,6 +56,8 @@ class ArchivePrior:
 
     # A training window must be the whole grid, and not mirrored.
     stationary: ClassVar[bool] = False
+    # Their observations are not blurred.
+    blur: ClassVar[None] = None
     needs_whole_grid: ClassVar[bool] = True
     # Largest grid: the covariance is a dense matrix, and every iteration multiplies by it.
     most_cells: ClassVar[int] = 4096

@@ -22,6 +22,7 @@ from geogan.compute.threads import side_by_side
 from geogan.fields.trust import trust
 from geogan.operators.errors import InputError
 from geogan.prior.archive_covariance import ArchivePrior
+from geogan.prior.blur import PointSpread, measured
 from geogan.prior.brief import fit_brief
 from geogan.prior.film import Film, Scales
 from geogan.prior.gaussian import GaussianPrior
@@ -51,6 +52,8 @@ class Solvable(Scales, Protocol):
     def noise(self) -> float: ...
     @property
     def amplitude(self) -> float: ...
+    @property
+    def blur(self) -> PointSpread | None: ...
     @property
     def map(self) -> Callable[..., Tensor]: ...
     @property
@@ -85,6 +88,7 @@ def _errors(prior: Solvable, films: Sequence[Film], tolerance: float = 3e-3) -> 
         guess = batch.prior(prior).map(
             batch.values * batch.kept, batch.kept, batch.cells, batch.days, tolerance=tolerance, uncertainty=error
         )
+        guess = measured(prior, guess, batch.cells)
         sums = np.zeros((2, 3))
         for row, where in enumerate((batch.hidden, batch.single)):
             if where is not None:
@@ -151,6 +155,7 @@ def fit_amplitude(prior: AnyPrior, films: Sequence[Film], *, seed: int, draws: i
             tolerance=3e-3,
             uncertainty=error,
         )
+        guess, deviations = (measured(prior, part, batch.cells) for part in (guess, deviations))
         variance = (deviations / unit.amplitude).square().mean(0) + prior.noise**2
         square = float((hidden * (guess - batch.values) ** 2).sum())
         if error is not None:
@@ -348,6 +353,7 @@ def fit_prior(
     start: GaussianPrior | None = None,
     temporal: bool = True,
     is_periodic: bool = False,
+    blur: PointSpread | None = None,
     seed: int = 0,
 ) -> GaussianPrior:
     """Return the Gaussian prior with the best predictive log score of hidden observations in many small blocks.
@@ -367,6 +373,8 @@ def fit_prior(
         False for frames that are independent samples: their persistence has no effect and is not searched.
     is_periodic : bool
         Whether the films go once round the globe.
+    blur : PointSpread, optional
+        How the observations of the films are blurred; the parameters are then those of the field without blur.
     seed : int
         Seed of the blocks.
 
@@ -382,7 +390,7 @@ def fit_prior(
         )
     has_time = temporal and any(len(film.days) > 1 for film in films)
     space = _MarkovSpace.of(films, start, has_time=has_time)
-    space = replace(space, start=space.start.around(is_periodic))
+    space = replace(space, start=replace(space.start.around(is_periodic), blur=blur))
     generator = np.random.default_rng([seed, 0xB10C])
     drawing = _Drawing(films, space.start, generator, has_time=has_time, is_periodic=is_periodic)
     blocks = drawing.blocks(STAGES[0])
@@ -402,7 +410,7 @@ def fit_prior(
     if math.log(hidden_error(rival, films) + 1e-9) < math.log(hidden_error(fitted, films) + 1e-9) - OVERRULED:
         fitted = space.prior(_settled(space, drawing, blocks, other, evaluations).point)
     # A field that drifts takes longer to solve, and on few data is compared with one that stands still.
-    if not has_time or fitted.is_moving:
+    if not has_time or fitted.is_moving or blur is not None:
         return fitted
     return fit_brief(fitted, space.prior(smooth.point), partial(_errors, films=films))
 
@@ -440,7 +448,7 @@ class _Drawing:
     def score(self, blocks: Sequence[Block]) -> PredictiveScore:
         """Return the score of blocks on a grid without edges."""
         width = self.films[0].domain.shape[1] if self.is_periodic else None
-        return PredictiveScore(blocks, EndlessSpace(blocks, width=width))
+        return PredictiveScore(blocks, EndlessSpace(blocks, width=width, blur=self._start.blur))
 
     @property
     def domain(self) -> Tensor | None:

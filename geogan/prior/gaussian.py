@@ -16,7 +16,13 @@ of land temperature does. Edges along x have weight ``aspect``, those along y ``
 
     (Q + mask / sigma^2) x = mask y / sigma^2
 
-by multigrid (:mod:`geogan.prior.multigrid`). A field that drifts is solved on a grid that drifts along
+by multigrid (:mod:`geogan.prior.multigrid`). Where an instrument blurs (:mod:`geogan.prior.blur`), with its linear
+operator ``K`` the system is
+
+    (Q + K' mask / sigma^2 K) x = K' mask y / sigma^2
+
+and the solution is the deblurred field; the V-cycle then preconditions with the weights ``K' mask / sigma^2``, by which
+``K' mask / sigma^2 K`` is bounded. A field that drifts is solved on a grid that drifts along
 (:mod:`geogan.prior.motion`).
 
 Small scales change faster than large ones. What changes from date to date is a second, ``brief`` field, which is
@@ -40,10 +46,13 @@ from torch import Tensor
 from geogan.fields.trust import trust
 from geogan.operators.errors import InputError
 from geogan.prior import lattice, multigrid
+from geogan.prior.blur import Blur, PointSpread
 from geogan.prior.motion import Drift, MovingGrid, Stretch, stretches
 
 # Noise from which a tolerance is used as it is, and the smallest factor that it is multiplied by for less noise.
 EASY_NOISE, LEAST_ACCURACY = 0.05, 0.05
+# Factor of the number of iterations where observations are blurred: the V-cycle then is a less exact preconditioner.
+BLURRED_ROUNDS = 4
 # Parameters of the covariance in space.
 SHAPE_PARAMETERS = ("length", "aspect", "detail", "tilt")
 # Persistence in days of a field that is independent from date to date.
@@ -81,12 +90,15 @@ class GaussianPrior:
         Length of that field in cells.
     drift_y, drift_x : float
         Velocity of the field along rows and columns, in cells a day, by index; 0 for a field that stands still.
+    blur : PointSpread, optional
+        How the instrument blurs its observations. All other parameters are those of the field itself, and ``noise``
+        comes after the blur. Only for a field without drift and brief field.
 
     Raises
     ------
     InputError
-        If a parameter is not positive and finite, ``detail`` is above 1, ``brief`` is negative, or ``tilt`` or a drift
-        is not finite.
+        If a parameter is not positive and finite, ``detail`` is above 1, ``brief`` is negative, ``tilt`` or a drift is
+        not finite, or observations of a field that drifts or has a brief field are blurred.
 
     Examples
     --------
@@ -116,6 +128,7 @@ class GaussianPrior:
     drift_x: float = 0.0
     brief: float = 0.0
     brief_length: float = 8.0
+    blur: PointSpread | None = None
 
     def __post_init__(self) -> None:
         for name in ("length", "persistence", "noise", "aspect", "amplitude", "detail", "brief_length"):
@@ -130,6 +143,10 @@ class GaussianPrior:
             raise InputError(f"brief of a Gaussian prior must be 0 or more and finite, got {self.brief}")
         if not (math.isfinite(self.drift_y) and math.isfinite(self.drift_x)):
             raise InputError(f"drift of a Gaussian prior must be finite, got {self.drift_y} and {self.drift_x}")
+        if self.blur is not None and (self.brief or self.is_moving):
+            raise InputError(
+                "blurred observations need a Gaussian prior without drift and brief field; leave them at 0"
+            )
 
     @property
     def is_moving(self) -> bool:
@@ -211,7 +228,8 @@ class GaussianPrior:
         Parameters
         ----------
         values, mask : Tensor, shape (B, T, C, H, W)
-            Unitless anomalies, 0 where not observed; 1 where observed. Bands are independent of each other.
+            Unitless anomalies, 0 where not observed; 1 where observed. Bands are independent of each other. With a
+            ``blur`` they are blurred, and the result is the field without blur.
         domain : Tensor, shape (H, W) or (B, H, W)
             1 where the field exists.
         days : Tensor, shape (T,) or (B, T)
@@ -380,23 +398,22 @@ class GaussianPrior:
                 guesses.append(guess[:, stretch.inner])
                 members.append(deviations[:, :, stretch.inner])
             return torch.cat(guesses, 1), torch.cat(members, 2)
-        system = self.system(_fold(mask), domain, days)
-        finest = system.grids[0]
-        guess = multigrid.solve(
-            system,
-            finest.weight * _fold(values),
-            start=None if start is None else _fold(start) * finest.domain,
+        data = _Data.of(self, _fold(mask), domain, days)
+        system = data.system
+        # With a tolerance of 0 the number of iterations is what the caller wants.
+        rounds = stop.iterations * (BLURRED_ROUNDS if self.blur is not None and stop.tolerance > 0 else 1)
+        solve = partial(multigrid.solve, system, iterations=rounds, weighted=data.weighted)
+        guess = solve(
+            data.right(data.weight * _fold(values)),
+            start=None if start is None else _fold(start) * system.grids[0].domain,
             tolerance=accuracy * stop.tolerance,
-            iterations=stop.iterations,
         )
         draws = []
         for member in () if noise is None else noise.unbind(1):
             prior_noise, data_noise = (_fold(part) for part in member)
             perturbation = multigrid.apply_time_root(system.frames, multigrid.draw_spatial(system, prior_noise))
-            right = finest.weight.sqrt() * data_noise + perturbation
-            solved = multigrid.solve(
-                system, right, start=None, tolerance=accuracy * stop.deviation_tolerance, iterations=stop.iterations
-            )
+            right = data.right(data.weight.sqrt() * data_noise) + perturbation
+            solved = solve(right, start=None, tolerance=accuracy * stop.deviation_tolerance)
             draws.append(self.amplitude * _unfold(solved, values.shape))
         stacked = torch.stack(draws) if draws else values.new_empty(0, *values.shape)
         return _unfold(guess, values.shape), stacked
@@ -529,7 +546,8 @@ class GaussianPrior:
         return mask if uncertainty is None else trust(mask, uncertainty, self.noise * self.amplitude)
 
     def _mirrored(self) -> GaussianPrior:
-        return replace(self, tilt=-self.tilt, drift_x=-self.drift_x)
+        blur = None if self.blur is None else self.blur.mirrored
+        return replace(self, tilt=-self.tilt, drift_x=-self.drift_x, blur=blur)
 
     def system(
         self, mask: Tensor, domain: Tensor, days: Tensor, factors: multigrid.Factors | None = None
@@ -586,6 +604,37 @@ class GaussianPrior:
             "root_below": root_below,
         }
         return multigrid.Frames(**{name: part.to(like.dtype)[..., None, None] for name, part in parts.items()})
+
+
+class _Data(NamedTuple):
+    """The observations in the linear system of a posterior mean; shapes are (B * C, T, H, W)."""
+
+    system: multigrid.System
+    weight: Tensor  # precision of each observation
+    blur: Blur | None
+
+    @classmethod
+    def of(cls, prior: GaussianPrior, mask: Tensor, domain: Tensor, days: Tensor) -> _Data:
+        if prior.blur is None:
+            system = prior.system(mask, domain, days)
+            return cls(system, system.grids[0].weight, None)
+        cells = domain.to(mask)
+        if cells.ndim == 3:
+            cells = cells.repeat_interleave(mask.shape[0] // cells.shape[0], 0)[:, None]
+        blur = prior.blur.on(cells, is_periodic=prior.is_periodic)
+        # The square of a weighted mean is at most the weighted mean of squares, so these weights bound those of the
+        # blurred observations. For waves longer than the blur the two are equal.
+        system = prior.system(blur.adjoint(mask * cells).clamp_min(0), domain, days)
+        return cls(system, mask * cells / prior.noise**2, blur)
+
+    @property
+    def weighted(self) -> Callable[[Tensor], Tensor] | None:
+        """Product with the precision of the observations, where it is not diagonal."""
+        return None if self.blur is None else self.blur.weighted(self.weight)
+
+    def right(self, weighted: Tensor) -> Tensor:
+        """Return the right-hand side of observations times their weights."""
+        return weighted if self.blur is None else self.blur.adjoint(weighted)
 
 
 class _Problem(NamedTuple):

@@ -59,6 +59,8 @@ class LocalPrior:
 
     # It is not the same in a mirror; but a window may be cut anywhere, since it knows its place.
     stationary: ClassVar[bool] = False
+    # Their observations are not blurred.
+    blur: ClassVar[None] = None
     needs_whole_grid: ClassVar[bool] = False
 
     maps: Tensor

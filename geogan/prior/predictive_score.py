@@ -13,15 +13,18 @@ estimation*). Unlike the likelihood it stays a sound criterion if the field is n
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from geogan.compute.threads import side_by_side
 from geogan.prior import lattice
+from geogan.prior.blur import PointSpread
 from geogan.prior.film import Film
 from geogan.prior.gaussian import GaussianPrior
 
@@ -287,10 +290,12 @@ class EndlessSpace:
         Their lags are those that :meth:`covariance` computes.
     width : int, optional
         Number of columns of a grid that goes round the globe.
+    blur : PointSpread, optional
+        How the observations of the field are blurred.
     """
 
-    def __init__(self, blocks: Sequence[Block], *, width: int | None = None) -> None:
-        self._width = width
+    def __init__(self, blocks: Sequence[Block], *, width: int | None = None, blur: PointSpread | None = None) -> None:
+        self._width, self._blur = width, blur
         everything = []
         for block in blocks:
             places = np.arange(len(block.hidden))
@@ -315,8 +320,29 @@ class EndlessSpace:
 
     def covariance(self, parameters: Parameters) -> Tensor:
         """Return the covariance at each lag."""
-        length, aspect, detail, tilt = parameters.length, parameters.aspect, parameters.detail, parameters.tilt
-        return lattice.covariance(self._dy, self._dx, length=length, aspect=aspect, detail=detail, tilt=tilt)
+        space = partial(
+            lattice.covariance,
+            length=parameters.length,
+            aspect=parameters.aspect,
+            detail=parameters.detail,
+            tilt=parameters.tilt,
+        )
+        return space(self._dy, self._dx) if self._blur is None else self._blurred(space, self._blur)
+
+    def _blurred(self, space: Callable[[Tensor, Tensor], Tensor], blur: PointSpread) -> Tensor:
+        """Return the covariance of measurements: that of the field, blurred once for each of the two."""
+        kernel = blur.twice
+        rim_y, rim_x = kernel.shape[0] // 2, kernel.shape[1] // 2
+        most_y, most_x = int(self._dy.max()), int(self._dx.abs().max())
+        dy = torch.arange(most_y + rim_y + 1, dtype=torch.float64)
+        dx = torch.arange(-most_x - rim_x, most_x + rim_x + 1, dtype=torch.float64)
+        half = space(*(part.flatten() for part in torch.meshgrid(dy, dx, indexing="ij"))).view(len(dy), len(dx))
+        # Negative lags have the covariance of positive ones.
+        table = torch.cat([half[1 : rim_y + 1].flip(0, 1), half])
+        sides = [next_fast_len(side, True) for side in table.shape]
+        product = torch.fft.rfft2(table, s=sides) * torch.fft.rfft2(kernel, s=sides)
+        found = torch.fft.irfft2(product, s=sides)[2 * rim_y :, 2 * rim_x :]
+        return found[self._dy.long(), self._dx.long() + most_x]
 
 
 class BoundedSpace:
@@ -328,7 +354,7 @@ class BoundedSpace:
     ----------
     domain : Tensor, shape (H, W)
     prior : GaussianPrior
-        Its aspect, its tilt and whether it goes round the globe are used.
+        Its aspect, its tilt, its blur and whether it goes round the globe are used.
     """
 
     def __init__(self, domain: Tensor, prior: GaussianPrior) -> None:
@@ -336,6 +362,11 @@ class BoundedSpace:
         self._values = value.clamp_min(0)
         inside = domain.numpy() > 0
         self._cell = np.cumsum(inside).reshape(inside.shape) - 1
+        if prior.blur is not None:
+            cells = torch.zeros(len(value), *domain.shape, dtype=torch.float64)
+            cells[:, domain > 0] = self._vectors.mT
+            blur = prior.blur.on(domain.double(), is_periodic=prior.is_periodic)
+            self._vectors = blur.measured(cells)[:, domain > 0].mT.contiguous()
 
     def numbers(self, block: Block, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return the number of each pair of cells; the two are broadcast."""

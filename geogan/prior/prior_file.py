@@ -12,8 +12,9 @@ from geogan.prior.archive_covariance import ArchivePrior
 from geogan.prior.gaussian import GaussianPrior
 from geogan.prior.local import MAPS, MOST_MODES, LocalPrior, Prior
 
-# Fields of a prior that are tensors in the file, and fields that are not in it: the grid decides about the seam.
-TENSORS, LEFT_OUT = ("covariance", "maps", "modes"), ("root", "draws", "is_periodic")
+# Fields of a prior that are tensors in the file, and fields that are not in it: the grid decides about the seam, the
+# operator about the blur.
+TENSORS, LEFT_OUT = ("covariance", "maps", "modes"), ("root", "draws", "is_periodic", "blur")
 
 
 class PriorFile:

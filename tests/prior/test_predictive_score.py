@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from geogan.prior import Film, GaussianPrior
+from geogan.prior.blur import PointSpread
 from geogan.prior.predictive_score import (
     Block,
     BoundedSpace,
@@ -46,6 +47,10 @@ def direct_score(blocks: list[Block], point: Parameters, prior: GaussianPrior, s
     """Return the mean score with the dense covariance of a prior on a whole grid."""
     length, persistence, noise, _, _, amplitude, _ = (float(part) for part in point)
     space = prior.covariance(torch.ones(shape)).numpy()
+    if prior.blur is not None:
+        cells = torch.eye(shape[0] * shape[1], dtype=torch.float64).view(-1, *shape)
+        blur = prior.blur.on(torch.ones(shape, dtype=torch.float64)).measured(cells).flatten(1).numpy()
+        space = blur.T @ space @ blur
     total, count = 0.0, 0
     for block in blocks:
         cell = block.rows * shape[1] + block.columns
@@ -61,22 +66,27 @@ def direct_score(blocks: list[Block], point: Parameters, prior: GaussianPrior, s
     return total / count
 
 
-@pytest.mark.parametrize("uncertainty", [None, 0.3])
-def test_the_score_is_that_of_the_dense_prior(uncertainty):
+# Weights without any symmetry.
+BLUR = PointSpread.of(torch.tensor([[0.0, 1.0, 2.0], [3.0, 5.0, 1.0], [0.0, 0.5, 0.0]]))
+
+
+@pytest.mark.parametrize(("uncertainty", "blur"), [(None, None), (0.3, None), (None, BLUR)])
+def test_the_score_is_that_of_the_dense_prior(uncertainty, blur):
     shape = (12, 14)
     blocks = drawn([noise_film(shape=(5, *shape), uncertainty=uncertainty)])
     names = ("length", "persistence", "noise", "aspect", "detail", "tilt")
-    prior = GaussianPrior(**{name: float(getattr(POINT, name)) for name in names})
+    prior = GaussianPrior(**{name: float(getattr(POINT, name)) for name in names}, blur=blur)
     value, _ = PredictiveScore(blocks, BoundedSpace(torch.ones(shape), prior)).value_and_gradient(POINT)
     assert value == pytest.approx(direct_score(blocks, POINT, prior, shape), rel=1e-6)
 
 
-def test_far_from_edges_the_score_is_that_of_the_dense_prior():
+@pytest.mark.parametrize("blur", [None, BLUR])
+def test_far_from_edges_the_score_is_that_of_the_dense_prior(blur):
     point = POINT._replace(length=number(4.0))
     names = ("length", "persistence", "noise", "aspect", "detail", "tilt")
-    prior = GaussianPrior(**{name: float(getattr(point, name)) for name in names})
+    prior = GaussianPrior(**{name: float(getattr(point, name)) for name in names}, blur=blur)
     blocks = drawn([noise_film(shape=(3, 14, 14))], size=60)
-    value, _ = PredictiveScore(blocks).value_and_gradient(point)
+    value, _ = PredictiveScore(blocks, EndlessSpace(blocks, blur=blur)).value_and_gradient(point)
     inside = [block._replace(rows=block.rows + 10, columns=block.columns + 10) for block in blocks]
     assert value == pytest.approx(direct_score(inside, point, prior, (34, 34)), abs=3e-3)
 
