@@ -1,4 +1,4 @@
-"""Lengths in km, which become cells where the grid of a field is known."""
+"""Lengths in km, and orbits, which become cells and angles where the grid of a field is known."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geogan.operators.errors import InputError
 from geogan.operators.operator import CellSize, Observation, Operator, Theta, rounded
+from geogan.operators.orbits import orbit_of
 
 
 class Kilometres(NamedTuple):
@@ -24,8 +25,8 @@ class Kilometres(NamedTuple):
 
 
 @dataclass(frozen=True)
-class InKilometres(Operator):
-    """An operator with lengths in km; `on_grid` returns the operator that measures.
+class OnGround(Operator):
+    """An operator with lengths in km or an orbit; `on_grid` returns the operator that measures.
 
     Parameters
     ----------
@@ -33,16 +34,19 @@ class InKilometres(Operator):
         With its other parameters.
     given : tuple of (str, float)
         Names of the parameters in km, and their values.
+    orbit : str
+        Name of an orbit, for `geogan.operators.orbits.orbit_of`; empty without one.
 
     Examples
     --------
     >>> from geogan.operators.footprint import Footprint
-    >>> InKilometres(Footprint(), (("fwhm", 50.0),)).on_grid(CellSize(10.0, 5.0))
+    >>> OnGround(Footprint(), (("fwhm", 50.0),)).on_grid(CellSize(10.0, 5.0))
     Footprint(fwhm=10.0, across=5.0, angle=90.0)
     """
 
     base: Operator
     given: tuple[tuple[str, float], ...]
+    orbit: str = ""
 
     @property
     def noise(self) -> float:
@@ -70,11 +74,16 @@ class InKilometres(Operator):
         Raises
         ------
         InputError
-            If the size of cells is not known, or a length is out of its range in cells.
+            If the size of cells (for an orbit, the latitude) is not known, a length is out of its range in cells, or
+            the satellite does not come to the latitude of the field.
         """
-        if cells is None:
+        if cells is None or (self.orbit and cells.latitude is None):
             self._refuse()
-        return self.base.in_cells(dict(self.given), cells)
+        base, lengths = self.base, dict(self.given)
+        if self.orbit:
+            base, orbital = base.on_orbit(orbit_of(self.orbit), cells, lengths)  # type: ignore[attr-defined]
+            lengths = lengths | orbital
+        return base.in_cells(lengths, cells)
 
     def sample(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Theta:
         """Refuse to draw: the size of cells is not known."""
@@ -84,11 +93,16 @@ class InKilometres(Operator):
         """Refuse to measure: the size of cells is not known."""
         self._refuse()
 
-    def fitted(self, observed: np.ndarray, domain: np.ndarray, *, seed: int = 0) -> InKilometres:
+    def fitted(self, observed: np.ndarray, domain: np.ndarray, *, seed: int = 0) -> OnGround:
         """Refuse to fit: the size of cells is not known."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:
+        if self.orbit:
+            raise InputError(
+                f"orbit={self.orbit} needs a field with latitudes and longitudes; give coordinates, or angle and "
+                "distance of the tracks in cells"
+            )
         name, value = self.given[0]
         raise InputError(
             f"{name}={Kilometres(value)} needs a field with latitudes and longitudes, or with coordinates in m or km; "

@@ -42,6 +42,8 @@ class CellSize(NamedTuple):
         From one row to the next.
     columns : float
         From one column to the next.
+    latitude : float, optional
+        Of the middle, in degrees.
 
     Examples
     --------
@@ -51,6 +53,7 @@ class CellSize(NamedTuple):
 
     rows: float
     columns: float
+    latitude: float | None = None
 
     @property
     def mean(self) -> float:

@@ -15,10 +15,11 @@ from geogan.operators.drifters import Drifters
 from geogan.operators.errors import InputError
 from geogan.operators.footprint import Footprint
 from geogan.operators.installed import installed_operators
-from geogan.operators.lengths import InKilometres, Kilometres
+from geogan.operators.lengths import Kilometres, OnGround
 from geogan.operators.noise import Noise
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.operator import Operator
+from geogan.operators.orbits import orbit_of
 from geogan.operators.pixels import RemovePixel, RemovePixelChannel
 from geogan.operators.radar import RadarSector
 from geogan.operators.sampling import SparseSampling
@@ -44,6 +45,11 @@ OPERATORS: dict[str, type] = {
     "convolve_noise": ConvolveNoise,
 }
 """Operator classes of geogan by the name that users write; those of other packages are in `known_operators`."""
+
+
+class _OrbitName(str):
+    """The name of an orbit, the only parameter that is text."""
+
 
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "none": None}
 
@@ -105,10 +111,11 @@ def describe(operator: Operator) -> str:
     """
     if isinstance(operator, Compose):
         return " + ".join(describe(part) for part in operator.operators)
-    if isinstance(operator, InKilometres):
-        lengths = [f"{name}={Kilometres(value)}" for name, value in operator.given]
+    if isinstance(operator, OnGround):
+        given = [f"orbit={operator.orbit}"] if operator.orbit else []
+        given += [f"{name}={Kilometres(value)}" for name, value in operator.given]
         base = describe(operator.base)
-        return f"{base}{',' if ':' in base else ':'}{','.join(lengths)}"
+        return f"{base}{',' if ':' in base else ':'}{','.join(given)}"
     changed = [
         f"{name}={str(value).lower() if isinstance(value, bool) or value is None else repr(value)}"
         for name, value in _parameters(operator).items()
@@ -161,15 +168,22 @@ def _parse_one(text: str) -> Operator:
         key = matching(key, _known(name)) or key
         if key in parameters:
             raise InputError(f"{key} of {name} is given twice in {text.strip()!r}; give it once")
-        parameters[key] = _value(name, key, value)
+        is_orbit = key == "orbit" and hasattr(_kind(name), "on_orbit")
+        parameters[key] = _OrbitName(value) if is_orbit else _value(name, key, value)
     return _build(name.strip(), parameters)
+
+
+def _kind(name: str) -> type | None:
+    """Return the operator class with this name; None if there is none."""
+    known = known_operators()
+    match = matching(name, known)
+    return None if match is None else known[match]
 
 
 def _known(name: str) -> list[str]:
     """Return the parameters of the operator with this name; an empty list if there is no such operator."""
-    known = known_operators()
-    match = matching(name, known)
-    return [] if match is None else list(_defaults(known[match]))
+    kind = _kind(name)
+    return [] if kind is None else list(_defaults(kind))
 
 
 def _value(name: str, key: str, text: str) -> float | bool | Kilometres | None:
@@ -184,8 +198,7 @@ def _value(name: str, key: str, text: str) -> float | bool | Kilometres | None:
     with suppress(ValueError):
         if text.lower().endswith("km"):
             return Kilometres(float(text[:-2]))
-    known = known_operators()
-    is_length = key in getattr(known.get(matching(name, known) or ""), "lengths", {})
+    is_length = key in getattr(_kind(name), "lengths", {})
     raise InputError(
         f"{key} of {name} must be a number, {'a length such as 25km, ' if is_length else ''}true, false or none, got "
         f"{text!r}; give one of these"
@@ -197,6 +210,9 @@ def _build(name: str, parameters: dict[str, Any]) -> Operator:
     name = choice(name, known, "operator")
     kind = known[name]
     defaults = _defaults(kind)
+    orbit = str(parameters.pop("orbit")) if isinstance(parameters.get("orbit"), _OrbitName) else ""
+    if orbit:
+        orbit_of(orbit)
     for key, value in parameters.items():
         if key not in defaults:
             raise InputError(
@@ -214,7 +230,7 @@ def _build(name: str, parameters: dict[str, Any]) -> Operator:
             )
     lengths = {key: value.value for key, value in parameters.items() if isinstance(value, Kilometres)}
     operator = kind(**{key: value for key, value in parameters.items() if key not in lengths})
-    return InKilometres(operator, tuple(lengths.items())) if lengths else operator
+    return OnGround(operator, tuple(lengths.items()), orbit) if lengths or orbit else operator
 
 
 def _check_length(name: str, kind: type, key: str, length: Kilometres) -> None:

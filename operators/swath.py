@@ -1,5 +1,6 @@
 """Swaths: an orbiting imager sees strips with gaps between them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from geogan.operators.errors import InputError
 from geogan.operators.lengths import grid_angle
-from geogan.operators.operator import CellSize, Observation, Operator, Theta, dated_generator, masked
+from geogan.operators.operator import CellSize, Observation, Operator, Theta, dated_generator, masked, rounded
+from geogan.operators.orbits import KM_A_DEGREE, Orbit, track_angle
 from geogan.operators.parameters import check_parameters
 from geogan.operators.strips import lean, strip_turns
 
@@ -20,6 +22,9 @@ class Swath(Operator):
 
     Strips are straight; their position is random. With ``repeat`` they move by the same distance from each frame to the
     next and are back after that many frames, as those of a repeat orbit; otherwise frames are independent.
+
+    ``swath:orbit=metop,width=1400km`` takes gap, repeat and angle from an orbit of `geogan.operators.orbits`, at the
+    mean latitude of the field and for frames of a day; the width is then across the swath.
 
     Parameters
     ----------
@@ -91,6 +96,32 @@ class Swath(Operator):
         generator = dated_generator(seed, *([] if self.repeat else [step]))
         offset = torch.rand((1, 1), generator=generator, dtype=torch.float64)
         return self._seen(size, offset + step / self.repeat if self.repeat else offset)
+
+    def on_orbit(self, orbit: Orbit, cells: CellSize, lengths: Mapping[str, float]) -> tuple[Self, dict[str, float]]:
+        """Return the swaths of ascending passes at the latitude of a grid, and their width and gap along a row in km.
+
+        Frames are dates: those of one turn of the Earth. Rows go from north to south; where they go from south to
+        north, the swaths are those of descending passes.
+
+        Raises
+        ------
+        InputError
+            If neighbouring swaths touch.
+        """
+        assert cells.latitude is not None
+        angle = track_angle(orbit, cells.latitude)
+        width = lengths.get("width", self.width * cells.columns)
+        along = width / math.cos(math.radians(angle)) if "width" in lengths else width
+        pitch = orbit.equator_step * KM_A_DEGREE * math.cos(math.radians(cells.latitude))
+        if along >= pitch:
+            raise InputError(
+                f"swaths of {width:.4g} km overlap at latitude {cells.latitude:.4g}, where passes are {pitch:.4g} km "
+                "apart; give a smaller width, or no swath"
+            )
+        # Passes of the next date lie between those of this one.
+        moved = orbit.per_turn % 1
+        repeat = rounded(1 / moved) if moved else 1.0
+        return replace(self, angle=angle, repeat=repeat), {"width": along, "gap": pitch - along}
 
     def in_cells(self, lengths: Mapping[str, float], cells: CellSize) -> Self:
         """Return the strips with lengths in km, and their angle on the ground."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from geogan.operators.errors import InputError
 from geogan.operators.lengths import grid_angle
 from geogan.operators.operator import CellSize, Observation, Operator, Theta, dated_generator, masked
+from geogan.operators.orbits import KM_A_DEGREE, Orbit, track_angle
 from geogan.operators.parameters import check_parameters
 from geogan.operators.strips import lean, strip_turns
 
@@ -22,6 +23,9 @@ class Tracks(Operator):
     A satellite in a repeat orbit flies the same parallel tracks again after some frames; in each frame it flies those
     that lie ``spacing * repeat`` cells apart. Tracks of consecutive frames are far from each other, as those of real
     orbits: the next frame has the tracks ``stride`` places further on.
+
+    ``tracks:orbit=jason`` takes repeat, distance and angle of the tracks from an orbit of `geogan.operators.orbits`, at
+    the mean latitude of the field and for frames of a day.
 
     Parameters
     ----------
@@ -103,6 +107,16 @@ class Tracks(Operator):
         """Return the tracks of one date of the cycle."""
         offset = torch.rand((1, 1, self._passes), generator=dated_generator(seed)).double()
         return self._seen(size, offset + math.floor(step) * self.stride % self.repeat / self.repeat)
+
+    def on_orbit(self, orbit: Orbit, cells: CellSize, lengths: Mapping[str, float]) -> tuple[Self, dict[str, float]]:
+        """Return the tracks of a repeat orbit at the latitude of a grid, and their distance along a row in km.
+
+        Frames are dates: those of one turn of the Earth.
+        """
+        assert cells.latitude is not None
+        step = 360 / orbit.revolutions * KM_A_DEGREE * math.cos(math.radians(cells.latitude))
+        angle = abs(track_angle(orbit, cells.latitude))
+        return replace(self, repeat=orbit.days, angle=angle), {"spacing": step}
 
     def in_cells(self, lengths: Mapping[str, float], cells: CellSize) -> Self:
         """Return the strips with lengths in km, and their angle on the ground."""

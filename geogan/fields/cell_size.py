@@ -7,9 +7,8 @@ import numpy as np
 from geogan.fields.field import Field
 from geogan.fields.geography import geographic_kind
 from geogan.operators.operator import CellSize
+from geogan.operators.orbits import KM_A_DEGREE
 
-# Length of a degree of latitude, on a sphere with the mean radius of the Earth.
-_KM_A_DEGREE = 6371.0 * np.pi / 180
 # Units of projected coordinates.
 _KM = {"m": 1e-3, "metre": 1e-3, "metres": 1e-3, "meter": 1e-3, "meters": 1e-3, "km": 1.0, "kilometre": 1.0}
 
@@ -27,14 +26,15 @@ def cell_size(field: Field) -> CellSize | None:
     >>> import xarray as xr
     >>> coords = {"lat": [59.0, 60.0, 61.0], "lon": [0.0, 1.0]}
     >>> size = cell_size(Field.of(xr.DataArray(np.zeros((3, 2)), dims=("lat", "lon"), coords=coords)))
-    >>> [round(float(side), 1) for side in size]
-    [111.2, 55.6]
+    >>> [round(part, 1) for part in size]
+    [111.2, 55.6, 60.0]
     """
     dy, dx = field.grid_step
     if field.has_lonlat:
         assert field.latitude is not None
-        shrink = float(np.cos(np.deg2rad(np.mean(field.latitude))))
-        return CellSize(dy * _KM_A_DEGREE, max(dx * _KM_A_DEGREE * shrink, 1e-9))
+        middle = float(np.mean(field.latitude))
+        shrink = float(np.cos(np.deg2rad(middle)))
+        return CellSize(dy * KM_A_DEGREE, max(dx * KM_A_DEGREE * shrink, 1e-9), middle)
     units = [
         str(field.array[dim].attrs.get("units", "")).strip().lower() if dim in field.array.coords else ""
         for dim in (field.axes.y, field.axes.x)
@@ -65,6 +65,6 @@ def _of_curved_grid(field: Field) -> CellSize | None:
     def distance(axis: int) -> float:
         north = np.diff(latitude, axis=axis)
         east = (np.diff(longitude, axis=axis) + 180) % 360 - 180
-        return float(np.hypot(north, east * shrink).mean() * _KM_A_DEGREE)
+        return float(np.hypot(north, east * shrink).mean() * KM_A_DEGREE)
 
-    return CellSize(distance(0), distance(1))
+    return CellSize(distance(0), distance(1), float(latitude.mean()))

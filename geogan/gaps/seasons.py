@@ -77,7 +77,7 @@ def edge_distance(field: Field, domain: np.ndarray) -> tuple[np.ndarray, str] | 
     if domain.all() or not domain.any():
         return None
     size = cell_size(field)
-    distance = distance_transform_edt(domain, sampling=tuple(size or (1.0, 1.0)))
+    distance = distance_transform_edt(domain, sampling=(1.0, 1.0) if size is None else (size.rows, size.columns))
     return distance, "cells" if size is None else "km"
 
 

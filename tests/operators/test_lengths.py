@@ -89,7 +89,7 @@ def curved() -> dict:
 def test_the_size_of_cells_is_that_in_the_middle(coords, rows, columns):
     size = cell_size(Field.of(field(**coords)))
     assert size is not None
-    assert tuple(size) == pytest.approx((rows, columns), rel=2e-3)
+    assert (size.rows, size.columns) == pytest.approx((rows, columns), rel=2e-3)
 
 
 def test_a_field_is_blurred_by_a_beam_in_km():
