@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     )
     from geogan.operators.errors import InputError
     from geogan.operators.parse import parse as parse_operator
-    from geogan.plotting import plot_field, plot_reconstruction
+    from geogan.plotting import MapStyle, plot_field, plot_reconstruction
     from geogan.presets import PRESETS
     from geogan.reconstructor import Reconstructor
     from geogan.settings import NetworkConfig, Objective, TrainConfig
@@ -61,6 +61,7 @@ _HOMES = {
     "Drifters": ("operators", "Drifters"),
     "Footprint": ("operators", "Footprint"),
     "InputError": ("operators.errors", "InputError"),
+    "MapStyle": ("plotting", "MapStyle"),
     "NetworkConfig": ("settings", "NetworkConfig"),
     "Noise": ("operators", "Noise"),
     "Objective": ("settings", "Objective"),
@@ -94,6 +95,7 @@ __all__ = [
     "Drifters",
     "Footprint",
     "InputError",
+    "MapStyle",
     "NetworkConfig",
     "Noise",
     "Objective",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from geogan.operators.operator import Operator
+    from geogan.plotting import MapStyle
     from geogan.reconstructor import Reconstructor
 
 
@@ -89,10 +90,13 @@ class FieldAccessor:
         limits: tuple[float, float] | None = None,
         coast: bool = True,
         domain: xr.DataArray | None = None,
+        style: "MapStyle | None" = None,
     ) -> "Axes":
-        """Draw one date and band as a map; see `geogan.plotting.select_date`, ``select_band`` and ``plot_field``."""
+        """Draw one date and band as a map; see `geogan.plot_field` and `geogan.fields.selection`."""
+        from geogan.fields.selection import select_band, select_date
         from geogan.io import as_field
-        from geogan.plotting import plot_field, select_band, select_date
+        from geogan.plotting import MapStyle as Style
+        from geogan.plotting import plot_field
 
         return plot_field(
             select_band(select_date(as_field(self._field), date), band).array,
@@ -101,6 +105,7 @@ class FieldAccessor:
             limits=limits,
             coast=coast,
             domain=domain,
+            style=Style() if style is None else style,
         )
 
     def coverage(self, *, domain: xr.DataArray | None = None) -> xr.DataArray:
@@ -202,12 +207,16 @@ class DatasetAccessor:
         band: str | int | None = None,
         truth: xr.DataArray | None = None,
         path: str | Path | None = None,
+        panels: Sequence[str] | None = None,
+        style: "MapStyle | None" = None,
     ) -> "Figure":
         """Draw the observed field, the filled field, and the error or source of each cell of a filled product.
 
-        See `geogan.plotting.plot_reconstruction`.
+        See `geogan.plot_reconstruction`.
         """
-        from geogan.plotting import observed_part, plot_reconstruction
+        from geogan.fields.source_flags import observed_part
+        from geogan.plotting import MapStyle as Style
+        from geogan.plotting import plot_reconstruction
 
         filled = self._field(variable)
         if f"{filled.name}_source" not in self._dataset:
@@ -217,7 +226,16 @@ class DatasetAccessor:
             )
         source, std = self._dataset[f"{filled.name}_source"], self._dataset.get(f"{filled.name}_std")
         return plot_reconstruction(
-            observed_part(filled, source), filled, truth=truth, source=source, std=std, date=date, band=band, path=path
+            observed_part(filled, source),
+            filled,
+            truth=truth,
+            source=source,
+            std=std,
+            date=date,
+            band=band,
+            path=path,
+            panels=panels,
+            style=Style() if style is None else style,
         )
 
     def coverage(

@@ -11,6 +11,8 @@ import xarray as xr
 from geogan.compute.streaming import explain_read_errors
 from geogan.fields.domains import named_domain
 from geogan.fields.field import Field
+from geogan.fields.selection import select_band, select_date
+from geogan.fields.source_flags import observed_part
 from geogan.fields.variables import is_joined, split_variables
 from geogan.files.metrics import error_units, read_metrics
 from geogan.files.places import check_apart
@@ -20,12 +22,9 @@ from geogan.io import Reading, find_domain, open_source, variable_names
 from geogan.operators.errors import InputError
 from geogan.plotting import (
     figure_path,
-    observed_part,
     plot_field,
     plot_reconstruction,
     plot_training,
-    select_band,
-    select_date,
 )
 
 if TYPE_CHECKING:

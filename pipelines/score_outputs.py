@@ -70,20 +70,16 @@ def report_scores(table: LeagueTable, outputs: Outputs) -> None:
 
 def _draw(table: LeagueTable, variable: str, folder: Path) -> list[str]:
     """Write the figures of a variable, and return their names."""
-    from geogan.plotting import plot_ranks, plot_reliability, plot_spectra
+    from geogan.plotting import score_figures
 
-    rows, figures = {LeagueTable.title(row.method): row for row in table.rows_of(variable)}, {}
+    rows = {LeagueTable.title(row.method): row for row in table.rows_of(variable)}
     prefix = f"{variable}_" if variable else ""
     laws = {name: row.law for name, row in rows.items() if row.law is not None}
     ensembles = {name: row.members for name, row in rows.items() if row.members is not None}
     spectra = {name: row.spectrum for name, row in rows.items() if row.spectrum is not None}
     spectra |= {f"{name}, one member": row.member_spectrum for name, row in rows.items() if row.member_spectrum}
-    if laws:
-        figures[f"{prefix}reliability.png"] = plot_reliability(laws)
-    if ensembles:
-        figures[f"{prefix}ranks.png"] = plot_ranks(ensembles)
-    if spectra:
-        figures[f"{prefix}spectra.png"] = plot_spectra(spectra, units=table.units[variable])
+    drawn = score_figures(laws, ensembles, spectra, units=table.units[variable])
+    figures = {f"{prefix}{name}.png": figure for name, figure in drawn.items()}
     if not figures:
         raise InputError("no method predicts its error, so there is nothing to draw; omit --figures")
     with writing(folder):

@@ -182,7 +182,7 @@ def pictures():
 
 @pytest.fixture(scope="session")
 def texts():
-    """Return a function that lists the texts of a figure."""
+    """Return a function that lists the texts of a figure, each on one line."""
     import matplotlib
     from cartopy.mpl.gridliner import Gridliner
 
@@ -191,7 +191,7 @@ def texts():
         artists = [text for text in figure.findobj(matplotlib.text.Text) if text.get_visible()]
         for gridliner in figure.findobj(Gridliner):
             artists += [text for text in gridliner.label_artists if text.get_visible()]
-        return " | ".join(text.get_text() for text in artists)
+        return " | ".join(" ".join(text.get_text().split()) for text in artists)
 
     return say
 

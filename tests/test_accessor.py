@@ -90,8 +90,8 @@ def test_a_fill_without_a_model_fits_one(sea, run):
 
 def test_plots(sea):
     assert sea.sst.geogan.plot(date="2015-01-03", coast=False).get_title() == "2015-01-03"
-    titles = [ax.get_title() for ax in product(sea).geogan.plot(date="2015-01-02").axes]
-    assert titles[:3] == ["observed", "filled", "source"]
+    titles = [ax.get_title(loc="left") for ax in product(sea).geogan.plot(date="2015-01-02").axes]
+    assert titles[:3] == ["(a) observed", "(b) filled", "(c) source"]
     with pytest.raises(InputError, match=r"no filled product.*dataset\['sst'\]\.geogan\.plot\(\)"):
         sea.geogan.plot()
 

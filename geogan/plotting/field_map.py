@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from geogan.operators.errors import InputError
-from geogan.plotting.captions import colour_bar_label, date_title
-from geogan.plotting.colours import ColourScale, colour_extend, colour_limits, colour_map
+from geogan.fields.captions import colour_bar_label, date_title
+from geogan.plotting.colours import colour_scale
 from geogan.plotting.figure_file import figure_path, save_figure
-from geogan.plotting.map_grid import figure_size, map_grid, map_values, projection_of
-from geogan.plotting.painting import draw_map
+from geogan.plotting.frame import frame_map
+from geogan.plotting.layout import Panels, draw_colour_bar, legend_entries
+from geogan.plotting.map_grid import map_grid, map_values
+from geogan.plotting.map_style import MapStyle, check_limits
+from geogan.plotting.map_view import map_view
+from geogan.plotting.painting import draw_map, ground_of, view_of_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,26 +30,32 @@ def plot_field(
     coast: bool = True,
     domain: xr.DataArray | None = None,
     path: str | Path | None = None,
+    style: MapStyle = MapStyle(),
 ) -> "Axes":
-    """Draw one map of a field with colour bar, unit, date and coastline; draw three bands as a colour image.
+    """Draw one map of a field with colour bar, unit, date, land and coastline; draw three bands as a colour image.
 
     Parameters
     ----------
     field : DataArray, shape (y, x), or (band, y, x) of red, green and blue
-        NaN in gaps. Longitudes are in [-180, 180] or [0, 360], latitudes in either order. A field without longitudes
-        and latitudes is drawn on plain axes. A map of more than 1200 cells along a side is thinned.
+        NaN in gaps. Longitudes are in [-180, 180] or [0, 360], latitudes in either order; grids in metres need a CF
+        grid mapping among their coordinates, curved grids two-dimensional longitudes and latitudes. Any other field
+        is drawn on plain axes. A map of more than 1200 cells along a side is thinned.
     ax : Axes, optional
-        Axes to draw on, a cartopy map or plain axes; by default those of a new figure.
+        Axes to draw on, a cartopy map or plain axes; by default those of a new figure, which also has a legend.
     cmap : str or Colormap, optional
-        By default thermal colours for temperatures, a diverging map for anomalies, grey for images, else viridis.
+        By default that of ``style``, else thermal colours for temperatures, a diverging map for anomalies, grey for
+        images, else viridis.
     limits : (float, float), optional
-        Colour range in the unit of the field; by default the 2nd and 98th percentiles, for images -1 and 1.
+        Colour range in the unit of the field; by default that of ``style``, else the 2nd and 98th percentiles, for
+        images -1 and 1.
     coast : bool
-        Draw the coastline if the field has longitudes and latitudes.
+        Draw land and coastline if the place of the field is known.
     domain : DataArray of bool, shape (y, x), optional
-        True where the quantity exists; cells outside it are drawn as land, cells without a value inside it as gaps.
+        True where the quantity exists; cells without a value inside it are drawn as gaps.
     path : str or Path, optional
         Save the figure to this file: PNG, PDF or SVG.
+    style : MapStyle
+        Projection, logarithmic colours and resolution.
 
     Returns
     -------
@@ -69,30 +78,37 @@ def plot_field(
     """
     target = None if path is None else figure_path(path)
     grid = map_grid(field)
-    if limits is None:
-        limits = colour_limits([field])
-    elif not limits[0] < limits[1]:
-        raise InputError(f"limits must increase, got {limits}; give the smaller value first")
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure(figsize=figure_size(grid, 1), layout="compressed")
-        ax = figure.add_subplot(projection=projection_of(grid))
+    if limits is not None:
+        check_limits(limits)
+    scale = colour_scale([field], colours=cmap or style.colormap, limits=limits or style.limits, is_log=style.log)
     values = map_values(field, grid)
     inside = None if domain is None else map_values(domain, grid, "domain").astype(bool)
-    scale = ColourScale(cmap or colour_map(field), limits)
-    mesh = draw_map(ax, grid, values, scale, domain=inside, has_coast=coast)
-    ax.set_title(date_title(field))
-    if mesh is not None:
-        is_wide = np.ptp(grid.x_edges) > 1.3 * np.ptp(grid.y_edges) and ax.get_aspect() != "auto"
-        ax.figure.colorbar(
-            mesh,
-            ax=ax,
-            location="bottom" if is_wide else "right",
-            label=colour_bar_label(field),
-            extend=colour_extend([values], limits),
-            shrink=0.85,
+    ground, label, title = ground_of(field, grid, values), colour_bar_label(field), date_title(field)
+    panels = None
+    if ax is None:
+        view = map_view(grid, style.projection)
+        panels = Panels(view, 1)
+        ax = panels.axes[0]
+    else:
+        view = view_of_axes(ax, grid, style.projection)
+    mesh = draw_map(ax, view, values, scale, ground, domain=inside, has_coast=coast)
+    if panels is None:
+        frame_map(ax, view)
+        ax.set_title(title)
+        if mesh is not None:
+            is_column = view.aspect is None or view.height > 0.8
+            draw_colour_bar(ax, mesh, scale, label, [values], is_column=is_column, is_caller=True)
+    else:
+        panels.frame(0)
+        ax.set_title(title)
+        panels.colour_bar([0], mesh, scale, label, [values])
+        has_gaps = (
+            bool((~np.isfinite(values) & (True if inside is None else inside)).any()) if values.ndim == 2 else False
         )
-    if target is not None and (whole := ax.get_figure(root=True)) is not None:
-        save_figure(whole, target)
+        if coast:
+            panels.legend(legend_entries(view, ground, has_gaps=has_gaps, domain=inside))
+        panels.finish()
+    whole = ax.get_figure(root=True)
+    if target is not None and whole is not None:
+        save_figure(whole, target, dpi=style.dpi)
     return ax

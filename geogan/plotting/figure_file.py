@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SUFFIXES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
-_DOTS_PER_INCH = 150
 
 
 def figure_path(path: str | Path, *, overwrite: bool = True) -> Path:
@@ -52,7 +51,7 @@ def figure_path(path: str | Path, *, overwrite: bool = True) -> Path:
     return target
 
 
-def save_figure(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: Path, *, dpi: int = 150) -> None:
     """Write a figure under a temporary name, then rename it, so that an existing file is replaced as a whole.
 
     Raises
@@ -62,7 +61,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
     """
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        figure.savefig(partial, dpi=_DOTS_PER_INCH)
+        figure.savefig(partial, dpi=dpi)
         partial.replace(path)
     except OSError as error:
         if str(error.filename) != str(partial):

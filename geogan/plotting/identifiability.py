@@ -8,8 +8,10 @@ import xarray as xr
 from geogan.fields.axes import find_axes
 from geogan.plotting.colours import ColourScale
 from geogan.plotting.figure_file import figure_path, save_figure
-from geogan.plotting.map_grid import figure_size, map_grid, map_values, projection_of
-from geogan.plotting.painting import draw_map
+from geogan.plotting.layout import Panels, legend_entries
+from geogan.plotting.map_grid import map_grid, map_values
+from geogan.plotting.map_view import map_view
+from geogan.plotting.painting import draw_map, ground_of
 
 
 def plot_identifiability(
@@ -44,20 +46,23 @@ def plot_identifiability(
     still = field.isel({dim: 0 for dim in field.dims if dim not in (axes.y, axes.x)}, drop=True)
     still = still.transpose(axes.y, axes.x)
     grid = map_grid(still)
-    figure = plt.figure(figsize=figure_size(grid, 2), layout="compressed")
-    titles = ("dates on which a cell is observed", "pairs never observed together")
+    view = map_view(grid)
     inside = map_values(still.copy(data=domain.astype(np.float32)), grid).astype(bool)
+    ground = ground_of(still, grid, np.where(inside, 1.0, np.nan))
+    titles = ("dates on which a cell is observed", "pairs never observed together")
+    panels = Panels(view, 2)
     try:
-        for number, (title, values) in enumerate(zip(titles, (seen, never), strict=True), 1):
-            ax = figure.add_subplot(1, 2, number, projection=projection_of(grid))
+        for number, (title, values) in enumerate(zip(titles, (seen, never), strict=True)):
             shares = map_values(still.copy(data=np.where(domain, 100 * values, np.nan).astype(np.float32)), grid)
             most = float(np.nanmax(shares)) if np.isfinite(shares).any() else 0.0
-            scale = ColourScale("viridis" if number == 1 else "magma_r", (0.0, most or 1.0))
-            mesh = draw_map(ax, grid, shares, scale, domain=inside, has_coast=True)
-            ax.set_title(title, fontsize="medium")
-            if mesh is not None:
-                figure.colorbar(mesh, ax=ax, shrink=0.8, label="%")
-        save_figure(figure, target)
+            scale = ColourScale("viridis" if number == 0 else "magma_r", (0.0, most or 1.0))
+            mesh = draw_map(panels.axes[number], view, shares, scale, ground, domain=inside)
+            panels.frame(number)
+            panels.title(number, title)
+            panels.colour_bar([number], mesh, scale, "%", [shares])
+        panels.legend(legend_entries(view, ground, has_gaps=False, domain=inside))
+        panels.finish()
+        save_figure(panels.figure, target)
     finally:
-        plt.close(figure)
+        plt.close(panels.figure)
     return target

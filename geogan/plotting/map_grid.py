@@ -6,10 +6,11 @@ import numpy as np
 import xarray as xr
 
 from geogan.fields.axes import find_axes
+from geogan.fields.captions import is_image
 from geogan.fields.geography import has_lonlat
 from geogan.operators.errors import InputError
-from geogan.plotting.captions import is_image
 from geogan.plotting.colours import GAP, GAP_OF_IMAGES
+from geogan.plotting.grid_mapping import curved_corners, lonlat_of, own_projection
 
 
 class MapGrid(NamedTuple):
@@ -29,6 +30,10 @@ class MapGrid(NamedTuple):
         Whether both axes have one unit, so that cells are drawn in their true aspect.
     first_x : float
         Coordinate of the first column as the field gives it.
+    crs : cartopy.crs.Projection or None
+        Projection of a grid in metres, by its grid mapping.
+    corners : (ndarray, ndarray) or None
+        Longitudes and latitudes of the corners of a curved grid, each (H + 1, W + 1).
     band : str or None
         Dimension of red, green and blue.
     is_image : bool
@@ -46,9 +51,21 @@ class MapGrid(NamedTuple):
     x_label: str
     has_same_units: bool
     first_x: float
+    crs: Any = None
+    corners: tuple[np.ndarray, np.ndarray] | None = None
     band: str | None = None
     is_image: bool = False
     gap: str = GAP
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.y_edges.size - 1, self.x_edges.size - 1
+
+    @property
+    def is_geographic(self) -> bool:
+        """Whether the place of each cell on the globe is known."""
+        return self.centre is not None
 
 
 def map_grid(field: xr.DataArray) -> MapGrid:
@@ -68,16 +85,19 @@ def map_grid(field: xr.DataArray) -> MapGrid:
         )
     y, y_label, y_units = _positions(field, axes.y)
     x, x_label, x_units = _positions(field, axes.x)
-    centre = None
+    centre, crs, corners = None, None, None
+    y_edges, x_edges = _edges(y), _edges(x)
     if has_lonlat(field, axes):
-        y_edges, x_edges = np.clip(_edges(y), -90, 90), _edges(np.unwrap(x, period=360))
+        y_edges, x_edges = np.clip(y_edges, -90, 90), _edges(np.unwrap(x, period=360))
         x_edges = x_edges - 360 * np.round((x_edges.min() + x_edges.max()) / 720)
         low, high = x_edges.min(), x_edges.max()
         # A map centred on Greenwich would cut a field that crosses 180°.
         centre = 0.0 if low >= -180 - 1e-6 and high <= 180 + 1e-6 else float((low + high) / 2)
         x_edges = x_edges - centre
-    else:
-        y_edges, x_edges = _edges(y), _edges(x)
+    elif (own := own_projection(field, (y_units, x_units), y_edges, x_edges)) is not None:
+        crs, y_edges, x_edges, centre = own
+    elif (curved := curved_corners(field, axes)) is not None:
+        corners, centre = curved
     is_plain_image = is_image(field) and axes.y not in field.coords
     return MapGrid(
         y=axes.y,
@@ -87,8 +107,10 @@ def map_grid(field: xr.DataArray) -> MapGrid:
         centre=centre,
         y_label=y_label,
         x_label=x_label,
-        has_same_units=y_units == x_units,
+        has_same_units=y_units == x_units or crs is not None,
         first_x=float(x[0]),
+        crs=crs,
+        corners=corners,
         band=axes.band,
         is_image=is_plain_image,
         gap=GAP_OF_IMAGES if is_plain_image and axes.band is None else GAP,
@@ -131,25 +153,17 @@ def map_values(field: xr.DataArray, grid: MapGrid, name: str = "field") -> np.nd
     return values
 
 
-def projection_of(grid: MapGrid) -> Any:
-    """Return a plate carrée projection around the grid's centre; None if there are no longitudes."""
-    if grid.centre is None:
-        return None
-    from cartopy import crs
-
-    return crs.PlateCarree(central_longitude=grid.centre)
-
-
-def figure_size(grid: MapGrid, maps: int) -> tuple[float, float]:
-    """Return width and height in inches of a figure with maps side by side."""
-    aspect = 1.0
-    if grid.centre is not None or grid.has_same_units:
-        aspect = abs(float(np.ptp(grid.y_edges) / np.ptp(grid.x_edges)))
-    width = 4.4 if maps > 1 else 6.4
-    if maps == 1 and 1.3 * aspect >= 1:
-        # The colour bar at the side takes 1.5 inches from the width of the map.
-        return width, float(np.clip((width - 1.5) * aspect, 1.8, 9.0)) + 0.8
-    return width * maps, float(np.clip(width * aspect, 1.8, 9.0)) + 1.3
+def cell_places(grid: MapGrid, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return longitude and latitude of every ``stride``-th cell of a geographic grid, each (h, w)."""
+    rows, columns = slice(None, None, stride), slice(None, None, stride)
+    if grid.corners is not None:
+        longitude, latitude = (corner[:-1, :-1][rows, columns] for corner in grid.corners)
+        return longitude, latitude
+    y, x = ((edges[:-1] + edges[1:])[::stride] / 2 for edges in (grid.y_edges, grid.x_edges))
+    x, y = np.meshgrid(x, y)
+    if grid.crs is None:
+        return x + (grid.centre or 0.0), y
+    return lonlat_of(grid.crs, x, y)
 
 
 def _positions(field: xr.DataArray, dim: str) -> tuple[np.ndarray, str, str]:

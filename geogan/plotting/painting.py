@@ -1,31 +1,83 @@
 """Draw one map on its axes: background, land, gaps, values, coastline."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
 
-from geogan.fields.coastlines import coastlines, land
-from geogan.plotting.colours import COAST, GAP, LAND, ColourScale
-from geogan.plotting.map_grid import MapGrid, projection_of
+from geogan.fields.captions import is_marine
+from geogan.fields.coastlines import land_cells
+from geogan.fields.quantities import surface_of
+from geogan.plotting.coast import draw_coastline, draw_land
+from geogan.plotting.colours import GAP, LAND, OUTSIDE, REFUSED, WATER, ColourScale
+from geogan.plotting.map_grid import MapGrid, cell_places
+from geogan.plotting.map_view import MapView, map_view, projected_view
 
-if TYPE_CHECKING:
-    import shapely
-    from matplotlib.path import Path as Outline
+# Zorders, before those of values (1) and coastline (3).
+_GRID, _BEHIND, _LAND = 0.2, 0.3, 0.5
 
-# Cells along a side; a map in a figure has no more pixels than this.
-_LARGEST = 1200
+
+class Ground(NamedTuple):
+    """What a map shows where there is no value.
+
+    Attributes
+    ----------
+    surface : {"sea", "land"} or None
+        Where the quantity exists; None for everywhere, or if the grid has no place on the globe.
+    gap, outside : str
+        Colours of a cell without observation, and of one outside the domain.
+    outside_label : str
+        What the legend calls cells outside the domain.
+    """
+
+    surface: str | None
+    gap: str
+    outside: str
+    outside_label: str
+
+
+def ground_of(field: xr.DataArray, grid: MapGrid, values: np.ndarray) -> Ground:
+    """Return what a map shows where there is no value.
+
+    Parameters
+    ----------
+    field : DataArray
+        Its names say where the quantity exists; else the places of its values do.
+    grid : MapGrid
+    values : ndarray, shape (y, x) or (y, x, band)
+    """
+    label = "land" if is_marine(field) and not grid.is_geographic else "outside the domain"
+    if not grid.is_geographic:
+        return Ground(None, grid.gap, LAND, label)
+    surface = surface_of(field) or ("sea" if is_marine(field) else None)
+    if surface is None:
+        # Most quantities have names that do not say where they exist.
+        share = share_on_land(grid, values)
+        surface = "sea" if share < 0.05 else "land" if share > 0.8 else None
+    return Ground(surface, grid.gap, OUTSIDE, label)
+
+
+def view_of_axes(ax: Any, grid: MapGrid, projection: str | None = None) -> MapView:
+    """Return the view of a grid on the axes of a caller: their projection, or plain axes."""
+    crs = getattr(ax, "projection", None)
+    if crs is None:
+        return map_view(grid, "none")
+    if not grid.is_geographic:
+        return map_view(grid, "none")._replace(name="axes", crs=crs)
+    view = map_view(grid, projection)
+    return view if crs == view.crs else projected_view(grid, "axes", crs)
 
 
 def draw_map(
     ax: Any,
-    grid: MapGrid,
+    view: MapView,
     values: np.ndarray,
     scale: ColourScale,
+    ground: Ground,
     *,
     domain: np.ndarray | None = None,
+    refused: np.ndarray | None = None,
     has_coast: bool = True,
-    has_row_labels: bool = True,
 ) -> Any:
     """Draw background, land, gaps, values and coastline, in this order.
 
@@ -33,89 +85,114 @@ def draw_map(
     ----------
     ax : Axes
         A cartopy map or plain axes.
-    grid : MapGrid
+    view : MapView
     values : ndarray, shape (y, x) or (y, x, 3)
         NaN in gaps.
     scale : ColourScale
+    ground : Ground
     domain : ndarray of bool, shape (y, x), optional
-        True inside the domain; cells outside are drawn as land.
-    has_coast, has_row_labels : bool
-        Whether the map gets a coastline, and labels at its left side.
+        True inside the domain.
+    refused : ndarray of bool, shape (y, x), optional
+        True where a fill was refused.
+    has_coast : bool
+        Whether the map gets coastline and land.
 
     Returns
     -------
     mesh : QuadMesh or None
         The cells, for a colour bar; None for a colour image, which needs no colour bar.
     """
-    from matplotlib.colors import ListedColormap
+    has_coast = has_coast and view.grid.is_geographic
+    is_land_field = has_coast and ground.surface == "land"
+    background = WATER if is_land_field else ground.gap
+    if view.x.ndim == 1:
+        ax.set_facecolor(background)
+    else:
+        # Within the axes there are places that are not on the grid.
+        ax.set_facecolor("white")
+        draw_cells(ax, view, np.ones(view.grid.shape, bool), background, zorder=_GRID)
+    if is_land_field:
+        draw_land(ax, view, ground.gap, zorder=_BEHIND)
+    if domain is not None and not domain.all():
+        outside = ~domain
+        if is_land_field:
+            outside = outside & on_land(view.grid)
+        draw_cells(ax, view, outside, ground.outside, zorder=_BEHIND)
+    if has_coast and ground.surface == "sea":
+        draw_land(ax, view, LAND, zorder=_LAND)
+    mesh = draw_mesh(ax, view, values, scale)
+    if refused is not None and refused.any():
+        draw_cells(ax, view, refused, REFUSED, zorder=1)
+    if has_coast:
+        draw_coastline(ax, view)
+    return None if values.ndim == 3 else mesh
 
-    if grid.centre is not None and not hasattr(ax, "projection"):
-        # Plain axes are the caller's. They keep the field's longitudes, so that the caller can draw on top.
-        shift = grid.first_x - (grid.x_edges[0] + grid.x_edges[1]) / 2
-        grid = grid._replace(x_edges=grid.x_edges + shift, centre=0.0)
-    ax.set_facecolor(grid.gap)
-    if domain is not None:
-        draw_mesh(ax, grid, np.where(domain, 0.0, 1.0), ColourScale(ListedColormap([grid.gap, LAND]), (0, 1)))
-    mesh = draw_mesh(ax, grid, values, scale)
-    if values.ndim == 3:
-        mesh, values = None, values.max(-1)
-    # Filled land would hide the gaps of a field that is defined on land.
-    is_land_filled = domain is None and not _is_on_land(grid, values)
-    frame_map(ax, grid, has_coast=has_coast, is_land_filled=is_land_filled, has_row_labels=has_row_labels)
-    return mesh
 
-
-def draw_mesh(ax: Any, grid: MapGrid, values: np.ndarray, scale: ColourScale) -> Any:
+def draw_mesh(ax: Any, view: MapView, values: np.ndarray, scale: ColourScale, *, zorder: float = 1) -> Any:
     """Draw values as coloured cells, thinned if there are more cells than a figure can show."""
-    stride_y, stride_x = (-(-size // _LARGEST) for size in values.shape[:2])
-    y_edges = np.append(grid.y_edges[:-1][::stride_y], grid.y_edges[-1])
-    x_edges = np.append(grid.x_edges[:-1][::stride_x], grid.x_edges[-1])
-    values = values[::stride_y, ::stride_x]
-    return ax.pcolormesh(
-        x_edges,
-        y_edges,
-        _rgba(values, scale.limits) if values.ndim == 3 else np.ma.masked_invalid(values),
-        cmap=scale.colours,
-        vmin=scale.limits[0],
-        vmax=scale.limits[1],
-        rasterized=True,
-        zorder=1,
-        **_transform(ax, grid),
+    from matplotlib.axes import Axes
+
+    cells, x, y = view.cells(values), view.x, view.y
+    if cells.ndim == 3:
+        cells = _rgba(cells, scale.limits)
+    else:
+        cells = np.ma.masked_invalid(scale.drawable(cells))
+    if x.ndim == 2:
+        is_lost = _lost(view)
+        cells = np.where(is_lost[..., None], 0.0, cells) if cells.ndim == 3 else np.ma.masked_where(is_lost, cells)
+        x, y = np.nan_to_num(x), np.nan_to_num(y)
+    # The corners are in the units of the axes already; cartopy's method would look for cells to wrap.
+    return Axes.pcolormesh(
+        ax, x, y, cells, cmap=scale.colours, norm=scale.norm(), rasterized=True, zorder=zorder, edgecolors="none"
     )
 
 
-def frame_map(ax: Any, grid: MapGrid, *, has_coast: bool, is_land_filled: bool, has_row_labels: bool) -> None:
-    """Draw the coastline; set the extent and the labels along the sides."""
-    y_span, x_span = (sorted((edges[0], edges[-1])) for edges in (grid.y_edges, grid.x_edges))
-    if has_coast and grid.centre is not None:
-        _draw_coast(ax, grid, x_span, y_span, is_land_filled)
-    if hasattr(ax, "projection") and ax.projection != projection_of(grid):
-        return  # the caller chose another projection, with its extent and labels
-    ax.set_xlim(x_span)
-    ax.set_ylim(y_span[::-1] if grid.is_image else y_span)
-    if grid.is_image:
-        ax.set(xticks=[], yticks=[], aspect="equal")
-        return
-    if hasattr(ax, "projection") and grid.centre is not None:
-        lines = ax.gridlines(draw_labels={"bottom": "x"} | ({"left": "y"} if has_row_labels else {}), alpha=0.25)
-        lines.xlabel_style = lines.ylabel_style = {"size": "small"}
-        lines.xlocator = _longitude_ticks(x_span[0] + grid.centre, x_span[1] + grid.centre)
-        return
-    ax.set_xlabel(grid.x_label)
-    if has_row_labels:
-        ax.set_ylabel(grid.y_label)
-    if grid.centre is not None or grid.has_same_units:
-        ax.set_aspect("equal")
+def draw_cells(ax: Any, view: MapView, where: np.ndarray, colour: str, *, zorder: float) -> None:
+    """Draw some cells in one colour."""
+    from matplotlib.colors import ListedColormap
+
+    scale = ColourScale(ListedColormap([colour]), (0.0, 1.0))
+    draw_mesh(ax, view, np.where(where, 0.5, np.nan), scale, zorder=zorder)
 
 
-def _longitude_ticks(low: float, high: float) -> Any:
-    """Return a locator of round longitudes in a range; across 180° cartopy's own ticks span the whole globe."""
-    from matplotlib.ticker import FixedLocator, MaxNLocator
+def share_on_land(grid: MapGrid, values: np.ndarray) -> float:
+    """Return the share of cells with values, of some 300 sampled, that lie on land; NaN without values."""
+    has_value = np.isfinite(values).any(-1) if values.ndim == 3 else np.isfinite(values)
+    rows, columns = np.nonzero(has_value)
+    if not rows.size:
+        return float("nan")
+    longitude, latitude = cell_places(grid)
+    sampled = slice(None, None, max(1, rows.size // 300))
+    places = longitude[rows[sampled], columns[sampled]], latitude[rows[sampled], columns[sampled]]
+    is_known = np.isfinite(places[0]) & np.isfinite(places[1])
+    return float(land_cells(places[1][is_known], places[0][is_known], "110m").mean()) if is_known.any() else 0.0
 
-    steps = [1, 1.5, 2, 3, 4.5, 6, 9, 10] if high - low > 60 else [1, 2, 2.5, 5, 10]
-    ticks = np.asarray(MaxNLocator(nbins=5, steps=steps).tick_values(low, high))
-    ticks = ticks[(ticks >= low - 1e-9) & (ticks <= high + 1e-9)]
-    return FixedLocator(np.unique((ticks + 180) % 360 - 180).tolist())
+
+def hide_on_land(grid: MapGrid, values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Return values without those on land where ``where`` is True: fills of a scene whose domain was not known."""
+    is_hidden = where & on_land(grid)
+    return np.where(is_hidden[..., None] if values.ndim == 3 else is_hidden, np.nan, values)
+
+
+def on_land(grid: MapGrid, stride: int = 1) -> np.ndarray:
+    """Return which cells, of every ``stride``-th row and column, have their centre on land, (h, w)."""
+    longitude, latitude = cell_places(grid, stride)
+    is_known = np.isfinite(longitude) & np.isfinite(latitude)
+    is_land = np.zeros(longitude.shape, bool)
+    span = np.ptp(latitude[is_known]) if is_known.any() else 0.0
+    is_land[is_known] = land_cells(latitude[is_known], longitude[is_known], "50m" if span <= 45 else "110m")
+    return is_land
+
+
+def _lost(view: MapView) -> np.ndarray:
+    """Return the cells without a place, and those that a cut of the projection tears apart, (h, w)."""
+    is_lost = np.zeros((view.x.shape[0] - 1, view.x.shape[1] - 1), bool)
+    for corners, span in ((view.x, view.x_span), (view.y, view.y_span)):
+        four = np.stack([corners[1:, 1:], corners[1:, :-1], corners[:-1, 1:], corners[:-1, :-1]])
+        with np.errstate(invalid="ignore"):
+            is_lost |= ~(four.max(0) - four.min(0) <= 0.5 * (span[1] - span[0]) + 1e-9) & (is_lost.size > 4)
+        is_lost |= ~np.isfinite(four).all(0)
+    return is_lost
 
 
 def _rgba(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
@@ -128,65 +205,3 @@ def _rgba(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     is_observed = np.isfinite(values)
     shade = np.clip((np.where(is_observed, values, 0.0) - limits[0]) / (limits[1] - limits[0]), 0, 1)
     return np.concatenate([np.where(is_observed, shade, to_rgb(GAP)), is_observed.any(-1, keepdims=True)], -1)
-
-
-def _transform(ax: Any, grid: MapGrid) -> dict[str, Any]:
-    """Return the ``transform`` argument of cartopy's axes; plain axes take none."""
-    return {"transform": projection_of(grid)} if hasattr(ax, "projection") and grid.centre is not None else {}
-
-
-def _is_on_land(grid: MapGrid, values: np.ndarray) -> bool:
-    """Return whether most cells with values, of some 300 sampled, lie on land."""
-    if grid.centre is None:
-        return False
-    import shapely
-
-    rows, columns = np.nonzero(np.isfinite(values))
-    sampled = slice(None, None, max(1, rows.size // 300))
-    latitude = (grid.y_edges[:-1] + grid.y_edges[1:])[rows[sampled]] / 2
-    longitude = (grid.x_edges[:-1] + grid.x_edges[1:])[columns[sampled]] / 2 + grid.centre
-    is_inside = shapely.contains_xy(land("110m"), (longitude + 180) % 360 - 180, latitude)
-    return bool(is_inside.size and is_inside.mean() > 0.5)
-
-
-def _draw_coast(ax: Any, grid: MapGrid, x_span: Sequence[float], y_span: Sequence[float], is_land_filled: bool) -> None:
-    """Draw the coastline within a range of longitudes and latitudes, and land as filled polygons if asked."""
-    from matplotlib.collections import LineCollection, PathCollection
-
-    assert grid.centre is not None
-    resolution: Literal["110m", "50m"] = "50m" if x_span[1] - x_span[0] <= 60 else "110m"
-    transform = _transform(ax, grid)
-    if transform:
-        transform = {"transform": transform["transform"]._as_mpl_transform(ax)}
-    # The range may extend beyond -180 to 180, so the coastline is also drawn one turn to each side.
-    turns = [360 * turn - grid.centre for turn in (-1, 0, 1)]
-    lines = [line + [turn, 0] for turn in turns for line in coastlines(resolution)]
-    lines = [line for line in lines if _overlaps(line, x_span, y_span)]
-    ax.add_collection(LineCollection(lines, colors=COAST, linewidths=0.7, zorder=3, **transform), autolim=False)
-    if is_land_filled:
-        outlines = [outline for turn in turns for outline in _land_outlines(land(resolution), turn, x_span, y_span)]
-        land_area = PathCollection(outlines, facecolors=LAND, edgecolors="none", zorder=0.5, **transform)
-        ax.add_collection(land_area, autolim=False)
-
-
-def _overlaps(line: np.ndarray, x_span: Sequence[float], y_span: Sequence[float]) -> bool:
-    """Return whether the bounding box of a line, shape (points, 2), overlaps a range of x and y."""
-    x, y = line[:, 0], line[:, 1]
-    return bool(x.max() >= x_span[0] and x.min() <= x_span[1] and y.max() >= y_span[0] and y.min() <= y_span[1])
-
-
-def _land_outlines(
-    polygons: "shapely.MultiPolygon", turn: float, x_span: Sequence[float], y_span: Sequence[float]
-) -> "list[Outline]":
-    """Return Matplotlib paths of land polygons, shifted by a turn and clipped to a range."""
-    import shapely
-    from matplotlib.path import Path as Outline
-
-    outlines = []
-    clipped = shapely.clip_by_rect(polygons, x_span[0] - turn, y_span[0], x_span[1] - turn, y_span[1])
-    for polygon in shapely.get_parts(shapely.transform(clipped, lambda points: points + [turn, 0])):
-        if isinstance(polygon, shapely.Polygon):
-            oriented = shapely.orient_polygons(polygon)
-            rings = [Outline(np.asarray(r.coords), closed=True) for r in (oriented.exterior, *oriented.interiors)]
-            outlines.append(Outline.make_compound_path(*rings))
-    return outlines

@@ -1,31 +1,43 @@
 """Observed and filled field side by side, with the error or the source of the filled values."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from geogan.fields.field import Field
-from geogan.fields.quantities import full_turn, is_direction
-from geogan.operators.errors import InputError
-from geogan.plotting.captions import (
+from geogan.fields.captions import (
     colour_bar_label,
     date_title,
     display_name,
     display_units,
-    outside_label,
+    is_marine,
     with_units,
 )
-from geogan.plotting.colours import LAND, ColourScale, colour_extend, colour_scale, diverging_map
+from geogan.fields.field import Field
+from geogan.fields.quantities import full_turn, is_direction
+from geogan.fields.selection import select_band, select_common_date
+from geogan.fields.source_flags import flag_names
+from geogan.operators.choices import choice
+from geogan.operators.errors import InputError
+from geogan.plotting.colours import OBSERVED, ColourScale, central_limits, colour_scale, diverging_map
 from geogan.plotting.figure_file import figure_path, save_figure
-from geogan.plotting.flags import draw_flags, flag_names
-from geogan.plotting.map_grid import MapGrid, figure_size, map_grid, map_values, projection_of
-from geogan.plotting.painting import draw_map
-from geogan.plotting.selection import select_band, select_common_date
+from geogan.plotting.flags import draw_flags
+from geogan.plotting.layout import Panels, legend_entries
+from geogan.plotting.map_grid import MapGrid, map_grid, map_values
+from geogan.plotting.map_style import MapStyle
+from geogan.plotting.map_view import MapView, map_view
+from geogan.plotting.painting import Ground, draw_cells, draw_map, ground_of, hide_on_land
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+PANELS = ("observed", "filled", "truth", "difference", "error", "source")
+"""Names of the maps of a reconstruction."""
+# Maps of values, which share one colour scale, and what each other map is drawn from.
+_VALUES = ("observed", "filled", "truth")
+_NEEDS = {"truth": "truth", "difference": "truth", "error": "std", "source": "source"}
 
 
 def plot_reconstruction(
@@ -38,11 +50,13 @@ def plot_reconstruction(
     date: str | float | np.datetime64 | None = None,
     band: str | int | None = None,
     path: str | Path | None = None,
+    panels: Sequence[str] | None = None,
+    style: MapStyle = MapStyle(),
 ) -> "Figure":
-    """Draw the observed field, the filled field, and a third map.
+    """Draw the observed field, the filled field, and its error or the source of each value.
 
-    The third map is the first of these that is given: filled minus truth (``truth``), the predicted error (``std``),
-    or the source of each value (``source``).
+    Maps of the error have colours in filled cells only, and the colour scale is that of these cells; observed cells
+    are grey. Cells that a fill refused have a colour of their own.
 
     Parameters
     ----------
@@ -53,7 +67,7 @@ def plot_reconstruction(
     truth : DataArray, optional
         True field in the same unit. For a colour image the map shows the root mean square error over the bands.
     source : DataArray, optional
-        CF flags of each cell (``flag_values``, ``flag_meanings``).
+        CF flags of each cell (``flag_values``, ``flag_meanings``), with which refused cells are known.
     std : DataArray, optional
         Predicted standard deviation of the error, NaN where observed.
     date : str, float or datetime64, optional
@@ -63,6 +77,12 @@ def plot_reconstruction(
         Name of the band, or its number. By default red, green and blue together, or the first of other bands.
     path : str or Path, optional
         Save the figure to this file: PNG, PDF or SVG.
+    panels : sequence of str, optional
+        Maps to draw, in this order: ``"observed"``, ``"filled"``, ``"truth"``, ``"difference"`` (filled minus truth;
+        for logarithmic colours their ratio), ``"error"`` (``std``), ``"source"``. By default observed, filled, and
+        the first that is given of difference, error and source.
+    style : MapStyle
+        Projection, colours and resolution.
 
     Returns
     -------
@@ -72,7 +92,7 @@ def plot_reconstruction(
     Raises
     ------
     InputError
-        If grids, units or dates differ, or the figure cannot be written.
+        If grids, units or dates differ, a panel lacks its field, or the figure cannot be written.
 
     Examples
     --------
@@ -82,51 +102,72 @@ def plot_reconstruction(
     >>> figure = plot_reconstruction(truth.where(truth.lon < -45.2), truth, date="2015-01-02")
     >>> figure.get_suptitle()
     'sea surface temperature (synthetic), 2015-01-02'
+    >>> [ax.get_title(loc="left") for ax in figure.axes[:2]]
+    ['(a) observed', '(b) filled']
     >>> plt.close(figure)
     """
-    import matplotlib.pyplot as plt
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     target = None if path is None else figure_path(path)
     arrays = {"filled": filled, "observed": observed, "truth": truth, "source": source, "std": std}
     fields = {name: Field.of(array) for name, array in arrays.items() if array is not None}
+    names = _panel_names(panels, fields)
     fields = select_common_date(fields, date)
     given = {name: select_band(field, band, like=fields["filled"]).array for name, field in fields.items()}
     filled, observed = given["filled"], given["observed"]
     _check_units(given)
-    maps = _map_arrays(given)
-    count = 2 if maps.third is None else 3
-    # The layout engine ignores titles of map axes, so the figure's title needs reserved space.
-    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 0.97))
-    figure = plt.figure(figsize=figure_size(maps.grid, count), layout=layout)
-    axes = [figure.add_subplot(1, count, i + 1, projection=projection_of(maps.grid)) for i in range(count)]
-    _draw_fields(axes[:2], maps, colour_scale([observed, filled]), colour_bar_label(filled))
-    if maps.third == "truth":
-        _draw_difference(axes[2], maps, filled)
-    elif maps.third == "std":
-        _draw_predicted_error(axes[2], maps, display_units(filled))
-    elif maps.third == "source":
-        draw_flags(axes[2], maps.grid, maps.arrays["source"], flag_names(given["source"]))
-        axes[2].set_title("source")
-    _draw_legend(figure, maps, outside_label(filled))
+    shown = [given[name] for name in ("truth", "observed", "filled") if name in names] or [filled]
+    scale = colour_scale(shown, colours=style.colormap, limits=style.limits, is_log=style.log)
+    maps = _map_arrays(given, style.projection)
+    drawn = Panels(maps.view, len(names))
+    _draw_values(drawn, names, maps, scale, colour_bar_label(filled))
+    for number, name in enumerate(names):
+        if name == "difference":
+            _draw_difference(drawn, number, maps, filled, is_ratio=scale.is_log)
+        elif name == "error":
+            _draw_predicted_error(drawn, number, maps, display_units(filled), is_log=scale.is_log)
+        elif name == "source":
+            draw_flags(drawn.axes[number], maps.view, maps.arrays["source"], flag_names(given["source"]))
+            drawn.title(number, "source")
+        drawn.frame(number)
+    drawn.legend(_legend(maps, names))
     date_text = date_title(observed) or date_title(filled)
-    figure.suptitle(", ".join(part for part in (display_name(filled), date_text) if part))
+    drawn.heading(", ".join(part for part in (display_name(filled), date_text) if part))
+    drawn.finish()
     if target is not None:
-        save_figure(figure, target)
-    return figure
+        save_figure(drawn.figure, target, dpi=style.dpi)
+    return drawn.figure
 
 
 class _Maps(NamedTuple):
     """Arrays of one date on one grid.
 
-    ``arrays`` hold ``observed``, ``filled`` and those of ``truth``, ``std`` and ``source`` that are drawn, each
-    (y, x), or (y, x, band) for colour images; ``third`` names the third map.
+    ``arrays`` hold those of ``observed``, ``filled``, ``truth``, ``std`` and ``source`` that are given, each (y, x), or
+    (y, x, band) for colour images; the masks are (y, x).
     """
 
-    grid: MapGrid
+    view: MapView
+    ground: Ground
     arrays: dict[str, np.ndarray]
     domain: np.ndarray
-    third: str | None
+    observed: np.ndarray
+    refused: np.ndarray
+
+    @property
+    def grid(self) -> MapGrid:
+        return self.view.grid
+
+
+def _panel_names(panels: Sequence[str] | None, given: dict[str, Any]) -> list[str]:
+    """Return the names of the maps; raise InputError for one that is unknown, repeated or lacks its field."""
+    if panels is None:
+        third = [name for name in ("difference", "error", "source") if _NEEDS[name] in given]
+        return ["observed", "filled", *third[:1]]
+    names = [choice(name, PANELS, "panel") for name in panels]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"panels must name each map once, got {', '.join(names) or 'none'}; choose from {PANELS}")
+    for name in names:
+        if _NEEDS.get(name, "filled") not in given:
+            raise InputError(f"the panel {name} needs {_NEEDS[name]}, which is not given; leave the panel out")
+    return names
 
 
 def _check_units(fields: dict[str, xr.DataArray]) -> None:
@@ -138,50 +179,77 @@ def _check_units(fields: dict[str, xr.DataArray]) -> None:
             raise InputError(f"{name} is in {units} and filled in {filled.attrs['units']}; convert one of them first")
 
 
-def _map_arrays(fields: dict[str, xr.DataArray]) -> _Maps:
-    """Return the arrays to draw, and the domain: cells that have a value in any of them."""
-    grid = map_grid(fields["filled"])
-    third = next((name for name in ("truth", "std", "source") if name in fields), None)
-    names = ("observed", "filled", "truth") if third == "truth" else ("observed", "filled", "source", "std")
-    arrays = {name: map_values(fields[name], grid, name) for name in names if name in fields}
-    has_value = [_in_any_band(np.isfinite(arrays[name])) for name in ("observed", "filled", "truth") if name in arrays]
+def _map_arrays(fields: dict[str, xr.DataArray], projection: str | None) -> _Maps:
+    """Return the arrays to draw, and the domain: cells that have a value in any of them, or a flag that says so."""
+    filled = fields["filled"]
+    grid = map_grid(filled)
+    arrays = {name: map_values(fields[name], grid, name) for name in fields}
+    is_observed = _in_any_band(np.isfinite(arrays["observed"]))
+    has_value = [_in_any_band(np.isfinite(arrays[name])) for name in _VALUES if name in arrays]
+    refused = np.zeros(grid.shape, bool)
     if "source" in arrays:
         # A cell with one filled band counts as filled.
         flags = arrays["source"].max(-1) if arrays["source"].ndim == 3 else arrays["source"]
         arrays["source"] = flags
+        names = flag_names(fields["source"])
         # A refused cell has no value but lies in the domain.
-        inside = [value for value, name in flag_names(fields["source"]).items() if name != "land"]
-        has_value.append(np.isin(flags, inside))
-    return _Maps(grid, arrays, np.any(has_value, axis=0), third)
+        has_value.append(np.isin(flags, [value for value, name in names.items() if name != "land"]))
+        refused = np.isin(flags, [value for value, name in names.items() if name == "refused"])
+        refused &= ~np.isfinite(_over_bands(arrays["filled"]))
+    domain = np.any(has_value, axis=0)
+    ground = ground_of(filled, grid, arrays["observed"] if is_observed.any() else arrays["filled"])
+    if ground.surface == "sea" and is_marine(filled) and domain.all():
+        # The domain of a scene is unknown unless a mask is given: its fill covers the land.
+        for name in ("filled", "std"):
+            if name in arrays:
+                arrays[name] = hide_on_land(grid, arrays[name], ~is_observed)
+        refused = refused & np.isfinite(hide_on_land(grid, np.zeros(grid.shape), ~is_observed))
+    return _Maps(map_view(grid, projection), ground, arrays, domain, is_observed, refused)
 
 
-def _draw_fields(axes: list[Any], maps: _Maps, scale: ColourScale, label: str) -> None:
-    """Draw the observed and the filled field in one colour scale."""
-    pair = [maps.arrays["observed"], maps.arrays["filled"]]
-    for i, (ax, values, title) in enumerate(zip(axes, pair, ("observed", "filled"))):
-        mesh = draw_map(ax, maps.grid, values, scale, domain=maps.domain, has_row_labels=i == 0)
-        ax.set_title(title)
-    if mesh is not None:
-        extend = colour_extend(pair, scale.limits)
-        axes[0].figure.colorbar(mesh, ax=axes, location="bottom", shrink=0.6, label=label, extend=extend)
+def _draw_values(drawn: Panels, names: Sequence[str], maps: _Maps, scale: ColourScale, label: str) -> None:
+    """Draw the maps of values in one colour scale, with one colour bar."""
+    numbers = [number for number, name in enumerate(names) if name in _VALUES]
+    mesh = None
+    for number in numbers:
+        name = names[number]
+        refused = maps.refused if name == "filled" else None
+        values = maps.arrays[name]
+        mesh = draw_map(drawn.axes[number], maps.view, values, scale, maps.ground, domain=maps.domain, refused=refused)
+        drawn.title(number, name)
+    if numbers:
+        drawn.colour_bar(numbers, mesh, scale, label, [maps.arrays[names[number]] for number in numbers])
 
 
-def _draw_difference(ax: Any, maps: _Maps, filled: xr.DataArray) -> None:
-    """Draw filled minus truth; the title gives the root mean square error in the gaps."""
-    units, difference = display_units(filled), _difference(filled, maps.arrays["filled"], maps.arrays["truth"])
-    in_gaps = np.isfinite(difference) & ~np.isfinite(maps.arrays["observed"])
-    title = "filled − truth"
-    if in_gaps.any():
-        error = f"{np.sqrt(np.mean(difference[in_gaps] ** 2)):.2g} {units}".strip()
-        title += f": RMSE {error} in the gaps"
-    ax.set_title(title)
-    values = _over_bands(difference)
-    largest = _largest(np.abs(values))
-    if difference.ndim == 3:
-        label, scale = "difference, root mean square of the bands", ColourScale("magma", (0.0, largest))
+def _draw_difference(drawn: Panels, number: int, maps: _Maps, filled: xr.DataArray, *, is_ratio: bool) -> None:
+    """Draw filled minus truth, or their ratio; the title gives the root mean square in the gaps."""
+    units, estimate, truth = display_units(filled), maps.arrays["filled"], maps.arrays["truth"]
+    if is_ratio:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            difference = np.log(np.where(estimate > 0, estimate, np.nan) / np.where(truth > 0, truth, np.nan))
     else:
-        label, scale = "difference", ColourScale(diverging_map(), (-largest, largest))
-    _draw_with_colour_bar(ax, maps, values, scale, with_units(label, units))
+        difference = _difference(filled, estimate, truth)
+    is_kept = np.isfinite(maps.arrays["observed"]) & (difference == 0)
+    in_gaps = np.isfinite(difference) & ~np.isfinite(maps.arrays["observed"])
+    title = "filled / truth" if is_ratio else "filled − truth"
+    if in_gaps.any():
+        error = float(np.sqrt(np.mean(difference[in_gaps] ** 2)))
+        text = f"factor {np.exp(error):.3g}" if is_ratio else f"RMSE {f'{error:.2g} {units}'.strip()}"
+        title += f": {text} in the gaps"
+    drawn.title(number, title)
+    values = _over_bands(np.where(is_kept, np.nan, difference))
+    scored = values[np.isfinite(values) & ~maps.observed] if in_gaps.any() else values[np.isfinite(values)]
+    largest = float(np.percentile(np.abs(scored), 98)) if scored.size else 1.0
+    largest = largest if largest > 0 else 1.0
+    if is_ratio:
+        scale = ColourScale(diverging_map(), (float(np.exp(-largest)), float(np.exp(largest))), is_log=True)
+        _draw_error(drawn, number, maps, np.exp(values), scale, "ratio")
+    elif difference.ndim == 3:
+        scale = ColourScale("magma", (0.0, largest))
+        _draw_error(drawn, number, maps, values, scale, with_units("difference, root mean square of the bands", units))
+    else:
+        scale = ColourScale(diverging_map(), (-largest, largest))
+        _draw_error(drawn, number, maps, values, scale, with_units("difference", units))
 
 
 def _difference(filled: xr.DataArray, estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -190,36 +258,40 @@ def _difference(filled: xr.DataArray, estimate: np.ndarray, truth: np.ndarray) -
     return estimate - truth if turn is None else (estimate - truth + turn / 2) % turn - turn / 2
 
 
-def _draw_predicted_error(ax: Any, maps: _Maps, units: str) -> None:
-    """Draw the predicted standard deviation, with 0 where the field was observed."""
+def _draw_predicted_error(drawn: Panels, number: int, maps: _Maps, units: str, *, is_log: bool) -> None:
+    """Draw the predicted standard deviation of filled cells."""
     std = _over_bands(maps.arrays["std"])
-    is_observed = _in_any_band(np.isfinite(maps.arrays["observed"]))
-    std = np.where(np.isfinite(std), std, np.where(is_observed, 0.0, np.nan))
-    ax.set_title("predicted error")
-    scale = ColourScale("YlOrRd", (0.0, _largest(std)))
-    _draw_with_colour_bar(ax, maps, std, scale, with_units("standard deviation", units))
+    drawn.title(number, "predicted error")
+    known = std[np.isfinite(std) & ((std > 0) | ~maps.observed)]
+    is_log = is_log and bool((known > 0).any())
+    limits = central_limits(known[known > 0] if is_log else known, is_log=is_log) if known.size else (0.0, 1.0)
+    scale = ColourScale("YlOrRd", limits, is_log)
+    # An observed cell has no predicted error, or in some products an error of 0.
+    std = np.where(maps.observed & (np.nan_to_num(std) == 0), np.nan, std)
+    _draw_error(drawn, number, maps, std, scale, with_units("standard deviation", units))
 
 
-def _draw_with_colour_bar(ax: Any, maps: _Maps, values: np.ndarray, scale: ColourScale, label: str) -> None:
-    mesh = draw_map(ax, maps.grid, values, scale, domain=maps.domain, has_row_labels=False)
-    extend = colour_extend([values], scale.limits)
-    ax.figure.colorbar(mesh, ax=ax, location="bottom", shrink=0.9, label=label, extend=extend)
+def _draw_error(drawn: Panels, number: int, maps: _Maps, values: np.ndarray, scale: ColourScale, label: str) -> None:
+    """Draw an error with observed cells in grey."""
+    ax, grey = drawn.axes[number], maps.observed & ~np.isfinite(values)
+    if grey.any():
+        draw_cells(ax, maps.view, grey, OBSERVED, zorder=0.9)
+    mesh = draw_map(ax, maps.view, values, scale, maps.ground, domain=maps.domain, refused=maps.refused)
+    drawn.colour_bar([number], mesh, scale, label, [values])
 
 
-def _draw_legend(figure: "Figure", maps: _Maps, outside: str) -> None:
-    """Draw the colours of a gap and of a cell outside the domain."""
-    from matplotlib.patches import Patch
-
-    patches = [Patch(facecolor=maps.grid.gap, edgecolor="0.6", label="not observed")]
-    if not maps.domain.all():
-        patches.append(Patch(facecolor=LAND, edgecolor="0.6", label=outside))
-    figure.legend(handles=patches, loc="outside lower left", ncols=2, frameon=False, fontsize="small")
-
-
-def _largest(values: np.ndarray) -> float:
-    """Return the upper end of a colour scale from 0: the 98th percentile, or 1 if that is not positive."""
-    largest = float(np.nanpercentile(values, 98)) if np.isfinite(values).any() else 1.0
-    return largest if largest > 0 else 1.0
+def _legend(maps: _Maps, names: Sequence[str]) -> dict[str, str]:
+    """Return the colours of cells without a value by their label."""
+    shows_values = any(name != "source" for name in names)
+    if not shows_values:
+        return {}
+    missing = [~np.isfinite(_over_bands(maps.arrays[name])) for name in names if name in _VALUES]
+    has_gaps = any(bool((gaps & maps.domain & ~maps.refused).any()) for gaps in missing)
+    refused = maps.refused if set(names) & {"filled", "error", "difference"} else None
+    entries = legend_entries(maps.view, maps.ground, has_gaps=has_gaps, domain=maps.domain, refused=refused)
+    if set(names) & {"error", "difference"} and maps.observed.any():
+        entries = {"observed": OBSERVED} | entries
+    return entries
 
 
 def _over_bands(values: np.ndarray) -> np.ndarray:

@@ -18,6 +18,53 @@ if TYPE_CHECKING:
     from geogan.fields.spectra import Spectrum
 
 
+def score_figures(
+    laws: Mapping[str, EnsembleScore],
+    ensembles: Mapping[str, EnsembleScore],
+    spectra: Mapping[str, Spectrum],
+    *,
+    units: str = "",
+) -> dict[str, Figure]:
+    """Return the figures of the scores of several methods.
+
+    Parameters
+    ----------
+    laws : mapping of str to EnsembleScore
+        Scores of predicted distributions by method.
+    ensembles : mapping of str to EnsembleScore
+        Scores of members by method.
+    spectra : mapping of str to Spectrum
+        By the name of the estimate.
+    units : str
+        Unit of the field.
+
+    Returns
+    -------
+    figures : dict of str to Figure
+        ``reliability``, ``ranks`` and ``spectra``; those without scores are left out.
+
+    Examples
+    --------
+    >>> from geogan.evaluation.ensembles import EnsembleTally
+    >>> truth = np.random.default_rng(0).normal(size=500)
+    >>> score = EnsembleTally().add_normal(0 * truth, 0 * truth + 1, truth, np.array(True)).score()
+    >>> list(score_figures({"model": score}, {}, {}))
+    ['reliability']
+    """
+    from matplotlib.figure import Figure
+
+    figures: dict[str, Figure] = {}
+    if any(score.cells for score in laws.values()):
+        reliability = Figure(figsize=(4.2, 4.0), layout="constrained")
+        plot_reliability(laws, ax=reliability.subplots())
+        figures["reliability"] = reliability
+    if any(sum(score.ranks) > 0 for score in ensembles.values()):
+        figures["ranks"] = plot_ranks(ensembles)
+    if any(spectrum.segments for spectrum in spectra.values()):
+        figures["spectra"] = plot_spectra(spectra, units=units)
+    return figures
+
+
 def plot_ranks(scores: Mapping[str, EnsembleScore]) -> Figure:
     """Draw rank histograms: how often 0, 1, ... M members lie below the truth.
 
@@ -45,25 +92,31 @@ def plot_ranks(scores: Mapping[str, EnsembleScore]) -> Figure:
     >>> random = np.random.default_rng(0)
     >>> members, truth = random.normal(size=(9, 500)), random.normal(size=500)
     >>> score = EnsembleTally().add_members(members, truth, np.array(True)).score()
-    >>> [ax.get_title() for ax in plot_ranks({"model": score}).axes]
-    ['model: 9 members']
+    >>> [ax.get_title().splitlines() for ax in plot_ranks({"model": score}).axes]
+    [['model: 9 members', '500 cells']]
     """
     from matplotlib.figure import Figure
 
     ranks = {name: np.array(score.ranks) for name, score in scores.items() if sum(score.ranks) > 0}
     if not ranks:
         raise InputError("a rank histogram needs scores of members, got none; score members, not their mean alone")
-    figure = Figure(figsize=(1.2 + 3.2 * len(ranks), 3.0), layout="constrained")
-    axes = figure.subplots(1, len(ranks), squeeze=False, sharey=True)[0]
+    columns = min(3, len(ranks))
+    rows = -(-len(ranks) // columns)
+    figure = Figure(figsize=(1.0 + 2.6 * columns, 0.5 + 2.4 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    axes = list(grid.flat)
+    for unused in axes[len(ranks) :]:
+        unused.remove()
     for ax, (name, counts), colour in zip(axes, ranks.items(), curve_colours(len(ranks))):
         relative = counts * len(counts) / counts.sum()
         ax.bar(np.arange(len(counts)), relative, width=0.9, color=colour)
         ax.axhline(1, color=REFERENCE, linestyle="--", linewidth=1)
-        ax.set_title(f"{name}: {len(counts) - 1} members")
+        ax.set_title(f"{name}: {len(counts) - 1} members\n{counts.sum():,.0f} cells", fontsize="medium")
         ax.set_xlabel("members below the truth")
         ax.xaxis.get_major_locator().set_params(integer=True)
         plain_axes(ax)
-    axes[0].set_ylabel("relative frequency")
+    for ax in grid[:, 0]:
+        ax.set_ylabel("relative frequency")
     return figure
 
 
@@ -110,7 +163,8 @@ def plot_spectra(
     power_axes, ratio_axes = figure.subplots(1, 2)
     _draw_power(power_axes, spectra, spacing or 1.0, units)
     _draw_ratios(ratio_axes, spectra, spacing, threshold)
-    for ax in (power_axes, ratio_axes):
+    for letter, ax in zip("ab", (power_axes, ratio_axes)):
+        ax.set_title(f"({letter})", loc="left", fontsize="medium")
         ax.set_xscale("log", base=2)
         ax.invert_xaxis()
         ax.xaxis.set_major_formatter("{x:g}")
@@ -155,20 +209,22 @@ def _draw_ratios(ax: Axes, spectra: Mapping[str, Spectrum], spacing: float | Non
     ax.set_ylabel("power over that of the observations", fontsize="small")
 
 
-def plot_reliability(scores: Mapping[str, EnsembleScore]) -> Figure:
+def plot_reliability(scores: Mapping[str, EnsembleScore], *, ax: Axes | None = None) -> Axes:
     """Draw the share of truths inside central intervals against the nominal share.
 
-    A curve below the diagonal means that the predicted errors are too small; above it, too large.
+    A curve below the diagonal means that the predicted errors are too small; above it, too large. The legend gives the
+    number of cells.
 
     Parameters
     ----------
     scores : mapping of str to EnsembleScore
         By method.
+    ax : Axes, optional
+        By default those of a new figure, which is not registered with pyplot.
 
     Returns
     -------
-    figure : Figure
-        Not registered with pyplot; the caller saves it.
+    ax : Axes
 
     Raises
     ------
@@ -180,25 +236,27 @@ def plot_reliability(scores: Mapping[str, EnsembleScore]) -> Figure:
     >>> from geogan.evaluation.ensembles import EnsembleTally
     >>> truth = np.random.default_rng(0).normal(size=500)
     >>> score = EnsembleTally().add_normal(0 * truth, 0 * truth + 1, truth, np.array(True)).score()
-    >>> plot_reliability({"model": score}).axes[0].get_xlabel()
-    'nominal coverage [%]'
+    >>> ax = plot_reliability({"model": score})
+    >>> ax.get_xlabel(), ax.get_legend().get_texts()[0].get_text()
+    ('nominal coverage [%]', 'model (500 cells)')
     """
     from matplotlib.figure import Figure
 
     scores = {name: score for name, score in scores.items() if score.cells}
     if not scores:
         raise InputError("reliability needs scores over some cells, got none; score where the truth is known")
-    figure = Figure(figsize=(4.2, 4.0), layout="constrained")
-    ax = figure.subplots()
+    if ax is None:
+        ax = Figure(figsize=(4.2, 4.0), layout="constrained").subplots()
     ax.plot([0, 100], [0, 100], color=REFERENCE, linestyle="--", linewidth=1, zorder=1)
     for (name, score), colour in zip(scores.items(), curve_colours(len(scores))):
         nominal, reached = 100 * np.array(list(score.coverage.items())).T
-        ax.plot(nominal, reached, color=colour, linewidth=1.4, marker="o", markersize=4, label=name, clip_on=False)
+        label = f"{name} ({score.cells:,} cells)"
+        ax.plot(nominal, reached, color=colour, linewidth=1.4, marker="o", markersize=4, label=label, clip_on=False)
     ax.set_xlim(0, 100)
     ax.set_ylim(0, 100)
     ax.set_aspect("equal")
     ax.set_xlabel("nominal coverage [%]")
     ax.set_ylabel("truths inside [%]")
     plain_axes(ax)
-    ax.legend(frameon=False, loc="upper left")
-    return figure
+    ax.legend(frameon=False, loc="best", fontsize="small")
+    return ax

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from geogan.fields.captions import with_units
 from geogan.operators.errors import InputError
-from geogan.plotting.captions import with_units
 from geogan.plotting.curves import plain_axes
 from geogan.plotting.figure_file import figure_path, save_figure
 

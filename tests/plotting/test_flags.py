@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from geogan.fields.source_flags import observed_part
 from geogan.operators.errors import InputError
-from geogan.plotting import observed_part, plot_reconstruction
+from geogan.plotting import plot_reconstruction
 
 pytestmark = pytest.mark.usefixtures("no_network")
 

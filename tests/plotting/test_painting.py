@@ -7,7 +7,8 @@ import pytest
 import xarray as xr
 
 from geogan.fields.field import Field
-from geogan.plotting import plot_field, select_date
+from geogan.fields.selection import select_date
+from geogan.plotting import plot_field
 from geogan.plotting.colours import GAP
 
 pytestmark = pytest.mark.usefixtures("no_network")

@@ -4,9 +4,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.colors import to_hex, to_rgba
 
 from geogan.operators.errors import InputError
 from geogan.plotting import plot_reconstruction
+from geogan.plotting.colours import GAP, LAND, OBSERVED, OUTSIDE, REFUSED
+
+
+def colours_of(ax):
+    """Return the colours of the cells of each layer of a map, (cells, 4)."""
+    meshes = [c for c in ax.collections if hasattr(c, "get_coordinates")]
+    return [np.reshape(mesh.to_rgba(mesh.get_array()), (-1, 4)) for mesh in meshes]
+
+
+def cells_in(layer, colour):
+    """Return which cells of a layer of 20 x 24 have a colour."""
+    return (np.isclose(layer, to_rgba(colour)).all(1)).reshape(20, 24)
+
 
 pytestmark = pytest.mark.usefixtures("no_network")
 
@@ -19,17 +33,20 @@ def test_reconstruction_with_truth(tmp_path, a_field, texts):
     path = tmp_path / "map.png"
     figure = plot_reconstruction(observed, filled, truth=truth, date="2019-03-02", path=path)
     words = texts(figure)
-    for expected in ("observed", "filled − truth: RMSE 0.5 °C in the gaps", "[°C]", "2019-03-02", "land"):
+    for expected in (
+        "(a) observed", "(c) filled − truth: RMSE 0.5 °C in the gaps", "[°C]", "2019-03-02", "outside the domain"
+    ):  # fmt: skip
         assert expected in words
     assert path.stat().st_size > 10_000
-    maps = [ax for ax in figure.axes if ax.get_title()]
+    maps = figure.axes[:3]
     meshes = [[c for c in ax.collections if hasattr(c, "get_coordinates")][-1] for ax in maps]
     assert meshes[0].get_clim() == meshes[1].get_clim()
     low, high = meshes[2].get_clim()
     assert low == -high
-    # Gaps and land have different colours.
-    background = [c for c in maps[0].collections if hasattr(c, "get_coordinates")][0]
-    assert len(np.unique(background.to_rgba(background.get_array()).reshape(-1, 4), axis=0)) == 2
+    # Gaps, cells outside the domain and refused cells have different colours.
+    assert len({GAP, OUTSIDE, LAND, REFUSED, OBSERVED}) == 5 and to_hex(maps[0].get_facecolor()) == GAP
+    outside = colours_of(maps[0])[0]
+    assert {to_hex(colour) for colour in outside[outside[:, 3] > 0]} == {OUTSIDE}
 
 
 def test_the_default_date_is_half_observed(a_field):
@@ -65,11 +82,11 @@ def test_errors(change, words, a_field):
         plot_reconstruction(field, field, **change)
 
 
-def test_a_cell_with_a_true_value_is_not_land(a_field, texts):
+def test_a_cell_with_a_true_value_is_not_outside_the_domain(a_field, texts):
     truth = a_field()
     gappy = truth.where(truth.lon > 345)
     figure = plot_reconstruction(gappy, gappy, truth=truth)
-    assert "land" not in texts(figure)
+    assert "outside the domain" not in texts(figure)
 
 
 def test_colour_images(tmp_path, pictures, texts):
@@ -87,17 +104,29 @@ def test_colour_images(tmp_path, pictures, texts):
     assert "image, green, sample 3" in texts(one) and "root mean square" not in texts(one)
 
 
-def test_the_predicted_error_is_zero_where_observed():
-    from geogan.fields.synthetic import synthetic_sst
-
-    truth = synthetic_sst(days=1, size=24)["sst"]
-    observed = truth.where(truth.lon < -45.2)
-    std = (0.1 + 0 * truth).where(observed.isnull() & truth.notnull()).rename("sst_std")
-    figure = plot_reconstruction(observed, truth, std=std)
-    titles = [ax.get_title() for ax in figure.axes]
-    assert "predicted error" in titles and "source" not in titles
-    (error_map,) = [ax for ax in figure.axes if ax.get_title() == "predicted error"]
-    shown = np.ma.filled(error_map.collections[1].get_array().astype(float), np.nan).reshape(24, 24)
-    is_observed, is_gap = observed[0].notnull().values, std[0].notnull().values
-    assert set(np.unique(shown[is_observed])) == {0.0} and np.allclose(shown[is_gap], 0.1)
+def test_observed_cells_are_grey_in_maps_of_the_error_and_refused_cells_apart(a_field, texts):
+    truth = a_field(longitude=np.arange(330.0, 342.0, 0.5))
+    source = xr.zeros_like(truth, dtype="int8")
+    source[:, 8:], source[:, 18:] = 1, 3
+    source.attrs = {"flag_values": np.arange(4, dtype="int8"), "flag_meanings": "observed filled land refused"}
+    observed, filled = truth.where(source == 0), truth.where(source < 2)
+    std = xr.where(source == 1, 0.1 + 0.01 * (truth - 19), np.nan)
+    figure = plot_reconstruction(observed, filled, std=std, source=source)
+    assert "(c) predicted error" in texts(figure) and "source" not in texts(figure)
+    error_map = figure.axes[2]
+    grey, shown, refused = colours_of(error_map)[:3]
+    np.testing.assert_array_equal(cells_in(grey, OBSERVED), source == 0)
+    np.testing.assert_array_equal(cells_in(refused, REFUSED), source == 3)
+    np.testing.assert_array_equal(shown[:, 3].reshape(20, 24) > 0, source == 1)
+    # The scale is that of filled cells.
+    known = std.values[np.isfinite(std.values)]
+    mesh = [c for c in error_map.collections if hasattr(c, "get_coordinates")][1]
+    assert mesh.get_clim() == tuple(np.percentile(known, [2, 98]))
     plt.close(figure)
+
+
+def test_a_fill_of_the_sea_is_not_drawn_on_land(a_field):
+    truth = a_field(longitude=np.arange(346.0, 358.0, 0.5))  # Portugal and Spain
+    observed = truth.where(truth.lon < 348)
+    shown = colours_of(plot_reconstruction(observed, truth).axes[1])[-1][:, 3].reshape(20, 24) > 0
+    assert shown[:, :4].all() and shown[-1, 4] and not shown[0, 14:].any()

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from geogan.evaluation.ensembles import LEVELS, EnsembleTally
 from geogan.fields.spectra import SpectrumTally
 from geogan.operators.errors import InputError
-from geogan.plotting import plot_ranks, plot_reliability, plot_spectra
+from geogan.plotting.score_figures import plot_ranks, plot_reliability, plot_spectra, score_figures
 
 EVERYWHERE = np.array(True)
 
@@ -45,7 +45,8 @@ def cut_off(figure) -> list[str]:
 
 def test_rank_frequencies_average_one(scores):
     figure = plot_ranks(scores)
-    assert [ax.get_title() for ax in figure.axes] == ["model: 7 members", "overconfident: 7 members"]
+    titles = [ax.get_title().splitlines() for ax in figure.axes]
+    assert titles == [["model: 7 members", "2,000 cells"], ["overconfident: 7 members", "2,000 cells"]]
     for ax, name in zip(figure.axes, ("model", "overconfident")):
         heights = np.array([bar.get_height() for bar in ax.patches])
         assert heights.mean() == pytest.approx(1)
@@ -54,11 +55,12 @@ def test_rank_frequencies_average_one(scores):
 
 
 def test_reliability_curves_equal_the_scores(scores):
-    figure = plot_reliability(scores)
-    diagonal, *curves = figure.axes[0].lines
+    ax = plot_reliability(scores)
+    figure = ax.figure
+    diagonal, *curves = ax.lines
     np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
     for curve, (name, score) in zip(curves, scores.items(), strict=True):
-        assert curve.get_label() == name
+        assert curve.get_label() == f"{name} (2,000 cells)"
         np.testing.assert_allclose(curve.get_xdata(), 100 * np.array(LEVELS))
         np.testing.assert_allclose(curve.get_ydata(), [100 * score.coverage[level] for level in LEVELS])
     assert not cut_off(figure)
@@ -87,7 +89,7 @@ def test_spectra_name_the_effective_resolution():
 def test_no_figure_is_registered_with_pyplot(scores):
     before = plt.get_fignums()
     plot_ranks(scores)
-    plot_reliability(scores)
+    assert list(score_figures(scores, scores, {})) == ["reliability", "ranks"]
     assert plt.get_fignums() == before
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from geogan.fields.field import Field
+from geogan.fields.selection import select_band, select_date
 from geogan.operators.errors import InputError
-from geogan.plotting import plot_field, select_band, select_date
 
 pytestmark = pytest.mark.usefixtures("no_network")
 
@@ -27,7 +27,7 @@ def test_a_band_is_selected_by_name_or_number(a_field, pictures):
     assert [select_band(optics, band).array.band.item() for band in (None, 1)] == ["nir", "swir"]
     nameless = Field.of(optics.array.drop_vars("band"))
     assert select_band(nameless, "1").array.dims == a_field(dates=3).dims
-    assert plot_field(select_band(select_date(optics), "swir").array).get_title().startswith("2019")
+    assert select_band(select_date(optics), "swir").array.dims == ("lat", "lon")
     one = Field.of(a_field())
     assert select_band(one) is one
     for band in ("red", 2, "-1"):

@@ -4,12 +4,27 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from geogan.plotting.captions import colour_bar_label, date_title, display_units, is_anomaly, outside_label
+from geogan.fields.captions import colour_bar_label, date_title, display_units, is_anomaly, outside_label
 
 
 @pytest.mark.parametrize(
     ("stored", "displayed"),
-    [("degree_Celsius", "°C"), ("deg C", "°C"), ("Kelvin", "K"), ("mg m-3", "mg m-3"), ("1", ""), ("", "")],
+    [
+        ("degree_Celsius", "°C"),
+        ("deg C", "°C"),
+        ("Kelvin", "K"),
+        ("mg m-3", "mg m⁻³"),
+        ("1", ""),
+        ("", ""),
+        ("m^2/s", "m²/s"),
+        ("kg m**-2 s-1", "kg m⁻² s⁻¹"),
+        ("degC day-1", "°C day⁻¹"),
+        ("umol kg-1", "µmol kg⁻¹"),
+        ("1e-3", "10⁻³"),
+        ("percent", "%"),
+        ("log10(mg m-3)", "log₁₀(mg m⁻³)"),
+        ("mm/h", "mm/h"),
+    ],
 )
 def test_units_are_displayed_in_their_usual_form(stored, displayed):
     assert display_units(xr.DataArray(0.0, attrs={"units": stored})) == displayed

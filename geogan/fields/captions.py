@@ -1,10 +1,14 @@
 """Text of a figure: name, unit and date of a field."""
 
+import re
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from geogan.fields.quantities import surface_of
+
+# Words of units with a short form, in lower case and with underscores.
 _DISPLAY_UNITS = {
     "degree_celsius": "°C",
     "degrees_celsius": "°C",
@@ -15,7 +19,17 @@ _DISPLAY_UNITS = {
     "c": "°C",
     "kelvin": "K",
     "degree_kelvin": "K",
+    "percent": "%",
+    "degree": "°",
+    "degrees": "°",
+    "degree_true": "°",
+    "degrees_north": "°N",
+    "degrees_east": "°E",
 }
+_MICRO = {"um": "µm", "ug": "µg", "umol": "µmol"}
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+# A symbol with an exponent, such as m-3, m^-3, m**2 or s+1.
+_POWER = re.compile(r"(?<![\w.])(1e|10|[^\W\d_]+)(?:\^|\*\*)?\+?(-?\d+)(?![\w.])")
 
 
 def colour_bar_label(field: xr.DataArray) -> str:
@@ -37,11 +51,34 @@ def display_name(field: xr.DataArray) -> str:
 
 
 def display_units(field: xr.DataArray | None) -> str:
-    """Return the unit as a figure shows it; an empty text for a dimensionless field."""
+    """Return the unit as one writes it in print; an empty text for a dimensionless field.
+
+    Examples
+    --------
+    >>> display_units(xr.DataArray(0.0, attrs={"units": "mg m-3"}))
+    'mg m⁻³'
+    """
     units = "" if field is None else str(field.attrs.get("units", "")).strip()
-    if units in ("1", ""):
-        return ""
-    return _DISPLAY_UNITS.get(units.lower().replace(" ", "_"), units)
+    return "" if units in ("1", "", "none", "dimensionless") else _in_print(units)
+
+
+def _in_print(units: str) -> str:
+    """Return a unit with superscripts and short names: ``degree_Celsius day-1`` as ``°C day⁻¹``."""
+    whole = units.lower().replace(" ", "_")
+    if whole in _DISPLAY_UNITS:
+        return _DISPLAY_UNITS[whole]
+    words = [_DISPLAY_UNITS.get(word.lower(), _MICRO.get(word, word)) for word in re.split(r"[ .]+", units)]
+    # "C" alone means degrees Celsius, but within a unit it may be coulomb or carbon.
+    words = [own if own.lower() == "c" else word for own, word in zip(re.split(r"[ .]+", units), words)]
+    return " ".join(_POWER.sub(_raised, word) for word in words)
+
+
+def _raised(match: re.Match[str]) -> str:
+    """Return a symbol with its exponent in superscript; the base of a logarithm in subscript."""
+    if match[1] == "log":
+        return "log" + match[2].translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+    symbol = _DISPLAY_UNITS.get(match[1].lower(), match[1]) if match[1].lower() != "c" else match[1]
+    return ("10" if symbol == "1e" else symbol) + match[2].translate(_SUPERSCRIPTS)
 
 
 def date_title(field: xr.DataArray) -> str:
@@ -79,7 +116,14 @@ def is_image(field: xr.DataArray) -> bool:
     return field.attrs.get("valid_min") == -1 and field.attrs.get("valid_max") == 1
 
 
+def is_marine(field: xr.DataArray) -> bool:
+    """Return whether the names say that the quantity exists at sea only."""
+    surface = surface_of(field)
+    if surface is not None:
+        return surface == "sea"
+    return any(word in all_names(field) for word in ("sea", "sst", "ocean", "chlor"))
+
+
 def outside_label(field: xr.DataArray) -> str:
     """Return the label of cells outside the domain: land for a marine quantity."""
-    is_marine = any(word in all_names(field) for word in ("sea", "sst", "ocean", "chlor"))
-    return "land" if is_marine else "outside the domain"
+    return "land" if is_marine(field) else "outside the domain"

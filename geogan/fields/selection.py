@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from geogan.fields.captions import display_name, format_date, is_image
 from geogan.fields.field import Field
 from geogan.operators.choices import matching, suggestion
 from geogan.operators.errors import InputError
-from geogan.plotting.captions import display_name, format_date, is_image
 
 # Dates among which the default date is chosen; reading more of a long archive takes too long.
 _CANDIDATES = 20
