@@ -283,7 +283,8 @@ class DataConfig:
     time: str | None = setting(
         None,
         _text,
-        "Dates to read: a year, month or day such as 2001-07-14, or two with a slash between, both included.",
+        "Dates to read: a year, month or day such as 2001-07-14; two with a slash between, both included; last for the "
+        "last date; -7d for the last seven days (also h for hours, w for weeks).",
         may_be_none=True,
         option="--time",
         metavar="DATES",

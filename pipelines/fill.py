@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.progress import Progress
 
 from geogan.compute.threads import steady_memory
 from geogan.fields.covariates import files_of, label, relocated
@@ -18,9 +17,10 @@ from geogan.files.user_path import Data, user_path
 from geogan.filling import FillOptions, Job, Reports, Workers, fill_product
 from geogan.io import Reading, find_paths
 from geogan.model import digest, load_model
+from geogan.pipelines.progress import shown_progress
 from geogan.product import check_output
 
-Mode = Literal["new", "overwrite", "append"]
+Mode = Literal["new", "overwrite", "append", "update"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def fill(
     mode: Mode = "new",
     workers: Workers | None = None,
     console: Console | None = None,
+    start: Callable[[str], None] = lambda note: None,
 ) -> Path:
     """Fill an archive into a Zarr store or a NetCDF file.
 
@@ -82,14 +83,17 @@ def fill(
         ``.zarr`` or ``.nc``.
     options : FillOptions, optional
     selection : Selection, optional
-    mode : {"new", "overwrite", "append"}
+    mode : {"new", "overwrite", "append", "update"}
         ``"overwrite"`` replaces an earlier product of geogan, and an unfinished one with other options. If the archive
         has changed since the same fill was finished, only tasks that read changed dates are filled.
-        ``"append"``: ``out`` is a finished product whose dates are the first of the archive's, and only tasks that
-        read new or changed dates are filled. The old product stays in place until the longer one is finished.
+        ``"append"``: ``out`` is a finished product whose dates are dates of the archive, and only tasks that read new
+        or changed dates are filled. The old product stays in place until the longer one is finished. ``"update"``: the
+        same if there is a product, else a new one, which replaces an unfinished one of other data.
     workers : Workers, optional
     console : Console, optional
         Console for messages and progress; None for silence.
+    start : callable
+        As in `geogan.filling.Reports`.
 
     Returns
     -------
@@ -112,13 +116,9 @@ def fill(
         if console is not None:
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
-    with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
-        task = bar.add_task("filling", total=None, visible=False)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, visible=True)
-
-        return fill_product(job, place, mode, workers=workers, reports=Reports(message, progress))
+    with shown_progress(console, "filling", "tasks") as progress:
+        reports = Reports(message, progress, start=start)
+        return fill_product(job, place, mode, workers=workers, reports=reports)
 
 
 def job_of(data: Data, model: str | Path, options: FillOptions, selection: Selection, *, device: str = "auto") -> Job:

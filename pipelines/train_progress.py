@@ -12,12 +12,13 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 
 from geogan.operators.wording import counted
+from geogan.pipelines.progress import ProgressLines
 from geogan.reconstructor import Reconstructor
 from geogan.training import Progress, RunLog
 
 
 class TrainingProgress:
-    """Show a bar with losses and scores, print messages, and write the log of the run.
+    """Show a bar with losses and scores, or lines in a log file; print messages, and write the log of the run.
 
     Parameters
     ----------
@@ -32,6 +33,7 @@ class TrainingProgress:
         self._losses: dict[str, float] = {}
         self._score = float("nan")
         self._bar: Bar | None = None
+        self._lines = ProgressLines(self.message, "training") if console and not console.is_terminal else None
         # In a log file, a bar would leave empty lines.
         if console is not None and console.is_terminal:
             self._bar = Bar(
@@ -74,8 +76,6 @@ class TrainingProgress:
         self.log.write(report, unit)
         if report.score is not None:
             self._score = report.score * unit
-        if self._bar is None:
-            return
         self._losses |= report.losses
         losses = "  ".join(f"{name} {value:.3g}" for name, value in self._losses.items())
         score = "" if math.isnan(self._score) else f"withheld {self._score:.4g} (best {report.best_score * unit:.4g})  "
@@ -83,6 +83,10 @@ class TrainingProgress:
         done, total = float(report.step), float(training.steps or 0)
         if training.steps is None:
             done, total = report.seconds, 60 * (training.time_limit or 0)
+        if self._lines is not None:
+            self._lines.show(done, total, f"step {report.step}  {score}".strip())
+        if self._bar is None:
+            return
         self._bar.update(
             self._task,
             description="training",

@@ -11,7 +11,7 @@ import xarray as xr
 
 from geogan.fields.covariates import MADE, label, named
 from geogan.fields.field import Field
-from geogan.fields.time_range import span_of
+from geogan.fields.time_range import is_relative, span_of
 from geogan.io import Reading, find_domain, find_paths, open_covariates, open_masks, open_source, variable_names
 from geogan.settings import DataConfig, Settings
 
@@ -70,12 +70,14 @@ def open_inputs(
     clean = None
     if data.clean:
         clean = open_clean(data.clean, str(source.field.array.name), data.time, reading.beside())
+    span = span_of(source.field)
     description = {
         "data": [str(path) for path in source.paths],
         "variable": str(source.field.array.name),
         "domain": data.domain,
-        "time": data.time,
-        "dates": span_of(source.field),
+        # The last date of the archive will be another one when the run is read.
+        "time": span if data.time is not None and is_relative(data.time) else data.time,
+        "dates": span,
         "error_variable": data.error_variable,
         "clean": find_paths(data.clean) if data.clean else [],
         **reading.plain,

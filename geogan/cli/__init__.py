@@ -22,6 +22,7 @@ from geogan.cli.operators import operators
 from geogan.cli.plot import plot
 from geogan.cli.table1 import table1
 from geogan.cli.train import train
+from geogan.cli.update import update
 
 app = typer.Typer(
     cls=Verbs,
@@ -53,7 +54,7 @@ def geogan(
     """Fill the gaps of geophysical fields by learning from the gappy observations alone."""
 
 
-for verb in (train, fill, evaluate, corrupt, plot, info, identifiability, table1, demo):
+for verb in (train, fill, update, evaluate, corrupt, plot, info, identifiability, table1, demo):
     app.command()(verb)
 app.add_typer(operators, name="operators")
 

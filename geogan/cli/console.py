@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def make_console(*, results: bool = False) -> "Console":
-    """Return a console on stdout for results, or on stderr for messages, so that results can be piped."""
+def make_console(*, results: bool = False, quiet: bool = False) -> "Console | None":
+    """Return a console on stdout for results, or on stderr for messages, so that results can be piped.
+
+    With ``quiet`` there is none for messages.
+    """
+    if quiet and not results:
+        return None
     # rich takes as long to import as all else that --help needs.
     from geogan.cli.plain_console import PlainConsole
 

@@ -8,6 +8,7 @@ import typer
 from geogan.cli.console import make_console
 from geogan.cli.options import (
     AllowProduct,
+    CovariatePlaces,
     DataArgument,
     DataOption,
     Device,
@@ -97,15 +98,7 @@ def evaluate(
             show_default="as the model was trained",
         ),
     ] = None,
-    covariates: Annotated[
-        list[str],
-        typer.Option(
-            "--covariate",
-            metavar="NAME",
-            help="FILE:VARIABLE, where a covariate of the model is that changes in time.",
-            show_default="as in the training",
-        ),
-    ] = [],  # noqa: B006
+    covariates: CovariatePlaces = [],  # noqa: B006
     threads: Threads = None,
     device: Device = "auto",
 ) -> None:

@@ -15,17 +15,25 @@ from geogan.cli.options import (
     Dims,
     Given,
     Group,
+    KeepObserved,
+    MaxError,
+    Members,
     Overwrite,
-    Product,
+    Quiet,
+    Scheduler,
+    Screen,
     Seed,
+    SkipBad,
     Threads,
     Time,
     Variable,
     Where,
+    WorkerCount,
     given_data,
     pick,
     takes,
 )
+from geogan.operators.errors import InputError
 from geogan.settings import DataConfig, Settings, names
 
 # Parameters of the fit of a model, which only a fill without a model has.
@@ -45,7 +53,22 @@ def fill(
             show_default="fit a Gaussian to the data, without a network",
         ),
     ] = None,
-    out: Product,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Store or file to write: .zarr or .nc.", show_default=False)
+    ] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Instead of --out: fill each file into a product of the same name in this folder, with the dates of "
+            "the eight files before and after it. Names must be in the order of the dates.",
+            show_default=False,
+        ),
+    ] = None,
+    skip_existing: Annotated[
+        bool,
+        typer.Option("--skip-existing", help="Leave products that exist as they are.", show_default=False),
+    ] = False,
     save_model: Annotated[
         Path | None,
         typer.Option(
@@ -60,26 +83,9 @@ def fill(
     group: Group = None,
     dims: Dims = None,
     where: Where = None,
-    keep_observed: Annotated[
-        bool | None,
-        typer.Option(
-            help="Return observed values bit for bit, or estimate observed cells too.",
-            show_default="keep, unless they are known to be noisy or blurred",
-        ),
-    ] = None,
-    members: Annotated[
-        int,
-        typer.Option(metavar="N", help="Ensemble members to write beside the estimate; 1 for none."),
-    ] = 1,
-    max_error: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NUMBER",
-            help="Leave cells empty whose predicted error (standard deviation) is larger, in the field's unit; for "
-            "several variables one number each, with commas between.",
-            show_default="no limit",
-        ),
-    ] = None,
+    keep_observed: KeepObserved = None,
+    members: Members = 1,
+    max_error: MaxError = None,
     seed: Seed = Settings.seed,
     overwrite: Overwrite = False,
     append: Annotated[
@@ -88,67 +94,71 @@ def fill(
             "--append", help="Extend a finished product by the dates that were added to the data.", show_default=False
         ),
     ] = False,
-    skip_bad: Annotated[
-        bool,
-        typer.Option(
-            "--skip-bad",
-            help="Treat chunks that cannot be read as gaps, and flag their cells.",
-            show_default=False,
-        ),
-    ] = False,
+    skip_bad: SkipBad = False,
     allow_product: AllowProduct = False,
-    screen: Annotated[
-        bool | None,
-        typer.Option(
-            help="Leave out observations that neither their neighbours nor the climatology support, estimate their "
-            "cells, and flag them as screened.",
-            show_default="as the model was trained",
-        ),
-    ] = None,
+    screen: Screen = None,
     threads: Threads = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Fill on the cluster of this dask.distributed scheduler, such as tcp://10.0.0.1:8786; its workers "
-            "must see data and output under the same names.",
-            show_default="this process",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Number of local processes that fill.", show_default="threads of this process"),
-    ] = None,
+    scheduler: Scheduler = None,
+    workers: WorkerCount = None,
     device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Fill the gaps of a field, with a trained model or with a Gaussian that is fitted to the field.
 
     Options of the fit (domain, error variable, transform, noise, save-model) go without --model. With --model, a
     covariate says where one of the model's covariates is now.
     """
+    _check_outputs(out, out_dir, model=model, append=append, overwrite=overwrite, skip_existing=skip_existing)
+    paths = given_data(data, data_option)
+    if out is not None and skip_existing and out.exists():
+        echo(out)
+        return
     from geogan.filling import FillOptions, Workers
-    from geogan.operators.errors import InputError
     from geogan.pipelines.fill import Selection
     from geogan.pipelines.fill import fill as run
 
-    if append and overwrite:
-        raise InputError("a product is either appended to or overwritten; leave --append or --overwrite out")
     beside: dict[str, Any] = {
         "options": FillOptions(keep_observed, members, max_error, seed, screen),
         "selection": Selection(variable, time, group, dims, where, skip_bad, allow_product),
         "mode": "append" if append else "overwrite" if overwrite else "new",
         "workers": Workers(threads, scheduler, workers, device),
-        "console": make_console(),
+        "console": make_console(quiet=quiet),
     }
-    paths = given_data(data, data_option)
-    if model is not None:
-        covariates = names("covariates", given.pop("covariates", ()))
-        beside["selection"] = replace(beside["selection"], covariates=covariates)
-        for name in (*given, *(["save_model"] if save_model is not None else [])):
-            option = f"--{name.replace('_', '-')}"
-            raise InputError(f"{option} belongs to the fit of a model, but --model {model} was given; leave one out")
-        echo(run(paths, model, out, **beside))
-        return
-    from geogan.pipelines.fill_without_model import Fitting, fill_without_model
+    if model is None:
+        from geogan.pipelines.fill_without_model import Fitting, fill_without_model
 
-    echo(fill_without_model(paths, out, fitting=pick(Fitting, given, save_model=save_model), **beside))
+        assert out is not None
+        echo(fill_without_model(paths, out, fitting=pick(Fitting, given, save_model=save_model), **beside))
+        return
+    covariates = names("covariates", given.pop("covariates", ()))
+    beside["selection"] = replace(beside["selection"], covariates=covariates)
+    for name in (*given, *(["save_model"] if save_model is not None else [])):
+        option = f"--{name.replace('_', '-')}"
+        raise InputError(f"{option} belongs to the fit of a model, but --model {model} was given; leave one out")
+    if out_dir is None:
+        echo(run(paths, model, out, **beside))  # type: ignore[arg-type]  # checked above
+        return
+    from geogan.pipelines.fill_each import fill_each
+
+    for product in fill_each(paths, model, out_dir, skip_existing=skip_existing, **beside):
+        echo(product)
+
+
+def _check_outputs(
+    out: Path | None, out_dir: Path | None, *, model: Path | None, append: bool, overwrite: bool, skip_existing: bool
+) -> None:
+    """Refuse options of the output that contradict each other."""
+    if out is None and out_dir is None:
+        raise InputError("a fill needs the name of its product; give --out FILE, or --out-dir FOLDER for many files")
+    if out is not None and out_dir is not None:
+        raise InputError("a product has one name; leave --out or --out-dir out")
+    if append and overwrite:
+        raise InputError("a product is either appended to or overwritten; leave --append or --overwrite out")
+    if skip_existing and (append or overwrite):
+        raise InputError(
+            "products that exist are either left or changed; leave --skip-existing out, or --append and --overwrite"
+        )
+    if out_dir is not None and model is None:
+        raise InputError("--out-dir fills each file with the same model; give --model RUN")
+    if out_dir is not None and append:
+        raise InputError("--append extends one product, but --out-dir makes many; leave one of them out")

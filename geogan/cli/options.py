@@ -178,3 +178,57 @@ Group = Annotated[str | None, _data_option("group")]
 Dims = Annotated[str | None, _data_option("dims")]
 Where = Annotated[str | None, _data_option("where")]
 AllowProduct = Annotated[bool, _data_option("allow_product")]
+KeepObserved = Annotated[
+    bool | None,
+    typer.Option(
+        help="Return observed values bit for bit, or estimate observed cells too.",
+        show_default="keep, unless they are known to be noisy or blurred",
+    ),
+]
+Members = Annotated[int, typer.Option(metavar="N", help="Ensemble members to write beside the estimate; 1 for none.")]
+MaxError = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBER",
+        help="Leave cells empty whose predicted error (standard deviation) is larger, in the field's unit; for "
+        "several variables one number each, with commas between.",
+        show_default="no limit",
+    ),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Treat chunks that cannot be read as gaps, and flag their cells.", show_default=False
+    ),
+]
+Screen = Annotated[
+    bool | None,
+    typer.Option(
+        help="Leave out observations that neither their neighbours nor the climatology support, estimate their cells, "
+        "and flag them as screened.",
+        show_default="as the model was trained",
+    ),
+]
+CovariatePlaces = Annotated[
+    list[str],
+    typer.Option(
+        "--covariate",
+        metavar="NAME",
+        help="FILE:VARIABLE, where a covariate of the model is that changes in time.",
+        show_default="as in the training",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Fill on the cluster of this dask.distributed scheduler, such as tcp://10.0.0.1:8786; its workers must "
+        "see data and output under the same names.",
+        show_default="this process",
+    ),
+]
+WorkerCount = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Number of local processes that fill.", show_default="threads of this process"),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.", show_default=False)]

@@ -1,5 +1,7 @@
 """Select the dates of a field between two dates, and name its first and last."""
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,16 @@ import xarray as xr
 from geogan.fields.field import Field
 from geogan.fields.measured import file_label
 from geogan.operators.errors import InputError
+
+LAST = "last"
+"""Selects the last date of a field."""
+_UNITS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_BEFORE_THE_LAST = re.compile(rf"-([1-9]\d{{0,5}})({'|'.join(_UNITS)})")
+
+
+def is_relative(time: str) -> bool:
+    """Return whether a selection depends on the last date of a field: ``"last"`` or a duration such as ``"-7d"``."""
+    return time.strip() == LAST or _BEFORE_THE_LAST.fullmatch(time.strip()) is not None
 
 
 def select_time(field: Field, time: str) -> Field:
@@ -36,19 +48,13 @@ def select_time(field: Field, time: str) -> Field:
     >>> field = Field.of(xr.DataArray(np.zeros((4, 3, 2)), dims=("time", "y", "x"), coords={"time": days}))
     >>> select_time(field, "2001-02").shape[0], select_time(field, "/2001-01-30").shape[0]
     (2, 1)
+    >>> select_time(field, "last").shape[0], select_time(field, "-3d").shape[0]
+    (1, 3)
     """
     label, index = file_label(field.array), _dates(field)
     if index is None:
         raise InputError(f"time {time!r} cannot be selected, since {label} has no dates; leave time out")
-    start, slash, stop = (part.strip() for part in time.partition("/"))
-    try:
-        part = index.sort_values().slice_indexer(start or None, (stop or None) if slash else start)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise InputError(
-            f"time {time!r} is not understood; write a year, a date such as 2001-07-14, "
-            "or two of them such as 2001-01-01/2002-12-31"
-        ) from error
-    keep = index.isin(index.sort_values()[part])
+    keep = _kept(index, time.strip())
     if not keep.any():
         span = f"{shown_date(index.min())} to {shown_date(index.max())}"
         raise InputError(f"time {time!r} selects nothing of {label}, whose dates go from {span}; choose among them")
@@ -57,6 +63,30 @@ def select_time(field: Field, time: str) -> Field:
     # A slice keeps the chunks; unsorted dates need an index.
     chosen = slice(first, last + 1) if is_contiguous else np.flatnonzero(keep)
     return field.with_array(field.array.isel({field.axes.time: chosen}))
+
+
+def _kept(index: Any, time: str) -> np.ndarray:
+    """Return which dates of an index a text selects.
+
+    Raises
+    ------
+    InputError
+        If the text is not understood.
+    """
+    before = _BEFORE_THE_LAST.fullmatch(time)
+    try:
+        if time == LAST:
+            return np.asarray(index == index.max())
+        if before:
+            return np.asarray(index > index.max() - timedelta(**{_UNITS[before[2]]: int(before[1])}))
+        start, slash, stop = (part.strip() for part in time.partition("/"))
+        part = index.sort_values().slice_indexer(start or None, (stop or None) if slash else start)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise InputError(
+            f"time {time!r} is not understood; write a year, a date such as 2001-07-14, two of them such as "
+            "2001-01-01/2002-12-31, last for the last date, or -7d for the last seven days"
+        ) from error
+    return np.asarray(index.isin(index.sort_values()[part]))
 
 
 def span_of(field: Field) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from geogan.fields.storage import PACKING
+from geogan.fields.time_range import shown_date
 from geogan.fields.variables import split_variables
 from geogan.filling.job import OpenJob
 from geogan.filling.plan import Plan, plan_tasks
@@ -27,7 +28,7 @@ from geogan.product import (
 )
 
 Message = Callable[[str], None]
-Mode = Literal["new", "overwrite", "append"]
+Mode = Literal["new", "overwrite", "append", "update"]
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,10 @@ def start_of(opened: OpenJob, out: Path, mode: Mode, *, state: str | None, messa
     opened : OpenJob
     out : Path
         The product.
-    mode : {"new", "overwrite", "append"}
-        ``"append"``: the product's dates are the first of the archive's; only tasks that read new or revised dates are
-        filled. ``"overwrite"``: a product of another fill is replaced; of the same fill, only tasks that read revised
-        dates are filled.
+    mode : {"new", "overwrite", "append", "update"}
+        ``"append"``: the product's dates are dates of the archive; only tasks that read new or revised dates are
+        filled. ``"update"``: the same if there is a product, else a new one. ``"overwrite"``: a product of another fill
+        is replaced; of the same fill, only tasks that read revised dates are filled.
     state : str or None
         State of the archive's files, as `geogan.io.describe_source` returns it.
     message : callable
@@ -77,8 +78,10 @@ def start_of(opened: OpenJob, out: Path, mode: Mode, *, state: str | None, messa
         If a finished product of the same fill was made from data that have changed since and may not be replaced, or
         the product cannot be continued.
     """
-    if mode == "append":
-        return _start_append(opened, out, state, message)
+    if mode in ("append", "update"):
+        older = PreviousProduct.open(out, clear=True) if mode == "append" else PreviousProduct.find(out)
+        if older is not None:
+            return _start_append(opened, older, state, message)
     opened = _stored_for(opened, out)
     digest, count = product_digest(opened), opened.plan.total
     if not has_digest(out, digest):
@@ -102,15 +105,21 @@ def start_of(opened: OpenJob, out: Path, mode: Mode, *, state: str | None, messa
     return Start(opened, digest, older, kept, note)
 
 
-def _start_append(opened: OpenJob, out: Path, state: str | None, message: Message) -> Start | None:
-    older, time = PreviousProduct.open(out, clear=True), opened.axes.time
-    dates = older.check_continued(described(opened), opened.chosen)
+def _start_append(opened: OpenJob, older: PreviousProduct, state: str | None, message: Message) -> Start | None:
+    time, out = opened.axes.time, older.path
+    dates, common = older.check_continued(described(opened), opened.chosen)
     assert time is not None
     same = _same_tasks(opened, older.settings, dates)
+    # Behind a date that came late, the tasks of the product hold other dates.
+    end = opened.dates.start + common
+    same = {number for number in same if common == dates or opened.plan.task(number).dates.read.stop <= end}
     kept, revised = _still_same(opened, older, dates, same, state)
     known = max((opened.box(number)[time].stop for number in same), default=0)
     added = opened.chosen.shape[0] - dates
-    notes = [f"appending {counted(added, 'date')}"] if added else []
+    notes = [f"appending {counted(added, 'date')}"] if added and common == dates else []
+    if common < dates:
+        late = shown_date(opened.chosen.array.indexes[time][common])
+        notes = [f"adding {counted(added, 'date')}, the first of them {late}, between earlier dates"]
     if added and known < dates:
         notes.append(f"refilling the last {counted(dates - known, 'date')}, whose estimates depend on the new dates")
     if revised:

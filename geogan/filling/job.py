@@ -21,7 +21,7 @@ from geogan.fields.codes import Container
 from geogan.fields.covariates import files_of
 from geogan.fields.field import Field
 from geogan.fields.storage import Storage, value_type
-from geogan.fields.time_range import select_time
+from geogan.fields.time_range import is_relative, select_time, span_of
 from geogan.fields.variables import split_variables
 from geogan.filling.compose import REFUSED, SCREENED, UNREADABLE, check_held, choose_storages, product_of
 from geogan.filling.fill import Filler, FillOptions
@@ -152,6 +152,9 @@ class OpenJob:
             reading = source.reading.unconditional()
             error = open_source(job.data, variable=stated, skip_bad=job.skip_bad, reading=reading).field.array
         chosen = source.field if job.time is None else select_time(source.field, job.time)
+        if job.time is not None and is_relative(job.time):
+            # The last date of the archive is another one when another process opens it later.
+            job = replace(job, time=span_of(chosen))
         dates = _chosen_dates(source.field, chosen)
         covariates = None
         if model.covariates is not None and model.covariates.varying:

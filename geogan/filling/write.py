@@ -110,11 +110,15 @@ class Reports:
     begin : callable
         Called with the number of each task that this process fills, before it is filled. An exception that it raises
         stops the fill; the recorded tasks are kept.
+    start : callable
+        Called once when the fill begins, with the sentence about new and revised dates (empty for a new product);
+        not called if the product is complete.
     """
 
     message: Message = lambda sentence: None
     progress: Progress = lambda done, total: None
     begin: Callable[[int], None] = lambda number: None
+    start: Message = lambda note: None
 
 
 def fill_product(
@@ -138,7 +142,7 @@ def fill_product(
     job : Job
     out : Path
         Absolute name of the product, ``.zarr`` or ``.nc``.
-    mode : {"new", "overwrite", "append"}
+    mode : {"new", "overwrite", "append", "update"}
         As in `geogan.filling.append_plan.start_of`.
     workers : Workers, optional
     reports : Reports, optional
@@ -177,6 +181,7 @@ def fill_product(
             growing=start.opened.axes.time,
             after=None if start.older is None else start.older.mark,
         ) as product:
+            reports.start(start.note)
             if start.note:
                 reports.message(start.note)
             writer = _Writer(product, start, workers, cluster, reports)

@@ -99,7 +99,8 @@ def open_field(
         `geogan.fields.variables.join_variables`.
     time : str, optional
         A year, a month or a day (``"2001"``, ``"2001-07"``, ``"2001-07-14"``), or two of them separated by a slash,
-        both included; either may be empty for an open end.
+        both included; either may be empty for an open end. ``"last"`` is the last date, ``"-7d"`` the last seven days
+        (units: ``min``, ``h``, ``d``, ``w``).
     group : str, optional
         Group of a NetCDF4 file or a Zarr store, nested ones with slashes (``"HDFEOS/GRIDS/NDVI"``). By default the
         root, or the only group that holds fields.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -41,6 +41,15 @@ _EQUAL_SETTINGS = {
     "where": "with --where {}",
     "screen": "with the screening threshold {}",
 }
+# Difference, in days, within which two dates are one: dates are stored as decimal numbers.
+_SAME_DATE = 1e-6
+
+
+class SharedDates(NamedTuple):
+    """Number of dates of a product, and how many of them, from the first on, are also the first of the archive."""
+
+    dates: int
+    common: int
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,15 @@ class PreviousProduct:
             source, sums = _parse_inputs(dataset.attrs.get(INPUTS))
             return cls(path, settings, str(dataset.attrs[PRODUCT]), names, source, sums)
 
+    @classmethod
+    def find(cls, path: Path) -> PreviousProduct | None:
+        """Return the finished product at a path, None if there is none; first remove what a killed process left.
+
+        Parameters and errors are those of `open`.
+        """
+        clear_leftovers(path)
+        return cls.open(path, clear=True) if path.exists() else None
+
     def is_current(self) -> bool:
         """Return whether this product is still the one at its path."""
         return mark_of(self.path) == self.mark
@@ -125,8 +143,8 @@ class PreviousProduct:
             return None
         return dict(enumerate(np.split(self.sums, stops[:-1])))
 
-    def check_continued(self, settings: Mapping[str, Any], chosen: Field) -> int:
-        """Check that a longer product continues this one, and return the number of dates in this one.
+    def check_continued(self, settings: Mapping[str, Any], chosen: Field) -> SharedDates:
+        """Check that a longer product continues this one, and return how many dates they share.
 
         Parameters
         ----------
@@ -137,12 +155,13 @@ class PreviousProduct:
 
         Returns
         -------
-        dates : int
+        SharedDates
+            Dates that came late, between those of this product, end the dates in common.
 
         Raises
         ------
         InputError
-            If model, settings, variable or grid differ, or if the dates do not begin with those of this product.
+            If model, settings, variable or grid differ, or if a date of this product is not among the dates.
         """
         array, axes = chosen.array, chosen.axes
         if axes.time is None:
@@ -162,12 +181,13 @@ class PreviousProduct:
                     f"{self.path} has another grid than {array.name} now has; give the same grid, or another output"
                 )
             old_days, new_days = days(sample, axes), chosen.days
-            if len(old_days) > len(new_days) or np.abs(old_days - new_days[: len(old_days)]).max() > 1e-6:
+            if not _are_among(old_days, new_days):
                 raise InputError(
-                    f"the dates of {array.name} do not begin with the {len(old_days)} of {self.path}; give the "
+                    f"the dates of {array.name} do not include the {len(old_days)} of {self.path}; give the "
                     "archive that has grown, or fill it anew with --overwrite"
                 )
-            return len(old_days)
+            is_equal = np.abs(old_days - new_days[: len(old_days)]) <= _SAME_DATE
+            return SharedDates(len(old_days), len(old_days) if is_equal.all() else int(is_equal.argmin()))
 
     def revised(self, chosen: Field, dates: slice) -> list[int]:
         """Return the dates whose observations have changed since this product was filled.
@@ -268,6 +288,18 @@ class PreviousProduct:
                     spans = store.spans(name, region)
                     array[tuple(spans.values())] = old[name].isel(spans).transpose(*spans).values
                     store.flush(name, region)
+
+
+def _are_among(old: np.ndarray, new: np.ndarray) -> bool:
+    """Return whether each of the old dates is one of the new ones, in their order."""
+    if len(old) > len(new):
+        return False
+    if np.abs(old - new[: len(old)]).max() <= _SAME_DATE:
+        return True
+    if (np.diff(new) <= 0).any():
+        return False
+    place = np.clip(np.searchsorted(new, old - _SAME_DATE), 0, len(new) - 1)
+    return bool((np.abs(new[place] - old) <= _SAME_DATE).all())
 
 
 def _parse_inputs(text: Any) -> tuple[str | None, np.ndarray | None]:

@@ -20,7 +20,7 @@ from geogan.pipelines.fill_without_model import Fitting
 from geogan.presets import preset_settings
 from geogan.settings import GROUPS, DataConfig, Settings
 
-VERBS = ("train", "fill", "evaluate", "corrupt", "plot", "info", "demo")
+VERBS = ("train", "fill", "update", "evaluate", "corrupt", "plot", "info", "demo")
 
 
 @pytest.fixture
@@ -128,9 +128,12 @@ def test_the_other_verbs_pass_on_their_options(calls):
     run("evaluate", "--data", "a.nc", "--model", "runs/x", "--truth", "t.nc", "--method", "model", "--no-ablation")
     run("evaluate", "--data", "a.nc", "--model", "runs/x", "--json", "-")
     run("corrupt", "t.nc", "--out", "a.nc", "--seed", 3)
+    run("update", "a.nc", "--model", "runs/x", "--out", "f.zarr", "--covariate", "b.nc:t2m", "--quiet")
     run("plot", "f.nc", "--out", "f.png", "--date", "2001-01-02", "--truth", "t.nc", "--domain", "sea")
     run("demo", "--minutes", 0.5, "--size", 32)
-    assert [call[0] for call in calls] == ["fill", "evaluate", "evaluate", "corrupt", "plot", "demo"]
+    assert [call[0] for call in calls] == ["fill", "evaluate", "evaluate", "corrupt", "update", "plot", "demo"]
+    assert calls[4][2].pop("console") is None and calls[4][2]["selection"].covariates == ("b.nc:t2m",)
+    assert calls.pop(4)[1] == (["a.nc"], Path("runs/x"), Path("f.zarr"))
     consoles = [call[2].pop("console") if "console" in call[2] else call[2]["outputs"].console for call in calls]
     # Only a table of scores goes to stdout, unless JSON goes there.
     assert [console.stderr for console in consoles] == [True, False, True, True, True, True]
@@ -174,7 +177,8 @@ def test_pipelines_take_the_options_of_their_verbs(verb):
     given = {other_names.get(option.name, option.name) for option in options_of(verb)} - {"help"}
     module = pipeline(verb)
     accepted = set(inspect.signature(getattr(module, verb)).parameters)
-    several = {"evaluate": ("Scoring", "Inputs", "Outputs"), "fill": ("FillOptions", "Selection", "Workers")}
+    filling = ("FillOptions", "Selection", "Workers")
+    several = {"evaluate": ("Scoring", "Inputs", "Outputs"), "fill": filling, "update": filling}
     groups = several.get(verb, (f"{verb.capitalize()}Options",))
     options = [getattr(module, group) for group in groups if hasattr(module, group)]
     accepted |= {option.name for group in options for option in fields(group)}
@@ -183,10 +187,11 @@ def test_pipelines_take_the_options_of_their_verbs(verb):
         accepted |= {option.name for kind in (DataConfig, Settings, *GROUPS.values()) for option in fields(kind)}
         accepted |= {"operator", "preset", "resume"}
     if verb == "fill":
-        accepted |= {option.name for option in fields(Fitting)}
+        accepted |= {option.name for option in fields(Fitting)} | {"out_dir", "skip_existing"}
     if verb == "info":
         accepted |= {"json"}  # the verb prints it
     accepted |= {"append", "overwrite"} if "mode" in accepted else set()
+    accepted |= {"quiet"}  # there is no console then
     assert given <= accepted and "console" in accepted
 
 
@@ -250,7 +255,7 @@ def test_a_closed_pipe_is_not_an_error(tmp_path):
 
 def test_usage_errors_and_version():
     result = run("fill", "--data", "a.nc")
-    assert result.exit_code == 2 and "Missing option '--out'" in result.stderr
+    assert result.exit_code == 2 and "give --out FILE, or --out-dir FOLDER" in result.stderr
     assert run("corrupt", "--data", "a.nc", "--out", "b.nc", "--seed", "x").exit_code == 2
     assert run("train", "--data", "a.nc", "--batch", 0).exit_code == 2
     assert run("--version").stdout.startswith("geogan ")

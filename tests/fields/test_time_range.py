@@ -22,6 +22,9 @@ def in_calendar(dataset, calendar):
         ("2001-06-29/2001-07-01", 3),
         ("2001-07/", 3),
         ("/2001-06-28", 1),
+        ("last", 1),
+        ("-2d", 2),
+        ("-1w", 6),
     ],
 )
 @pytest.mark.parametrize("calendar", ["standard", "noleap"])

@@ -114,6 +114,19 @@ def test_dates_of_another_spacing_ask_for_another_margin(run, model, gappy, tmp_
     xr.testing.assert_equal(raw(out), raw(fill(tmp_path / "b.nc", run, tmp_path / "whole.zarr")))
 
 
+def test_a_date_that_came_late_is_put_in_its_place(run, gappy, tmp_path):
+    """Tasks before it are kept; those that read dates behind it are filled again."""
+    early, late = tmp_path / "early.nc", tmp_path / "late.nc"
+    gappy.drop_isel(time=21).to_netcdf(early, encoding={"sst": PACKED})
+    gappy.to_netcdf(late, encoding={"sst": PACKED})
+    out, made = fill(early, run, tmp_path / "out.zarr", margin=4), []
+    fill(late, run, out, append=True, margin=4, begin=made.append)
+    assert set(range(8)) - set(made) == {0, 1, 2, 3}
+    xr.testing.assert_equal(raw(out), raw(fill(late, run, tmp_path / "whole.zarr", margin=4)))
+    with pytest.raises(InputError, match="do not include the 30 of"):
+        fill(early, run, out, append=True, margin=4)
+
+
 def stopped(*args, after=2, **options):
     """Begin a fill that stops after the given number of tasks."""
     begun = []
@@ -211,8 +224,8 @@ def test_what_cannot_be_appended_to_is_refused(run, model, gappy, grown, tmp_pat
         (data, {"screen": True} | time, "was filled with the screening threshold none, and not with the .* 5.0"),
         (tmp_path / "renamed.nc", time, "was filled from the variable sst, and not from the variable temperature"),
         (tmp_path / "part.nc", time, "has another grid than sst now has"),
-        (tmp_path / "shifted.nc", time, "the dates of sst do not begin with the 6 of"),
-        (data, {"time": "2015-01-05/2015-01-07"}, "the dates of sst do not begin with the 6 of"),
+        (tmp_path / "shifted.nc", time, "the dates of sst do not include the 6 of"),
+        (data, {"time": "2015-01-05/2015-01-07"}, "the dates of sst do not include the 6 of"),
     ]:
         with pytest.raises(InputError, match=words):
             fill(source, options.pop("model", run), out, append=True, **options)
