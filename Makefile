@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export MPLBACKEND ?= Agg
 
-.PHONY: help setup demo test check test-slow test-oldest lint types clean
+.PHONY: help setup demo test check test-slow test-oldest docs docs-test lint types clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -31,8 +31,19 @@ test: lint types  ## style, types, doctests, tests
 check: lint types  ## style, types, the tests of the rooms that changed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 $$($(BIN)/python tests/changed_rooms.py)
 
+docs-test: setup  ## run the blocks of the documentation
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m docs tests/integration/test_pages.py
+
 test-slow: setup  ## tests that train for minutes, on images beside the repository
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow tests
+
+docs: .venv/docs-ready  ## the documentation in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo open site/index.html
+
+.venv/docs-ready: .venv/ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	touch $@
 
 test-oldest: .venv-oldest/ready  ## the tests, with the oldest version of each dependency
 	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -q -n 2
@@ -44,4 +55,4 @@ test-oldest: .venv-oldest/ready  ## the tests, with the oldest version of each d
 	touch $@
 
 clean:  ## remove what was built
-	rm -rf .venv .venv-oldest build dist demo *.egg-info
+	rm -rf .venv .venv-oldest build dist demo site *.egg-info

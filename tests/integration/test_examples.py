@@ -32,11 +32,11 @@ def test_notebook_runs(path, tmp_path, monkeypatch):
     assert any("image/png" in output.get("data", {}) for output in shown)
 
 
-def test_the_archive_of_the_readme_says_which_cells_are_sea(tmp_path, monkeypatch):
+def test_the_archive_of_getting_started_says_which_cells_are_sea(tmp_path, monkeypatch):
     """Coastlines do not have the land of a synthetic sea, so the archive needs a mask."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (lines,) = [block.split("```")[0] for block in readme.split("```python\n") if "synthetic_sst" in block]
+    page = (Path(__file__).parents[2] / "docs" / "getting-started.md").read_text(encoding="utf-8")
+    (lines,) = [block.split("```")[0] for block in page.split("```python\n") if "synthetic_sst" in block]
     monkeypatch.chdir(tmp_path)
-    exec(compile(lines.replace("days=160", "days=20"), "README.md", "exec"), {})
+    exec(compile(lines.replace("days=160", "days=20"), "getting-started.md", "exec"), {})
     cells = int(synthetic_sst(days=1, size=64).sea_mask.sum())
     assert info("sst.zarr")["coverage"]["domain"] == f"sea_mask of the data, {cells:,} cells"
