@@ -51,6 +51,13 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
     return re.sub(r"\]\(([^)\s]+)\)", lambda found: f"]({site_link(found[1], place)})", markdown)
 
 
+def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:
+    """Leave out the roles of Sphinx in docstrings, such as ``:class:``."""
+    return re.sub(r":(?:class|meth|func|mod|data|attr|ref):(?=<(?:code|a|autoref))", "", html).replace(
+        "<code>~", "<code>"
+    )
+
+
 def on_post_page(output: str, *, page: Any, config: Any) -> str:
     """Load all scripts from the site itself; refuse a page that fetches something from the network."""
     output = output.replace(SHIM, posixpath.relpath(LOCAL_SHIM, posixpath.dirname(page.file.src_uri) or "."))
@@ -77,7 +84,8 @@ def site_link(link: str, place: str) -> str:
 
 def formula(text: str) -> str:
     """Return a displayed formula, as MathML; browsers draw it without a script."""
-    return f'<div class="math">{latex2mathml.converter.convert(text.strip(), display="block")}</div>'
+    norms = text.strip().replace(r"\lVert", r"\|").replace(r"\rVert", r"\|")
+    return f'<div class="math">{latex2mathml.converter.convert(norms, display="block")}</div>'
 
 
 def command_line() -> str:
@@ -102,13 +110,12 @@ def verb(command: Any, name: str, parent: Any, *, level: int) -> list[str]:
     context = type(parent)(command, info_name=name, parent=None)
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     lines = ["", f"{'#' * level} {name}", "", command.help.strip(), "", "```text", usage, "```", ""]
-    lines += ["| option | meaning |", "|---|---|"]
     for parameter in command.params:
         record = parameter.get_help_record(context)
         if record is None:
             continue
-        spelled, text = (" ".join(part.split()).replace("|", "\\|") for part in record)
-        lines.append(f"| `{spelled}` | {plain(text)} |")
+        spelled, text = (" ".join(part.split()) for part in record)
+        lines += [f"`{spelled}`", f":   {plain(text)}", ""]
     for below in getattr(command, "commands", {}):
         lines += verb(command.get_command(context, below), f"{name} {below}", context, level=level + 1)
     return lines
@@ -163,12 +170,18 @@ def python_names() -> str:
     names = [name for name in geogan.__all__ if name in homes]
     chosen = sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
     lines = ["## Names", ""]
-    lines += [f"::: {homes[name]}\n" for name in chosen]
+    lines += [directive(homes[name]) for name in chosen]
     lines += ["## Accessors", ""]
     lines += [f"::: geogan.accessor.{name}\n" for name in ("FieldAccessor", "DatasetAccessor")]
     lines += ["## Operators of your own", ""]
     lines += [f"::: geogan.{name}\n" for name in ("operators.operator.Operator", "testing.check_operator")]
     return "\n".join(lines)
+
+
+def directive(path: str) -> str:
+    """Return the directive of one object; an operator of the package shows its parameters alone."""
+    brief = path.startswith("geogan.operators.") and path.rsplit(".", 1)[1][0].isupper()
+    return f"::: {path}\n" + ("    options: {members: false}\n" if brief else "")
 
 
 def _homes() -> dict[str, str]:
