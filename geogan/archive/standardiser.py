@@ -37,6 +37,9 @@ class Standardiser:
     regression : Regression, optional
         A part of the mean that follows from covariates; methods then need their channels, as
         :meth:`geogan.archive.archive.Archive.channels` returns them.
+    fine : ndarray of float32, shape of ``coefficients``, optional
+        Climatology of the field itself, where that of its measurements is blurred: anomalies are those of the
+        measurements, their inverse is the field. By default ``coefficients``.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class Standardiser:
     transform: str = "none"
     note: str = ""
     regression: Regression | None = None
+    fine: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         texts = transforms(self.transform, len(self.scale))
@@ -134,7 +138,13 @@ class Standardiser:
     def part(self, y: slice, x: slice) -> Standardiser:
         """Return the standardiser of a part of the grid."""
         regression = None if self.regression is None else self.regression.part(y, x)
-        return replace(self, coefficients=taken(self.coefficients, y, x), regression=regression)
+        fine = None if self.fine is None else taken(self.fine, y, x)
+        return replace(self, coefficients=taken(self.coefficients, y, x), regression=regression, fine=fine)
+
+    @property
+    def of_field(self) -> Standardiser:
+        """The standardiser with the climatology of the field itself, where measurements are blurred."""
+        return self if self.fine is None else replace(self, coefficients=self.fine, fine=None)
 
     def error_unit(self, units: str) -> tuple[float, str]:
         """Return the factor from an error in anomalies to one in units, and the name of these units.
@@ -309,7 +319,7 @@ class Standardiser:
         """Return the field of ``anomaly`` (T, C, h, w), in units and in the type of the anomaly."""
         if self.transform == "identity":
             return anomaly
-        values = self._transformed(anomaly, self.climatology(phase, y, x, channels=channels))
+        values = self._transformed(anomaly, self.of_field.climatology(phase, y, x, channels=channels))
         for bands, transform in nonlinear_bands(self.transforms):
             if not transform.is_angle:
                 values[:, bands] = transform.inverse(values[:, bands])
@@ -329,7 +339,8 @@ class Standardiser:
         domain : ndarray of bool, shape (H, W), optional
             Cells that are used; by default all.
         """
-        mean, swing = self.coefficients[0].astype(np.float64), np.abs(self.coefficients[1:]).sum(0, dtype=np.float64)
+        coefficients = self.of_field.coefficients
+        mean, swing = coefficients[0].astype(np.float64), np.abs(coefficients[1:]).sum(0, dtype=np.float64)
         if self.regression is not None:
             swing = swing + self.regression.swing[:, None, None]
         where = np.ones(mean.shape[1:], bool) if domain is None or not domain.any() else domain
@@ -375,7 +386,7 @@ class Standardiser:
         -------
         mean, std : ndarray, shape (T, C, H, W)
         """
-        mean = self._transformed(anomaly, self.climatology(phase, channels=channels))
+        mean = self._transformed(anomaly, self.of_field.climatology(phase, channels=channels))
         std = std * self.scale[:, None, None].astype(std.dtype)
         for bands, transform in nonlinear_bands(self.transforms):
             if not transform.is_angle:

@@ -24,6 +24,7 @@ from geogan.fields.variables import is_joined
 from geogan.filling import FillOptions, Plan, Task, adapt_model, estimate, plan_tasks
 from geogan.model import Model
 from geogan.operators.errors import InputError
+from geogan.operators.within import blurred_within
 
 TaskFiller = Callable[[Task], Estimate]
 """Function that fills the dates of a task."""
@@ -51,7 +52,7 @@ def score_methods(
     scoring : Scoring
     truth : DataArray, shape ([T,] [C,] H, W), optional
         A fuller field: the cells to score are those that it has and the archive lacks; every cell if the operator
-        hides nothing.
+        hides nothing, or blurs.
     device : torch.device, optional
     threads : int, optional
         Tasks at a time; by default one a core.
@@ -80,7 +81,7 @@ def score_methods(
     # Members come in antithetic pairs, of which one is scored.
     members = 2 * scoring.members if scoring.members > 1 else 1
     plan = plan_tasks(first, archive, members=members, whole_maps=True)
-    gaps = Gaps.of(archive, truth, is_everywhere=not first.operator.masks)
+    gaps = Gaps.of(archive, truth, is_everywhere=not first.operator.masks or first.operator.blurs)
     tasks = gaps.tasks(plan)
     # Only slow baselines need the dates before they fill.
     has_slow = any(name in BASELINES and BASELINES[name].is_slow for name in methods)
@@ -291,7 +292,7 @@ class _League:
         categories = self.gaps.categories(dates, self.by)
         known = self.gaps.known_error(dates, truth.shape, has_units=self.has_units)
         for name, fill in self.fillers.items():
-            estimate = self._in_units(fill(task), truth, dates)
+            estimate = self._in_units(self._measured(name, fill(task)), truth, dates)
             error = standardiser.error_of(self._noise(name), estimate.field)
             if isinstance(known, np.ndarray):
                 error = np.hypot(error, known)
@@ -307,6 +308,26 @@ class _League:
                     estimate.select_bands(bands), cells, error=error[:, bands], is_ensemble=name == "gaussian"
                 )
         return sums
+
+    def _measured(self, method: str, estimate: Estimate) -> Estimate:
+        """Return what the operator would measure of a method's estimate, without gaps and noise.
+
+        Withheld observations of an operator that blurs are compared with it. The predicted error is that of the field,
+        so it is left out; the members are measured again. Baselines do not deblur: they predict measurements.
+        """
+        if self.gaps.truth is not None or method in BASELINES or not self.model.operator.blurs:
+            return estimate
+        archive = self.gaps.archive
+        operator = self.model.operator.around(archive.is_periodic)
+        domain = torch.from_numpy(archive.domain).double()[None, None, None]
+
+        def measured(maps: np.ndarray) -> np.ndarray:
+            x = torch.from_numpy(np.where(archive.domain, maps, 0.0)).double()
+            again = blurred_within(operator, x.view(-1, *x.shape[-4:]), domain).view(x.shape).numpy()
+            return np.where(archive.domain & np.isfinite(maps), again, np.nan)
+
+        members = None if estimate.members is None else measured(estimate.members)
+        return Estimate(measured(estimate.field), None, members)
 
     def _noise(self, method: str) -> float:
         """Return the standard deviation of the observation error by which a method's own distribution is too narrow.

@@ -262,6 +262,10 @@ def product_of(model: Model, field: Field, storages: Sequence[Storage], parts: S
     flags = xr.DataArray(source, dims=dims, coords=template.coords, name=f"{name}_source")
     has_screen = model.screen is not None and model.screen.threshold is not None
     flags.attrs = {"long_name": f"origin of {described}"} | flag_attributes(has_screen=has_screen)
+    if model.operator.blurs:
+        flags.attrs["comment"] = (
+            "observations are blurred: every value is an estimate of the field without blur, and is flagged as filled"
+        )
     variables = {name: filled, f"{name}_source": flags}
     units = {"units": array.attrs["units"]} if "units" in array.attrs else {}
     if std is not None:
@@ -288,6 +292,12 @@ def _error_attributes(model: Model, field: xr.DataArray, described: str, units: 
     attrs = {"long_name": f"standard deviation of the error of {described}", **units}
     if "standard_name" in field.attrs:
         attrs["standard_name"] = f"{field.attrs['standard_name']} standard_error"
+    if model.operator.blurs:
+        attrs["comment"] = (
+            "of all cells: standard deviation of the estimate minus the field without the blur of the instrument, from "
+            "the Gaussian posterior"
+        )
+        return attrs
     attrs["comment"] = (
         "of filled cells: standard deviation of the fill minus the value that an observed cell holds, without its "
         "known error; it includes scales that neighbouring observations do not determine"

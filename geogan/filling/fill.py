@@ -29,6 +29,7 @@ from geogan.filling.task import Estimate, estimate
 from geogan.filling.tiles import moved
 from geogan.model import Model, prepare_archive
 from geogan.operators.errors import InputError
+from geogan.operators.parse import describe
 from geogan.settings import Settings, check_settings
 
 Covariates = Mapping[Hashable, xr.DataArray] | xr.Dataset | None
@@ -83,10 +84,15 @@ def adapt_model(model: Model, options: FillOptions) -> Model:
     Raises
     ------
     InputError
-        If the model cannot generate ensemble members, or was trained without a screen and so has no statistics of its
-        anomalies.
+        If blurred observations are to be kept, if the model cannot generate ensemble members, or if it was trained
+        without a screen and so has no statistics of its anomalies.
     """
     members, screen = options.members, options.screen
+    if options.keep_observed and model.operator.blurs:
+        raise InputError(
+            f"keep_observed keeps values of the field, but the observations are blurred ({describe(model.operator)}); "
+            "leave it out: the product then is the field without blur"
+        )
     if members > 1 and model.prior is None and (model.network is None or model.network.noise == "none"):
         raise InputError(
             f"this model cannot generate {members} ensemble members; train it with --members 2, or with a first guess"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -261,6 +261,12 @@ def task_size(grid: Grid, sizes: TaskSizes) -> tuple[int, int, int]:
     return min(options)[2] if options else (1, rows[0].size, columns[0].size)
 
 
+def _around_blur(sizes: TaskSizes, model: Model) -> TaskSizes:
+    """Return sizes whose halo also holds the cells that a blurred observation of the halo depends on."""
+    blur = None if model.prior is None else model.prior.blur
+    return sizes if blur is None else replace(sizes, halo=sizes.halo + -(-max(blur.reach) // LEVELS) * LEVELS)
+
+
 def plan_tasks(
     model: Model,
     archive: Archive,
@@ -286,7 +292,7 @@ def plan_tasks(
     whole_maps : bool
         Cut in time only; a task of a large grid then has few dates.
     """
-    sizes = sizes or TaskSizes()
+    sizes = _around_blur(sizes or TaskSizes(), model)
     first, last, _ = dates.indices(len(archive.days))
     count, (height, width) = len(archive.days), archive.domain.shape
     has_margin = not archive.independent and count > 1

@@ -246,6 +246,7 @@ def _to_units(archive: Archive, dates: Span, anomalies: Estimate, y: slice, x: s
     field, std, members = anomalies
     phases = None if archive.phase is None else archive.phase[dates.core]
     domain, standardiser = archive.domain[y, x], archive.standardiser.part(y, x)
+    standardiser = standardiser.of_field
     standardiser = replace(standardiser, coefficients=np.ascontiguousarray(standardiser.coefficients))
 
     def limited(values: np.ndarray) -> np.ndarray:

@@ -200,6 +200,7 @@ class Model:
         inside = self.standardiser.coefficients[..., self.domain]
         numbers: dict[str, Any] = {
             "standardiser.coefficients": inside,
+            "standardiser.fine": self.standardiser.of_field.coefficients[..., self.domain],
             "standardiser.scale": self.standardiser.scale,
             "observation_error": self.observation_error if isinstance(self.observation_error, float | int) else 0.0,
             "smoothing": self.smoothing,

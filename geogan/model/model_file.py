@@ -36,7 +36,7 @@ from geogan.model.model import Model
 from geogan.model.networks import GENERATORS, ErrorModel, ErrorNet, Generator, SpreadTable
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
-from geogan.prior import PriorFile
+from geogan.prior import GaussianPrior, PointSpread, PriorFile
 
 # Tensors of an operator: the packed gaps of `geogan.operators.observed.ObservedGaps.state`.
 _OPERATOR_NAME = re.compile(r"operator\.(\d{1,2}\.)?(packed|runs|width)")
@@ -71,6 +71,8 @@ def _tensors(model: Model) -> dict[str, Tensor]:
         "domain": torch.from_numpy(model.domain),
         "withheld.sources": torch.from_numpy(model.withheld.sources),
     }
+    if model.standardiser.fine is not None:
+        tensors["standardiser.fine"] = torch.from_numpy(model.standardiser.fine)
     tensors |= with_prefix("operator", model.operator.state())
     if model.network is not None:
         tensors |= with_prefix("network", model.network.state_dict())
@@ -187,11 +189,16 @@ def _model(tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> Model:
         tensors["standardiser.coefficients"].numpy(),
         **(text["standardiser"] | {"scale": scale}),
         regression=regression,
+        fine=tensors["standardiser.fine"].numpy() if "standardiser.fine" in tensors else None,
     )
+    prior = None
+    if text["prior"] is not None:
+        prior = PriorFile.read(text["prior"], without_prefix("prior", tensors))
+        prior = prior.through(PointSpread.of_operator(operator)) if isinstance(prior, GaussianPrior) else prior
     assert standardiser.transforms  # raises for an unknown transform
     return Model(
         network=network,
-        prior=None if text["prior"] is None else PriorFile.read(text["prior"], without_prefix("prior", tensors)),
+        prior=prior,
         operator=operator,
         standardiser=standardiser,
         domain=tensors["domain"].numpy(),
@@ -257,6 +264,8 @@ def _expected_header(text: Mapping[str, Any], header: Mapping[str, Entry]) -> di
     }
     if expected["standardiser.coefficients"].shape[0] not in (1, 3, 5):
         raise ValueError("standardiser.coefficients must be 1, 3 or 5 maps a band")
+    if "standardiser.fine" in header:
+        expected["standardiser.fine"] = expected["standardiser.coefficients"]
     if len(text["bands"]) not in (0, bands) or len(text["band_units"]) not in (0, bands):
         raise ValueError(f"bands and band_units must name all {bands} bands, or none")
     expected |= {

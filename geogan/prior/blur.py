@@ -12,7 +12,7 @@ with the point spread ``w`` and the domain ``d``: cells outside the domain or th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ class PointSpread:
     tensor([[0.3333, 0.3333, 0.3333]], dtype=torch.float64)
     """
 
-    weights: tuple[tuple[float, ...], ...]
+    weights: tuple[tuple[float, ...], ...] = field(repr=False)
 
     def __post_init__(self) -> None:
         rows, columns = self.tensor.shape
@@ -76,6 +76,11 @@ class PointSpread:
     def is_symmetric(self) -> bool:
         """Whether the weights are the same in a mirror along either axis."""
         return all(torch.allclose(self.tensor.flip(axis), self.tensor, rtol=0, atol=1e-12) for axis in (0, 1))
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the weights are the same on the opposite sides of the centre."""
+        return torch.allclose(self.tensor.flip(0, 1), self.tensor, rtol=0, atol=1e-12)
 
     @property
     def mirrored(self) -> PointSpread:
@@ -145,17 +150,18 @@ def _spectrum(spread: PointSpread, sides: tuple[int, int], dtype: torch.dtype) -
     return torch.fft.rfft2(frame.to(dtype))
 
 
-def measured(prior: Any, field: Tensor, domain: Tensor) -> Tensor:
+def measured(prior: Any, x: Tensor, domain: Tensor) -> Tensor:
     """Return what observations of a field measure: the field, blurred if the prior's observations are.
 
     Parameters
     ----------
     prior : Prior
-    field : Tensor, shape (..., B, T, C, H, W)
+    x : Tensor, shape (..., B, T, C, H, W)
+        A field, or members of one.
     domain : Tensor, shape (H, W) or (B, H, W)
     """
     if prior.blur is None:
-        return field
-    cells = domain.to(field)
+        return x
+    cells = domain.to(x)
     cells = cells if cells.ndim == 2 else cells[:, None, None]
-    return prior.blur.on(cells, is_periodic=prior.is_periodic).measured(field)
+    return prior.blur.on(cells, is_periodic=prior.is_periodic).measured(x)

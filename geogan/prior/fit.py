@@ -390,7 +390,7 @@ def fit_prior(
         )
     has_time = temporal and any(len(film.days) > 1 for film in films)
     space = _MarkovSpace.of(films, start, has_time=has_time)
-    space = replace(space, start=replace(space.start.around(is_periodic), blur=blur))
+    space = replace(space, start=space.start.around(is_periodic).through(blur))
     generator = np.random.default_rng([seed, 0xB10C])
     drawing = _Drawing(films, space.start, generator, has_time=has_time, is_periodic=is_periodic)
     blocks = drawing.blocks(STAGES[0])

@@ -191,6 +191,10 @@ class GaussianPrior:
         """Return the field itself: it is the same everywhere."""
         return self
 
+    def through(self, blur: PointSpread | None) -> GaussianPrior:
+        """Return the same field, whose observations an instrument blurs, or none does."""
+        return replace(self, blur=blur)
+
     def with_draws(self, make: Callable[[int], Tensor]) -> GaussianPrior:
         """Return the field itself: it has no modes, whose coefficients would need noise for members."""
         return self

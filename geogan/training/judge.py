@@ -18,6 +18,7 @@ from geogan.model import Calibration, Ensemble, Networks, Reconstruction, recons
 from geogan.model.networks import ErrorModel, ErrorNet, Generator
 from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
+from geogan.operators.within import blurred_within
 from geogan.prior import ASPECTS, Film, Prior, nearness
 from geogan.training.objective import error_likelihood
 from geogan.training.recorruption import RECORRUPTION, SHOWN_ERROR, total_noise
@@ -302,7 +303,9 @@ class Judge:
             film, filled = self._filled(film, network, error, precision)
             where = film.withheld > 0
             errors, first_guess = (
-                (self.operator.blur(field[None])[0] - film.target)[where].double()
+                (blurred_within(self.operator, field[None], film.domain[None, None, None])[0] - film.target)[
+                    where
+                ].double()
                 for field in (filled.field, film.guess)
             )
             noise = self._noise(film)[where].double()

@@ -95,7 +95,7 @@ def with_scores(model: Model, judge: Judge | None, unit: float) -> Model:
 
 def with_calibration(model: Model, judge: Judge | None) -> Model:
     """Return the model with its predicted error and its members' texture calibrated on a judge's observations."""
-    if judge is None or model.error is None:
+    if judge is None or model.error is None or model.operator.blurs:
         return model
     precision = getattr(torch, model.precision)
     calibration = judge.calibration(model.network, model.error, precision=precision)

@@ -40,6 +40,8 @@ class Variances(NamedTuple):
 def fit_spread_table(first: Model, archive: Archive, *, frames: int, draws: int, seed: int) -> SpreadTable:
     """Return the table of the posterior spread of an archive, with the noise of its prior.
 
+    Where observations are blurred, it is the spread of the field without blur, which has no noise.
+
     Parameters
     ----------
     first : Model
@@ -59,7 +61,7 @@ def fit_spread_table(first: Model, archive: Archive, *, frames: int, draws: int,
         cells.near,
         cells.variance,
         draws=cells.draws,
-        noise=first.prior.noise * first.prior.amplitude,
+        noise=0.0 if first.operator.blurs else first.prior.noise * first.prior.amplitude,
         frames=frames,
         channels=archive.bands,
     )

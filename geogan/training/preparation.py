@@ -44,6 +44,7 @@ from geogan.operators.wording import counted
 from geogan.prior import (
     Film,
     GaussianPrior,
+    PointSpread,
     Prior,
     fit_amplitude,
     fit_covariance,
@@ -53,6 +54,7 @@ from geogan.prior import (
 )
 from geogan.settings import Settings, TrainConfig
 from geogan.training.blocks import random_samples, random_slice, samples_in_block
+from geogan.training.fine_climatology import deblurred_climatology
 from geogan.training.regression import choose_regression
 from geogan.training.single_scene import Scene, fit_scene, hide_cells
 
@@ -212,12 +214,17 @@ def prepare_model(
     operator = operator.around(False)
     for sentence in (f"operator: {describe(operator)}", *remarks(operator, archive.bands)):
         message(sentence)
+    blur = PointSpread.of_operator(operator)
+    if blur is not None:
+        ground = _deblurred(ground, blur, settings)
+        message("blur: the product is the field without it, and every cell of it is an estimate")
     prior, scale, screen = None, 1.0, ground.screen
     if settings.first_guess is not False:
         guess = _first_guess(record, ground, operator)
         if not archive.independent:
             _say_dependence(guess.films, ground.archive.standardiser, field.band_units[0], message)
-        if covariates is not None and _may_have_regression(ground.archive):
+        # The covariates of a regression would have to be blurred too; networks see them as they are.
+        if covariates is not None and blur is None and _may_have_regression(ground.archive):
             ground, guess = _with_regression(record, ground, guess, operator, message)
         advice = outlier_advice(field.name, guess.support.share) if threshold is None else None
         if advice is not None:
@@ -293,6 +300,20 @@ def _ground(
     archive = withholding(archive, share, settings)
     archive.find_hidden()
     return _Ground(archive, scene, archive.withheld or withheld, screen)
+
+
+def _deblurred(ground: _Ground, blur: PointSpread, settings: Settings) -> _Ground:
+    """Return an archive of blurred measurements with the climatology of the field."""
+    archive = ground.archive
+    standardiser = deblurred_climatology(
+        archive.standardiser,
+        archive.domain,
+        blur,
+        is_periodic=archive.is_periodic,
+        seed=settings.seed,
+        evaluations=settings.training.prior_evaluations,
+    )
+    return ground._replace(archive=replace(archive, standardiser=standardiser))
 
 
 def _first_guess(record: _Record, ground: _Ground, operator: Operator) -> _Guess:
@@ -404,6 +425,7 @@ def _climatology(
             archive,
             partial(_without, sums, field, transform, regression),
             seed=settings.seed,
+            blur=PointSpread.of_operator(operator),
             prior=record.ready if isinstance(record.ready, GaussianPrior) else None,
             evaluations=settings.training.prior_evaluations,
         )
@@ -441,8 +463,9 @@ def _fitted_films(record: _Record, ground: _Ground, operator: Operator) -> tuple
         substitute = None if operator.masks else SUBSTITUTE_GAPS
         films, dates = _hidden_films(archive, substitute, share, seed=settings.seed)
         films, support = _supported(films, screen, independent=archive.independent)
+    blur = PointSpread.of_operator(operator)
     if ready is not None:
-        return films, ready, support
+        return films, ready.through(blur) if isinstance(ready, GaussianPrior) else ready, support
     if fitted is None:
         is_periodic = archive.is_periodic and archive.domain.shape[1] <= FIT_SIDE
         fit = partial(
@@ -451,9 +474,12 @@ def _fitted_films(record: _Record, ground: _Ground, operator: Operator) -> tuple
             evaluations=settings.training.prior_evaluations,
             temporal=not archive.independent,
             is_periodic=is_periodic,
+            blur=blur,
             seed=settings.seed,
         )
         markov = fit()
+        if blur is not None:
+            return films, fit_amplitude(markov, films, seed=settings.seed), support
         if not archive.independent:
             markov = fit_drift(markov, films, fit=lambda prior: fit(start=prior), is_periodic=is_periodic)
         chosen = fit_covariance(

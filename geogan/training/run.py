@@ -14,6 +14,7 @@ import torch
 from geogan.compute.threads import side_by_side, torch_threads
 from geogan.files.run_folder import STATE
 from geogan.model import Model
+from geogan.model.networks import SpreadTable
 from geogan.operators.errors import InputError
 from geogan.training.arithmetic import Arithmetic, choose_arithmetic
 from geogan.training.block_pool import BlockPool
@@ -63,13 +64,7 @@ def train_model(
     with torch_threads(1):
         table = None
         if predicts_spread(training.first, training.settings) and training.ranks.first and not training.is_resumed:
-            table = fit_spread_table(
-                training.first,
-                training.archive,
-                frames=training.first.frames,
-                draws=training.settings.training.posterior_draws,
-                seed=training.settings.seed,
-            )
+            table = _posterior_table(training)
         state = start_state(
             training.first,
             training.settings,
@@ -99,11 +94,25 @@ def train_model(
         if training.ranks.first:
             model = with_calibration(with_scores(best(), calibrating, training.unit), calibrating)
             model = _with_gain(model, training, calibrating, has_chosen=calibrating is judge)
+            if training.first.operator.blurs and training.first.prior is not None:
+                # Blurred observations cannot teach a network the error of the field.
+                model = replace(model, error=_posterior_table(training).eval())
             model = with_gap_error(model, training.first, training.archive, calibrating, seed=training.settings.seed)
             if judge is not None:
                 training.message(advice(history, cooling=training.settings.training.cooling))
             saver.save_model(lambda: model)
         return shared_model(model, training.ranks)
+
+
+def _posterior_table(training: Training) -> SpreadTable:
+    """Return the spread of the Gaussian posterior."""
+    return fit_spread_table(
+        training.first,
+        training.archive,
+        frames=training.first.frames,
+        draws=training.settings.training.posterior_draws,
+        seed=training.settings.seed,
+    )
 
 
 def _run_loop(

@@ -17,13 +17,16 @@ from geogan.training.state import TrainState
 
 
 def predicts_error(first: Model, settings: Settings) -> bool:
-    """Return whether a training has an error network: errors can be learned where observations are hidden."""
-    return settings.objective.weight_withheld > 0 and first.operator.masks
+    """Return whether a training has an error network: errors can be learned where observations are hidden.
+
+    Blurred observations do not show the error of the field.
+    """
+    return settings.objective.weight_withheld > 0 and first.operator.masks and not first.operator.blurs
 
 
 def predicts_spread(first: Model, settings: Settings) -> bool:
     """Return whether the error network starts at the spread of the Gaussian posterior."""
-    return predicts_error(first, settings) and first.prior is not None and not first.operator.blurs
+    return predicts_error(first, settings) and first.prior is not None
 
 
 def start_state(

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from geogan.fields.circle import around, rim_of
 from geogan.operators.operator import Observation, Operator, each_tensor
+from geogan.operators.within import applied_within, blurred_within
 from geogan.prior import Film, Prior
 from geogan.settings import Objective, TrainConfig
 from geogan.training import objective as terms
@@ -193,7 +194,7 @@ def train_step(
     reconstruction = reconstruct(step, shown)
     targets = withheld_targets(step)
     if objective.weight_withheld > 0:
-        measured = problem.operator.blur(reconstruction)
+        measured = blurred_within(problem.operator, reconstruction, windows.domain)
         losses["withheld"] = withheld_term(step, measured, targets)
         if state.error is not None and targets:
             losses["error"] = update_error_network(step, state.error, shown, reconstruction, measured, targets)
@@ -324,8 +325,8 @@ def draw_members(step: Step) -> Tensor:
 
 def ensemble_term(step: Step, members: Tensor, targets: Sequence[Target]) -> Tensor:
     """Return the fair CRPS of the members on what G was not shown."""
-    count = members.shape[1]
-    measured = torch.stack([step.problem.operator.blur(member) for member in members.unbind(0)])
+    count, domain = members.shape[1], step.windows.domain
+    measured = torch.stack([blurred_within(step.problem.operator, member, domain) for member in members.unbind(0)])
     losses = []
     for values, _, weight, noise in targets:
         # The target has measurement noise, so members are given noise of the same size.
@@ -392,7 +393,7 @@ def simulate(step: Step, reconstruction: Tensor, theta: Any) -> tuple[Observatio
     them: they are no part of F.
     """
     windows, operator = step.windows, step.problem.operator
-    y_hat = inside(operator.apply(reconstruction, theta), windows.domain)
+    y_hat = inside(applied_within(operator, reconstruction, theta, windows.domain), windows.domain)
     if windows.uncertainty is None:
         return y_hat, y_hat
     disturbance = windows.uncertainty * step.batch.normal(y_hat.values, step.state.random) * y_hat.mask
@@ -479,7 +480,7 @@ def likelihood_term(step: Step, y_hat: Observation, y_hat_with_error: Observatio
         if windows.uncertainty is not None:
             mask = terms.trust(mask, windows.uncertainty, step.scale)
     twice = step.generate(y_hat_with_error.values, mask, guess, windows.domain, extra=windows.covariates)
-    again = inside(step.problem.operator.apply(twice, theta), windows.domain)
+    again = inside(applied_within(step.problem.operator, twice, theta, windows.domain), windows.domain)
     return step.batch.mean(terms.likelihood(y_hat, again, step.likelihood_scale), y_hat.mask)
 
 

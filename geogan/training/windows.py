@@ -53,7 +53,8 @@ class WindowSampler:
         """Return the sampler whose windows may be mirrored as far as the covariance of the first guess allows it.
 
         A covariance that is tilted along a diagonal is tilted along the other in a mirror, so both axes are mirrored;
-        a covariance that knows each cell of the grid, and a field that drifts, cannot be mirrored. Images are never
+        a covariance that knows each cell of the grid, and a field that drifts, cannot be mirrored; an elliptical
+        beam is a tilt too. Images are never
         turned upside down: a photograph has a top and a bottom.
         """
         if is_image:
@@ -62,6 +63,8 @@ class WindowSampler:
             return cls(frames, crop, "columns" if is_mirrored else "none", circle, seed)
         if prior is None:
             return cls(frames, crop, "each", circle, seed)
+        if prior.blur is not None and not prior.blur.is_symmetric:
+            return cls(frames, crop, "both" if prior.blur.is_even else "none", circle, seed)
         if not isinstance(prior, GaussianPrior) or prior.is_moving:
             return cls(frames, crop, "none", circle, seed)
         return cls(frames, crop, "both" if prior.tilt else "each", circle, seed)

@@ -36,7 +36,8 @@ def model_without_network(first: Model, archive: Archive, judge: Judge | None, *
     # Without a network there is no window of frames, and only a regression needs covariates.
     covariates = None if first.standardiser.regression is None else first.covariates
     model = replace(first, frames=1, covariates=covariates, error=table.eval(), calibration=Calibration())
-    if judge is not None and not judge.by_noise:
+    # Blurred observations do not show the error of the field; their errors gave the prior its amplitude.
+    if judge is not None and not judge.by_noise and not first.operator.blurs:
         model = replace(model, calibration=judge.calibration(None, table))
     model = replace(
         model,
@@ -65,6 +66,9 @@ def with_gap_error(model: Model, first: Model, archive: Archive, judge: Judge | 
     table = model.error.table if isinstance(model.error, ErrorNet) else model.error
     if judge is None or judge.by_noise or first.prior is None or not isinstance(table, SpreadTable):
         return model
+    # Where observations are blurred, errors on them are not those of the field.
+    if first.operator.blurs:
+        return model
     expected = expected_gap_error(first, archive, judge, table, seed=seed)
     if expected is None or not model.scores["first_guess"]:
         return model
@@ -85,11 +89,11 @@ def outlook(first: Model, archive: Archive, judge: Judge | None, *, expected: fl
         Error to expect in the gaps, in units of the field.
     """
     assert first.prior is not None
+    own = "so the predicted error is the Gaussian's own, and nothing tells what training might add"
+    if first.operator.blurs:
+        return f"observations are blurred, {own}"
     if judge is None or judge.by_noise:
-        return (
-            "no observations were withheld, so the predicted error is the Gaussian's own, and nothing tells what "
-            "training might add"
-        )
+        return f"no observations were withheld, {own}"
     unit, label = archive.standardiser.error_unit(first.units)
     targets = torch.cat([film.target[film.withheld > 0] for film in judge.films]).double()
     climatology, error = float(targets.square().mean()), judge.guessed**2

@@ -22,6 +22,7 @@ from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
 from geogan.prior import GaussianPrior
 from geogan.prior.archive_covariance import ArchivePrior
+from geogan.prior.blur import PointSpread
 from geogan.prior.local import LocalPrior
 from geogan.training.state import TrainState
 from geogan.training.state_file import load_state, save_state
@@ -66,7 +67,8 @@ def test_every_part_of_a_model_comes_back(model, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [{"network": None}, {"prior": None}, {"prior": GaussianPrior(drift_y=331.5, drift_x=-0.25)},
-     {"y": None, "x": None}, {"operator": Compose((ConvolveNoise(3, 0.2),))},
+     {"y": None, "x": None},
+     {"operator": Compose((ConvolveNoise(3, 0.2),)), "prior": GaussianPrior(blur=PointSpread.of(torch.ones(3, 3)))},
      {"smoothing": 3}, {"precision": "bfloat16", "units": "", "scores": {"steps": 3, "withheld": 0.25}}],
 )  # fmt: skip
 def test_models_of_all_kinds(model, tmp_path, changes):

@@ -15,6 +15,7 @@ from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.operator import Operator, masked
 from geogan.operators.pixels import RemovePixel
+from geogan.operators.within import applied_within
 from geogan.training import objective
 
 PIXELS = RemovePixel(0.4)
@@ -162,7 +163,7 @@ def test_the_papers_weights_are_algorithm_1_written_by_hand(operator):
         y, mask, sea = windows.values, windows.mask, windows.domain
         theta = operator.sample(tuple(y.shape), generator=random)
         x_hat = generator(y, mask, torch.zeros_like(y), sea)  # all of y is shown
-        y_hat, m_hat = operator.apply(x_hat, theta)
+        y_hat, m_hat = applied_within(operator, x_hat, theta, sea)
         y_hat, m_hat = y_hat * sea, m_hat * sea
         count = len(y)
         scores = discriminator(torch.cat([y, y_hat.detach()]), torch.cat([mask, m_hat]))
@@ -170,7 +171,8 @@ def test_the_papers_weights_are_algorithm_1_written_by_hand(operator):
         ascent.zero_grad()
         (-gain).backward()
         ascent.step()
-        again = operator.apply(generator(y_hat, m_hat, torch.zeros_like(y), sea), theta).values * sea
+        twice = generator(y_hat, m_hat, torch.zeros_like(y), sea)
+        again = applied_within(operator, twice, theta, sea).values * sea
         square = (m_hat * (y_hat - again) ** 2).sum() / m_hat.sum()
         loss = 2 * square - torch.log(torch.sigmoid(discriminator(y_hat, m_hat))).mean()
         descent.zero_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,7 +58,9 @@ def climatology(values: np.ndarray, *, domain: np.ndarray, background: np.ndarra
 
 def prepare(given: BaselineInput) -> DateFiller:
     """Return the function that fills dates of a record with the climatology of the model, band by band."""
-    archive, standardiser = given.archive, given.archive.standardiser
+    # Where measurements are blurred, a baseline predicts measurements, not the field.
+    standardiser = replace(given.archive.standardiser, fine=None)
+    archive = replace(given.archive, standardiser=standardiser)
 
     def fill(dates: slice) -> np.ndarray:
         values = given.measured(dates)
