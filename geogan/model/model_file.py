@@ -36,7 +36,7 @@ from geogan.model.model import Model
 from geogan.model.networks import GENERATORS, ErrorModel, ErrorNet, Generator, SpreadTable
 from geogan.operators.errors import InputError
 from geogan.operators.parse import from_dict, to_dict
-from geogan.prior import GaussianPrior, PointSpread, PriorFile
+from geogan.prior import GaussianPrior, PriorFile
 
 # Tensors of an operator: the packed gaps of `geogan.operators.observed.ObservedGaps.state`.
 _OPERATOR_NAME = re.compile(r"operator\.(\d{1,2}\.)?(packed|runs|width)")
@@ -194,7 +194,7 @@ def _model(tensors: Mapping[str, Tensor], text: Mapping[str, Any]) -> Model:
     prior = None
     if text["prior"] is not None:
         prior = PriorFile.read(text["prior"], without_prefix("prior", tensors))
-        prior = prior.through(PointSpread.of_operator(operator)) if isinstance(prior, GaussianPrior) else prior
+        prior = prior.through(operator) if isinstance(prior, GaussianPrior) else prior
     assert standardiser.transforms  # raises for an unknown transform
     return Model(
         network=network,

@@ -1,6 +1,5 @@
 """The Gaussian prior: its fields, their posterior, and the choice of their parameters."""
 
-from geogan.prior.blur import PointSpread
 from geogan.prior.drift import fit_drift
 from geogan.prior.film import Film
 from geogan.prior.fit import fit_amplitude, fit_prior, hidden_error
@@ -15,7 +14,6 @@ __all__ = [
     "ASPECTS",
     "Film",
     "GaussianPrior",
-    "PointSpread",
     "Prior",
     "PriorFile",
     "fit_amplitude",

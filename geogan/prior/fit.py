@@ -21,6 +21,7 @@ from torch import Tensor
 from geogan.compute.threads import side_by_side
 from geogan.fields.trust import trust
 from geogan.operators.errors import InputError
+from geogan.operators.operator import Operator
 from geogan.prior.archive_covariance import ArchivePrior
 from geogan.prior.blur import PointSpread, measured
 from geogan.prior.brief import fit_brief
@@ -353,7 +354,7 @@ def fit_prior(
     start: GaussianPrior | None = None,
     temporal: bool = True,
     is_periodic: bool = False,
-    blur: PointSpread | None = None,
+    operator: Operator | None = None,
     seed: int = 0,
 ) -> GaussianPrior:
     """Return the Gaussian prior with the best predictive log score of hidden observations in many small blocks.
@@ -373,8 +374,8 @@ def fit_prior(
         False for frames that are independent samples: their persistence has no effect and is not searched.
     is_periodic : bool
         Whether the films go once round the globe.
-    blur : PointSpread, optional
-        How the observations of the films are blurred; the parameters are then those of the field without blur.
+    operator : Operator, optional
+        How the observations of the films were made; if it blurs, the parameters are those of the field without blur.
     seed : int
         Seed of the blocks.
 
@@ -390,7 +391,9 @@ def fit_prior(
         )
     has_time = temporal and any(len(film.days) > 1 for film in films)
     space = _MarkovSpace.of(films, start, has_time=has_time)
-    space = replace(space, start=space.start.around(is_periodic).through(blur))
+    space = replace(space, start=space.start.around(is_periodic))
+    if operator is not None:
+        space = replace(space, start=space.start.through(operator))
     generator = np.random.default_rng([seed, 0xB10C])
     drawing = _Drawing(films, space.start, generator, has_time=has_time, is_periodic=is_periodic)
     blocks = drawing.blocks(STAGES[0])
@@ -410,7 +413,7 @@ def fit_prior(
     if math.log(hidden_error(rival, films) + 1e-9) < math.log(hidden_error(fitted, films) + 1e-9) - OVERRULED:
         fitted = space.prior(_settled(space, drawing, blocks, other, evaluations).point)
     # A field that drifts takes longer to solve, and on few data is compared with one that stands still.
-    if not has_time or fitted.is_moving or blur is not None:
+    if not has_time or fitted.is_moving or fitted.blur is not None:
         return fitted
     return fit_brief(fitted, space.prior(smooth.point), partial(_errors, films=films))
 

@@ -45,6 +45,7 @@ from torch import Tensor
 
 from geogan.fields.trust import trust
 from geogan.operators.errors import InputError
+from geogan.operators.operator import Operator
 from geogan.prior import lattice, multigrid
 from geogan.prior.blur import Blur, PointSpread
 from geogan.prior.motion import Drift, MovingGrid, Stretch, stretches
@@ -191,9 +192,9 @@ class GaussianPrior:
         """Return the field itself: it is the same everywhere."""
         return self
 
-    def through(self, blur: PointSpread | None) -> GaussianPrior:
-        """Return the same field, whose observations an instrument blurs, or none does."""
-        return replace(self, blur=blur)
+    def through(self, operator: Operator) -> GaussianPrior:
+        """Return the same field, whose observations are blurred as an operator blurs, or not at all."""
+        return replace(self, blur=PointSpread.of_operator(operator))
 
     def with_draws(self, make: Callable[[int], Tensor]) -> GaussianPrior:
         """Return the field itself: it has no modes, whose coefficients would need noise for members."""

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from geogan.archive import Standardiser
-from geogan.prior import Film, PointSpread, fit_prior
+from geogan.operators.operator import Operator
+from geogan.operators.within import blurred_within
+from geogan.prior import Film, fit_prior
 
 # Days between maps, which are independent of each other.
 APART = 1e6
@@ -21,7 +23,7 @@ LEAST_VARIATION = 0.02
 def deblurred_climatology(
     standardiser: Standardiser,
     domain: np.ndarray,
-    blur: PointSpread,
+    operator: Operator,
     *,
     is_periodic: bool,
     seed: int,
@@ -37,7 +39,8 @@ def deblurred_climatology(
     standardiser : Standardiser
         Fitted to blurred measurements.
     domain : ndarray of bool, shape (H, W)
-    blur : PointSpread
+    operator : Operator
+        What blurs the measurements; it treats the seam as the grid does.
     is_periodic : bool
         Whether the last column touches the first.
     seed : int
@@ -61,14 +64,20 @@ def deblurred_climatology(
     inside = cells.to(torch.float32)
     values = (((maps - level) / spread.clamp_min(1e-30))[varies]).float() * inside
     film = _with_patches_hidden(values, inside, seed=seed)
-    prior = fit_prior([film], temporal=False, is_periodic=is_periodic, blur=blur, seed=seed, evaluations=evaluations)
+    prior = fit_prior(
+        [film], temporal=False, is_periodic=is_periodic, operator=operator, seed=seed, evaluations=evaluations
+    )
     guess = replace(prior, persistence=1.0).map(values[None], film.mask[None], inside, film.days)[0]
     fine = maps.clone()
     fine[varies] = guess.double() * spread[varies] + level[varies]
     # Anomalies are those from the climatology measured again, so that measurements are K (climatology + anomaly).
-    again = torch.where(cells, blur.on(cells.double(), is_periodic=is_periodic).measured(fine), maps)
-    fine, again = (part.reshape(shape).float().numpy() for part in (fine, again))
-    return replace(standardiser, coefficients=again, fine=fine)
+    again = blurred_within(operator, fine[None], inside.double()[None, None, None])[0]
+    again = torch.where(cells, again, maps)
+    return replace(
+        standardiser,
+        coefficients=again.reshape(shape).float().numpy(),
+        fine=fine.reshape(shape).float().numpy(),
+    )
 
 
 def _with_patches_hidden(values: torch.Tensor, inside: torch.Tensor, *, seed: int) -> Film:

@@ -44,7 +44,6 @@ from geogan.operators.wording import counted
 from geogan.prior import (
     Film,
     GaussianPrior,
-    PointSpread,
     Prior,
     fit_amplitude,
     fit_covariance,
@@ -214,9 +213,8 @@ def prepare_model(
     operator = operator.around(False)
     for sentence in (f"operator: {describe(operator)}", *remarks(operator, archive.bands)):
         message(sentence)
-    blur = PointSpread.of_operator(operator)
-    if blur is not None:
-        ground = _deblurred(ground, blur, settings)
+    if operator.point_spread() is not None and operator.blurs:
+        ground = _deblurred(ground, operator, settings)
         message("blur: the product is the field without it, and every cell of it is an estimate")
     prior, scale, screen = None, 1.0, ground.screen
     if settings.first_guess is not False:
@@ -224,7 +222,7 @@ def prepare_model(
         if not archive.independent:
             _say_dependence(guess.films, ground.archive.standardiser, field.band_units[0], message)
         # The covariates of a regression would have to be blurred too; networks see them as they are.
-        if covariates is not None and blur is None and _may_have_regression(ground.archive):
+        if covariates is not None and not operator.blurs and _may_have_regression(ground.archive):
             ground, guess = _with_regression(record, ground, guess, operator, message)
         advice = outlier_advice(field.name, guess.support.share) if threshold is None else None
         if advice is not None:
@@ -302,13 +300,13 @@ def _ground(
     return _Ground(archive, scene, archive.withheld or withheld, screen)
 
 
-def _deblurred(ground: _Ground, blur: PointSpread, settings: Settings) -> _Ground:
+def _deblurred(ground: _Ground, operator: Operator, settings: Settings) -> _Ground:
     """Return an archive of blurred measurements with the climatology of the field."""
     archive = ground.archive
     standardiser = deblurred_climatology(
         archive.standardiser,
         archive.domain,
-        blur,
+        operator.around(archive.is_periodic),
         is_periodic=archive.is_periodic,
         seed=settings.seed,
         evaluations=settings.training.prior_evaluations,
@@ -425,7 +423,7 @@ def _climatology(
             archive,
             partial(_without, sums, field, transform, regression),
             seed=settings.seed,
-            blur=PointSpread.of_operator(operator),
+            operator=operator,
             prior=record.ready if isinstance(record.ready, GaussianPrior) else None,
             evaluations=settings.training.prior_evaluations,
         )
@@ -463,9 +461,8 @@ def _fitted_films(record: _Record, ground: _Ground, operator: Operator) -> tuple
         substitute = None if operator.masks else SUBSTITUTE_GAPS
         films, dates = _hidden_films(archive, substitute, share, seed=settings.seed)
         films, support = _supported(films, screen, independent=archive.independent)
-    blur = PointSpread.of_operator(operator)
     if ready is not None:
-        return films, ready.through(blur) if isinstance(ready, GaussianPrior) else ready, support
+        return films, ready.through(operator) if isinstance(ready, GaussianPrior) else ready, support
     if fitted is None:
         is_periodic = archive.is_periodic and archive.domain.shape[1] <= FIT_SIDE
         fit = partial(
@@ -474,11 +471,11 @@ def _fitted_films(record: _Record, ground: _Ground, operator: Operator) -> tuple
             evaluations=settings.training.prior_evaluations,
             temporal=not archive.independent,
             is_periodic=is_periodic,
-            blur=blur,
+            operator=operator,
             seed=settings.seed,
         )
         markov = fit()
-        if blur is not None:
+        if operator.blurs:
             return films, fit_amplitude(markov, films, seed=settings.seed), support
         if not archive.independent:
             markov = fit_drift(markov, films, fit=lambda prior: fit(start=prior), is_periodic=is_periodic)

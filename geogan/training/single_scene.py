@@ -14,7 +14,8 @@ import torch
 from geogan.archive import Archive, Standardiser
 from geogan.fields.circle import taken
 from geogan.operators.errors import InputError
-from geogan.prior import Film, GaussianPrior, PointSpread, fit_prior, hidden_error
+from geogan.operators.operator import Operator
+from geogan.prior import Film, GaussianPrior, fit_prior, hidden_error
 from geogan.training.blocks import random_slice
 
 # Largest crop, in values (cells times bands), that a first guess is fitted to; a smaller scene is used whole. The
@@ -54,7 +55,7 @@ def fit_scene(
     climatology: Climatology,
     *,
     seed: int,
-    blur: PointSpread | None = None,
+    operator: Operator | None = None,
     prior: GaussianPrior | None = None,
     evaluations: int = 50,
 ) -> Scene | None:
@@ -73,8 +74,8 @@ def fit_scene(
         ``climatology(hidden, is_plane)`` returns a `Standardiser` fitted without hidden and withheld cells.
     seed : int
         Seed of the crops of a large scene.
-    blur : PointSpread, optional
-        How observations are blurred.
+    operator : Operator, optional
+        How the observations were made.
     prior : GaussianPrior, optional
         A ready first guess, used without a search.
     evaluations : int
@@ -90,9 +91,11 @@ def fit_scene(
     # All crops have one size, so all of them span the circle or none does.
     fit: Callable[..., GaussianPrior]
     is_periodic = all(archive.spans(x) for _, (_, x) in crops)
-    fit = partial(fit_prior, evaluations=evaluations, temporal=False, is_periodic=is_periodic, blur=blur, seed=seed)
+    fit = partial(
+        fit_prior, evaluations=evaluations, temporal=False, is_periodic=is_periodic, operator=operator, seed=seed
+    )
     if prior is not None:
-        fit = partial(_ready, prior.through(blur))
+        fit = partial(_ready, prior if operator is None else prior.through(operator))
 
     def hidden_films(is_plane: bool, scale: np.ndarray) -> list[Film]:
         """Return films of anomalies in units of ``scale``, without crops that leave nothing to fit a climatology to."""

@@ -4,10 +4,12 @@ import numpy as np
 import torch
 
 from geogan.archive import Standardiser
-from geogan.prior import GaussianPrior, PointSpread
+from geogan.operators.convolve import ConvolveNoise
+from geogan.operators.within import blurred_within
+from geogan.prior import GaussianPrior
 from geogan.training.fine_climatology import deblurred_climatology
 
-BLUR = PointSpread.of(torch.ones(3, 3))
+OPERATOR = ConvolveNoise(l=3)
 
 
 def test_the_climatology_of_the_field_is_found():
@@ -16,14 +18,14 @@ def test_the_climatology_of_the_field_is_found():
     domain[:4, :5] = False
     cells = torch.from_numpy(domain)
     true = 10 + 2 * GaussianPrior(length=6.0).sample(nothing, nothing, cells, torch.zeros(1), generator=random)[0, 0]
-    blurred = BLUR.on(cells.float()).measured(true)
+    blurred = blurred_within(OPERATOR, true[None, None], cells[None, None, None])[0, 0]
     noisy = torch.where(cells, blurred + 0.02 * torch.randn(blurred.shape, generator=random), 10.0)
     found = deblurred_climatology(
-        Standardiser(noisy[None].numpy(), np.ones(1)), domain, BLUR, is_periodic=False, seed=0, evaluations=8
+        Standardiser(noisy[None].numpy(), np.ones(1)), domain, OPERATOR, is_periodic=False, seed=0, evaluations=8
     )
     error = (found.fine[0] - true.numpy())[0, domain].std()
     assert error < 0.5 * (noisy - true).numpy()[0, domain].std()
-    again = BLUR.on(cells.float()).measured(torch.from_numpy(found.fine))
+    again = blurred_within(OPERATOR, torch.from_numpy(found.fine)[None], cells[None, None, None])[0]
     np.testing.assert_allclose(found.coefficients[..., domain], again[..., cells].numpy(), rtol=1e-5)
     # Anomalies are those of the measurements, their inverse is the field.
     zero = np.zeros((1, 1, 20, 22), np.float32)
@@ -33,4 +35,4 @@ def test_the_climatology_of_the_field_is_found():
 
 def test_a_constant_climatology_stays():
     flat = Standardiser(np.full((1, 1, 8, 9), 4.0, np.float32), np.ones(1))
-    assert deblurred_climatology(flat, np.ones((8, 9), bool), BLUR, is_periodic=False, seed=0) is flat
+    assert deblurred_climatology(flat, np.ones((8, 9), bool), OPERATOR, is_periodic=False, seed=0) is flat
