@@ -52,10 +52,17 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 
 
 def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:
-    """Leave out the roles of Sphinx in docstrings, such as ``:class:``."""
-    return re.sub(r":(?:class|meth|func|mod|data|attr|ref):(?=<(?:code|a|autoref))", "", html).replace(
-        "<code>~", "<code>"
-    )
+    """Leave out the roles of Sphinx in docstrings, such as ``:class:``; write defaults as values."""
+    html = re.sub(r'<span title="geogan\.settings\.Settings\.(\w+)">\w+</span>', default_of, html)
+    html = re.sub(r":(?:class|meth|func|mod|data|attr|ref):(?=<(?:code|a|autoref))", "", html)
+    return html.replace("<code>~", "<code>")
+
+
+def default_of(found: re.Match[str]) -> str:
+    """Return the default of a setting that a signature names, such as ``Settings.window``."""
+    from geogan.settings import Settings
+
+    return repr(getattr(Settings, found[1]))
 
 
 def on_post_page(output: str, *, page: Any, config: Any) -> str:
@@ -147,13 +154,12 @@ def settings() -> str:
     for cls in (Settings, NetworkConfig, Objective, TrainConfig):
         summary = (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
         lines += ["", f"## {cls.__name__}", "", " ".join(summary.split()), ""]
-        lines += ["| setting | default | unit | option | meaning |", "|---|---|---|---|---|"]
         for each in fields(cls):
             about = each.metadata
             default = f"{about['check'].__name__}()" if each.default is MISSING else repr(each.default)
-            option = f"`{about['option'].split('/')[0]}`" if about["option"] else ""
-            text = " ".join(about["help"].split()).replace("|", "\\|")
-            lines.append(f"| `{each.name}` | `{default}` | {about['unit']} | {option} | {text} |")
+            option = f" Option `{about['option'].split('/')[0]}`." if about["option"] else ""
+            unit = f" [{about['unit']}]" if about["unit"] else ""
+            lines += [f"`{each.name} = {default}`{unit}", f":   {plain(' '.join(about['help'].split()))}{option}", ""]
     lines += ["", "## Presets", "", "`--preset NAME` changes these settings; other options override presets.", ""]
     lines += ["| preset | settings |", "|---|---|"]
     for name, values in PRESETS.items():

@@ -31,7 +31,7 @@ BLOCK = re.compile(r"(?:<!-- skip: (?P<skip>[^>]+) -->\n)?```(?P<language>python
 PAGES = sorted(page for page in DOCS.rglob("*.md") if BLOCK.search(page.read_text(encoding="utf-8")))
 REASONS = {"starts processes", "needs a cluster", "needs a batch system", "trains for minutes", "runs on another page"}
 SHORTER = {
-    "days=160, size=64": "days=12, size=16",
+    "days=160, size=64": "days=8, size=16",
     'training={"minutes": 2}': "first_guess=PRIOR, network={'width': 4}, training=SHORT",
     "network=None": "network=None, first_guess=PRIOR",
 }
@@ -52,11 +52,11 @@ def blocks(page: Path) -> list[Block]:
 
 
 def make_truth(out: str) -> None:
-    geogan.synthetic_sst(days=12, size=16).to_zarr(out, consolidated=False)
+    geogan.synthetic_sst(days=8, size=16).to_zarr(out, consolidated=False)
 
 
 def make_sst(out: str) -> None:
-    truth = geogan.synthetic_sst(days=12, size=16)
+    truth = geogan.synthetic_sst(days=8, size=16)
     gappy = geogan.corrupt(truth.sst, "cloud_mask:coverage=0.5,scale=5,persistence=2", seed=1)
     truth.assign(sst=gappy).to_zarr(out, consolidated=False)
 
@@ -76,14 +76,14 @@ def make_with_error(out: str) -> None:
 
 
 def make_chlorophyll(out: str) -> None:
-    truth = geogan.synthetic_sst(days=12, size=16)
+    truth = geogan.synthetic_sst(days=8, size=16)
     chlorophyll = np.exp(0.3 * (truth.sst - 15)).assign_attrs(units="mg m-3").rename("chl")
     gappy = geogan.corrupt(chlorophyll, "cloud_mask:coverage=0.4,scale=4,persistence=2", seed=5)
     xr.Dataset({"chl": gappy, "sea_mask": truth.sea_mask}).to_zarr(out, consolidated=False)
 
 
 def make_land(out: str) -> None:
-    truth = geogan.synthetic_sst(days=12, size=16, seed=3).sst.interpolate_na("lon").fillna(15.0)
+    truth = geogan.synthetic_sst(days=8, size=16, seed=3).sst.interpolate_na("lon").fillna(15.0)
     hidden = geogan.corrupt(truth, "cloud_mask:coverage=0.4,scale=4,persistence=2", seed=5)
     land = {"standard_name": "land_surface_temperature", "units": "degree_Celsius"}
     scatter = np.random.default_rng(0).normal(0, 0.3, truth.shape)
@@ -109,6 +109,14 @@ def make_odd(out: str) -> None:
     sea[["sst"]].drop_vars(["lat", "lon"]).rename_dims(names).rename_vars(time="t").to_netcdf(out)
 
 
+def make_archive(out: str) -> None:
+    """Write a file for each day."""
+    sea = xr.open_zarr("sst.zarr", consolidated=False).load().drop_encoding()
+    Path(out).mkdir()
+    for day in range(sea.sizes["time"]):
+        sea.isel(time=[day]).to_netcdf(f"{out}/sst_2015010{day + 1}.nc")
+
+
 def make_images(out: str) -> None:
     y, x = np.mgrid[0:8, 0:8] / 8
     phases = np.random.default_rng(0).uniform(0, 6, (32, 2, 1, 1))
@@ -128,6 +136,8 @@ FILES: dict[str, Callable[[str], None]] = {
     "flagged.nc": make_flagged,
     "odd.nc": make_odd,
     "images.npz": make_images,
+    "archive": make_archive,
+    "recent": make_archive,
 }
 
 
