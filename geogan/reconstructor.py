@@ -109,7 +109,7 @@ class Reconstructor:
     >>> from geogan.fields.synthetic import synthetic_sst
     >>> truth = synthetic_sst(days=12, size=16).sst
     >>> gappy = corrupt(truth, CloudMask(coverage=0.4, scale=4.0), seed=1)
-    >>> brief = {"crop": 16, "steps": 2, "prior_evaluations": 8}
+    >>> brief = {"crop": 16, "steps": 2, "prior_evaluations": 2}
     >>> reconstructor = Reconstructor("cloud_mask", window=1, network={"width": 4}, training=brief)
     >>> filled = reconstructor.fit(gappy).fill(gappy)
     >>> bool(filled.sst.isnull().sum() == truth.isnull().sum())

@@ -225,6 +225,8 @@ LEAST_NOISE, FAINT_NOISE = 0.02, 0.1
 BLOCK_SIZE, STAGES, SETTLED = 200, (64, 192, 384), 0.003
 # Few observations fill few blocks: so many for each block at least, and so many blocks.
 OBSERVATIONS, FEWEST_BLOCKS = 100, 12
+# Blocks for each evaluation that a stage may make, at most: a search that is stopped early needs no precise score.
+BLOCKS_OF_EVALUATION = 8
 # The edges of the domain are considered on domains of at most so many cells, in a last stage of so many evaluations:
 # matrices of larger ones take too long.
 BOUNDED_CELLS, BOUNDED_EVALUATIONS = 1100, 12
@@ -395,7 +397,8 @@ def fit_prior(
     if operator is not None:
         space = replace(space, start=space.start.through(operator))
     generator = np.random.default_rng([seed, 0xB10C])
-    drawing = _Drawing(films, space.start, generator, has_time=has_time, is_periodic=is_periodic)
+    most = BLOCKS_OF_EVALUATION * evaluations
+    drawing = _Drawing(films, space.start, generator, most=most, has_time=has_time, is_periodic=is_periodic)
     blocks = drawing.blocks(STAGES[0])
     if not blocks:
         return space.start
@@ -427,13 +430,14 @@ class _Drawing:
         start: GaussianPrior,
         generator: np.random.Generator,
         *,
+        most: int,
         has_time: bool,
         is_periodic: bool,
     ) -> None:
         self.films, self._start, self._generator = films, start, generator
         self._has_time, self.is_periodic = has_time, is_periodic
         self._observations = sum(int(film.mask.sum()) for film in films)
-        self._left = max(FEWEST_BLOCKS, self._observations // OBSERVATIONS)
+        self._left = max(FEWEST_BLOCKS, min(most, self._observations // OBSERVATIONS))
 
     def blocks(self, count: int) -> list[Block]:
         """Return so many more blocks; fewer if the observations do not fill them."""

@@ -25,7 +25,7 @@ def test_notebook_runs(path, tmp_path, monkeypatch):
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         cell.source = re.sub(
-            r'"minutes": [0-9.]+', '"steps": 4, "prior_evaluations": 3', cell.source.replace("days=90", "days=24")
+            r'"minutes": [0-9.]+', '"steps": 4, "prior_evaluations": 3', cell.source.replace("days=90", "days=16")
         )
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]

@@ -483,7 +483,7 @@ counter = itertools.count()
 
 
 @given(variables())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_what_netcdf4_python_masks_is_missing(tmp_path_factory, variable):
     values, attrs = variable
     default = netCDF4.default_fillvals[values.dtype.str[1:]]
@@ -502,7 +502,11 @@ def test_what_netcdf4_python_masks_is_missing(tmp_path_factory, variable):
             np.testing.assert_array_equal(found.values[seen], decoded[seen])
             if decoded.dtype.kind == "f":
                 assert found.dtype == decoded.dtype
-            np.testing.assert_array_equal(as_field(dataset["sst"]).array.isnull().values, right)
+            # Stored numbers near to the default fill value may be the same float once they are unpacked.
+            unpacked = np.array(default, values.dtype).astype(decoded.dtype)
+            unpacked = unpacked * attrs.get("scale_factor", 1) + attrs.get("add_offset", 0)
+            told = (values == default) | (decoded != unpacked)
+            np.testing.assert_array_equal(as_field(dataset["sst"]).array.isnull().values[told], right[told])
     finally:
         path.unlink()
 

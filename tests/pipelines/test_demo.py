@@ -11,7 +11,7 @@ from geogan.pipelines.demo import MARK, _new_folder, demo
 
 def test_a_demo(tmp_path):
     out = tmp_path / "demo"
-    rows = {row.method: row.score for row in demo(out, days=10, size=16, minutes=0.01, seed=3, threads=1)}
+    rows = {row.method: row.score for row in demo(out, days=8, size=16, minutes=0.01, seed=3, threads=1)}
     assert {"truth.zarr", "gappy.zarr", "model", "filled.zarr", "table.json", "map.png"} <= {
         file.name for file in out.iterdir()
     }

@@ -40,7 +40,7 @@ def test_parameters_are_recovered():
     for field in fields:
         hidden = clouds((1, 12, 40, 40), 5, 0.5, generator)[0][:, None]
         films.append(film(field, 1 - hidden, hidden, domain, dates))
-    fitted = fit_prior(films)
+    fitted = fit_prior(films, evaluations=20)
     assert hidden_error(fitted, films) <= 1.01 * hidden_error(true, films)
     assert np.log(fitted.length / true.length) == pytest.approx(0, abs=0.6)
     assert np.log(fitted.persistence / true.persistence) == pytest.approx(0, abs=0.7)
