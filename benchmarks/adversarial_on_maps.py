@@ -5,9 +5,9 @@ python benchmarks/adversarial_on_maps.py [--steps 500] [--seeds 1] [--days 160] 
 The sea and its clouds are those of ``geogan demo``. All trainings have the same number of steps and the same first
 guess. Columns: the root mean square error in the gaps; the fair CRPS of eight members there; the ratio of the
 spectrum to that of the truth at wavelengths of 16, 8 and 4 cells, for the product and for a member; the two-sample
-score of product and member: how often a fresh classifier is right that is shown real measurements, and
-reconstructions measured with the clouds of another date (50 % is perfect); the CPU time of a step, with the
-preparation of the training. The first line scores the truth in the same way.
+score of product and member: how often a fresh classifier is right that is shown measurements, or reconstructed cells
+under gaps of the same law (50 % is perfect); the CPU time of a step, with the preparation of the training. The first
+line scores the truth in the same way.
 """
 
 import argparse
@@ -82,16 +82,20 @@ def crops(values: np.ndarray, sea: np.ndarray, dates: np.ndarray, count: int, se
 
 
 def two_sample(maps: Maps, field: np.ndarray) -> str:
-    """Return how often a classifier tells measurements (T, H, W) from a field measured under other clouds."""
+    """Return how often a classifier tells measurements from a field (T, H, W), each shown where the other is not.
+
+    Measurements are shown under other clouds, the field in its gaps outside of those clouds. Both clouds have the same
+    law, so the shapes have, and no cell of the field that was observed is shown.
+    """
     real, seed = maps.real, maps.seed
     # Anomalies of order one, with respect to the mean of each cell.
     mean, scale = np.nanmean(real, 0), np.nanstd(real - np.nanmean(real, 0))
-    measured = np.where(maps.other_gaps, np.nan, field)
+    shown = np.where(maps.other_gaps, real, np.nan), np.where(np.isnan(real) & ~maps.other_gaps, field, np.nan)
     is_test = np.arange(len(real)) // 8 % 2 == 1
     images = [
         crops((values - mean) / scale, maps.domain, np.flatnonzero(part), number, seed=seed + number)
         for part, number in ((~is_test, 1536), (is_test, 768))
-        for values in (real, measured)
+        for values in shown
     ]
     (a, _), (b, _), (c, dates), (d, _) = images
     return str(tell_apart(a, b, c, d, dates=dates, seed=seed, steps=400))
