@@ -1,5 +1,6 @@
 """Measurement of a field that exists in a domain only: a blur has no weight outside of it."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,11 +39,40 @@ def blurred_within(operator: Operator, x: Tensor, domain: Tensor) -> Tensor:
 
 def applied_within(operator: Operator, x: Tensor, theta: Theta, domain: Tensor) -> Observation:
     """Return ``F(x; theta)``, as :func:`blurred_within` blurs; the noise of theta is not divided by the weights."""
+    values, mask = operator.apply(x, theta)
     if not operator.blurs or bool((domain > 0).all()):
-        return operator.apply(x, theta)
-    disturbance, _ = operator.apply(torch.zeros_like(x), theta)
-    values, mask = operator.apply(x * domain, theta)
-    return Observation((values - disturbance) / _weights(operator, domain.to(x)) + disturbance, mask)
+        return Observation(values, mask)
+    # F is affine: what remains of it without the blur of x is the noise.
+    return Observation(values + mask * (blurred_within(operator, x, domain) - operator.blur(x)), mask)
+
+
+def cells_within(operator: Operator, observed: np.ndarray) -> np.ndarray:
+    """Return the cells that a coarse sensor measured: those of its blocks, not the middle cells alone.
+
+    Parameters
+    ----------
+    operator : Operator
+    observed : ndarray of bool, shape (H, W)
+        Cells that hold a measurement.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        ``observed`` for operators that measure in every cell.
+
+    Examples
+    --------
+    >>> from geogan.operators.downsample import Downsample
+    >>> cells_within(Downsample(factor=1, columns=3), np.array([[False, True, False, False]])).tolist()
+    [[True, True, True, False]]
+    """
+    if operator.downsampling == (1, 1):
+        return observed
+    x = torch.zeros((1, 1, 1, *observed.shape), requires_grad=True)
+    (slope,) = torch.autograd.grad(operator.blur(x), x, torch.from_numpy(observed).to(x).expand_as(x))
+    # Rounding of a Fourier transform is no weight.
+    cells: np.ndarray = (slope[0, 0, 0] > _LEAST).numpy() | observed
+    return cells
 
 
 def _weights(operator: Operator, domain: Tensor) -> Tensor:

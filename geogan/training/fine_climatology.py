@@ -23,6 +23,7 @@ LEAST_VARIATION = 0.02
 def deblurred_climatology(
     standardiser: Standardiser,
     domain: np.ndarray,
+    observed: np.ndarray,
     operator: Operator,
     *,
     is_periodic: bool,
@@ -38,7 +39,8 @@ def deblurred_climatology(
     ----------
     standardiser : Standardiser
         Fitted to blurred measurements.
-    domain : ndarray of bool, shape (H, W)
+    domain, observed : ndarray of bool, shape (H, W)
+        Where the field exists, and where it was ever measured; elsewhere the maps tell nothing.
     operator : Operator
         What blurs the measurements; it treats the seam as the grid does.
     is_periodic : bool
@@ -52,10 +54,10 @@ def deblurred_climatology(
         return standardiser
     # Each map, (K * C, 1, H, W), has its mean subtracted and is divided by its standard deviation.
     maps = torch.from_numpy(standardiser.coefficients).double()
-    shape, cells = maps.shape, torch.from_numpy(domain)
+    shape, cells, seen = maps.shape, torch.from_numpy(domain), torch.from_numpy(domain & observed)
     maps = maps.reshape(-1, 1, *shape[-2:])
     level, spread = (
-        part.view(-1, 1, 1, 1) for part in (maps[..., cells].mean((1, 2)), maps[..., cells].std((1, 2), correction=0))
+        part.view(-1, 1, 1, 1) for part in (maps[..., seen].mean((1, 2)), maps[..., seen].std((1, 2), correction=0))
     )
     scale = torch.from_numpy(standardiser.scale).repeat(shape[0]).view(-1, 1, 1, 1)
     varies = (spread > LEAST_VARIATION * scale).flatten()
@@ -63,7 +65,7 @@ def deblurred_climatology(
         return standardiser
     inside = cells.to(torch.float32)
     values = (((maps - level) / spread.clamp_min(1e-30))[varies]).float() * inside
-    film = _with_patches_hidden(values, inside, seed=seed)
+    film = _with_patches_hidden(values, inside, seen.to(torch.float32), seed=seed)
     prior = fit_prior(
         [film], temporal=False, is_periodic=is_periodic, operator=operator, seed=seed, evaluations=evaluations
     )
@@ -80,13 +82,13 @@ def deblurred_climatology(
     )
 
 
-def _with_patches_hidden(values: torch.Tensor, inside: torch.Tensor, *, seed: int) -> Film:
+def _with_patches_hidden(values: torch.Tensor, inside: torch.Tensor, seen: torch.Tensor, *, seed: int) -> Film:
     """Return a film of maps (T, 1, H, W) in which small patches are hidden."""
     random = torch.Generator().manual_seed(seed)
     count, _, height, width = values.shape
     coarse = torch.rand(count, 1, -(-height // PATCH), -(-width // PATCH), generator=random) < SHARE
-    hidden = coarse.repeat_interleave(PATCH, 2).repeat_interleave(PATCH, 3)[..., :height, :width] * inside
-    mask = inside.expand_as(values)
+    hidden = coarse.repeat_interleave(PATCH, 2).repeat_interleave(PATCH, 3)[..., :height, :width] * seen
+    mask = seen.expand_as(values)
     return Film(
         values=values,
         mask=mask,

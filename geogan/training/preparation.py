@@ -214,7 +214,7 @@ def prepare_model(
     for sentence in (f"operator: {describe(operator)}", *remarks(operator, archive.bands)):
         message(sentence)
     if operator.point_spread() is not None and operator.blurs:
-        ground = _deblurred(ground, operator, settings)
+        ground = _deblurred(ground, operator, survey, settings)
         message("blur: the product is the field without it, and every cell of it is an estimate")
     prior, scale, screen = None, 1.0, ground.screen
     if settings.first_guess is not False:
@@ -300,12 +300,13 @@ def _ground(
     return _Ground(archive, scene, archive.withheld or withheld, screen)
 
 
-def _deblurred(ground: _Ground, operator: Operator, settings: Settings) -> _Ground:
+def _deblurred(ground: _Ground, operator: Operator, survey: Survey, settings: Settings) -> _Ground:
     """Return an archive of blurred measurements with the climatology of the field."""
     archive = ground.archive
     standardiser = deblurred_climatology(
         archive.standardiser,
         archive.domain,
+        survey.domain,
         operator.around(archive.is_periodic),
         is_periodic=archive.is_periodic,
         seed=settings.seed,
@@ -460,6 +461,9 @@ def _fitted_films(record: _Record, ground: _Ground, operator: Operator) -> tuple
     else:
         substitute = None if operator.masks else SUBSTITUTE_GAPS
         films, dates = _hidden_films(archive, substitute, share, seed=settings.seed)
+        if not films and operator.downsampling != (1, 1):
+            # The cells between those of a coarse sensor are gaps on all dates, so that no date hides another's.
+            films, dates = _hidden_films(archive, SUBSTITUTE_GAPS, share, seed=settings.seed)
         films, support = _supported(films, screen, independent=archive.independent)
     if ready is not None:
         return films, ready.through(operator) if isinstance(ready, GaussianPrior) else ready, support

@@ -18,6 +18,7 @@ from geogan.compute.processes import Ranks
 from geogan.compute.threads import workers
 from geogan.fields.alignment import aligned
 from geogan.fields.band_transforms import transforms
+from geogan.fields.cell_size import cell_size
 from geogan.fields.directions import directed
 from geogan.fields.domains import known_domain, named_domain
 from geogan.fields.field import Field
@@ -27,6 +28,7 @@ from geogan.gaps import QUICK, Packing, identifiability
 from geogan.model import Model, load_model, prepare_archive, save_model
 from geogan.operators.errors import InputError
 from geogan.operators.parse import describe, parse
+from geogan.operators.within import cells_within
 from geogan.operators.wording import counted
 from geogan.settings import Settings, flattened
 from geogan.training.blocks import BLOCK_SIDE
@@ -260,7 +262,9 @@ def _prepared(inputs: Inputs, settings: Settings, message: Callable[[str], None]
         message(sentence)
     if asked is None:
         assert not isinstance(inputs.domain, np.ndarray | xr.DataArray)
-        asked = known_domain(field, inputs.domain, survey.domain, is_scene=len(survey.seen_share) == 1)
+        operator = parse(settings.operator).on_grid(cell_size(field))
+        measured = cells_within(operator, survey.domain)
+        asked = known_domain(field, inputs.domain, measured, is_scene=len(survey.seen_share) == 1)
     begun = prepare_model(
         inside.field.with_domain(asked.cells),
         survey,

@@ -17,6 +17,7 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.operator import Observation, Operator, Theta
+from geogan.operators.within import applied_within, blurred_within
 from geogan.prior import Film, GaussianPrior
 from geogan.settings import Objective, TrainConfig
 from geogan.training import objective
@@ -223,7 +224,7 @@ def test_one_theta_measures_x_hat_and_its_reconstruction_and_d_sees_nothing_else
         # The draw of theta, its noise included, and nothing else.
         built(name).sample(tuple(x_hat.shape), generator=random)
         assert torch.equal(random.get_state(), state.random.get_state())
-        y_hat, mask_hat = inside(built(name).apply(x_hat, theta), windows.domain)
+        y_hat, mask_hat = inside(applied_within(built(name), x_hat, theta, windows.domain), windows.domain)
         assert torch.equal(given[0], y_hat) and torch.equal(given[1], mask_hat)
         ((both, masks), _), (again, _) = judged
         assert torch.equal(both, torch.cat([windows.values, y_hat]))
@@ -290,21 +291,21 @@ def test_the_gradient_of_one_weight_is_that_of_its_term(name, term):
         return  # neither a gap nor noise: nothing can be withheld
     if term == "withheld" and operator.masks:
         weight = (mask - kept) * objective.confidence(kept)
-        loss = (weight * (operator.blur(g(y * kept, kept)) - y) ** 2).sum() / weight.sum()
+        loss = (weight * (blurred_within(operator, g(y * kept, kept), domain) - y) ** 2).sum() / weight.sum()
     elif term == "withheld":
         assert noise is not None
         asked = y - noise / RECORRUPTION
-        difference = operator.blur(g(y + RECORRUPTION * noise, mask)) - asked
+        difference = blurred_within(operator, g(y + RECORRUPTION * noise, mask), domain) - asked
         loss = (mask * (difference / operator.noise) ** 2).sum() / mask.sum()
     elif term == "paired":
         loss = (domain * (g(y, mask) - clean) ** 2).sum() / (domain.sum() * FRAMES * BANDS)
     else:
         theta = operator.sample(tuple(y.shape), generator=random)
-        y_hat, mask_hat = inside(operator.apply(g(y, mask), theta), domain)
+        y_hat, mask_hat = inside(applied_within(operator, g(y, mask), theta, domain), domain)
         if term == "prior":
             loss = -logsigmoid(state.discriminator(y_hat, mask_hat)).mean()
         else:
-            again = operator.apply(g(y_hat, mask_hat), theta).values
+            again = applied_within(operator, g(y_hat, mask_hat), theta, domain).values
             loss = (mask_hat * (y_hat - again) ** 2).sum() / mask_hat.sum()
     (0.7 * loss).backward()
     pairs = [(a.grad, b.grad) for a, b in zip(state.generator.parameters(), generator.parameters(), strict=True)]

@@ -78,3 +78,16 @@ def test_a_model_file_holds_the_blur_and_the_climatology_of_the_field(reconstruc
 def test_blurred_observations_cannot_be_kept(reconstructor, measured):
     with pytest.raises(InputError, match="keep_observed keeps values of the field, but the observations are blurred"):
         reconstructor.fill(measured, keep_observed=True)
+
+
+def test_a_coarse_sensor_gives_the_fine_field(field):
+    coarse = corrupt(field, "downsample:factor=2")
+    reconstructor = Reconstructor(
+        "downsample:factor=2", network=None, first_guess=TRUE, training={"prior_evaluations": 8}
+    )
+    product = reconstructor.fit(coarse).fill(coarse)
+    error = (product.t - field).values
+    assert np.isfinite(error[field.notnull().values]).mean() > 0.95
+    # The value of a block in each of its cells.
+    blocks = np.kron(coarse.values[:, 1::2, 1::2], np.ones((2, 2)))
+    assert np.nanmean(error**2) < 0.7 * np.nanmean((blocks - field.values) ** 2)

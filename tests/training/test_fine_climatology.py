@@ -21,7 +21,13 @@ def test_the_climatology_of_the_field_is_found():
     blurred = blurred_within(OPERATOR, true[None, None], cells[None, None, None])[0, 0]
     noisy = torch.where(cells, blurred + 0.02 * torch.randn(blurred.shape, generator=random), 10.0)
     found = deblurred_climatology(
-        Standardiser(noisy[None].numpy(), np.ones(1)), domain, OPERATOR, is_periodic=False, seed=0, evaluations=8
+        Standardiser(noisy[None].numpy(), np.ones(1)),
+        domain,
+        domain,
+        OPERATOR,
+        is_periodic=False,
+        seed=0,
+        evaluations=8,
     )
     error = (found.fine[0] - true.numpy())[0, domain].std()
     assert error < 0.5 * (noisy - true).numpy()[0, domain].std()
@@ -35,4 +41,7 @@ def test_the_climatology_of_the_field_is_found():
 
 def test_a_constant_climatology_stays():
     flat = Standardiser(np.full((1, 1, 8, 9), 4.0, np.float32), np.ones(1))
-    assert deblurred_climatology(flat, np.ones((8, 9), bool), OPERATOR, is_periodic=False, seed=0) is flat
+    assert (
+        deblurred_climatology(flat, np.ones((8, 9), bool), np.ones((8, 9), bool), OPERATOR, is_periodic=False, seed=0)
+        is flat
+    )
