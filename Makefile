@@ -38,7 +38,7 @@ test-slow: setup  ## tests that train for minutes, on images beside the reposito
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow tests
 
 docs: .venv/docs-ready  ## the documentation in site/; a warning is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 	@echo open site/index.html
 
 .venv/docs-ready: .venv/ready
