@@ -12,8 +12,17 @@ from scipy.optimize import brentq, least_squares
 from scipy.special import betaincinv, ndtr, ndtri, owens_t
 from torch import Tensor
 
+from geogan.operators.cloud_motion import motion_of, overlapping
 from geogan.operators.errors import InputError
-from geogan.operators.fractal import amplitudes, correlation, fields, half_distance, stretched_distance, white
+from geogan.operators.fractal import (
+    amplitudes,
+    correlation,
+    fields,
+    half_distance,
+    shift_phases,
+    stretched_distance,
+    white,
+)
 from geogan.operators.operator import CellSize, Observation, Operator, Theta, dated_generator, masked, rounded
 from geogan.operators.parameters import check_parameters
 
@@ -61,6 +70,9 @@ class CloudMask(Operator):
     aspect : float, optional
         Ratio of the length of clouds along a row to that along a column, in [0.05, 20]; ``scale`` is the geometric mean
         of both. Default without fitting: 1.
+    drift_y, drift_x : float, optional
+        Rows and columns by which clouds move from one frame to the next; they count only with persistence. Default
+        without fitting: 0.
 
     Raises
     ------
@@ -83,6 +95,8 @@ class CloudMask(Operator):
     persistence: float | None = None
     slope: float | None = None
     aspect: float | None = None
+    drift_y: float | None = None
+    drift_x: float | None = None
 
     lengths: ClassVar[Mapping[str, str]] = {"scale": "mean"}
     # Whether frames go once round the globe: a property of the grid, not a parameter; see `around`.
@@ -124,6 +138,12 @@ class CloudMask(Operator):
                 f"aspect of cloud_mask must lie between 0.05 and 20, got {self.aspect}; give the length of clouds "
                 "along rows over that along columns, such as 2"
             )
+        for name in ("drift_y", "drift_x"):
+            if not -1e4 <= (getattr(self, name) or 0.0) <= 1e4:
+                raise InputError(
+                    f"{name} of cloud_mask must be a finite number of cells a frame, got {getattr(self, name)}; give "
+                    "the motion of the clouds, or 0"
+                )
 
     @property
     def with_defaults(self) -> Self:
@@ -132,7 +152,7 @@ class CloudMask(Operator):
         Examples
         --------
         >>> CloudMask(scale=20).with_defaults
-        CloudMask(coverage=0.5, spread=0.2, scale=20, persistence=0.0, slope=3.0, aspect=1.0)
+        CloudMask(coverage=0.5, spread=0.2, scale=20, persistence=0.0, slope=3.0, aspect=1.0, ...)
         """
         coverage = 0.5 if self.coverage is None else self.coverage
         return replace(
@@ -156,8 +176,9 @@ class CloudMask(Operator):
         the share of pairs of cells of which one is hidden (at distances from one cell to half a frame, along rows and
         columns), and the standard deviation of the hidden shares of frames of this size and shape. Frames need not be
         large compared with clouds.
-        The persistence is fitted to the covariance of consecutive frames; it is 0 unless that covariance is
-        significant.
+        The persistence is fitted to the covariance of consecutive frames, at the displacement at which it is largest,
+        which is the drift. Persistence is 0 unless the covariance is significant; the drift is 0 unless the covariance
+        there is significantly larger than that without a displacement.
 
         Parameters
         ----------
@@ -178,7 +199,7 @@ class CloudMask(Operator):
         InputError
             If the domain has no gap that all channels share, or no observation.
         """
-        if None not in astuple(self):
+        if None not in astuple(self)[:6]:
             return self
         observed, domain = np.asarray(observed, dtype=bool), np.asarray(domain, dtype=bool)
         if observed.ndim == 4:
@@ -210,7 +231,16 @@ class CloudMask(Operator):
         )
         if self.persistence is not None:
             return fitted
-        return replace(fitted, persistence=round(_persistence(dates, hidden[:, domain], mean, shape.spread), 4))
+        first = np.flatnonzero(np.diff(dates) == 1)
+        before, after = hidden[first], hidden[first + 1]
+        motion = (0, 0)
+        if self.drift_y is None and self.drift_x is None:
+            motion = motion_of(before, after, domain, is_periodic=self.is_periodic)
+        pairs = overlapping(before, after, domain, motion, is_periodic=self.is_periodic)
+        persistence = round(_persistence(*pairs, mean, shape.spread), 4)
+        if persistence and any(motion):
+            fitted = replace(fitted, drift_y=motion[0], drift_x=motion[1])
+        return replace(fitted, persistence=persistence)
 
     def _shape(self, hidden: np.ndarray, domain: np.ndarray, mean: float) -> "_Shape":
         """Estimate the shape of clouds.
@@ -264,9 +294,33 @@ class CloudMask(Operator):
         field = torch.cat([field.real, field.imag])[:count].reshape(batch, frames, height, width)
         sky = torch.randn((batch, frames), generator=generator, device=generator.device)
         memory = clouds._memory
+        if memory > 0 and any(clouds._drift):
+            return clouds._drifting(shape, generator=generator)
         if memory > 0:
             field, sky = _autoregressive(field, memory), _autoregressive(sky, memory)
         return (field >= clouds._level(sky)[..., None, None])[:, :, None]
+
+    def _drifting(self, shape: tuple[int, int, int, int, int], *, generator: torch.Generator) -> Tensor:
+        """Draw skies with persistence that move on from frame to frame."""
+        batch, frames, _, height, width = shape
+        memory, spectrum = self._memory, self._spectrum((height, width))
+        # Real and imaginary part are two films, which move alike.
+        pairs = (batch + 1) // 2
+        noise = white(pairs * frames, spectrum, generator=generator).view(pairs, frames, *spectrum.shape)
+        step = memory * shift_phases(spectrum, self._drift).to(noise.device)
+        waves = [noise[:, 0]]
+        for fresh in noise.unbind(1)[1:]:
+            waves.append(step * waves[-1] + math.sqrt(1 - memory**2) * fresh)
+        field = fields(torch.stack(waves, 1).flatten(0, 1), spectrum, size=(height, width))
+        field = torch.view_as_real(field).view(pairs, frames, height, width, 2)
+        field = field.movedim(-1, 0).reshape(2 * pairs, frames, height, width)[:batch]
+        sky = torch.randn((batch, frames), generator=generator, device=generator.device)
+        return (field >= self._level(_autoregressive(sky, memory))[..., None, None])[:, :, None]
+
+    @property
+    def _drift(self) -> tuple[float, float]:
+        """Rows and columns by which clouds move in a frame."""
+        return self.drift_y or 0.0, self.drift_x or 0.0
 
     def apply(self, x: Tensor, theta: Theta) -> Observation:
         """Return ``x`` with the cells under clouds set to 0; shapes (B, T, C, H, W)."""
@@ -289,7 +343,11 @@ class CloudMask(Operator):
         for frame, weight in weights.items():
             generator = dated_generator(seed, frame)
             sky = sky + weight * torch.randn((1, 1), generator=generator)
-            noise = noise + weight * white(1, spectrum, generator=generator)
+            waves = white(1, spectrum, generator=generator)
+            if any(clouds._drift):
+                down, right = ((step - frame) * side for side in clouds._drift)
+                waves = waves * shift_phases(spectrum, (down, right))
+            noise = noise + weight * waves
         field = fields(noise, spectrum, size=size).real
         return (field >= clouds._level(sky)[..., None])[:, None, None]
 
@@ -401,7 +459,7 @@ class RoundCloudMask(CloudMask):
     Examples
     --------
     >>> CloudMask(scale=5).around(True).around(False)
-    CloudMask(coverage=None, spread=None, scale=5, persistence=None, slope=None, aspect=None)
+    CloudMask(coverage=None, spread=None, scale=5, persistence=None, ...)
     """
 
     is_periodic: ClassVar[bool] = True
@@ -551,14 +609,12 @@ def _differing(rho: np.ndarray, coverage: float, spread: float) -> np.ndarray:
     return 4 * owens_t(levels[:, None], tangent[None, :]).mean(axis=0)
 
 
-def _persistence(dates: np.ndarray, hidden: np.ndarray, coverage: float, spread: float) -> float:
-    """Estimate the persistence, in frames, from the covariance of consecutive frames (n, cells of the domain)."""
-    first = np.flatnonzero(np.diff(dates) == 1)
-    if len(first) < 3:
+def _persistence(before: np.ndarray, after: np.ndarray, coverage: float, spread: float) -> float:
+    """Estimate the persistence, in frames, from consecutive frames (n, cells) in which clouds stay in place."""
+    if len(before) < 3:
         return 0.0
-    before, after = hidden[first], hidden[first + 1]
     covariance = (before & after).mean(axis=1) - coverage * (before.mean(axis=1) + after.mean(axis=1)) + coverage**2
-    if covariance.mean() < 2 * covariance.std(ddof=1) / math.sqrt(len(first)):
+    if covariance.mean() < 2 * covariance.std(ddof=1) / math.sqrt(len(before)):
         return 0.0
     # Neither a correlation below 0.05 between consecutive frames nor one above 0.99 is visible in a film.
     mean, low, high = covariance.mean(), 0.05, 0.99

@@ -170,3 +170,29 @@ def white(count: int, spectrum: Tensor, *, generator: torch.Generator) -> Tensor
     """
     noise = torch.randn((count, *spectrum.shape, 2), generator=generator, device=generator.device)
     return torch.view_as_complex(noise)
+
+
+def shift_phases(spectrum: Tensor, shift: tuple[float, float]) -> Tensor:
+    """Return factors of white noise that move its field down and to the right.
+
+    Parameters
+    ----------
+    spectrum : Tensor, shape (box height, box width)
+    shift : (float, float)
+        Rows and columns, also fractions.
+
+    Returns
+    -------
+    Tensor of complex64, shape (box height, box width)
+
+    Examples
+    --------
+    >>> spectrum = amplitudes((20, 30), length=4.0, slope=3.0)
+    >>> noise = white(1, spectrum, generator=torch.Generator())
+    >>> field = fields(noise, spectrum, size=(20, 30))
+    >>> moved = fields(noise * shift_phases(spectrum, (2, 3)), spectrum, size=(20, 30))
+    >>> torch.allclose(moved[:, 2:, 3:], field[:, :-2, :-3], atol=1e-4)
+    True
+    """
+    rows, columns = (torch.fft.fftfreq(side, dtype=torch.float64) * by for side, by in zip(spectrum.shape, shift))
+    return torch.exp(-2j * math.pi * (rows[:, None] + columns)).to(torch.complex64)

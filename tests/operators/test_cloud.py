@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from geogan.operators.cloud import CloudMask
+from geogan.operators.cloud_motion import motion_of
 from geogan.operators.errors import InputError
 from geogan.operators.fractal import amplitudes, correlation, fields, half_distance, white
 
@@ -251,3 +252,25 @@ def test_what_is_fitted_round_the_globe_is_what_was_drawn():
     assert (turned.scale, turned.coverage, turned.spread) == pytest.approx(
         (fitted.scale, fitted.coverage, fitted.spread), rel=0.05
     )
+
+
+@pytest.mark.parametrize("is_dated", [False, True])
+def test_clouds_drift_and_the_drift_is_found(is_dated):
+    """Sky by sky, the next mask is the one before, moved; with dates the result does not depend on the other dates."""
+    clouds = CloudMask(coverage=0.5, spread=0.0, scale=4, persistence=8.0, slope=3.5, aspect=1.0, drift_y=-1, drift_x=3)
+    shape = (24, 40)
+    if is_dated:
+        seen = torch.cat([clouds.at(shape, float(step), seed=1)[0] for step in range(40)]).numpy()[:, 0]
+    else:
+        seen = clouds.sample((1, 40, 1, *shape), generator=torch.Generator().manual_seed(3)).numpy()[0, :, 0]
+    domain = np.ones(shape, bool)
+    assert motion_of(~seen[:-1], ~seen[1:], domain) == (-1, 3)
+    fitted = CloudMask(coverage=0.5, spread=0.0, scale=4, slope=3.5, aspect=1.0).fitted(seen, domain)
+    assert (fitted.drift_y, fitted.drift_x) == (-1, 3)
+    assert fitted.persistence == pytest.approx(8.0, rel=0.5)
+
+
+def test_clouds_that_stay_have_no_drift():
+    clouds = CloudMask(coverage=0.5, spread=0.2, scale=4, persistence=3.0, slope=3.0, aspect=1.0)
+    seen = clouds.sample((1, 30, 1, 20, 30), generator=torch.Generator().manual_seed(1)).numpy()[0, :, 0]
+    assert replace(clouds, persistence=None).fitted(seen, np.ones((20, 30), bool)).drift_x is None
