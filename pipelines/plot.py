@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
@@ -21,8 +21,11 @@ from geogan.files.user_path import Data, user_path
 from geogan.io import Reading, find_domain, open_source, variable_names
 from geogan.operators.errors import InputError
 from geogan.plotting import (
+    MapStyle,
     figure_path,
     plot_field,
+    plot_hovmoller,
+    plot_members,
     plot_reconstruction,
     plot_training,
 )
@@ -53,6 +56,14 @@ class PlotOptions:
         How the data are read, as in `geogan.io.open_field`.
     dims : str, mapping or None
         As in `geogan.io.open_field`.
+    panels : tuple of str or None
+        Maps of a product, as in `geogan.plot_reconstruction`.
+    members : int or None
+        Number of members to draw, beside the estimate and the spread of all members.
+    hovmoller : str or None
+        Side of the grid (longitude, latitude, x, y) against which all dates are drawn.
+    style : MapStyle
+        Projection, colours and resolution.
     """
 
     variable: str | None = None
@@ -64,6 +75,10 @@ class PlotOptions:
     group: str | None = None
     dims: str | Mapping[str, str] | None = None
     where: str | None = None
+    panels: tuple[str, ...] | None = None
+    members: int | None = None
+    hovmoller: str | None = None
+    style: MapStyle = MapStyle()
 
 
 def plot(
@@ -77,7 +92,8 @@ def plot(
     """Draw ``data`` as a figure.
 
     A filled product is drawn as observed field, filled field, and predicted error or source; with ``truth``, the
-    third map is filled minus truth. A field alone is one map. A run is drawn as training curves.
+    third map is filled minus truth. A field alone is one map. A run is drawn as training curves. ``members`` and
+    ``hovmoller`` draw members with their spread, and all dates against one side of the grid.
 
     Parameters
     ----------
@@ -123,11 +139,13 @@ def plot(
 
 
 def _plot_run(run: Path, out: Path, options: PlotOptions) -> None:
-    """Draw the training curves of a run, which no option can change."""
+    """Draw the training curves of a run, for which no option but the resolution counts."""
     for option in fields(options):
-        if getattr(options, option.name) is not None:
+        if option.name != "style" and getattr(options, option.name) is not None:
             raise InputError(f"{run} is a run, whose curves have no {option.name}; leave {option.name} out")
-    plot_training(read_metrics(run), out, units=error_units(run))
+    if options.style != MapStyle(dpi=options.style.dpi):
+        raise InputError(f"{run} is a run, whose curves have no map; leave projection, limits and colours out")
+    plot_training(read_metrics(run), out, units=error_units(run), dpi=options.style.dpi)
 
 
 def _plot_data(data: Sequence[str | Path], out: Path, options: PlotOptions) -> tuple[str, ...]:
@@ -135,29 +153,53 @@ def _plot_data(data: Sequence[str | Path], out: Path, options: PlotOptions) -> t
     given = Reading.of(options.group, options.dims, options.where)
     opened = open_source(data, variable=options.variable, reading=given)
     field, reading, name = opened.field, opened.reading, opened.field.array.name
-    if is_joined(field.array):
-        choices = " or ".join(f"--variable {variable.name}" for variable in split_variables(field.array))
-        raise InputError(f"a figure shows one variable, got {options.variable!r}; give {choices}")
-    source = _part_of_product(data, f"{name}_source", reading)
-    std = _part_of_product(data, f"{name}_std", reading)
-    truth = _same_variable(options.truth, str(name), reading)
+    check_single(field.array, options.variable)
+    if options.members is not None and options.hovmoller is not None:
+        raise InputError("--members and --hovmoller are two figures; give one of them")
+    source = part_of_product(data, f"{name}_source", reading)
     observed = _same_variable(options.observed, str(name), reading)
-    label = " ".join(map(str, data))
-    parts = [(label, field), (label, source), (label, std), (options.truth, truth), (options.observed, observed)]
-    for path, part in parts:
-        if part is not None:
-            # Reading here lets the error name the damaged file.
-            with explain_read_errors(str(path), str(part.array.name)):
-                select_date(part, options.date).array.load()
-    if source is None and truth is None and observed is None:
-        domain = _domain(data, options.domain, field, reading)
-        plot_field(select_band(select_date(field, options.date), options.band).array, domain=domain, path=out)
-        return opened.notes
-    measured = field.array if observed is None else observed.array
+    measured = None if observed is None else observed.array
     if observed is None and source is not None:
         measured = observed_part(field.array, source.array)
+    if options.hovmoller is not None:
+        _refuse(options, "a Hovmöller diagram", ("date", "band", "truth", "panels", "domain"))
+        with explain_read_errors(" ".join(map(str, data)), str(name)):
+            plot_hovmoller(field.array, options.hovmoller, observed=measured, path=out, style=options.style)
+    elif options.members is not None:
+        _refuse(options, "a figure of members", ("band", "truth", "panels", "domain"))
+        _plot_members(data, field, source, measured, reading, out, options)
+    else:
+        _plot_maps(data, field, source, observed, measured, reading, out, options)
+    return opened.notes
+
+
+def _plot_maps(
+    data: Sequence[str | Path],
+    field: Field,
+    source: Field | None,
+    observed: Field | None,
+    measured: xr.DataArray | None,
+    reading: Reading,
+    out: Path,
+    options: PlotOptions,
+) -> None:
+    """Draw the maps of one date of a product, or of a field."""
+    name, label = field.array.name, " ".join(map(str, data))
+    std = part_of_product(data, f"{name}_std", reading)
+    truth = _same_variable(options.truth, str(name), reading)
+    parts = [(label, field), (label, source), (label, std), (options.truth, truth), (options.observed, observed)]
+    _load_date(parts, options.date)
+    if measured is None and truth is None:
+        if options.panels is not None:
+            raise InputError(
+                f"{label} is no product, so it has no panels; leave --panels out, or give --observed or --truth"
+            )
+        domain = _domain(data, options.domain, field, reading)
+        one = select_band(select_date(field, options.date), options.band).array
+        plot_field(one, domain=domain, path=out, style=options.style)
+        return
     plot_reconstruction(
-        measured,
+        field.array if measured is None else measured,
         field.array,
         truth=None if truth is None else truth.array,
         source=None if source is None else source.array,
@@ -165,15 +207,72 @@ def _plot_data(data: Sequence[str | Path], out: Path, options: PlotOptions) -> t
         date=options.date,
         band=options.band,
         path=out,
+        panels=options.panels,
+        style=options.style,
     )
-    return opened.notes
 
 
-def _part_of_product(data: Data, name: str, reading: Reading) -> Field | None:
+def _plot_members(
+    data: Sequence[str | Path],
+    field: Field,
+    source: Field | None,
+    measured: xr.DataArray | None,
+    reading: Reading,
+    out: Path,
+    options: PlotOptions,
+) -> None:
+    """Draw the members of one date of a product."""
+    name, label = f"{field.array.name}_member", " ".join(map(str, data))
+    if name not in variable_names(data, reading=reading) or field.axes.band is not None or options.members is None:
+        raise InputError(f"{label} has no {name}, which geogan fill writes with --members 2 or more; fill once more")
+    # A field has no dimension of members, which are read like its bands.
+    reading = replace(reading.unconditional(), dims=(*reading.dims, ("band", "member")))
+    members = open_source(data, variable=name, reading=reading).field
+    _load_date([(label, field), (label, source), (label, members)], options.date)
+    plot_members(
+        members.array.rename({str(members.axes.band): "member"}),
+        field.array,
+        observed=measured,
+        source=None if source is None else source.array,
+        count=options.members,
+        date=options.date,
+        path=out,
+        style=options.style,
+    )
+
+
+def _refuse(options: PlotOptions, what: str, names: Sequence[str]) -> None:
+    """Refuse options that a figure has no use for."""
+    for name in names:
+        if getattr(options, name) is not None:
+            raise InputError(f"{what} has no {name}; leave {name} out")
+
+
+def _load_date(parts: Sequence[tuple[Any, Field | None]], date: str | None) -> None:
+    """Read the map of a date of each part, so that an error names the damaged file."""
+    for path, part in parts:
+        if part is not None:
+            with explain_read_errors(str(path), str(part.array.name)):
+                select_date(part, date).array.load()
+
+
+def check_single(array: xr.DataArray, variable: str | None) -> None:
+    """Refuse joined variables: a figure shows one.
+
+    Raises
+    ------
+    InputError
+    """
+    if is_joined(array):
+        choices = " or ".join(f"--variable {each.name}" for each in split_variables(array))
+        raise InputError(f"a figure shows one variable, got {variable!r}; give {choices}")
+
+
+def part_of_product(data: Data, name: str, reading: Reading, *, time: str | None = None) -> Field | None:
     """Open a variable of a filled product; None if the data have no such variable."""
     if name not in variable_names(data, reading=reading):
         return None
-    return open_source(data, variable=name, reading=reading.unconditional()).field
+    return open_source(data, variable=name, time=time, reading=reading.unconditional()).field
 
 
 def _same_variable(path: str | Path | None, name: str, reading: Reading) -> Field | None:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from geogan.cli.animate import animate
 from geogan.cli.console import echo, show_defect
 from geogan.cli.corrupt import corrupt
 from geogan.cli.demo import demo
@@ -54,7 +55,7 @@ def geogan(
     """Fill the gaps of geophysical fields by learning from the gappy observations alone."""
 
 
-for verb in (train, fill, update, evaluate, corrupt, plot, info, identifiability, table1, demo):
+for verb in (train, fill, update, evaluate, corrupt, plot, animate, info, identifiability, table1, demo):
     app.command()(verb)
 app.add_typer(operators, name="operators")
 

@@ -232,3 +232,65 @@ WorkerCount = Annotated[
     typer.Option(metavar="N", help="Number of local processes that fill.", show_default="threads of this process"),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.", show_default=False)]
+# Options of figures.
+Projection = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Projection of the map: plate-carree, mercator, lambert, polar, equal-earth, grid (that of the data) or "
+        "none (plain axes).",
+        show_default="one that suits the place",
+    ),
+]
+Limits = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW,HIGH",
+        help="Values at the ends of the colours, in the unit of the data.",
+        show_default="percentiles 2 and 98",
+    ),
+]
+Colormap = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Colour map of Matplotlib or cmocean, such as viridis.",
+        show_default="one that suits the quantity",
+    ),
+]
+Log = Annotated[
+    bool | None,
+    typer.Option(
+        "--log/--no-log",
+        help="Logarithmic colours.",
+        show_default="for concentrations and amounts that span decades",
+    ),
+]
+Dpi = Annotated[int, typer.Option(metavar="N", help="Dots per inch of the file, 10 to 2400; 300 suits print.")]
+
+
+def map_style(projection: str | None, limits: str | None, colormap: str | None, log: bool | None, dpi: int) -> Any:
+    """Return the `geogan.MapStyle` of the options of figures.
+
+    Raises
+    ------
+    InputError
+        If an option is not understood.
+    """
+    from geogan.plotting import MapStyle
+
+    ends = None
+    if limits is not None:
+        try:
+            low, high = (float(part) for part in limits.split(","))
+        except ValueError:
+            raise InputError(
+                f"--limits must be two numbers with a comma between them, got {limits!r}; write 12,24"
+            ) from None
+        ends = low, high
+    return MapStyle(projection, ends, colormap, log, dpi)
+
+
+def names_in(text: str | None) -> tuple[str, ...] | None:
+    """Return the names in a text with commas between them; None if it was not given."""
+    return None if text is None else tuple(part.strip() for part in text.split(","))

@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from geogan.cli.console import echo, make_console
-from geogan.cli.options import DataArgument, DataOption, Given, Overwrite, given_data, takes
+from geogan.cli.options import (
+    Colormap,
+    DataArgument,
+    DataOption,
+    Dpi,
+    Given,
+    Limits,
+    Log,
+    Overwrite,
+    Projection,
+    given_data,
+    map_style,
+    names_in,
+    takes,
+)
 from geogan.settings import DataConfig
 
 
@@ -48,6 +62,33 @@ def plot(
             show_default="the cells that the product marks as observed",
         ),
     ] = None,
+    panels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Maps of a product, with commas between: observed, filled, truth, difference, error, source.",
+            show_default="observed, filled, and difference, error or source",
+        ),
+    ] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Draw N members of a product, the estimate and their spread.", show_default=False
+        ),
+    ] = None,
+    hovmoller: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIDE",
+            help="Draw all dates against longitude or latitude (x or y), as means over the other.",
+            show_default=False,
+        ),
+    ] = None,
+    projection: Projection = None,
+    limits: Limits = None,
+    colormap: Colormap = None,
+    log: Log = None,
+    dpi: Dpi = 150,
     given: Given,
     overwrite: Overwrite = False,
 ) -> None:
@@ -56,5 +97,15 @@ def plot(
     from geogan.pipelines.plot import plot as run
 
     paths = given_data(data, data_option)
-    options = PlotOptions(date=date, band=band, truth=truth, observed=observed, **given)
+    options = PlotOptions(
+        date=date,
+        band=band,
+        truth=truth,
+        observed=observed,
+        panels=names_in(panels),
+        members=members,
+        hovmoller=hovmoller,
+        style=map_style(projection, limits, colormap, log, dpi),
+        **given,
+    )
     echo(run(paths, out, options, overwrite=overwrite, console=make_console()))

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SUFFIXES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
+_FILMS = (".gif", ".mp4")
 
 
-def figure_path(path: str | Path, *, overwrite: bool = True) -> Path:
+def figure_path(path: str | Path, *, overwrite: bool = True, is_animation: bool = False) -> Path:
     """Check that a figure can be written to a path; create nothing.
 
     Parameters
@@ -21,6 +22,8 @@ def figure_path(path: str | Path, *, overwrite: bool = True) -> Path:
     path : str or Path
     overwrite : bool
         Whether an existing file may be replaced.
+    is_animation : bool
+        Whether the file is an animation, GIF or MP4.
 
     Returns
     -------
@@ -30,7 +33,7 @@ def figure_path(path: str | Path, *, overwrite: bool = True) -> Path:
     ------
     InputError
         If the suffix is not one of a figure, the folder does not exist, the path is a folder, or the file exists
-        and ``overwrite`` is False.
+        and ``overwrite`` is False; or if ffmpeg is missing for an MP4.
 
     Examples
     --------
@@ -40,14 +43,22 @@ def figure_path(path: str | Path, *, overwrite: bool = True) -> Path:
     geogan.operators.errors.InputError: path must end in .png, .pdf or .svg, got 'map.txt'; add one of them
     """
     target = user_path(path)
-    if target.suffix.lower() not in _SUFFIXES:
-        raise InputError(f"path must end in .png, .pdf or .svg, got {str(path)!r}; add one of them")
+    suffixes, expected = (_FILMS, ".gif or .mp4") if is_animation else (_SUFFIXES, ".png, .pdf or .svg")
+    if target.suffix.lower() not in suffixes:
+        raise InputError(f"path must end in {expected}, got {str(path)!r}; add one of them")
     if not target.parent.is_dir():
         raise InputError(f"the folder of {str(path)!r} does not exist; make it first")
     if target.is_dir():
         raise InputError(f"{str(path)!r} is a folder, where a figure should go; give another name")
     if target.exists() and not overwrite:
         raise InputError(f"{str(path)!r} exists; give another name, or overwrite it with --overwrite")
+    if target.suffix.lower() == ".mp4":
+        from matplotlib.animation import FFMpegWriter
+
+        if not FFMpegWriter.isAvailable():
+            raise InputError(
+                f"{target.name} needs the program ffmpeg, which is not installed; install it, or give a .gif"
+            )
     return target
 
 

@@ -217,8 +217,8 @@ def draw_colour_bar(
 
     Parameters
     ----------
-    ax : Axes
-        Axes of the bar; with ``is_caller`` the map beside or below which Matplotlib places it.
+    ax : Axes or list of Axes
+        Axes of the bar; with ``is_caller`` the map, or maps, beside or below which Matplotlib places it.
     mesh : QuadMesh
     scale : ColourScale
     label : str
@@ -234,7 +234,8 @@ def draw_colour_bar(
     place = {"ax": ax, "location": "right" if is_column else "bottom", "shrink": 0.85} if is_caller else {"cax": ax}
     if not is_caller:
         place["orientation"] = "vertical" if is_column else "horizontal"
-    bar = ax.figure.colorbar(mesh, label=label, extend=colour_extend(list(values), scale.limits), **place)
+    figure = (ax[0] if isinstance(ax, list) else ax).figure
+    bar = figure.colorbar(mesh, label=label, extend=colour_extend(list(values), scale.limits), **place)
     if scale.is_log:
         decades = np.log10(scale.limits[1] / scale.limits[0])
         bar.ax.minorticks_off()
@@ -243,7 +244,7 @@ def draw_colour_bar(
         bar.minorformatter = NullFormatter()
         bar.update_ticks()
     elif not is_column and not is_caller:
-        length = ax.get_position(original=True).width * ax.figure.get_figwidth()
+        length = ax.get_position(original=True).width * figure.get_figwidth()
         bar.ax.locator_params(nbins=int(np.clip(length / 0.55, 4, 9)))
     bar.ax.tick_params(labelsize="small")
 

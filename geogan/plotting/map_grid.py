@@ -166,6 +166,14 @@ def cell_places(grid: MapGrid, stride: int = 1) -> tuple[np.ndarray, np.ndarray]
     return lonlat_of(grid.crs, x, y)
 
 
+def axis_edges(field: xr.DataArray, dim: str) -> tuple[np.ndarray, str]:
+    """Return the edges of cells along a dimension, with continuous longitudes, and its label."""
+    values, label, units = _positions(field, dim)
+    if np.ptp(values) <= 360 and "degree" in units.lower():
+        values = np.unwrap(values, period=360)
+    return _edges(values), label
+
+
 def _positions(field: xr.DataArray, dim: str) -> tuple[np.ndarray, str, str]:
     """Return positions, label and unit along a dimension: a monotonic coordinate, else the index."""
     along = [c for c in field.coords.values() if c.dims == (dim,) and np.issubdtype(c.dtype, np.number)]

@@ -132,27 +132,37 @@ def draw_mesh(ax: Any, view: MapView, values: np.ndarray, scale: ColourScale, *,
     """Draw values as coloured cells, thinned if there are more cells than a figure can show."""
     from matplotlib.axes import Axes
 
-    cells, x, y = view.cells(values), view.x, view.y
-    if cells.ndim == 3:
-        cells = _rgba(cells, scale.limits)
-    else:
-        cells = np.ma.masked_invalid(scale.drawable(cells))
-    if x.ndim == 2:
-        is_lost = _lost(view)
-        cells = np.where(is_lost[..., None], 0.0, cells) if cells.ndim == 3 else np.ma.masked_where(is_lost, cells)
-        x, y = np.nan_to_num(x), np.nan_to_num(y)
+    x, y = (view.x, view.y) if view.x.ndim == 1 else (np.nan_to_num(view.x), np.nan_to_num(view.y))
     # The corners are in the units of the axes already; cartopy's method would look for cells to wrap.
     return Axes.pcolormesh(
-        ax, x, y, cells, cmap=scale.colours, norm=scale.norm(), rasterized=True, zorder=zorder, edgecolors="none"
+        ax,
+        x,
+        y,
+        mesh_values(view, values, scale),
+        cmap=scale.colours,
+        norm=scale.norm(),
+        rasterized=True,
+        zorder=zorder,
+        edgecolors="none",
     )
 
 
-def draw_cells(ax: Any, view: MapView, where: np.ndarray, colour: str, *, zorder: float) -> None:
-    """Draw some cells in one colour."""
+def mesh_values(view: MapView, values: np.ndarray, scale: ColourScale) -> np.ndarray:
+    """Return the array of a mesh: values of the drawn cells, masked where there are none; colours (h, w, 4)."""
+    cells = view.cells(values)
+    cells = _rgba(cells, scale.limits) if cells.ndim == 3 else np.ma.masked_invalid(scale.drawable(cells))
+    if view.x.ndim == 1:
+        return cells
+    is_lost = _lost(view)
+    return np.where(is_lost[..., None], 0.0, cells) if cells.ndim == 3 else np.ma.masked_where(is_lost, cells)
+
+
+def draw_cells(ax: Any, view: MapView, where: np.ndarray, colour: str, *, zorder: float) -> Any:
+    """Draw some cells in one colour; return the mesh."""
     from matplotlib.colors import ListedColormap
 
     scale = ColourScale(ListedColormap([colour]), (0.0, 1.0))
-    draw_mesh(ax, view, np.where(where, 0.5, np.nan), scale, zorder=zorder)
+    return draw_mesh(ax, view, np.where(where, 0.5, np.nan), scale, zorder=zorder)
 
 
 def share_on_land(grid: MapGrid, values: np.ndarray) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -12,7 +12,6 @@ from geogan.fields.captions import (
     date_title,
     display_name,
     display_units,
-    is_marine,
     with_units,
 )
 from geogan.fields.field import Field
@@ -21,22 +20,27 @@ from geogan.fields.selection import select_band, select_common_date
 from geogan.fields.source_flags import flag_names
 from geogan.operators.choices import choice
 from geogan.operators.errors import InputError
-from geogan.plotting.colours import OBSERVED, ColourScale, central_limits, colour_scale, diverging_map
+from geogan.plotting.colours import ColourScale, colour_scale, diverging_map
 from geogan.plotting.figure_file import figure_path, save_figure
 from geogan.plotting.flags import draw_flags
-from geogan.plotting.layout import Panels, legend_entries
-from geogan.plotting.map_grid import MapGrid, map_grid, map_values
+from geogan.plotting.layout import Panels
 from geogan.plotting.map_style import MapStyle
-from geogan.plotting.map_view import MapView, map_view
-from geogan.plotting.painting import Ground, draw_cells, draw_map, ground_of, hide_on_land
+from geogan.plotting.product_maps import (
+    ProductMaps,
+    draw_error,
+    draw_values,
+    error_scale,
+    over_bands,
+    product_legend,
+    product_maps,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS = ("observed", "filled", "truth", "difference", "error", "source")
 """Names of the maps of a reconstruction."""
-# Maps of values, which share one colour scale, and what each other map is drawn from.
-_VALUES = ("observed", "filled", "truth")
+# What a map is drawn from that is not always given.
 _NEEDS = {"truth": "truth", "difference": "truth", "error": "std", "source": "source"}
 
 
@@ -113,12 +117,12 @@ def plot_reconstruction(
     fields = select_common_date(fields, date)
     given = {name: select_band(field, band, like=fields["filled"]).array for name, field in fields.items()}
     filled, observed = given["filled"], given["observed"]
-    _check_units(given)
+    check_units(given)
     shown = [given[name] for name in ("truth", "observed", "filled") if name in names] or [filled]
     scale = colour_scale(shown, colours=style.colormap, limits=style.limits, is_log=style.log)
-    maps = _map_arrays(given, style.projection)
+    maps = product_maps(given, style.projection)
     drawn = Panels(maps.view, len(names))
-    _draw_values(drawn, names, maps, scale, colour_bar_label(filled))
+    draw_values(drawn, names, maps, scale, colour_bar_label(filled))
     for number, name in enumerate(names):
         if name == "difference":
             _draw_difference(drawn, number, maps, filled, is_ratio=scale.is_log)
@@ -128,32 +132,13 @@ def plot_reconstruction(
             draw_flags(drawn.axes[number], maps.view, maps.arrays["source"], flag_names(given["source"]))
             drawn.title(number, "source")
         drawn.frame(number)
-    drawn.legend(_legend(maps, names))
+    drawn.legend(product_legend(maps, names))
     date_text = date_title(observed) or date_title(filled)
     drawn.heading(", ".join(part for part in (display_name(filled), date_text) if part))
     drawn.finish()
     if target is not None:
         save_figure(drawn.figure, target, dpi=style.dpi)
     return drawn.figure
-
-
-class _Maps(NamedTuple):
-    """Arrays of one date on one grid.
-
-    ``arrays`` hold those of ``observed``, ``filled``, ``truth``, ``std`` and ``source`` that are given, each (y, x), or
-    (y, x, band) for colour images; the masks are (y, x).
-    """
-
-    view: MapView
-    ground: Ground
-    arrays: dict[str, np.ndarray]
-    domain: np.ndarray
-    observed: np.ndarray
-    refused: np.ndarray
-
-    @property
-    def grid(self) -> MapGrid:
-        return self.view.grid
 
 
 def _panel_names(panels: Sequence[str] | None, given: dict[str, Any]) -> list[str]:
@@ -170,7 +155,7 @@ def _panel_names(panels: Sequence[str] | None, given: dict[str, Any]) -> list[st
     return names
 
 
-def _check_units(fields: dict[str, xr.DataArray]) -> None:
+def check_units(fields: dict[str, xr.DataArray]) -> None:
     """Raise InputError if observed or true field have another unit than the filled one."""
     filled = fields["filled"]
     for name in ("observed", "truth"):
@@ -179,49 +164,7 @@ def _check_units(fields: dict[str, xr.DataArray]) -> None:
             raise InputError(f"{name} is in {units} and filled in {filled.attrs['units']}; convert one of them first")
 
 
-def _map_arrays(fields: dict[str, xr.DataArray], projection: str | None) -> _Maps:
-    """Return the arrays to draw, and the domain: cells that have a value in any of them, or a flag that says so."""
-    filled = fields["filled"]
-    grid = map_grid(filled)
-    arrays = {name: map_values(fields[name], grid, name) for name in fields}
-    is_observed = _in_any_band(np.isfinite(arrays["observed"]))
-    has_value = [_in_any_band(np.isfinite(arrays[name])) for name in _VALUES if name in arrays]
-    refused = np.zeros(grid.shape, bool)
-    if "source" in arrays:
-        # A cell with one filled band counts as filled.
-        flags = arrays["source"].max(-1) if arrays["source"].ndim == 3 else arrays["source"]
-        arrays["source"] = flags
-        names = flag_names(fields["source"])
-        # A refused cell has no value but lies in the domain.
-        has_value.append(np.isin(flags, [value for value, name in names.items() if name != "land"]))
-        refused = np.isin(flags, [value for value, name in names.items() if name == "refused"])
-        refused &= ~np.isfinite(_over_bands(arrays["filled"]))
-    domain = np.any(has_value, axis=0)
-    ground = ground_of(filled, grid, arrays["observed"] if is_observed.any() else arrays["filled"])
-    if ground.surface == "sea" and is_marine(filled) and domain.all():
-        # The domain of a scene is unknown unless a mask is given: its fill covers the land.
-        for name in ("filled", "std"):
-            if name in arrays:
-                arrays[name] = hide_on_land(grid, arrays[name], ~is_observed)
-        refused = refused & np.isfinite(hide_on_land(grid, np.zeros(grid.shape), ~is_observed))
-    return _Maps(map_view(grid, projection), ground, arrays, domain, is_observed, refused)
-
-
-def _draw_values(drawn: Panels, names: Sequence[str], maps: _Maps, scale: ColourScale, label: str) -> None:
-    """Draw the maps of values in one colour scale, with one colour bar."""
-    numbers = [number for number, name in enumerate(names) if name in _VALUES]
-    mesh = None
-    for number in numbers:
-        name = names[number]
-        refused = maps.refused if name == "filled" else None
-        values = maps.arrays[name]
-        mesh = draw_map(drawn.axes[number], maps.view, values, scale, maps.ground, domain=maps.domain, refused=refused)
-        drawn.title(number, name)
-    if numbers:
-        drawn.colour_bar(numbers, mesh, scale, label, [maps.arrays[names[number]] for number in numbers])
-
-
-def _draw_difference(drawn: Panels, number: int, maps: _Maps, filled: xr.DataArray, *, is_ratio: bool) -> None:
+def _draw_difference(drawn: Panels, number: int, maps: ProductMaps, filled: xr.DataArray, *, is_ratio: bool) -> None:
     """Draw filled minus truth, or their ratio; the title gives the root mean square in the gaps."""
     units, estimate, truth = display_units(filled), maps.arrays["filled"], maps.arrays["truth"]
     if is_ratio:
@@ -237,19 +180,19 @@ def _draw_difference(drawn: Panels, number: int, maps: _Maps, filled: xr.DataArr
         text = f"factor {np.exp(error):.3g}" if is_ratio else f"RMSE {f'{error:.2g} {units}'.strip()}"
         title += f": {text} in the gaps"
     drawn.title(number, title)
-    values = _over_bands(np.where(is_kept, np.nan, difference))
+    values = over_bands(np.where(is_kept, np.nan, difference))
     scored = values[np.isfinite(values) & ~maps.observed] if in_gaps.any() else values[np.isfinite(values)]
     largest = float(np.percentile(np.abs(scored), 98)) if scored.size else 1.0
     largest = largest if largest > 0 else 1.0
     if is_ratio:
         scale = ColourScale(diverging_map(), (float(np.exp(-largest)), float(np.exp(largest))), is_log=True)
-        _draw_error(drawn, number, maps, np.exp(values), scale, "ratio")
+        draw_error(drawn, number, maps, np.exp(values), scale, "ratio")
     elif difference.ndim == 3:
         scale = ColourScale("magma", (0.0, largest))
-        _draw_error(drawn, number, maps, values, scale, with_units("difference, root mean square of the bands", units))
+        draw_error(drawn, number, maps, values, scale, with_units("difference, root mean square of the bands", units))
     else:
         scale = ColourScale(diverging_map(), (-largest, largest))
-        _draw_error(drawn, number, maps, values, scale, with_units("difference", units))
+        draw_error(drawn, number, maps, values, scale, with_units("difference", units))
 
 
 def _difference(filled: xr.DataArray, estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -258,47 +201,11 @@ def _difference(filled: xr.DataArray, estimate: np.ndarray, truth: np.ndarray) -
     return estimate - truth if turn is None else (estimate - truth + turn / 2) % turn - turn / 2
 
 
-def _draw_predicted_error(drawn: Panels, number: int, maps: _Maps, units: str, *, is_log: bool) -> None:
+def _draw_predicted_error(drawn: Panels, number: int, maps: ProductMaps, units: str, *, is_log: bool) -> None:
     """Draw the predicted standard deviation of filled cells."""
-    std = _over_bands(maps.arrays["std"])
+    std = over_bands(maps.arrays["std"])
     drawn.title(number, "predicted error")
-    known = std[np.isfinite(std) & ((std > 0) | ~maps.observed)]
-    is_log = is_log and bool((known > 0).any())
-    limits = central_limits(known[known > 0] if is_log else known, is_log=is_log) if known.size else (0.0, 1.0)
-    scale = ColourScale("YlOrRd", limits, is_log)
     # An observed cell has no predicted error, or in some products an error of 0.
     std = np.where(maps.observed & (np.nan_to_num(std) == 0), np.nan, std)
-    _draw_error(drawn, number, maps, std, scale, with_units("standard deviation", units))
-
-
-def _draw_error(drawn: Panels, number: int, maps: _Maps, values: np.ndarray, scale: ColourScale, label: str) -> None:
-    """Draw an error with observed cells in grey."""
-    ax, grey = drawn.axes[number], maps.observed & ~np.isfinite(values)
-    if grey.any():
-        draw_cells(ax, maps.view, grey, OBSERVED, zorder=0.9)
-    mesh = draw_map(ax, maps.view, values, scale, maps.ground, domain=maps.domain, refused=maps.refused)
-    drawn.colour_bar([number], mesh, scale, label, [values])
-
-
-def _legend(maps: _Maps, names: Sequence[str]) -> dict[str, str]:
-    """Return the colours of cells without a value by their label."""
-    shows_values = any(name != "source" for name in names)
-    if not shows_values:
-        return {}
-    missing = [~np.isfinite(_over_bands(maps.arrays[name])) for name in names if name in _VALUES]
-    has_gaps = any(bool((gaps & maps.domain & ~maps.refused).any()) for gaps in missing)
-    refused = maps.refused if set(names) & {"filled", "error", "difference"} else None
-    entries = legend_entries(maps.view, maps.ground, has_gaps=has_gaps, domain=maps.domain, refused=refused)
-    if set(names) & {"error", "difference"} and maps.observed.any():
-        entries = {"observed": OBSERVED} | entries
-    return entries
-
-
-def _over_bands(values: np.ndarray) -> np.ndarray:
-    """Return the root mean square over three bands; a map of one band stays as it is."""
-    return np.sqrt(np.mean(values**2, -1)) if values.ndim == 3 else values
-
-
-def _in_any_band(is_true: np.ndarray) -> np.ndarray:
-    """Return where a condition holds in at least one band, shape (y, x)."""
-    return np.any(is_true, axis=-1) if is_true.ndim == 3 else is_true
+    scale = error_scale(std, is_log=is_log)
+    draw_error(drawn, number, maps, std, scale, with_units("standard deviation", units))

@@ -14,7 +14,7 @@ _LOSSES = {"loss_prior": "prior", "loss_likelihood": "likelihood", "loss_withhel
 Curves = dict[str, tuple[list[float], list[float]]]
 
 
-def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path, *, units: str = "") -> Path:
+def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path, *, units: str = "", dpi: int = 150) -> Path:
     """Draw the losses of a training and its error on the withheld cells.
 
     Parameters
@@ -26,6 +26,8 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path, *, units:
         File to write: PNG, PDF or SVG.
     units : str
         Unit of the error.
+    dpi : int
+        Dots per inch of the file.
 
     Returns
     -------
@@ -63,12 +65,14 @@ def plot_training(metrics: Sequence[dict[str, Any]], path: str | Path, *, units:
         ax = figure.add_subplot(1, len(groups), i + 1)
         for name, (steps, values) in curves.items():
             ax.plot(steps, values, label=name, linewidth=1.4, marker="o" if len(steps) < 30 else "", ms=3)
+        if len(groups) > 1:
+            ax.set_title(f"({'ab'[i]})", loc="left", fontsize="medium")
         ax.set_xlabel("step")
         ax.set_ylabel(label)
         plain_axes(ax)
         if len(curves) > 1:
             ax.legend(frameon=False)
-    save_figure(figure, target)
+    save_figure(figure, target, dpi=dpi)
     return target
 
 
