@@ -89,7 +89,7 @@ def demo(
         out / "gappy.zarr",
         run,
         inputs=Inputs(truth=out / "truth.zarr"),
-        outputs=Outputs(json=out / "table.json", console=console),
+        outputs=Outputs(json=out / "table.json", console=console, messages=console),
         ablation=False,
         threads=threads,
     )

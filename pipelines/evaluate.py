@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from geogan.compute.device import find_device
@@ -21,6 +23,7 @@ from geogan.model import Model, load_model
 from geogan.operators.errors import InputError
 from geogan.pipelines.ablation import ablated, can_be_ablated
 from geogan.pipelines.fill import reading_of
+from geogan.pipelines.progress import ProgressLines
 from geogan.pipelines.score_outputs import Outputs, check_outputs, report_scores
 from geogan.settings import check_settings
 
@@ -105,7 +108,7 @@ def evaluate(
         raise InputError(f"--truth-variable {inputs.truth_variable!r} needs --truth; give the file of the truth")
     for paths in [data] if inputs.truth is None else [data, inputs.truth]:
         find_paths(paths)
-    run, has_truth, console = user_path(model), inputs.truth is not None, outputs.console
+    run, has_truth, console = user_path(model), inputs.truth is not None, outputs.messages
     trained = adapt_model(load_model(run), FillOptions(screen=inputs.screen))
     place = find_device(device)
     described = read_run(run) if holds(run, RUN) else {"variable": trained.variable, "time": None}
@@ -124,14 +127,7 @@ def evaluate(
     if ablation and "model" in scoring.methods and can_be_ablated(trained):
         settings = described | source.reading.plain
         models[ABLATION] = ablated(data, run, trained, settings, threads=threads, device=device, console=console)
-    with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def progress(name: str, done: float, total: float) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(LeagueTable.title(name))
-            bar.update(tasks[name], completed=done, total=total)
-
+    with _shown_progress(console) as progress:
         rows = score_methods(
             models,
             archive,
@@ -144,6 +140,29 @@ def evaluate(
         )
     report_scores(LeagueTable.of(rows, trained, archive, has_truth=has_truth), outputs)
     return rows
+
+
+@contextmanager
+def _shown_progress(console: Console | None) -> Iterator[Callable[[str, float, float], None]]:
+    """Yield a function that shows the progress of each step: bars on a terminal, else lines."""
+    if console is None or not console.is_terminal:
+        lines: dict[str, ProgressLines] = {}
+
+        def show(name: str, done: float, total: float) -> None:
+            if console is not None:
+                lines.setdefault(name, ProgressLines(console.print, LeagueTable.title(name))).show(done, total)
+
+        yield show
+        return
+    with Progress(console=console, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def move(name: str, done: float, total: float) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(LeagueTable.title(name))
+            bar.update(tasks[name], completed=done, total=total)
+
+        yield move
 
 
 def _open(

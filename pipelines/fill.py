@@ -67,7 +67,6 @@ def fill(
     mode: Mode = "new",
     workers: Workers | None = None,
     console: Console | None = None,
-    start: Callable[[str], None] = lambda note: None,
 ) -> Path:
     """Fill an archive into a Zarr store or a NetCDF file.
 
@@ -92,8 +91,6 @@ def fill(
     workers : Workers, optional
     console : Console, optional
         Console for messages and progress; None for silence.
-    start : callable
-        As in `geogan.filling.Reports`.
 
     Returns
     -------
@@ -106,11 +103,51 @@ def fill(
         If an input cannot be used; nothing is then written under the name ``out``.
     """
     workers = workers or Workers()
-    place = check_output(out, overwrite=True)
+    job = checked_job(data, model, out, options, selection, device=workers.device)
+    return fill_job(job, out, mode, workers=workers, console=console)
+
+
+def checked_job(
+    data: Data,
+    model: str | Path,
+    out: str | Path,
+    options: FillOptions | None,
+    selection: Selection | None,
+    *,
+    device: str = "auto",
+) -> Job:
+    """Describe a fill after a check that its output may be written.
+
+    Parameters and errors are those of `fill`.
+    """
+    check_output(out, overwrite=True)
     check_apart(out, {"--data": data, "--model": model})
-    steady_memory()
-    job = job_of(data, model, options or FillOptions(), selection or Selection(), device=workers.device)
+    job = job_of(data, model, options or FillOptions(), selection or Selection(), device=device)
     check_apart(out, {"--covariate": files_of(job.covariates) or None})
+    return job
+
+
+def fill_job(
+    job: Job,
+    out: str | Path,
+    mode: Mode,
+    *,
+    workers: Workers,
+    console: Console | None,
+    start: Callable[[str], None] = lambda note: None,
+) -> Path:
+    """Fill a job, and show messages and progress.
+
+    Parameters
+    ----------
+    job : Job
+    out, mode, workers, console
+        As for `fill`.
+    start : callable
+        As in `geogan.filling.Reports`.
+    """
+    place = check_output(out, overwrite=True)
+    steady_memory()
 
     def message(sentence: str) -> None:
         if console is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from geogan.io import describe_source, find_paths
 from geogan.model import digest
 from geogan.operators.errors import InputError
 from geogan.operators.wording import counted
-from geogan.pipelines.fill import Data, Mode, Selection, fill
+from geogan.pipelines.fill import Data, Mode, Selection, checked_job, fill_job
 from geogan.pipelines.train_progress import TrainingProgress
 from geogan.pipelines.training_inputs import open_inputs
 from geogan.product import FittingFolder, PreviousProduct, check_output, fitting_folder
@@ -110,8 +111,13 @@ def fill_without_model(
     if fitting.save_model is not None:
         check_apart(fitting.save_model, {"--data": data, "--out": place}, what="the run")
     steady_memory()
+    asked = _question(config, settings)
+    question = _digest(asked, options, selection)
+    if mode == "new" and fitting.save_model is None and _is_product_of(place, question):
+        if console is not None:
+            console.print(f"{place} is finished already", markup=False, highlight=False, soft_wrap=True)
+        return place
     with fitting_folder(place) as folder:
-        asked = _question(config, settings)
         if not _is_answered(folder, asked):
             if folder.regions_done and mode != "overwrite":
                 raise InputError(
@@ -129,9 +135,8 @@ def fill_without_model(
         if fitting.save_model is not None:
             _check_save(fitting.save_model, folder.model, overwrite=mode == "overwrite")
             _copy_run(folder.model, user_path(fitting.save_model))
-    return fill(
-        data, folder.model, place, options=options, selection=selection, mode=mode, workers=workers, console=console
-    )
+    job = checked_job(data, folder.model, place, options, selection, device=workers.device)
+    return fill_job(replace(job, question=question), place, mode, workers=workers, console=console)
 
 
 def _configured(
@@ -175,6 +180,22 @@ def _question(config: DataConfig, settings: Settings) -> dict[str, Any]:
         "settings": json.loads(json.dumps(fitted)),
         "state": describe_source([*paths, *files_of(settings.covariates)]),
     }
+
+
+def _digest(asked: dict[str, Any], options: FillOptions, selection: Selection) -> str:
+    """Return a digest of all that decides a product; empty if the state of the data is unknown."""
+    if asked["state"] is None:
+        return ""
+    text = json.dumps([asked, repr(options), selection.time, selection.skip_bad], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _is_product_of(place: Path, question: str) -> bool:
+    """Return whether a finished product was asked for by the same question, of the data as they are."""
+    if not question:
+        return False
+    product = PreviousProduct.find(place)
+    return product is not None and product.settings.get("question") == question
 
 
 def _is_answered(folder: FittingFolder, asked: dict[str, Any]) -> bool:

@@ -28,12 +28,15 @@ class Outputs:
     figures : Path, optional
         Folder for figures: reliability and, for ensembles, rank histogram and power spectra.
     console : Console, optional
-        Where the table and the progress are shown; None for silence.
+        Where the table is shown; None for none.
+    messages : Console, optional
+        Where messages and progress are shown; None for silence.
     """
 
     json: Path | None = None
     figures: Path | None = None
     console: Console | None = None
+    messages: Console | None = None
 
 
 def check_outputs(outputs: Outputs, inputs: Mapping[str, Any]) -> Outputs:
@@ -51,7 +54,7 @@ def check_outputs(outputs: Outputs, inputs: Mapping[str, Any]) -> Outputs:
             raise InputError(f"{existing} is a file, but --figures needs a folder; give another --figures")
         if not os.access(existing, os.W_OK | os.X_OK):
             raise InputError(f"{existing} is not writable, so {figures} cannot be made; give another --figures")
-    return Outputs(json, figures, outputs.console)
+    return Outputs(json, figures, outputs.console, outputs.messages)
 
 
 def report_scores(table: LeagueTable, outputs: Outputs) -> None:
@@ -63,9 +66,9 @@ def report_scores(table: LeagueTable, outputs: Outputs) -> None:
         table.write(outputs.json)
     if outputs.figures is not None:
         drawn = [file for variable in table.variables for file in _draw(table, variable, outputs.figures)]
-        if outputs.console is not None:
+        if outputs.messages is not None:
             sentence = f"{outputs.figures}/ holds {', '.join(drawn)}"
-            outputs.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+            outputs.messages.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _draw(table: LeagueTable, variable: str, folder: Path) -> list[str]:

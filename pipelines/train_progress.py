@@ -112,3 +112,35 @@ class TrainingProgress:
         elif scores["judged"] is not None:
             error = f"estimated error of the field under the noise: {scores['judged']:.4g}{units}"
         self.message(f"{error} after {counted(scores['steps'], 'step')}; {out} is ready")
+        verdict = training_verdict(scores)
+        if verdict:
+            self.message(verdict)
+
+
+def training_verdict(scores: Mapping[str, Any]) -> str:
+    """Return whether the network is to be used, from its gain over the Gaussian; empty without withheld clouds.
+
+    Parameters
+    ----------
+    scores : mapping
+        Scores of a model: ``gain``, the ends ``gain_low`` and ``gain_high`` of its 90 % interval, and ``clouds``.
+
+    Examples
+    --------
+    >>> training_verdict({"gain": 0.04, "gain_low": 0.01, "gain_high": 0.07, "clouds": 9})
+    'fit to use: the network is better than optimal interpolation (the first guess) beyond chance'
+    """
+    if scores.get("gain") is None or not scores.get("clouds"):
+        return ""
+    low, high = scores.get("gain_low"), scores.get("gain_high")
+    rival = "optimal interpolation (the first guess)"
+    if low is None or high is None:
+        return (
+            f"{counted(scores['clouds'], 'withheld cloud')} are too few to tell whether the network is better than "
+            f"{rival}; train on more dates, or compare with a fuller field by geogan evaluate --truth"
+        )
+    if low > 0:
+        return f"fit to use: the network is better than {rival} beyond chance"
+    if high < 0:
+        return f"the network is worse than {rival}; fill without --model, or train longer"
+    return f"the network is not better than {rival} beyond chance; train longer, or fill without --model"

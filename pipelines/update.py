@@ -14,7 +14,7 @@ from geogan.filling import FillOptions, Workers
 from geogan.io import open_field, variable_names
 from geogan.operators.errors import InputError
 from geogan.operators.wording import counted
-from geogan.pipelines.fill import Selection, fill
+from geogan.pipelines.fill import Selection, checked_job, fill_job
 
 
 def update(
@@ -52,18 +52,9 @@ def update(
             f"an update keeps the dates that the product has, but --time {selection.time} moves with the last date; "
             "give a first date such as 2015-01-01/, or leave --time out"
         )
-    started: list[str] = []
-    product = fill(
-        data,
-        model,
-        out,
-        options=options,
-        selection=selection,
-        mode="update",
-        workers=workers,
-        console=console,
-        start=started.append,
-    )
+    started, workers = list[str](), workers or Workers()
+    job = checked_job(data, model, out, options, selection, device=workers.device)
+    product = fill_job(job, out, "update", workers=workers, console=console, start=started.append)
     done = "nothing new" if not started else started[0] or "filled"
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {product}: {done}; {_dates(product)}"
 

@@ -8,6 +8,7 @@ from geogan.cli.options import (
     OperatorNames,
     Overwrite,
     Product,
+    Quiet,
     Seed,
     given_data,
     takes,
@@ -25,6 +26,7 @@ def corrupt(
     given: Given,
     seed: Seed = Settings.seed,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Add gaps, blur or noise to a field, to test methods against a known truth."""
     from geogan.pipelines.corrupt import CorruptOptions
@@ -32,4 +34,4 @@ def corrupt(
 
     paths = given_data(data, data_option)
     options = CorruptOptions(operator=operator, seed=seed, **given)
-    echo(run(paths, out, options, overwrite=overwrite, console=make_console()))
+    echo(run(paths, out, options, overwrite=overwrite, console=make_console(quiet=quiet)))

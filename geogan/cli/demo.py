@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from geogan.cli.console import echo, make_console
-from geogan.cli.options import Seed, Threads
+from geogan.cli.next_step import print_next
+from geogan.cli.options import Quiet, Seed, Threads
 from geogan.settings import Settings
 
 
@@ -17,9 +18,12 @@ def demo(
     minutes: Annotated[float, typer.Option(min=0.0, metavar="NUMBER", help="Length of training, in minutes.")] = 2.0,
     seed: Seed = Settings.seed,
     threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Train, fill, score and draw on a small synthetic sea under clouds."""
     from geogan.pipelines.demo import demo as run
 
-    run(out, days=days, size=size, minutes=minutes, seed=seed, threads=threads, console=make_console())
+    console = make_console(quiet=quiet)
+    run(out, days=days, size=size, minutes=minutes, seed=seed, threads=threads, console=console)
     echo(out)
+    print_next(console, "geogan info DATA")

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from geogan.cli.completion import complete_method
 from geogan.cli.console import make_console
+from geogan.cli.next_step import print_next, shown_data
 from geogan.cli.options import (
     AllowProduct,
     CovariatePlaces,
@@ -15,6 +17,7 @@ from geogan.cli.options import (
     Dims,
     Group,
     Model,
+    Quiet,
     Threads,
     Variable,
     Where,
@@ -57,6 +60,7 @@ def evaluate(
             help=f"Methods to score, with commas between: {', '.join(METHODS)}, or all. Slow methods take minutes "
             "or more.",
             show_default="all but the slow ones",
+            autocompletion=complete_method,
         ),
     ] = [],  # noqa: B006
     members: Annotated[
@@ -101,6 +105,7 @@ def evaluate(
     covariates: CovariatePlaces = [],  # noqa: B006
     threads: Threads = None,
     device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Score a model and simpler methods on the same hidden cells."""
     from geogan.evaluation import Scoring
@@ -108,14 +113,21 @@ def evaluate(
     from geogan.pipelines.evaluate import evaluate as run
     from geogan.pipelines.score_outputs import Outputs
 
+    paths, messages = given_data(data, data_option), make_console(quiet=quiet)
     run(
-        given_data(data, data_option),
+        paths,
         model,
         Scoring(method, members, by),
         inputs=Inputs(variable, group, dims, where, truth, truth_variable, allow_product, screen, tuple(covariates)),
         # JSON on standard output must not be mixed with a table.
-        outputs=Outputs(json, figures, make_console(results=str(json) != "-")),
+        outputs=Outputs(
+            json,
+            figures,
+            make_console(results=True) if str(json) != "-" else messages,
+            messages,
+        ),
         ablation=ablation,
         threads=threads,
         device=device,
     )
+    print_next(messages, f"geogan fill {shown_data(paths)} --model {shown_data(model)} --out filled.zarr")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from geogan.cli.console import echo, make_console
+from geogan.cli.next_step import print_next, shown_data
 from geogan.cli.options import (
     AllowProduct,
     DataArgument,
@@ -128,7 +129,9 @@ def fill(
         from geogan.pipelines.fill_without_model import Fitting, fill_without_model
 
         assert out is not None
-        echo(fill_without_model(paths, out, fitting=pick(Fitting, given, save_model=save_model), **beside))
+        product = fill_without_model(paths, out, fitting=pick(Fitting, given, save_model=save_model), **beside)
+        echo(product)
+        _print_plot(beside["console"], product, variable)
         return
     covariates = names("covariates", given.pop("covariates", ()))
     beside["selection"] = replace(beside["selection"], covariates=covariates)
@@ -136,12 +139,20 @@ def fill(
         option = f"--{name.replace('_', '-')}"
         raise InputError(f"{option} belongs to the fit of a model, but --model {model} was given; leave one out")
     if out_dir is None:
-        echo(run(paths, model, out, **beside))  # type: ignore[arg-type]  # checked above
+        product = run(paths, model, out, **beside)  # type: ignore[arg-type]  # checked above
+        echo(product)
+        _print_plot(beside["console"], product, variable)
         return
     from geogan.pipelines.fill_each import fill_each
 
     for product in fill_each(paths, model, out_dir, skip_existing=skip_existing, **beside):
         echo(product)
+
+
+def _print_plot(console: Any, product: Path, variable: str | None) -> None:
+    """Print the command that draws a product."""
+    option = f" --variable {shown_data(variable.split(',')[0])}" if variable else ""
+    print_next(console, f"geogan plot {shown_data(product)}{option} --out map.png")
 
 
 def _check_outputs(

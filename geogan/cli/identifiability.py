@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from geogan.cli.console import echo, make_console
-from geogan.cli.options import DataArgument, DataOption, Given, Overwrite, given_data, takes
+from geogan.cli.next_step import print_next, shown_data
+from geogan.cli.options import DataArgument, DataOption, Given, Overwrite, Quiet, given_data, takes
 from geogan.settings import DataConfig
 
 
@@ -22,6 +23,7 @@ def identifiability(
     given: Given,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", show_default=False)] = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show which cells are observed together, and what the gaps leave unknown."""
     from geogan.pipelines.identifiability import identifiability as run
@@ -33,3 +35,5 @@ def identifiability(
         import json
 
         echo(json.dumps(found, indent=2))
+    elif not quiet:
+        print_next(make_console(), f"geogan train {shown_data(paths)}")

@@ -17,6 +17,14 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
+from geogan.cli.completion import (
+    Completer,
+    complete_device,
+    complete_domain,
+    complete_operator,
+    complete_transform,
+    complete_variable,
+)
 from geogan.operators.errors import InputError
 from geogan.settings import DataConfig
 
@@ -71,6 +79,14 @@ def takes(
     return decorate
 
 
+# Completion of values, by the field of a settings object.
+_COMPLETERS: dict[str, Completer] = {
+    "variable": complete_variable,
+    "error_variable": complete_variable,
+    "covariates": complete_variable,
+    "domain": complete_domain,
+    "transform": complete_transform,
+}
 # Placeholders of numbers in the help; a text needs one of its own.
 _METAVARS: dict[Any, str] = {int: "N", float: "NUMBER"}
 
@@ -107,6 +123,7 @@ def _typer_option(described: Any, value_type: Any, *, or_preset: bool = False) -
         metavar=about["metavar"] or _METAVARS.get(value_type),
         help=about["help"],
         show_default=False if is_flag or shown == "none" else shown,
+        autocompletion=_COMPLETERS.get(described.name),
     )
 
 
@@ -158,6 +175,7 @@ OperatorNames = Annotated[
         metavar="OPERATOR",
         help="Measurement process: a name, with parameters after a colon, such as cloud_mask:coverage=0.4,scale=12. "
         "Repeat to apply several in order.",
+        autocompletion=complete_operator,
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of all random draws.")]
@@ -166,7 +184,12 @@ Threads = Annotated[
     typer.Option(min=1, metavar="N", help="Number of threads.", show_default="depends on the machine"),
 ]
 Device = Annotated[
-    str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N; auto uses a GPU if there is one.")
+    str,
+    typer.Option(
+        metavar="DEVICE",
+        help="auto, cpu, cuda or cuda:N; auto uses a GPU if there is one.",
+        autocompletion=complete_device,
+    ),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing output of geogan.", show_default=False)

@@ -16,6 +16,7 @@ from geogan.cli.options import (
     Log,
     Overwrite,
     Projection,
+    Quiet,
     given_data,
     map_style,
     names_in,
@@ -91,6 +92,7 @@ def plot(
     dpi: Dpi = 150,
     given: Given,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Draw a product, a field, or the curves of a training."""
     from geogan.pipelines.plot import PlotOptions
@@ -108,4 +110,4 @@ def plot(
         style=map_style(projection, limits, colormap, log, dpi),
         **given,
     )
-    echo(run(paths, out, options, overwrite=overwrite, console=make_console()))
+    echo(run(paths, out, options, overwrite=overwrite, console=make_console(quiet=quiet)))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from geogan.cli.console import echo, make_console
-from geogan.cli.options import DataArgument, DataOption, Device, Seed, given_data
+from geogan.cli.options import DataArgument, DataOption, Device, Quiet, Seed, given_data
 from geogan.operators.errors import InputError
 from geogan.settings import Settings
 
@@ -68,6 +68,7 @@ def table1(
         ),
     ] = None,
     device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Repeat the paper's Table 1 on clean images; a repeated command continues."""
     paths = given_data(data, data_option)
@@ -85,6 +86,6 @@ def table1(
         columns=column or COLUMNS,
         jobs=jobs,
         stop_after=stop_after,
-        console=make_console(),
+        console=make_console(quiet=quiet),
     )
     echo(out / "table.md")

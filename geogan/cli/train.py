@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from geogan.cli.completion import complete_preset
 from geogan.cli.console import echo, make_console
+from geogan.cli.next_step import print_next, shown_data
 from geogan.cli.options import (
     DataArgument,
     DataOption,
@@ -13,6 +15,7 @@ from geogan.cli.options import (
     Given,
     OperatorNames,
     Overwrite,
+    Quiet,
     given_data,
     pick,
     takes,
@@ -22,7 +25,7 @@ from geogan.presets import PRESETS, preset_settings
 from geogan.settings import DataConfig, NetworkConfig, Objective, Settings, TrainConfig
 
 # Options that a run that is resumed may be given anew.
-_WITH_RESUME = ("data", "data_option", "resume", "steps", "minutes", "threads", "device")
+_WITH_RESUME = ("data", "data_option", "resume", "steps", "minutes", "threads", "device", "quiet")
 
 
 @takes(
@@ -50,6 +53,7 @@ def train(
             "unir-global (for images of which few pixels are observed), paired or unpaired (variants that learn from "
             "--clean). Repeat to combine; other options override presets.",
             show_default=False,
+            autocompletion=complete_preset,
         ),
     ] = [],  # noqa: B006
     given: Given = {},  # noqa: B006 (filled by the decorator)
@@ -80,6 +84,7 @@ def train(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a model on a gappy field. Under torchrun, several processes share the batch."""
     _check_resume(ctx, resume)
@@ -97,12 +102,14 @@ def train(
     from geogan.pipelines import train as pipeline
 
     with joined() as ranks:
+        console = make_console(quiet=quiet)
         if resume is None:
-            run = pipeline.train(config, settings, out=out, device=device, overwrite=overwrite, console=make_console())
+            run = pipeline.train(config, settings, out=out, device=device, overwrite=overwrite, console=console)
         else:
-            run = pipeline.resume(resume, changes, data=paths, device=device, console=make_console())
+            run = pipeline.resume(resume, changes, data=paths, device=device, console=console)
         if ranks.first:
             echo(run)
+            print_next(console, f"geogan evaluate {shown_data(paths)} --model {shown_data(run)} --no-ablation")
 
 
 def _check_resume(ctx: typer.Context, run: Path | None) -> None:

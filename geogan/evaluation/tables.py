@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from geogan.archive import Archive
 from geogan.evaluation.baselines import BASELINES
 from geogan.evaluation.rows import Row
+from geogan.evaluation.verdict import verdict
 from geogan.files.plain_file import read_json
 from geogan.files.run_folder import ABLATION
 from geogan.model import Model
@@ -42,6 +43,8 @@ class LeagueTable:
         Units of the errors by variable of the rows; empty if there are none.
     band_units : str
         Units of all bands, with commas between.
+    clouds : int or None
+        Runs of withheld dates, or withheld samples, that are scored; None for the cells of a truth.
     """
 
     rows: list[Row]
@@ -49,6 +52,7 @@ class LeagueTable:
     cells: str
     units: dict[str, str]
     band_units: str
+    clouds: int | None = None
 
     @classmethod
     def of(cls, rows: list[Row], model: Model, archive: Archive, *, has_truth: bool) -> LeagueTable:
@@ -59,7 +63,10 @@ class LeagueTable:
         else:
             cells = f"withheld cells of {count} samples" if archive.independent else f"withheld clouds on {count} dates"
         units = {row.variable: _units(model, row.variable) for row in rows}
-        return cls(rows, model.variable, cells, units, ", ".join(model.band_units) or _units(model, ""))
+        clouds = None
+        if not has_truth:
+            clouds = count if archive.independent else len(model.withheld.runs())
+        return cls(rows, model.variable, cells, units, ", ".join(model.band_units) or _units(model, ""), clouds)
 
     @staticmethod
     def title(method: str) -> str:
@@ -102,7 +109,7 @@ class LeagueTable:
         return f"{variable or self.variable}: error on {self.cells} ({counted(max(counts, default=0), 'value')}){units}"
 
     def print(self, console: Console) -> None:
-        """Print the scores, by category as well, and sentences on the power spectra."""
+        """Print the scores, by category as well, the power spectra, and the verdict on the model."""
         for variable in self.variables:
             rows = self.rows_of(variable)
             heading = self.heading(variable)
@@ -110,12 +117,28 @@ class LeagueTable:
             console.print(score_table(rows))
             if any(row.law for row in rows):
                 console.print(
-                    "90 %: share of truths within the 90 % interval; spread: predicted error over actual error"
+                    "90 %: share of truths within the 90 % interval; spread: predicted error over\nactual error",
+                    highlight=False,
                 )
             for category in rows[0].parts:
                 console.print(category_table(rows, category))
-            for sentence in spectrum_sentences(rows):
-                console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+            if any(row.member_spectrum for row in rows):
+                console.print(spectrum_table(rows))
+            for sentence in self.verdict(variable):
+                console.print(sentence, markup=False, highlight=False)
+
+    def verdict(self, variable: str = "") -> list[str]:
+        """Return sentences on the error of the model, its error bars and its use; empty without a model."""
+        cells = (
+            self.cells if self.clouds is None else "withheld cells" if "samples" in self.cells else "withheld clouds"
+        )
+        return verdict(
+            self.rows_of(variable),
+            name=variable or self.variable,
+            units=self.units[variable],
+            cells=cells,
+            clouds=self.clouds,
+        )
 
     def record(self) -> dict[str, Any]:
         """Return the table as JSON holds it."""
@@ -123,6 +146,7 @@ class LeagueTable:
             "variable": self.variable,
             "units": self.band_units,
             "cells": self.cells,
+            "verdict": [sentence for variable in self.variables for sentence in self.verdict(variable)],
             "rows": [
                 ({"variable": row.variable, "units": self.units[row.variable]} if row.variable else {}) | _record(row)
                 for row in self.rows
@@ -212,22 +236,31 @@ def category_table(rows: Sequence[Row], category: str) -> Table:
     return table
 
 
-def spectrum_sentences(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a sentence on the power spectra of each method that has an ensemble."""
+def spectrum_table(rows: Sequence[Row]) -> Table:
+    """Return the power of a member over the truth's by wavelength, of the methods that have an ensemble."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    title = "power of a member over the truth's, by wavelength"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("cells", no_wrap=True)
+    rows = [row for row in rows if row.spectrum is not None and row.member_spectrum is not None]
+    first = rows[0].member_spectrum
+    assert first is not None
+    # Shorter waves than four cells are mostly those of the grid.
+    chosen = [number for number, wavelength in enumerate(first.wavelength) if wavelength >= 4]
+    for number in chosen:
+        table.add_column(f"{first.wavelength[number]:.1f}", justify="right")
+    table.add_column("resolution of\nthe mean", justify="right")
     for row in rows:
-        if row.spectrum is None or row.member_spectrum is None:
-            continue
-        ratios = [
-            f"{wavelength:.1f} cells {ratio:.2f}"
-            for wavelength, ratio in zip(row.member_spectrum.wavelength, row.member_spectrum.ratio, strict=True)
-            if wavelength >= 4
-        ]
+        assert row.spectrum is not None and row.member_spectrum is not None
         effective = row.spectrum.effective_resolution()
-        resolution = f"{effective:.1f} cells" if np.isfinite(effective) else "none within these wavelengths"
-        yield (
-            f"{LeagueTable.title(row.method)}: power of a member over the truth's at {', '.join(ratios)}; "
-            f"effective resolution of the mean: {resolution}"
+        table.add_row(
+            LeagueTable.title(row.method),
+            *(f"{row.member_spectrum.ratio[number]:.2f}" for number in chosen),
+            f"{effective:.1f} cells" if np.isfinite(effective) else "none here",
         )
+    return table
 
 
 def _is_league_table(file: Path) -> bool:

@@ -374,6 +374,7 @@ class FillText(BaseModel):
     panel: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
     is_periodic: bool = False
     network: bool = True
+    question: Text | None = None
 
 
 class MetricsLine(BaseModel):

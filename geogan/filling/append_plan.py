@@ -320,6 +320,7 @@ def described(opened: OpenJob) -> dict[str, Any]:
     text |= {} if cells is None else {"panel": cells}
     text |= {} if screen is None or screen.threshold is None else {"screen": screen.threshold}
     text |= {"network": False} if opened.model.network is None else {}
+    text |= {"question": job.question} if job.question else {}
     return text | ({"is_periodic": True} if tasks.is_periodic else {})
 
 

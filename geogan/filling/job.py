@@ -60,6 +60,10 @@ class Job:
     device : str
     covariates : tuple of str
         The model's covariates, with FILE:VARIABLE for those of another file.
+    command : str
+        Command line that asked for the fill, for the history of the product.
+    question : str
+        Digest of what a fill without a given model was asked for, kept in the product; empty with a given model.
     """
 
     data: tuple[str, ...]
@@ -73,6 +77,8 @@ class Job:
     allow_product: bool = False
     device: str = "auto"
     covariates: tuple[str, ...] = ()
+    command: str = ""
+    question: str = ""
 
     def anywhere(self) -> Job:
         """Return the same job with absolute paths, for a process in another folder."""

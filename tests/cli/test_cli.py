@@ -112,9 +112,12 @@ def test_every_option_of_a_settings_object_has_a_name_and_a_help(calls):
 
 
 def test_a_resumed_run_keeps_its_settings(calls, monkeypatch):
-    monkeypatch.setattr(pipeline("train"), "resume", lambda *args, **named: calls.append((args, named)))
+    monkeypatch.setattr(pipeline("train"), "resume", lambda *args, **named: calls.append((args, named)) or Path("r"))
     assert run("train", "--resume", "runs/x", "--minutes", 5).exit_code == 0
     assert calls[0][0] == (Path("runs/x"), {"minutes": 5.0}) and calls[0][1]["data"] == []
+    # A script reads standard output; what to do next is for a person.
+    assert run("train", "--resume", "runs/x", "--quiet").output == "r\n"
+    assert "next: geogan evaluate DATA --model r --no-ablation" in run("train", "--resume", "runs/x").stderr
     result = run("train", "--resume", "runs/x", "--weight-prior", 0)
     assert result.exit_code == 2
     assert result.stderr == (
@@ -218,6 +221,30 @@ def test_one_option_has_one_form_in_every_verb():
 def test_the_help_names_every_method():
     words = run("evaluate", "--help").stdout.replace(",", " ").split()
     assert set(METHODS) <= set(words)
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("train sea.nc --variable s", {"sst", "sea_mask"}),
+        ("info --data sea.nc --variable sst,s", {"sst,sst", "sst,sea_mask"}),
+        ("fill sea.nc --domain se", {"sea", "sea_mask"}),
+        ("fill nowhere.nc --variable s", set()),
+        ("corrupt sea.nc --operator sw", {"swath"}),
+        ("evaluate sea.nc --methods model,bi", {"model,biharmonic"}),
+        ("train sea.nc --preset unir-l", {"unir-light"}),
+    ],
+)
+def test_the_shell_completes_operators_variables_and_methods(line, values, tmp_path, monkeypatch, film):
+    film(2).to_netcdf(tmp_path / "sea.nc")
+    monkeypatch.chdir(tmp_path)
+    environment = {
+        "COMP_WORDS": f"geogan {line}",
+        "COMP_CWORD": str(len(line.split())),
+        "_GEOGAN_COMPLETE": "complete_bash",
+    }
+    result = CliRunner().invoke(app, [], prog_name="geogan", env=environment)
+    assert set(result.stdout.split()) == values
 
 
 def test_an_input_error_is_printed_as_one_sentence(monkeypatch):

@@ -56,6 +56,14 @@ def settings_of(path):
         return json.loads(product.attrs[FILL])
 
 
+def test_a_repeated_fill_is_finished_already_and_fits_nothing(filled, data):
+    printed = io.StringIO()
+    path = fill_without_model(data, filled[0], fitting=FITTING, console=Console(file=printed, width=1000))
+    assert path == filled[0] and printed.getvalue() == f"{path} is finished already\n"
+    with pytest.raises(InputError, match="exists; give another name, or overwrite"):
+        fill_without_model(data, filled[0], fitting=FITTING, options=FillOptions(seed=1))
+
+
 def test_observed_cells_stay_and_gaps_of_the_domain_are_filled(filled, gappy, domain):
     product = xr.open_zarr(filled[0]).load()
     seen = gappy.notnull().values
