@@ -115,6 +115,7 @@ def _data(paths: Sequence[str | Path], source: Source, selection: Mapping[str, s
     return {
         "kind": "data",
         **described,
+        **({"masks_and_flags": dict(source.flags)} if source.flags else {}),
         **({"identifiability": {"warnings": learnable}} if learnable else {}),
         **({"reading": {"notes": list(source.notes)}} if source.notes else {}),
         "next": next_command(paths, source, survey, variables, selection),

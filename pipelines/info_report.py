@@ -1,5 +1,6 @@
 """Print what ``geogan info`` found as tables."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,18 @@ def print_report(description: Mapping[str, Any], console: "Console") -> None:
     """Print one table for each section, then the next command."""
     for title, section in description.items():
         if isinstance(section, dict):
+            if title == "gaps":
+                section = _gaps(section, math.prod(description["grid"]["sizes"].values()))
             console.print(_table(title, section))
             console.print()
     console.print("next", style="bold", highlight=False)
     console.print(description["next"], markup=False, highlight=False, soft_wrap=True)
+
+
+def _gaps(counts: Mapping[str, int], values: int) -> dict[str, str]:
+    """Return the rules that mark gaps, with the number and the share of the values; rules without gaps are left out."""
+    found = {rule: f"{count:,} ({count / values:.1%} of all values)" for rule, count in counts.items() if count}
+    return found or {"none": "every value is observed"}
 
 
 def _table(title: str, section: dict[str, Any]) -> "Table":
@@ -39,7 +48,8 @@ def _table(title: str, section: dict[str, Any]) -> "Table":
         elif name in _PER_DAY and isinstance(value, float):
             name, value = name.removesuffix("_per_day"), rate(value)
         # Rules for missing values are named like attributes, which keep their underscores.
-        table.add_row(Text(name if title == "gaps" else name.replace("_", " ")), Text(_text(name, value)))
+        has_names = title in ("gaps", "masks_and_flags")
+        table.add_row(Text(name if has_names else name.replace("_", " ")), Text(_text(name, value)))
     return table
 
 

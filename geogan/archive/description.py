@@ -49,7 +49,7 @@ def describe_field(
     >>> survey = check_field(sst)
     >>> sections = describe_field(sst, survey, [(sst, survey)], known_domain(sst, None, survey.domain))
     >>> sections["time"]
-    {'dates': 3, 'first': '2015-01-01', 'last': '2015-01-03', 'median_step_days': 1.0}
+    {'kind': 'series', 'dates': 3, 'first': '2015-01-01', 'last': '2015-01-03', 'median_step_days': 1.0}
     """
     if len(variables) > 1:
         described = {
@@ -94,7 +94,9 @@ def _grid(field: Field) -> Section:
     """Return sizes, stored chunks and steps of the grid."""
     array, axes, (dy, dx) = field.array, field.axes, field.grid_step
     stored = array.encoding.get("preferred_chunks") or {}
+    roles = {"time": axes.time, "band": axes.band, "y": axes.y, "x": axes.x}
     section = {
+        "dimensions": {role: dim for role, dim in roles.items() if dim is not None},
         "sizes": {str(dim): int(size) for dim, size in array.sizes.items()},
         "stored_chunks": {str(dim): int(size) for dim, size in stored.items()} or None,
         f"step_{axes.y}": _with_units(dy, array, axes.y),
@@ -105,12 +107,14 @@ def _grid(field: Field) -> Section:
 
 def _time(field: Field, survey: Survey) -> Section:
     """Return number, range and step of the dates, or the number of samples."""
-    if field.axes.time is None:
-        return {"dates": 1}
     if field.axes.independent:
         return {"samples": field.shape[0]}
+    if field.axes.time is None or field.shape[0] == 1:
+        date = {} if survey.first is None else {"first": _date_text(survey.first)}
+        return {"kind": "single scene", "dates": 1, **date}
     steps = np.diff(field.days)
     return {
+        "kind": "series",
         "dates": field.shape[0],
         "first": _date_text(survey.first),
         "last": _date_text(survey.last),
@@ -125,6 +129,7 @@ def _coverage(field: Field, survey: Survey) -> Section:
     return {
         "domain_cells": survey.cells,
         "all_cells": int(survey.domain.size),
+        "domain_share": survey.cells / survey.domain.size,
         "observed_share": survey.observed / (survey.cells * field.bands * shares.size),
         f"observed_share_of_a_{entry}": {
             "smallest": float(shares.min()),

@@ -24,6 +24,7 @@ from geogan.io.absent_chunks import check_chunks
 from geogan.io.conditions import kept
 from geogan.io.damage import GuardedVariable
 from geogan.io.files import find_paths, is_zarr, open_dataset
+from geogan.io.flags import describe_flags
 from geogan.io.images import are_images, open_images
 from geogan.io.labels import with_coordinates
 from geogan.io.missing import mark_gaps
@@ -53,6 +54,8 @@ class Source(NamedTuple):
         Those of ``paths`` that are filled products of geogan.
     reading : Reading
         How it was read, with the group that was found.
+    flags : mapping of str to str
+        Masks and quality flags beside the field in the (first) file, with the meaning of their values.
     """
 
     field: Field
@@ -61,6 +64,7 @@ class Source(NamedTuple):
     notes: tuple[str, ...] = ()
     products: tuple[str, ...] = ()
     reading: Reading = PLAIN
+    flags: Mapping[str, str] = {}  # noqa: RUF012
 
     def check_measured(self) -> None:
         """Refuse filled products of geogan: their estimates would count as observations.
@@ -191,7 +195,8 @@ def open_source(
     field = _joined(fields)
     if reading.where is not None:
         notes[f"cells where {reading.where} does not hold, or is not known, are gaps"] = None
-    return Source(field, dict(datasets[0].attrs), tuple(paths), tuple(notes), tuple(products), reading)
+    attrs, flags = dict(datasets[0].attrs), describe_flags(datasets[0])
+    return Source(field, attrs, tuple(paths), tuple(notes), tuple(products), reading, flags)
 
 
 def _is_filled(dataset: xr.Dataset, name: str) -> bool:

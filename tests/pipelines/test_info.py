@@ -31,7 +31,8 @@ def gappy_sea(sea):
 def test_a_gappy_field(sea, tmp_path):
     gappy = gappy_sea(sea)
     path = tmp_path / "gappy sea.nc"
-    gappy.to_netcdf(path)
+    flags = {"flag_values": np.array([0, 5], "i1"), "flag_meanings": "bad best"}
+    gappy.assign(quality=(gappy.sst.dims, np.full(gappy.sst.shape, 5, "i1"), flags)).to_netcdf(path)
     console = Console(file=io.StringIO(), width=100)
     found = info(path, console=console)
     assert json.loads(json.dumps(found)) == found
@@ -39,12 +40,18 @@ def test_a_gappy_field(sea, tmp_path):
     assert found["variable"]["smallest"] == pytest.approx(float(gappy.sst.min()))
     assert found["grid"]["sizes"] == {"time": 6, "lat": 24, "lon": 30}
     assert found["grid"]["step_lat"] == "0.05 degrees_north"
-    assert found["time"] == {"dates": 6, "first": "2015-01-01", "last": "2015-01-06", "median_step_days": 1.0}
+    assert found["time"] == {
+        "kind": "series", "dates": 6, "first": "2015-01-01", "last": "2015-01-06", "median_step_days": 1.0
+    }  # fmt: skip
+    assert found["grid"]["dimensions"] == {"time": "time", "y": "lat", "x": "lon"}
     domain = gappy.sst.notnull().any("time")
     share = gappy.sst.notnull().sum(("lat", "lon")) / domain.sum()
     assert found["coverage"]["domain_cells"] == int(domain.sum())
     assert found["coverage"]["observed_share"] == pytest.approx(float(share.mean()))
     assert found["coverage"]["observed_share_of_a_date"]["median"] == pytest.approx(float(share.median()))
+    assert found["coverage"]["domain_share"] == pytest.approx(float(domain.mean()))
+    assert found["masks_and_flags"]["quality"] == '0 bad, 5 best; to select: --where "quality == 5"'
+    assert found["masks_and_flags"]["sea_mask"] == "0 land, 1 sea"
     assert found["next"] == f"geogan train '{path}' --domain sea_mask --operator cloud_mask"
     shown = console.file.getvalue()
     assert "degree_Celsius" in shown and "2015-01-06" in shown and found["next"] in shown
@@ -76,7 +83,7 @@ def test_a_single_map_and_one_without_coordinates(sea, tmp_path):
     values = sea.sst[0].where(sea.lon < -45).values
     xr.Dataset({"sst": (("y", "x"), values)}).to_netcdf(tmp_path / "map.nc")
     found = info(tmp_path / "map.nc", console=Console(file=io.StringIO()))
-    assert found["time"] == {"dates": 1}
+    assert found["time"] == {"kind": "single scene", "dates": 1}
     assert found["variable"]["units"] is None and found["grid"]["step_x"] == "1 index"
 
 
