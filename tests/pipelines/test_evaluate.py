@@ -70,7 +70,7 @@ def test_the_table_holds_the_scores(data, run, tmp_path):
 def test_slow_baselines_report_what_they_compute(data, run):
     console = Console(record=True, width=120)
     scoring = Scoring(["dineof, climatology", "total_variation"])
-    rows = evaluate(data, run, scoring, outputs=Outputs(console=console))
+    rows = evaluate(data, run, scoring, outputs=Outputs(console=console, messages=console))
     assert names(rows) == ["dineof", "climatology", "total_variation"]
     assert "DINEOF" in console.export_text(clear=False) and "fitting total_variation to" in console.export_text()
 
