@@ -17,6 +17,7 @@ from geogan.files.user_path import Data, user_path
 from geogan.filling import FillOptions, Job, Reports, Workers, fill_product
 from geogan.io import Reading, find_paths
 from geogan.model import digest, load_model
+from geogan.pipelines.command import COMMAND
 from geogan.pipelines.progress import shown_progress
 from geogan.product import check_output
 
@@ -178,6 +179,7 @@ def job_of(data: Data, model: str | Path, options: FillOptions, selection: Selec
         allow_product=selection.allow_product,
         device=device,
         covariates=covariates_of(model, selection.covariates),
+        command=COMMAND.get(),
     )
 
 

@@ -4,6 +4,7 @@ Nothing heavy is imported before a verb runs, so that ``geogan --help`` answers 
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -24,6 +25,7 @@ from geogan.cli.plot import plot
 from geogan.cli.table1 import table1
 from geogan.cli.train import train
 from geogan.cli.update import update
+from geogan.pipelines.command import COMMAND
 
 app = typer.Typer(
     cls=Verbs,
@@ -87,4 +89,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     os.environ.setdefault("MPLBACKEND", "agg")
     sys.excepthook = show_defect
+    COMMAND.set(shlex.join(["geogan", *(sys.argv[1:] if arguments is None else arguments)]))
     app(arguments, prog_name="geogan")

@@ -23,6 +23,7 @@ from geogan.fields.time_range import shown_date
 from geogan.fields.variables import split_variables
 from geogan.filling.compose import Acceptance, choose_storages, compose, error_limits, product_of, room_of
 from geogan.filling.plan import Plan, Task, TaskSizes, plan_tasks
+from geogan.filling.provenance import describe_product
 from geogan.filling.reader import TaskReader
 from geogan.filling.regime import RegimeWarning
 from geogan.filling.task import Estimate, estimate
@@ -309,7 +310,8 @@ def fill_field(
     else:
         arrays = side_by_side(filler.on(device).arrays, filler.plan.tasks)
         parts = [filler.assemble(part, np.concatenate) for part in zip(*arrays, strict=True)]
-    return product_of(filler.model, field, filler.storages, [field.unstacked(part) for part in parts])
+    product = product_of(filler.model, field, filler.storages, [field.unstacked(part) for part in parts])
+    return describe_product(product, filler.model, field)
 
 
 def _lazy_parts(filler: Filler, device: torch.device | None) -> list[Any]:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from geogan.filling.append_plan import (
     start_of,
 )
 from geogan.filling.job import Job, OpenJob
+from geogan.filling.provenance import describe_product
 from geogan.filling.regime import Regime
 from geogan.filling.tiles import Span
 from geogan.io import describe_source
@@ -402,12 +402,16 @@ def check_archive(opened: OpenJob, first: Span, *, dates: int = 24, memory: int 
 
 
 def _template(opened: OpenJob) -> xr.Dataset:
-    """Return the product without its values, with its global attributes."""
-    template, attrs, trained = opened.template(), opened.source.attrs, opened.model.variable
-    template.attrs = {"title": f"{opened.field.attrs.get('long_name', trained)}, gaps filled", **attrs}
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    means = "" if opened.model.network is not None else " (a Gaussian fitted to the observations, without a network)"
-    line = f"{now} geogan {version('geogan')}: gaps of {trained} filled with the model {opened.job.digest}{means}"
-    template.attrs["history"] = f"{line}\n{attrs.get('history', '')}".strip()
+    """Return the product without its values, with its attributes."""
+    job = opened.job
+    template = describe_product(
+        opened.template(),
+        opened.model,
+        opened.chosen,
+        opened.source.attrs,
+        digest=job.digest,
+        command=job.command,
+        date=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    )
     template.attrs[FILL] = json.dumps(described(opened))
     return template

@@ -16,6 +16,7 @@ from geogan.files.attributes import PRODUCT
 from geogan.files.plain_file import read_json
 from geogan.files.swap import write_text
 
+CONVENTIONS = "CF-1.8"
 # Keys of an encoding that define the values; the other keys describe only how the source file stored them.
 _VALUE_KEYS = ["dtype", "scale_factor", "add_offset", "_FillValue", "missing_value"]
 _VALUE_KEYS += ["units", "calendar", "grid_mapping"]
@@ -66,7 +67,11 @@ def write_template(
 def _for_output(template: xr.Dataset, mark: str) -> xr.Dataset:
     """Return the template with coordinates, scalars and attributes as CF requires them."""
     dataset = template.copy()
-    dataset.attrs = dict(template.attrs) | {"Conventions": "CF-1.8", PRODUCT: mark}
+    conventions = str(template.attrs.get("Conventions", ""))
+    dataset.attrs = dict(template.attrs) | {
+        "Conventions": conventions if conventions.startswith(CONVENTIONS) else CONVENTIONS,
+        PRODUCT: mark,
+    }
     for name, coordinate in template.coords.items():
         loaded = coordinate.variable.compute().copy()
         portable = coordinate_encoding(coordinate)
@@ -75,6 +80,9 @@ def _for_output(template: xr.Dataset, mark: str) -> xr.Dataset:
         if loaded.ndim < 2:
             loaded.encoding.pop("missing_value", None)
             loaded.encoding["_FillValue"] = None
+        if loaded.dtype == np.int64 and not loaded.ndim:
+            # Such as the container of a grid mapping; CF 1.8 has no whole numbers of 64 bits.
+            loaded.encoding["dtype"] = "int32"
         if loaded.dtype.kind == "M" or "calendar" in loaded.encoding or _holds_cftime(loaded):
             loaded.encoding["dtype"] = "float64"
             loaded.encoding.pop("scale_factor", None)

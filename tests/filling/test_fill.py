@@ -48,7 +48,8 @@ def test_observed_kept_gaps_filled_land_left(model, gappy, domain, dtype, order)
     product = fill_field(model, Field.of(field))
     check(product, field, domain)
     assert product["sst"].dims == product["sst_source"].dims == order
-    assert product["sst"].attrs == field.attrs | {"ancillary_variables": "sst_source sst_std"}
+    attrs = {"ancillary_variables": "sst_source sst_std", "coverage_content_type": "physicalMeasurement"}
+    assert product["sst"].attrs == field.attrs | attrs
     assert product["sst_source"].attrs["flag_meanings"] == "observed filled land refused unreadable"
     xr.testing.assert_equal(product["time"], field["time"])
 
@@ -101,7 +102,9 @@ def test_lazy_is_the_same_and_stays_lazy(model, gappy):
         lazy = fill_field(model, Field.of(gappy.chunk(time=4, lat=11)), options)
         part = lazy.isel(time=slice(3, 5))
     xr.testing.assert_identical(lazy.compute(), eager)
-    xr.testing.assert_identical(part.compute(), eager.isel(time=slice(3, 5)))
+    # The extents of a part are others.
+    some = eager.isel(time=slice(3, 5))
+    xr.testing.assert_identical(part.compute().drop_attrs(deep=False), some.drop_attrs(deep=False))
     xr.testing.assert_equal(lazy.compute(scheduler="threads"), eager)
 
 
