@@ -15,7 +15,7 @@ from geogan.fields.geography import geographic_kind
 EXTENTS = ("geospatial_lat_", "geospatial_lon_", "geospatial_bounds", "time_coverage_")
 _UNITS = {"latitude": "degrees_north", "longitude": "degrees_east"}
 _SHORT = {"latitude": "lat", "longitude": "lon"}
-_LETTERS = {"y": "Y", "x": "X", "time": "T"}
+_LETTERS = {"y": "Y", "x": "X"}
 # Units of a projected coordinate.
 _METRES = ("m", "metre", "metres", "meter", "meters", "km")
 
@@ -113,7 +113,8 @@ def label_axes(dataset: xr.Dataset, axes: Axes) -> xr.Dataset:
         attrs = dataset[name].attrs
         role = next((role for role in ("y", "x", "time") if getattr(axes, role) == name), None)
         kind = geographic_kind(coordinate)
-        if role == "time" and not axes.independent:
+        is_date = coordinate.dtype.kind == "M" and not coordinate.ndim and "time" in str(name).lower()
+        if (role == "time" and not axes.independent) or is_date:
             found = {"standard_name": "time", "long_name": "time", "axis": "T"}
         elif kind is not None:
             found = {"standard_name": kind, "long_name": kind, "units": _UNITS[kind]}
@@ -122,7 +123,7 @@ def label_axes(dataset: xr.Dataset, axes: Axes) -> xr.Dataset:
             found = {"standard_name": text, "long_name": text.replace("_", " ")}
         else:
             found = {}
-        if role is not None and not (role == "time" and axes.independent):
+        if role in ("y", "x"):
             found["axis"] = _LETTERS[role]
         if coordinate.dtype.kind in "iufMO":
             dataset[name].attrs.update({key: value for key, value in found.items() if key not in attrs})

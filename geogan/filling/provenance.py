@@ -66,9 +66,9 @@ def describe_product(
         variable.attrs.setdefault("long_name", str(name))
     for coordinate in product.coords.values():
         # What xarray writes by default, fill values and whole numbers of 64 bits, is not CF 1.8.
-        if coordinate.dtype.kind == "f" and coordinate.ndim == 1:
+        if coordinate.dtype.kind in "fM" and coordinate.ndim < 2:
             coordinate.encoding["_FillValue"] = None
-        elif coordinate.dtype.kind == "M":
+        if coordinate.dtype.kind == "M":
             coordinate.encoding.setdefault("dtype", "float64")
         elif coordinate.dtype == np.int64 and not coordinate.ndim:
             coordinate.encoding["dtype"] = "int32"
