@@ -66,6 +66,8 @@ FIT_SAMPLES = 3
 FIT_HIDDEN = 0.34
 # Share of the remaining observations that are hidden one by one; isolated cells determine the noise.
 FIT_SINGLE = 0.05
+# Frames that are drawn to see whether an operator hides some cells, and cells of each, at most.
+DRAWN_FRAMES, DRAWN_CELLS = 32, 2**15
 # Simulated gaps for archives that have none (operators that only blur or add noise).
 SUBSTITUTE_GAPS = CloudMask(coverage=0.3, spread=0.1, scale=4.0, persistence=0.0)
 # Largest number of dates, and of mask values, from which an operator is fitted to the gaps; they are held in memory.
@@ -209,7 +211,10 @@ def prepare_model(
     ground = _ground(record, operator, sums=sums, message=message)
     if threshold is not None:
         message(_left_out(ground.archive, threshold))
-    operator = operator.around(archive.is_periodic).fitted(_gaps(ground.archive), domain, seed=settings.seed)
+    given = operator.around(archive.is_periodic)
+    operator = given.fitted(_gaps(ground.archive), domain, seed=settings.seed)
+    # Fitted parameters may hide so little that no draw shows it.
+    check_draws(operator, domain.shape, archive.bands, may_hide_nothing=operator is not given)
     operator = operator.around(False)
     for sentence in (f"operator: {describe(operator)}", *remarks(operator, archive.bands)):
         message(sentence)
@@ -693,6 +698,36 @@ def check_gaps(field: Field, survey: Survey, operator: Operator) -> None:
         raise InputError(
             f"{name} has gaps, but the operator {describe(operator)} makes none; add one that does, such as "
             "--operator observed_gaps"
+        )
+
+
+def check_draws(operator: Operator, size: tuple[int, ...], bands: int, *, may_hide_nothing: bool = False) -> None:
+    """Refuse a masking operator that hides every cell of all drawn frames, or none.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> check_draws(parse("sparse_sampling:fraction=1"), (8, 9), 1)
+    Traceback (most recent call last):
+        ...
+    geogan.operators.errors.InputError: sparse_sampling:fraction=1 hides no cell of 32 drawn frames; ...
+    """
+    height, width = size
+    shape = (DRAWN_FRAMES, 1, bands, height, min(width, max(1, DRAWN_CELLS // height)))
+    theta = operator.sample(shape, generator=torch.Generator().manual_seed(0))
+    mask = operator.apply(torch.ones(shape), theta).mask
+    if operator.masks and not mask.any():
+        raise InputError(
+            f"{describe(operator.around(False))} hides every cell of {len(mask)} drawn frames, so nothing can be "
+            "learned from it; give parameters with which some cells are observed"
+        )
+    if operator.masks and mask.all() and not may_hide_nothing:
+        raise InputError(
+            f"{describe(operator.around(False))} hides no cell of {len(mask)} drawn frames; give parameters with which "
+            "some cells are hidden, or another operator"
         )
 
 

@@ -244,6 +244,9 @@ OPERATORS = [
         ("nan", "cloud_mask:scale=nan", ("scale", "nan")),
         ("twice", "cloud_mask:scale=3,scale=4", ("scale", "twice")),
         ("empty", ":scale=3", ("operator", "choose from cloud_mask")),
+        ("order", "'cloud_mask + footprint'", ("Footprint blurs and must come before CloudMask",)),
+        ("no-length", "footprint:fwhm=-25km", ("fwhm of footprint must be more than 0, got -25km",)),
+        ("orbit", "tracks:orbit=sputnik", ("no orbit is named 'sputnik'", "choose from jason")),
     )
 ]
 

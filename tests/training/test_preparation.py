@@ -19,11 +19,13 @@ from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
 from geogan.operators.observed import ObservedGaps
+from geogan.operators.sampling import SparseSampling
+from geogan.operators.tracks import Tracks
 from geogan.settings import Settings
 from geogan.training import preparation
 from geogan.training.blocks import BlockMaker
 from geogan.training.judge import Judge
-from geogan.training.preparation import prepare_model, read_once, share_seen
+from geogan.training.preparation import check_draws, prepare_model, read_once, share_seen
 
 
 def prepare(field, domain, operator, **options):
@@ -242,6 +244,20 @@ def test_gaps_and_operator_must_belong_together(truth, gappy, domain):
     with pytest.raises(InputError, match="sst has gaps, but the operator convolve_noise.* makes none; add one"):
         prepare(gappy, domain, ConvolveNoise())
     prepare(gappy, domain, Compose((ConvolveNoise(), ObservedGaps())))
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        (Tracks(spacing=1e7, repeat=1), "tracks:spacing=10000000.0,repeat=1 hides every cell of 32 drawn frames"),
+        (SparseSampling(fraction=1), "sparse_sampling:fraction=1 hides no cell of 32 drawn frames; give parameters"),
+    ],
+)
+def test_operators_that_hide_everything_or_nothing_are_refused(operator, message):
+    with pytest.raises(InputError, match=message):
+        check_draws(operator, (20, 24), 1)
+    # A fitted operator may hide very little.
+    check_draws(SparseSampling(fraction=1), (20, 24), 1, may_hide_nothing=True)
 
 
 def test_domains_that_cannot_be(gappy, domain):
