@@ -76,5 +76,5 @@ def cells_within(operator: Operator, observed: np.ndarray) -> np.ndarray:
 
 
 def _weights(operator: Operator, domain: Tensor) -> Tensor:
-    """Return the weight of the domain in each measured value."""
-    return operator.blur(domain).clamp_min(_LEAST)
+    """Return the share of the domain in the weights of each measured value."""
+    return (operator.blur(domain) / operator.blur(torch.ones_like(domain))).clamp_min(_LEAST)

@@ -221,6 +221,10 @@ def prepare_model(
     if operator.point_spread() is not None and operator.blurs:
         ground = _deblurred(ground, operator, survey, settings)
         message("blur: the product is the field without it, and every cell of it is an estimate")
+    elif operator.blurs:
+        message(
+            f"blur: {describe(operator)} has no point_spread, so the first guess is blurred as the measurements are"
+        )
     prior, scale, screen = None, 1.0, ground.screen
     if settings.first_guess is not False:
         guess = _first_guess(record, ground, operator)
