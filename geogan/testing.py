@@ -60,6 +60,7 @@ def _mistakes(operator: Operator, shape: Shape, seed: int) -> Iterator[str]:
         yield "two draws with different seeds are equal; return () if nothing is random"
     yield from _of_gradients(operator, x, theta)
     yield from _of_dates(operator, shape, seed)
+    yield from _of_blur(operator, x)
 
 
 def _of_configuration(operator: Operator) -> Iterator[str]:
@@ -79,6 +80,10 @@ def _of_configuration(operator: Operator) -> Iterator[str]:
     for each in fields(operator):
         if not isinstance(getattr(operator, each.name), int | float | bool | None):
             yield f"its parameter {each.name} is not a number, a truth value or None, which texts and JSON can hold"
+    names = {each.name for each in fields(operator)}
+    for length, distance in operator.lengths.items():
+        if length not in names or distance not in ("rows", "columns", "mean"):
+            yield f"lengths must name parameters, and rows, columns or mean for each, got {length}: {distance}"
 
 
 def _of_observation(operator: Operator, x: Tensor, measured: Any) -> Iterator[str]:
@@ -120,6 +125,28 @@ def _of_dates(operator: Operator, shape: Shape, seed: int) -> Iterator[str]:
     first, _, again = (operator.apply(x, theta) for theta in draws)
     if not (torch.equal(first.mask, again.mask) and torch.equal(first.values, again.values)):
         yield "at gives different draws for the same date and seed; it may depend on nothing else"
+
+
+def _of_blur(operator: Operator, x: Tensor) -> Iterator[str]:
+    kernel = operator.point_spread()
+    if not operator.blurs:
+        if not torch.equal(operator.blur(x), x):
+            yield "blur changes fields, but blurs is False"
+        if kernel is not None and kernel.numel() > 1:
+            yield "point_spread has several cells, but blurs is False"
+        return
+    if kernel is None:
+        yield "it blurs, but point_spread returns None; return its kernel, which deblurring needs"
+        return
+    (height, width), down, right = kernel.shape, kernel.shape[0] // 2, kernel.shape[1] // 2
+    if height % 2 == 0 or width % 2 == 0 or abs(float(kernel.sum()) - 1) > 1e-6:
+        yield f"point_spread must have odd sides and the sum 1, got {height} x {width} and {float(kernel.sum()):.4g}"
+        return
+    point = torch.zeros(1, 1, 1, 2 * height + 1, 2 * width + 1, dtype=torch.float64)
+    point[..., height, width] = 1.0
+    spread = operator.blur(point)[0, 0, 0, height - down : height + down + 1, width - right : width + right + 1]
+    if not torch.allclose(spread, kernel.flip(0, 1).to(spread), rtol=0, atol=1e-5 * float(kernel.max())):
+        yield "blur is not the convolution with point_spread: sum_k kernel[k] x[i + k - centre]"
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -72,6 +72,48 @@ def test_a_flaw_is_named(flaw):
         check_operator(kind())
 
 
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (None, "it blurs, but point_spread returns None"),
+        (torch.full((1, 2), 0.5), "must have odd sides and the sum 1, got 1 x 2 and 1"),
+        (torch.full((1, 3), 0.5), "must have odd sides and the sum 1, got 1 x 3 and 1.5"),
+        (torch.tensor([[0.0, 0.0, 1.0]]), "blur is not the convolution with point_spread"),
+        (torch.tensor([[1.0, 0.0, 0.0]]), ""),
+    ],
+)
+def test_a_blur_has_a_point_spread(kernel, message):
+    """The operator measures the cell to the left."""
+
+    @dataclass(frozen=True)
+    class Moved(Operator):
+        masks, blurs = False, True
+
+        def sample(self, shape, *, generator):
+            return ()
+
+        def apply(self, x, theta):
+            return Observation(self.blur(x), torch.ones_like(x))
+
+        def blur(self, x):
+            return torch.cat([x[..., :1], x[..., :-1]], -1)
+
+        def point_spread(self):
+            return kernel
+
+    if not message:
+        check_operator(Moved())
+        return
+    with pytest.raises(AssertionError, match=message):
+        check_operator(Moved())
+
+
+def test_a_length_is_a_parameter():
+    kind = type("Long", (Half,), {"lengths": {"width": "rows"}})
+    with pytest.raises(AssertionError, match="lengths must name parameters, and rows, columns or mean for each"):
+        check_operator(kind())
+
+
 def test_a_text_is_no_parameter():
     @dataclass(frozen=True)
     class Named(Half):

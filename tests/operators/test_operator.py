@@ -124,22 +124,6 @@ def test_one_theta_is_one_mask_whatever_is_measured(operator):
 
 
 @every
-def test_the_blur_is_the_convolution_with_the_point_spread(operator):
-    """A point far from the borders becomes the kernel, turned round."""
-    kernel = operator.point_spread()
-    assert (kernel is None or kernel.numel() == 1) == (not operator.blurs)
-    if kernel is None:
-        return
-    (height, width), (rows, columns) = kernel.shape, (kernel.shape[0] // 2, kernel.shape[1] // 2)
-    assert height % 2 == width % 2 == 1
-    assert float(kernel.sum()) == pytest.approx(1)
-    x = torch.zeros(1, 1, 1, 2 * height + 1, 2 * width + 1, dtype=torch.float64)
-    x[..., height, width] = 1.0
-    around = operator.blur(x)[0, 0, 0, height - rows : height + rows + 1, width - columns : width + columns + 1]
-    torch.testing.assert_close(around, kernel.flip(0, 1), rtol=0, atol=1e-9)
-
-
-@every
 def test_theta_is_fresh_at_every_draw(operator):
     shape = (2, 2, channels(operator), 24, 30)
     stream = generator()
