@@ -73,7 +73,7 @@ def evaluate(
     threads: int | None = None,
     device: str = "auto",
 ) -> list[Row]:
-    """Score the model and the baselines on the same cells.
+    """Score the model and the baselines on the same cells, and report the scores.
 
     Parameters
     ----------
@@ -100,15 +100,44 @@ def evaluate(
     InputError
         If an argument or the data cannot be used.
     """
-    check_settings({"threads": threads})
     if not data:
         raise InputError("evaluate needs the data that the model was trained on, got none; give DATA")
     outputs = check_outputs(outputs, {"--data": data, "--model": model, "--truth": inputs.truth})
+    table = league_table(
+        data,
+        model,
+        scoring,
+        inputs=inputs,
+        messages=outputs.messages,
+        ablation=ablation,
+        threads=threads,
+        device=device,
+    )
+    report_scores(table, outputs)
+    return table.rows
+
+
+def league_table(
+    data: str | Path | Sequence[str | Path],
+    model: Path,
+    scoring: Scoring = Scoring(),
+    *,
+    inputs: Inputs = Inputs(),
+    messages: Console | None = None,
+    ablation: bool = True,
+    threads: int | None = None,
+    device: str = "auto",
+) -> LeagueTable:
+    """Return the scores of the model and the baselines on the same cells, as a table.
+
+    Parameters and errors are those of `evaluate`.
+    """
+    check_settings({"threads": threads})
     if inputs.truth_variable is not None and inputs.truth is None:
         raise InputError(f"--truth-variable {inputs.truth_variable!r} needs --truth; give the file of the truth")
     for paths in [data] if inputs.truth is None else [data, inputs.truth]:
         find_paths(paths)
-    run, has_truth, console = user_path(model), inputs.truth is not None, outputs.messages
+    run, has_truth, console = user_path(model), inputs.truth is not None, messages
     trained = adapt_model(load_model(run), FillOptions(screen=inputs.screen))
     place = find_device(device)
     described = read_run(run) if holds(run, RUN) else {"variable": trained.variable, "time": None}
@@ -138,8 +167,7 @@ def evaluate(
             progress=progress,
             message=(lambda sentence: None) if console is None else console.print,
         )
-    report_scores(LeagueTable.of(rows, trained, archive, has_truth=has_truth), outputs)
-    return rows
+    return LeagueTable.of(rows, trained, archive, has_truth=has_truth)
 
 
 @contextmanager

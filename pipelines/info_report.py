@@ -1,7 +1,7 @@
 """Print what ``geogan info`` found as tables."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from geogan.fields.durations import duration, rate
@@ -15,16 +15,41 @@ _IN_DAYS = ("median_step_days", "persistence_days")
 _PER_DAY = ("drift_rows_per_day", "drift_columns_per_day")
 
 
-def print_report(description: Mapping[str, Any], console: "Console") -> None:
-    """Print one table for each section, then the next command."""
+def print_report(description: Mapping[str, Any], console: "Console", *, has_next: bool = True) -> None:
+    """Print one table for each section, then the next command unless ``has_next`` is False."""
+    for title, rows in section_rows(description).items():
+        console.print(_table(title, rows))
+        console.print()
+    if has_next:
+        console.print("next", style="bold", highlight=False)
+        console.print(description["next"], markup=False, highlight=False, soft_wrap=True)
+
+
+def section_rows(description: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Return the sections of a description as names and values in words, by title.
+
+    Parameters
+    ----------
+    description : mapping
+        As `geogan.pipelines.info.info` returns it.
+    """
+    found = {}
     for title, section in description.items():
         if isinstance(section, dict):
             if title == "gaps":
                 section = _gaps(section, math.prod(description["grid"]["sizes"].values()))
-            console.print(_table(title, section))
-            console.print()
-    console.print("next", style="bold", highlight=False)
-    console.print(description["next"], markup=False, highlight=False, soft_wrap=True)
+            # Rules for missing values and flags are named like attributes, which keep their underscores.
+            has_names = title in ("gaps", "masks_and_flags")
+            found[title.replace("_", " ")] = [_row(name, value, has_names) for name, value in section.items()]
+    return found
+
+
+def _row(name: str, value: Any, has_names: bool) -> tuple[str, str]:
+    if name in _IN_DAYS and isinstance(value, float):
+        name, value = name.removesuffix("_days"), duration(value)
+    elif name in _PER_DAY and isinstance(value, float):
+        name, value = name.removesuffix("_per_day"), rate(value)
+    return name if has_names else name.replace("_", " "), _text(name, value)
 
 
 def _gaps(counts: Mapping[str, int], values: int) -> dict[str, str]:
@@ -33,23 +58,17 @@ def _gaps(counts: Mapping[str, int], values: int) -> dict[str, str]:
     return found or {"none": "every value is observed"}
 
 
-def _table(title: str, section: dict[str, Any]) -> "Table":
+def _table(title: str, rows: Sequence[tuple[str, str]]) -> "Table":
     """Return a section as two columns: names and values."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title.replace("_", " "), title_justify="left", title_style="bold", box=None)
+    table = Table(title=title, title_justify="left", title_style="bold", box=None)
     table.show_header = False
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in section.items():
-        if name in _IN_DAYS and isinstance(value, float):
-            name, value = name.removesuffix("_days"), duration(value)
-        elif name in _PER_DAY and isinstance(value, float):
-            name, value = name.removesuffix("_per_day"), rate(value)
-        # Rules for missing values are named like attributes, which keep their underscores.
-        has_names = title in ("gaps", "masks_and_flags")
-        table.add_row(Text(name if has_names else name.replace("_", " ")), Text(_text(name, value)))
+    for name, value in rows:
+        table.add_row(Text(name), Text(value))
     return table
 
 

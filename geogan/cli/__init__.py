@@ -22,6 +22,7 @@ from geogan.cli.identifiability import identifiability
 from geogan.cli.info import info
 from geogan.cli.operators import operators
 from geogan.cli.plot import plot
+from geogan.cli.report import report
 from geogan.cli.table1 import table1
 from geogan.cli.train import train
 from geogan.cli.update import update
@@ -57,7 +58,7 @@ def geogan(
     """Fill the gaps of geophysical fields by learning from the gappy observations alone."""
 
 
-for verb in (train, fill, update, evaluate, corrupt, plot, animate, info, identifiability, table1, demo):
+for verb in (train, fill, update, evaluate, report, corrupt, plot, animate, info, identifiability, table1, demo):
     app.command()(verb)
 app.add_typer(operators, name="operators")
 

@@ -20,7 +20,7 @@ from geogan.pipelines.fill_without_model import Fitting
 from geogan.presets import preset_settings
 from geogan.settings import GROUPS, DataConfig, Settings
 
-VERBS = ("train", "fill", "update", "evaluate", "corrupt", "plot", "info", "demo")
+VERBS = ("train", "fill", "update", "evaluate", "report", "corrupt", "plot", "info", "demo")
 
 
 @pytest.fixture
