@@ -49,10 +49,11 @@ class GapSource:
 
 
 class Described(TypedDict):
-    """What an operator does, and its parameters with their defaults."""
+    """What an operator does, its parameters with their defaults, and which of them are lengths in cells or km."""
 
     about: str
     parameters: dict[str, Any]
+    lengths: list[str]
 
 
 def list_operators(console: Console | None = None) -> dict[str, Described]:
@@ -68,6 +69,7 @@ def list_operators(console: Console | None = None) -> dict[str, Described]:
         name: Described(
             about=(kind.__doc__ or "").strip().split("\n")[0],
             parameters={each.name: each.default for each in fields(kind)},
+            lengths=list(getattr(kind, "lengths", {})),
         )
         for name, kind in known.items()
     }
@@ -85,6 +87,8 @@ def list_operators(console: Console | None = None) -> dict[str, Described]:
                 for key, value in described["parameters"].items()
             ]
             console.print(Padding(Text(", ".join(parameters)), (0, 0, 0, 4)))
+            if described["lengths"]:
+                console.print(Padding(Text(f"in cells, or in km: {', '.join(described['lengths'])}"), (0, 0, 0, 4)))
     return found
 
 

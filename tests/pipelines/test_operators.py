@@ -31,6 +31,7 @@ def test_all_operators_are_listed():
         assert name in text and described["about"]
     assert max(map(len, text.splitlines())) <= 80
     assert {"cloud_mask", "observed_gaps", "convolve_noise"} <= listed.keys()
+    assert listed["footprint"]["lengths"] == ["fwhm", "across"]
 
 
 def test_a_fit_ends_with_the_operator_to_use(data):
