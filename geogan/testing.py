@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geogan.operators.kernels import convolved
 from geogan.operators.operator import Operator
 
 Shape = tuple[int, int, int, int, int]
@@ -60,7 +59,6 @@ def _mistakes(operator: Operator, shape: Shape, seed: int) -> Iterator[str]:
     if is_same and theta != ():
         yield "two draws with different seeds are equal; return () if nothing is random"
     yield from _of_gradients(operator, x, theta)
-    yield from _of_blur(operator, x)
     yield from _of_dates(operator, shape, seed)
     yield from _of_blur(operator, x)
 
@@ -118,21 +116,6 @@ def _of_gradients(operator: Operator, x: Tensor, theta: Any) -> Iterator[str]:
         yield "the gradient of apply is not finite"
     if operator.exact and (gradient[measured.mask == 0] != 0).any():
         yield "hidden cells have a gradient"
-
-
-def _of_blur(operator: Operator, x: Tensor) -> Iterator[str]:
-    kernel = operator.point_spread()
-    if kernel is None:
-        return
-    if kernel.ndim != 2 or kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0 or bool((kernel < 0).any()):
-        yield "point_spread is not a matrix with odd sides and no negative weight"
-        return
-    # Operators may differ in how they treat borders.
-    rows, columns = kernel.shape[0] // 2, kernel.shape[1] // 2
-    inner = (..., slice(rows, x.shape[-2] - rows), slice(columns, x.shape[-1] - columns))
-    difference = (operator.blur(x) - convolved(x, kernel))[inner]
-    if difference.numel() and float(difference.abs().max()) > 1e-4:
-        yield "blur is not the weighted mean by point_spread, by which the first guess is deblurred"
 
 
 def _of_dates(operator: Operator, shape: Shape, seed: int) -> Iterator[str]:

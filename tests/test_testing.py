@@ -49,10 +49,6 @@ class Half(Operator):
             mask = mask.bool()
         return Observation(values, mask)
 
-    def point_spread(self):
-        kernels = {"weighted mean by point_spread": torch.full((1, 3), 1 / 3), "odd sides": torch.full((2, 2), 0.25)}
-        return kernels.get(self.flaw)
-
 
 def test_a_sound_operator_passes():
     check_operator(Half())
@@ -68,8 +64,6 @@ def test_a_sound_operator_passes():
         "not differentiable",
         "other values than 0 and 1",
         "apply returns mask",
-        "weighted mean by point_spread",
-        "odd sides",
     ],
 )
 def test_a_flaw_is_named(flaw):
