@@ -17,6 +17,8 @@ EQUAL = 0.01
 HARDLY = 0.9
 # Share of the truths within the 90 % interval: of reliable error bars, and of error bars that can still be used.
 RELIABLE, USABLE = (0.85, 0.95), (0.80, 0.98)
+# Predicted over actual error (the spread-skill ratio) of reliable error bars.
+SPREAD = 0.8, 1.25
 
 
 def verdict(rows: Sequence[Row], *, name: str, units: str, cells: str, clouds: int | None) -> list[str]:
@@ -79,7 +81,9 @@ def _error_bars(law: EnsembleScore | None) -> tuple[str, bool]:
     share = law.coverage[0.9]
     text = f"Its 90 % error bars hold {100 * share:.0f} % of the truths"
     if RELIABLE[0] <= share <= RELIABLE[1]:
-        return f"{text}: reliable. ", True
+        if SPREAD[0] <= law.spread_skill <= SPREAD[1]:
+            return f"{text}: reliable. ", True
+        return f"{text}, but the predicted error is {law.spread_skill:.2g} times the actual one on average. ", True
     word = "narrow" if share < RELIABLE[0] else "wide"
     if USABLE[0] <= share <= USABLE[1]:
         return f"{text}: slightly too {word}. ", True

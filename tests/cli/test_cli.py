@@ -17,6 +17,7 @@ from geogan.evaluation import METHODS
 from geogan.evaluation.methods import DEFAULT_METHODS
 from geogan.operators.errors import InputError
 from geogan.pipelines.fill_without_model import Fitting
+from geogan.plotting import MapStyle
 from geogan.presets import preset_settings
 from geogan.settings import GROUPS, DataConfig, Settings
 
@@ -191,6 +192,8 @@ def test_pipelines_take_the_options_of_their_verbs(verb):
         accepted |= {"operator", "preset", "resume"}
     if verb == "fill":
         accepted |= {option.name for option in fields(Fitting)} | {"out_dir", "skip_existing"}
+    if verb == "plot":
+        accepted |= {option.name for option in fields(MapStyle)}
     if verb == "info":
         accepted |= {"json"}  # the verb prints it
     accepted |= {"append", "overwrite"} if "mode" in accepted else set()

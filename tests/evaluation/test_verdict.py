@@ -36,6 +36,7 @@ def test_two_sentences_name_the_error_the_best_rival_and_the_use():
         ([row("gaussian", 0.4), row("model", 0.3, 0.6, 0.5)], 9, "too narrow; the actual errors are 2 times"),
         ([row("gaussian", 0.4), row("model", 0.3, 0.6, 0.5)], None, "Use the filled values, but not the error bars"),
         ([row("gaussian", 0.4), row("model", 0.3, 0.97)], 9, "slightly too wide. Fit to use."),
+        ([row("gaussian", 0.4), row("model", 0.3, 0.9, 1.4)], 9, "but the predicted error is 1.4 times the actual one"),
         ([row("gaussian", 0.301), row("model", 0.3, 0.9)], 9, "geogan fill without --model is as good"),
     ],
 )
