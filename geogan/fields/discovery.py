@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,24 @@ import xarray as xr
 from geogan.fields.axes import Axes
 from geogan.fields.dates import days
 from geogan.fields.geography import geographic_kind
+from geogan.fields.units import same_units
 
 # Beginnings of attributes that state an extent; those of a source do not hold for a product of several files.
 EXTENTS = ("geospatial_lat_", "geospatial_lon_", "geospatial_bounds", "time_coverage_")
 _UNITS = {"latitude": "degrees_north", "longitude": "degrees_east"}
 _SHORT = {"latitude": "lat", "longitude": "lon"}
-_LETTERS = {"y": "Y", "x": "X"}
+_LETTERS, _LINES = {"y": "Y", "x": "X"}, {"y": "row", "x": "column"}
+# Standard names by words of a variable's name, and the units that they need: a name alone is often another quantity.
+_TEMPERATURE = ("K", "degC")
+_QUANTITIES: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
+    (("sst", "sea_surface_temperature"), _TEMPERATURE, "sea_surface_temperature"),
+    (("lst", "land_surface_temperature"), _TEMPERATURE, "surface_temperature"),
+    (("t2m", "air_temperature"), _TEMPERATURE, "air_temperature"),
+    (("chl", "chla", "chlor", "chlorophyll"), ("mg m-3", "kg m-3"), "mass_concentration_of_chlorophyll_a_in_sea_water"),
+    (("adt",), ("m", "cm"), "sea_surface_height_above_geoid"),
+    (("ndvi",), ("1",), "normalized_difference_vegetation_index"),
+    (("reflectivity",), ("dBZ",), "equivalent_reflectivity_factor"),
+)
 # Units of a projected coordinate.
 _METRES = ("m", "metre", "metres", "meter", "meters", "km")
 
@@ -91,6 +104,21 @@ def _iso_duration(length: float) -> str:
     return f"PT{round(length * 86400)}S"
 
 
+def inferred_standard_name(name: str, units: str) -> str | None:
+    """Return the standard name of a variable, by a word of its name together with its units; None if that is not clear.
+
+    Examples
+    --------
+    >>> inferred_standard_name("chl_8day", "mg m-3"), inferred_standard_name("sst", "m")
+    ('mass_concentration_of_chlorophyll_a_in_sea_water', None)
+    """
+    words = {name.lower(), *re.split(r"[^a-z0-9]+", name.lower())}
+    for known, possible, standard in _QUANTITIES:
+        if words & set(known) and any(same_units(units, each) for each in possible):
+            return standard
+    return None
+
+
 def label_axes(dataset: xr.Dataset, axes: Axes) -> xr.Dataset:
     """Return a dataset whose coordinates state what they are, as far as their names, units and values tell.
 
@@ -123,8 +151,11 @@ def label_axes(dataset: xr.Dataset, axes: Axes) -> xr.Dataset:
             found = {"standard_name": text, "long_name": text.replace("_", " ")}
         else:
             found = {}
-        if role in ("y", "x"):
-            found["axis"] = _LETTERS[role]
+        if role is not None and role != "time":
+            # An axis without units would count as a latitude or longitude.
+            is_index = coordinate.dtype.kind in "iu" and "units" not in attrs
+            found = found or {"long_name": _LINES[role] if is_index else str(name)}
+            found |= {"axis": _LETTERS[role]} if "units" in found or "units" in attrs else {}
         if coordinate.dtype.kind in "iufMO":
             dataset[name].attrs.update({key: value for key, value in found.items() if key not in attrs})
     return dataset

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from geogan.fields.discovery import EXTENTS, extent_attributes, label_axes
+from geogan.fields.discovery import EXTENTS, extent_attributes, inferred_standard_name, label_axes
 from geogan.fields.field import Field
 from geogan.fields.variables import split_variables
 from geogan.model import Model
@@ -54,14 +54,21 @@ def describe_product(
         Date and time of the fill. Datasets in memory have none, so that two fills of one field are identical.
     """
     product = label_axes(product, field.axes)
+    for measured in split_variables(field.array):
+        filled = str(measured.name or model.variable)
+        standard = inferred_standard_name(filled, str(measured.attrs.get("units", "")))
+        if standard is not None and "standard_name" not in measured.attrs:
+            product[filled].attrs["standard_name"] = standard
+            if f"{filled}_std" in product:
+                product[f"{filled}_std"].attrs["standard_name"] = f"{standard} standard_error"
     for name, variable in product.data_vars.items():
         kind = "physicalMeasurement"
         if str(name).endswith(("_source", "_std")):
             kind = "qualityInformation"
         elif str(name).endswith("_member"):
             kind = "modelResult"
-            filled = product[str(name).removesuffix("_member")].attrs
-            variable.attrs |= {key: filled[key] for key in ("standard_name",) if key in filled}
+            attrs_of_mean = product[str(name).removesuffix("_member")].attrs
+            variable.attrs |= {key: attrs_of_mean[key] for key in ("standard_name",) if key in attrs_of_mean}
         variable.attrs.setdefault("coverage_content_type", kind)
         variable.attrs.setdefault("long_name", str(name))
     for coordinate in product.coords.values():
@@ -70,7 +77,7 @@ def describe_product(
             coordinate.encoding["_FillValue"] = None
         if coordinate.dtype.kind == "M":
             coordinate.encoding.setdefault("dtype", "float64")
-        elif coordinate.dtype == np.int64 and not coordinate.ndim:
+        elif coordinate.dtype == np.int64 and abs(coordinate.variable).max() < 2**31:
             coordinate.encoding["dtype"] = "int32"
     product.attrs = _global_attributes(model, field, attrs or {}, digest=digest, command=command, date=date)
     return product

@@ -80,8 +80,8 @@ def _for_output(template: xr.Dataset, mark: str) -> xr.Dataset:
         if loaded.ndim < 2:
             loaded.encoding.pop("missing_value", None)
             loaded.encoding["_FillValue"] = None
-        if loaded.dtype == np.int64 and not loaded.ndim:
-            # Such as the container of a grid mapping; CF 1.8 has no whole numbers of 64 bits.
+        if loaded.dtype == np.int64 and (not loaded.size or np.abs(loaded.values).max() < 2**31):
+            # CF 1.8 has no whole numbers of 64 bits.
             loaded.encoding["dtype"] = "int32"
         if loaded.dtype.kind == "M" or "calendar" in loaded.encoding or _holds_cftime(loaded):
             loaded.encoding["dtype"] = "float64"

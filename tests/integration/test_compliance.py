@@ -57,12 +57,20 @@ def images(sea):
     return xr.Dataset({"sst": (("sample", "y", "x"), sea.sst.values, sea.sst.attrs)})
 
 
+def numbered(sea):
+    """Return maps whose rows and columns have numbers and no place, and whose variable has no standard name."""
+    field = sea.sst.rename(lat="y", lon="x").assign_coords(y=np.arange(16), x=np.arange(20))
+    del field.attrs["standard_name"]
+    return field.to_dataset(name="sst")
+
+
 KINDS = {
     "temperature": lambda sea: sea,
     "concentration": concentration,
     "projected": projected,
     "scene": lambda sea: sea.isel(time=0),
     "without dates": images,
+    "without places": numbered,
     "hourly": lambda sea: sea.assign_coords(time=sea.time.values[0] + np.arange(12) * np.timedelta64(1, "h")),
     "two variables": lambda sea: sea.merge(concentration(sea)),
 }
