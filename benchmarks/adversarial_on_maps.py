@@ -70,14 +70,24 @@ def trained(case: str, gappy: xr.DataArray, sea: xr.DataArray, prior: object, st
     return reconstructor.fit(gappy, domain=sea)
 
 
-def crops(values: np.ndarray, sea: np.ndarray, dates: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, ...]:
-    """Return crops of measurements, (N, 3, h, w): values with 0 in gaps, mask and domain; and the date of each."""
+def crops(
+    values: np.ndarray, sea: np.ndarray, dates: np.ndarray, count: int, *, step: float, seed: int
+) -> tuple[np.ndarray, ...]:
+    """Return crops of measurements, (N, 6, h, w), and the date of each.
+
+    Channels are values, their differences along both axes, and the curvature, all 0 where a cell is missing; mask and
+    domain. A classifier as small as this one finds the texture in the differences, not in the values; ``step`` is their
+    standard deviation in measurements.
+    """
     random = np.random.default_rng(seed)
     chosen = random.permutation(np.resize(dates, count))
     rows, columns = (random.integers(0, size - SIDE + 1, count) for size in sea.shape)
     cut = [(slice(row, row + SIDE), slice(column, column + SIDE)) for row, column in zip(rows, columns, strict=True)]
     seen = np.stack([values[date][place] for date, place in zip(chosen, cut, strict=True)])
-    images = np.stack([np.nan_to_num(seen), np.isfinite(seen), [sea[place] for place in cut]], 1)
+    right, down = (np.diff(seen, axis=axis, append=np.nan) for axis in (2, 1))
+    bend = right - np.roll(right, 1, 2) + down - np.roll(down, 1, 1)
+    shown = [np.nan_to_num(part) for part in (seen, right / step, down / step, bend / (2 * step))]
+    images = np.stack([*shown, np.isfinite(seen), [sea[place] for place in cut]], 1)
     return images.astype(np.float32), chosen
 
 
@@ -90,10 +100,11 @@ def two_sample(maps: Maps, field: np.ndarray) -> str:
     real, seed = maps.real, maps.seed
     # Anomalies of order one, with respect to the mean of each cell.
     mean, scale = np.nanmean(real, 0), np.nanstd(real - np.nanmean(real, 0))
+    step = float(np.nanstd(np.diff(real - mean, axis=2)) / scale)
     shown = np.where(maps.other_gaps, real, np.nan), np.where(np.isnan(real) & ~maps.other_gaps, field, np.nan)
     is_test = np.arange(len(real)) // 8 % 2 == 1
     images = [
-        crops((values - mean) / scale, maps.domain, np.flatnonzero(part), number, seed=seed + number)
+        crops((values - mean) / scale, maps.domain, np.flatnonzero(part), number, step=step, seed=seed + number)
         for part, number in ((~is_test, 1536), (is_test, 768))
         for values in shown
     ]
