@@ -27,16 +27,17 @@ from geogan.gaps.classifier import tell_apart
 
 CLOUDS = "cloud_mask:coverage=0.5,spread=0.2,scale=10,persistence=2"
 MEMBERS, SIDE = 8, 32
-# Weights of the prior and the likelihood term, and members of a training step.
-CASES: dict[str, tuple[float, float, int]] = {
-    "none": (0.0, 0.0, 1),
-    "default": (0.02, 0.1, 1),
-    "prior only": (0.02, 0.0, 1),
-    "likelihood only": (0.0, 0.1, 1),
-    "strong": (0.2, 0.1, 1),
-    "none, 2 members": (0.0, 0.0, 2),
-    "default, 2 members": (0.02, 0.1, 2),
-    "strong, 2 members": (0.2, 0.1, 2),
+# Changes of the objective, and members of a training step.
+CASES: dict[str, tuple[dict[str, float], int]] = {
+    "none": ({"weight_prior": 0.0, "weight_likelihood": 0.0}, 1),
+    "default": ({}, 1),
+    "every step": ({"prior_every": 1}, 1),
+    "strong": ({"prior_every": 1, "weight_prior": 0.2}, 1),
+    "prior only": ({"weight_likelihood": 0.0}, 1),
+    "likelihood only": ({"weight_prior": 0.0}, 1),
+    "none, 2 members": ({"weight_prior": 0.0, "weight_likelihood": 0.0}, 2),
+    "default, 2 members": ({}, 2),
+    "strong, 2 members": ({"prior_every": 1, "weight_prior": 0.2}, 2),
 }
 
 
@@ -58,12 +59,12 @@ def cpu_seconds() -> float:
 
 def trained(case: str, gappy: xr.DataArray, sea: xr.DataArray, prior: object, steps: int, seed: int) -> Reconstructor:
     """Return a trained model."""
-    weight_prior, weight_likelihood, members = CASES[case]
+    objective, members = CASES[case]
     reconstructor = Reconstructor(
         CLOUDS,
         first_guess=prior,
         members=members,
-        objective={"weight_prior": weight_prior, "weight_likelihood": weight_likelihood},
+        objective=objective,
         training={"steps": steps, "threads": 1},
         seed=seed,
     )

@@ -75,7 +75,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # Regression on pairs of a measurement and its clean field, with an adversarial term that compares reconstructions
     # with clean fields.
-    "paired": {"weight_paired": 1.0, "weight_likelihood": 0.0, "weight_withheld": 0.0},
+    "paired": {"weight_paired": 1.0, "weight_likelihood": 0.0, "weight_withheld": 0.0, "prior_every": 1},
     # The discriminator compares reconstructions with unrelated clean fields.
     "unpaired": {
         **TERMS,

@@ -405,6 +405,13 @@ class Objective:
         "only term.",
         unit="steps",
     )
+    prior_every: int = setting(
+        8,
+        _count,
+        "Interval between steps with the adversarial term, whose weight is multiplied by as much; 1 without a withheld "
+        "or paired term.",
+        unit="steps",
+    )
     weight_r1: float = setting(
         0.0,
         _not_negative,

@@ -17,8 +17,8 @@ PLAIN: dict[str, Any] = {"clip": None, "warm_up": 0, "cooling": 0.0, "precision"
 
 
 def weights(prior: float, likelihood: float, withheld: float, paired: float = 0.0, *, every: int = 1) -> Objective:
-    """Weights of the terms, with a likelihood term in every step."""
-    return Objective(prior, likelihood, withheld, paired, likelihood_every=every)
+    """Weights of the terms, with prior and likelihood terms in every step."""
+    return Objective(prior, likelihood, withheld, paired, likelihood_every=every, prior_every=1)
 
 
 PAPER = weights(1.0, 2.0, 0.0)

@@ -22,8 +22,8 @@ from geogan.settings import (
     check_settings,
 )
 
-WHOLE = ["window", "width", "members", "batch", "crop", "steps", "decay_every", "warm_up", "likelihood_every", "seed",
-         "threads"]  # fmt: skip
+WHOLE = ["window", "width", "members", "batch", "crop", "steps", "decay_every", "warm_up", "likelihood_every",
+         "prior_every", "seed", "threads"]  # fmt: skip
 REAL = ["weight_prior", "weight_likelihood", "weight_withheld", "weight_paired", "minutes", "rate_generator",
         "rate_discriminator", "decay", "cooling", "clip", "averaging", "noise"]  # fmt: skip
 SWITCHES = ["show_mask", "clean_unrelated", "first_guess"]

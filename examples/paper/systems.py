@@ -35,7 +35,7 @@ System = Callable[[Cell, Operator, xr.DataArray, xr.DataArray, xr.DataArray, Pat
 # the paired row is a regression with an adversarial term, whose weight is that of the preset `paired`.
 LIGHT_ROWS: dict[str, dict[str, Any]] = {
     "unir_light": {},
-    "paired": {"weight_paired": 1.0, "weight_likelihood": 0.0, "weight_prior": 0.02},
+    "paired": {"weight_paired": 1.0, "weight_likelihood": 0.0, "weight_prior": 0.02, "prior_every": 1},
     "unpaired": {"clean_unrelated": True, "weight_r1": 0.1, "rate_generator": 5e-4, "rate_discriminator": 5e-4},
 }
 

@@ -19,7 +19,7 @@ from geogan.settings import Objective, TrainConfig
 from geogan.training.block_pool import BlockPool
 from geogan.training.diagnosis import CopyTrap, Diagnosis, RecentFilms, may_copy
 from geogan.training.state import TrainState, weights_of
-from geogan.training.step import Problem, is_likelihood_step, train_step
+from geogan.training.step import Problem, is_likelihood_step, is_prior_step, train_step
 from geogan.training.supply import Supply
 from geogan.training.windows import WindowSampler
 
@@ -36,7 +36,7 @@ class Progress(NamedTuple):
     seconds : float
         Time spent training, in all runs together.
     losses : dict of float
-        Terms of the last step, without their weights; empty where none was read.
+        Latest value of each term, without its weight; empty where none was read.
     score : float or None
         Error on the withheld observations, in anomalies; None where it was not measured.
     best_score : float
@@ -112,6 +112,7 @@ def train(
     )
     clock, collapse, trap, recent = Clock(state, supply), CollapseWatch(), CopyTrap(), RecentFilms(state)
     is_adversarial = may_copy(objective)
+    latest: dict[str, torch.Tensor] = {}
     try:
         if state.step == 0:
             yield clock.progress({}, select_best(state, validate, ranks))
@@ -124,9 +125,11 @@ def train(
             losses = train_step(
                 state, windows, problem, objective, config, theta=theta, rate=rate, batch=ranks, diagnose=diagnosis
             )
+            # Some terms come at intervals that never meet those of the reports.
+            latest |= losses
             if not is_validated and state.step % config.report_every:
                 continue
-            read, found = _means(losses, ranks), {} if diagnosis is None else _means(diagnosis.values, ranks)
+            read, found = _means(latest, ranks), {} if diagnosis is None else _means(diagnosis.values, ranks)
             collapse.check(read, state.step)
             if not is_validated:
                 yield clock.progress(read, None)
@@ -169,7 +172,7 @@ def draw_step(
     """Return windows and a fresh theta of a step, first two lines of Algorithm 1; theta None if no term needs one."""
     generator = sampler.generator(step)
     windows = sampler.draw(pool.at(step), batch, generator, ranks.share)
-    if not is_likelihood_step(objective, step) and (objective.weight_prior == 0 or windows.clean is not None):
+    if not is_likelihood_step(objective, step) and (not is_prior_step(objective, step) or windows.clean is not None):
         return windows, None
     theta = problem.operator.sample(ranks.whole(windows.values.shape), generator=generator)  # type: ignore[arg-type]
     return windows, ranks.mine(theta)

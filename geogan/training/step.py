@@ -186,7 +186,7 @@ def train_step(
     """
     state.whole = False
     step = Step(state, windows, problem, objective, config, batch)
-    is_adversarial, has_likelihood = objective.weight_prior > 0, is_likelihood_step(objective, state.step)
+    is_adversarial, has_likelihood = is_prior_step(objective, state.step), is_likelihood_step(objective, state.step)
     rate *= config.decay ** (state.step // config.decay_every)
     losses: dict[str, Tensor] = {}
 
@@ -445,6 +445,16 @@ def prior_term(step: Step, fake: Observation) -> Tensor:
     return loss
 
 
+def prior_interval(objective: Objective) -> int:
+    """Return the interval between steps that include the prior term; 1 without a withheld or paired term."""
+    return objective.prior_every if objective.weight_withheld > 0 or objective.weight_paired > 0 else 1
+
+
+def is_prior_step(objective: Objective, step: int) -> bool:
+    """Return whether a step includes the prior term, and trains D."""
+    return objective.weight_prior > 0 and step % prior_interval(objective) == 0
+
+
 # ---- Likelihood term, equation 9 ----------------------------------------------------------------------------------
 
 
@@ -492,8 +502,8 @@ def total_loss(step: Step, losses: dict[str, Tensor]) -> Tensor:
     objective = step.objective
     weights = {
         "ensemble": objective.weight_withheld,
-        "prior": objective.weight_prior,
         # A term of every n-th step counts n times.
+        "prior": objective.weight_prior * prior_interval(objective),
         "likelihood": objective.weight_likelihood * likelihood_interval(objective),
         "withheld": objective.weight_withheld,
         "paired": objective.weight_paired,

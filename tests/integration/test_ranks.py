@@ -43,7 +43,7 @@ from geogan.training.windows import WindowSampler
 FRAMES, CROP = 3, (12, 16)
 CLOUDS = CloudMask(coverage=0.4, scale=5.0)
 PRIOR = GaussianPrior(length=6.0, persistence=8.0, noise=0.05)
-ALL = Objective(0.5, 1.0, 1.0, likelihood_every=2)
+ALL = Objective(0.5, 1.0, 1.0, likelihood_every=2, prior_every=1)
 PAPER = Objective(1.0, 2.0, 0.0, likelihood_every=2)
 CASES = {
     "all terms": {"error": True, "prior": PRIOR, "has_deviation": True},

@@ -216,18 +216,27 @@ def test_hidden_observations_are_shown_unless_they_are_to_be_predicted(weight, s
     assert torch.equal(mask, getattr(windows, shown)) and torch.equal(values, windows.values * mask)
 
 
-def test_the_likelihood_comes_now_and_then_and_counts_as_much_more():
-    state, seldom = state_of(), weights(1.0, 1.0, 1.0, every=3)
-    had = ["likelihood" in step(state, windows_of(), weights=seldom) for _ in range(7)]
-    assert had == [True, False, False, True, False, False, True]
-    state, always = state_of(), weights(0.0, 1.0, 1e-12)
+@pytest.mark.parametrize(
+    ("term", "always"), [("likelihood", weights(0.0, 1.0, 1e-12)), ("prior", weights(1.0, 0.0, 1e-12))]
+)
+def test_a_term_comes_now_and_then_and_counts_as_much_more(term, always):
+    interval = {f"{term}_every": 3}
+    state, seldom = state_of(), replace(weights(1.0, 1.0, 1.0), **interval)
+    had = [term in step(state, windows_of(), weights=seldom) for _ in range(4)]
+    assert had == [True, False, False, True]
+    state = state_of()
     thrice, once = copy.deepcopy(state), copy.deepcopy(state)
     for each in (thrice, once):  # Adam forgets a factor, plain descent does not
         each.generator_optimiser = torch.optim.SGD(each.generator.parameters(), lr=1e-3)
-    step(thrice, windows_of(), weights=replace(always, likelihood_every=3))
+    step(thrice, windows_of(), weights=replace(always, **interval))
     step(once, windows_of(), weights=always)
     for before, a, b in zip(state.generator.parameters(), thrice.generator.parameters(), once.generator.parameters()):
         torch.testing.assert_close(a - before, 3 * (b - before), rtol=1e-3, atol=1e-6)
+
+
+def test_the_papers_terms_alone_come_at_every_step():
+    state, seldom = state_of(), replace(PAPER, prior_every=3)
+    assert all(step(state, windows_of(), weights=seldom).keys() >= {"prior", "discriminator"} for _ in range(2))
 
 
 def test_the_likelihood_alone_comes_at_every_step():
