@@ -1,13 +1,18 @@
 """Blurred and gappy measurements become the field without blur: its product, its errors, its scores, its model file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
 from geogan import Reconstructor, corrupt, evaluate
+from geogan.fields.field import Field
+from geogan.filling import plan_tasks
 from geogan.filling.compose import FILLED, LAND
-from geogan.model import load_model, save_model
+from geogan.filling.plan import TaskSizes
+from geogan.model import load_model, prepare_archive, save_model
 from geogan.operators.errors import InputError
 from geogan.prior.gaussian import GaussianPrior
 
@@ -73,6 +78,14 @@ def test_a_model_file_holds_the_blur_and_the_climatology_of_the_field(reconstruc
     loaded = load_model(tmp_path)
     assert loaded.prior == model.prior and loaded.prior.blur is not None
     np.testing.assert_array_equal(loaded.standardiser.fine, model.standardiser.fine)
+
+
+def test_a_tile_reads_the_cells_that_its_measurements_depend_on(reconstructor, measured):
+    model = reconstructor.model_
+    archive, sizes = prepare_archive(model, Field.of(measured)), TaskSizes(tile=16, halo=0)
+    for prior, is_wider in ((model.prior, True), (TRUE, False)):
+        tile = plan_tasks(replace(model, prior=prior), archive, sizes=sizes).tile_columns[0]
+        assert (tile.read.stop > tile.core.stop) == is_wider
 
 
 def test_blurred_observations_cannot_be_kept(reconstructor, measured):
