@@ -45,6 +45,8 @@ class LeagueTable:
         Units of all bands, with commas between.
     clouds : int or None
         Runs of withheld dates, or withheld samples, that are scored; None for the cells of a truth.
+    is_blurred : bool
+        Whether the model deblurs its measurements.
     """
 
     rows: list[Row]
@@ -53,20 +55,23 @@ class LeagueTable:
     units: dict[str, str]
     band_units: str
     clouds: int | None = None
+    is_blurred: bool = False
 
     @classmethod
     def of(cls, rows: list[Row], model: Model, archive: Archive, *, has_truth: bool) -> LeagueTable:
         """Return the table of the rows of a model."""
         count = len(model.withheld.dates)
         if has_truth:
-            cells = "cells hidden from the data" if model.operator.masks else "all cells of the truth"
+            has_exact_cells = model.operator.masks and not model.operator.blurs
+            cells = "cells hidden from the data" if has_exact_cells else "all cells of the truth"
         else:
             cells = f"withheld cells of {count} samples" if archive.independent else f"withheld clouds on {count} dates"
         units = {row.variable: _units(model, row.variable) for row in rows}
         clouds = None
         if not has_truth:
             clouds = count if archive.independent else len(model.withheld.runs())
-        return cls(rows, model.variable, cells, units, ", ".join(model.band_units) or _units(model, ""), clouds)
+        band_units = ", ".join(model.band_units) or _units(model, "")
+        return cls(rows, model.variable, cells, units, band_units, clouds, is_blurred=model.operator.blurs)
 
     @staticmethod
     def title(method: str) -> str:
@@ -138,6 +143,7 @@ class LeagueTable:
             units=self.units[variable],
             cells=cells,
             clouds=self.clouds,
+            is_blurred=self.is_blurred,
         )
 
     def record(self) -> dict[str, Any]:

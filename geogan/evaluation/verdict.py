@@ -21,7 +21,9 @@ RELIABLE, USABLE = (0.85, 0.95), (0.80, 0.98)
 SPREAD = 0.8, 1.25
 
 
-def verdict(rows: Sequence[Row], *, name: str, units: str, cells: str, clouds: int | None) -> list[str]:
+def verdict(
+    rows: Sequence[Row], *, name: str, units: str, cells: str, clouds: int | None, is_blurred: bool = False
+) -> list[str]:
     """Return sentences on the error of the model beside the other methods, its error bars, and its use.
 
     Parameters
@@ -36,6 +38,8 @@ def verdict(rows: Sequence[Row], *, name: str, units: str, cells: str, clouds: i
         What was scored, in words.
     clouds : int or None
         Runs of withheld dates that were scored; None for a truth, which is not judged by their number.
+    is_blurred : bool
+        Whether the model deblurs its measurements.
 
     Returns
     -------
@@ -59,7 +63,13 @@ def verdict(rows: Sequence[Row], *, name: str, units: str, cells: str, clouds: i
     error = f"{model.score.rmse:.3g}{f' {units}' if units else ''}"
     first = f"{name}: {error} on {cells}{count}, {_comparison(better)} {_title(best)}."
     bars, is_usable = _error_bars(model.law)
-    return [first, f"{bars}{_use(better, best, others, model, clouds=clouds, is_usable=is_usable)}"]
+    if is_blurred and model.law is None:
+        bars = "Its predicted error is that of the field without blur, which a truth without blur can test. "
+    use = _use(better, best, others, model, clouds=clouds, is_usable=is_usable)
+    if is_blurred:
+        # A fill without a model does not deblur.
+        use = use.replace("geogan fill without --model", "the first guess alone")
+    return [first, f"{bars}{use}"]
 
 
 def _comparison(better: float) -> str:
