@@ -48,6 +48,7 @@ class FieldAccessor:
         self,
         model: str | Path | None = None,
         *,
+        operator: "str | Sequence[str] | Operator | None" = None,
         domain: "np.ndarray | xr.DataArray | xr.Dataset | str | None" = None,
         error: xr.DataArray | None = None,
         covariates: "Mapping[Hashable, xr.DataArray] | xr.Dataset | None" = None,
@@ -61,12 +62,13 @@ class FieldAccessor:
         """Fill the gaps with the run in the folder ``model``; see `geogan.reconstructor.Reconstructor.fill`.
 
         Without a model a Gaussian is fitted to the field and calibrated, as ``Reconstructor(network=None)`` does;
-        ``domain`` is that of `geogan.reconstructor.Reconstructor.fit`, and all ``covariates`` are used. A model finds
-        its own among them.
+        ``operator`` and ``domain`` are those of `geogan.reconstructor.Reconstructor`, and all ``covariates`` are used.
+        A model finds its own among them.
         """
         chosen: dict[str, Any] = {} if screen is None else {"screen": screen}
+        fitted = chosen if operator is None else chosen | {"operator": operator}
         names = () if covariates is None or model is not None else tuple(map(str, covariates))
-        reconstructor = _reconstructor(model, domain=domain, seed=seed, device=device, covariates=names, **chosen)
+        reconstructor = _reconstructor(model, domain=domain, seed=seed, device=device, covariates=names, **fitted)
         if model is None:
             reconstructor.fit(self._field, domain=domain, error=error, covariates=covariates)
         return reconstructor.fill(
@@ -153,6 +155,7 @@ class DatasetAccessor:
         model: str | Path | None = None,
         *,
         variable: str | Sequence[str] | None = None,
+        operator: "str | Sequence[str] | Operator | None" = None,
         domain: "np.ndarray | xr.DataArray | xr.Dataset | str | None" = None,
         error: "str | Sequence[str] | xr.DataArray | xr.Dataset | None" = None,
         covariates: "str | Sequence[str]" = (),
@@ -168,14 +171,15 @@ class DatasetAccessor:
         Of several measured variables the model's own are filled by default, where the dataset has them. ``error``
         names the variables with the error of each observation, or holds them; a model that was trained with such
         errors finds them under the names that they had. Without a model a Gaussian is fitted to the field and
-        calibrated, as ``Reconstructor(network=None)`` does; ``domain`` is that of
-        `geogan.reconstructor.Reconstructor.fit`, and ``covariates`` names variables of the dataset, or covariates that
+        calibrated, as ``Reconstructor(network=None)`` does; ``operator`` and ``domain`` are those of
+        `geogan.reconstructor.Reconstructor`, and ``covariates`` names variables of the dataset, or covariates that
         are computed. A model finds its own covariates in the dataset.
         """
         chosen: dict[str, Any] = {} if screen is None else {"screen": screen}
+        fitted = chosen if operator is None else chosen | {"operator": operator}
         if covariates and model is not None:
             raise InputError(f"the model {model} has covariates of its own, but covariates were given; leave them out")
-        reconstructor = _reconstructor(model, domain=domain, seed=seed, device=device, covariates=covariates, **chosen)
+        reconstructor = _reconstructor(model, domain=domain, seed=seed, device=device, covariates=covariates, **fitted)
         if model is not None:
             stated = reconstructor.model_.observation_error
             if error is None and isinstance(stated, str):
@@ -277,6 +281,7 @@ def _reconstructor(
     seed: int,
     device: str,
     covariates: "str | Sequence[str]" = (),
+    operator: "str | Sequence[str] | Operator | None" = None,
     screen: bool | float = False,
 ) -> "Reconstructor":
     """Return the reconstructor of a run, or one without a network that is still to be fitted.
@@ -284,12 +289,14 @@ def _reconstructor(
     Raises
     ------
     InputError
-        If a domain is given for a model, which has its own.
+        If a domain or an operator is given for a model, which has its own.
     """
     from geogan.reconstructor import Reconstructor
 
     if model is None:
-        return Reconstructor(network=None, covariates=covariates, screen=screen, seed=seed, device=device)
-    if domain is not None:
-        raise InputError(f"the model {model} has a domain of its own, but a domain was given; leave one of them out")
+        chosen: dict[str, Any] = {} if operator is None else {"operator": operator}
+        return Reconstructor(network=None, covariates=covariates, screen=screen, seed=seed, device=device, **chosen)
+    for what, given in (("a domain", domain), ("an operator", operator)):
+        if given is not None:
+            raise InputError(f"the model {model} has {what} of its own, but {what} was given; leave one of them out")
     return Reconstructor.load(model, device=device)

@@ -27,6 +27,7 @@ from geogan.model import digest
 from geogan.operators.errors import InputError
 from geogan.operators.wording import counted
 from geogan.pipelines.fill import Data, Mode, Selection, checked_job, fill_job
+from geogan.pipelines.train import with_operator
 from geogan.pipelines.train_progress import TrainingProgress
 from geogan.pipelines.training_inputs import open_inputs
 from geogan.product import FittingFolder, PreviousProduct, check_output, fitting_folder
@@ -52,6 +53,8 @@ class Fitting:
         Evaluations of the search for the parameters of the Gaussian.
     covariates : tuple of str
         As in `geogan.settings.Settings`.
+    operator : str or sequence of str
+        As in `geogan.settings.Settings`: what makes the gaps, and what blurs the measurements.
     """
 
     domain: str | None = None
@@ -61,6 +64,7 @@ class Fitting:
     save_model: Path | None = None
     training: TrainConfig = TrainConfig()
     covariates: tuple[str, ...] = ()
+    operator: str | Sequence[str] = Settings.operator
 
 
 def fill_without_model(
@@ -111,6 +115,7 @@ def fill_without_model(
     if fitting.save_model is not None:
         check_apart(fitting.save_model, {"--data": data, "--out": place}, what="the run")
     steady_memory()
+    settings = with_operator(settings, config, console=console)
     asked = _question(config, settings)
     question = _digest(asked, options, selection)
     if mode == "new" and fitting.save_model is None and _is_product_of(place, question):
@@ -155,6 +160,7 @@ def _configured(
     )
     settings = Settings(
         network=None,
+        operator=fitting.operator,
         transform=fitting.transform,
         covariates=fitting.covariates,
         noise=fitting.noise,

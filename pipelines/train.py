@@ -94,9 +94,7 @@ def train(
             ways=f"resume it with --resume {out}, replace it with --overwrite, or give another --out",
             other="--out",
         )
-    settings = settings or Settings()
-    if settings.operator in (AUTO, [AUTO], (AUTO,)):
-        settings = replace(settings, operator=_fitting_operator(data, settings, console))
+    settings = with_operator(settings or Settings(), data, console=console)
     reconstructor = Reconstructor(**vars(settings), device=device)
     opened = open_inputs(data, reconstructor.settings, dates=None, begins=True)
     return _fit(
@@ -104,8 +102,13 @@ def train(
     )
 
 
-def _fitting_operator(data: DataConfig, settings: Settings, console: Console | None) -> str:
-    """Return the operator whose gaps look most like those of the data; every process finds the same."""
+def with_operator(settings: Settings, data: DataConfig, *, console: Console | None) -> Settings:
+    """Return settings in which ``auto`` is the operator whose gaps look most like those of the data.
+
+    Every process finds the same.
+    """
+    if settings.operator not in (AUTO, [AUTO], (AUTO,)):
+        return settings
     from geogan.pipelines.operators import GapSource, chosen_operator
 
     named = {each.name: getattr(data, each.name) for each in fields(GapSource)}
@@ -115,7 +118,7 @@ def _fitting_operator(data: DataConfig, settings: Settings, console: Console | N
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     field, domain = GapSource(**named).open(list(data.data))
-    return chosen_operator(field, domain, seed=settings.seed, message=message)
+    return replace(settings, operator=chosen_operator(field, domain, seed=settings.seed, message=message))
 
 
 def resume(

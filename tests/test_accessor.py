@@ -86,6 +86,18 @@ def test_a_fill_without_a_model_fits_one(sea, run):
     xr.testing.assert_identical(filled, expected)
     with pytest.raises(InputError, match="has a domain of its own"):
         gappy.geogan.fill(run, domain=sea.sea_mask)
+    with pytest.raises(InputError, match="has an operator of its own"):
+        gappy.geogan.fill(run, operator="cloud_mask")
+
+
+def test_blurred_measurements_are_deblurred_without_a_model(sea):
+    """The operator says that observations are no values of the field."""
+    blurred = corrupt(sea.sst[:6, :12, :12], "footprint:fwhm=3")
+    for filled in (
+        blurred.geogan.fill(operator="footprint:fwhm=3", device="cpu"),
+        blurred.to_dataset().geogan.fill(operator="footprint:fwhm=3", device="cpu"),
+    ):
+        assert bool(((filled.sst_source == 1) == blurred.notnull()).all()) and not bool((filled.sst == blurred).any())
 
 
 def test_plots(sea):

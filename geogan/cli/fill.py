@@ -19,6 +19,7 @@ from geogan.cli.options import (
     KeepObserved,
     MaxError,
     Members,
+    OperatorNames,
     Overwrite,
     Quiet,
     Scheduler,
@@ -70,6 +71,7 @@ def fill(
         bool,
         typer.Option("--skip-existing", help="Leave products that exist as they are.", show_default=False),
     ] = False,
+    operator: OperatorNames = [],  # noqa: B006 (typer copies it)
     save_model: Annotated[
         Path | None,
         typer.Option(
@@ -106,7 +108,7 @@ def fill(
 ) -> None:
     """Fill the gaps of a field, with a trained model or with a Gaussian that is fitted to the field.
 
-    Options of the fit (domain, error variable, transform, noise, save-model) go without --model. With --model, a
+    Options of the fit (domain, error variable, operator, transform, noise, save-model) go without --model. With it, a
     covariate says where one of the model's covariates is now.
     """
     _check_outputs(out, out_dir, model=model, append=append, overwrite=overwrite, skip_existing=skip_existing)
@@ -129,13 +131,15 @@ def fill(
         from geogan.pipelines.fill_without_model import Fitting, fill_without_model
 
         assert out is not None
-        product = fill_without_model(paths, out, fitting=pick(Fitting, given, save_model=save_model), **beside)
+        own = {"operator": operator} if operator else {}
+        product = fill_without_model(paths, out, fitting=pick(Fitting, given, save_model=save_model, **own), **beside)
         echo(product)
         _print_plot(beside["console"], product, variable)
         return
     covariates = names("covariates", given.pop("covariates", ()))
     beside["selection"] = replace(beside["selection"], covariates=covariates)
-    for name in (*given, *(["save_model"] if save_model is not None else [])):
+    fitted = given | {"operator": operator, "save_model": save_model}
+    for name in (name for name, value in fitted.items() if value not in (None, [])):
         option = f"--{name.replace('_', '-')}"
         raise InputError(f"{option} belongs to the fit of a model, but --model {model} was given; leave one out")
     if out_dir is None:

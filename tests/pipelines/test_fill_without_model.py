@@ -141,6 +141,7 @@ def test_an_append_needs_the_model_that_was_kept(filled, gappy, domain, data, tm
         (["--noise", "0.1"], "--noise"),
         (["--domain", "observed"], "--domain"),
         (["--save-model", "elsewhere"], "--save-model"),
+        (["--operator", "cloud_mask"], "--operator"),
     ],
 )
 def test_a_given_model_is_not_fitted(filled, data, tmp_path, more, words):
