@@ -3,6 +3,7 @@
 MkDocs calls the functions ``on_...``; mkdocs.yml names this file.
 """
 
+import json
 import posixpath
 import re
 from dataclasses import MISSING, fields
@@ -37,6 +38,7 @@ def on_files(files: Files, *, config: Any) -> Files:
     texts = {origin: (ROOT / origin).read_text(encoding="utf-8") for origin in OUTSIDE}
     pages = {OUTSIDE[origin]: text for origin, text in texts.items()}
     pages |= {"reference/command-line.md": command_line(), "reference/settings.md": settings()}
+    pages |= gallery()
     for place, text in pages.items():
         files.append(File.generated(config, place, content=text))
     return files
@@ -71,6 +73,23 @@ def on_post_page(output: str, *, page: Any, config: Any) -> str:
     if found := REMOTE.search(output):
         raise PluginError(f"{page.file.src_uri} loads from the network: {output[found.start() : found.end() + 60]}")
     return output
+
+
+def gallery() -> dict[str, str]:
+    """Return the pages of the notebooks, and one that shows all their pictures, which render.py beside them draws."""
+    pages: dict[str, str] = {}
+    index = ["# Gallery", "", "Notebooks of `examples/gallery/`; each runs in less than two minutes of one core.", ""]
+    for path in sorted((ROOT / "examples" / "gallery").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        texts = ["".join(cell["source"]) for cell in cells]
+        page = [
+            text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```" for cell, text in zip(cells, texts)
+        ]
+        title = texts[0].splitlines()[0].removeprefix("# ")
+        picture = f"![{title}]({path.stem}.png)"
+        pages[f"gallery/{path.stem}.md"] = "\n\n".join([*page, picture]) + "\n"
+        index += [f"## [{title}]({path.stem}.md)", "", picture, ""]
+    return pages | {"gallery/index.md": "\n".join(index)}
 
 
 def site_link(link: str, place: str) -> str:

@@ -29,7 +29,14 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"(?:<!-- skip: (?P<skip>[^>]+) -->\n)?```(?P<language>python|sh)\n(?P<text>.*?)```", re.DOTALL)
 PAGES = sorted(page for page in DOCS.rglob("*.md") if BLOCK.search(page.read_text(encoding="utf-8")))
-REASONS = {"starts processes", "needs a cluster", "needs a batch system", "trains for minutes", "runs on another page"}
+REASONS = {
+    "starts processes",
+    "needs a cluster",
+    "needs a batch system",
+    "trains for minutes",
+    "runs on another page",
+    "draws many pictures",
+}
 SHORTER = {
     "days=160, size=64": "days=8, size=16",
     'training={"minutes": 2}': "first_guess=PRIOR, network={'width': 4}, training=SHORT",
