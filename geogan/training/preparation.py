@@ -52,7 +52,7 @@ from geogan.prior import (
     hidden_error,
 )
 from geogan.settings import Settings, TrainConfig
-from geogan.training.blocks import random_samples, random_slice, samples_in_block
+from geogan.training.blocks import added_gaps, random_samples, random_slice, samples_in_block
 from geogan.training.fine_climatology import deblurred_climatology
 from geogan.training.regression import choose_regression
 from geogan.training.single_scene import Scene, fit_scene, hide_cells
@@ -473,6 +473,9 @@ def _fitted_films(record: _Record, ground: _Ground, operator: Operator) -> tuple
         if not films and operator.downsampling != (1, 1):
             # The cells between those of a coarse sensor are gaps on all dates, so that no date hides another's.
             films, dates = _hidden_films(archive, SUBSTITUTE_GAPS, share, seed=settings.seed)
+        elif not films:
+            # Tracks of a repeat orbit are back on some of the dates whose common gaps would hide observations.
+            films, dates = _hidden_films(archive, operator, share, seed=settings.seed)
         films, support = _supported(films, screen, independent=archive.independent)
     if ready is not None:
         return films, ready.through(operator) if isinstance(ready, GaussianPrior) else ready, support
@@ -781,6 +784,8 @@ def _hidden_films(
         wanted = FIT_SAMPLES
     films: list[Film] = []
     film_dates: list[slice | np.ndarray] = []
+    # Gaps of an operator that observes little would hide nearly everything, so the common gaps of some draws are used.
+    coverage = 0.0 if substitute is SUBSTITUTE_GAPS else 1 - float(share[share > 0].mean())
     for attempt in range(4 * wanted):
         t, y = random_slice(count, FIT_DATES, generator), random_slice(height, FIT_SIDE, generator)
         x = random_slice(width, FIT_SIDE, generator, is_periodic=archive.is_periodic)
@@ -800,8 +805,9 @@ def _hidden_films(
             ones = torch.ones(observed.shape)
             batch = ones[:, None] if archive.independent else ones[None]
             substitute = substitute.around(archive.spans(x))
-            theta = substitute.sample(tuple(batch.shape), generator=torch.Generator().manual_seed(seed + attempt))  # type: ignore[arg-type]
-            hidden = 1 - substitute.apply(batch, theta).mask.view_as(ones).numpy()
+            random = torch.Generator().manual_seed(seed + attempt)
+            shown = added_gaps(substitute, tuple(batch.shape), coverage, generator=random)  # type: ignore[arg-type]
+            hidden = 1 - shown.view_as(ones).numpy()
         hidden = hidden * observed
         if not hidden.any():
             continue

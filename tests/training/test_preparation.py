@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 from scipy.ndimage import gaussian_filter
 
+from geogan import corrupt
 from geogan.archive import Archive, check_field
 from geogan.archive import observed as masks
 from geogan.fields.field import Field
@@ -258,6 +259,16 @@ def test_operators_that_hide_everything_or_nothing_are_refused(operator, message
         check_draws(operator, (20, 24), 1)
     # A fitted operator may hide very little.
     check_draws(SparseSampling(fraction=1), (20, 24), 1, may_hide_nothing=True)
+
+
+def test_tracks_of_a_repeat_orbit_hide_some_of_each_other(truth, domain):
+    """Dates observe so little that gaps of many are combined; but a repeat orbit is back on some of them."""
+    tracks = Tracks(spacing=12, repeat=4, satellites=1)
+    prepared = prepare(corrupt(truth, tracks, seed=3), domain, tracks)
+    films, _ = preparation._hidden_films(prepared.archive, tracks, prepared.share_seen, seed=0)
+    shares = [float(film.hidden.sum() / (film.hidden.sum() + film.kept.sum())) for film in films]
+    assert len(films) >= 2
+    assert 0.1 < np.mean(shares) < 0.7
 
 
 def test_domains_that_cannot_be(gappy, domain):
