@@ -68,6 +68,11 @@ FIT_HIDDEN = 0.34
 FIT_SINGLE = 0.05
 # Frames that are drawn to see whether an operator hides some cells, and cells of each, at most.
 DRAWN_FRAMES, DRAWN_CELLS = 32, 2**15
+# Transforms in which a mean is the mean of the values.
+LINEAR = ("none", "identity")
+# Standard deviation of the field over that of its blurred measurements which is no longer credible: a blur that is
+# stated too wide explains small waves by large amplitudes.
+MOST_SHARPENED = 3.0
 # Simulated gaps for archives that have none (operators that only blur or add noise).
 SUBSTITUTE_GAPS = CloudMask(coverage=0.3, spread=0.1, scale=4.0, persistence=0.0)
 # Largest number of dates, and of mask values, from which an operator is fitted to the gaps; they are held in memory.
@@ -221,6 +226,12 @@ def prepare_model(
     if operator.point_spread() is not None and operator.blurs:
         ground = _deblurred(ground, operator, survey, settings)
         message("blur: the product is the field without it, and every cell of it is an estimate")
+        nonlinear = sorted({text for text in ground.archive.standardiser.transforms if text not in LINEAR})
+        if nonlinear:
+            message(
+                f"blur: a mean of the field is taken for a mean of its transform ({', '.join(nonlinear)}), so results "
+                "are approximate where the field varies strongly within the blur"
+            )
     elif operator.blurs:
         message(
             f"blur: {describe(operator)} has no point_spread, so the first guess is blurred as the measurements are"
@@ -239,6 +250,11 @@ def prepare_model(
         screen, scale = ground.screen or guess.support.screen, guess.error
         prior = guess.prior.around(False)
         message(_describe_first_guess(prior, scale, ground.archive))
+        if prior.blur is not None and prior.amplitude > MOST_SHARPENED:
+            message(
+                f"blur: without it the field would vary {prior.amplitude:.1f} times as much as its measurements; check "
+                f"that {describe(operator)} is not wider than the blur of the instrument"
+            )
     withheld = ground.withheld
     model = Model(
         network=None,

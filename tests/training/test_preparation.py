@@ -19,6 +19,7 @@ from geogan.operators.cloud import CloudMask
 from geogan.operators.compose import Compose
 from geogan.operators.convolve import ConvolveNoise
 from geogan.operators.errors import InputError
+from geogan.operators.footprint import Footprint
 from geogan.operators.observed import ObservedGaps
 from geogan.operators.sampling import SparseSampling
 from geogan.operators.tracks import Tracks
@@ -50,6 +51,17 @@ def test_what_is_found_is_said(gappy, domain, prior):
     assert 0 < prepared.scale < 1
     guess = Judge.of(prepared.archive, prepared.model.operator, prior, frames=3).error(None)
     assert prepared.scale == pytest.approx(guess, rel=1.0)
+
+
+def test_doubtful_blurs_are_named(gappy, domain, prior):
+    """A blur of a transformed field, and one that is wider than measurements with small waves allow."""
+    operator, said = Compose((Footprint(fwhm=3.0), CloudMask())), []
+    wide = dataclasses.replace(prior, amplitude=5.0)
+    prepare(gappy, domain, operator, first_guess=wide, transform="log", message=said.append)
+    assert sum("approximate" in each or "vary 5.0 times as much" in each for each in said) == 2
+    said.clear()
+    prepare(gappy, domain, operator, first_guess=prior, message=said.append)
+    assert not any("approximate" in each or "times as much" in each for each in said)
 
 
 def test_the_first_guess_is_fitted_to_this_field(truth, domain, gappy, monkeypatch):
