@@ -40,7 +40,7 @@ def blurred_within(operator: Operator, x: Tensor, domain: Tensor) -> Tensor:
 def applied_within(operator: Operator, x: Tensor, theta: Theta, domain: Tensor) -> Observation:
     """Return ``F(x; theta)``, as :func:`blurred_within` blurs; the noise of theta is not divided by the weights."""
     values, mask = operator.apply(x, theta)
-    if not operator.blurs or bool((domain > 0).all()):
+    if not operator.blurs:
         return Observation(values, mask)
     # F is affine: what remains of it without the blur of x is the noise.
     return Observation(values + mask * (blurred_within(operator, x, domain) - operator.blur(x)), mask)
