@@ -26,7 +26,8 @@ class Outputs:
     json : Path, optional
         JSON file, or ``-`` for standard output; only an earlier table is replaced.
     figures : Path, optional
-        Folder for figures: reliability and, for ensembles, rank histogram and power spectra.
+        Folder for figures: maps of all methods on one date, reliability and, for ensembles, rank histogram and power
+        spectra.
     console : Console, optional
         Where the table is shown; None for none.
     messages : Console, optional
@@ -73,7 +74,7 @@ def report_scores(table: LeagueTable, outputs: Outputs) -> None:
 
 def _draw(table: LeagueTable, variable: str, folder: Path) -> list[str]:
     """Write the figures of a variable, and return their names."""
-    from geogan.plotting import score_figures
+    from geogan.plotting import plot_methods, score_figures
 
     rows = {LeagueTable.title(row.method): row for row in table.rows_of(variable)}
     prefix = f"{variable}_" if variable else ""
@@ -83,10 +84,18 @@ def _draw(table: LeagueTable, variable: str, folder: Path) -> list[str]:
     spectra |= {f"{name}, one member": row.member_spectrum for name, row in rows.items() if row.member_spectrum}
     drawn = score_figures(laws, ensembles, spectra, units=table.units[variable])
     figures = {f"{prefix}{name}.png": figure for name, figure in drawn.items()}
+    maps = table.example_maps(variable)
+    if maps:
+        observed, truth = maps.pop("observed"), maps.pop("truth")
+        figures[f"{prefix}methods.png"] = plot_methods(maps, observed, truth)
     if not figures:
         raise InputError("no method predicts its error, so there is nothing to draw; omit --figures")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             figure.savefig(folder / name, dpi=150)
+    if maps:
+        import matplotlib.pyplot as plt
+
+        plt.close(figures[f"{prefix}methods.png"])
     return list(figures)

@@ -81,7 +81,9 @@ def evaluate(
     figures: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="Folder for figures: reliability, rank histogram, power spectra.", show_default=False
+            metavar="FOLDER",
+            help="Folder for figures: maps of one date, reliability, rank histogram, power spectra.",
+            show_default=False,
         ),
     ] = None,
     ablation: Annotated[

@@ -15,7 +15,7 @@ from geogan.compute.threads import side_by_side
 from geogan.evaluation.baselines import BASELINES
 from geogan.evaluation.baselines.interface import BaselineInput, DateFiller, prepare_baseline
 from geogan.evaluation.categories import Category, cloud_fraction, distance_to_observed, season
-from geogan.evaluation.rows import Estimate, Row, RowSums, ScoredCells
+from geogan.evaluation.rows import Estimate, Example, Row, RowSums, ScoredCells
 from geogan.evaluation.scoring import Scoring
 from geogan.fields.axes import VARIABLE
 from geogan.fields.field import Field
@@ -304,9 +304,13 @@ class _League:
                     archive.is_periodic,
                     has_spectrum=not Transform.parse(standardiser.transforms[bands][0]).is_angle,
                 )
+                selected = estimate.select_bands(bands)
                 sums[name, variable] = RowSums.compare(
-                    estimate.select_bands(bands), cells, error=error[:, bands], is_ensemble=name == "gaussian"
+                    selected, cells, error=error[:, bands], is_ensemble=name == "gaussian"
                 )
+                if self.has_units:
+                    band = bands.start or 0
+                    sums[name, variable].example = Example.of(selected, cells, start=dates.start, band=band)
         return sums
 
     def _measured(self, method: str, estimate: Estimate) -> Estimate:

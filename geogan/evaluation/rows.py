@@ -21,6 +21,44 @@ class Part(NamedTuple):
     law: EnsembleScore | None
 
 
+class Example(NamedTuple):
+    """Estimate of a method on one date, to be drawn.
+
+    Attributes
+    ----------
+    date, band : int
+        Their index in the archive.
+    estimate, truth : ndarray, shape (H, W)
+    where : ndarray of bool, shape (H, W)
+        Cells that are scored.
+    """
+
+    date: int
+    band: int
+    estimate: np.ndarray
+    truth: np.ndarray
+    where: np.ndarray
+
+    @classmethod
+    def of(cls, estimate: Estimate, cells: ScoredCells, *, start: int, band: int) -> Example | None:
+        """Return the date with most cells to score; None if there is no such cell.
+
+        Parameters
+        ----------
+        estimate : Estimate
+        cells : ScoredCells
+        start : int
+            Index in the archive of the first date.
+        band : int
+            Index in the archive of the first band.
+        """
+        counts = cells.where[:, 0].sum((1, 2))
+        date = int(np.argmax(counts))
+        if not counts[date]:
+            return None
+        return cls(start + date, band, estimate.field[date, 0], cells.truth[date, 0], cells.where[date, 0])
+
+
 class Row(NamedTuple):
     """Scores of one method.
 
@@ -40,6 +78,8 @@ class Row(NamedTuple):
         Scores by category and class.
     variable : str
         Variable that is scored, in its own units; empty if there is only one.
+    example : Example or None
+        Estimate on the date with most cells to score; None for scores of anomalies.
     """
 
     method: str
@@ -50,6 +90,7 @@ class Row(NamedTuple):
     member_spectrum: Spectrum | None = None
     parts: dict[str, dict[str, Part]] = {}  # noqa: RUF012
     variable: str = ""
+    example: Example | None = None
 
 
 class Estimate(NamedTuple):
@@ -109,6 +150,7 @@ class RowSums:
     spectrum: SpectrumTally = field(default_factory=lambda: SpectrumTally(length=_SEGMENT))
     member_spectrum: SpectrumTally = field(default_factory=lambda: SpectrumTally(length=_SEGMENT))
     parts: dict[tuple[str, str], tuple[Tally, EnsembleTally]] = field(default_factory=dict)
+    example: Example | None = None
 
     @classmethod
     def compare(
@@ -162,6 +204,7 @@ class RowSums:
             self.spectrum + other.spectrum,
             self.member_spectrum + other.member_spectrum,
             parts,
+            max(filter(None, (self.example, other.example)), key=lambda each: each.where.sum(), default=None),
         )
 
     def row(self, method: str, variable: str = "") -> Row:
@@ -171,4 +214,4 @@ class RowSums:
         for (category, label), (plain, law) in self.parts.items():
             parts.setdefault(category, {})[label] = Part(plain.score(), law.score() if law.cells else None)
         laws = [tally.score() if tally.cells else None for tally in (self.law, self.members)]
-        return Row(method, self.plain.score(), laws[0], laws[1], spectra[0], spectra[1], parts, variable)
+        return Row(method, self.plain.score(), laws[0], laws[1], spectra[0], spectra[1], parts, variable, self.example)

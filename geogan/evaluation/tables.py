@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from geogan.archive import Archive
 from geogan.evaluation.baselines import BASELINES
 from geogan.evaluation.rows import Row
 from geogan.evaluation.verdict import verdict
+from geogan.fields.variables import is_joined, split_variables
 from geogan.files.plain_file import read_json
 from geogan.files.run_folder import ABLATION
 from geogan.model import Model
@@ -47,6 +49,9 @@ class LeagueTable:
         Runs of withheld dates, or withheld samples, that are scored; None for the cells of a truth.
     is_blurred : bool
         Whether the model deblurs its measurements.
+    field : DataArray, shape (T, C, H, W), optional
+        The archive that is scored, lazy or not.
+    domain : ndarray of bool, shape (H, W), optional
     """
 
     rows: list[Row]
@@ -56,6 +61,8 @@ class LeagueTable:
     band_units: str
     clouds: int | None = None
     is_blurred: bool = False
+    field: xr.DataArray | None = None
+    domain: np.ndarray | None = None
 
     @classmethod
     def of(cls, rows: list[Row], model: Model, archive: Archive, *, has_truth: bool) -> LeagueTable:
@@ -71,7 +78,8 @@ class LeagueTable:
         if not has_truth:
             clouds = count if archive.independent else len(model.withheld.runs())
         band_units = ", ".join(model.band_units) or _units(model, "")
-        return cls(rows, model.variable, cells, units, band_units, clouds, is_blurred=model.operator.blurs)
+        is_blurred = model.operator.blurs
+        return cls(rows, model.variable, cells, units, band_units, clouds, is_blurred, archive.field, archive.domain)
 
     @staticmethod
     def title(method: str) -> str:
@@ -106,6 +114,27 @@ class LeagueTable:
     def rows_of(self, variable: str) -> list[Row]:
         """Return the rows of a variable."""
         return [row for row in self.rows if row.variable == variable]
+
+    def example_maps(self, variable: str = "") -> dict[str, xr.DataArray]:
+        """Return one date as maps: ``observed`` without the scored cells, ``truth`` in them, each estimate by title.
+
+        The date is the one with most cells to score; the result is empty if there is none.
+        """
+        examples = {self.title(row.method): row.example for row in self.rows_of(variable) if row.example is not None}
+        if not examples or self.field is None:
+            return {}
+        first = next(iter(examples.values()))
+        time, band = self.field.dims[:2]
+        array = self.field.isel({time: first.date})
+        if is_joined(self.field):
+            array = next(each for each in split_variables(array) if each.name == variable)
+        else:
+            array = array.isel({band: first.band}, drop=True)
+        domain = np.ones(first.where.shape, bool) if self.domain is None else self.domain
+        shown = np.where(first.where, np.nan, np.asarray(array.values, np.float64))
+        maps = {"observed": shown, "truth": np.where(first.where, first.truth, np.nan)}
+        maps |= {name: np.where(domain, example.estimate, np.nan) for name, example in examples.items()}
+        return {name: array.copy(data=values) for name, values in maps.items()}
 
     def heading(self, variable: str = "") -> str:
         """Return the sentence above the rows of a variable: name, cells and units."""

@@ -8,6 +8,7 @@ from geogan.plotting.identifiability import plot_identifiability
 from geogan.plotting.map_style import MapStyle
 from geogan.plotting.masks import plot_masks
 from geogan.plotting.members import plot_members
+from geogan.plotting.methods import plot_methods
 from geogan.plotting.reconstruction import plot_reconstruction
 from geogan.plotting.score_figures import score_figures
 from geogan.plotting.training_curves import plot_training
@@ -21,6 +22,7 @@ __all__ = [
     "plot_identifiability",
     "plot_masks",
     "plot_members",
+    "plot_methods",
     "plot_reconstruction",
     "plot_training",
     "score_figures",

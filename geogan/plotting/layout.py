@@ -43,12 +43,12 @@ class Panels:
         Rows and columns.
     """
 
-    def __init__(self, view: MapView, count: int) -> None:
+    def __init__(self, view: MapView, count: int, *, multiple: int = 1) -> None:
         import matplotlib.pyplot as plt
 
         self.view, self.count = view, count
         self._width, self._height = _map_size(view.height, count)
-        self.shape = _arrangement(self._width, self._height, count)
+        self.shape = _arrangement(self._width, self._height, count, multiple)
         self._bars: list[_Bar] = []
         rows, columns = self.shape
         # Every map and colour bar has its final size from the start, because the number of its labels depends on it.
@@ -90,6 +90,27 @@ class Panels:
         if columns == 1 and not is_column:
             groups = [[number] for number in numbers]
         for group in filter(None, groups):
+            self.add_bar(group, mesh, scale, label, values, is_column=is_column)
+
+    def last_row_halves(self) -> tuple[list[int], list[int]]:
+        """Return the panels in the left and in the right half of the last row."""
+        columns = self.shape[1]
+        row = list(range(columns * ((self.count - 1) // columns), self.count))
+        middle = (len(row) + 1) // 2
+        return row[:middle], row[middle:]
+
+    def add_bar(
+        self,
+        group: list[int],
+        mesh: Any,
+        scale: ColourScale,
+        label: str,
+        values: Sequence[np.ndarray],
+        *,
+        is_column: bool = False,
+    ) -> None:
+        """Draw one colour bar below some panels of a row, or beside those of a column."""
+        if mesh is not None and group:
             length = 0.9 * (self._height if is_column else self._width * (1.0 if len(group) == 1 else 1.5))
             size = (_THICKNESS, length) if is_column else (length, _THICKNESS)
             bar = self._new_axes(*size)
@@ -281,13 +302,13 @@ def _map_size(height: float, count: int) -> tuple[float, float]:
     return (width, width * height) if width * height <= _TALLEST else (_TALLEST / height, _TALLEST)
 
 
-def _arrangement(width: float, height: float, count: int) -> tuple[int, int]:
+def _arrangement(width: float, height: float, count: int, multiple: int) -> tuple[int, int]:
     """Return rows and columns whose figure fits a page; empty places count against an arrangement."""
 
     def unfitness(columns: int) -> float:
         rows = -(-count // columns)
         shape = columns * (width + 0.5) / (rows * (height + 1.0))
-        return abs(np.log(shape / _SHAPE)) + 0.5 * (rows * columns - count)
+        return abs(np.log(shape / _SHAPE)) + 0.7 * (rows * columns - count)
 
-    columns = min(range(1, count + 1), key=unfitness)
+    columns = min(range(multiple, count + 1, multiple), key=unfitness)
     return -(-count // columns), columns

@@ -181,7 +181,9 @@ def _crs_of(grid: MapGrid, name: str) -> Any:
     if name == "equal-earth":
         return crs.EqualEarth(central_longitude=centre)
     if name == "polar":
-        is_round = grid.crs is None and grid.corners is None and np.ptp(grid.x_edges) > 350
+        is_ring = grid.crs is None and grid.corners is None and np.ptp(grid.x_edges) > 350
+        # Around a pole there is no middle meridian to draw upright.
+        is_round = is_ring or (grid.corners is not None and max(abs(low), abs(high)) > 88)
         stereographic = crs.NorthPolarStereo if low + high > 0 else crs.SouthPolarStereo
         return stereographic(central_longitude=0.0 if is_round else centre)
     # Standard parallels a sixth of the range within its ends.

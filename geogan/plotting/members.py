@@ -10,7 +10,7 @@ from geogan.fields.captions import colour_bar_label, date_title, display_name, d
 from geogan.fields.field import Field
 from geogan.fields.selection import select_band, select_common_date
 from geogan.operators.errors import InputError
-from geogan.plotting.colours import OBSERVED, colour_scale
+from geogan.plotting.colours import colour_scale
 from geogan.plotting.figure_file import figure_path, save_figure
 from geogan.plotting.layout import Panels
 from geogan.plotting.map_style import MapStyle
@@ -104,12 +104,11 @@ def plot_members(
     ensemble = np.stack([maps.arrays[f"member {i + 1}"] for i in range(total)])
     spread = np.where(maps.observed, np.nan, ensemble.std(0, ddof=1))
     label = with_units("standard deviation", display_units(filled))
-    draw_error(drawn, count + 1, maps, spread, error_scale(spread, is_log=scale.is_log), label)
+    has_grey = draw_error(drawn, count + 1, maps, spread, error_scale(spread, is_log=scale.is_log), label)
     drawn.title(count + 1, f"spread of {total} members")
     for number in range(count + 2):
         drawn.frame(number)
-    legend = product_legend(maps, ["filled"])
-    drawn.legend({"observed": OBSERVED} | legend if maps.observed.any() else legend)
+    drawn.legend(product_legend(maps, ["filled"], has_grey=has_grey))
     date_text = date_title(given["filled"])
     drawn.heading(", ".join(part for part in (display_name(filled), date_text) if part))
     drawn.finish()

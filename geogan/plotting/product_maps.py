@@ -101,16 +101,17 @@ def draw_map_of(
 
 def draw_error(
     drawn: Panels, number: int, maps: ProductMaps, values: np.ndarray, scale: ColourScale, label: str
-) -> None:
-    """Draw an error with observed cells in grey."""
+) -> bool:
+    """Draw an error with observed cells that have none in grey; return whether there are such cells."""
     ax, grey = drawn.axes[number], maps.observed & ~np.isfinite(values)
     if grey.any():
         draw_cells(ax, maps.view, grey, OBSERVED, zorder=0.9)
     mesh = draw_map_of(drawn, number, maps, values, scale)
     drawn.colour_bar([number], mesh, scale, label, [values])
+    return bool(grey.any())
 
 
-def product_legend(maps: ProductMaps, names: Sequence[str]) -> dict[str, str]:
+def product_legend(maps: ProductMaps, names: Sequence[str], *, has_grey: bool = False) -> dict[str, str]:
     """Return the colours of cells without a value by their label."""
     shows_values = any(name != "source" for name in names)
     if not shows_values:
@@ -119,9 +120,7 @@ def product_legend(maps: ProductMaps, names: Sequence[str]) -> dict[str, str]:
     has_gaps = any(bool((gaps & maps.domain & ~maps.refused).any()) for gaps in missing)
     refused = maps.refused if set(names) & {"filled", "error", "difference"} else None
     entries = legend_entries(maps.view, maps.ground, has_gaps=has_gaps, domain=maps.domain, refused=refused)
-    if set(names) & {"error", "difference"} and maps.observed.any():
-        entries = {"observed": OBSERVED} | entries
-    return entries
+    return {"observed": OBSERVED} | entries if has_grey else entries
 
 
 def error_scale(values: np.ndarray, *, is_log: bool = False) -> ColourScale:

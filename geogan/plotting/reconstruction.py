@@ -123,16 +123,17 @@ def plot_reconstruction(
     maps = product_maps(given, style.projection)
     drawn = Panels(maps.view, len(names))
     draw_values(drawn, names, maps, scale, colour_bar_label(filled))
+    has_grey = False
     for number, name in enumerate(names):
         if name == "difference":
-            _draw_difference(drawn, number, maps, filled, is_ratio=scale.is_log)
+            has_grey |= _draw_difference(drawn, number, maps, filled, is_ratio=scale.is_log)
         elif name == "error":
-            _draw_predicted_error(drawn, number, maps, display_units(filled), is_log=scale.is_log)
+            has_grey |= _draw_predicted_error(drawn, number, maps, display_units(filled), is_log=scale.is_log)
         elif name == "source":
             draw_flags(drawn.axes[number], maps.view, maps.arrays["source"], flag_names(given["source"]))
             drawn.title(number, "source")
         drawn.frame(number)
-    drawn.legend(product_legend(maps, names))
+    drawn.legend(product_legend(maps, names, has_grey=has_grey))
     date_text = date_title(observed) or date_title(filled)
     drawn.heading(", ".join(part for part in (display_name(filled), date_text) if part))
     drawn.finish()
@@ -164,14 +165,14 @@ def check_units(fields: dict[str, xr.DataArray]) -> None:
             raise InputError(f"{name} is in {units} and filled in {filled.attrs['units']}; convert one of them first")
 
 
-def _draw_difference(drawn: Panels, number: int, maps: ProductMaps, filled: xr.DataArray, *, is_ratio: bool) -> None:
+def _draw_difference(drawn: Panels, number: int, maps: ProductMaps, filled: xr.DataArray, *, is_ratio: bool) -> bool:
     """Draw filled minus truth, or their ratio; the title gives the root mean square in the gaps."""
     units, estimate, truth = display_units(filled), maps.arrays["filled"], maps.arrays["truth"]
     if is_ratio:
         with np.errstate(invalid="ignore", divide="ignore"):
             difference = np.log(np.where(estimate > 0, estimate, np.nan) / np.where(truth > 0, truth, np.nan))
     else:
-        difference = _difference(filled, estimate, truth)
+        difference = error_of(filled, estimate, truth)
     is_kept = np.isfinite(maps.arrays["observed"]) & (difference == 0)
     in_gaps = np.isfinite(difference) & ~np.isfinite(maps.arrays["observed"])
     title = "filled / truth" if is_ratio else "filled − truth"
@@ -186,26 +187,25 @@ def _draw_difference(drawn: Panels, number: int, maps: ProductMaps, filled: xr.D
     largest = largest if largest > 0 else 1.0
     if is_ratio:
         scale = ColourScale(diverging_map(), (float(np.exp(-largest)), float(np.exp(largest))), is_log=True)
-        draw_error(drawn, number, maps, np.exp(values), scale, "ratio")
-    elif difference.ndim == 3:
-        scale = ColourScale("magma", (0.0, largest))
-        draw_error(drawn, number, maps, values, scale, with_units("difference, root mean square of the bands", units))
+        return draw_error(drawn, number, maps, np.exp(values), scale, "ratio")
+    if difference.ndim == 3:
+        label, scale = "difference, root mean square of the bands", ColourScale("magma", (0.0, largest))
     else:
-        scale = ColourScale(diverging_map(), (-largest, largest))
-        draw_error(drawn, number, maps, values, scale, with_units("difference", units))
+        label, scale = "difference", ColourScale(diverging_map(), (-largest, largest))
+    return draw_error(drawn, number, maps, values, scale, with_units(label, units))
 
 
-def _difference(filled: xr.DataArray, estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return filled minus truth; for directions the smaller angle between the two, with its sign."""
-    turn = full_turn(filled) if is_direction(filled, by_name=True) else None
+def error_of(field: xr.DataArray, estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return estimate minus truth; for directions, which ``field`` is then, the smaller angle with its sign."""
+    turn = full_turn(field) if is_direction(field, by_name=True) else None
     return estimate - truth if turn is None else (estimate - truth + turn / 2) % turn - turn / 2
 
 
-def _draw_predicted_error(drawn: Panels, number: int, maps: ProductMaps, units: str, *, is_log: bool) -> None:
+def _draw_predicted_error(drawn: Panels, number: int, maps: ProductMaps, units: str, *, is_log: bool) -> bool:
     """Draw the predicted standard deviation of filled cells."""
     std = over_bands(maps.arrays["std"])
     drawn.title(number, "predicted error")
     # An observed cell has no predicted error, or in some products an error of 0.
     std = np.where(maps.observed & (np.nan_to_num(std) == 0), np.nan, std)
     scale = error_scale(std, is_log=is_log)
-    draw_error(drawn, number, maps, std, scale, with_units("standard deviation", units))
+    return draw_error(drawn, number, maps, std, scale, with_units("standard deviation", units))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from geogan.evaluation import METHODS, Scoring, score_methods
+from geogan.evaluation import METHODS, LeagueTable, Scoring, score_methods
 from geogan.evaluation.baselines.interface import BaselineInput
 from geogan.evaluation.league import Gaps, method_fillers
 from geogan.evaluation.methods import DEFAULT_METHODS
@@ -199,3 +199,16 @@ def test_samples_are_not_interpolated_in_time(model, gappy, truth):
     assert list(scores_by_method(alone, archive, truth=complete)) == ["climatology", "biharmonic", "gaussian", "model"]
     with pytest.raises(InputError, match="none of linear_time can be scored: samples have no time"):
         score_methods(alone, archive, Scoring("linear_time"), truth=complete)
+
+
+def test_the_date_with_most_hidden_cells_is_kept_to_be_drawn(model, archive, gappy, domain):
+    cells = withheld_cells(archive)
+    rows = score_methods({"model": model}, archive, Scoring(("climatology", "model")))
+    maps = LeagueTable.of(rows, model, archive, has_truth=False).example_maps()
+    date = int(cells.sum((1, 2)).argmax())
+    assert list(maps) == ["observed", "truth", "climatology", "model"]
+    np.testing.assert_array_equal(maps["truth"].notnull(), cells[date])
+    np.testing.assert_array_equal(maps["observed"], gappy[date].where(~cells[date]))
+    np.testing.assert_array_equal(maps["model"].notnull(), domain)
+    assert maps["model"].time == gappy.time[date] and maps["model"].dims == ("lat", "lon")
+    assert len({row.score.cells for row in rows}) == 1 and rows[0].example.date == rows[1].example.date == date
