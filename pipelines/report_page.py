@@ -19,7 +19,8 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; p
 h1 { font-size: 1.5rem; line-height: 1.2; }
 h2 { border-top: 1px solid var(--line); padding-top: 1rem; font-size: 1.2rem; }
 .verdict { border-left: .3rem solid var(--accent); padding: .2rem .8rem; font-size: 1.05rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+.wide { overflow-x: auto; margin-bottom: .8rem; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 table { overflow-wrap: normal; } td + td { overflow-wrap: anywhere; } nav a { white-space: nowrap; }
 td.number, th.number { text-align: right; white-space: nowrap; } caption { text-align: left; font-weight: 600; }

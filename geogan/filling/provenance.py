@@ -67,8 +67,8 @@ def describe_product(
             kind = "qualityInformation"
         elif str(name).endswith("_member"):
             kind = "modelResult"
-            attrs_of_mean = product[str(name).removesuffix("_member")].attrs
-            variable.attrs |= {key: attrs_of_mean[key] for key in ("standard_name",) if key in attrs_of_mean}
+            mean = product.get(str(name).removesuffix("_member"), variable)
+            variable.attrs |= {key: mean.attrs[key] for key in ("standard_name",) if key in mean.attrs}
         variable.attrs.setdefault("coverage_content_type", kind)
         variable.attrs.setdefault("long_name", str(name))
     for coordinate in product.coords.values():
