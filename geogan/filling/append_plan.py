@@ -226,7 +226,9 @@ def _still_same(
         then = {number: recorded[part * count + date] for number, (part, date) in zip(numbers, parts)}
         if state is not None and older.source == state:
             return then, set()
-        sums = opened.checksums(numbers)
+        changed_files = _changed_files(opened, older)
+        read = [number for number in numbers if changed_files is None or changed_files & _dates_read(now, number)]
+        sums = then | opened.checksums(read)
         stale, changed = differing(now, then, sums)
         kept = {number: values for number, values in sums.items() if number not in stale}
         if 2 * len(changed) <= len({date for (_, date), _ in by_place(now, sums)}):
@@ -241,6 +243,19 @@ def _still_same(
             f"{older.path} was filled from; fill it anew with --overwrite"
         )
     return kept, changed
+
+
+def _changed_files(opened: OpenJob, older: PreviousProduct) -> set[int] | None:
+    """Return the dates of the archive whose files changed since a product was filled; None if that is not known.
+
+    Only tasks that read such a date are read again, so that an update of a long archive does not read all of it.
+    """
+    states = None if older.files is None else opened.file_states()
+    if states is None or older.files is None:
+        return None
+    count = min(len(states), len(older.files))
+    changed = np.flatnonzero(states[:count] != older.files[:count]).tolist()
+    return {*changed, *range(count, len(states))}
 
 
 def _dates_read(tasks: Plan, number: int) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,7 +28,7 @@ from geogan.filling.compose import REFUSED, SCREENED, UNREADABLE, check_held, ch
 from geogan.filling.fill import Filler, FillOptions
 from geogan.filling.plan import Plan, Task
 from geogan.filling.tiles import Span
-from geogan.io import Reading, Source, open_covariates, open_source
+from geogan.io import Reading, Source, describe_source, open_covariates, open_source
 from geogan.model import Model, digest, load_model
 from geogan.operators.errors import InputError
 from geogan.operators.wording import counted
@@ -274,6 +275,23 @@ class OpenJob:
         cells = (task.rows.read, task.columns.read) if is_whole else (slice(None), slice(None))
         values = [covariate.stored(task.dates.read, *cells, held.domain.shape[1]) for covariate in varying]
         return date_checksums(held.field[part], error, covariates=values)
+
+    def file_states(self) -> np.ndarray | None:
+        """Return a number for each date of the archive, which changes with the date's file.
+
+        Returns
+        -------
+        states : ndarray of uint32 or None
+            None for an archive of one file, or of files whose state the storage does not tell.
+        """
+        files, reading = self.source.files_of_dates, self.source.reading.plain
+        if not files or files_of(self.job.covariates):
+            return None
+        states = {path: describe_source([path]) for path in dict.fromkeys(files)}
+        if None in states.values():
+            return None
+        numbers = {path: zlib.crc32(f"{state} {reading}".encode()) for path, state in states.items()}
+        return np.array([numbers[path] for path in files], np.uint32)
 
     @property
     def dates_read(self) -> range:

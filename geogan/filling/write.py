@@ -273,10 +273,14 @@ class _Writer:
         product, job = self.product, self.start.opened.job
         for _ in range(rounds):
             self.fill_missing()
-            opened, now = self.start.opened, state_of(job)
+            opened = self.start.opened
+            # Before the state of all files, which shows whether one changed since it was read.
+            files = opened.file_states()
+            now = state_of(job)
             if state is None or now is None or now == state:
                 boxes = (opened.box(number) for number in range(opened.plan.total))
-                return product.inputs(boxes, state if now == state else None)
+                is_same = state is not None and now == state
+                return product.inputs(boxes, state if is_same else None, files=files if is_same else None)
             self.reports.message(
                 "the archive changed during the fill; comparing the values that were read with its present values"
             )

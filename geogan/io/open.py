@@ -56,6 +56,8 @@ class Source(NamedTuple):
         How it was read, with the group that was found.
     flags : mapping of str to str
         Masks and quality flags beside the field in the (first) file, with the meaning of their values.
+    files_of_dates : tuple of str
+        The file of each date; empty for one file, for several variables, and for a selection of dates.
     """
 
     field: Field
@@ -65,6 +67,7 @@ class Source(NamedTuple):
     products: tuple[str, ...] = ()
     reading: Reading = PLAIN
     flags: Mapping[str, str] = {}  # noqa: RUF012
+    files_of_dates: tuple[str, ...] = ()
 
     def check_measured(self) -> None:
         """Refuse filled products of geogan: their estimates would count as observations.
@@ -179,7 +182,7 @@ def open_source(
         return Source(field if time is None else select_time(field, time), {}, tuple(paths))
     wanted = () if variable is None else named_variables(variable)
     first = open_dataset(paths[0], reading, wanted=wanted)
-    fields, notes, products = [], dict[str, None](), dict[str, None]()
+    fields, notes, products, of_dates = [], dict[str, None](), dict[str, None](), tuple[str, ...]()
     if reading.group is None and "group" in first.encoding:
         reading = replace(reading, group=first.encoding["group"])
         notes[f"the group {reading.group!r} of {paths[0]} is read, the only one that holds the field"] = None
@@ -189,14 +192,22 @@ def open_source(
         parts = [_read_variable(datasets[file], name, paths[file], skip_bad, reading) for file in files]
         names = [paths[file] for file in files]
         check_units([part.array for part in parts], names)
-        field, dated_by = join_files(parts, names, [datasets[file].attrs for file in files])
+        field, dated_by, of_dates = join_files(parts, names, [datasets[file].attrs for file in files])
         notes |= dict.fromkeys(dated_by)
         fields.append(field if time is None else select_time(field, time))
     field = _joined(fields)
     if reading.where is not None:
         notes[f"cells where {reading.where} does not hold, or is not known, are gaps"] = None
-    attrs, flags = dict(datasets[0].attrs), describe_flags(datasets[0])
-    return Source(field, attrs, tuple(paths), tuple(notes), tuple(products), reading, flags)
+    return Source(
+        field,
+        dict(datasets[0].attrs),
+        tuple(paths),
+        tuple(notes),
+        tuple(products),
+        reading,
+        describe_flags(datasets[0]),
+        of_dates if len(fields) == 1 and time is None else (),
+    )
 
 
 def _is_filled(dataset: xr.Dataset, name: str) -> bool:

@@ -1,8 +1,9 @@
 """Several files of one grid, joined along time."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import xarray as xr
 
 from geogan.fields.axes import Axes
@@ -15,9 +16,25 @@ from geogan.io.file_dates import dates_of_files
 from geogan.operators.errors import InputError
 
 
-def join_files(
-    parts: Sequence[Field], paths: Sequence[str], attrs: Sequence[Mapping[str, Any]]
-) -> tuple[Field, list[str]]:
+class Joined(NamedTuple):
+    """A variable of several files.
+
+    Attributes
+    ----------
+    field : Field
+        With a time dimension; a single file as it is.
+    notes : list of str
+        Sentences on where the dates come from, if files have no time.
+    files : tuple of str
+        The file of each date; empty for a single file.
+    """
+
+    field: Field
+    notes: list[str]
+    files: tuple[str, ...] = ()
+
+
+def join_files(parts: Sequence[Field], paths: Sequence[str], attrs: Sequence[Mapping[str, Any]]) -> Joined:
     """Join the same variable of several files along time, in the order of the dates.
 
     Parameters
@@ -31,10 +48,7 @@ def join_files(
 
     Returns
     -------
-    field : Field
-        With a time dimension; a single file as it is.
-    notes : list of str
-        Sentences on where the dates come from, if files have no time.
+    Joined
 
     Raises
     ------
@@ -50,13 +64,15 @@ def join_files(
         ]
         notes.append(note)
     if len(fields) == 1:
-        return fields[0], notes
+        return Joined(fields[0], notes)
     name = fields[0].axes.time or _scalar_time(fields[0].array)
     if name is None:
         raise InputError(f"{paths[0]} has no time, which other files have, so they cannot be put in order; add one")
     films = _on_one_grid(fields, name, paths)
     films = _of_one_calendar(films, name, fields[0].axes._replace(time=name), paths)
-    films.sort(key=lambda film: film[name].values.min())
+    pairs = sorted(zip(films, paths, strict=True), key=lambda pair: pair[0][name].values.min())
+    films = [film for film, _ in pairs]
+    files = np.repeat(np.array([path for _, path in pairs], object), [film.sizes[name] for film in films])
     array = xr.concat(films, dim=name, coords="minimal", compat="override", join="override", combine_attrs="override")
     array.encoding, array.attrs = shared_storage(films)
     array[name].encoding = dict(films[0][name].encoding)
@@ -64,7 +80,9 @@ def join_files(
     if not times.is_unique:
         repeated = shown_date(times[times.duplicated()][0])
         raise InputError(f"{repeated} is found in more than one of the {len(paths)} files; leave one of them out")
-    return Field.of(array if times.is_monotonic_increasing else array.sortby(name)), notes
+    if times.is_monotonic_increasing:
+        return Joined(Field.of(array), notes, tuple(files))
+    return Joined(Field.of(array.sortby(name)), notes, tuple(files[np.argsort(times, kind="stable")]))
 
 
 def _scalar_time(array: xr.DataArray) -> str | None:

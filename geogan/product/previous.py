@@ -69,6 +69,8 @@ class PreviousProduct:
         State of the archive that it was made from, as `geogan.io.describe_source` returns it.
     sums : ndarray of uint32 or None
         Checksums of the dates that its regions read, region after region; None if it does not store them.
+    files : ndarray of uint32 or None
+        State of the file of each date of the archive; None if it does not store them.
     """
 
     path: Path
@@ -77,6 +79,7 @@ class PreviousProduct:
     names: tuple[str, ...]
     source: str | None = None
     sums: np.ndarray | None = None
+    files: np.ndarray | None = None
 
     @classmethod
     def open(cls, path: Path, *, clear: bool = False) -> PreviousProduct:
@@ -109,8 +112,8 @@ class PreviousProduct:
                     "anew with --overwrite"
                 ) from None
             names = tuple(str(name) for name, array in dataset.data_vars.items() if array.ndim)
-            source, sums = _parse_inputs(dataset.attrs.get(INPUTS))
-            return cls(path, settings, str(dataset.attrs[PRODUCT]), names, source, sums)
+            inputs = _parse_inputs(dataset.attrs.get(INPUTS))
+            return cls(path, settings, str(dataset.attrs[PRODUCT]), names, *inputs)
 
     @classmethod
     def find(cls, path: Path) -> PreviousProduct | None:
@@ -302,14 +305,15 @@ def _are_among(old: np.ndarray, new: np.ndarray) -> bool:
     return bool((np.abs(new[place] - old) <= _SAME_DATE).all())
 
 
-def _parse_inputs(text: Any) -> tuple[str | None, np.ndarray | None]:
-    """Decode what `geogan.product.product.Product.inputs` encoded; (None, None) if it is damaged."""
+def _parse_inputs(text: Any) -> tuple[str | None, np.ndarray | None, np.ndarray | None]:
+    """Decode what `geogan.product.product.Product.inputs` encoded; None for each part if it is damaged."""
     try:
         inputs = parse_json(text)
-        source = inputs["source"]
-        return source if isinstance(source, str) else None, from_text(inputs["sums"])
+        source, files = inputs["source"], inputs.get("files")
+        states = None if files is None else from_text(files)
+        return source if isinstance(source, str) else None, from_text(inputs["sums"]), states
     except (ValueError, TypeError, KeyError, AttributeError):
-        return None, None
+        return None, None, None
 
 
 def _opened(path: Path, *, is_decoded: bool = True) -> xr.Dataset:

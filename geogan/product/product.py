@@ -261,7 +261,7 @@ class Product:
         with writing(self.path, kept=self.partial):
             self._done.append(region, names, notes=notes, sums=sums)
 
-    def inputs(self, regions: Iterable[Region], source: str | None) -> str | None:
+    def inputs(self, regions: Iterable[Region], source: str | None, *, files: np.ndarray | None = None) -> str | None:
         """Encode what the product was computed from; `geogan.product.PreviousProduct` decodes it.
 
         Parameters
@@ -270,6 +270,8 @@ class Product:
             All regions, in order.
         source : str or None
             State of the source, as `geogan.io.describe_source` returns it.
+        files : ndarray of uint32, optional
+            State of the file of each date.
 
         Returns
         -------
@@ -278,7 +280,10 @@ class Product:
         """
         sums = [self.sums(region) for region in regions]
         known = [values for values in sums if values is not None]
-        return json.dumps({"source": source, "sums": to_text(known)}) if len(known) == len(sums) else None
+        if len(known) < len(sums):
+            return None
+        of_files = {} if files is None else {"files": to_text([files])}
+        return json.dumps({"source": source, "sums": to_text(known), **of_files})
 
     def finish(self, *, inputs: str | None = None) -> Path:
         """Give the product its final name, remove the partial folder and release the lock.

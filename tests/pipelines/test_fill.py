@@ -491,6 +491,18 @@ def test_nothing_is_read_of_an_archive_that_did_not_change(guess, gappy, tmp_pat
     assert small(data, guess, out, append=append) == out
 
 
+def test_an_append_reads_only_tasks_whose_files_changed(guess, gappy, tmp_path, small, monkeypatch):
+    """Of three files of ten dates the last one is revised; the first two tasks read dates of the others alone."""
+    data, out, held, real = stored(gappy, tmp_path, "many"), tmp_path / "out.zarr", [], TaskReader.hold
+    small(data, guess, out)
+    revise(gappy, [29])[20:].to_netcdf(data[2])
+    small.made.clear()
+    monkeypatch.setattr(TaskReader, "hold", lambda *args: (held.append(args[1].dates.core.start), real(*args))[1])
+    small(data, guess, out, append=True)
+    assert set(held) == {16, 24} and small.made == [3]
+    xr.testing.assert_equal(raw(out), raw(small(data, guess, tmp_path / "whole.zarr")))
+
+
 def test_a_fill_reads_each_chunk_once(guess, gappy, tmp_path, small, monkeypatch):
     """Checksums are those of the values that tasks read; the check of a small archive is another pass."""
     data, read, real = stored(gappy, tmp_path, "zarr3"), [], TaskReader._read
