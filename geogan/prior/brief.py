@@ -18,6 +18,12 @@ LENGTHS, SHARES = (8.0, 4.0, 16.0), (0.3, 0.15, 0.6)
 SINGLE_WEIGHT, BRIEF_GAIN = 0.1, 0.01
 
 
+def log_error(errors: tuple[float, float]) -> float:
+    """Return the logarithm of the error on hidden clouds plus a tenth of that on hidden single observations, if any."""
+    clouds, single = errors
+    return math.log(clouds + 1e-9) + (SINGLE_WEIGHT * math.log(single + 1e-9) if single else 0.0)
+
+
 def fit_brief(
     fitted: GaussianPrior, smooth: GaussianPrior, errors: Callable[[GaussianPrior], tuple[float, float]]
 ) -> GaussianPrior:
@@ -34,8 +40,7 @@ def fit_brief(
     """
 
     def loss(prior: GaussianPrior) -> float:
-        clouds, single = errors(prior)
-        return math.log(clouds + 1e-9) + (SINGLE_WEIGHT * math.log(single + 1e-9) if single else 0.0)
+        return log_error(errors(prior))
 
     def candidate(base: GaussianPrior, length: float, share: float) -> GaussianPrior:
         brief = base.noise * math.sqrt(1 - share**2)

@@ -24,7 +24,7 @@ from geogan.operators.errors import InputError
 from geogan.operators.operator import Operator
 from geogan.prior.archive_covariance import ArchivePrior
 from geogan.prior.blur import PointSpread, measured
-from geogan.prior.brief import fit_brief
+from geogan.prior.brief import fit_brief, log_error
 from geogan.prior.film import Film, Scales
 from geogan.prior.gaussian import GaussianPrior
 from geogan.prior.predictive_score import (
@@ -66,7 +66,7 @@ class Solvable(Scales, Protocol):
 AnyPrior = TypeVar("AnyPrior", bound=Solvable)
 
 
-def hidden_error(prior: Solvable, films: Sequence[Film], *, tolerance: float = 3e-3) -> float:
+def hidden_error(prior: Solvable, films: Sequence[Film], *, tolerance: float = 1e-3) -> float:
     """Return the root mean square error of the first guess on hidden observations, in units of the anomalies.
 
     Where the errors of observations are known, their square is subtracted, and precise observations count more.
@@ -81,7 +81,7 @@ def hidden_error(prior: Solvable, films: Sequence[Film], *, tolerance: float = 3
     return _errors(prior, films, tolerance)[0]
 
 
-def _errors(prior: Solvable, films: Sequence[Film], tolerance: float = 3e-3) -> tuple[float, float]:
+def _errors(prior: Solvable, films: Sequence[Film], tolerance: float = 1e-3) -> tuple[float, float]:
     """Return the errors on hidden clouds and on hidden single observations; 0 where there are none."""
 
     def sums_of(batch: Film) -> np.ndarray:
@@ -173,7 +173,7 @@ def fit_amplitude(prior: AnyPrior, films: Sequence[Film], *, seed: int, draws: i
     return prior
 
 
-def _independent_clouds(films: Sequence[Film], prior: AnyPrior) -> float:
+def _independent_clouds(films: Sequence[Film], prior: Scales) -> float:
     """Return the number of independent clouds that the films hide; those of one film or of equal dates count as few."""
     places: list[Film] = []
     numbers = []
@@ -235,6 +235,11 @@ BOUNDED_CELLS, BOUNDED_EVALUATIONS = 1100, 12
 ROUGH_GAIN, UNSURE = 0.005, 0.03
 # Reduction of the logarithm of the error on large hidden pieces that overrules the score.
 OVERRULED = 0.1
+# Step of the length in the search by score and hidden pieces, largest number of steps, evaluations of the score in
+# each, values of the pieces, and number of independent clouds from which on they take part (docs/experiments.md). A
+# search that is stopped after fewer evaluations does without the pieces.
+LENGTH_STEP, MOST_STEPS, STEP_EVALUATIONS, PIECE_VALUES, FEWEST_CLOUDS = math.log(2 / 3), 3, 5, 300_000, 8
+FEWEST_EVALUATIONS = 20
 
 
 @dataclass(frozen=True)
@@ -410,11 +415,7 @@ def fit_prior(
             space.minimised(score, found.point, space.free(is_rough=is_rough), evaluations)
             for found, is_rough in ((smooth, False), (rough, True))
         )
-    best, other = (rough, smooth) if rough.score < smooth.score - ROUGH_GAIN else (smooth, rough)
-    best = _settled(space, drawing, blocks, best, evaluations)
-    fitted, rival = space.prior(best.point), space.prior(other.point)
-    if math.log(hidden_error(rival, films) + 1e-9) < math.log(hidden_error(fitted, films) + 1e-9) - OVERRULED:
-        fitted = space.prior(_settled(space, drawing, blocks, other, evaluations).point)
+    fitted = _chosen(space, drawing, blocks, smooth, rough, evaluations)
     # A field that drifts takes longer to solve, and on few data is compared with one that stands still.
     if not has_time or fitted.is_moving or fitted.blur is not None:
         return fitted
@@ -482,10 +483,60 @@ def _smooth_and_rough(
     return smooth, rough
 
 
-def _settled(space: _MarkovSpace, drawing: _Drawing, blocks: list[Block], found: _Found, evaluations: int) -> _Found:
-    """Return a field refined on more blocks until more do not change it, and at last with the edges of a small grid."""
-    free = space.free(is_rough=found.point[DETAIL] < 0)
-    for count in (stage for stage in STAGES if stage > len(blocks)):
+def _chosen(
+    space: _MarkovSpace, drawing: _Drawing, blocks: list[Block], smooth: _Found, rough: _Found, evaluations: int
+) -> GaussianPrior:
+    """Return the better of a smooth and a rough field of some blocks, settled."""
+    best, other = (rough, smooth) if rough.score < smooth.score - ROUGH_GAIN else (smooth, rough)
+    films, pieces = drawing.films, None
+    if space.has_time and evaluations >= FEWEST_EVALUATIONS:
+        pieces = _Pieces.of(films, space.prior(smooth.point))
+        pieces = pieces if pieces.clouds >= FEWEST_CLOUDS else None
+    settled = partial(_settled, space, drawing, blocks, evaluations=evaluations, pieces=pieces)
+    found = settled(best)
+    if pieces is not None:
+        if abs(rough.score - smooth.score) < UNSURE:
+            found = min(found, settled(other), key=lambda each: each.score)
+        return space.prior(found.point)
+    error, error_of_other = (math.log(hidden_error(space.prior(each.point), films) + 1e-9) for each in (found, other))
+    return space.prior((settled(other) if error_of_other < error - OVERRULED else found).point)
+
+
+class _Pieces(NamedTuple):
+    """Some films with large hidden pieces, and the number of independent clouds that they hide."""
+
+    films: Sequence[Film]
+    clouds: float
+
+    @classmethod
+    def of(cls, films: Sequence[Film], smooth: GaussianPrior) -> _Pieces:
+        """Return the first films with at most PIECE_VALUES values, two at least; a smooth field tells their scales."""
+        ends = np.cumsum([film.values.numel() for film in films])
+        films = films[: max(2, int((ends <= PIECE_VALUES).sum()))]
+        return cls(films, _independent_clouds(films, smooth))
+
+    def loss(self, score: float, prior: GaussianPrior) -> float:
+        """Return a mean of the score of a prior and the logarithm of its error on the pieces."""
+        weight = self.clouds / (self.clouds + OWN_CLOUDS)
+        return (1 - weight) * score + weight * log_error(_errors(prior, self.films))
+
+
+def _settled(
+    space: _MarkovSpace,
+    drawing: _Drawing,
+    blocks: list[Block],
+    found: _Found,
+    evaluations: int,
+    *,
+    pieces: _Pieces | None,
+) -> _Found:
+    """Return a field refined on more blocks until more do not change it, with the edges of a small grid.
+
+    If the pieces take part, its score is that of :meth:`_Pieces.loss`.
+    """
+    free, few = space.free(is_rough=found.point[DETAIL] < 0), blocks[: STAGES[0]]
+    # Fewer blocks are enough where pieces take part.
+    for count in (stage for stage in STAGES[: 3 if pieces is None else 2] if stage > len(blocks)):
         more = drawing.blocks(count - len(blocks))
         if not more:
             break
@@ -495,11 +546,45 @@ def _settled(space: _MarkovSpace, drawing: _Drawing, blocks: list[Block], found:
         found = space.minimised(score, found.point, free, evaluations)
         if found.score > before - SETTLED:
             break
-    if drawing.domain is None:
+    if drawing.domain is not None:
+        free = space.free(is_rough=found.point[DETAIL] < 0, is_bounded=True)
+        bounded = BoundedSpace(drawing.domain, space.prior(found.point))
+        found = space.minimised(
+            PredictiveScore(blocks, bounded), found.point, free, min(evaluations, BOUNDED_EVALUATIONS)
+        )
+    if pieces is None:
         return found
-    free = space.free(is_rough=found.point[DETAIL] < 0, is_bounded=True)
-    bounded = PredictiveScore(blocks, BoundedSpace(drawing.domain, space.prior(found.point)))
-    return space.minimised(bounded, found.point, free, min(evaluations, BOUNDED_EVALUATIONS))
+    score = drawing.score(few) if drawing.domain is None else PredictiveScore(few, bounded)
+    return _with_pieces(space, score, pieces, found.point, free)
+
+
+def _with_pieces(
+    space: _MarkovSpace, score: PredictiveScore, pieces: _Pieces, point: np.ndarray, free: Sequence[int]
+) -> _Found:
+    """Return a field with the length that is best by the score and by the error on large hidden pieces together.
+
+    A block holds a thin sample of the observations. If the field is not of the prior's family, a thin sample is
+    predicted best with a greater length than all observations are. Pieces hold all observations, but few independent
+    clouds.
+    """
+    others = [coordinate for coordinate in free if coordinate in (NOISE, AMPLITUDE, PERSISTENCE)]
+
+    def candidate(near: np.ndarray, step: float) -> _Found:
+        at = near.copy()
+        at[LENGTH] = np.clip(at[LENGTH] + step, space.low[LENGTH], space.high[LENGTH])
+        found = space.minimised(score, at, others, STEP_EVALUATIONS)
+        return _Found(found.point, pieces.loss(found.score, space.prior(found.point)))
+
+    start = best = candidate(point, 0.0)
+    for step in (LENGTH_STEP, -LENGTH_STEP):
+        for _ in range(MOST_STEPS):
+            other = candidate(best.point, step)
+            if other.score >= best.score:
+                break
+            best = other
+        if best is not start:
+            break
+    return best
 
 
 @dataclass(frozen=True)
