@@ -42,6 +42,17 @@ def with_units(label: str, units: str) -> str:
     return " ".join(part for part in (label, f"[{units}]" if units else "") if part)
 
 
+def number_with_units(value: float, units: str) -> str:
+    """Return a number of two digits with its unit; a line does not break between them.
+
+    Examples
+    --------
+    >>> number_with_units(0.3141, "°C").split()
+    ['0.31', '°C']
+    """
+    return f"{value:.2g}\u00a0{units}".strip()
+
+
 def display_name(field: xr.DataArray) -> str:
     """Return the long name of a field, else its standard name, else the name of the variable."""
     for name in (field.attrs.get("long_name"), field.attrs.get("standard_name"), field.name):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _AREA_OF_ONE, _AREA_OF_SEVERAL = 22.0, 6.5
 _NARROWEST, _WIDEST, _TALLEST = 1.6, 6.5, 7.5
 _MARGIN, _GAP, _THICKNESS = 0.08, 0.1, 0.13
+_PAGE = 10.0
 # Width of a figure over its height that suits a page.
 _SHAPE = 1.4
 
@@ -308,7 +309,8 @@ def _arrangement(width: float, height: float, count: int, multiple: int) -> tupl
     def unfitness(columns: int) -> float:
         rows = -(-count // columns)
         shape = columns * (width + 0.5) / (rows * (height + 1.0))
-        return abs(np.log(shape / _SHAPE)) + 0.7 * (rows * columns - count)
+        too_high = max(0.0, rows * (height + 1.0) - _PAGE)
+        return abs(np.log(shape / _SHAPE)) + 0.7 * (rows * columns - count) + 0.2 * too_high
 
     columns = min(range(multiple, count + 1, multiple), key=unfitness)
     return -(-count // columns), columns

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from geogan.fields.captions import colour_bar_label, date_title, display_name, display_units, with_units
+from geogan.fields.captions import (
+    colour_bar_label,
+    date_title,
+    display_name,
+    display_units,
+    number_with_units,
+    with_units,
+)
 from geogan.operators.errors import InputError
 from geogan.plotting.colours import ColourScale, colour_scale, diverging_map
 from geogan.plotting.figure_file import figure_path, save_figure
@@ -62,7 +69,7 @@ def plot_methods(
     >>> is_hidden = sea.lon > -45.2
     >>> figure = plot_methods({"mean": sea * 0 + sea.mean()}, sea.where(~is_hidden), sea.where(is_hidden))
     >>> [ax.get_title(loc="left").split(":")[0] for ax in figure.axes[:4]]
-    ['(a) observed', '(b) hidden', '(c) mean', '(d) mean − truth']
+    ['(a) observed', '(b) hidden', '(c) mean', '(d) error']
     >>> plt.close(figure)
     """
     target = None if path is None else figure_path(path)
@@ -94,7 +101,7 @@ def plot_methods(
         drawn.title(2 * method, name)
         error_mesh = draw_map_of(drawn, 2 * method + 1, maps, error, error_scale)
         rmse = float(np.sqrt(np.nanmean(error**2))) if np.isfinite(error).any() else float("nan")
-        drawn.title(2 * method + 1, f"{name} − truth: RMSE {f'{rmse:.2g} {units}'.strip()}")
+        drawn.title(2 * method + 1, f"error: RMSE {number_with_units(rmse, units)}")
         values.append(array)
     left, right = drawn.last_row_halves()
     drawn.add_bar(left, mesh, scale, colour_bar_label(first), values)

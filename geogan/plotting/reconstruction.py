@@ -12,6 +12,7 @@ from geogan.fields.captions import (
     date_title,
     display_name,
     display_units,
+    number_with_units,
     with_units,
 )
 from geogan.fields.field import Field
@@ -178,7 +179,7 @@ def _draw_difference(drawn: Panels, number: int, maps: ProductMaps, filled: xr.D
     title = "filled / truth" if is_ratio else "filled − truth"
     if in_gaps.any():
         error = float(np.sqrt(np.mean(difference[in_gaps] ** 2)))
-        text = f"factor {np.exp(error):.3g}" if is_ratio else f"RMSE {f'{error:.2g} {units}'.strip()}"
+        text = f"factor {np.exp(error):.3g}" if is_ratio else f"RMSE {number_with_units(error, units)}"
         title += f": {text} in the gaps"
     drawn.title(number, title)
     values = over_bands(np.where(is_kept, np.nan, difference))

@@ -268,5 +268,5 @@ def test_differences_are_drawn_the_shortest_way(angles):
     truth = angles[1].isel(time=3)
     turned = ((truth + 2) % 360).assign_attrs(truth.attrs)
     figure = plot_reconstruction(truth.where(truth.lon < truth.lon[9]), turned, truth=truth)
-    assert any("RMSE 2 ° in the gaps" in ax.get_title(loc="left").replace("\n", " ") for ax in figure.axes)
+    assert any("RMSE 2 ° in the gaps" in " ".join(ax.get_title(loc="left").split()) for ax in figure.axes)
     plt.close(figure)

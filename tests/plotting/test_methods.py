@@ -21,7 +21,7 @@ def test_errors_are_those_of_hidden_cells(a_field, texts):
     assert len({mesh.get_clim() for mesh in meshes[:3] + meshes[4:5]}) == 1
     assert meshes[3].get_clim() == meshes[5].get_clim() == (-0.5, 0.5)
     words = texts(figure)
-    assert "(d) high − truth: RMSE 0.5 °C" in words and "(f) low − truth: RMSE 0.25 °C" in words
+    assert "(d) error: RMSE 0.5 °C" in words and "(f) error: RMSE 0.25 °C" in words
 
 
 def test_errors(a_field):
