@@ -1,7 +1,7 @@
 """Choose the parameters of a prior: those that predict hidden observations best.
 
 A Gaussian prior is fitted by the predictive log score of many small blocks (:mod:`geogan.prior.predictive_score`). A
-few large hidden pieces confirm its choice, and decide by their error (:func:`hidden_error`) whether the archive's own
+few large hidden pieces correct its length, and decide by their error (:func:`hidden_error`) whether the archive's own
 covariance is better.
 """
 
@@ -367,7 +367,8 @@ def fit_prior(
     """Return the Gaussian prior with the best predictive log score of hidden observations in many small blocks.
 
     A smooth and a rough field are fitted, and the one with the better score is returned. The other one is returned if
-    its error on the hidden parts of the films is far smaller.
+    its error on the hidden parts of the films is far smaller. Where these parts are many independent clouds, their
+    error corrects the length, and takes part in the comparison of the two.
 
     Parameters
     ----------
