@@ -6,8 +6,8 @@
 The truth is a gridded product (absolute dynamic topography, 1/8 degree, 55 days). geogan sees of it what satellites in
 the orbit of Jason pass over: ``tracks:orbit=jason``, with an independent position of the tracks of each satellite.
 Errors are those on hidden sea cells. Linear interpolation in time has no value in cells that no satellite ever passes
-over, so scores are given for cells that are passed over on some date, and for all. The spectrum is of runs of 32 cells
-along rows; the effective resolution is the wavelength below which a map has less than half of the power of the truth.
+over, so scores are given for cells that are passed over on some date, and for all. The effective resolution is the
+wavelength below which the error of a map has more than half of the power of the truth, in runs of 32 cells along rows.
 Measurements have a white error of ``--noise`` metres, which geogan is given (``noise=``). With ``--minutes 0`` there is
 no network. ``--every 2`` leaves out every second row and column.
 """
@@ -30,8 +30,9 @@ RUN = 32
 
 
 def resolution(truth: np.ndarray, estimate: np.ndarray, spacing: float) -> float:
-    """Return the effective resolution along rows, in km."""
-    return SpectrumTally(RUN).add(truth, estimate, axes="x").score().effective_resolution(spacing=spacing)
+    """Return the effective resolution along rows, in km; NaN without runs of cells that have a value."""
+    spectrum = SpectrumTally(RUN).add(truth, estimate - truth, axes="x").score()
+    return spectrum._replace(ratio=1 - spectrum.ratio).effective_resolution(spacing=spacing)
 
 
 def rows_of(
@@ -83,15 +84,15 @@ def main() -> None:
     given = parser.parse_args()
     dataset = xr.open_dataset(given.data).load()
     dataset = dataset.isel(lat=slice(None, None, given.every), lon=slice(None, None, given.every))
-    lines = []
-    for satellites in given.satellites:
-        lines += rows_of(
-            dataset.adt, dataset.sea_mask, satellites, noise=given.noise, minutes=given.minutes, seed=given.seed
-        )
     print(
         "| satellites, observed | method | error on cells passed over, cm | on all | 90 % interval | resolution, km |"
     )
-    print("|---|---|---|---|---|---|", *lines, sep="\n")
+    print("|---|---|---|---|---|---|")
+    for satellites in given.satellites:
+        lines = rows_of(
+            dataset.adt, dataset.sea_mask, satellites, noise=given.noise, minutes=given.minutes, seed=given.seed
+        )
+        print(*lines, sep="\n", flush=True)
 
 
 if __name__ == "__main__":
