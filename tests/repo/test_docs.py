@@ -25,6 +25,11 @@ def literals() -> list[str]:
     return found
 
 
+def slug(heading: str) -> str:
+    """Return the anchor of a heading, as GitHub and the site make it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def quoted_messages() -> list[str]:
     page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
     return re.findall(r"^\| `([^`]+)` \|", page, flags=re.MULTILINE)
@@ -46,9 +51,15 @@ def test_every_page_is_in_the_navigation():
 
 
 @pytest.mark.parametrize("page", sorted(path.relative_to(ROOT).as_posix() for path in [*DOCS.rglob("*.md"), README]))
-def test_links_lead_to_files(page):
+def test_links_lead_to_files_and_headings(page):
     """The pages are read on their own too, without the site."""
     text = (ROOT / page).read_text(encoding="utf-8")
+    for link, anchor in re.findall(r"\]\(([^)\s#:]*\.md)?#([^)\s]+)\)", text):
+        target = (ROOT / page).parent / link if link else ROOT / page
+        headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert anchor in [slug(heading) for heading in headings], (
+            f"{page} links to {link}#{anchor}, which has no heading"
+        )
     made = {"reference/command-line.md", "reference/settings.md"}
     for link in re.findall(r"\]\(([^)\s#]+)", text):
         if "://" not in link and not any(link.endswith(name) for name in made):
