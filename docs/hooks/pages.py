@@ -25,8 +25,6 @@ OUTSIDE = {
 }
 PLACES = {place: origin for origin, place in OUTSIDE.items()}
 GENERATED = "<!-- generated below from geogan.__all__ -->"
-# The search of pages that are opened from a folder needs this script; the plugin `offline` loads it from a server.
-SHIM, LOCAL_SHIM = "https://unpkg.com/iframe-worker/shim", "assets/iframe-worker.js"
 # What a browser would fetch from elsewhere.
 REMOTE = re.compile(
     r"<(?:script|img|source|iframe)[^>]+src=\"?https?:|<link[^>]+rel=\"?(?:stylesheet|preload)[^>]+https?:"
@@ -68,8 +66,7 @@ def default_of(found: re.Match[str]) -> str:
 
 
 def on_post_page(output: str, *, page: Any, config: Any) -> str:
-    """Load all scripts from the site itself; refuse a page that fetches something from the network."""
-    output = output.replace(SHIM, posixpath.relpath(LOCAL_SHIM, posixpath.dirname(page.file.src_uri) or "."))
+    """Refuse a page that fetches something from the network."""
     if found := REMOTE.search(output):
         raise PluginError(f"{page.file.src_uri} loads from the network: {output[found.start() : found.end() + 60]}")
     return output
