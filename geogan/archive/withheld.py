@@ -181,7 +181,7 @@ def _usable_lenders(seen: Callable[[int], np.ndarray], date: int, lenders: np.nd
     """Return the dates whose common gaps hide a share of a date, (K,), or None if they hide too much or too little.
 
     Where a repeat orbit observes the same cells again, the dates that see most cells of this one are left out; others
-    are named twice in their place. Tracks of these meet its own in few cells, so that nearly all of it may be hidden.
+    are named twice in their place.
     """
     observed = seen(date)
     masks = [seen(int(lender)) for lender in lenders]
@@ -189,7 +189,7 @@ def _usable_lenders(seen: Callable[[int], np.ndarray], date: int, lenders: np.nd
         return lenders
     differs = [2 * int((mask & observed).sum()) < int(observed.sum()) for mask in masks]
     kept = [mask for mask, is_other in zip(masks, differs) if is_other]
-    if not kept or len(kept) == len(masks) or not _is_usable(_under(observed, kept, 0), observed, most=1.0):
+    if not kept or len(kept) == len(masks) or not _is_usable(_under(observed, kept, 0), observed):
         return None
     return np.resize(lenders[differs], len(lenders))
 
@@ -215,5 +215,5 @@ def _depth(share_seen: np.ndarray, count: int, *, independent: bool) -> int:
     return min(depth, max(1, count - 1), 64)
 
 
-def _is_usable(hidden: np.ndarray | None, observed: np.ndarray, *, most: float = MOST) -> bool:
-    return hidden is not None and LEAST * observed.sum() < hidden.sum() < most * observed.sum()
+def _is_usable(hidden: np.ndarray | None, observed: np.ndarray) -> bool:
+    return hidden is not None and LEAST * observed.sum() < hidden.sum() < MOST * observed.sum()
