@@ -240,6 +240,8 @@ OVERRULED = 0.1
 # search that is stopped after fewer evaluations does without the pieces.
 LENGTH_STEP, MOST_STEPS, STEP_EVALUATIONS, PIECE_VALUES, FEWEST_CLOUDS = math.log(2 / 3), 3, 5, 300_000, 8
 FEWEST_EVALUATIONS = 20
+# Share of the domain that is observed, below which blocks show nearly all observations, so that pieces are not needed.
+THIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -490,7 +492,7 @@ def _chosen(
     """Return the better of a smooth and a rough field of some blocks, settled."""
     best, other = (rough, smooth) if rough.score < smooth.score - ROUGH_GAIN else (smooth, rough)
     films, pieces = drawing.films, None
-    if space.has_time and evaluations >= FEWEST_EVALUATIONS:
+    if space.has_time and evaluations >= FEWEST_EVALUATIONS and not _are_thin(films):
         pieces = _Pieces.of(films, space.prior(smooth.point))
         pieces = pieces if pieces.clouds >= FEWEST_CLOUDS else None
     settled = partial(_settled, space, drawing, blocks, evaluations=evaluations, pieces=pieces)
@@ -501,6 +503,12 @@ def _chosen(
         return space.prior(found.point)
     error, error_of_other = (math.log(hidden_error(space.prior(each.point), films) + 1e-9) for each in (found, other))
     return space.prior((settled(other) if error_of_other < error - OVERRULED else found).point)
+
+
+def _are_thin(films: Sequence[Film]) -> bool:
+    """Return whether films show few cells of their domain, as tracks and stations do."""
+    cells = sum(float(film.domain.sum()) * film.mask.shape[0] * film.mask.shape[1] for film in films)
+    return sum(float((film.mask > 0).sum()) for film in films) < THIN * cells
 
 
 class _Pieces(NamedTuple):
