@@ -21,8 +21,9 @@ class Part(NamedTuple):
     law: EnsembleScore | None
 
 
-class Example(NamedTuple):
-    """Estimate of a method on one date, to be drawn.
+@dataclass(frozen=True, eq=False)
+class Example:
+    """Estimate of a method on one date, to be drawn. Two are equal if all their values are.
 
     Attributes
     ----------
@@ -38,6 +39,13 @@ class Example(NamedTuple):
     estimate: np.ndarray
     truth: np.ndarray
     where: np.ndarray
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Example):
+            return NotImplemented
+        return all(np.array_equal(own, vars(other)[name], equal_nan=True) for name, own in vars(self).items())
+
+    __hash__ = None  # type: ignore[assignment]  # arrays can be changed
 
     @classmethod
     def of(cls, estimate: Estimate, cells: ScoredCells, *, start: int, band: int) -> Example | None:

@@ -34,7 +34,7 @@ def test_distances_are_in_km_where_the_grid_says_where_it_is():
     metres = field.array.rename(lat="y", lon="x").assign_coords(y=1e3 * np.arange(20), x=1e3 * np.arange(20))
     for dim in "yx":
         metres[dim].attrs["units"] = "m"
-    assert cell_size(Field.of(metres)) == (1.0, 1.0)
+    assert cell_size(Field.of(metres)) == (1.0, 1.0, None)
     assert edge_distance(Field.of(metres.drop_vars(["y", "x"])), domain)[1] == "cells"
     assert edge_distance(field, np.ones((20, 20), bool)) is None
 

@@ -225,7 +225,7 @@ TRAININGS = [
     case("covariate-no-coast", f"{TRAIN} bad.nc --covariate distance_to_coast", "needs a coast", "--domain",
          make=changed(lambda sea: sea[["sst"]].where(sea.sea_mask == 1, 9))),
     case("no-data", "train", "DATA or --resume RUN"),
-    case("no-option", "fill --data sst.nc", "--out", "geogan fill --help"),
+    case("no-option", "fill --data sst.nc", "give --out FILE"),
     case("unknown-option", "fill --data sst.nc --modle model --out filled.nc", "--modle", "geogan fill --help"),
     case("unknown-verb", "fil --data sst.nc", "'fil'", "geogan --help"),
 ]  # fmt: skip

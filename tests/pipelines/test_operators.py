@@ -37,7 +37,7 @@ def test_all_operators_are_listed():
 def test_a_fit_ends_with_the_operator_to_use(data):
     printed = run("operators", "fit", data, "--operator", "cloud_mask")
     assert printed.exit_code == 0, printed.output
-    assert printed.output.rstrip().splitlines()[-1].startswith("--operator cloud_mask:coverage=")
+    assert printed.stdout.rstrip().splitlines()[-1].startswith("--operator cloud_mask:coverage=")
     assert "told apart by a classifier" in printed.output
     (found,) = json.loads(run("operators", "fit", data, "--operator", "cloud_mask", "--json").output)
     assert 0.3 < found["classifier_accuracy"] < 0.75 and found["operator"].startswith("cloud_mask:")

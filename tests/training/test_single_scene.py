@@ -9,8 +9,6 @@ from runs import PRIOR
 from geogan.archive import check_field
 from geogan.fields.field import Field
 from geogan.operators.cloud import CloudMask
-from geogan.operators.errors import InputError
-from geogan.prior import fit_prior
 from geogan.settings import Settings
 from geogan.training import preparation
 from geogan.training import single_scene as scene
@@ -164,12 +162,12 @@ def test_the_films_of_a_large_scene_are_crops(fitted, monkeypatch):
         assert 500 < cells <= 600
 
 
-def test_a_scene_with_symmetric_gaps_is_refused():
+def test_a_scene_with_symmetric_gaps_is_fitted_under_drawn_gaps(fitted):
+    """Its own gaps, mirrored, hide nothing."""
     seen = np.ones(SHAPE, bool)
     seen[10:18, 12:24] = False
-    with pytest.raises(InputError, match="no observation could be hidden"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preparation, "fit_prior", fit_prior)
-        prepare(labelled(SLOPE + noise(0), seen))
+    prepared, films = fitted(labelled(SLOPE + noise(0), seen))
+    assert prepared.model.prior is not None and all(film.hidden.any() for film in films)
 
 
 def test_a_scene_without_a_first_guess_and_films_are_left_alone(gappy, domain, monkeypatch):
