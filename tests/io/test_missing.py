@@ -583,7 +583,8 @@ def test_info_and_train_say_how_many_values_each_rule_took(tmp_path, monkeypatch
     shown = [line.split()[:2] for line in told("info sea.nc").splitlines()]
     for rule, count in zip(("missing_value", "valid_range", "default_fill_value"), counts):
         assert [rule, str(count)] in shown
-    assert ["flag_values", "0"] in shown and ["unreadable", "0"] in shown
+    # Rules that took nothing are left out.
+    assert not {"flag_values", "unreadable"} & {line[0] for line in shown if line}
     said = told("train --data sea.nc --no-first-guess --steps 2 --width 4 --threads 1 --precision float32 --out run")
     assert f"{counts[0]} values of sst are gaps by missing_value (-999)" in said
     assert f"{counts[1]} values of sst are gaps by valid_range (valid_min -2, valid_max 40)" in said
