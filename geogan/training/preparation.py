@@ -489,8 +489,9 @@ def _fitted_films(record: _Record, ground: _Ground, operator: Operator) -> tuple
         if not films and operator.downsampling != (1, 1):
             # The cells between those of a coarse sensor are gaps on all dates, so that no date hides another's.
             films, dates = _hidden_films(archive, SUBSTITUTE_GAPS, share, seed=settings.seed)
-        elif not films:
-            # Tracks of a repeat orbit are back on some of the dates whose common gaps would hide observations.
+        elif not films and (record.settings.network is None or (archive.withheld and len(archive.withheld.dates))):
+            # Tracks of a repeat orbit are back on some of the dates whose common gaps would hide observations. Without
+            # withheld observations no network can be chosen, so that a training is refused before the search.
             films, dates = _hidden_films(archive, operator, share, seed=settings.seed)
         films, support = _supported(films, screen, independent=archive.independent)
     if ready is not None:
