@@ -1,7 +1,7 @@
 """Animations of a field or a filled product: GIF and MP4."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from geogan.fields.source_flags import flag_names, observed_part
 from geogan.operators.choices import choice
 from geogan.operators.errors import InputError
 from geogan.plotting.colours import REFUSED, ColourScale, colour_scale
-from geogan.plotting.figure_file import figure_path
+from geogan.plotting.figure_file import figure_path, replaced
 from geogan.plotting.layout import Panels, legend_entries
 from geogan.plotting.map_grid import map_grid, map_values
 from geogan.plotting.map_style import MapStyle
@@ -93,7 +93,7 @@ def animate(
     names = _panel_names(panels, source)
     flags = None if source is None else select_band(Field.of(source), band, like=whole).array
     count = whole.array.sizes[time]
-    with _replaced(target) as partial:
+    with _new_figures_closed(), replaced(target) as partial:
         film = _Film(whole.array, time, flags, names, style)
         writer = _write_gif if target.suffix.lower() == ".gif" else _write_mp4
         writer(film, partial, count, rate, style.dpi, progress)
@@ -232,21 +232,13 @@ def _write_mp4(
 
 
 @contextmanager
-def _replaced(target: Path) -> Iterator[Path]:
-    """Give a temporary name to write to, which becomes the target at the end; an error leaves the old file."""
+def _new_figures_closed() -> Iterator[None]:
+    """Close the figures that are made inside, at an error too."""
     import matplotlib.pyplot as plt
 
     before = set(plt.get_fignums())
-    partial = target.with_name(f".{target.stem}.partial{target.suffix}")
     try:
-        yield partial
-        partial.replace(target)
-    except OSError as error:
-        if str(error.filename) != str(partial):
-            raise
-        raise InputError(f"{target} cannot be written ({error.strerror}); give another place") from error
+        yield
     finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         for number in set(plt.get_fignums()) - before:
             plt.close(number)

@@ -1,6 +1,7 @@
 """The file of a figure: check its path, write it."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,9 +71,22 @@ def save_figure(figure: "Figure", path: Path, *, dpi: int = 150) -> None:
     InputError
         If the file cannot be written.
     """
+    with replaced(path) as partial:
+        figure.savefig(partial, dpi=dpi)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write to, which becomes the path at the end; an error leaves the old file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
-        figure.savefig(partial, dpi=dpi)
+        yield partial
         partial.replace(path)
     except OSError as error:
         if str(error.filename) != str(partial):
