@@ -135,8 +135,9 @@ def training_verdict(scores: Mapping[str, Any]) -> str:
     low, high = scores.get("gain_low"), scores.get("gain_high")
     rival = "optimal interpolation (the first guess)"
     if low is None or high is None:
+        verb = "is" if scores["clouds"] == 1 else "are"
         return (
-            f"{counted(scores['clouds'], 'withheld cloud')} are too few to tell whether the network is better than "
+            f"{counted(scores['clouds'], 'withheld cloud')} {verb} too few to tell whether the network is better than "
             f"{rival}; train on more dates, or compare with a fuller field by geogan evaluate --truth"
         )
     if low > 0:
